@@ -1,0 +1,192 @@
+"""
+Every condition that Loadline reports, every reason, and how conditions are merged.
+
+A condition is the one answer to «why?» that a person gets without reading a log, so
+its words are kept in one table: a type says what is true or false, a reason is one
+CamelCase word for why, and the sentence here is what the docs print about it. The
+message of a live condition is written where the numbers are.
+
+`merge` moves a transition time only when the status moves, so that an unchanged
+object is not written again. The clock is the caller's.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field
+from pydantic.config import JsonDict
+
+from loadline_api.schemas import Status, list_map
+
+
+class Explained(StrEnum):
+    """A word of the API with the one sentence that explains it."""
+
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str) -> Self:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.sentence = sentence
+        return member
+
+
+class ConditionType(Explained):
+    """What a condition says is so (True), is not so (False) or can't be told (Unknown)."""
+
+    READY = "Ready", "All that was asked for is there and answers."
+    WORKLOADS_READY = "WorkloadsReady", "The pods of every pool are there and pass their probes."
+    SCALING_READY = "ScalingReady", "The replicas can be moved, by hand or by a loop."
+    POLICY_VALID = "PolicyValid", "The policy document parses; if not, the last good one stays in force."
+    POWER_CAPPED = "PowerCapped", "Limits or clocks below the maximum hold for power's sake."
+    SLO_MET = "SLOMet", "The latencies are within the service's objectives."
+    CAPACITY_LIMITED = "CapacityLimited", "More is asked for than nodes, GPUs or watts allow."
+    ACCEPTED = "Accepted", "The declaration can be kept: members found, safe limits fit the budget (S1)."
+    ENFORCEABLE = "Enforceable", "The loop reacts at least twice as fast as the breaker trips (S2)."
+    SELECTOR_TRUSTED = "SelectorTrusted", "No kubelet can relabel its node out of the domain."
+    ENFORCING = "Enforcing", "Leases set limits on the hardware; False means that nothing is touched."
+    REPORTING = "Reporting", "Every member of the domain reports in time."
+    WITHIN_BUDGET = "WithinBudget", "The domain's draw is at or below its budget."
+    GPUS_READY = "GpusReady", "All GPUs of the node are seen and can be read."
+    LIMITS_SETTABLE = "LimitsSettable", "The agent may set power limits and clocks on this node."
+    CONFLICT = "Conflict", "Somebody else writes limits here, or two domains claim the node."
+
+
+class Reason(Explained):
+    """Why a condition has its status."""
+
+    AS_DECLARED = "AsDeclared", "Everything is as the spec says."
+    OBSERVED = "Observed", "It was measured so."
+    PROGRESSING = "Progressing", "The pods are on their way."
+    UNAVAILABLE = "Unavailable", "Fewer pods are ready than were asked for."
+    NO_WORKLOAD = "NoWorkload", "The workload is not there yet."
+    TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
+    PARSED = "Parsed", "The document was read and is in force."
+    POLICY_INVALID = "PolicyInvalid", "The document can't be used; the last good one stays in force."
+    POLICY_MISSING = "PolicyMissing", "No ConfigMap of that name and loop is in the system namespace."
+    MODE_OBSERVE = "ModeObserve", "The domain's mode is Observe, which changes nothing."
+    MODE_ENFORCE = "ModeEnforce", "The domain's mode is Enforce and leases are obeyed."
+    RELEASING = "Releasing", "Limits go back, step by step, to what was found before the first write."
+    NO_MEMBERS = "NoMembers", "The node selector matches no node."
+    NODE_CLAIMED_TWICE = "NodeClaimedTwice", "Two domains select the same node; neither enforces on it."
+    PARENT_MISSING = "ParentMissing", "The parent that the spec names doesn't exist."
+    OWN_ANCESTOR = "OwnAncestor", "Following parents leads back to the domain itself."
+    BUDGET_TOO_SMALL = "BudgetTooSmall", "Hosts at their maximum and GPUs at their lowest limits exceed it."
+    SAFE_UNREACHABLE = "SafeUnreachable", "A GPU's settable range doesn't reach its safe limit."
+    SAFE_FITS = "SafeFits", "All safe limits together, hosts at their maximum, are within the budget."
+    CAPACITY_UNKNOWN = "CapacityUnknown", "No NodeCapacity tells yet what the members can draw."
+    REACTION_TOO_SLOW = "ReactionTooSlow", "The breaker could trip before twice the reaction time is over."
+    REACTION_IN_TIME = "ReactionInTime", "Twice the reaction time is over before the breaker could trip."
+    LABEL_RESTRICTED = "LabelRestricted", "The selector uses labels that kubelets can't change."
+    LABEL_UNRESTRICTED = "LabelUnrestricted", "The selector uses a label that a kubelet may change."
+    ALL_REPORTING = "AllReporting", "Every member's report is fresh."
+    NODES_SILENT = "NodesSilent", "Some members don't report; they count at their last enforced limits."
+    LEVEL_RAISED = "LevelRaised", "The policy holds a level above normal."
+    LEVEL_NORMAL = "LevelNormal", "The policy holds nobody back."
+    ABOVE_BUDGET = "AboveBudget", "The draw is above the budget; the brake is on."
+    BELOW_BUDGET = "BelowBudget", "The draw is at or below the budget."
+    ALL_SEEN = "AllSeen", "All GPUs answer."
+    NO_GPUS = "NoGpus", "The node has no GPU that the driver knows."
+    GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its last limit."
+    SENSOR_STUCK = "SensorStuck", "A GPU's sensor shows the same value while its energy counter moves."
+    DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
+    WRITABLE = "Writable", "A limit was set and read back."
+    MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so the node only observes."
+    RANGE_UNKNOWN = "RangeUnknown", "The driver doesn't tell which limits can be set."
+    OTHER_WRITER = "OtherWriter", "A limit read back is not the one written."
+    SOLE_WRITER = "SoleWriter", "Every limit read back is the one written."
+    STATE_LOST = "StateLost", "Neither the state directory nor the API is there; the node only observes."
+    GUARD_ACTED = "GuardActed", "The lease ran out and the guard set the safe limits."
+    NOT_TOLD = "NotTold", "Nobody who would know has reported yet."
+
+
+OPERATOR_DOMAIN_CONDITIONS = frozenset(
+    {
+        ConditionType.ACCEPTED,
+        ConditionType.ENFORCEABLE,
+        ConditionType.POLICY_VALID,
+        ConditionType.SELECTOR_TRUSTED,
+    }
+)
+"""A PowerDomain's conditions that only the operator writes."""
+
+COORDINATOR_DOMAIN_CONDITIONS = frozenset(
+    {
+        ConditionType.ENFORCING,
+        ConditionType.POWER_CAPPED,
+        ConditionType.REPORTING,
+        ConditionType.WITHIN_BUDGET,
+    }
+)
+"""A PowerDomain's conditions that its coordinator writes; the admission policy lets it write no others."""
+
+MAX_CONDITIONS = 16
+LISTED_BY_TYPE: JsonDict = {**list_map("type"), "maxItems": MAX_CONDITIONS}
+"""Schema of a list of conditions: told apart by type, so that two writers can share it."""
+
+
+class Condition(Status):
+    """One fact about an object, why it is so, and since when."""
+
+    type: str = Field(max_length=64, description="What the condition says, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    reason: str = Field(min_length=1, max_length=64, description="Why, in one CamelCase word.")
+    message: str = Field(default="", max_length=4096, description="Why, in a sentence with the values.")
+    observed_generation: int | None = Field(
+        default=None,
+        ge=0,
+        description="The generation of the spec that was looked at.",
+        json_schema_extra={"format": "int64"},
+    )
+    last_transition_time: str = Field(
+        default="", description="When the status last changed.", json_schema_extra={"format": "date-time"}
+    )
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the condition is known to hold."""
+        return self.status == "True"
+
+
+def condition(
+    type: ConditionType, so: bool | None, reason: Reason, message: str = "", *, generation: int | None = None
+) -> Condition:
+    """A condition without its time, which `merge` gives; `so` is None when it can't be told."""
+    status: Literal["True", "False", "Unknown"] = "Unknown" if so is None else "True" if so else "False"
+    return Condition(
+        type=type.value,
+        status=status,
+        reason=reason.value,
+        message=message or reason.sentence,
+        observed_generation=generation,
+    )
+
+
+def merge(
+    existing: Iterable[Condition], wanted: Iterable[Condition], *, now: datetime
+) -> tuple[Condition, ...]:
+    """`wanted`, sorted by type, each with the time at which its status last changed.
+
+    Only the wanted types are returned: a writer applies the conditions that it owns and
+    no others. `now` must be aware of its time zone.
+    """
+    before = {known.type: known for known in existing}
+    return tuple(_timed(one, before.get(one.type), now) for one in sorted(wanted, key=lambda one: one.type))
+
+
+def find(conditions: Iterable[Condition], type: ConditionType) -> Condition | None:
+    """The condition of that type, if somebody reported it."""
+    return next((one for one in conditions if one.type == type.value), None)
+
+
+def timestamp(now: datetime) -> str:
+    """`now` as the API writes times: UTC, whole seconds."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _timed(wanted: Condition, before: Condition | None, now: datetime) -> Condition:
+    stays = before is not None and before.status == wanted.status and before.last_transition_time
+    time = before.last_transition_time if stays and before is not None else timestamp(now)
+    return wanted.model_copy(update={"last_transition_time": time})

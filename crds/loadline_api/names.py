@@ -1,0 +1,124 @@
+"""
+Every word that two components must spell alike: group, kinds, labels, managers, ports.
+
+A label that the operator writes and the agent reads is a contract; spelt twice, it is
+one only by luck. The chart can't import Python, so tests compare its text with these.
+Nothing here talks to a cluster: `Resource.path` gives the URL's path, the callers have
+the client.
+"""
+
+from dataclasses import dataclass
+
+GROUP = "loadline.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "loadline"
+
+SYSTEM_NAMESPACE = "loadline-system"
+"""Where the chart is installed unless told otherwise: Leases and power policies live there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A kind of the API server, and where its objects are found."""
+
+    kind: str
+    plural: str
+    singular: str
+    short_name: str
+    namespaced: bool
+    group: str = GROUP
+    version: str = VERSION
+
+    @property
+    def full_name(self) -> str:
+        """Plural and group, as CRDs are named and as docs write it."""
+        return f"{self.plural}.{self.group}"
+
+    def path(self, name: str = "", namespace: str = "", subresource: str = "") -> str:
+        """The URL path of the collection or of one object; an empty `namespace` means all of them."""
+        parts = [f"/apis/{self.group}/{self.version}"]
+        if self.namespaced and namespace:
+            parts.append(f"namespaces/{namespace}")
+        parts.append(self.plural)
+        return "/".join(parts + [part for part in (name, subresource) if part])
+
+
+INFERENCE_SERVICES = Resource(
+    kind="InferenceService",
+    plural="inferenceservices",
+    singular="inferenceservice",
+    short_name="llsvc",
+    namespaced=True,
+)
+POWER_DOMAINS = Resource(
+    kind="PowerDomain", plural="powerdomains", singular="powerdomain", short_name="pdom", namespaced=False
+)
+NODE_CAPACITIES = Resource(
+    kind="NodeCapacity", plural="nodecapacities", singular="nodecapacity", short_name="ncap", namespaced=False
+)
+LEASES = Resource(
+    kind="Lease",
+    plural="leases",
+    singular="lease",
+    short_name="",
+    namespaced=True,
+    group="coordination.k8s.io",
+    version="v1",
+)
+RESOURCES = (INFERENCE_SERVICES, POWER_DOMAINS, NODE_CAPACITIES)
+
+POLICY_LABEL = f"{GROUP}/policy"
+"""On ConfigMaps: which loop's policy the document is (power, later experts, kv, phases, sizing)."""
+
+SERVICE_LABEL = f"{GROUP}/service"
+"""On workloads and pods: the InferenceService, of the same namespace, that they serve."""
+
+POOL_LABEL = f"{GROUP}/pool"
+"""On workloads and pods: main or prefill."""
+
+DOMAIN_LABEL = f"{GROUP}/domain"
+"""On Leases: the PowerDomain that the Lease elects a coordinator for."""
+
+CANDIDATES_ANNOTATION = f"{GROUP}/candidates"
+"""On domain Leases: the nodes that may hold it, separated by commas, at most MAX_CANDIDATES."""
+
+MAX_CANDIDATES = 5
+
+NODE_RESTRICTION_PREFIX = "node-restriction.kubernetes.io/"
+"""Labels below it can't be changed by a kubelet; a domain should select its nodes by them."""
+
+POLICY_KEY = "policy.yaml"
+"""The key of a policy ConfigMap's one document."""
+
+DEFAULT_POWER_POLICY = "power-default"
+"""The power policy's ConfigMap that the chart ships, and that a domain uses unless it names another."""
+
+OPERATOR_ACCOUNT = "loadline-operator"
+AGENT_ACCOUNT = "loadline-agent"
+"""ServiceAccounts in the system namespace; the admission policies know them by these names."""
+
+OPERATOR_MANAGER = "loadline-operator"
+AGENT_MANAGER = "loadline-agent"
+COORDINATOR_MANAGER = "loadline-coordinator"
+"""Field managers of server-side apply: one for each writer of an object."""
+
+AGENT_PORT = 9476
+"""The agent's domain loop, mutual TLS."""
+
+OPERATOR_METRICS_PORT = 9477
+"""The operator's metrics, health and journal, plain HTTP."""
+
+AGENT_METRICS_PORT = 9478
+"""The agent's metrics, health and journal, plain HTTP."""
+
+STATE_DIRECTORY = "/var/lib/loadline"
+"""The agent's and the guard's host directory."""
+
+TOKEN_NODE_NAME = "authentication.kubernetes.io/node-name"
+"""The extra of a bound token's user that names the node."""
+
+
+def lease_name(domain: str) -> str:
+    """The name of the Lease by which `domain` elects its coordinator."""
+    return f"loadline-{domain}"

@@ -1,0 +1,83 @@
+"""
+NodeCapacity: what one node's agent says of its node, and how peers know it.
+
+The spec is the agent's identity: the certificate that the domain's members trust and
+the address where it listens. The status holds slow facts only: GPUs, what can be set
+on them, what is set. Fast series go to Prometheus, epochs and sequences to nobody, and
+what stands here of limits never counts for S2.
+
+The object's name is the node's; an admission policy lets only that node's agent write.
+"""
+
+from pydantic import Field
+from pydantic.config import JsonDict
+
+from loadline_api.conditions import LISTED_BY_TYPE, Condition
+from loadline_api.quantities import INT64, Count, ServerWatts
+from loadline_api.schemas import ApiObject, Spec, Status, list_map
+
+MAX_GPUS = 32
+
+CERTIFICATE_PATTERN = r"^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n?$"
+ADDRESS_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}$"
+
+
+class NodeCapacitySpec(Spec):
+    """How the node's agent is known and where it is reached."""
+
+    certificate: str = Field(
+        max_length=8192,
+        pattern=CERTIFICATE_PATTERN,
+        description="Self-signed certificate of the agent, PEM; the members of its domain trust exactly this.",
+    )
+    address: str = Field(
+        max_length=260,
+        pattern=ADDRESS_PATTERN,
+        description="Where the agent listens for its domain: host:port, an IPv6 host in brackets.",
+    )
+
+
+class Gpu(Status):
+    """One GPU: what can be set and what is set."""
+
+    uuid: str = Field(min_length=1, max_length=96, description="UUID that the driver gives.")
+    name: str = Field(default="", max_length=96, description="Product name.")
+    min_watts: ServerWatts | None = Field(default=None, description="Lowest power limit that can be set.")
+    max_watts: ServerWatts | None = Field(default=None, description="Highest power limit that can be set.")
+    enforced_watts: ServerWatts | None = Field(default=None, description="Power limit in force, read back.")
+    clock_cap_mhz: Count | None = Field(
+        default=None, description="Upper end of the locked SM clock; left out if unlocked."
+    )
+
+
+class NodeCapacityStatus(Status):
+    """What the node's agent has found and what it holds."""
+
+    observed_generation: int | None = Field(
+        default=None,
+        ge=0,
+        description="Generation of the spec at the time of writing.",
+        json_schema_extra=INT64,
+    )
+    domain: str | None = Field(
+        default=None, max_length=253, description="PowerDomain that the node hangs on."
+    )
+    host_max_watts: ServerWatts | None = Field(
+        default=None, description="Most watts of the server without its GPUs."
+    )
+    gpus: tuple[Gpu, ...] = Field(
+        default=(),
+        description="GPUs of the node, sorted by UUID.",
+        json_schema_extra={**list_map("uuid"), "maxItems": MAX_GPUS},
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="What is so, why and since when.", json_schema_extra=LISTED_BY_TYPE
+    )
+
+
+class NodeCapacity(ApiObject[NodeCapacitySpec, NodeCapacityStatus]):
+    """A node's capacity as the API server hands it out."""
+
+
+ROOT_RULES: JsonDict = {}
+"""No rule needs the object's name: admission compares it with the writer's token."""

@@ -1,0 +1,54 @@
+"""
+The numbers that specs may hold, and what their units and bounds are.
+
+Kubernetes specs hold no floats: two writers would print the same value differently
+and fight over it for ever. So watts, seconds and counts are integers with the unit in
+the field's name, percent are integers, and the few ratios are decimal strings.
+
+The upper bounds are not physics but guards against a slipped digit or a wrong unit
+(milliwatts for watts); they also let the API server bound the cost of CEL rules.
+"""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.config import JsonDict
+
+INT32: JsonDict = {"format": "int32"}
+INT64: JsonDict = {"format": "int64"}
+
+Watts = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000, json_schema_extra=INT64)]
+"""A budget: from one watt to a gigawatt."""
+
+ServerWatts = Annotated[int, Field(strict=True, ge=1, le=1_000_000, json_schema_extra=INT32)]
+"""One server or less: up to a megawatt."""
+
+Seconds = Annotated[int, Field(strict=True, ge=1, le=1_000_000, json_schema_extra=INT32)]
+"""A duration: up to eleven days."""
+
+Milliseconds = Annotated[int, Field(strict=True, ge=1, le=3_600_000, json_schema_extra=INT32)]
+"""A latency: up to an hour."""
+
+Degree = Annotated[int, Field(strict=True, ge=1, le=1024, json_schema_extra=INT32)]
+"""A degree of parallelism."""
+
+Replicas = Annotated[int, Field(strict=True, ge=0, le=10_000, json_schema_extra=INT32)]
+"""How many replicas; zero is a service at rest."""
+
+Count = Annotated[int, Field(strict=True, ge=0, json_schema_extra=INT64)]
+"""A count in a status."""
+
+ReportedWatts = Annotated[int, Field(strict=True, json_schema_extra=INT64)]
+"""Watts in a status; headroom may be negative."""
+
+DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$", max_length=9)]
+"""A ratio written as a decimal string, for example "0.5"."""
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+"""The name of a Kubernetes object."""
+
+
+def ratio(text: str) -> Decimal:
+    """The exact value of a DecimalText."""
+    return Decimal(text)

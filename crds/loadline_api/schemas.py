@@ -1,0 +1,104 @@
+"""
+The base of every API model: how a Python class becomes a structural schema and back.
+
+A model is the only place where a field's name, default, bounds and description are
+written; the CRD, `kubectl explain` and the parsers all come from it. Specs refuse
+unknown keys, since a misspelt field must not be lost; statuses ignore them, since a
+newer writer must not blind an older reader.
+
+Attributes are snake_case with their unit at the end, the wire has the same words in
+camelCase. Rules that span fields are CEL, so that the API server refuses them with a
+sentence; `rule` writes one. No Kubernetes client is imported here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Self, TypeVar
+
+from loadline_policies.errors import InvalidInput
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+
+def rule(cel: str, *, message: str = "", says: str = "") -> JsonDict:
+    """One CEL rule; `message` is a plain sentence, `says` a CEL expression that makes one.
+
+    Put values into `says` with `.format([…])`: joining strings by `+` has no bound that
+    the API server could estimate, and breaks its cost budget.
+    """
+    if bool(message) == bool(says):
+        raise ValueError("give a rule either `message` or `says`")
+    return {"rule": cel, "message": message} if message else {"rule": cel, "messageExpression": says}
+
+
+def validations(*rules: JsonDict) -> JsonDict:
+    """The schema's extension that carries `rules`; for `json_schema_extra`."""
+    return {"x-kubernetes-validations": [*rules]}
+
+
+def list_map(key: str) -> JsonDict:
+    """The schema's extension of a list whose entries are told apart by `key`, so that two may write it."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+class ApiModel(BaseModel):
+    """Frozen, camelCase on the wire."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def to_api(self) -> dict[str, Any]:
+        """The JSON of this value without what was left at its default, ready for an apply."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+class Spec(ApiModel):
+    """A part of a spec: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Status(ApiModel):
+    """A part of a status: unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Meta(Status):
+    """What Loadline reads of an object's metadata."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    deletion_timestamp: str | None = None
+
+
+S = TypeVar("S", bound=Spec)
+T = TypeVar("T", bound=Status)
+
+
+class ApiObject(Status, Generic[S, T]):
+    """One object as the API server hands it out: metadata, spec and status, each parsed."""
+
+    metadata: Meta
+    spec: S
+    status: T
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
+        """The object in `raw`; InvalidInput names the first field that can't be used."""
+        try:
+            return cls.model_validate({**raw, "status": raw.get("status") or {}})
+        except ValidationError as error:
+            raise _explained(error) from error
+
+
+def _explained(error: ValidationError) -> InvalidInput:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return InvalidInput(field, first["input"], "remove it, or upgrade the reader to the CRDs' version")
+    return InvalidInput(field, first["input"], first["msg"][:1].lower() + first["msg"][1:])

@@ -1,0 +1,340 @@
+"""
+One elected node's view of its domain, and the leases that it answers with.
+
+The policy says what it would like; this module keeps the promises. It counts
+silent nodes at their worst, integrates the breaker's heat, gives safe limits only
+in the order that `plans` allows, and raises nobody above safe while it can't be
+sure to be alone. Whatever it doesn't know makes it give less.
+
+S2 is kept by one rule: limits lie above safe only while the heat is under a
+ceiling from which one whole reaction, at the row's maximum, still doesn't trip.
+
+There is no clock and no socket here. The agent's server feeds it reports and
+renewals and sends what it answers; the simulator does the same in virtual time.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.breakers import WARM
+from loadline_policies.power.domains import Domain
+from loadline_policies.power.members import Member
+from loadline_policies.power.messages import Act, Epoch, GpuLimit, Lease, Report
+from loadline_policies.power.orders import Held, Orders, Raising, limit_of
+from loadline_policies.power.plans import Plan
+from loadline_policies.power.rows import Caps, Row
+from loadline_policies.power.safe_states import Safety, assess
+
+LEAST_SLACK_SHARE = 0.005
+"""Triggers never get closer than this share of the budget, all nodes together, or the row would only talk.
+
+Chosen: half a point of the budget, well under the whole points in which thresholds are stated.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What the coordinator tells people: status, metrics and the journal are made of it.
+
+    `agreed` says that S1 is in force: what every node has acknowledged to fall to,
+    nameplates of the others, is within the budget.
+    """
+
+    watts: float
+    load: float
+    age_s: float
+    headroom_watts: float
+    level: str
+    held: Held
+    heat: float
+    brakes: int
+    nodes: int
+    silent: tuple[str, ...]
+    enforcing: bool
+    agreed: bool
+    safety: Safety | None
+    problem: UnsafeDomain | None
+    policy_hash: str
+
+
+class Coordinator:
+    """Leads one domain for one epoch.
+
+    `receive` takes a report, `answer` makes the lease for a node, `take_urgent` says
+    whether held requests should be answered now instead of at their time. Once `over`
+    is true it must not answer any more.
+    """
+
+    def __init__(self, domain: Domain, epoch: Epoch, now: float) -> None:
+        self.domain = domain
+        self.epoch = epoch
+        self.over = False
+        self.brakes = 0
+        self.heat = WARM
+        self.problem: UnsafeDomain | None = None
+        self.safety: Safety | None = None
+        self.members: dict[str, Member] = {}
+        self._plan = Plan()
+        self._orders = Orders(caps=Caps())
+        self._policy_state: Any = domain.document.policy.start
+        self._sequence = 0
+        self._renewed_sent_s = now
+        self._first_ack_s: float | None = None
+        self._heat_heard = False
+        self._decided_s = now
+        self._watts = 0.0
+        self._urgent = False
+        self.configure(domain, now)
+
+    def configure(self, domain: Domain, now: float) -> None:
+        """Take a new declaration; one that S1 or S2 refuse leaves the last good budget in force."""
+        if domain.document.hash != self.domain.document.hash:
+            self._policy_state = domain.document.policy.start
+        staying = {name: m for name, m in self.members.items() if name in domain.members or m.armed}
+        self.members = {name: staying.get(name) or Member(name) for name in {*domain.members, *staying}}
+        for name, member in self.members.items():
+            if member.report is None:
+                member.rating = domain.ratings.get(name, member.rating)
+        before, self.domain = self.domain, domain
+        self._assess(before)
+        self.decide(now)
+
+    def renewed(self, sent_s: float) -> None:
+        """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
+        self._renewed_sent_s = max(self._renewed_sent_s, sent_s)
+
+    def receive(self, report: Report, now: float) -> None:
+        """Take a member's report and decide anew. Refusing strangers is the caller's part."""
+        member = self.members[report.node]
+        rating_before = member.rating
+        member.hear(report, now)
+        self._learn(report, now)
+        if report.node not in self.domain.members and not report.armed:
+            del self.members[report.node]
+            self._assess(self.domain)
+        elif member.rating != rating_before or not self._plan.settled:
+            self._assess(self.domain)
+        self.decide(now)
+
+    def decide(self, now: float) -> None:
+        """Count the row, integrate heat, ask the policy, and see whether anybody must be told at once."""
+        rows, silent_after_s = self.members.values(), self.domain.timings.silent_after_s
+        was_above = self.load > 1.0
+        self._watts = sum(member.watts(now, silent_after_s) for member in rows)
+        self.brakes += self.load > 1.0 and not was_above
+        hot_watts = sum(member.hot_watts(now, silent_after_s) for member in rows)
+        dt_s, self._decided_s = now - self._decided_s, now
+        self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
+        document = self.domain.document
+        row = Row(self.load, self._age_s(now))
+        caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
+        before, self._orders = self._orders, Orders(caps=caps, held=self._held(now))
+        self._urgent |= self._orders.lowers(before) or self._blind()
+        self._check_alone(now)
+
+    def answer(self, node: str, now: float) -> Lease:
+        """The lease for a member, as the answer to its last report."""
+        member = self.members[node]
+        assert member.report is not None, "an answer needs a report"
+        act = self._act(member, now)
+        limits: tuple[GpuLimit, ...] = ()
+        if act is Act.ENFORCE:
+            limits = self._limits(member, now)
+            member.order(limits)
+        elif act is Act.RELEASE:
+            member.release(now)
+        member.slack_watts = self._slack_watts()
+        self._sequence += 1
+        return Lease(
+            domain=self.domain.name,
+            epoch=self.epoch,
+            sequence=self._sequence,
+            answers=member.report.sequence,
+            lease_s=self.domain.timings.lease_s,
+            act=act,
+            limits=limits,
+            plan_version=self._plan.version,
+            trigger_watts=round(member.report.watts + member.slack_watts, 1),
+            heat=round(self.heat, 4),
+            level=self.level,
+            policy_hash=self.domain.document.hash,
+        )
+
+    def take_urgent(self) -> bool:
+        """Whether all held requests should be answered now; asking takes the wish away."""
+        urgent, self._urgent = self._urgent, False
+        return urgent
+
+    @property
+    def load(self) -> float:
+        """The row's draw as a fraction of its budget."""
+        return self._watts / self.domain.budget_watts
+
+    @property
+    def level(self) -> str:
+        """The policy's state, or why the row is held at safe."""
+        return str(self._orders.held or self._orders.caps.level)
+
+    @property
+    def caps(self) -> Caps:
+        """What the policy last wished for, enforced or not."""
+        return self._orders.caps
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether any node is armed, so that the domain's promises are in force."""
+        return any(member.armed for member in self.members.values())
+
+    def silent(self, now: float) -> tuple[str, ...]:
+        """Nodes that haven't spoken lately."""
+        silent_after_s = self.domain.timings.silent_after_s
+        return tuple(sorted(name for name, m in self.members.items() if not m.fresh(now, silent_after_s)))
+
+    def raising(self, now: float) -> Raising:
+        """How far limits may rise, given how sure this coordinator can be to lead alone."""
+        timings = self.domain.timings
+        if self.over or now - self._renewed_sent_s > timings.raise_within_s:
+            return Raising.NOT
+        if all(member.reports_epoch(self.epoch) for member in self.members.values()):
+            return Raising.FREELY
+        waited_s = timings.silent_after_s + timings.lease_s + timings.slack_s
+        if self._first_ack_s is not None and now - self._first_ack_s >= waited_s:
+            return Raising.FREELY
+        return Raising.TO_SAFE
+
+    def outlook(self, now: float) -> Outlook:
+        """All that people may want to know of the domain now."""
+        return Outlook(
+            watts=self._watts,
+            load=self.load,
+            age_s=self._age_s(now),
+            headroom_watts=self.domain.budget_watts - self._watts,
+            level=self.level,
+            held=self._orders.held,
+            heat=self.heat,
+            brakes=self.brakes,
+            nodes=len(self.members),
+            silent=self.silent(now),
+            enforcing=self.enforcing,
+            agreed=self._agreed_watts() <= self.domain.budget_watts,
+            safety=self.safety,
+            problem=self.problem,
+            policy_hash=self.domain.document.hash,
+        )
+
+    def _learn(self, report: Report, now: float) -> None:
+        """What a report tells of other coordinators: a higher epoch, or the heat that they counted."""
+        if report.epoch == self.epoch:
+            self._first_ack_s = now if self._first_ack_s is None else self._first_ack_s
+            return
+        if report.epoch is not None and report.epoch > self.epoch:
+            self.over = True
+        if report.heat is not None:
+            self.heat = max(self.heat, report.heat) if self._heat_heard else report.heat
+            self._heat_heard = True
+
+    def _assess(self, before: Domain) -> None:
+        ratings = {name: member.rating for name, member in self.members.items()}
+        unknown = sorted(name for name, rating in ratings.items() if rating is None)
+        try:
+            if unknown:
+                raise UnsafeDomain(
+                    "MembersUnknown",
+                    f"nobody has told what {', '.join(unknown[:3])} can draw; start an agent there or "
+                    "take the node out of the domain",
+                )
+            self.safety = assess(
+                (rating for rating in ratings.values() if rating is not None),
+                budget_watts=self.domain.budget_watts,
+                curve=self.domain.curve,
+                timings=self.domain.timings,
+            )
+            self.problem = None
+        except UnsafeDomain as error:
+            self.problem = error
+            if self.enforcing and self.safety is not None:
+                self.domain = replace(self.domain, budget_watts=before.budget_watts, curve=before.curve)
+        if self.safety is not None:
+            self._plan.aim(self.safety.limits, self.members.values())
+
+    def _held(self, now: float) -> Held:
+        if self.safety is None:
+            return Held.NOT
+        if len(self.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
+            return Held.SILENT
+        return Held.HEAT if self.heat > self.safety.ceiling_heat else Held.NOT
+
+    def _age_s(self, now: float) -> float:
+        heard = (m for m in self.members.values() if m.report is not None)
+        return max((now - m.heard_s + m.report.age_s for m in heard if m.report is not None), default=0.0)
+
+    def _headroom_watts(self) -> float:
+        """How far the row may rise before the policy wants to decide again."""
+        next_load = self._orders.caps.next_load if self.load > 1.0 else min(1.0, self._orders.caps.next_load)
+        return next_load * self.domain.budget_watts - self._watts
+
+    def _slack_watts(self) -> float:
+        """A node's share of half the headroom, so that all shares together can't hide a crossing."""
+        half = min(self._headroom_watts(), self.domain.budget_watts) / 2
+        least = LEAST_SLACK_SHARE * self.domain.budget_watts
+        return max(least, half) / max(1, len(self.members))
+
+    def _blind(self) -> bool:
+        """Whether the slack that is out could hide a crossing, so that everybody needs a new trigger."""
+        slack_watts = sum(member.slack_watts for member in self.members.values())
+        least = LEAST_SLACK_SHARE * self.domain.budget_watts
+        return slack_watts > max(self._headroom_watts(), 2 * least)
+
+    def _check_alone(self, now: float) -> None:
+        """Stale at the API server, go on only while every member still reports this epoch."""
+        timings = self.domain.timings
+        if now - self._renewed_sent_s <= timings.raise_within_s:
+            return
+        if not all(
+            m.fresh(now, timings.silent_after_s) and m.reports_epoch(self.epoch) for m in self.members.values()
+        ):
+            self.over = True
+
+    def _act(self, member: Member, now: float) -> Act:
+        assert member.report is not None
+        wanted = self.domain.enforce and member.name in self.domain.members and not member.report.faults
+        if wanted and member.report.settable and (member.armed or self._admits(member)):
+            return Act.ENFORCE
+        if not member.armed:
+            return Act.OBSERVE
+        return Act.RELEASE if self._may_release(member, now) else Act.ENFORCE
+
+    def _admits(self, member: Member) -> bool:
+        return self.problem is None and self._plan.admits(member)
+
+    def _may_release(self, member: Member, now: float) -> bool:
+        """Release by headroom: everybody who is let go may rise to what he can draw."""
+        if self.raising(now) is not Raising.FREELY:
+            return False
+        others = (m for m in self.members.values() if m.released_s is not None and m is not member)
+        rises = member.rise_watts + sum(other.rise_watts for other in others)
+        free = self._orders == Orders(caps=replace(Caps(), level=self.level, next_load=self.caps.next_load))
+        return free or rises <= self.domain.budget_watts - self._watts
+
+    def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:
+        assert member.report is not None
+        raising = self.raising(now)
+        return tuple(
+            limit_of(
+                gpu,
+                self._orders,
+                self.domain,
+                safe_watts=self._plan.given.get(gpu.uuid, gpu.safe_watts or gpu.min_watts),
+                raising=raising,
+            )
+            for gpu in member.report.gpus
+        )
+
+    def _agreed_watts(self) -> float:
+        """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""
+        return sum(
+            m.rating.watts_at(self._plan.given) if m.acknowledged(self._plan.given) else m.rating.nameplate_watts
+            for m in self.members.values()
+            if m.rating is not None
+        )

@@ -1,0 +1,27 @@
+"""What a coordinator is told of its domain: budget, curve, members, mode and policy."""
+
+from dataclasses import dataclass, field
+
+from loadline_policies.documents import PowerDocument
+from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safe_states import NodeRating, Timings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A power domain as declared, with everything that its coordinator needs to decide.
+
+    `ratings` are what members that haven't been heard are known to be able to draw;
+    a member's own report overrides them. `priorities` maps `namespace/name` of a
+    service to its priority.
+    """
+
+    name: str
+    budget_watts: float
+    members: frozenset[str]
+    document: PowerDocument
+    enforce: bool = False
+    curve: Curve = field(default_factory=Curve)
+    timings: Timings = field(default_factory=Timings)
+    ratings: dict[str, NodeRating] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,103 @@
+"""
+What a coordinator believes of each node, told or not told.
+
+A node that speaks counts at what its sensors show. One that is silent counts at
+the highest limit that it may still have in force: what it last read back, or more
+if a lease that raised it is on its way; its nameplate if it was never heard. It
+never counts at its safe limits and never at an expired lease, since nobody has
+seen it step down.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from loadline_policies.power.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
+from loadline_policies.power.safe_states import NodeRating
+
+ROUNDING_WATTS = 0.5
+"""Limits travel as watts and are kept as milliwatts: what differs by less is the same."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One node of the domain.
+
+    `slack_watts` is how far it may rise before it reports out of turn, `released_s`
+    when it was told to release, None otherwise.
+    """
+
+    name: str
+    rating: NodeRating | None = None
+    report: Report | None = None
+    heard_s: float = float("-inf")
+    slack_watts: float = 0.0
+    released_s: float | None = None
+    _seen_watts: float = 0.0
+    _ordered: dict[str, float] = field(default_factory=dict)
+
+    def hear(self, report: Report, now: float) -> None:
+        """Take a report; what it read back replaces what was only ordered."""
+        self.report, self.heard_s = report, now
+        self.rating = NodeRating.of(report)
+        self._seen_watts = report.watts
+        self._ordered.clear()
+        if not report.armed:
+            self.released_s = None
+
+    def order(self, limits: Iterable[GpuLimit]) -> None:
+        """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
+        for limit in limits:
+            self._ordered[limit.uuid] = max(self._ordered.get(limit.uuid, 0.0), limit.watts)
+
+    def release(self, now: float) -> None:
+        """Remember that the node was told to restore what it found, which may be all that it can draw."""
+        self.released_s = now
+        if self.rating is not None:
+            self._ordered = {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
+
+    def fresh(self, now: float, silent_after_s: float) -> bool:
+        """Whether the node has spoken lately."""
+        return now - self.heard_s <= silent_after_s
+
+    @property
+    def armed(self) -> bool:
+        """Whether the node's guard was armed when last heard."""
+        return self.report is not None and self.report.armed
+
+    @property
+    def most_watts(self) -> float:
+        """The most that the node may draw under the limits that it may have; nameplate if never heard."""
+        if self.rating is None:
+            return 0.0
+        if self.report is None:
+            return self.rating.nameplate_watts
+        return self.rating.watts_at(
+            {gpu.uuid: max(gpu.enforced_watts, self._ordered.get(gpu.uuid, 0.0)) for gpu in self.report.gpus}
+        )
+
+    @property
+    def rise_watts(self) -> float:
+        """How much more the node could draw than it was seen to, if nothing limited it."""
+        return self.rating.nameplate_watts - self._seen_watts if self.rating is not None else 0.0
+
+    def watts(self, now: float, silent_after_s: float) -> float:
+        """What the node counts for in the row: its sensors, or the most it may draw when silent."""
+        return self._seen_watts if self.fresh(now, silent_after_s) else self.most_watts
+
+    def hot_watts(self, now: float, silent_after_s: float) -> float:
+        """As `watts`, with the sensor gain on: what the breaker may see."""
+        if self.report is None or not self.fresh(now, silent_after_s):
+            return self.most_watts
+        host_watts = self.report.host_watts
+        return host_watts + SENSOR_GAIN * (self._seen_watts - host_watts)
+
+    def acknowledged(self, safe: Mapping[str, float]) -> bool:
+        """Whether every GPU of the node falls to these safe limits or lower."""
+        return self.report is not None and all(
+            gpu.safe_watts is not None and gpu.safe_watts <= safe.get(gpu.uuid, 0.0) + ROUNDING_WATTS
+            for gpu in self.report.gpus
+        )
+
+    def reports_epoch(self, epoch: Epoch) -> bool:
+        """Whether the node's last report carried this epoch."""
+        return self.report is not None and self.report.epoch == epoch

@@ -1,0 +1,141 @@
+"""
+What a node and its coordinator say to each other: a report up, a lease down.
+
+One exchange carries everything: heartbeat, telemetry and acknowledgement in the
+report; renewal, limits and safe limits in the lease. No absolute time is on the
+wire, since two nodes share no clock: ages and durations only, and the node counts
+a lease's time from when it *sent* the request that the lease answers.
+
+These are plain frozen values. The wire's encoding is in `loadline_api.reports`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import ConfigDict, with_config
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""How the wire reads these values: no unknown keys, no NaN, no infinity."""
+
+SENSOR_GAIN = 1.05
+"""What a GPU may draw per watt that its sensor shows.
+
+Source: "Part-time Power Measurements" (arXiv 2312.02741): ±5 % gain per board.
+"""
+
+
+class Act(StrEnum):
+    """What a lease asks of its node."""
+
+    OBSERVE = "Observe"
+    ENFORCE = "Enforce"
+    RELEASE = "Release"
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True, order=True)
+class Epoch:
+    """Who leads a domain, and since which election: the Kubernetes Lease's uid and its transitions."""
+
+    transitions: int
+    lease_uid: str
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReport:
+    """One GPU as its node sees it.
+
+    `watts` is the sensor's instant value, `enforced_watts` the limit read back,
+    `safe_watts` the safe limit that the node's guard holds (None when disarmed),
+    `owners` the `namespace/name` of the services whose pods are on it.
+    """
+
+    uuid: str
+    watts: float
+    enforced_watts: float
+    min_watts: float
+    max_watts: float
+    safe_watts: float | None = None
+    clock_mhz: int | None = None
+    owners: tuple[str, ...] = ()
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A node's heartbeat, telemetry and acknowledgement in one.
+
+    `age_s` is the age of the oldest sample at the time of sending. `host_watts` is
+    the host model's draw now, `host_max_watts` its most. `epoch` and `lease_sequence`
+    are those of the lease in force, None and 0 without one. `heat` is the domain's
+    breaker heat that the node last heard. `settable` says whether the node may set
+    limits at all, `faults` what else keeps it from enforcing, as CamelCase reasons.
+    """
+
+    node: str
+    domain: str
+    sequence: int
+    age_s: float
+    host_watts: float
+    host_max_watts: float
+    gpus: tuple[GpuReport, ...]
+    epoch: Epoch | None = None
+    lease_sequence: int = 0
+    armed: bool = False
+    plan_version: int = 0
+    heat: float | None = None
+    settable: bool = True
+    faults: tuple[str, ...] = ()
+
+    @property
+    def watts(self) -> float:
+        """Host and GPUs as the sensors show them."""
+        return self.host_watts + sum(gpu.watts for gpu in self.gpus)
+
+    @property
+    def nameplate_watts(self) -> float:
+        """The most that the node can draw: host maximum, GPU maxima with sensor gain."""
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.max_watts for gpu in self.gpus)
+
+    @property
+    def enforced_watts(self) -> float:
+        """The most that the node can draw under the limits read back."""
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.enforced_watts for gpu in self.gpus)
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuLimit:
+    """What one GPU may draw until the lease ends, and where it falls after that.
+
+    `clock_mhz` locks the SM clock's upper end and only shapes performance; None means unlocked.
+    """
+
+    uuid: str
+    watts: float
+    safe_watts: float
+    clock_mhz: int | None = None
+
+
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A coordinator's answer to one report.
+
+    `answers` is the sequence of the report answered, so that no answer can be replayed.
+    `trigger_watts` is the draw past which the node reports out of turn.
+    """
+
+    domain: str
+    epoch: Epoch
+    sequence: int
+    answers: int
+    lease_s: float
+    act: Act
+    limits: tuple[GpuLimit, ...]
+    plan_version: int
+    trigger_watts: float
+    heat: float
+    level: str
+    policy_hash: str

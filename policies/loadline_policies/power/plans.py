@@ -1,0 +1,58 @@
+"""
+How safe limits change without the sum ever passing the budget.
+
+A plan is the safe limit of every GPU. When nodes join, leave, or the budget
+changes, the new plan's smaller limits go out first; larger ones, and the limits of
+a joining node, only once every armed member has acknowledged the smaller ones.
+Until then who hasn't counts at the old one. So at every moment the sum over what
+nodes may actually fall to stays within the budget that was accepted.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from loadline_policies.power.members import Member
+from loadline_policies.power.safe_states import SafeLimits
+
+
+@dataclass(slots=True)
+class Plan:
+    """The safe limits given out so far; `version` grows with every change."""
+
+    version: int = 0
+    given: dict[str, float] = field(default_factory=dict)
+    target: dict[str, float] = field(default_factory=dict)
+
+    def aim(self, target: SafeLimits, members: Iterable[Member]) -> None:
+        """Move towards `target`: smaller limits now, larger ones when all have acknowledged those."""
+        rows = tuple(members)
+        self.target = dict(target)
+        self._learn(rows)
+        shrunk = {
+            uuid: min(target.get(uuid, watts), watts) for uuid, watts in self.given.items() if uuid in target
+        }
+        settled = all(member.acknowledged(shrunk) for member in rows if member.armed)
+        self._give(dict(target) if settled else shrunk)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everybody has been given the target."""
+        return self.given == self.target
+
+    def admits(self, member: Member) -> bool:
+        """Whether the node has its place in the plan, so that it may be enforced."""
+        return member.report is not None and all(gpu.uuid in self.given for gpu in member.report.gpus)
+
+    def _learn(self, members: Iterable[Member]) -> None:
+        """Take over what an armed node already falls to: a new coordinator finds it so."""
+        for member in members:
+            if member.report is None or not member.armed:
+                continue
+            for gpu in member.report.gpus:
+                if gpu.safe_watts is not None:
+                    self.given.setdefault(gpu.uuid, gpu.safe_watts)
+
+    def _give(self, limits: Mapping[str, float]) -> None:
+        if limits != self.given:
+            self.given = dict(limits)
+            self.version += 1

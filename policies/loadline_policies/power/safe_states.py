@@ -1,0 +1,174 @@
+"""
+Where the nodes fall without us, computed before anybody leans on it.
+
+S1: the sum of all safe limits, hosts at their maximum, is within the budget. A
+safe limit lies at the same share of every GPU's settable range, so that a mixed
+row gives alike. A node whose limits can't be set counts at its nameplate, and
+the rest of the row gives for it.
+
+S2 needs two figures more: how many silent nodes the breaker bears while all the
+others are safe, and whether it bears the row at its maximum for twice the time
+that a reaction takes. All figures count GPU watts × sensor gain.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.breakers import WARM, Curve
+from loadline_policies.power.messages import SENSOR_GAIN, Report
+
+SafeLimits = Mapping[str, float]
+"""Safe watts by GPU UUID."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRating:
+    """A GPU's settable range in watts."""
+
+    uuid: str
+    min_watts: float
+    max_watts: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRating:
+    """What a node's hardware can draw at most, and how far it can be lowered."""
+
+    node: str
+    host_max_watts: float
+    gpus: tuple[GpuRating, ...]
+    settable: bool = True
+
+    @property
+    def nameplate_watts(self) -> float:
+        """The most that the node can draw, sensor gain included."""
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.max_watts for gpu in self.gpus)
+
+    @property
+    def floor_watts(self) -> float:
+        """The least that the node can be limited to, sensor gain included."""
+        if not self.settable:
+            return self.nameplate_watts
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.min_watts for gpu in self.gpus)
+
+    def watts_at(self, limits: SafeLimits) -> float:
+        """The most that the node draws under `limits`; a GPU without one counts at its maximum."""
+        return self.host_max_watts + SENSOR_GAIN * sum(
+            min(limits.get(gpu.uuid, gpu.max_watts), gpu.max_watts) for gpu in self.gpus
+        )
+
+    @classmethod
+    def of(cls, report: Report) -> "NodeRating":
+        """The rating that a report carries."""
+        gpus = tuple(GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts) for gpu in report.gpus)
+        return cls(
+            node=report.node, host_max_watts=report.host_max_watts, gpus=gpus, settable=report.settable
+        )
+
+
+def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimits:
+    """Safe watts of every settable GPU, whole watts rounded down.
+
+    Raises UnsafeDomain (`BudgetTooSmall`) when not even the lowest settable limits fit.
+    """
+    rows = tuple(ratings)
+    floor = sum(rating.floor_watts for rating in rows)
+    if floor > budget_watts:
+        raise UnsafeDomain(
+            "BudgetTooSmall",
+            f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable limits "
+            f"draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
+        )
+    span = sum(r.nameplate_watts - r.floor_watts for r in rows)
+    share = 1.0 if span == 0 else min(1.0, (budget_watts - floor) / span)
+    return {
+        gpu.uuid: max(gpu.min_watts, math.floor(gpu.min_watts + share * (gpu.max_watts - gpu.min_watts)))
+        for rating in rows
+        if rating.settable
+        for gpu in rating.gpus
+    }
+
+
+def tolerated_silent_nodes(ratings: Iterable[NodeRating], limits: SafeLimits, ceiling_watts: float) -> int:
+    """The largest k for which the k worst nodes at nameplate and all others at safe stay within the ceiling.
+
+    `ceiling_watts` is the load that the breaker bears for ever. -1 when not even k = 0 does.
+    """
+    rows = tuple(ratings)
+    total = sum(rating.watts_at(limits) for rating in rows)
+    if total > ceiling_watts:
+        return -1
+    rises = sorted((r.nameplate_watts - r.watts_at(limits) for r in rows), reverse=True)
+    for count, rise in enumerate(rises):
+        total += rise
+        if total > ceiling_watts:
+            return count
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """How long each part of a reaction may take, in seconds.
+
+    A power lease is 4 s and a Kubernetes Lease 15 s by default. `raise_within_s` is how
+    long after its last renewal a coordinator may still raise; a node is silent when its
+    last report is older than `silent_after_s`.
+    """
+
+    sensor_s: float = 0.35
+    report_s: float = 1.0
+    decision_s: float = 1.0
+    lease_s: float = 4.0
+    actuation_s: float = 0.5
+    raise_within_s: float = 10.0
+    silent_after_s: float = 2.0
+    slack_s: float = 1.0
+
+    @property
+    def reaction_s(self) -> float:
+        """The longest that a row can stay above its limits before every node is safe."""
+        return self.sensor_s + self.report_s + self.decision_s + self.lease_s + self.actuation_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Safety:
+    """What S1 and S2 say of a domain that may be enforced.
+
+    `ceiling_heat` is the heat up to which limits may lie above safe: from there one
+    whole reaction at `max_load`, and a fifth, still doesn't trip.
+    """
+
+    limits: SafeLimits
+    safe_watts: float
+    tolerates_silent_nodes: int
+    max_load: float
+    warm_trip_s: float
+    ceiling_heat: float
+
+
+def assess(
+    ratings: Iterable[NodeRating], *, budget_watts: float, curve: Curve, timings: Timings
+) -> Safety:
+    """S1 and S2 of these nodes under this budget; UnsafeDomain says which fails and what would mend it."""
+    rows = tuple(ratings)
+    limits = safe_limits(rows, budget_watts)
+    max_load = sum(rating.nameplate_watts for rating in rows) / budget_watts
+    trip_s = curve.trip_s(max_load)
+    warm_trip_s = (1.0 - WARM) * trip_s
+    if warm_trip_s < 2 * timings.reaction_s:
+        raise UnsafeDomain(
+            "ReactionTooSlow",
+            f"breaker.curve bears {max_load:.2f} of the budget, all nodes at their maximum, for {warm_trip_s:.1f} s "
+            f"when warm; twice the reaction takes {2 * timings.reaction_s:.1f} s: lower leaseSeconds, "
+            "raise budgetWatts, or take nodes out of the domain",
+        )
+    return Safety(
+        limits=limits,
+        safe_watts=sum(rating.watts_at(limits) for rating in rows),
+        tolerates_silent_nodes=tolerated_silent_nodes(rows, limits, curve.borne_load * budget_watts),
+        max_load=max_load,
+        warm_trip_s=warm_trip_s,
+        ceiling_heat=1.0 - 1.2 * timings.reaction_s / trip_s,
+    )
