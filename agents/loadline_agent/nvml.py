@@ -12,7 +12,6 @@ Field numbers: nvml.h (2026-07); 186 is the instantaneous power, 83 the energy
 since the driver was loaded, 190 and 192 the limits in force and asked for.
 """
 
-import ctypes
 from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, TypeVar
@@ -171,17 +170,16 @@ class Device:
 
     def usage_mw(self) -> int:
         """GetPowerUsage in mW: instantaneous on the A100 and older, a mean of 1 s on later ones."""
-        return self._ask("reading the power", pynvml.nvmlDeviceGetPowerUsage, self.handle)
+        return int(self._ask("reading the power", pynvml.nvmlDeviceGetPowerUsage, self.handle))
 
     def energy_mj(self) -> int:
         """Energy since the driver was loaded, in mJ; NotSupported before Volta."""
-        return self._ask("reading the energy", pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handle)
+        return int(self._ask("reading the energy", pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handle))
 
     def sm_mhz(self) -> int:
         """The SM clock of now, in MHz; locked clocks themselves can't be read."""
-        return self._ask(
-            "reading the clock", pynvml.nvmlDeviceGetClockInfo, self.handle, pynvml.NVML_CLOCK_SM
-        )
+        clock = pynvml.NVML_CLOCK_SM
+        return int(self._ask("reading the clock", pynvml.nvmlDeviceGetClockInfo, self.handle, clock))
 
     def set_limit_mw(self, limit_mw: int) -> None:
         """Ask for a power limit. Not the `_v2` call: pynvml drops its error code."""

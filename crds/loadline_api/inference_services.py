@@ -93,7 +93,12 @@ class Prefill(Spec):
                 "has(self.replicas) != has(self.perDecode)",
                 message="prefill needs one size: set prefill.replicas for a fixed count or prefill.perDecode"
                 " for a ratio, one of the two",
-            )
+            ),
+            rule(
+                "!has(self.perDecode) || double(self.perDecode) > 0.0",
+                says="'prefill.perDecode is %s: give a ratio above zero, or leave prefill out'"
+                ".format([self.perDecode])",
+            ),
         )
     )
 

@@ -28,7 +28,7 @@ class NodeCapacitySpec(Spec):
     certificate: str = Field(
         max_length=8192,
         pattern=CERTIFICATE_PATTERN,
-        description="Self-signed certificate of the agent, PEM; the members of its domain trust exactly this.",
+        description="Self-signed certificate of the agent, PEM; members of its domain trust exactly this.",
     )
     address: str = Field(
         max_length=260,

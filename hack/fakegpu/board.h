@@ -10,7 +10,7 @@
  * that `index` names; a writer fills the other slot and then turns the index,
  * so that a reader never sees half a setting, even of a writer that was killed.
  *
- * board.py mirrors these structs; nvml.c exports their offsets, and build.py
+ * layouts.py mirrors these structs; nvml.c exports their offsets, and build.py
  * refuses a library whose offsets differ.
  */
 #ifndef FAKEGPU_BOARD_H

@@ -6,7 +6,7 @@ that a changed line is a new library and a second checkout shares the first
 one's. A C compiler of the system is used where there is one; else PyPI's
 ziglang, in an environment of its own beside the library.
 
-A library is only handed out when its structs lie where board.py believes them:
+A library is only handed out when its structs lie where layouts.py believes them:
 a mirror that drifted would read watts out of a clock.
 
 `environment()` is what a child process needs to see a node's GPUs through an
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hack.fakegpu import board
+from hack.fakegpu import layouts
 
 SOURCES = ("nvml.c", "board.h")
 SONAME = "libnvidia-ml.so.1"
@@ -46,7 +46,7 @@ def library() -> Path:
     """The compiled library, built if these sources have not been built before.
 
     Raises RuntimeError with the compiler's words if it can't be compiled, or if
-    its layout isn't board.py's.
+    its layout isn't layouts.py's.
     """
     target = cache_directory() / _fingerprint() / SONAME
     if not target.exists():
@@ -55,13 +55,17 @@ def library() -> Path:
 
 
 def environment(board_path: Path, node: int | str) -> dict[str, str]:
-    """What to add to a child's environment so that its NVML is a node of the board."""
+    """What to add to a child's environment so that its NVML is a node of the board.
+
+    The right to set comes from the board then, not from the process's capabilities.
+    """
     directory = str(library().parent)
     inherited = os.environ.get("LD_LIBRARY_PATH")
     return {
         "LD_LIBRARY_PATH": f"{directory}:{inherited}" if inherited else directory,
         "LOADLINE_FAKEGPU_BOARD": str(board_path),
         "LOADLINE_FAKEGPU_NODE": str(node),
+        "LOADLINE_NVML_PRIVILEGE": "1",
     }
 
 
@@ -115,7 +119,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _refuse_drift(path: Path) -> None:
-    """Compare every offset that the library exports with board.py's.
+    """Compare every offset that the library exports with layouts.py's.
 
     In a process of its own: a draft that this process had loaded would keep the
     name under which pynvml then looks for the library.
@@ -127,13 +131,13 @@ def _refuse_drift(path: Path) -> None:
         (sys.executable, "-c", code), env=child, capture_output=True, text=True, check=True
     ).stdout.strip()
     if said:
-        raise RuntimeError(f"board.py and board.h disagree: {said}; make their structs equal")
+        raise RuntimeError(f"layouts.py and board.h disagree: {said}; make their structs equal")
 
 
 def differences(path: str) -> str:
-    """What the library at `path` says of its structs and board.py doesn't; empty if they agree."""
+    """What the library at `path` says of its structs and layouts.py doesn't; empty if they agree."""
     theirs = offsets(ctypes.CDLL(path))
-    ours = board.offsets()
+    ours = layouts.offsets()
     wrong = [name for name in theirs if theirs[name] != ours.get(name)]
     return ", ".join(f"{name} is {theirs[name]}, not {ours.get(name)}" for name in wrong)
 

@@ -555,7 +555,7 @@ API int nvmlDeviceGetCurrentClocksEventReasons(struct gpu *gpu, unsigned long lo
     return error;
 }
 
-/* ---- the layout, for board.py -------------------------------------------- */
+/* ---- the layout, for layouts.py -------------------------------------------- */
 
 #define AT(type, member) #type "." #member, offsetof(struct type, member)
 
@@ -566,7 +566,7 @@ struct offset {
 
 API const struct offset fakegpu_layout[] = {
     {"header", sizeof(struct header)},
-    {AT(header, version)}, {AT(header, node_count)}, {AT(header, gpus_per_node)}, {AT(header, fields)},
+    {AT(header, magic)}, {AT(header, version)}, {AT(header, node_count)}, {AT(header, gpus_per_node)}, {AT(header, fields)},
     {AT(header, min_mw)}, {AT(header, max_mw)}, {AT(header, default_mw)},
     {AT(header, min_mhz)}, {AT(header, max_mhz)}, {AT(header, step_mhz)}, {AT(header, memory_mhz)},
     {AT(header, power_delay_ns)}, {AT(header, clock_delay_ns)}, {AT(header, model)}, {AT(header, driver)},

@@ -48,8 +48,9 @@ class Bed:
     directory that outlives the bed; `controllers` replaces those of the controller manager.
     """
 
-    def __init__(self, *, audit: bool = False, logs: Path | None = None,
-                 controllers: tuple[str, ...] = CONTROLLERS) -> None:
+    def __init__(
+        self, *, audit: bool = False, logs: Path | None = None, controllers: tuple[str, ...] = CONTROLLERS
+    ) -> None:
         self._programs = binaries.ensure()
         self._household = Household(logs=logs)
         try:
@@ -65,14 +66,16 @@ class Bed:
         try:
             self._plane.start()
             self._keeper = TokenKeeper(self.client)
-            self._runner = PodRunner(self.server, tls(self.ca, self._plane.admin), plays=self._mine.__contains__)
+            admin = tls(self.ca, self._plane.admin)
+            self._runner = PodRunner(self.server, admin, plays=self._mine.__contains__)
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -128,13 +131,14 @@ class Bed:
         return self._plane.apiserver
 
     @property
-    def tokens(self) -> TokenKeeper:
+    def token_keeper(self) -> TokenKeeper:
         """What renews the identities' tokens; there is one while the bed is up."""
         assert self._keeper is not None
         return self._keeper
 
-    def add_nodes(self, names: Iterable[str], *, gpus: int = 8,
-                  labels: Mapping[str, str] | None = None) -> None:
+    def add_nodes(
+        self, names: Iterable[str], *, gpus: int = 8, labels: Mapping[str, str] | None = None
+    ) -> None:
         """Create Ready nodes; pods that the scheduler binds to them are set Running."""
         for name in names:
             self._mine.add(name)
@@ -144,44 +148,76 @@ class Bed:
         """Server-side apply in the order given; CRDs are waited for. Raises ApiError if one is refused."""
         return self.client.apply(objects)
 
-    def node_token(self, node: str, service_account: str, namespace: str, *,
-                   audience: str | None = None) -> Token:
+    def node_token(
+        self, node: str, service_account: str, namespace: str, *, audience: str | None = None
+    ) -> Token:
         """A token of a ServiceAccount that names the node it is used on."""
         binding = Binding(service_account=service_account, namespace=namespace, node=node, audience=audience)
         return tokens.request(self.client, binding)
 
-    def identity(self, service_account: str, namespace: str, *, node: str | None = None,
-                 audience: str | None = None, expiry_s: int = tokens.EXPIRY_S) -> Identity:
+    def identity(
+        self,
+        service_account: str,
+        namespace: str,
+        *,
+        node: str | None = None,
+        audience: str | None = None,
+        expiry_s: int = tokens.EXPIRY_S,
+    ) -> Identity:
         """The files with which a process is this ServiceAccount, on this node if one is given.
 
         The token lasts `expiry_s` seconds (600 at least) and is renewed at half of that.
         """
-        binding = Binding(service_account=service_account, namespace=namespace, node=node,
-                          audience=audience, expiry_s=expiry_s)
-        name = ".".join(filter(None, (namespace, service_account, node, audience and audience.replace("/", "-"))))
+        binding = Binding(
+            service_account=service_account,
+            namespace=namespace,
+            node=node,
+            audience=audience,
+            expiry_s=expiry_s,
+        )
+        parts = (namespace, service_account, node, audience and audience.replace("/", "-"))
+        name = ".".join(filter(None, parts))
         home = self.directory / "identities" / name
-        self.tokens.keep(binding, home / "token")
+        self.token_keeper.keep(binding, home / "token")
         shutil.copyfile(self.ca, home / "ca.crt")
-        kubeconfig = kubeconfigs.by_token_file(home / "kubeconfig.yaml", server=self.server, ca=self.ca,
-                                               token=home / "token", namespace=namespace)
-        return Identity(name=name, kubeconfig=kubeconfig, token=home / "token", ca=home / "ca.crt",
-                        server=self.server)
+        kubeconfig = kubeconfigs.by_token_file(
+            home / "kubeconfig.yaml",
+            server=self.server,
+            ca=self.ca,
+            token=home / "token",
+            namespace=namespace,
+        )
+        return Identity(
+            name=name, kubeconfig=kubeconfig, token=home / "token", ca=home / "ca.crt", server=self.server
+        )
 
     def kubectl(self, *arguments: str, input: str | None = None, kubeconfig: Path | None = None) -> str:
         """What kubectl prints, as the administrator or as another kubeconfig's user.
 
         Raises KubectlFailed with what it wrote to stderr.
         """
-        environment = {"KUBECONFIG": str(kubeconfig or self.kubeconfig), "KUBECTL_KUBERC": "false",
-                       "KUBECACHEDIR": str(self.directory / "kubectl"), "HOME": str(self.directory)}
-        done = subprocess.run([self._programs.kubectl, *arguments], env=environment, input=input, text=True,
-                              capture_output=True, timeout=KUBECTL_TIMEOUT_S, check=False)
+        environment = {
+            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            "KUBECTL_KUBERC": "false",
+            "KUBECACHEDIR": str(self.directory / "kubectl"),
+            "HOME": str(self.directory),
+        }
+        done = subprocess.run(
+            [self._programs.kubectl, *arguments],
+            env=environment,
+            input=input,
+            text=True,
+            capture_output=True,
+            timeout=KUBECTL_TIMEOUT_S,
+            check=False,
+        )
         if done.returncode:
             raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def spawn(self, name: str, arguments: Sequence[str], *,
-              environment: Mapping[str, str] | None = None) -> Process:
+    def spawn(
+        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Process:
         """Start a program that goes when the bed goes, however that happens.
 
         Its output is in `logs`; it sees the environment given, or else the caller's.

@@ -29,7 +29,10 @@ LEAST_MINOR = 33
 """From Kubernetes 1.33 on a token bound to a Node names it to the admission policies."""
 
 COLD_S = {
-    "etcd": 60.0, "kube-apiserver": 410.0, "kubectl": 70.0, "kube-controller-manager": 110.0,
+    "etcd": 60.0,
+    "kube-apiserver": 410.0,
+    "kubectl": 70.0,
+    "kube-controller-manager": 110.0,
     "kube-scheduler": 50.0,
 }
 """Measured on two cores, each after those before it."""
@@ -51,8 +54,8 @@ NAMES = tuple(field.name.replace("_", "-") for field in fields(Binaries))
 
 def version(module: str, requirement: str) -> str:
     """The version of a requirement that a module's go.mod pins, without its `v`."""
-    pinned = re.search(rf"^require {re.escape(requirement)} v(\S+)$", (MODULES / module / "go.mod").read_text(),
-                       re.MULTILINE)
+    text = (MODULES / module / "go.mod").read_text()
+    pinned = re.search(rf"^require {re.escape(requirement)} v(\S+)$", text, re.MULTILINE)
     if pinned is None:
         raise BuildFailed(f"modules/{module}/go.mod names no version of {requirement}: add a `require` line")
     return pinned[1]
@@ -107,17 +110,23 @@ def command(name: str) -> Command:
     stamps = {"gitVersion": f"v{told}", "gitMajor": major, "gitMinor": minor}
     flags = [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()]
     return Command(
-        name=name, module=MODULES / "kubernetes", package=f"k8s.io/kubernetes/cmd/{name}",
-        ldflags=" ".join(("-s -w", *flags)), cold_s=COLD_S[name],
+        name=name,
+        module=MODULES / "kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        ldflags=" ".join(("-s -w", *flags)),
+        cold_s=COLD_S[name],
     )
 
 
 def _refuse_old(apiserver: Path) -> None:
-    told = subprocess.run([apiserver, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    asked = subprocess.run([apiserver, "--version"], capture_output=True, text=True, check=False)
+    told = asked.stdout.strip()
     match = re.search(r"v1\.(\d+)\.", told)
     if match is None or int(match[1]) < LEAST_MINOR:
-        raise BuildFailed(f"{ASSETS} is {str(apiserver.parent)!r} with kube-apiserver {told!r}: "
-                          f"use 1.{LEAST_MINOR} or newer, or unset it to have {kubernetes_version()} built")
+        raise BuildFailed(
+            f"{ASSETS} is {str(apiserver.parent)!r} with kube-apiserver {told!r}: "
+            f"use 1.{LEAST_MINOR} or newer, or unset it to have {kubernetes_version()} built"
+        )
 
 
 @contextmanager

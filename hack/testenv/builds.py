@@ -99,8 +99,14 @@ def display(name: str, console: Console) -> Iterator[Report]:
 
 @contextmanager
 def _bar(name: str, console: Console) -> Iterator[Report]:
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TextColumn("packages"),
-               TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("packages"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=None, left="resolving modules")
 
@@ -115,11 +121,22 @@ def _bar(name: str, console: Console) -> Iterator[Report]:
 def _run(command: Command, target: Path, go: Path, report: Report) -> None:
     deps, stale = _packages(command, go)
     cold_s = command.cold_s * MEASURED_CORES / (os.cpu_count() or 1) * (stale + 1) / (deps + 1)
-    arguments = [go, "build", *FLAGS, "-v", "-ldflags", command.ldflags, "-o", target, command.package]
+    arguments = [
+        str(go),
+        "build",
+        *FLAGS,
+        "-v",
+        "-ldflags",
+        command.ldflags,
+        "-o",
+        str(target),
+        command.package,
+    ]
     started_s, done, errors = time.monotonic(), 0, list[str]()
     report(0, stale, cold_s)
-    with subprocess.Popen(arguments, cwd=command.module, env={**os.environ, **ENVIRONMENT},
-                          stderr=subprocess.PIPE, text=True) as build:
+    with subprocess.Popen(
+        arguments, cwd=command.module, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True
+    ) as build:
         assert build.stderr is not None
         for line in build.stderr:
             if not is_package(line):
@@ -139,9 +156,15 @@ def is_package(line: str) -> bool:
 
 def _packages(command: Command, go: Path) -> tuple[int, int]:
     """How many packages the command is made of, and how many of them must be compiled."""
-    arguments = [go, "list", *FLAGS, "-deps", "-f", "{{.Stale}} {{.StaleReason}}", command.package]
-    listed = subprocess.run(arguments, cwd=command.module, env={**os.environ, **ENVIRONMENT},
-                            capture_output=True, text=True, check=False)
+    arguments = [str(go), "list", *FLAGS, "-deps", "-f", "{{.Stale}} {{.StaleReason}}", command.package]
+    listed = subprocess.run(
+        arguments,
+        cwd=command.module,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if listed.returncode:
         raise BuildFailed(f"the modules of {command.name} could not be fetched:\n{listed.stderr[-2000:]}")
     lines = listed.stdout.splitlines()

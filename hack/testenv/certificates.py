@@ -28,8 +28,14 @@ SERVER_ADDRESSES = ("127.0.0.1", "10.0.0.1")
 """The bind address, and the first address of the service range, where pods would find the server."""
 
 SIGNS = x509.KeyUsage(
-    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False,
-    key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
     decipher_only=False,
 )
 """What an authority's key may do; strict verifiers (Python 3.13) want it said."""
@@ -56,8 +62,10 @@ class Authority:
 
     def server(self, name: str) -> Pair:
         """The certificate that the API server shows, good for loopback and its in-cluster names."""
-        names = [*(x509.DNSName(n) for n in SERVER_NAMES),
-                 *(x509.IPAddress(ipaddress.ip_address(a)) for a in SERVER_ADDRESSES)]
+        names = [
+            *(x509.DNSName(n) for n in SERVER_NAMES),
+            *(x509.IPAddress(ipaddress.ip_address(a)) for a in SERVER_ADDRESSES),
+        ]
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         return self._issue(name, _subject(name), usage, x509.SubjectAlternativeName(names))
 
@@ -78,15 +86,22 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         return self._write(name, self._signed(subject, key, *extensions), key)
 
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey,
-                *extensions: x509.ExtensionType) -> bytes:
+    def _signed(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType
+    ) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder(
-            issuer_name=self._name, subject_name=subject, public_key=key.public_key(),
-            serial_number=x509.random_serial_number(), not_valid_before=now - SKEW, not_valid_after=now + LIFE,
+            issuer_name=self._name,
+            subject_name=subject,
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - SKEW,
+            not_valid_after=now + LIFE,
         )
-        known_by = (x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-                    x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()))
+        known_by = (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        )
         for extension in (*extensions, *known_by):
             critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
             builder = builder.add_extension(extension, critical=critical)
@@ -96,9 +111,11 @@ class Authority:
         pair = Pair(certificate=self.directory / f"{name}.crt", key=self.directory / f"{name}.key")
         pair.certificate.write_bytes(public)
         pair.key.touch(mode=0o600)
-        pair.key.write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ))
+        pair.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
         return pair
 
 

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -60,6 +60,12 @@ class Client:
             base_url=server, verify=context, timeout=TIMEOUT_S, headers=headers, trust_env=False
         )
         self._kinds: dict[tuple[str, str], tuple[str, bool]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -18,18 +18,27 @@ from hack.testenv import kubeconfigs
 from hack.testenv.binaries import Binaries
 from hack.testenv.certificates import Authority, Pair
 from hack.testenv.clients import Client, tls
-from hack.testenv.errors import ApiError, ProcessFailed
+from hack.testenv.errors import ApiError
 from hack.testenv.ports import Reservation
 from hack.testenv.processes import Household, Process
 
 CONTROLLERS = (
-    "clusterrole-aggregation-controller", "daemonset-controller", "deployment-controller",
-    "disruption-controller", "endpointslice-controller", "garbage-collector-controller", "job-controller",
-    "namespace-controller", "pod-garbage-collector-controller", "replicaset-controller",
-    "root-ca-certificate-publisher-controller", "serviceaccount-controller", "statefulset-controller",
+    "clusterrole-aggregation-controller",
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpointslice-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "statefulset-controller",
     "validatingadmissionpolicy-status-controller",
 )
-"""What a workload's life and the chart need. No node life cycle: nodes of a bed are Ready once and for all."""
+"""What a workload's life and the chart need. No node life cycle: a bed's nodes are Ready for good."""
 
 ETCD_ENDPOINT = "unix://client.sock:1"
 """A socket named `client.sock:1` in the working directory; etcd wants something like a port in it."""
@@ -67,20 +76,26 @@ class ApiServer:
         """Start the server and return when it is ready; nothing to do for one that runs."""
         if self.running:
             return
-        self._process = self._household.start("kube-apiserver", self._command, environment=ENVIRONMENT)
+        self._process = _start(self._household, "kube-apiserver", self._command)
         self._process.until(self._probe.healthy, timeout_s=API_READY_S)
 
     def stop(self) -> None:
         """Stop the server; clients are refused until it is started again. Its data stays."""
         if self._process is not None:
-            self._process.stop(grace_s=1.0)
+            self._process.stop()
 
 
 class ControlPlane:
     """The four processes and the credentials of those who may do all."""
 
-    def __init__(self, household: Household, binaries: Binaries, *, audit: bool = False,
-                 controllers: tuple[str, ...] = CONTROLLERS) -> None:
+    def __init__(
+        self,
+        household: Household,
+        binaries: Binaries,
+        *,
+        audit: bool = False,
+        controllers: tuple[str, ...] = CONTROLLERS,
+    ) -> None:
         self._household, self._binaries = household, binaries
         self._controllers = controllers
         self._reservation = Reservation()
@@ -96,13 +111,11 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start all four; return when the API server is ready and ServiceAccounts are being made."""
-        etcd = self._household.start("etcd", self._etcd_command(), environment=ENVIRONMENT)
+        etcd = _start(self._household, "etcd", self._etcd_command())
         etcd.until((self._household.directory / "client.sock:1").exists, timeout_s=10.0)
         self.apiserver.start()
-        manager = self._household.start(
-            "kube-controller-manager", self._manager_command(), environment=ENVIRONMENT
-        )
-        self._household.start("kube-scheduler", self._scheduler_command(), environment=ENVIRONMENT)
+        manager = _start(self._household, "kube-controller-manager", self._manager_command())
+        _start(self._household, "kube-scheduler", self._scheduler_command())
         manager.until(self._has_default_account, timeout_s=API_READY_S)
 
     def close(self) -> None:
@@ -124,25 +137,39 @@ class ControlPlane:
 
     def _etcd_command(self) -> list[str]:
         return [
-            str(self._binaries.etcd), "--name=bed", "--data-dir=etcd", "--unsafe-no-fsync", "--log-level=warn",
-            f"--listen-client-urls={ETCD_ENDPOINT}", f"--advertise-client-urls={ETCD_ENDPOINT}",
-            "--listen-peer-urls=unix://peer.sock:1", "--initial-advertise-peer-urls=http://localhost:2380",
+            str(self._binaries.etcd),
+            "--name=bed",
+            "--data-dir=etcd",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+            f"--listen-client-urls={ETCD_ENDPOINT}",
+            f"--advertise-client-urls={ETCD_ENDPOINT}",
+            "--listen-peer-urls=unix://peer.sock:1",
+            "--initial-advertise-peer-urls=http://localhost:2380",
             "--initial-cluster=bed=http://localhost:2380",
         ]
 
     def _apiserver_command(self) -> list[str]:
         shown = self._pki.server("kube-apiserver")
         command = [
-            str(self._binaries.kube_apiserver), f"--etcd-servers={ETCD_ENDPOINT}",
-            "--bind-address=127.0.0.1", f"--secure-port={self._reservation.port}", "--permit-port-sharing",
-            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-            f"--tls-cert-file={shown.certificate}", f"--tls-private-key-file={shown.key}",
-            f"--client-ca-file={self.ca}", "--authorization-mode=Node,RBAC",
+            str(self._binaries.kube_apiserver),
+            f"--etcd-servers={ETCD_ENDPOINT}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._reservation.port}",
+            "--permit-port-sharing",
+            "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={shown.certificate}",
+            f"--tls-private-key-file={shown.key}",
+            f"--client-ca-file={self.ca}",
+            "--authorization-mode=Node,RBAC",
             "--disable-admission-plugins=TaintNodesByCondition",  # no node life cycle would lift the taint
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self._token_signer.certificate}",
             f"--service-account-signing-key-file={self._token_signer.key}",
-            "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged", "--profiling=false",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--allow-privileged",
+            "--profiling=false",
         ]
         return command + self._audit_flags()
 
@@ -156,16 +183,28 @@ class ControlPlane:
     def _manager_command(self) -> list[str]:
         user = self._pki.client("system:kube-controller-manager")
         return [
-            str(self._binaries.kube_controller_manager), "--use-service-account-credentials",
+            str(self._binaries.kube_controller_manager),
+            "--use-service-account-credentials",
             f"--kubeconfig={self.kubeconfig_for('kube-controller-manager', user)}",
-            f"--root-ca-file={self.ca}", f"--service-account-private-key-file={self._token_signer.key}",
-            f"--controllers={','.join(self._controllers)}", "--leader-elect=false", "--secure-port=0",
+            f"--root-ca-file={self.ca}",
+            f"--service-account-private-key-file={self._token_signer.key}",
+            f"--controllers={','.join(self._controllers)}",
+            "--leader-elect=false",
+            "--secure-port=0",
             *RATES,
         ]
 
     def _scheduler_command(self) -> list[str]:
         user = self._pki.client("system:kube-scheduler")
         return [
-            str(self._binaries.kube_scheduler), "--leader-elect=false", "--secure-port=0", *RATES,
+            str(self._binaries.kube_scheduler),
+            "--leader-elect=false",
+            "--secure-port=0",
+            *RATES,
             f"--kubeconfig={self.kubeconfig_for('kube-scheduler', user)}",
         ]
+
+
+def _start(household: Household, name: str, command: list[str]) -> Process:
+    """None of the four is given grace: the API server would wait for its watchers, and data go anyway."""
+    return household.start(name, command, environment=ENVIRONMENT, grace_s=0.0)

@@ -32,7 +32,9 @@ def _write(path: Path, *, server: str, ca: Path, user: dict[str, str], namespace
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": _embedded(ca)}}],
+        "clusters": [
+            {"name": name, "cluster": {"server": server, "certificate-authority-data": _embedded(ca)}}
+        ],
         "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
     }

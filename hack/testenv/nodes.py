@@ -14,8 +14,16 @@ from hack.testenv.clients import Object
 GPU_RESOURCE = "nvidia.com/gpu"
 
 
-def node(name: str, *, gpus: int = 8, labels: Mapping[str, str] | None = None, address: str = "127.0.0.1",
-         cpu: str = "128", memory: str = "1Ti", pods: int = 110) -> Object:
+def node(
+    name: str,
+    *,
+    gpus: int = 8,
+    labels: Mapping[str, str] | None = None,
+    address: str = "127.0.0.1",
+    cpu: str = "128",
+    memory: str = "1Ti",
+    pods: int = 110,
+) -> Object:
     """A Ready Node with its capacity; sizes as of a server with eight A100."""
     room = {"cpu": cpu, "memory": memory, "pods": str(pods), GPU_RESOURCE: str(gpus)}
     own = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
@@ -35,14 +43,22 @@ def node(name: str, *, gpus: int = 8, labels: Mapping[str, str] | None = None, a
 
 def _ready() -> Object:
     return {
-        "type": "Ready", "status": "True", "reason": "TestBed", "message": "a node of the test bed",
-        "lastHeartbeatTime": None, "lastTransitionTime": None,
+        "type": "Ready",
+        "status": "True",
+        "reason": "TestBed",
+        "message": "a node of the test bed",
+        "lastHeartbeatTime": None,
+        "lastTransitionTime": None,
     }
 
 
 def _info(name: str) -> Object:
     blank = dict.fromkeys(("machineID", "systemUUID", "bootID", "kernelVersion", "kubeProxyVersion"), name)
     return {
-        **blank, "osImage": "test bed", "operatingSystem": "linux", "architecture": "amd64",
-        "containerRuntimeVersion": "none://0", "kubeletVersion": f"v{kubernetes_version()}",
+        **blank,
+        "osImage": "test bed",
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+        "containerRuntimeVersion": "none://0",
+        "kubeletVersion": f"v{kubernetes_version()}",
     }

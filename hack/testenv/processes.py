@@ -25,6 +25,9 @@ from hack.testenv import janitors
 from hack.testenv.errors import ProcessFailed
 
 PREFIX = "loadline-bed-"
+GRACE_S = 5.0
+"""Chosen: time to release a lease and to close a journal."""
+
 TAIL_LINES = 12
 """So much of a log is quoted when its process fails: enough for a Go program's last words."""
 
@@ -32,13 +35,26 @@ TAIL_LINES = 12
 class Process:
     """One running program of a bed, with its log."""
 
-    def __init__(self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], cwd: Path,
-                 log: Path) -> None:
-        self.name, self.log = name, log
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        grace_s: float,
+    ) -> None:
+        self.name, self.log, self._grace_s = name, log, grace_s
         with log.open("ab") as sink:
             self._popen = subprocess.Popen(
-                arguments, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                arguments,
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @property
@@ -55,12 +71,12 @@ class Process:
         """Send a signal; one that has ended already is left in peace."""
         self._popen.send_signal(number)
 
-    def stop(self, grace_s: float = 5.0) -> int:
-        """Ask the process to end, kill it after `grace_s` seconds; gives its exit status."""
-        if self.running:
+    def stop(self) -> int:
+        """Ask the process to end, and kill it when its grace is over; gives its exit status."""
+        if self._grace_s and self.running:
             self._popen.terminate()
         try:
-            return self._popen.wait(grace_s)
+            return self._popen.wait(self._grace_s)
         except subprocess.TimeoutExpired:
             return self.kill()
 
@@ -109,14 +125,28 @@ class Household:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, name: str, arguments: Sequence[str], *,
-              environment: Mapping[str, str] | None = None) -> Process:
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        grace_s: float = GRACE_S,
+    ) -> Process:
         """Start a program in the bed's directory, its output in `logs/<name>.log`.
 
-        `environment` is all that it sees; without it, it sees the owner's.
+        `environment` is all that it sees; without it, it sees the owner's. `grace_s` is
+        what it gets to end by itself once asked; with none it is killed unasked.
         """
         own = {**(os.environ if environment is None else environment), janitors.MARK: str(self.directory)}
-        process = Process(name, arguments, environment=own, cwd=self.directory, log=self.logs / f"{name}.log")
+        process = Process(
+            name,
+            arguments,
+            environment=own,
+            cwd=self.directory,
+            log=self.logs / f"{name}.log",
+            grace_s=grace_s,
+        )
         self._processes.append(process)
         return process
 

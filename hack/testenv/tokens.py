@@ -15,6 +15,7 @@ import datetime
 import os
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from hack.testenv.errors import BedError
 EXPIRY_S = 3600
 """As a kubelet asks for; the API server takes nothing below 600."""
 
-RETRY_S = 2.0
-"""Chosen: an API server that is away is asked again at this pace; half a token's life is left by then."""
+RETRY_S = 10.0
+"""Chosen: an API server that is away is asked again at this pace; half a token's life is left for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class TokenKeeper:
         self._guard = threading.Lock()
         self._changed = threading.Event()
         self._closed = False
-        self.failures = 0
+        self.failures: Counter[Path] = Counter()
         self._thread = threading.Thread(target=self._run, name="token-keeper", daemon=True)
         self._thread.start()
 
@@ -90,7 +91,7 @@ class TokenKeeper:
     def renew(self, now: float) -> float:
         """Renew what is due at `now`; gives the time at which something is due next.
 
-        One that can't be renewed is counted in `failures` and tried again soon: its file
+        One that can't be renewed is counted in `failures`, by file, and tried again soon: its file
         still holds a token for the other half of its life.
         """
         with self._guard:
@@ -109,7 +110,7 @@ class TokenKeeper:
         try:
             self._renew(binding, path, now)
         except (BedError, httpx.HTTPError):
-            self.failures += 1
+            self.failures[path] += 1
             self._due_s[path] = now + RETRY_S
 
     def _renew(self, binding: Binding, path: Path, now: float) -> None:

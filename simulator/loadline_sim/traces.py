@@ -43,6 +43,10 @@ class Trace:
     def __len__(self) -> int:
         return int(self.arrival_s.size)
 
+    def later(self, delay_s: float) -> "Trace":
+        """The same requests, all so much later."""
+        return Trace(self.arrival_s + delay_s, self.prompt_tokens, self.output_tokens)
+
     def between(self, start_s: float, end_s: float) -> "Trace":
         """The requests of [start, end), their times still after the trace's origin."""
         first, last = np.searchsorted(self.arrival_s, [start_s, end_s])

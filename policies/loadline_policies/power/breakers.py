@@ -48,7 +48,9 @@ class Curve:
         for (load, seconds), (next_load, next_seconds) in zip(self.points, self.points[1:], strict=False):
             if not (0 < load < next_load and 0 < next_seconds < seconds):
                 raise InvalidDomain(
-                    "breaker.curve", self.points, "let the loads rise and the seconds fall from point to point"
+                    "breaker.curve",
+                    self.points,
+                    "let the loads rise and the seconds fall from point to point",
                 )
         if not self.cooling_s > 0:
             raise InvalidDomain("breaker.coolingSeconds", self.cooling_s, "give a positive number of seconds")
@@ -68,7 +70,7 @@ class Curve:
         for (low, low_s), (high, high_s) in zip(self.points[1:], self.points[2:], strict=False):
             if load <= high:
                 share = math.log(load / low) / math.log(high / low)
-                return low_s * (high_s / low_s) ** share
+                return low_s * math.pow(high_s / low_s, share)
         last_load, last_s = self.points[-1]
         return last_s * (last_load / load) ** 2
 

@@ -61,9 +61,9 @@ class Outlook:
 class Coordinator:
     """Leads one domain for one epoch.
 
-    `receive` takes a report, `answer` makes the lease for a node, `take_urgent` says
-    whether held requests should be answered now instead of at their time. Once `over`
-    is true it must not answer any more.
+    `receive` takes a report, `answer` makes the lease for a node, `urgent` says whether a
+    node's held request should be answered now instead of at its time. Once `over` is true
+    it must not answer any more.
     """
 
     def __init__(self, domain: Domain, epoch: Epoch, now: float) -> None:
@@ -84,7 +84,6 @@ class Coordinator:
         self._heat_heard = False
         self._decided_s = now
         self._watts = 0.0
-        self._urgent = False
         self.configure(domain, now)
 
     def configure(self, domain: Domain, now: float) -> None:
@@ -107,8 +106,10 @@ class Coordinator:
     def receive(self, report: Report, now: float) -> None:
         """Take a member's report and decide anew. Refusing strangers is the caller's part."""
         member = self.members[report.node]
+        if member.stale(report, now, self.domain.timings.silent_after_s):
+            return
         rating_before = member.rating
-        member.hear(report, now)
+        member.hear(report, now, self.epoch)
         self._learn(report, now)
         if report.node not in self.domain.members and not report.armed:
             del self.members[report.node]
@@ -116,6 +117,11 @@ class Coordinator:
         elif member.rating != rating_before or not self._plan.settled:
             self._assess(self.domain)
         self.decide(now)
+
+    def expects(self, report: Report) -> bool:
+        """Whether this is the member's latest report, the one to be answered."""
+        latest = self.members[report.node].report if report.node in self.members else None
+        return latest is not None and latest.sequence == report.sequence
 
     def decide(self, now: float) -> None:
         """Count the row, integrate heat, ask the policy, and see whether anybody must be told at once."""
@@ -129,23 +135,23 @@ class Coordinator:
         document = self.domain.document
         row = Row(self.load, self._age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
-        before, self._orders = self._orders, Orders(caps=caps, held=self._held(now))
-        self._urgent |= self._orders.lowers(before) or self._blind()
+        self._orders = Orders(caps=caps, held=self._held(now))
         self._check_alone(now)
 
     def answer(self, node: str, now: float) -> Lease:
         """The lease for a member, as the answer to its last report."""
         member = self.members[node]
         assert member.report is not None, "an answer needs a report"
+        self._sequence += 1
         act = self._act(member, now)
         limits: tuple[GpuLimit, ...] = ()
         if act is Act.ENFORCE:
             limits = self._limits(member, now)
-            member.order(limits)
+            member.order(limits, self._sequence)
         elif act is Act.RELEASE:
-            member.release(now)
+            member.release(self._sequence, now)
         member.slack_watts = self._slack_watts()
-        self._sequence += 1
+        member.told = self._orders
         return Lease(
             domain=self.domain.name,
             epoch=self.epoch,
@@ -161,10 +167,12 @@ class Coordinator:
             policy_hash=self.domain.document.hash,
         )
 
-    def take_urgent(self) -> bool:
-        """Whether all held requests should be answered now; asking takes the wish away."""
-        urgent, self._urgent = self._urgent, False
-        return urgent
+    def urgent(self, node: str) -> bool:
+        """Whether a node must hear now: it would get less, or its slack could help to hide a crossing."""
+        member = self.members[node]
+        if self.domain.enforce and self._orders.lowers(member.told):
+            return True
+        return member.slack_watts > 2 * self._slack_watts() and self._blind()
 
     @property
     def load(self) -> float:
@@ -292,7 +300,8 @@ class Coordinator:
         if now - self._renewed_sent_s <= timings.raise_within_s:
             return
         if not all(
-            m.fresh(now, timings.silent_after_s) and m.reports_epoch(self.epoch) for m in self.members.values()
+            m.fresh(now, timings.silent_after_s) and m.reports_epoch(self.epoch)
+            for m in self.members.values()
         ):
             self.over = True
 
@@ -334,7 +343,9 @@ class Coordinator:
     def _agreed_watts(self) -> float:
         """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""
         return sum(
-            m.rating.watts_at(self._plan.given) if m.acknowledged(self._plan.given) else m.rating.nameplate_watts
+            m.rating.watts_at(self._plan.given)
+            if m.acknowledged(self._plan.given)
+            else m.rating.nameplate_watts
             for m in self.members.values()
             if m.rating is not None
         )

@@ -60,7 +60,13 @@ class Standing:
 
 
 def accept(
-    standing: Standing, lease: Lease, *, domain: str, gpus: tuple[GpuReport, ...], sequence: int, sent_s: float,
+    standing: Standing,
+    lease: Lease,
+    *,
+    domain: str,
+    gpus: tuple[GpuReport, ...],
+    sequence: int,
+    sent_s: float,
     now: float,
 ) -> Standing:
     """The standing after taking `lease` as the answer to report `sequence`, sent at `sent_s`.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loadline_policies.power.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
+from loadline_policies.power.orders import UNTOLD, Orders
 from loadline_policies.power.safe_states import NodeRating
 
 ROUNDING_WATTS = 0.5
@@ -22,8 +23,8 @@ ROUNDING_WATTS = 0.5
 class Member:
     """One node of the domain.
 
-    `slack_watts` is how far it may rise before it reports out of turn, `released_s`
-    when it was told to release, None otherwise.
+    `slack_watts` is how far it may rise before it reports out of turn, `told` the orders
+    that it is known or believed to have, `released_s` when it was told to release.
     """
 
     name: str
@@ -31,27 +32,38 @@ class Member:
     report: Report | None = None
     heard_s: float = float("-inf")
     slack_watts: float = 0.0
+    told: Orders = UNTOLD
     released_s: float | None = None
     _seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)
+    _ordered_sequence: int = 0
 
-    def hear(self, report: Report, now: float) -> None:
-        """Take a report; what it read back replaces what was only ordered."""
+    def stale(self, report: Report, now: float, silent_after_s: float) -> bool:
+        """Whether a report was overtaken by a later one; after a silence any is news (the node restarted)."""
+        overtaken = self.report is not None and report.sequence < self.report.sequence
+        return overtaken and self.fresh(now, silent_after_s)
+
+    def hear(self, report: Report, now: float, epoch: Epoch) -> None:
+        """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         self.report, self.heard_s = report, now
         self.rating = NodeRating.of(report)
         self._seen_watts = report.watts
-        self._ordered.clear()
+        if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
+            self._ordered.clear()
+        else:
+            self.told = UNTOLD
         if not report.armed:
             self.released_s = None
 
-    def order(self, limits: Iterable[GpuLimit]) -> None:
+    def order(self, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
+        self._ordered_sequence = sequence
         for limit in limits:
             self._ordered[limit.uuid] = max(self._ordered.get(limit.uuid, 0.0), limit.watts)
 
-    def release(self, now: float) -> None:
+    def release(self, sequence: int, now: float) -> None:
         """Remember that the node was told to restore what it found, which may be all that it can draw."""
-        self.released_s = now
+        self.released_s, self._ordered_sequence = now, sequence
         if self.rating is not None:
             self._ordered = {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
 

@@ -46,9 +46,10 @@ class Epoch:
 class GpuReport:
     """One GPU as its node sees it.
 
-    `watts` is the sensor's instant value, `enforced_watts` the limit read back,
-    `safe_watts` the safe limit that the node's guard holds (None when disarmed),
-    `owners` the `namespace/name` of the services whose pods are on it.
+    `watts` is the sensor's instant value, `enforced_watts` the higher of the limit read
+    back and the one last set (a raise may still be on its way), `safe_watts` the safe
+    limit that the node's guard holds (None when disarmed), `owners` the `namespace/name`
+    of the services whose pods are on it.
     """
 
     uuid: str
@@ -66,7 +67,8 @@ class GpuReport:
 class Report:
     """A node's heartbeat, telemetry and acknowledgement in one.
 
-    `age_s` is the age of the oldest sample at the time of sending. `host_watts` is
+    `sequence` grows with every report, also over a restart of the agent. `age_s` is the
+    age of the oldest sample at the time of sending. `host_watts` is
     the host model's draw now, `host_max_watts` its most. `epoch` and `lease_sequence`
     are those of the lease in force, None and 0 without one. `heat` is the domain's
     breaker heat that the node last heard. `settable` says whether the node may set

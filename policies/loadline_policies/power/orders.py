@@ -52,6 +52,10 @@ class Orders:
         return _less(self.caps.low, before.caps.low) or _less(self.caps.high, before.caps.high)
 
 
+UNTOLD = Orders(caps=Caps())
+"""What a node has that was told nothing, or isn't known to have heard."""
+
+
 def _less(new: Cap, old: Cap) -> bool:
     return (new.clock_mhz or INFINITE) < (old.clock_mhz or INFINITE) or (new.watts or INFINITE) < (
         old.watts or INFINITE
@@ -66,7 +70,9 @@ def priority_of(gpu: GpuReport, domain: Domain) -> Priority:
     return Priority.LOW
 
 
-def limit_of(gpu: GpuReport, orders: Orders, domain: Domain, *, safe_watts: float, raising: Raising) -> GpuLimit:
+def limit_of(
+    gpu: GpuReport, orders: Orders, domain: Domain, *, safe_watts: float, raising: Raising
+) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
     cap = orders.caps.of(priority_of(gpu, domain))
     watts = min(gpu.max_watts, cap.watts or INFINITE)

@@ -40,10 +40,18 @@ LADDER = tuple(Level)
 class Config(Settings):
     """What a `polca` document may set. Percent are of the domain's budget."""
 
-    threshold1_percent: int = Field(80, ge=1, le=100, description="T1: low priority gets its shallow clock above")
-    threshold2_percent: int = Field(89, ge=1, le=100, description="T2: low priority gets its deep clock above")
-    hysteresis_percent: int = Field(5, ge=1, le=50, description="points below a threshold at which it is undone")
-    low_shallow_mhz: int = Field(1275, gt=0, description="SM clock of low priority above T1 (A100 base clock)")
+    threshold1_percent: int = Field(
+        80, ge=1, le=100, description="T1: low priority gets its shallow clock above"
+    )
+    threshold2_percent: int = Field(
+        89, ge=1, le=100, description="T2: low priority gets its deep clock above"
+    )
+    hysteresis_percent: int = Field(
+        5, ge=1, le=50, description="points below a threshold at which it is undone"
+    )
+    low_shallow_mhz: int = Field(
+        1275, gt=0, description="SM clock of low priority above T1 (A100 base clock)"
+    )
     low_deep_mhz: int = Field(1110, gt=0, description="SM clock of low priority above T2")
     high_mhz: int = Field(1305, gt=0, description="SM clock of high priority, when that wasn't enough")
     brake_mhz: int = Field(288, gt=0, description="SM clock of everybody above the budget")

@@ -78,8 +78,8 @@ def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimit
     if floor > budget_watts:
         raise UnsafeDomain(
             "BudgetTooSmall",
-            f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable limits "
-            f"draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
+            f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable "
+            f"limits draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
         )
     span = sum(r.nameplate_watts - r.floor_watts for r in rows)
     share = 1.0 if span == 0 else min(1.0, (budget_watts - floor) / span)
@@ -148,9 +148,7 @@ class Safety:
     ceiling_heat: float
 
 
-def assess(
-    ratings: Iterable[NodeRating], *, budget_watts: float, curve: Curve, timings: Timings
-) -> Safety:
+def assess(ratings: Iterable[NodeRating], *, budget_watts: float, curve: Curve, timings: Timings) -> Safety:
     """S1 and S2 of these nodes under this budget; UnsafeDomain says which fails and what would mend it."""
     rows = tuple(ratings)
     limits = safe_limits(rows, budget_watts)
@@ -160,9 +158,9 @@ def assess(
     if warm_trip_s < 2 * timings.reaction_s:
         raise UnsafeDomain(
             "ReactionTooSlow",
-            f"breaker.curve bears {max_load:.2f} of the budget, all nodes at their maximum, for {warm_trip_s:.1f} s "
-            f"when warm; twice the reaction takes {2 * timings.reaction_s:.1f} s: lower leaseSeconds, "
-            "raise budgetWatts, or take nodes out of the domain",
+            f"breaker.curve bears {max_load:.2f} of the budget, all nodes at their maximum, for "
+            f"{warm_trip_s:.1f} s when warm; twice the reaction takes {2 * timings.reaction_s:.1f} s: "
+            "lower leaseSeconds, raise budgetWatts, or take nodes out of the domain",
         )
     return Safety(
         limits=limits,

@@ -1,0 +1,289 @@
+"""
+Who leads a domain: its Kubernetes Lease, taken and renewed the way client-go does.
+
+`next_step` is the whole rule, pure: renew what this process holds; take what nobody
+holds; take from a holder whose record hasn't changed for the Lease's own duration on
+*our* clock; else wait. No clock of another node is ever compared with ours. A Lease
+that names our node but that this process didn't take belonged to our predecessor,
+which may still run: it is waited out like anybody else's.
+
+Each take-over adds one to leaseTransitions, which makes the epoch that leases carry;
+a renewal, however late, keeps it, since nobody can have led in between. So an API
+server that is away ends nothing here. How long a holder may lead without a renewal is
+the coordinator's rule; it is told when the last good renewal was *sent*.
+
+Writes are guarded by the object's resourceVersion and carry all else as it was read,
+because the admission policy lets a candidate change holder, times and count only.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.messages import Epoch
+
+from loadline_agent.kube import Conflict, Kube, KubeError, Object
+
+PERIOD_S = 3.0
+"""Between two renewals, or two looks at another's: five fit into the default duration."""
+
+LONGEST_GAP_S = 10.0
+"""Between two looks at a Lease that count as one observation: a request that times out, and the next."""
+
+DEFAULT_DURATION_S = 15.0
+"""As client-go's, where the Lease doesn't say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a Lease says about its holder. Two equal records mean that nobody has renewed."""
+
+    uid: str
+    holder: str = ""
+    transitions: int = 0
+    renewed: str = ""
+    duration_s: float = field(default=DEFAULT_DURATION_S, compare=False)
+    candidates: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch of whoever holds it."""
+        return Epoch(self.transitions, self.uid)
+
+    @classmethod
+    def parse(cls, lease: Object) -> "Record":
+        """The record in a Lease; InvalidInput where it holds something else."""
+        metadata, spec = lease.get("metadata", {}), lease.get("spec", {})
+        listed = str(metadata.get("annotations", {}).get(CANDIDATES_ANNOTATION, ""))
+        try:
+            return cls(
+                uid=str(metadata["uid"]),
+                holder=spec.get("holderIdentity") or "",
+                transitions=int(spec.get("leaseTransitions") or 0),
+                renewed=spec.get("renewTime") or "",
+                duration_s=float(spec.get("leaseDurationSeconds") or DEFAULT_DURATION_S),
+                candidates=tuple(name for name in map(str.strip, listed.split(",")) if name),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(
+                "lease.spec", spec, f"let the operator make the Lease anew ({error})"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A record and how long it has been seen to stand still, on our clock."""
+
+    record: Record
+    since_s: float
+    last_s: float
+
+    @property
+    def unchanged_s(self) -> float:
+        """How long nobody has renewed while we were looking."""
+        return self.last_s - self.since_s
+
+
+def sight(before: Sighting | None, record: Record, now: float) -> Sighting:
+    """What is known after seeing `record` at `now`.
+
+    A long gap in our looking starts the count anew: while the API server was away, the
+    holder couldn't renew either, and gets its time to do so.
+    """
+    if before is not None and before.record == record and now - before.last_s <= LONGEST_GAP_S:
+        return Sighting(record, before.since_s, now)
+    return Sighting(record, now, now)
+
+
+class Step(Enum):
+    """What to do about a Lease."""
+
+    RENEW = "renew"
+    ACQUIRE = "acquire"
+    WAIT = "wait"
+
+
+def next_step(
+    record: Record, *, node: str, held: Epoch | None, unchanged_s: float, resigned: Epoch | None = None
+) -> Step:
+    """What `node` should do, having seen this very record for `unchanged_s` on its own clock.
+
+    `held` is the epoch in which this process leads, None if it doesn't; `resigned` is the
+    last one that it gave up, which nobody leads in any more whatever the record says.
+    """
+    if node not in record.candidates:
+        return Step.WAIT
+    if held is not None and still_ours(record, node=node, held=held):
+        return Step.RENEW
+    gone = not record.holder or (record.holder == node and record.epoch == resigned)
+    return Step.ACQUIRE if gone or unchanged_s >= record.duration_s else Step.WAIT
+
+
+def still_ours(record: Record, *, node: str, held: Epoch) -> bool:
+    """Whether the record bears out that `node` leads in the epoch `held`."""
+    return record.holder == node and record.epoch == held
+
+
+class Election:
+    """One node's part in the election of its domain's coordinator.
+
+    `epoch` is what this process leads in, None if it doesn't; `renewed_sent_s` is when
+    the last good renewal was sent, on `clock`; `holder` is who was last seen to hold it.
+    `on_change` is called after each of them changed. `problem` says why the last
+    attempt failed.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        lease_name: str,
+        node: str,
+        clock: Callable[[], float],
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.epoch: Epoch | None = None
+        self.renewed_sent_s = float("-inf")
+        self.holder: str | None = None
+        self.problem: str | None = None
+        self._kube, self._node, self._clock, self._wall = kube, node, clock, wall
+        self._path = LEASES.path(lease_name, namespace)
+        self._on_change = on_change
+        self._lease: Object | None = None
+        self._sighting: Sighting | None = None
+        self._tried: tuple[Record, float] | None = None
+        self._resigned: Epoch | None = None
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Stand for election until cancelled; nothing is given up by that (see `give_up`)."""
+        while True:
+            started_s = self._clock()
+            await self.step()
+            pause_s = PERIOD_S * random.uniform(0.9, 1.1) - (self._clock() - started_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, pause_s)):
+                    await self._hurry.wait()
+            self._hurry.clear()
+
+    async def step(self) -> None:
+        """Look at the Lease and do what it calls for, once."""
+        before = self.epoch, self.renewed_sent_s, self.holder
+        try:
+            await self._step()
+            self.problem = None
+        except (KubeError, InvalidInput) as error:
+            self.problem = str(error)
+            self._lease = None  # whatever happened, read before writing again
+        if (self.epoch, self.renewed_sent_s, self.holder) != before:
+            self._on_change()
+
+    def resign(self) -> None:
+        """Lead no more in this epoch. The node stays a candidate; a later win is a higher epoch."""
+        if self.epoch is None:
+            return
+        self._resigned, self.epoch, self._lease = self.epoch, None, None
+        self._hurry.set()
+        self._on_change()
+
+    async def give_up(self) -> None:
+        """Lead no more, and leave the Lease empty if the API server listens, so that nobody waits.
+
+        Call it only when nothing is answered in the epoch any more, and `run` has ended.
+        """
+        tried, self._tried = self._tried, None
+        self.resign()
+        ours = {self._resigned, tried[0].epoch if tried is not None else None}
+        try:
+            record = await self._read()
+            if record.holder == self._node and record.epoch in ours:
+                await self._write(replace(record, holder="", renewed=self._now()))
+        except (KubeError, InvalidInput) as error:
+            self.problem = str(error)
+
+    async def _step(self) -> None:
+        if self._lease is None:
+            self._settle(await self._read())
+        assert self._sighting is not None
+        record, unchanged_s = self._sighting.record, self._sighting.unchanged_s
+        step = next_step(
+            record,
+            node=self._node,
+            held=self.epoch,
+            unchanged_s=unchanged_s,
+            resigned=self._resigned,
+        )
+        if step is Step.RENEW:
+            await self._hold(replace(record, renewed=self._now()))
+        elif step is Step.ACQUIRE:
+            count = record.transitions + 1
+            await self._hold(replace(record, holder=self._node, transitions=count, renewed=self._now()))
+        else:
+            self._lease = None
+
+    def _settle(self, record: Record) -> None:
+        """Say what a record that was just read means for us."""
+        tried, self._tried = self._tried, None
+        if tried is not None and _same_act(tried[0], record):
+            self._lead(record.epoch, tried[1])  # only the answer was lost
+        elif self.epoch is not None and not still_ours(record, node=self._node, held=self.epoch):
+            self.epoch = None
+
+    async def _hold(self, wanted: Record) -> None:
+        sent_s = self._clock()
+        self._tried = (wanted, sent_s)
+        try:
+            await self._write(wanted)
+        except Conflict:  # somebody was faster, or the operator named other candidates
+            self._settle(await self._read())
+            self._lease = None
+            return
+        self._tried = None
+        self._lead(wanted.epoch, sent_s)
+
+    def _lead(self, epoch: Epoch, sent_s: float) -> None:
+        if epoch != self._resigned:  # which may have happened while the answer was under way
+            self.epoch, self.renewed_sent_s = epoch, sent_s
+
+    async def _read(self) -> Record:
+        return self._see(await self._kube.get(self._path))
+
+    async def _write(self, wanted: Record) -> None:
+        assert self._lease is not None
+        self._see(await self._kube.replace(self._path, _with(self._lease, wanted)))
+
+    def _see(self, lease: Object) -> Record:
+        record = Record.parse(lease)
+        self._sighting = sight(self._sighting, record, self._clock())
+        self._lease, self.holder = lease, record.holder or None
+        return record
+
+    def _now(self) -> str:
+        return self._wall().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _same_act(tried: Record, seen: Record) -> bool:
+    """Whether what is seen is what was tried: no other process writes the same microsecond."""
+    return (tried.epoch, tried.holder, tried.renewed) == (seen.epoch, seen.holder, seen.renewed)
+
+
+def _with(lease: Object, record: Record) -> Object:
+    """The Lease with another holder, count and time; all else as it was."""
+    before = lease.get("spec", {})
+    taken = record.transitions != int(before.get("leaseTransitions") or 0)
+    spec = {
+        **before,
+        "holderIdentity": record.holder,
+        "leaseTransitions": record.transitions,
+        "renewTime": record.renewed,
+        **({"acquireTime": record.renewed} if taken else {}),
+    }
+    return {**lease, "spec": spec}

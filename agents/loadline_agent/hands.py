@@ -1,0 +1,198 @@
+"""
+Everything that the leaf lets one thread do with GPUs, limits and the record.
+
+Its calls block, for seconds if a GPU is sick, so `leaf` never makes them on the
+event loop, and never two at once. The order in them is what keeps the node safe: a
+promise is in the record, where the guard reads it, before the hardware may rise;
+the record is disarmed only after what was found is back. What the GPUs hold is
+believed as read back and no other way.
+
+A limit that isn't ours is a conflict only if it is seen twice and the guard hasn't
+stepped in between: the guard lowers limits when this process was stopped, and that
+is no stranger.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission
+from loadline_policies.power.messages import GpuLimit
+
+from loadline_agent import records
+from loadline_agent.gpus import GpuInfo, Gpus, GpuSample
+from loadline_agent.limits import Conflict, Found, Held, Limits, Order, Outcome
+from loadline_agent.records import GpuRecord, Record, Records
+
+LOOK_IDLE_EVERY_S: Final = 10.0
+"""How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
+
+CONFLICT_FOR_S: Final = 600.0
+"""How long a conflict keeps a node from enforcing after it was last seen. Chosen, or it would flap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of a job: how many setters wrote, and the errors by GPU. `late` is past the deadline."""
+
+    writes: int = 0
+    late: bool = False
+    errors: tuple[HardwareError, ...] = ()
+
+    @classmethod
+    def of(cls, outcomes: tuple[Outcome, ...]) -> "Done":
+        """The sum of the outcomes of all GPUs."""
+        return cls(
+            writes=sum(outcome.written for outcome in outcomes),
+            late=any(outcome.late for outcome in outcomes),
+            errors=tuple(outcome.error for outcome in outcomes if outcome.error is not None),
+        )
+
+
+class Hands:
+    """The node's GPUs, their limits, and the record that the guard acts by.
+
+    `record` is the one on file; `held` what was last read back, by UUID; `conflict_s`
+    when a stranger's limit was last seen; `settable` turns False at the first refusal.
+    """
+
+    def __init__(
+        self, gpus: Gpus, state: Records, boot: str, clock: Callable[[], float], *, settable: bool = True
+    ) -> None:
+        self.record: Record = state.read()
+        self.held: dict[str, Held] = {}
+        self.settable = settable
+        self.conflict_s = float("-inf")
+        self.guard: records.Report | None = None
+        found = {
+            gpu.uuid: Found(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
+            for gpu in self.record.gpus
+            if self.record.armed and gpu.found_watts is not None
+        }
+        self._gpus, self._state, self._boot, self._clock = gpus, state, boot, clock
+        self._limits = Limits(gpus, clock, found)
+        self._orders: tuple[Order, ...] = ()
+        self._inherited = self.record.armed
+        self._suspects: tuple[Conflict, ...] = ()
+        self._looked_s = float("-inf")
+        self.look()
+
+    @property
+    def infos(self) -> tuple[GpuInfo, ...]:
+        """The GPUs and their settable ranges."""
+        return self._gpus.infos
+
+    def sample(self) -> tuple[GpuSample, ...]:
+        """One round of all sensors; while nothing is enforced, limits are read back now and then too."""
+        now = self._clock()
+        if not self.record.armed and now - self._looked_s >= LOOK_IDLE_EVERY_S:
+            self.look()
+        return self._gpus.sample(now)
+
+    def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> Done:
+        """Promise and then apply a lease's limits.
+
+        Raises OSError when the record can't be written, and HardwareError when what is to
+        be found again can't be read; nothing is applied then.
+        """
+        self._promise(limits, plan_version, deadline_s)
+        self.look()
+        orders = tuple(_order(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
+        if orders == self._orders and not self._suspects and not self._inherited:
+            return Done()
+        done = Done.of(self._apply(orders, deadline_s))
+        self._orders = () if done.errors or done.late else orders
+        self.settable &= not any(isinstance(error, NoPermission) for error in done.errors)
+        return done
+
+    def step_down(self) -> Done:
+        """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""
+        self._orders = ()
+        done = Done.of(self._limits.step_down({gpu.uuid: gpu.safe_watts for gpu in self.record.gpus}))
+        self.look()
+        return done
+
+    def restore(self, deadline_s: float) -> Done:
+        """Give back what was found, then disarm; stays armed where a GPU that is there refused.
+
+        Raises OSError when the record can't be written.
+        """
+        self._write(self.record._replace(deadline_s=deadline_s))
+        self._orders = ()
+        done = Done.of(self._limits.restore())
+        left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
+        if not left:
+            self._write(Record(self._boot))
+            self._inherited = False
+        self.look()
+        return replace(done, errors=left)
+
+    def look(self) -> None:
+        """Read back what holds, and tell strangers' limits from our own and the guard's."""
+        now = self._looked_s = self._clock()
+        held = self._limits.read_back()
+        self.held |= {one.uuid: one for one in held}
+        if not self.record.armed:
+            self._suspects = ()
+            return
+        suspects = self._limits.conflicts(held, now)
+        if self._guard_has_acted():
+            self._limits.adopt()
+            self._orders, suspects = (), ()
+        elif suspects and {one.uuid for one in suspects} & {one.uuid for one in self._suspects}:
+            self.conflict_s = now
+        self._suspects = suspects
+
+    @property
+    def settled(self) -> bool:
+        """Whether every limit that was ordered is the one in force."""
+        return all(abs(self.held[one.uuid].enforced_watts - one.watts) < 0.5 for one in self._orders)
+
+    @property
+    def in_conflict(self) -> bool:
+        """Whether somebody else has written limits here lately."""
+        return self._clock() - self.conflict_s < CONFLICT_FOR_S
+
+    def _promise(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> None:
+        found = self._limits.remember()
+        gpus = tuple(
+            GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
+            for one in limits
+        )
+        self._write(Record(self._boot, True, deadline_s, plan_version, gpus))
+
+    def _write(self, record: Record) -> None:
+        self._state.write(record)
+        self.record = record
+
+    def _by(self, limits: tuple[GpuLimit, ...]) -> tuple[GpuInfo, ...]:
+        infos = {info.uuid: info for info in self.infos}
+        return tuple(infos[limit.uuid] for limit in limits)
+
+    def _apply(self, orders: tuple[Order, ...], deadline_s: float) -> tuple[Outcome, ...]:
+        if self._inherited:
+            # A predecessor's locked clock can't be read: lock all, so that letting go is a write.
+            tops = {info.uuid: info.max_mhz for info in self.infos}
+            locked = tuple(replace(one, clock_mhz=one.clock_mhz or tops[one.uuid]) for one in orders)
+            self._limits.apply(locked, deadline_s)
+            self._inherited = False
+        return self._limits.apply(orders, deadline_s)
+
+    def _guard_has_acted(self) -> bool:
+        before, self.guard = self.guard, self._guard_report()
+        counts = (0 if one is None else one.interventions for one in (before, self.guard))
+        return len(set(counts)) > 1
+
+    def _guard_report(self) -> records.Report | None:
+        try:
+            return self._state.read_report()
+        except records.Unreadable:
+            return None
+
+
+def _order(limit: GpuLimit, info: GpuInfo) -> Order:
+    """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's."""
+    clock_mhz = limit.clock_mhz
+    if clock_mhz is not None:
+        clock_mhz = None if clock_mhz >= info.max_mhz else max(info.min_mhz, clock_mhz)
+    return Order(uuid=limit.uuid, watts=limit.watts, safe_watts=limit.safe_watts, clock_mhz=clock_mhz)

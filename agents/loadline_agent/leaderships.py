@@ -1,0 +1,233 @@
+"""
+One node's turn at leading its domain: when it begins, what it knows, when it ends.
+
+A Kubernetes Lease elects a coordinator (`Election`), the API server declares the
+domain (`Declarations`); the pure `Coordinator` decides. This module ties the
+three: it makes a coordinator for each epoch won, tells it of renewals and new
+declarations, lets it decide once a second even if nobody reports, and drops it
+for good when it says that it is over. An epoch that has ended is never led again:
+its successor must be a higher one, or nodes would refuse its first leases.
+
+The policy is wrapped so that the journal gets each row and its decision in full,
+as often as the policy's state moves and once in a while besides: whatever is
+left out changed nothing, so a replay of the journal meets the same states.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from loadline_policies.decisions import Decision
+from loadline_policies.power.coordinators import Coordinator, Outlook
+from loadline_policies.power.domains import Domain
+from loadline_policies.power.messages import Epoch, Lease, Report
+from loadline_policies.power.rows import Caps, Row
+
+from loadline_agent.journals import Journal, plain
+
+DECIDE_EVERY_S = 1.0
+"""How often a coordinator decides without being asked: the `decision_s` of S2's sum."""
+
+RECORD_EVERY_S = 10.0
+"""How often a row that changes nothing is written into the journal all the same. Chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A member that may be spoken to: where it listens, and the one certificate that is its own (DER)."""
+
+    node: str
+    address: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where this node belongs. `domain` is None where no domain selects it, `conflict` says why two do.
+
+    Host watts are those of the domain's host model for one server without its GPUs.
+    """
+
+    domain: str | None = None
+    conflict: str | None = None
+    host_idle_watts: float = 0.0
+    host_max_watts: float = 0.0
+
+
+class Declarations(Protocol):
+    """What the API server declares, or what is remembered of it while it is away."""
+
+    def home(self) -> Home | None:
+        """Where this node belongs; None while neither the API server nor a memory of it has told."""
+
+    def candidates(self, domain: str) -> tuple[Peer, ...]:
+        """The members that may lead `domain`, with their addresses and certificates."""
+
+    def node_of(self, certificate: bytes) -> str | None:
+        """The member whose certificate this is, in DER; None for a stranger."""
+
+    async def relist(self) -> None:
+        """Look again for certificates: a stranger has knocked, who may be a new member."""
+
+    def lead(self) -> None:
+        """Begin to follow what a coordinator needs; `domain` answers when it is there."""
+
+    def unlead(self) -> None:
+        """Stop following it."""
+
+    def domain(self) -> Domain | None:
+        """The domain to lead, the same object until something changes; None while unknown."""
+
+
+class Election(Protocol):
+    """The contest for a domain's Kubernetes Lease, as far as this node sees it."""
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch that this node leads; it stays through an outage, until another holder is seen."""
+
+    @property
+    def renewed_sent_s(self) -> float:
+        """When the last good renewal was *sent*, in seconds of CLOCK_BOOTTIME."""
+
+    @property
+    def holder(self) -> str:
+        """The node that was last seen to hold the Lease; empty if nobody."""
+
+    async def resign(self) -> None:
+        """Give this epoch up; a later win is a higher one."""
+
+
+class Leadership:
+    """This node as a coordinator: `coordinator` is None while it isn't one.
+
+    `election` is None while the node is no candidate. `tell` gets the outlook after
+    every decision of the clock, for status and metrics.
+    """
+
+    def __init__(
+        self,
+        declarations: Declarations,
+        journal: Journal,
+        clock: Callable[[], float],
+        tell: Callable[[Epoch, Outlook], None] = lambda epoch, outlook: None,
+    ) -> None:
+        self.coordinator: Coordinator | None = None
+        self.election: Election | None = None
+        self._declarations = declarations
+        self._journal, self._clock, self._tell = journal, clock, tell
+        self._declared: Domain | None = None
+        self._following = False
+        self._ended: Epoch | None = None
+        self._resigning: asyncio.Task[None] | None = None
+        self._recorded_s = float("-inf")
+
+    @property
+    def holder(self) -> str:
+        """Who is believed to lead the domain; empty if unknown."""
+        return self.election.holder if self.election is not None else ""
+
+    async def run(self) -> None:
+        """Step once a second, for ever."""
+        while True:
+            self.step()
+            await asyncio.sleep(DECIDE_EVERY_S)
+
+    def now(self) -> float:
+        """The boot clock that the coordinator goes by."""
+        return self._clock()
+
+    def step(self) -> None:
+        """Begin, go on or end as election and declarations say; decide."""
+        now, epoch = self._clock(), self._epoch()
+        self._follow(epoch is not None)
+        if self.coordinator is not None and self.coordinator.epoch != epoch:
+            self._end("lost")
+        if self.coordinator is None and epoch is not None and epoch != self._ended:
+            self._begin(epoch, now)
+        if self.coordinator is not None:
+            self._go_on(self.coordinator, now)
+
+    def receive(self, report: Report) -> Coordinator | None:
+        """Take a member's report; None if this node doesn't lead, or not any more because of it."""
+        if self.coordinator is None or self.coordinator.epoch != self._epoch():
+            return None
+        self._renew(self.coordinator)
+        self.coordinator.receive(report, self._clock())
+        if self.coordinator.over:
+            self._end("over")
+        return self.coordinator
+
+    async def close(self) -> None:
+        """Lead no more, and let the next coordinator be found without waiting."""
+        if self.coordinator is not None:
+            self._end("stopped")
+        if self._resigning is not None:
+            await self._resigning
+
+    def _epoch(self) -> Epoch | None:
+        return self.election.epoch if self.election is not None else None
+
+    def _renew(self, coordinator: Coordinator) -> None:
+        assert self.election is not None
+        coordinator.renewed(self.election.renewed_sent_s)
+
+    def _follow(self, leads: bool) -> None:
+        if leads is self._following:
+            return
+        self._following = leads
+        if leads:
+            self._declarations.lead()
+        else:
+            self._declarations.unlead()
+
+    def _begin(self, epoch: Epoch, now: float) -> None:
+        declared = self._declarations.domain()
+        if declared is None:
+            return
+        self._declared = declared
+        self.coordinator = Coordinator(self._recorded(declared), epoch, now)
+        self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": True}, "elected")
+
+    def _go_on(self, coordinator: Coordinator, now: float) -> None:
+        self._renew(coordinator)
+        declared = self._declarations.domain()
+        if declared is not None and declared is not self._declared:
+            self._declared = declared
+            coordinator.configure(self._recorded(declared), now)
+        else:
+            coordinator.decide(now)
+        if coordinator.over:
+            self._end("over")
+            return
+        self._tell(coordinator.epoch, coordinator.outlook(now))
+
+    def _end(self, reason: str) -> None:
+        assert self.coordinator is not None
+        epoch = self.coordinator.epoch
+        self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": False}, reason)
+        self.coordinator, self._declared, self._ended = None, None, epoch
+        if self.election is not None and self.election.epoch == epoch:
+            self._resigning = asyncio.ensure_future(self.election.resign())
+
+    def _recorded(self, domain: Domain) -> Domain:
+        """The domain with a policy that writes what it sees and decides into the journal."""
+        policy = domain.document.policy
+
+        def decide(row: Row, state: Any, config: Any, now: float) -> Decision[Caps, Any]:
+            decision = policy.decide(row, state, config, now)
+            moved = decision.state != state
+            if moved or now - self._recorded_s >= RECORD_EVERY_S:
+                self._recorded_s = now
+                self._journal.write(
+                    f"power/{policy.name}",
+                    {"row": plain(row), "now_s": now, "state": plain(state)},
+                    {"caps": plain(decision.actions), "state": plain(decision.state)},
+                    "moved" if moved else "unmoved",
+                    domain=domain.name,
+                    policy_hash=domain.document.hash,
+                )
+            return decision
+
+        return replace(domain, document=replace(domain.document, policy=replace(policy, decide=decide)))

@@ -1,0 +1,249 @@
+"""
+The node's own loop: sample, report, take the lease, put it on the GPUs, step down in time.
+
+Four times a second the GPUs are sampled; a report is always under way, and its
+answer is the next lease. A draw above the lease's trigger is reported at once, out
+of turn, on a connection of its own. Whom to obey is decided by the pure `leases`,
+what is done to the hardware by `hands`; here is only who waits for what, and when.
+
+At the deadline and at exit a node in Enforce steps down and never up. All jobs of
+the hands run in one thread, since a sick GPU lets the driver hang for seconds: the
+event loop, which may carry a whole domain, goes on. Such a node falls silent, and
+its guard acts at the deadline.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from loadline_policies.errors import HardwareError, LeaseRefused
+from loadline_policies.power.leases import Standing, accept, released
+from loadline_policies.power.messages import Act, Lease, Report
+
+from loadline_agent.exchanges import Exchanges, Unanswered
+from loadline_agent.hands import Done, Hands
+from loadline_agent.journals import Journal, plain
+from loadline_agent.leaderships import Declarations, Home
+from loadline_agent.metrics import Metrics
+from loadline_agent.views import Reporter
+
+T = TypeVar("T")
+
+SAMPLE_EVERY_S: Final = 0.25
+"""4 Hz: a crossing is seen before the sensor's own lag of some 0.35 s is over."""
+
+INHERITED_S: Final = 4.0
+"""One power lease: how long a successor that finds an armed record waits to be heard, at most."""
+
+SETTLE_S: Final = 0.15
+"""Between writing a limit and reading it back, up to `SETTLE_TRIES` times. Chosen: a cap's delay and half."""
+SETTLE_TRIES: Final = 3
+
+RETRY_S: Final = (0.2, 0.4)
+"""Between two exchanges that failed: all candidates are asked within one lease."""
+
+HOMELESS_S: Final = 1.0
+"""Between two looks for a domain."""
+
+
+class Leaf:
+    """One node in its domain. `standing` is where it stands in the protocol."""
+
+    def __init__(
+        self,
+        hands: Hands,
+        exchanges: Exchanges,
+        declarations: Declarations,
+        reporter: Reporter,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._hands, self._exchanges, self._declarations = hands, exchanges, declarations
+        self._reporter, self._journal, self._metrics, self._clock = reporter, journal, metrics, clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
+        self._taking = asyncio.Lock()
+        self._urgent: asyncio.Task[None] | None = None
+        self._stepped_for_s: float | None = None
+        self._domain: str | None = None
+        self.standing = _found(hands, clock())
+
+    async def run(self) -> None:
+        """Sample and report until cancelled; `close` afterwards."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            tasks.create_task(self._converse())
+
+    async def close(self) -> None:
+        """Step down, if this node enforces, and let the thread go. The record stays armed."""
+        if self._urgent is not None:
+            self._urgent.cancel()
+        if self.standing.armed:
+            await self._step_down("exit")
+        self._thread.shutdown(wait=False)
+
+    async def _watch(self) -> None:
+        due_s = self._clock()
+        while True:
+            self._reporter.take(await self._job(self._hands.sample), self._clock())
+            await self._keep_deadline()
+            self._report_out_of_turn()
+            now = self._clock()
+            due_s = max(due_s + SAMPLE_EVERY_S, now)
+            await asyncio.sleep(min(due_s, self._next_deadline_s()) - now)
+
+    async def _keep_deadline(self) -> None:
+        if self._clock() < self._next_deadline_s():
+            return
+        async with self._taking:
+            deadline_s = self._next_deadline_s()
+            if self._clock() >= deadline_s:
+                done = await self._step_down("deadline")
+                self._stepped_for_s = None if done.errors else deadline_s
+
+    def _next_deadline_s(self) -> float:
+        """When to step down; never again for a deadline that was already kept."""
+        deadline_s = self.standing.deadline_s
+        return float("inf") if deadline_s is None or deadline_s == self._stepped_for_s else deadline_s
+
+    async def _step_down(self, reason: str) -> Done:
+        done = await self._job(self._hands.step_down)
+        self._metrics.step_downs.inc()
+        self._count(done)
+        safe = {gpu.uuid: gpu.safe_watts for gpu in self._hands.record.gpus}
+        observed = {"deadline_s": self.standing.deadline_s, "now_s": self._clock()}
+        self._journal.write("leaf/step-down", plain(observed), plain({"safe_watts": safe}), reason)
+        return done
+
+    def _report_out_of_turn(self) -> None:
+        held = self.standing.holding
+        if held is None or self._domain is None or not self.standing.live(self._clock()):
+            return
+        busy = self._urgent is not None and not self._urgent.done()
+        if busy or not self._reporter.news(held.lease.trigger_watts):
+            return
+        self._metrics.out_of_turn.inc()
+        self._urgent = asyncio.create_task(self._turn(self._domain))
+
+    async def _converse(self) -> None:
+        while True:
+            home = self._declarations.home()
+            self._domain = self._reporting_to(home)
+            if self._domain is None or not self._reporter.ready:
+                await asyncio.sleep(HOMELESS_S if self._domain is None else SAMPLE_EVERY_S)
+                continue
+            self._reporter.home = home or self._reporter.home
+            await self._turn(self._domain)
+            if self._urgent is not None:
+                await asyncio.wait((self._urgent,))
+
+    def _reporting_to(self, home: Home | None) -> str | None:
+        """The domain to report to: while armed the one that armed it, so that it can be released."""
+        if self.standing.armed and self.standing.holding is not None:
+            return self.standing.holding.lease.domain
+        return home.domain if home is not None else self._domain
+
+    async def _turn(self, domain: str) -> None:
+        """One exchange: report, and take what comes back. Never raises for a peer's or a GPU's fault."""
+        report = self._reporter.report(domain, self.standing, self._clock())
+        sent_s = self._clock()
+        try:
+            lease = await self._exchanges.exchange(report)
+        except Unanswered as error:
+            self._metrics.exchanges.labels("unanswered").inc()
+            self._reporter.unanswered = str(error)
+            await asyncio.sleep(random.uniform(*RETRY_S))
+            return
+        self._reporter.unanswered = None
+        if lease is None:
+            self._metrics.exchanges.labels("superseded").inc()
+            return
+        done = await self._take(lease, report, sent_s)
+        await self._settle(done)
+
+    async def _take(self, lease: Lease, report: Report, sent_s: float) -> Done:
+        arrived_s = self._clock()
+        async with self._taking:
+            try:
+                standing = accept(
+                    self.standing,
+                    lease,
+                    domain=report.domain,
+                    gpus=report.gpus,
+                    sequence=report.sequence,
+                    sent_s=sent_s,
+                    now=self._clock(),
+                )
+            except LeaseRefused as error:
+                self._refuse(error)
+                return Done()
+            done = await self._carry_out(lease, standing)
+        self._metrics.exchanges.labels("leased").inc()
+        if done.writes:
+            self._metrics.enforce_seconds.observe(self._clock() - arrived_s)
+        return done
+
+    async def _carry_out(self, lease: Lease, standing: Standing) -> Done:
+        """Do what the lease says, and stand by it only if the promise could be recorded."""
+        deadline_s = standing.deadline_s or self._clock()
+        before, done = self.standing, Done()
+        try:
+            if lease.act is Act.ENFORCE:
+                done = await self._job(
+                    lambda: self._hands.enforce(lease.limits, lease.plan_version, deadline_s)
+                )
+            elif lease.act is Act.RELEASE and standing.armed:
+                done = await self._job(lambda: self._hands.restore(deadline_s))
+                standing = standing if self._hands.record.armed else released(standing)
+        except (OSError, HardwareError) as error:
+            self._reporter.broken(error)
+            self._metrics.limit_errors.labels(_word(error)).inc()
+            return Done()
+        self.standing = standing
+        self._reporter.heat = lease.heat
+        self._count(done)
+        self._tell(before, lease, done)
+        return done
+
+    async def _settle(self, done: Done) -> None:
+        """Wait until the hardware holds what was written, so that the next report can say so."""
+        for _ in range(SETTLE_TRIES if done.writes else 0):
+            await asyncio.sleep(SETTLE_S)
+            await self._job(self._hands.look)
+            if self._hands.settled:
+                return
+
+    def _refuse(self, error: LeaseRefused) -> None:
+        self._metrics.exchanges.labels("refused").inc()
+        self._metrics.lease_refusals.labels(error.reason).inc()
+        self._journal.write("leaf/refusal", plain({"now_s": self._clock()}), {"taken": False}, str(error))
+
+    def _count(self, done: Done) -> None:
+        self._metrics.limit_writes.inc(done.writes)
+        for error in done.errors:
+            self._metrics.limit_errors.labels(_word(error)).inc()
+
+    def _tell(self, before: Standing, lease: Lease, done: Done) -> None:
+        """Journal a lease that changes something; a mere renewal is none of anybody's business."""
+        held = before.holding.lease if before.holding is not None else None
+        if held is not None and (held.act, held.limits, held.epoch) == (lease.act, lease.limits, lease.epoch):
+            return
+        decision = {"writes": done.writes, "late": done.late, "errors": [str(error) for error in done.errors]}
+        self._journal.write("leaf/lease", {"lease": plain(lease)}, plain(decision), lease.level)
+
+    async def _job(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+
+
+def _found(hands: Hands, now: float) -> Standing:
+    """Where a node begins: nowhere, or under an armed record, until its deadline or one lease time."""
+    if not hands.record.armed:
+        return Standing()
+    return Standing(armed=True, inherited_until_s=min(hands.record.deadline_s, now + INHERITED_S))
+
+
+def _word(error: Exception) -> str:
+    """The error as a label."""
+    return type(error).__name__ if isinstance(error, HardwareError) else "RecordUnwritable"

@@ -1,0 +1,112 @@
+"""
+The agent's metrics: their names, their labels, and where each value comes from.
+
+Names and labels stand here and nowhere else; every label has a bounded set of values
+(GPUs of the node, words of our own code), and every counter is born at zero, so that
+a rate sees the first error. What can be read when somebody asks is read then: the
+4 Hz loop pays for nothing but its counters.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+EXCHANGE_OUTCOMES = ("leased", "superseded", "refused", "unanswered")
+LEASE_REFUSALS = (
+    *("WrongDomain", "Replayed", "BadDuration", "Expired", "OtherLease", "OldEpoch"),
+    *("WrongGpus", "OutOfRange", "NotReleased"),
+)
+REPORT_REFUSALS = ("Unreadable", "WrongNode", "WrongDomain", "NotAMember", "Stranger")
+LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSupported", "RecordUnwritable")
+
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one gauge, taken when asked."""
+
+    name: str
+    help: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Metrics:
+    """The agent's series. `read` adds a source of gauges."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._sources: list[Callable[[], Iterable[Reading]]] = []
+        self._registry.register(_Gauges(self._sources))
+        self.exchanges = self._counter(
+            "loadline_power_exchanges", "Reports of this node by outcome.", "outcome", EXCHANGE_OUTCOMES
+        )
+        self.lease_refusals = self._counter(
+            "loadline_power_lease_refusals", "Leases not taken, by reason.", "reason", LEASE_REFUSALS
+        )
+        self.report_refusals = self._counter(
+            "loadline_power_report_refusals",
+            "Members' reports turned away, by reason; a Stranger failed its handshake.",
+            "reason",
+            REPORT_REFUSALS,
+        )
+        self.limit_errors = self._counter(
+            "loadline_power_limit_errors",
+            "Limits or records that couldn't be written.",
+            "error",
+            LIMIT_ERRORS,
+        )
+        self.out_of_turn = self._single(
+            "loadline_power_out_of_turn_reports", "Reports sent because the draw passed the lease's trigger."
+        )
+        self.step_downs = self._single(
+            "loadline_power_step_downs", "Times that the node fell to its safe limits by itself."
+        )
+        self.limit_writes = self._single(
+            "loadline_power_limit_writes", "Calls of the driver that changed a limit or a clock."
+        )
+        self.enforce_seconds = Histogram(
+            "loadline_power_enforce_seconds",
+            "From a lease's arrival to its limits written.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+
+    def read(self, source: Callable[[], Iterable[Reading]]) -> None:
+        """Ask `source` for its gauges whenever somebody looks."""
+        self._sources.append(source)
+
+    def text(self) -> bytes:
+        """All series in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, help: str, label: str, values: Iterable[str]) -> Counter:
+        counter = Counter(name, help, [label], registry=self._registry)
+        for value in values:
+            counter.labels(value)
+        return counter
+
+    def _single(self, name: str, help: str) -> Counter:
+        return Counter(name, help, registry=self._registry)
+
+
+class _Gauges(Collector):
+    """Turns the sources' readings into families of gauges."""
+
+    def __init__(self, sources: list[Callable[[], Iterable[Reading]]]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for source in self._sources:
+            for reading in source():
+                names = [name for name, _ in reading.labels]
+                family = families.setdefault(
+                    reading.name, GaugeMetricFamily(reading.name, reading.help, labels=names)
+                )
+                family.add_metric([value for _, value in reading.labels], reading.value)
+        yield from families.values()

@@ -1,0 +1,95 @@
+"""
+What an agent is told when it starts: flags, or the environment behind each of them.
+
+One table, `Settings`: a field is `--state-dir` on the command line and
+LOADLINE_STATE_DIR in the environment; the flag wins. Everything that may change
+while the agent runs comes from the API server instead, and everything about leases
+from the coordinator. The defaults are those of the chart's DaemonSet.
+"""
+
+import argparse
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from loadline_api.names import AGENT_METRICS_PORT, AGENT_PORT, STATE_DIRECTORY, SYSTEM_NAMESPACE
+from loadline_policies.errors import InvalidInput
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "LOADLINE_"
+
+
+class Settings(BaseModel):
+    """How this agent is run; `address` is what it publishes, `listen` what it binds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=253,
+        description="Name of the Kubernetes Node; the host's name unless told.",
+    )
+    state_dir: Path = Field(
+        default=Path(STATE_DIRECTORY),
+        description="Directory of key, certificate, memories and the record that the guard acts by.",
+    )
+    kubeconfig: Path | None = Field(
+        default=None, description="Kubeconfig of the agent; without one the pod's service account."
+    )
+    namespace: str = Field(
+        default=SYSTEM_NAMESPACE, min_length=1, description="Namespace of Leases and power policies."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that peers reach this node at.")
+    listen: str = Field(default="", description="Address to listen at; all of the host's unless told.")
+    port: int = Field(
+        default=AGENT_PORT,
+        ge=0,
+        le=65535,
+        description="Port of the domain loop, mutual TLS; 0 takes a free one.",
+    )
+    metrics_port: int = Field(
+        default=AGENT_METRICS_PORT,
+        ge=0,
+        le=65535,
+        description="Port of metrics, health and journal, plain HTTP; 0 takes a free one.",
+    )
+    journal: Path | None = Field(
+        default=None, description="File that the journal is written to besides; none unless told."
+    )
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
+    )
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str], prog: str = "loadline-agent run") -> Settings:
+    """The settings of a command line; InvalidInput names the flag that can't be used."""
+    given = {name: environ[_variable(name)] for name in Settings.model_fields if environ.get(_variable(name))}
+    given |= {
+        name: value for name, value in vars(_parser(prog).parse_args(arguments)).items() if value is not None
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        raise InvalidInput(f"{_flag(name)} ({_variable(name)})", first["input"], first["msg"]) from error
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Samples this node's GPUs, reports to its power domain, and holds the limits it is leased.",
+        epilog="Every flag has an environment variable: --state-dir is LOADLINE_STATE_DIR.",
+    )
+    for name, field in Settings.model_fields.items():
+        parser.add_argument(_flag(name), dest=name, metavar=name.upper(), help=field.description)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"

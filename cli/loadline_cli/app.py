@@ -1,0 +1,166 @@
+"""
+The commands by their names, and nothing of what they do.
+
+Each command's module is imported when it runs, so that help and completion answer at
+once. Texts here are what a person reads first: what you get, then an example that
+runs, then the exit codes.
+"""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadline_cli.exits import CommandError, Exit
+from loadline_cli.outputs import Output
+
+app = typer.Typer(
+    name="loadline",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+policies = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="table|json", help="A table for people, JSON for programs.")]
+
+
+def run(arguments: list[str], program: str) -> int:
+    """The exit code of one command. Raises CommandError for arguments that make no sense."""
+    try:
+        code = app(arguments, prog_name=program, standalone_mode=False)
+    except typer.TyperException as error:
+        path = getattr(getattr(error, "ctx", None), "command_path", program)
+        raise CommandError(_sentence(error.format_message()), hint=f"see `{path} --help`") from error
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    return int(code or Exit.OK)
+
+
+def _sentence(message: str) -> str:
+    return (message[:1].lower() + message[1:]).rstrip(".").replace("'", "`")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"loadline {metadata.version('loadline')}")
+        raise typer.Exit
+
+
+def _help_unless_told(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.callback()
+def _loadline(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
+    ] = False,
+) -> None:
+    """Load an LLM cluster up to its power limit, and keep it from going under.
+
+    \b
+    See a row provisioned for 40 servers carry 52, in half a minute and without a GPU:
+      loadline demo --virtual
+
+    \b
+    Know whether an edited policy will be taken, before you apply it:
+      loadline policies check power.yaml
+
+    Exit codes: 0 it is so, 1 it isn't, 2 it could not be run.
+    """
+    _help_unless_told(context)
+
+
+@app.command(short_help="Watch a row provisioned for 40 servers carry 52.")
+def demo(
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="In virtual time: half a minute, no cluster, no checkout.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where report.html and summary.json go.")
+    ] = Path("build/demo"),
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Of sensors, copies and stress; the same seed, the same row.")
+    ] = 1,
+    open_report: Annotated[
+        bool, typer.Option("--open/--no-open", help="Show the report in a browser at the end.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Watch a row provisioned for 40 servers carry 52, and get a report of it.
+
+    \b
+    Half a minute in virtual time, from any installation:
+      loadline demo --virtual
+    Live, from a checkout: a real API server, an operator and 52 agents on fake GPUs:
+      loadline demo --out build/demo --open
+
+    Replays the Azure 2023 traces on 52 servers under the budget of 40, through seven
+    acts: observing, enforcing, edited policies, a killed coordinator, a stopped API
+    server, a stopped agent, and a load that would trip the breaker.
+
+    Exit codes: 0 every check is met, 1 one was missed, 2 it could not be run.
+    """
+    from loadline_cli import demo as demos
+
+    raise typer.Exit(demos.demo(virtual=virtual, out=out, seed=seed, open_report=open_report, output=output))
+
+
+@policies.callback()
+def _policies(context: typer.Context) -> None:
+    """List the power policies, or check a document of your own.
+
+    \b
+    Know whether an edited policy will be taken, before you apply it:
+      loadline policies check power.yaml
+    """
+    _help_unless_told(context)
+
+
+@policies.command("list", short_help="See which power policies there are.")
+def list_policies(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One policy instead of all.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """See which power policies there are, and what each may be told.
+
+    \b
+    All of them, or one as JSON:
+      loadline policies list
+      loadline policies list polca -o json
+
+    Exit codes: 0 here they are, 2 there is none of that name.
+    """
+    from loadline_cli import policies as commands
+
+    commands.list_policies(name, output)
+
+
+@policies.command(short_help="Know whether a document will be taken.")
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A document or a ConfigMap; - is stdin.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Know whether a policy document will be taken, before you apply it.
+
+    \b
+    A file, or what is in the cluster now:
+      loadline policies check power.yaml
+      kubectl get configmap power -o yaml | loadline policies check -
+
+    Prints the policy with the settings that would be in force and their hash, which
+    is the one in the status of every PowerDomain that follows it.
+
+    Exit codes: 0 it is valid, 1 it isn't, 2 it could not be read.
+    """
+    from loadline_cli import policies as commands
+
+    commands.check(file, output)
+
+
+app.add_typer(policies, name="policies", short_help="List the power policies, or check a document.")

@@ -1,0 +1,1 @@
+"""Policy documents: ConfigMaps of the system namespace, validated, the last good one kept."""

@@ -1,0 +1,157 @@
+"""
+The controller of PowerDomains: nodes, capacities, Leases, documents and domains all lead
+to one `reconcile(name)`, which plans from the facts at hand and applies the difference.
+
+A domain depends on its neighbours (a child's budget, a rival's selector), so whatever
+moves wakes all of them; there are tens, and a plan that finds nothing to do costs a
+millisecond. What has not moved wakes nobody: see `facts`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from loadline_api.conditions import ConditionType, find
+from loadline_api.names import lease_name
+from loadline_policies.errors import InvalidInput
+
+from loadline_operator.contexts import Context
+from loadline_operator.documents.handlers import Documents
+from loadline_operator.domains import facts
+from loadline_operator.domains.plan import Changes, Observed, plan
+from loadline_operator.kinds import EVENTS, LEASES, NODE_CAPACITIES, NODES, POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.tables import Table
+from loadline_operator.watches import Watch
+from loadline_operator.worklists import Worklist
+
+SETTLE_S = 0.1
+"""Chosen: nodes come and go in bursts, and an edit of a policy shall show within two seconds."""
+
+log = structlog.get_logger("loadline.operator")
+
+
+class Domains:
+    """PowerDomains with all that belongs to them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.documents = Documents(context, changed=self.wake)
+        self.nodes: Table[facts.Node] = Table()
+        self.capacities: Table[facts.Capacity] = Table()
+        self.leases: Table[facts.DomainLease] = Table()
+        self.domains: Table[facts.Domain] = Table()
+        self.worklist = Worklist[Key]("domains", self.reconcile, metrics=context.metrics, settle_s=SETTLE_S)
+
+    @property
+    def tables(self) -> dict[Kind, Table[Any]]:
+        """The tables by kind."""
+        return {
+            NODES: self.nodes,
+            NODE_CAPACITIES: self.capacities,
+            LEASES: self.leases,
+            POWER_DOMAINS: self.domains,
+        }
+
+    def watch(self, everywhere: Watch, system: Watch) -> None:
+        """Have all events of the kinds lead here."""
+        readers: dict[Kind, Callable[[Manifest], Any]] = {
+            NODES: facts.node,
+            NODE_CAPACITIES: facts.capacity,
+            LEASES: facts.lease,
+            POWER_DOMAINS: facts.domain,
+        }
+        for kind, read in readers.items():
+            watch = system if kind is LEASES else everywhere
+            watch.of(kind, lambda raw, gone, kind=kind, read=read: self._see(kind, read, raw, gone))
+        self.documents.watch(system)
+
+    def wake(self) -> None:
+        """Look at every domain."""
+        for key in self.domains.keys():
+            self.worklist.add(key)
+
+    def _see(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest, gone: bool) -> None:
+        key, metadata = Key.of(raw), raw["metadata"]
+        table = self.tables[kind]
+        if gone:
+            moved = table.drop(key, uid=metadata["uid"])
+        else:
+            fact = self._fact(kind, read, raw)
+            moved = table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+        if moved:
+            self.wake()
+
+    def _fact(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
+        try:
+            return read(raw)
+        except InvalidInput as error:
+            self._context.metrics.unreadable.labels(kind.kind).inc()
+            log.warning("an object can't be read", kind=kind.kind, object=str(Key.of(raw)), error=str(error))
+            return None
+
+    async def reconcile(self, key: Key) -> None:
+        """Make Lease and status as the domain needs them: read, plan, apply."""
+        domain = self.domains.get(key)
+        if domain is None:
+            self._measure()
+            return
+        changes = plan(domain, self._observe(domain), now=self._context.clock())
+        if changes:
+            await self._apply(key, domain, changes)
+        self._measure()
+
+    def _observe(self, domain: facts.Domain) -> Observed:
+        namespace = self._context.system_namespace
+        return Observed(
+            system_namespace=namespace,
+            domains=tuple(self.domains.facts()),
+            nodes=tuple(self.nodes.facts()),
+            capacities={one.node: one for one in self.capacities.facts()},
+            lease=self.leases.get(Key(namespace, lease_name(domain.name))),
+            document=self.documents.find(domain.spec.policy_ref.name),
+        )
+
+    async def _apply(self, key: Key, domain: facts.Domain, changes: Changes) -> None:
+        """The Lease first, so that a candidate in the status is always one on the Lease."""
+        applier, did = self._context.applier, []
+        if changes.lease is not None:
+            made = await applier.apply(LEASES, changes.lease)
+            self._see(LEASES, facts.lease, made, gone=False)
+            did.append("applied Lease")
+        if changes.status is not None:
+            made = await applier.apply_status(POWER_DOMAINS, changes.status)
+            self._see(POWER_DOMAINS, facts.domain, made, gone=False)
+            did.append("applied status")
+        for event in changes.events:
+            await applier.create_event(EVENTS, event)
+        self._tell(key, domain, changes, did)
+
+    def _tell(self, key: Key, domain: facts.Domain, changes: Changes, did: list[str]) -> None:
+        self._context.metrics.writes.labels("domains").inc(len(did))
+        wanted = changes.wanted
+        assert wanted is not None
+        accepted = find(wanted.conditions, ConditionType.ACCEPTED)
+        reason = accepted.message if accepted is not None else ""
+        saw = {
+            "generation": domain.generation,
+            "members": len(wanted.members),
+            "candidates": list(wanted.candidates),
+            "policy_hash": wanted.policy_hash,
+            "safe_watts": wanted.safe_watts,
+        }
+        self._context.journal.write(POWER_DOMAINS.kind, str(key), saw=saw, did=did, reason=reason)
+        log.info(
+            "a domain was brought up to date",
+            domain=domain.name,
+            did=did,
+            policy_hash=wanted.policy_hash,
+            reason=reason,
+        )
+
+    def _measure(self) -> None:
+        counts = dict.fromkeys(("True", "False", "Unknown"), 0)
+        for domain in self.domains.facts():
+            accepted = find(domain.status.conditions, ConditionType.ACCEPTED)
+            counts[accepted.status if accepted is not None else "Unknown"] += 1
+        for status, count in counts.items():
+            self._context.metrics.domains.labels(status).set(count)

@@ -1,0 +1,142 @@
+"""
+Whether a domain can be kept: S1 and S2 of its members, with the figures for its status.
+
+The sums are `safe_states`'s; what this adds is the operator's position. It knows the
+hardware only from NodeCapacities, which come one after another when a row starts up, so
+a domain whose nodes haven't all told is neither accepted nor refused, unless the nodes
+that have are already too many. The coordinator checks the same from the nodes' own
+reports before it enforces anything.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadline_api.conditions import Reason
+from loadline_api.power_domains import PowerDomainSpec
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.breakers import WARM
+from loadline_policies.power.safe_states import (
+    NodeRating,
+    Timings,
+    assess,
+    safe_limits,
+    tolerated_silent_nodes,
+)
+
+from loadline_operator.domains.facts import Capacity, Node
+
+NAMED = 5
+"""So many nodes are named in a sentence; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One promise: kept (True), not to be kept (False) or not to be told yet (None), and why."""
+
+    so: bool | None
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Safety:
+    """Both promises, and the figures behind them where they are known; watts and milliseconds."""
+
+    fits: Verdict
+    in_time: Verdict
+    safe_watts: int | None = None
+    max_watts: int | None = None
+    reaction_ms: int | None = None
+    trip_ms: int | None = None
+    tolerates_silent_nodes: int | None = None
+
+
+def timings(spec: PowerDomainSpec) -> Timings:
+    """How long the parts of a reaction take in this domain, in seconds."""
+    return Timings(lease_s=float(spec.lease_seconds))
+
+
+def check(spec: PowerDomainSpec, members: tuple[Node, ...], capacities: Mapping[str, Capacity]) -> Safety:
+    """S1 and S2 of these members under the domain's budget, curve and lease time."""
+    host_watts = float(spec.host_watts.max) if spec.host_watts is not None else 0.0
+    known = [_rating(capacities.get(node.name), host_watts) for node in members]
+    ratings = tuple(rating for rating in known if rating is not None)
+    silent = [node.name for node, rating in zip(members, known, strict=True) if rating is None]
+    if silent:
+        return _untold(spec, ratings, silent, host_watts)
+    return _told(spec, ratings)
+
+
+def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:
+    if capacity is None or capacity.gpus is None:
+        return None
+    return NodeRating(
+        node=capacity.node, host_max_watts=host_watts, gpus=capacity.gpus, settable=capacity.settable
+    )
+
+
+def _untold(
+    spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], silent: list[str], host_watts: float
+) -> Safety:
+    """Not all nodes have told; at the least the others draw their hosts' maximum."""
+    floor = sum(rating.floor_watts for rating in ratings) + host_watts * len(silent)
+    if floor > spec.budget_watts:
+        text = (
+            f"budgetWatts is {spec.budget_watts}: hosts at their maximum and the GPUs known so far at their"
+            f" lowest settable limits draw {floor:.0f} W on {len(ratings) + len(silent)} nodes;"
+            " raise it or take nodes out of the domain"
+        )
+        return _both(Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))
+    text = (
+        f"{len(silent)} of {len(ratings) + len(silent)} nodes have no NodeCapacity that tells what they"
+        + (f" can draw: {_named(silent)}; see that the agent runs there")
+    )
+    return _both(Verdict(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
+
+
+def _told(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...]) -> Safety:
+    budget, curve, times = float(spec.budget_watts), spec.breaker.to_curve(), timings(spec)
+    try:
+        limits = safe_limits(ratings, budget)
+    except UnsafeDomain as error:
+        return _both(Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=str(error)))
+    safe_watts = sum(rating.watts_at(limits) for rating in ratings)
+    max_watts = sum(rating.nameplate_watts for rating in ratings)
+    trip_s = (1.0 - WARM) * curve.trip_s(max_watts / budget)
+    return Safety(
+        fits=Verdict(so=True, reason=Reason.SAFE_FITS, text=_fits(safe_watts, max_watts, spec)),
+        in_time=_in_time(spec, ratings, trip_s),
+        safe_watts=math.ceil(safe_watts),
+        max_watts=math.ceil(max_watts),
+        reaction_ms=round(times.reaction_s * 1000),
+        trip_ms=round(trip_s * 1000) if math.isfinite(trip_s) else None,
+        tolerates_silent_nodes=max(0, tolerated_silent_nodes(ratings, limits, curve.borne_load * budget)),
+    )
+
+
+def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], trip_s: float) -> Verdict:
+    times = timings(spec)
+    try:
+        assess(ratings, budget_watts=float(spec.budget_watts), curve=spec.breaker.to_curve(), timings=times)
+    except UnsafeDomain as error:
+        return Verdict(so=False, reason=Reason(error.reason), text=str(error))
+    borne = f"for {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "for ever"
+    text = f"the breaker bears all nodes at their maximum {borne}; twice a reaction takes"
+    return Verdict(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
+
+
+def _fits(safe_watts: float, max_watts: float, spec: PowerDomainSpec) -> str:
+    return (
+        f"safe limits sum up to {safe_watts:.0f} W, within budgetWatts ({spec.budget_watts});"
+        f" without limits the nodes could draw {max_watts:.0f} W"
+    )
+
+
+def _both(verdict: Verdict) -> Safety:
+    return Safety(fits=verdict, in_time=verdict)
+
+
+def _named(nodes: list[str]) -> str:
+    more = len(nodes) - NAMED
+    return ", ".join(nodes[:NAMED]) + (f" and {more} more" if more > 0 else "")

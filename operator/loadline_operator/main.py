@@ -1,0 +1,197 @@
+"""
+The operator's process: start everything, say when it is ready, end cleanly.
+
+Order matters at the start. Nothing is decided before every watch has told all that there
+is, and the API must serve our kinds before kopf looks for them, since it looks only
+once. After that the process lives on events alone: no timer, no polling.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from loadline_api.names import OPERATOR_METRICS_PORT, SYSTEM_NAMESPACE
+
+from loadline_operator import logs
+from loadline_operator.apply import Applier
+from loadline_operator.connections import Connection
+from loadline_operator.contexts import Context, wall_clock
+from loadline_operator.domains.handlers import Domains
+from loadline_operator.errors import ApiRefused, ApiUnavailable
+from loadline_operator.journals import Journal
+from loadline_operator.kinds import CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
+from loadline_operator.metrics import Metrics
+from loadline_operator.servers import Server
+from loadline_operator.services.handlers import Services
+from loadline_operator.syncs import Sync, Watched
+from loadline_operator.watches import Watch
+
+DESCRIPTION = """\
+Make InferenceServices, PowerDomains and power policies be what they say.
+
+  loadline-operator --kubeconfig ~/.kube/config --namespace loadline-system
+
+Without --kubeconfig it uses the ServiceAccount of the pod that it runs in.
+"""
+
+log = structlog.get_logger("loadline.operator")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT; the exit status."""
+    options = _parser().parse_args(argv)
+    logs.configure(options.log_level)
+    try:
+        return asyncio.run(
+            Operator(options.kubeconfig, options.namespace).run(metrics_port=options.metrics_port)
+        )
+    except KeyboardInterrupt:
+        return 0
+
+
+class Operator:
+    """All controllers over one connection."""
+
+    def __init__(self, kubeconfig: Path | None, namespace: str) -> None:
+        self._kubeconfig, self._namespace = kubeconfig, namespace
+        self._metrics = Metrics()
+        self._journal = Journal(wall_clock)
+        self._stopped = asyncio.Event()
+
+    async def run(self, *, metrics_port: int) -> int:
+        """Work until stopped; 1 when a part gave up by itself, so that the pod is started anew."""
+        connection = await Connection.open(self._kubeconfig)
+        applier = Applier(connection.client(), self._metrics)
+        self._build(connection, applier)
+        server = Server(self._metrics, self._journal, probe=self._why_not_ready, clock=time.monotonic)
+        try:
+            port = await server.start(metrics_port)
+            log.info("the operator listens", port=port, server=connection.server, namespace=self._namespace)
+            return await self._work()
+        finally:
+            await server.stop()
+            await applier.close()
+
+    def _build(self, connection: Connection, applier: Applier) -> None:
+        self._applier = applier
+        context = Context(
+            applier=applier, metrics=self._metrics, journal=self._journal, system_namespace=self._namespace
+        )
+        self._domains, self._services = Domains(context), Services(context)
+        tables = {
+            **self._domains.tables,
+            **self._services.tables,
+            CONFIG_MAPS: self._domains.documents.table,
+        }
+        watched = tuple(
+            Watched(kind=kind, namespace=self._place(kind), table=table) for kind, table in tables.items()
+        )
+        self._sync = Sync(applier, watched, metrics=self._metrics, wake=self._wake)
+        self._watches = (
+            Watch(connection, relisted=self._sync.ask),
+            Watch(connection, namespace=self._namespace, relisted=self._sync.ask),
+        )
+        self._domains.watch(*self._watches)
+        self._services.watch(self._watches[0])
+        self._worklists = (self._domains.worklist, self._services.worklist, self._domains.documents.worklist)
+
+    def _place(self, kind: Kind) -> str:
+        return self._namespace if kind in IN_SYSTEM else ""
+
+    def _wake(self) -> None:
+        self._domains.wake()
+        self._services.wake()
+
+    async def _work(self) -> int:
+        """Everything at once; the first part that ends, ends all."""
+        await self._until_served()
+        parts = [watch.run() for watch in self._watches]
+        parts += [worklist.run() for worklist in self._worklists]
+        tasks = [asyncio.create_task(part) for part in [*parts, self._begin(), self._sync.run()]]
+        stop = asyncio.create_task(self._stopped.wait())
+        done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        return await _end(tasks, stop, stopped=stop in done)
+
+    async def _begin(self) -> None:
+        """Take the signals back from kopf, wait for the watches, and let the work begin."""
+        for watch in self._watches:
+            await watch.up()
+        self._take_signals()
+        await self._sync.reached()
+        for worklist in self._worklists:
+            await worklist.open()
+        await asyncio.Event().wait()
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopped.set)
+
+    async def _until_served(self) -> None:
+        """kopf looks for kinds once, so wait until the API server serves ours."""
+        self._take_signals()
+        said = ""
+        while not self._stopped.is_set():
+            try:
+                await self._applier.uids(POWER_DOMAINS)
+                return
+            except (ApiRefused, ApiUnavailable) as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the API server doesn't serve our kinds yet", error=said)
+            await asyncio.sleep(1.0)
+
+    async def _why_not_ready(self) -> str:
+        if not self._sync.synced:
+            return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
+        if not await self._applier.answers(POWER_DOMAINS):
+            return "the API server doesn't answer"
+        return ""
+
+
+async def _end(tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool], *, stopped: bool) -> int:
+    """Cancel what still runs, and tell of what ended by itself."""
+    for task in [stop, *tasks]:
+        task.cancel()
+    results = await asyncio.gather(stop, *tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            log.error("a part of the operator gave up", error=repr(result), exc_info=result)
+    return 0 if stopped else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="loadline-operator",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    environment = os.environ
+    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's account")
+    parser.add_argument(
+        "--namespace",
+        default=environment.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
+        help="namespace of power policies and domain Leases (default: $POD_NAMESPACE, else %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=OPERATOR_METRICS_PORT,
+        help="port of /metrics, /healthz, /readyz and /v1/journal; 0 takes a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=logs.LEVELS,
+        default=environment.get("LOADLINE_LOG_LEVEL", "info"),
+        help="least level that is logged (default: $LOADLINE_LOG_LEVEL, else info)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""
+What the operator serves: metrics, its journal, whether it lives and whether it is of use.
+
+`/healthz` says that the event loop turns; `/readyz` says more, and truly: every watch has
+told all that there is, and the API server answers this operator's requests now. The
+answer is kept for a second, so that nobody can load the API server through us.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from loadline_operator.journals import Journal
+from loadline_operator.metrics import Metrics
+
+KEPT_S = 1.0
+
+Probe = Callable[[], Awaitable[str]]
+"""Why the operator isn't ready; an empty text when it is."""
+
+
+class Server:
+    """The operator's HTTP server."""
+
+    def __init__(
+        self, metrics: Metrics, journal: Journal, *, probe: Probe, clock: Callable[[], float]
+    ) -> None:
+        self._metrics, self._journal, self._probe, self._clock = metrics, journal, probe, clock
+        self._asked_s, self._why_not = float("-inf"), ""
+        application = web.Application()
+        application.router.add_get("/metrics", self._serve_metrics)
+        application.router.add_get("/healthz", self._serve_health)
+        application.router.add_get("/readyz", self._serve_readiness)
+        application.router.add_get("/v1/journal", self._serve_journal)
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def start(self, port: int) -> int:
+        """Listen on every address; the port, which is a free one where 0 was asked for."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, port=port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _serve_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _serve_health(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _serve_readiness(self, request: web.Request) -> web.Response:
+        if self._clock() - self._asked_s >= KEPT_S:
+            self._asked_s = self._clock()
+            self._why_not = await self._probe()
+        return web.Response(text=f"{self._why_not or 'ok'}\n", status=503 if self._why_not else 200)
+
+    async def _serve_journal(self, request: web.Request) -> web.Response:
+        last = request.query.get("last", "")
+        if last and not last.isdecimal():
+            return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
+        text = self._journal.text(int(last) if last else None)
+        return web.Response(text=text, content_type="application/x-ndjson")

@@ -1,0 +1,1 @@
+"""InferenceService: the Deployment and the Service that it becomes, and its status."""

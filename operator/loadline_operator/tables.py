@@ -1,0 +1,84 @@
+"""
+What the operator remembers of each object: a small fact, never the object itself.
+
+Watches deliver everything, again and again: a node's heartbeat, a Lease's renewal, the
+half of a status that somebody else writes. A table keeps the few fields that a plan
+looks at and says whether they moved; only then does anybody reconcile.
+
+Two things happen to watches that a table must survive. An answer to our own write may
+be overtaken by an older event, so the higher resourceVersion wins (they are ordered
+numbers, KEP-5504). And a watch that starts anew doesn't tell what was deleted in
+between; `forget_missing` takes a fresh listing and drops what is gone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from loadline_operator.kinds import Key
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[F]):
+    """A fact with the identity and the age of the object that it was taken from."""
+
+    uid: str
+    version: int
+    fact: F
+
+
+class Table(Generic[F]):
+    """The facts of one kind."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Key, Row[F | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._rows
+
+    def get(self, key: Key) -> F | None:
+        """The fact of an object, if there is one."""
+        row = self._rows.get(key)
+        return row.fact if row is not None else None
+
+    def facts(self) -> Iterator[F]:
+        """All facts, by key; objects that can't be read have none."""
+        return (fact for key in sorted(self._rows) if (fact := self._rows[key].fact) is not None)
+
+    def keys(self) -> list[Key]:
+        """All keys, sorted."""
+        return sorted(self._rows)
+
+    def uids(self) -> dict[Key, str]:
+        """Which object each key is at the moment."""
+        return {key: row.uid for key, row in self._rows.items()}
+
+    def put(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
+        """Remember a fact; whether it moved. An event older than what is known is passed over."""
+        number = int(version) if version.isdecimal() else 0
+        before = self._rows.get(key)
+        if before is not None and before.uid == uid and number < before.version:
+            return False
+        self._rows[key] = Row(uid, number, fact)
+        return before is None or before.uid != uid or before.fact != fact
+
+    def drop(self, key: Key, *, uid: str) -> bool:
+        """Forget a deleted object, unless another of its name has taken its place; whether it was there."""
+        row = self._rows.get(key)
+        if row is None or row.uid != uid:
+            return False
+        del self._rows[key]
+        return True
+
+    def forget_missing(self, known: Mapping[Key, str], listed: Mapping[Key, str]) -> list[Key]:
+        """Drop what was `known` before the listing was asked for and isn't `listed`; what was dropped."""
+        return [key for key, uid in known.items() if key not in listed and self.drop(key, uid=uid)]
+
+    def has_seen(self, listed: Mapping[Key, str]) -> bool:
+        """Whether the watch has delivered every object of a listing."""
+        return listed.keys() <= self._rows.keys()

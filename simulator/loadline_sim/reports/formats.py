@@ -1,0 +1,52 @@
+"""
+Numbers as a reader wants them: with their unit, and no more digits than mean something.
+
+Used as filters by the page's template, and for the sentences that go into it.
+"""
+
+import math
+
+MISSING = "–"
+"""What stands where there is no number."""
+
+
+def kilowatts(watts: float) -> str:
+    """Watts as kW with one decimal."""
+    return f"{watts / 1e3:,.1f} kW".replace(",", " ")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A fraction as percent."""
+    return MISSING if share is None or math.isnan(share) else f"{share * 100:.{digits}f} %"
+
+
+def change(ratio: float) -> str:
+    """A ratio as a change in percent, with its sign."""
+    return MISSING if math.isnan(ratio) else f"{(ratio - 1) * 100:+.1f} %".replace("-", "−")
+
+
+def seconds(value: float | None) -> str:
+    """Seconds, in milliseconds below one."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if value == 0:
+        return "0 s"
+    if value < 1:
+        return f"{value * 1e3:.0f} ms"
+    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
+
+
+def minutes(value_s: float) -> str:
+    """A time of the run as minutes and seconds."""
+    sign = "−" if value_s < 0 else ""
+    whole = int(abs(value_s))
+    return f"{sign}{whole // 60}:{whole % 60:02d}"
+
+
+def number(value: float | None) -> str:
+    """A figure of unknown kind: whole where it is whole, else four digits."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", " ")
+    return f"{value:.4g}"

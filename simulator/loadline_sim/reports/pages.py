@@ -1,0 +1,126 @@
+"""
+The report of a run: `report.html` for people, `summary.json` for programs.
+
+The page is one file that loads nothing, reads on light and on dark paper, on a telephone
+and from a printer. It is filled from `Findings`, so that page and summary can't differ,
+and drawn by `plots`. Whoever has a recording calls `write`; nothing here computes a figure.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from loadline_sim.reports import formats, plots
+from loadline_sim.reports.checks import kept
+from loadline_sim.reports.figures import Floats
+from loadline_sim.reports.findings import REACTION_GOAL_S, Findings
+
+PAGE, SUMMARY = "report.html", "summary.json"
+
+QUANTILES: Floats = np.linspace(0.01, 0.99, 99)
+"""Where latencies are compared in the plot."""
+
+
+def write(findings: Findings, folder: Path) -> tuple[Path, Path]:
+    """Write both files into `folder`, which is made if need be, and say where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page, summary = folder / PAGE, folder / SUMMARY
+    page.write_text(html(findings), "utf-8")
+    summary.write_text(json.dumps(summary_of(findings), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return page, summary
+
+
+def html(findings: Findings) -> str:
+    """The page."""
+    environment = Environment(
+        loader=PackageLoader("loadline_sim.reports"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number"):
+        environment.filters[name] = getattr(formats, name)
+    return environment.get_template("report.html").render(
+        found=findings, plots=_drawings(findings), kept=kept(findings.checks)
+    )
+
+
+def _drawings(found: Findings) -> dict[str, tuple[Markup, Markup]]:
+    """Every plot by its name, drawn for a wide and for a narrow page."""
+    wide, narrow = _drawn(found, wide=True), _drawn(found, wide=False)
+    return {name: (Markup(wide[name]), Markup(narrow[name])) for name in wide}
+
+
+def _drawn(found: Findings, *, wide: bool) -> dict[str, str]:
+    run = found.series
+    bands = [plots.Band(act.number, act.title, (act.start_s, act.end_s)) for act in found.acts]
+    drawn = {
+        "row": plots.row_power(
+            run.t_s, run.row_watts, run.uncapped_watts,
+            budget_watts=found.row.budget_watts, thresholds=run.thresholds, bands=bands, wide=wide,
+        ),
+        "clocks": plots.clocks(run.t_s, run.high_mhz, run.low_mhz, bands=bands, wide=wide),
+        "heat": plots.heat(run.t_s, run.heat, run.uncapped_heat, bands=bands, wide=wide),
+        "ratios": plots.latency_ratios(QUANTILES, _ratio_lines(found), wide=wide),
+        "curve": plots.breaker_curve(
+            found.row.curve, load=found.row.max_load, asked_s=found.row.asked_s, wide=wide
+        ),
+    }  # fmt: skip
+    if found.run.reactions_s:
+        drawn["reactions"] = plots.reactions(found.run.reactions_s, goal_s=REACTION_GOAL_S, wide=wide)
+    return drawn
+
+
+def _ratio_lines(found: Findings) -> list[tuple[str, str, Floats]]:
+    return [
+        (group.services, plots.slowdown_role(group.priority), group.ratios_at(QUANTILES))
+        for group in found.groups
+    ]
+
+
+def summary_of(found: Findings) -> dict[str, object]:
+    """The figures behind the page, in plain types; times in seconds, watts in watts."""
+    return {
+        "kind": found.run.kind,
+        "seed": found.run.seed,
+        "ok": kept(found.checks),
+        "checks": {
+            one.name: {"value": _plain(one.value), "goal": one.goal, "ok": one.ok, "reason": one.reason}
+            for one in found.checks
+        },
+        "row": {
+            "servers": found.row.servers,
+            "provisioned_servers": found.row.provisioned_servers,
+            "budget_watts": found.row.budget_watts,
+            "max_load": found.row.max_load,
+        },
+        "enforced": asdict(found.enforced),
+        "uncapped": asdict(found.uncapped),
+        "acts": [asdict(act) for act in found.acts],
+        "latencies": {
+            group.priority: {
+                "services": group.services,
+                **{name: _plain(value) for name, value in asdict(group.slowdown).items()},
+                "p50_ratio": _plain(group.slowdown.p50_ratio),
+                "p99_ratio": _plain(group.slowdown.p99_ratio),
+            }
+            for group in found.groups
+        },
+        "excursions": [
+            {"start_s": one.start_s, "seconds": one.duration_s, "peak_watts": one.peak}
+            for one in found.excursions
+        ],
+        "reactions_s": list(found.run.reactions_s),
+        "arithmetic": {fact.name: fact.text for fact in found.run.arithmetic},
+        "made": {fact.name: fact.text for fact in found.run.made},
+    }
+
+
+def _plain(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return None if value is None or value != value else value

@@ -1,0 +1,219 @@
+"""What the API server refuses by itself, with the field and the mend in its sentence."""
+
+from typing import Any
+
+import pytest
+from loadline_api import names
+from loadline_api.names import Resource
+
+from hack.testenv.bed import Bed
+from hack.testenv.errors import ApiError
+
+pytestmark = pytest.mark.cluster
+
+DOMAIN: dict[str, Any] = {
+    "budgetWatts": 243_200,
+    "nodeSelector": {"matchLabels": {"row": "a"}},
+    "hostWatts": {"max": 2600},
+}
+SERVICE: dict[str, Any] = {"model": {"uri": "hf://org/model", "name": "chat"}}
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+NODE: dict[str, Any] = {"certificate": CERTIFICATE, "address": "10.0.0.7:9476"}
+
+
+def curve(*points: tuple[int, int | None]) -> dict[str, Any]:
+    listed = [{"percent": p} if s is None else {"percent": p, "seconds": s} for p, s in points]
+    return {"breaker": {"curve": listed}}
+
+
+def sent(
+    bed: Bed, resource: Resource, spec: dict[str, Any], *, name: str = "row-a", namespace: str = "default"
+) -> dict[str, Any]:
+    body = {
+        "apiVersion": names.API_VERSION,
+        "kind": resource.kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+    return bed.client.create(f"{resource.path(namespace=namespace)}?dryRun=All&fieldValidation=Strict", body)
+
+
+def refusal(bed: Bed, resource: Resource, spec: dict[str, Any], *, name: str = "row-a") -> str:
+    with pytest.raises(ApiError) as refused:
+        sent(bed, resource, spec, name=name)
+    assert refused.value.code in (400, 422)
+    return str(refused.value)
+
+
+BAD_DOMAINS = [
+    pytest.param({"budgetWatts": 0}, ("spec.budgetWatts", "greater than or equal to 1"), id="budget-zero"),
+    pytest.param(
+        {"budgetWatts": -5}, ("spec.budgetWatts", "greater than or equal to 1"), id="budget-negative"
+    ),
+    pytest.param({"budgetWatts": 2.5}, ("spec.budgetWatts", "integer"), id="budget-a-float"),
+    pytest.param({"budgetWatts": "243kW"}, ("spec.budgetWatts", "integer"), id="budget-a-text"),
+    pytest.param(
+        {"budgetWatts": 243_200_000_000},
+        ("spec.budgetWatts", "less than or equal to"),
+        id="budget-in-milliwatts",
+    ),
+    pytest.param({"budgetWatts": 2600}, ("budgetWatts is 2600", "2600", "raise it"), id="budget-of-a-host"),
+    pytest.param({"mode": "enforce"}, ("spec.mode", '"Observe", "Enforce"'), id="mode-unknown"),
+    pytest.param({"parent": "row-a"}, ("spec.parent is row-a", "name another domain"), id="own-parent"),
+    pytest.param({"leaseSeconds": 1}, ("spec.leaseSeconds", "greater than or equal to 2"), id="lease-short"),
+    pytest.param({"leaseSeconds": 61}, ("spec.leaseSeconds", "less than or equal to 60"), id="lease-long"),
+    pytest.param({"hostWatts": None}, ("hostWatts is missing", "hostWatts.max"), id="hosts-unknown"),
+    pytest.param(
+        {"hostWatts": {"max": 2600, "idle": 2700}},
+        ("hostWatts.idle is 2700", "2600", "lower"),
+        id="idle-above-max",
+    ),
+    pytest.param({"nodeSelector": {"matchLabels": {}}}, ("matchLabels", "at least 1"), id="selects-all"),
+    pytest.param({"budgetKilowatts": 243}, ("spec.budgetKilowatts", "unknown field"), id="unknown-key"),
+    pytest.param({"policyRef": {"name": ""}}, ("spec.policyRef.name", "at least 1"), id="policy-nameless"),
+    pytest.param(
+        {"telemetry": {"source": "PDU"}}, ("spec.telemetry.source", '"NodeSum"'), id="source-unknown"
+    ),
+    pytest.param(
+        curve((105, None), (130, 40), (108, 60)),
+        ("percent at [105, 130, 108]", "let them rise"),
+        id="curve-falls",
+    ),
+    pytest.param(
+        curve((105, None), (108, 60), (108, 40)),
+        ("percent at [105, 108, 108]", "let them rise"),
+        id="curve-twice",
+    ),
+    pytest.param(
+        curve((105, None), (108, 40), (130, 60)), ("seconds at [40, 60]", "let them fall"), id="seconds-rise"
+    ),
+    pytest.param(
+        curve((105, None), (108, 60), (130, 60)), ("seconds at [60, 60]", "let them fall"), id="seconds-twice"
+    ),
+    pytest.param(curve((105, 600), (130, 40)), ("breaker.curve", "leave seconds out"), id="never-for-ever"),
+    pytest.param(
+        curve((105, None), (108, None), (130, 40)),
+        ("breaker.curve", "at every other point"),
+        id="for-ever-twice",
+    ),
+    pytest.param(curve((105, None)), ("breaker.curve", "at least 2"), id="curve-of-one-point"),
+    pytest.param(
+        curve((90, None), (130, 40)), ("percent", "greater than or equal to 100"), id="curve-below-rating"
+    ),
+    pytest.param(
+        {"breaker": {"coolingSeconds": 0}}, ("coolingSeconds", "greater than or equal to 1"), id="never-cools"
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_DOMAINS)
+def test_a_bad_domain_is_refused(charted: Bed, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    spec = {key: value for key, value in {**DOMAIN, **change}.items() if value is not None}
+    sentence = refusal(charted, names.POWER_DOMAINS, spec)
+    assert [word for word in words if word not in sentence] == [], sentence
+
+
+def test_a_domain_without_a_budget_is_refused(charted: Bed) -> None:
+    sentence = refusal(charted, names.POWER_DOMAINS, {})
+    assert "spec.budgetWatts" in sentence
+    assert "Required" in sentence
+
+
+def test_a_domain_too_long_for_a_label_is_refused(charted: Bed) -> None:
+    sentence = refusal(charted, names.POWER_DOMAINS, DOMAIN, name="r" * 64)
+    assert "metadata.name has 64 characters: shorten it to 63" in sentence
+
+
+def test_the_row_of_the_demo_is_taken(charted: Bed) -> None:
+    spec = {**DOMAIN, "mode": "Enforce", **curve((105, None), (108, 60), (130, 40))}
+    assert sent(charted, names.POWER_DOMAINS, spec)["spec"]["breaker"]["coolingSeconds"] == 600
+
+
+BAD_SERVICES = [
+    pytest.param({"model": None}, ("model and workloadRef", "say what is served"), id="nothing-served"),
+    pytest.param(
+        {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}},
+        ("model and workloadRef", "say what is served"),
+        id="served-twice",
+    ),
+    pytest.param(
+        {
+            "model": None,
+            "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"},
+            "router": {},
+        },
+        ("workloadRef", "remove prefill"),
+        id="a-foreign-workload-shaped",
+    ),
+    pytest.param({"model": {"uri": "s3://bucket"}}, ("spec.model.uri", "hf|pvc|oci|file"), id="uri-unknown"),
+    pytest.param({"replicas": -1}, ("spec.replicas", "greater than or equal to 0"), id="replicas-negative"),
+    pytest.param(
+        {"scaling": {"minReplicas": 4, "maxReplicas": 2}},
+        ("scaling.minReplicas is 4", "maxReplicas (2)", "lower"),
+        id="scaling-crossed",
+    ),
+    pytest.param({"parallelism": {"tensor": 0}}, ("parallelism.tensor", "equal to 1"), id="no-gpu"),
+    pytest.param({"parallelism": {"sequence": 2}}, ("sequence", "unknown field"), id="parallelism-unknown"),
+    pytest.param({"prefill": {}}, ("prefill needs one size", "prefill.perDecode"), id="prefill-unsized"),
+    pytest.param(
+        {"prefill": {"replicas": 2, "perDecode": "0.5"}},
+        ("prefill needs one size", "one of the two"),
+        id="prefill-sized-twice",
+    ),
+    pytest.param({"prefill": {"perDecode": "half"}}, ("perDecode", "should match"), id="ratio-not-decimal"),
+    pytest.param({"prefill": {"perDecode": 0.5}}, ("perDecode", "string"), id="ratio-a-float"),
+    pytest.param(
+        {"prefill": {"perDecode": "0"}}, ("prefill.perDecode is 0", "leave prefill out"), id="ratio-zero"
+    ),
+    pytest.param({"slo": {}}, ("slo sets no objective", "slo.ttftMs"), id="slo-empty"),
+    pytest.param({"slo": {"ttftMs": 0}}, ("slo.ttftMs", "equal to 1"), id="slo-impossible"),
+    pytest.param({"slo": {"ttftMs": 9, "percentile": 100}}, ("percentile", "equal to 99"), id="slo-absolute"),
+    pytest.param({"priority": 1001}, ("spec.priority", "equal to 1000"), id="priority-too-high"),
+    pytest.param({"power": {"maxWatts": 0}}, ("power.maxWatts", "equal to 1"), id="no-watts"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_SERVICES)
+def test_a_bad_service_is_refused(charted: Bed, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    spec = {key: value for key, value in {**SERVICE, **change}.items() if value is not None}
+    sentence = refusal(charted, names.INFERENCE_SERVICES, spec, name="chat")
+    assert [word for word in words if word not in sentence] == [], sentence
+
+
+@pytest.mark.parametrize("name", ["c" * 54, "1st", "chat.v2"])
+def test_a_service_whose_name_makes_no_service_is_refused(charted: Bed, name: str) -> None:
+    sentence = refusal(charted, names.INFERENCE_SERVICES, SERVICE, name=name)
+    assert f"metadata.name is {name}: use at most 53" in sentence
+
+
+def test_a_service_with_everything_is_taken(charted: Bed) -> None:
+    spec = {
+        **SERVICE,
+        "scaling": {"minReplicas": 1, "maxReplicas": 4},
+        "parallelism": {"tensor": 4, "data": 2, "expert": True},
+        "prefill": {"perDecode": "0.5", "parallelism": {"tensor": 4}},
+        "template": {"spec": {"containers": [{"name": "engine", "env": [{"name": "A", "value": "b"}]}]}},
+        "router": {"replicas": 2},
+        "slo": {"ttftMs": 2000, "itlMs": 40, "percentile": 95},
+        "power": {"maxWatts": 350},
+        "experts": {"policyRef": {"name": "gentle"}},
+        "kvCache": {},
+    }
+    taken = sent(charted, names.INFERENCE_SERVICES, spec, name="chat")["spec"]
+    assert taken["template"] == spec["template"]
+    assert taken["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"certificate": "MIIB"}, ("spec.certificate", "BEGIN CERTIFICATE")),
+        ({"certificate": CERTIFICATE.replace("CERT", "PRIVATE CERT")}, ("spec.certificate", "should match")),
+        ({"address": "10.0.0.7"}, ("spec.address", "should match")),
+        ({"address": "http://10.0.0.7:9476"}, ("spec.address", "should match")),
+    ],
+    ids=["bare-base64", "another-pem", "no-port", "a-url"],
+)
+def test_a_bad_identity_is_refused(charted: Bed, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    sentence = refusal(charted, names.NODE_CAPACITIES, {**NODE, **change}, name="node-00")
+    assert [word for word in words if word not in sentence] == [], sentence

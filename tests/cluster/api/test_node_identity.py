@@ -1,0 +1,86 @@
+"""Only a node's own agent writes its NodeCapacity."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from loadline_api import names
+
+from hack.callers import Caller, bound_account, eventually
+from hack.testenv.bed import Bed
+
+pytestmark = pytest.mark.cluster
+
+PATH = names.NODE_CAPACITIES.path()
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def capacity(node: str, *, address: str = "10.0.0.7:9476") -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "NodeCapacity",
+        "metadata": {"name": node},
+        "spec": {"certificate": CERTIFICATE, "address": address},
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_force(admin: Caller) -> None:
+    """Wait until the policy refuses what it must."""
+    eventually(lambda: admin.refusal("POST", PATH, capacity("berth-0"), by="berth-0"))
+
+
+@pytest.fixture
+def own(agents: list[Caller], admin: Caller) -> Iterator[dict[str, Any]]:
+    """The NodeCapacity of berth-0, written by its agent."""
+    yield agents[0].send("POST", PATH, capacity("berth-0"))
+    admin.send("DELETE", f"{PATH}/berth-0")
+
+
+def test_an_agent_writes_its_own(agents: list[Caller], own: dict[str, Any]) -> None:
+    assert own["spec"]["address"] == "10.0.0.7:9476"
+    elsewhere = {**own, "spec": capacity("berth-0", address="h:1")["spec"]}
+    moved = agents[0].send("PUT", f"{PATH}/berth-0", elsewhere)
+    assert moved["spec"]["address"] == "h:1"
+
+
+def test_an_agent_writes_its_own_status(agents: list[Caller], own: dict[str, Any]) -> None:
+    status = {"hostMaxWatts": 2600, "gpus": [{"uuid": "GPU-1", "minWatts": 100, "maxWatts": 400}]}
+    body = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "status": status}
+    written = agents[0].apply_status(f"{PATH}/berth-0", body, manager=names.AGENT_MANAGER)
+    assert written["status"] == status
+
+
+def test_an_agent_cannot_create_anothers(agents: list[Caller]) -> None:
+    sentence = agents[1].refusal("POST", PATH, capacity("berth-2"))
+    assert "metadata.name is berth-2" in sentence
+    assert 'on node "berth-1"' in sentence
+    assert "token bound to that node" in sentence
+
+
+def test_an_agent_cannot_change_anothers(agents: list[Caller], own: dict[str, Any]) -> None:
+    forged = {**own, "spec": capacity("berth-0", address="evil:9476")["spec"]}
+    assert "metadata.name is berth-0" in agents[1].refusal("PUT", f"{PATH}/berth-0", forged)
+    status = {**own, "status": {"hostMaxWatts": 1}}
+    assert "metadata.name is berth-0" in agents[1].refusal("PUT", f"{PATH}/berth-0/status", status)
+
+
+def test_a_token_without_a_node_writes_nothing(caller: Callable[..., Caller]) -> None:
+    sentence = caller(names.AGENT_ACCOUNT).refusal("POST", PATH, capacity("berth-2"))
+    assert 'on node ""' in sentence
+
+
+def test_another_account_on_the_same_node_writes_nothing(charted: Bed, caller: Callable[..., Caller]) -> None:
+    charted.apply(bound_account("stowaway", "cluster-admin"))
+    stowaway = caller("stowaway", namespace="default", node="berth-2")
+    of = "the token is of system:serviceaccount:default:stowaway"
+    eventually(lambda: stowaway.refusal("POST", PATH, capacity("berth-2"), by=of))
+
+
+def test_an_admin_may_not_write_but_delete(admin: Caller, own: dict[str, Any]) -> None:
+    assert "metadata.name is berth-0" in admin.refusal("PUT", f"{PATH}/berth-0", own)
+    admin.send("DELETE", f"{PATH}/berth-0", dryRun="All")
+
+
+def test_the_operator_has_no_business_there(operator: Caller, own: dict[str, Any]) -> None:
+    assert "cannot update resource" in operator.refusal("PUT", f"{PATH}/berth-0", own)

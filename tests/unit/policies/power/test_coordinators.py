@@ -1,0 +1,275 @@
+"""What a coordinator promises: silent nodes at their worst, nobody raised in doubt, safe when it is hot."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from loadline_policies.documents import SCHEMA, parse_power
+from loadline_policies.power.breakers import WARM, Curve
+from loadline_policies.power.coordinators import Coordinator
+from loadline_policies.power.domains import Domain
+from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
+
+EPOCH = Epoch(transitions=1, lease_uid="lease")
+POLCA = parse_power(
+    f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
+    "settings: {threshold1Percent: 90, threshold2Percent: 95, actuationMillis: 500, brakeHoldSeconds: 0}"
+)
+NAMES = [f"node-{i}" for i in range(20)]
+NODE_WATTS = 1169.25
+DOMAIN = Domain(
+    name="row",
+    budget_watts=len(NAMES) * NODE_WATTS,
+    members=frozenset(NAMES),
+    document=POLCA,
+    enforce=True,
+    curve=Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0))),
+    priorities={"default/chat": 100, "default/code": 0},
+)
+
+
+def report(
+    node: str,
+    *,
+    share: float = 0.5,
+    sequence: int = 1,
+    lease: Lease | None = None,
+    enforced: float = 400.0,
+    safe: float | None = None,
+    heat: float | None = None,
+    epoch: Epoch | None = None,
+    faults: tuple[str, ...] = (),
+) -> Report:
+    """A node that draws `share` of its part of the budget."""
+    watts = (share * NODE_WATTS - 650.0) / 2
+    gpus = tuple(
+        GpuReport(
+            uuid=f"{node}/{i}", watts=watts, enforced_watts=enforced, min_watts=100.0, max_watts=400.0,
+            safe_watts=safe, owners=("default/chat" if int(node[5:]) % 2 else "default/code",),
+        )
+        for i in range(2)
+    )  # fmt: skip
+    return Report(
+        node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=650.0, host_max_watts=650.0,
+        gpus=gpus, epoch=lease.epoch if lease else epoch, lease_sequence=lease.sequence if lease else 0,
+        armed=safe is not None, heat=heat, faults=faults,
+    )  # fmt: skip
+
+
+def led(
+    share: float = 0.5, *, domain: Domain = DOMAIN, heat: float = 0.3
+) -> tuple[Coordinator, dict[str, Lease]]:
+    """A coordinator whose nodes are all armed and have acknowledged its epoch, at 100 s."""
+    coordinator = Coordinator(domain, EPOCH, now=99.0)
+    for name in NAMES:
+        coordinator.receive(report(name, share=share, heat=heat), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    return coordinator, heard(coordinator, given, share=share, sequence=2, now=100.0)
+
+
+def heard(
+    coordinator: Coordinator,
+    given: dict[str, Lease],
+    *,
+    share: float,
+    sequence: int,
+    now: float,
+    names: list[str] = NAMES,
+) -> dict[str, Lease]:
+    """All these nodes report under the leases given, and get new ones."""
+    coordinator.renewed(now)
+    for name in names:
+        lease = given[name]
+        safe = lease.limits[0].safe_watts if lease.limits else None
+        enforced = lease.limits[0].watts if lease.limits else 400.0
+        coordinator.receive(
+            report(name, share=share, sequence=sequence, lease=lease, enforced=enforced, safe=safe), now
+        )
+    return {**given, **{name: coordinator.answer(name, now) for name in names}}
+
+
+def watts(lease: Lease) -> float:
+    return lease.limits[0].watts
+
+
+def test_a_row_below_its_thresholds_is_enforced_and_uncapped() -> None:
+    coordinator, given = led()
+    assert {lease.act for lease in given.values()} == {Act.ENFORCE}
+    assert {watts(lease) for lease in given.values()} == {400.0}
+    assert coordinator.outlook(100.0).agreed
+
+
+def test_low_priority_gets_its_clock_first() -> None:
+    _, given = led(share=0.92)
+    assert given["node-0"].limits[0].clock_mhz == 1275
+    assert given["node-1"].limits[0].clock_mhz is None
+
+
+def test_above_the_budget_every_gpu_is_at_its_safe_limit() -> None:
+    _, given = led(share=1.02)
+    assert all(watts(lease) == lease.limits[0].safe_watts == 247.0 for lease in given.values())
+
+
+def test_whoever_would_get_less_must_hear_at_once() -> None:
+    coordinator, given = led()
+    heard(coordinator, given, share=1.02, sequence=3, now=101.0, names=NAMES[:19])
+    assert coordinator.urgent("node-19")
+
+
+def test_slack_that_could_hide_a_crossing_is_taken_back_at_once() -> None:
+    coordinator, given = led(share=0.5)
+    assert not coordinator.urgent("node-19")
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, share=0.86, sequence=3, lease=given[name], safe=247.0), 100.8)
+    assert coordinator.urgent("node-19")
+    for name in NAMES:
+        coordinator.answer(name, 100.8)
+    assert not any(coordinator.urgent(name) for name in NAMES)
+
+
+def test_all_slack_together_is_within_the_headroom() -> None:
+    coordinator, given = led(share=0.7)
+    slack = sum(lease.trigger_watts for lease in given.values()) - coordinator.outlook(100.0).watts
+    assert 0 < slack <= (0.9 - 0.7) * DOMAIN.budget_watts
+
+
+def test_a_silent_node_counts_at_its_last_enforced_limit() -> None:
+    coordinator, given = led(share=0.5)
+    heard(coordinator, given, share=0.5, sequence=3, now=103.0, names=NAMES[1:])
+    assert coordinator.silent(103.0) == ("node-0",)
+    assert coordinator.outlook(103.0).watts == pytest.approx(19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0)
+
+
+def test_a_raise_on_its_way_counts_until_it_is_acknowledged() -> None:
+    coordinator, given = led(share=1.02)
+    given = heard(coordinator, given, share=0.5, sequence=3, now=101.0)
+    for sequence in range(4, 8):
+        given = heard(coordinator, given, share=0.5, sequence=sequence, now=97.0 + sequence)
+    late = replace(given["node-0"], sequence=1)
+    coordinator.receive(report("node-0", sequence=9, lease=late, enforced=247.0, safe=247.0), 104.5)
+    heard(coordinator, given, share=0.5, sequence=9, now=107.0, names=NAMES[1:])
+    assert coordinator.outlook(107.0).watts == pytest.approx(19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0)
+
+
+def test_more_silent_nodes_than_tolerated_hold_the_row_at_safe() -> None:
+    coordinator, given = led(share=0.5)
+    tolerated = coordinator.outlook(100.0).safety
+    assert tolerated is not None
+    speaking = NAMES[tolerated.tolerates_silent_nodes + 1 :]
+    given = heard(coordinator, given, share=0.3, sequence=3, now=103.0, names=speaking)
+    assert {watts(given[name]) for name in speaking} == {247.0}
+    assert coordinator.level == "TooManySilentNodes"
+
+
+def test_a_hot_breaker_holds_the_row_at_safe_until_it_has_cooled() -> None:
+    coordinator, given = led(share=0.5, heat=0.95)
+    assert coordinator.level == "BreakerHot"
+    assert {watts(lease) for lease in given.values()} == {247.0}
+    given = heard(coordinator, given, share=0.5, sequence=3, now=400.0)
+    assert {watts(lease) for lease in given.values()} == {400.0}
+
+
+def test_a_new_coordinator_is_warm_until_it_hears_of_more() -> None:
+    assert Coordinator(DOMAIN, EPOCH, now=0.0).heat == WARM
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    coordinator.receive(report("node-0", heat=0.2), 0.0)
+    coordinator.receive(report("node-1", heat=0.7), 0.0)
+    coordinator.receive(report("node-2", heat=0.1), 0.0)
+    assert coordinator.heat == pytest.approx(0.7)
+
+
+def test_a_new_coordinator_raises_nobody_above_safe_before_all_know_its_epoch() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=200.0, safe=247.0, heat=0.3), 0.0)
+    assert watts(coordinator.answer("node-0", 0.1)) == 247.0
+
+
+def test_it_raises_without_the_last_one_once_no_old_lease_can_be_alive() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=0.3), 0.0)
+    given = {name: coordinator.answer(name, 0.0) for name in NAMES}
+    for second in range(1, 9):
+        given = heard(coordinator, given, share=0.5, sequence=1 + second, now=float(second), names=NAMES[:19])
+        assert watts(given["node-0"]) == (247.0 if second < 8 else 400.0)
+
+
+def test_stale_at_the_api_server_it_raises_nobody_and_goes_on_while_all_report() -> None:
+    coordinator, given = led(share=1.02)
+    for sequence in range(3, 14):
+        for name in NAMES:
+            lease = given[name]
+            coordinator.receive(
+                report(name, share=0.5, sequence=sequence, lease=lease, enforced=247.0, safe=247.0),
+                98.0 + sequence,
+            )
+            given[name] = coordinator.answer(name, 98.0 + sequence)
+    assert {watts(lease) for lease in given.values()} == {247.0}
+    assert not coordinator.over
+
+
+def test_stale_at_the_api_server_the_first_missing_member_ends_it() -> None:
+    coordinator, given = led()
+    for sequence in range(3, 14):
+        for name in NAMES[1:]:
+            coordinator.receive(
+                report(name, sequence=sequence, lease=given[name], safe=247.0), 98.0 + sequence
+            )
+    assert coordinator.over
+
+
+def test_a_higher_epoch_ends_it() -> None:
+    coordinator, _ = led()
+    coordinator.receive(report("node-0", sequence=3, safe=247.0, epoch=Epoch(2, "lease")), 101.0)
+    assert coordinator.over
+
+
+def test_an_overtaken_report_changes_nothing() -> None:
+    coordinator, _ = led()
+    before = coordinator.outlook(100.0).watts
+    coordinator.receive(report("node-0", share=3.0, sequence=1, safe=247.0), 100.0)
+    assert coordinator.outlook(100.0).watts == before
+
+
+def test_a_node_with_a_fault_is_not_enforced() -> None:
+    coordinator, _ = led()
+    coordinator.receive(report("node-0", sequence=3, faults=("Conflict",)), 101.0)
+    assert coordinator.answer("node-0", 101.0).act is Act.OBSERVE
+
+
+def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
+    domain = replace(DOMAIN, members=frozenset(NAMES[:19]))
+    coordinator = Coordinator(domain, EPOCH, now=99.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
+    given = heard(coordinator, given, share=0.5, sequence=2, now=100.0, names=NAMES[:19])
+    coordinator.configure(DOMAIN, 100.5)
+    coordinator.receive(report("node-19"), 100.6)
+    assert coordinator.answer("node-19", 100.6).act is Act.OBSERVE
+    given = heard(coordinator, given, share=0.5, sequence=3, now=101.0, names=NAMES[:19])
+    heard(coordinator, given, share=0.5, sequence=4, now=102.0, names=NAMES[:19])
+    coordinator.receive(report("node-19", sequence=2), 102.1)
+    assert coordinator.answer("node-19", 102.1).act is Act.ENFORCE
+
+
+def test_a_domain_that_isnt_safe_is_only_observed() -> None:
+    coordinator, given = led(domain=replace(DOMAIN, budget_watts=15_000.0), share=0.3)
+    assert {lease.act for lease in given.values()} == {Act.OBSERVE}
+    assert coordinator.problem is not None
+    assert coordinator.problem.reason == "BudgetTooSmall"
+
+
+def test_release_goes_by_headroom() -> None:
+    coordinator, _ = led(share=0.92)
+    coordinator.configure(replace(DOMAIN, enforce=False), 100.5)
+    acts = [coordinator.answer(name, 100.6).act for name in NAMES]
+    assert Act.RELEASE in acts
+    assert Act.ENFORCE in acts
+
+
+def test_the_same_reports_give_the_same_leases() -> None:
+    one, other = led(share=0.93), led(share=0.93)
+    assert one[1] == other[1]

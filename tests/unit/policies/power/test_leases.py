@@ -1,0 +1,129 @@
+"""Whom a node obeys, and until when."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_policies.errors import LeaseRefused
+from loadline_policies.power import leases
+from loadline_policies.power.leases import Standing
+from loadline_policies.power.messages import Act, Epoch, GpuLimit, GpuReport, Lease
+
+GPU = GpuReport(uuid="gpu", watts=300.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
+LEASE = Lease(
+    domain="row",
+    epoch=Epoch(transitions=3, lease_uid="lease"),
+    sequence=7,
+    answers=41,
+    lease_s=4.0,
+    act=Act.ENFORCE,
+    limits=(GpuLimit(uuid="gpu", watts=400.0, safe_watts=247.0),),
+    plan_version=1,
+    trigger_watts=3000.0,
+    heat=0.5,
+    level="Normal",
+    policy_hash="abc",
+)
+
+
+def taken(
+    lease: Lease = LEASE,
+    standing: Standing | None = None,
+    *,
+    sequence: int = 41,
+    sent_s: float = 10.0,
+    now: float = 10.5,
+) -> Standing:
+    return leases.accept(
+        standing or Standing(), lease, domain="row", gpus=(GPU,), sequence=sequence, sent_s=sent_s, now=now
+    )
+
+
+def refusal(lease: Lease, standing: Standing | None = None, *, now: float = 10.5) -> str:
+    with pytest.raises(LeaseRefused) as refused:
+        taken(lease, standing, now=now)
+    return refused.value.reason
+
+
+def test_the_lease_runs_from_when_its_request_was_sent() -> None:
+    assert taken().deadline_s == 14.0
+
+
+def test_the_first_enforce_lease_arms() -> None:
+    assert taken().armed
+    assert not taken(replace(LEASE, act=Act.OBSERVE, limits=())).armed
+
+
+@pytest.mark.parametrize(
+    ("lease", "reason"),
+    [
+        (replace(LEASE, domain="other"), "WrongDomain"),
+        (replace(LEASE, answers=40), "Replayed"),
+        (replace(LEASE, lease_s=0.5), "Expired"),
+        (replace(LEASE, lease_s=31.0), "BadDuration"),
+        (replace(LEASE, lease_s=-1.0), "BadDuration"),
+        (replace(LEASE, limits=()), "WrongGpus"),
+        (replace(LEASE, limits=(replace(LEASE.limits[0], uuid="other"),)), "WrongGpus"),
+        (replace(LEASE, limits=(replace(LEASE.limits[0], watts=401.0),)), "OutOfRange"),
+        (replace(LEASE, limits=(replace(LEASE.limits[0], safe_watts=99.0),)), "OutOfRange"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cant_be_obeyed_is_refused_with_its_reason(lease: Lease, reason: str) -> None:
+    assert refusal(lease) == reason
+
+
+@pytest.mark.parametrize(
+    ("epoch", "sequence", "reason"),
+    [
+        (Epoch(2, "lease"), 99, "OldEpoch"),
+        (Epoch(3, "lease"), 7, "OldEpoch"),
+        (Epoch(3, "lease"), 6, "OldEpoch"),
+        (Epoch(9, "another"), 99, "OtherLease"),
+    ],
+)
+def test_while_a_lease_lives_only_a_higher_epoch_or_sequence_is_obeyed(
+    epoch: Epoch, sequence: int, reason: str
+) -> None:
+    assert refusal(replace(LEASE, epoch=epoch, sequence=sequence), taken()) == reason
+
+
+@pytest.mark.parametrize("epoch", [Epoch(2, "lease"), Epoch(0, "another")])
+def test_without_a_live_lease_any_verified_holder_is_obeyed(epoch: Epoch) -> None:
+    standing = taken(replace(LEASE, epoch=epoch), taken(), sequence=41, sent_s=14.0, now=14.1)
+    assert standing.epoch == epoch
+
+
+def test_an_armed_node_is_released_and_never_told_to_observe() -> None:
+    observe = replace(LEASE, sequence=8, act=Act.OBSERVE, limits=())
+    assert refusal(observe, taken()) == "NotReleased"
+    assert not leases.released(taken(replace(LEASE, sequence=8, act=Act.RELEASE, limits=()), taken())).armed
+
+
+def test_a_successor_that_finds_an_armed_record_has_one_lease_time() -> None:
+    standing = leases.inherited(4.0, now=100.0)
+    assert standing.armed
+    assert standing.deadline_s == 104.0
+    assert not standing.live(101.0)
+
+
+@given(st.floats(0, 1000), st.floats(0, 1000))
+def test_stepping_down_never_raises(enforced_watts: float, safe_watts: float) -> None:
+    stepped = leases.stepped_down(enforced_watts, safe_watts)
+    assert stepped <= enforced_watts
+    assert stepped <= safe_watts
+
+
+@given(st.floats(0, 100), st.floats(0, 60), st.floats(0.1, 30))
+def test_no_lease_outlives_its_request_by_more_than_its_length(
+    sent_s: float, took_s: float, lease_s: float
+) -> None:
+    try:
+        standing = taken(replace(LEASE, lease_s=lease_s), sent_s=sent_s, now=sent_s + took_s)
+    except LeaseRefused as refused:
+        assert refused.reason == "Expired"
+        assert took_s >= lease_s or sent_s + took_s >= sent_s + lease_s
+    else:
+        assert standing.deadline_s == sent_s + lease_s
