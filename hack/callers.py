@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from loadline_api import names
 
 from hack.testenv.bed import Bed
 from hack.testenv.clients import APPLY, Object, checked, tls
 from hack.testenv.errors import ApiError
+from loadline_api import names
 
 PATIENCE_S = 20.0
 RBAC = "rbac.authorization.k8s.io"

@@ -19,6 +19,7 @@ from typing import Any
 
 import helm_python
 import yaml
+
 from loadline_api import generate
 from loadline_api.names import SYSTEM_NAMESPACE
 

@@ -19,17 +19,16 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
-from loadline_policies.documents import PowerDocument, parse_power
-from loadline_policies.errors import InvalidInput
-from loadline_policies.power.domains import Domain
-
 from loadline_agent import memories, projections
 from loadline_agent.followers import Follower
 from loadline_agent.kube import Kube, KubeError
 from loadline_agent.leaderships import Home, Peer
 from loadline_agent.memories import Memory, RememberedPeer
 from loadline_agent.neighbours import Neighbours
+from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
+from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.domains import Domain
 
 
 class Declarations:
@@ -67,6 +66,7 @@ class Declarations:
             self._policies_changed,
             labels=f"{POLICY_LABEL}=power",
         )
+        self._followed = (self._capacities, self._services, self._policies)
         self._namespace = system_namespace
         self._neighbours = Neighbours(kube, node, self._domains, self._neighbours_changed)
 
@@ -79,6 +79,9 @@ class Declarations:
     def lead(self) -> None:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""
         if self._leading is None:
+            for follower in self._followed:
+                follower.start_over()
+            self._stale = True
             self._leading = asyncio.create_task(self._follow_all())
 
     def unlead(self) -> None:
@@ -93,12 +96,13 @@ class Declarations:
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
         """The members that may lead `domain`, the node's own; those of whom more is known than a name."""
-        home, peers = self._neighbours.home, self._neighbours.peers
-        if home is not None:
-            names = self._neighbours.candidates() if home.domain == domain else ()
-            return tuple(peers[name] for name in names if name in peers)
-        remembered = self._memory.home is not None and self._memory.home.domain == domain
-        return tuple(_peer(one) for one in self._memory.candidates) if remembered else ()
+        home = self.home()
+        if home is None or home.domain != domain:
+            return ()
+        remembered = {one.node: _peer(one) for one in self._memory.candidates}
+        peers = {**remembered, **self._neighbours.peers}
+        names = remembered if self._neighbours.home is None else self._neighbours.candidates()
+        return tuple(peers[name] for name in names if name in peers)
 
     def node_of(self, certificate: bytes) -> str | None:
         """The node whose certificate this is, in DER; None for a stranger and for one that two nodes show."""
@@ -131,14 +135,16 @@ class Declarations:
 
     def domain(self) -> Domain | None:
         """The domain to lead, the same object until something changes; None while unknown."""
-        if self._stale and self._capacities.listed and self._services.listed and self._policies.listed:
+        if not all(follower.listed for follower in self._followed):
+            return None
+        if self._stale:
             self._compose()
         return self._domain
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What isn't as it should be, a sentence each: for logs, readiness and `explain`."""
-        followers = (self._domains, self._capacities, self._services, self._policies)
+        followers = (self._domains, *self._followed)
         sentences = [follower.problem for follower in followers]
         sentences += [self._neighbours.problem, self._memory_problem, self._domain_problem]
         refused = (f"{key}: {why}" for follower in followers for key, why in follower.refused.items())
@@ -146,7 +152,7 @@ class Declarations:
 
     async def _follow_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for follower in (self._capacities, self._services, self._policies):
+            for follower in self._followed:
                 group.create_task(follower.run())
 
     def _compose(self) -> None:

@@ -18,17 +18,15 @@ because the admission policy lets a candidate change holder, times and count onl
 
 import asyncio
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 
+from loadline_agent.kube import Conflict, Kube, KubeError, Object
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.messages import Epoch
-
-from loadline_agent.kube import Conflict, Kube, KubeError, Object
 
 PERIOD_S = 3.0
 """Between two renewals, or two looks at another's: five fit into the default duration."""
@@ -110,18 +108,18 @@ class Step(Enum):
 
 
 def next_step(
-    record: Record, *, node: str, held: Epoch | None, unchanged_s: float, resigned: Epoch | None = None
+    record: Record, *, node: str, held: Epoch | None, unchanged_s: float, resigned: Collection[Epoch] = ()
 ) -> Step:
     """What `node` should do, having seen this very record for `unchanged_s` on its own clock.
 
-    `held` is the epoch in which this process leads, None if it doesn't; `resigned` is the
-    last one that it gave up, which nobody leads in any more whatever the record says.
+    `held` is the epoch in which this process leads, None if it doesn't; `resigned` are
+    those that it gave up last, in which nobody leads any more whatever the record says.
     """
     if node not in record.candidates:
         return Step.WAIT
     if held is not None and still_ours(record, node=node, held=held):
         return Step.RENEW
-    gone = not record.holder or (record.holder == node and record.epoch == resigned)
+    gone = not record.holder or (record.holder == node and record.epoch in resigned)
     return Step.ACQUIRE if gone or unchanged_s >= record.duration_s else Step.WAIT
 
 
@@ -152,7 +150,7 @@ class Election:
     ) -> None:
         self.epoch: Epoch | None = None
         self.renewed_sent_s = float("-inf")
-        self.holder: str | None = None
+        self.holder = ""
         self.problem: str | None = None
         self._kube, self._node, self._clock, self._wall = kube, node, clock, wall
         self._path = LEASES.path(lease_name, namespace)
@@ -160,54 +158,50 @@ class Election:
         self._lease: Object | None = None
         self._sighting: Sighting | None = None
         self._tried: tuple[Record, float] | None = None
-        self._resigned: Epoch | None = None
-        self._hurry = asyncio.Event()
+        self._resigned: Collection[Epoch] = ()
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """Stand for election until cancelled; nothing is given up by that (see `give_up`)."""
+        """Stand for election until cancelled; nothing is given up by that (see `resign`)."""
         while True:
             started_s = self._clock()
             await self.step()
             pause_s = PERIOD_S * random.uniform(0.9, 1.1) - (self._clock() - started_s)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, pause_s)):
-                    await self._hurry.wait()
-            self._hurry.clear()
+            await asyncio.sleep(max(0.0, pause_s))
 
     async def step(self) -> None:
         """Look at the Lease and do what it calls for, once."""
         before = self.epoch, self.renewed_sent_s, self.holder
-        try:
-            await self._step()
-            self.problem = None
-        except (KubeError, InvalidInput) as error:
-            self.problem = str(error)
-            self._lease = None  # whatever happened, read before writing again
+        async with self._turn:
+            try:
+                await self._step()
+                self.problem = None
+            except (KubeError, InvalidInput) as error:
+                self.problem = str(error)
+                self._lease = None  # whatever happened, read before writing again
         if (self.epoch, self.renewed_sent_s, self.holder) != before:
             self._on_change()
 
-    def resign(self) -> None:
-        """Lead no more in this epoch. The node stays a candidate; a later win is a higher epoch."""
-        if self.epoch is None:
-            return
-        self._resigned, self.epoch, self._lease = self.epoch, None, None
-        self._hurry.set()
-        self._on_change()
+    async def resign(self) -> None:
+        """Lead no more in this epoch, and leave the Lease empty if the API server listens.
 
-    async def give_up(self) -> None:
-        """Lead no more, and leave the Lease empty if the API server listens, so that nobody waits.
-
-        Call it only when nothing is answered in the epoch any more, and `run` has ended.
+        Call it only when nothing is answered in the epoch any more. The node stays a candidate
+        as long as `run` runs, and a later win is a higher epoch; at an exit, end `run` first.
         """
-        tried, self._tried = self._tried, None
-        self.resign()
-        ours = {self._resigned, tried[0].epoch if tried is not None else None}
-        try:
-            record = await self._read()
-            if record.holder == self._node and record.epoch in ours:
-                await self._write(replace(record, holder="", renewed=self._now()))
-        except (KubeError, InvalidInput) as error:
-            self.problem = str(error)
+        tried = self._tried[0].epoch if self._tried is not None else None
+        ours = {epoch for epoch in (self.epoch, tried) if epoch is not None}
+        led, self.epoch, self._tried = self.epoch is not None, None, None
+        self._resigned = ours
+        async with self._turn:
+            try:
+                record = await self._read()
+                if record.holder == self._node and record.epoch in ours:
+                    await self._write(replace(record, holder="", renewed=self._now()))
+            except (KubeError, InvalidInput) as error:
+                self.problem = str(error)
+            self._lease = None
+        if led:
+            self._on_change()
 
     async def _step(self) -> None:
         if self._lease is None:
@@ -250,7 +244,7 @@ class Election:
         self._lead(wanted.epoch, sent_s)
 
     def _lead(self, epoch: Epoch, sent_s: float) -> None:
-        if epoch != self._resigned:  # which may have happened while the answer was under way
+        if epoch not in self._resigned:  # which may have happened while the answer was under way
             self.epoch, self.renewed_sent_s = epoch, sent_s
 
     async def _read(self) -> Record:
@@ -263,7 +257,7 @@ class Election:
     def _see(self, lease: Object) -> Record:
         record = Record.parse(lease)
         self._sighting = sight(self._sighting, record, self._clock())
-        self._lease, self.holder = lease, record.holder or None
+        self._lease, self.holder = lease, record.holder
         return record
 
     def _now(self) -> str:

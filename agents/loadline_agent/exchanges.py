@@ -18,11 +18,11 @@ from collections.abc import Callable
 from types import TracebackType
 
 import aiohttp
+
+from loadline_agent.leaderships import Peer
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_lease, encode_report
 from loadline_policies.errors import InvalidInput, LoadlineError
 from loadline_policies.power.messages import Lease, Report
-
-from loadline_agent.leaderships import Peer
 
 CONNECT_S = 0.5
 """For a connection with its handshake: a node of the same row answers in milliseconds. Chosen."""

@@ -17,9 +17,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from loadline_policies.errors import InvalidInput
-
 from loadline_agent.kube import Event, Gone, Kube, KubeError, Object
+from loadline_policies.errors import InvalidInput
 
 T = TypeVar("T")
 
@@ -66,6 +65,10 @@ class Follower(Generic[T]):
             except KubeError as error:
                 self._failures, self.problem = self._failures + 1, str(error)
             await asyncio.sleep(pause_s(self._failures, self._first_pause_s))
+
+    def start_over(self) -> None:
+        """Forget how current this is, so that `run` lists first; the last good values stay until then."""
+        self.listed, self._version = False, None
 
     async def relist(self) -> None:
         """See everything once more, now; the watch goes on from where it was."""

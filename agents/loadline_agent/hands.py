@@ -16,13 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission
-from loadline_policies.power.messages import GpuLimit
-
 from loadline_agent import records
 from loadline_agent.gpus import GpuInfo, Gpus, GpuSample
 from loadline_agent.limits import Conflict, Found, Held, Limits, Order, Outcome
 from loadline_agent.records import GpuRecord, Record, Records
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission
+from loadline_policies.power.messages import GpuLimit
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
@@ -74,6 +73,7 @@ class Hands:
         self._orders: tuple[Order, ...] = ()
         self._inherited = self.record.armed
         self._suspects: tuple[Conflict, ...] = ()
+        self.conflicts: tuple[Conflict, ...] = ()
         self._looked_s = float("-inf")
         self.look()
 
@@ -140,7 +140,7 @@ class Hands:
             self._limits.adopt()
             self._orders, suspects = (), ()
         elif suspects and {one.uuid for one in suspects} & {one.uuid for one in self._suspects}:
-            self.conflict_s = now
+            self.conflict_s, self.conflicts = now, suspects
         self._suspects = suspects
 
     @property

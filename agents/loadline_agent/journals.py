@@ -17,7 +17,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+
+Entry: TypeAlias = dict[str, Plain]
 
 MOST_ENTRIES = 2048
 """Lines kept in memory: half an hour of a busy coordinator, some 1 MiB. Chosen."""
@@ -44,17 +46,27 @@ def plain(value: object) -> Plain:
 
 
 class Journal:
-    """A bounded list of decisions; `who` is the node, `wall` gives seconds since 1970."""
+    """A bounded list of decisions; `who` is the node, `wall` gives seconds since 1970.
 
-    def __init__(self, who: str, wall: Callable[[], float], file: Path | None = None) -> None:
+    `tell` gets every entry as it is written, for the log.
+    """
+
+    def __init__(
+        self,
+        who: str,
+        wall: Callable[[], float],
+        file: Path | None = None,
+        tell: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
         self.failures = 0
+        self._tell = tell
         self._who, self._wall = who, wall
         self._entries: deque[str] = deque(maxlen=MOST_ENTRIES)
         self._file = file
 
     def write(self, what: str, observation: Plain, decision: Plain, reason: str, **labels: str) -> None:
         """Append one decision of the loop or policy `what`; `labels` say of which domain, GPU or service."""
-        entry = {
+        entry: Entry = {
             "t": round(self._wall(), 3),
             "who": self._who,
             "what": what,
@@ -67,6 +79,7 @@ class Journal:
         self._entries.append(line)
         if self._file is not None:
             self._keep(self._file, line)
+        self._tell(entry)
 
     def lines(self, most: int = MOST_ENTRIES) -> str:
         """The last `most` entries, oldest first, as JSON lines."""

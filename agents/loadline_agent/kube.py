@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import httpx
-from loadline_policies.errors import LoadlineError
 
 from loadline_agent.credentials import Credentials
+from loadline_policies.errors import LoadlineError
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object as the API sends it; parsed at once by whoever gets it."""
@@ -108,18 +108,28 @@ class Event:
 
 
 class Kube:
-    """One API server, as one identity, over one pool of connections."""
+    """One API server, as one identity, over one pool of connections.
+
+    `timeout_s` is for a whole request, `quiet_s` for the silence of a watch; `transport`
+    replaces the network in tests.
+    """
 
     def __init__(
-        self, credentials: Credentials, *, timeout_s: float = TIMEOUT_S, quiet_s: float = QUIET_S
+        self,
+        credentials: Credentials,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        quiet_s: float = QUIET_S,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._credentials, self._timeout_s, self._quiet_s = credentials, timeout_s, quiet_s
         self._http = httpx.AsyncClient(
             base_url=credentials.server,
-            verify=credentials.tls(),
+            verify=credentials.tls() if credentials.server.startswith("https:") else False,
             timeout=None,  # whole requests are timed below, at a lower cost than each read and write
             trust_env=False,
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
+            transport=transport,
         )
 
     async def close(self) -> None:

@@ -14,17 +14,16 @@ left out changed nothing, so a replay of the journal meets the same states.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
 from loadline_policies.power.coordinators import Coordinator, Outlook
 from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import Epoch, Lease, Report
+from loadline_policies.power.messages import Epoch, Report
 from loadline_policies.power.rows import Caps, Row
-
-from loadline_agent.journals import Journal, plain
 
 DECIDE_EVERY_S = 1.0
 """How often a coordinator decides without being asked: the `decision_s` of S2's sum."""
@@ -63,6 +62,10 @@ class Declarations(Protocol):
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
         """The members that may lead `domain`, with their addresses and certificates."""
+
+    @property
+    def certificates(self) -> Mapping[bytes, str]:
+        """Everyone who may connect: nodes by their certificates; the same object until it changes."""
 
     def node_of(self, certificate: bytes) -> str | None:
         """The member whose certificate this is, in DER; None for a stranger."""
@@ -128,10 +131,11 @@ class Leadership:
         """Who is believed to lead the domain; empty if unknown."""
         return self.election.holder if self.election is not None else ""
 
-    async def run(self) -> None:
-        """Step once a second, for ever."""
+    async def steps(self) -> AsyncIterator[None]:
+        """Step once a second, for ever; after each, members may have to hear at once."""
         while True:
             self.step()
+            yield
             await asyncio.sleep(DECIDE_EVERY_S)
 
     def now(self) -> float:

@@ -1,41 +1,32 @@
 """
-The node's own loop: sample, report, take the lease, put it on the GPUs, step down in time.
+The node's own loop: report, take the lease, have it put on the GPUs, report again.
 
-Four times a second the GPUs are sampled; a report is always under way, and its
-answer is the next lease. A draw above the lease's trigger is reported at once, out
-of turn, on a connection of its own. Whom to obey is decided by the pure `leases`,
-what is done to the hardware by `hands`; here is only who waits for what, and when.
+A report is always under way, and its answer is the next lease. A draw above the
+lease's trigger is reported at once, out of turn, on a connection of its own. Whom to
+obey is decided by the pure `leases`, what is done to the hardware by `hands`, and
+sampling and the deadline belong to the thread of `keepers`; here is only who waits
+for what.
 
-At the deadline and at exit a node in Enforce steps down and never up. All jobs of
-the hands run in one thread, since a sick GPU lets the driver hang for seconds: the
-event loop, which may carry a whole domain, goes on. Such a node falls silent, and
-its guard acts at the deadline.
+A lease is stood by only once its promise is in the record that the guard reads. At
+the deadline and at exit a node in Enforce steps down and never up.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
-
-from loadline_policies.errors import HardwareError, LeaseRefused
-from loadline_policies.power.leases import Standing, accept, released
-from loadline_policies.power.messages import Act, Lease, Report
+from typing import Final
 
 from loadline_agent.exchanges import Exchanges, Unanswered
+from loadline_agent.gpus import GpuSample
 from loadline_agent.hands import Done, Hands
 from loadline_agent.journals import Journal, plain
+from loadline_agent.keepers import SAMPLE_EVERY_S, Keeper
 from loadline_agent.leaderships import Declarations, Home
 from loadline_agent.metrics import Metrics
 from loadline_agent.views import Reporter
-
-T = TypeVar("T")
-
-SAMPLE_EVERY_S: Final = 0.25
-"""4 Hz: a crossing is seen before the sensor's own lag of some 0.35 s is over."""
-
-INHERITED_S: Final = 4.0
-"""One power lease: how long a successor that finds an armed record waits to be heard, at most."""
+from loadline_policies.errors import HardwareError, LeaseRefused
+from loadline_policies.power.leases import Standing, accept, released
+from loadline_policies.power.messages import Act, Lease, Report
 
 SETTLE_S: Final = 0.15
 """Between writing a limit and reading it back, up to `SETTLE_TRIES` times. Chosen: a cap's delay and half."""
@@ -63,71 +54,17 @@ class Leaf:
     ) -> None:
         self._hands, self._exchanges, self._declarations = hands, exchanges, declarations
         self._reporter, self._journal, self._metrics, self._clock = reporter, journal, metrics, clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpus")
+        self._keeper = Keeper(
+            hands, clock, seen=self._seen, alarm=self._report_out_of_turn, stepped=self._stepped
+        )
         self._taking = asyncio.Lock()
         self._urgent: asyncio.Task[None] | None = None
-        self._stepped_for_s: float | None = None
         self._domain: str | None = None
-        self.standing = _found(hands, clock())
+        self.standing = _found(hands)
 
     async def run(self) -> None:
         """Sample and report until cancelled; `close` afterwards."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch())
-            tasks.create_task(self._converse())
-
-    async def close(self) -> None:
-        """Step down, if this node enforces, and let the thread go. The record stays armed."""
-        if self._urgent is not None:
-            self._urgent.cancel()
-        if self.standing.armed:
-            await self._step_down("exit")
-        self._thread.shutdown(wait=False)
-
-    async def _watch(self) -> None:
-        due_s = self._clock()
-        while True:
-            self._reporter.take(await self._job(self._hands.sample), self._clock())
-            await self._keep_deadline()
-            self._report_out_of_turn()
-            now = self._clock()
-            due_s = max(due_s + SAMPLE_EVERY_S, now)
-            await asyncio.sleep(min(due_s, self._next_deadline_s()) - now)
-
-    async def _keep_deadline(self) -> None:
-        if self._clock() < self._next_deadline_s():
-            return
-        async with self._taking:
-            deadline_s = self._next_deadline_s()
-            if self._clock() >= deadline_s:
-                done = await self._step_down("deadline")
-                self._stepped_for_s = None if done.errors else deadline_s
-
-    def _next_deadline_s(self) -> float:
-        """When to step down; never again for a deadline that was already kept."""
-        deadline_s = self.standing.deadline_s
-        return float("inf") if deadline_s is None or deadline_s == self._stepped_for_s else deadline_s
-
-    async def _step_down(self, reason: str) -> Done:
-        done = await self._job(self._hands.step_down)
-        self._metrics.step_downs.inc()
-        self._count(done)
-        safe = {gpu.uuid: gpu.safe_watts for gpu in self._hands.record.gpus}
-        observed = {"deadline_s": self.standing.deadline_s, "now_s": self._clock()}
-        self._journal.write("leaf/step-down", plain(observed), plain({"safe_watts": safe}), reason)
-        return done
-
-    def _report_out_of_turn(self) -> None:
-        held = self.standing.holding
-        if held is None or self._domain is None or not self.standing.live(self._clock()):
-            return
-        busy = self._urgent is not None and not self._urgent.done()
-        if busy or not self._reporter.news(held.lease.trigger_watts):
-            return
-        self._metrics.out_of_turn.inc()
-        self._urgent = asyncio.create_task(self._turn(self._domain))
-
-    async def _converse(self) -> None:
+        self._keeper.start()
         while True:
             home = self._declarations.home()
             self._domain = self._reporting_to(home)
@@ -139,6 +76,30 @@ class Leaf:
             if self._urgent is not None:
                 await asyncio.wait((self._urgent,))
 
+    async def close(self) -> None:
+        """Step down, if this node enforces, and let the thread go. The record stays armed."""
+        if self._urgent is not None:
+            self._urgent.cancel()
+        done = await self._keeper.close()
+        if done is not None:
+            self._tell_step_down(done, "exit")
+
+    def _seen(self, samples: tuple[GpuSample, ...], now: float) -> bool:
+        """In the keeper's thread: take a round of samples; whether it can't wait for its turn."""
+        self._reporter.take(samples, now)
+        held = self.standing.holding
+        return held is not None and now < held.deadline_s and self._reporter.news(held.lease.trigger_watts)
+
+    def _report_out_of_turn(self) -> None:
+        busy = self._urgent is not None and not self._urgent.done()
+        if busy or self._domain is None:
+            return
+        self._metrics.out_of_turn.inc()
+        self._urgent = asyncio.create_task(self._turn(self._domain))
+
+    def _stepped(self, done: Done) -> None:
+        self._tell_step_down(done, "deadline")
+
     def _reporting_to(self, home: Home | None) -> str | None:
         """The domain to report to: while armed the one that armed it, so that it can be released."""
         if self.standing.armed and self.standing.holding is not None:
@@ -147,8 +108,8 @@ class Leaf:
 
     async def _turn(self, domain: str) -> None:
         """One exchange: report, and take what comes back. Never raises for a peer's or a GPU's fault."""
-        report = self._reporter.report(domain, self.standing, self._clock())
         sent_s = self._clock()
+        report = self._reporter.report(domain, self.standing, sent_s)
         try:
             lease = await self._exchanges.exchange(report)
         except Unanswered as error:
@@ -160,8 +121,7 @@ class Leaf:
         if lease is None:
             self._metrics.exchanges.labels("superseded").inc()
             return
-        done = await self._take(lease, report, sent_s)
-        await self._settle(done)
+        await self._settle(await self._take(lease, report, sent_s))
 
     async def _take(self, lease: Lease, report: Report, sent_s: float) -> Done:
         arrived_s = self._clock()
@@ -187,15 +147,15 @@ class Leaf:
 
     async def _carry_out(self, lease: Lease, standing: Standing) -> Done:
         """Do what the lease says, and stand by it only if the promise could be recorded."""
-        deadline_s = standing.deadline_s or self._clock()
+        deadline_s = _deadline_s(standing)
         before, done = self.standing, Done()
         try:
             if lease.act is Act.ENFORCE:
-                done = await self._job(
+                done = await self._keeper.do(
                     lambda: self._hands.enforce(lease.limits, lease.plan_version, deadline_s)
                 )
             elif lease.act is Act.RELEASE and standing.armed:
-                done = await self._job(lambda: self._hands.restore(deadline_s))
+                done = await self._keeper.do(lambda: self._hands.restore(deadline_s))
                 standing = standing if self._hands.record.armed else released(standing)
         except (OSError, HardwareError) as error:
             self._reporter.broken(error)
@@ -211,7 +171,7 @@ class Leaf:
         """Wait until the hardware holds what was written, so that the next report can say so."""
         for _ in range(SETTLE_TRIES if done.writes else 0):
             await asyncio.sleep(SETTLE_S)
-            await self._job(self._hands.look)
+            await self._keeper.do(self._hands.look)
             if self._hands.settled:
                 return
 
@@ -225,6 +185,13 @@ class Leaf:
         for error in done.errors:
             self._metrics.limit_errors.labels(_word(error)).inc()
 
+    def _tell_step_down(self, done: Done, reason: str) -> None:
+        self._metrics.step_downs.inc()
+        self._count(done)
+        safe = {gpu.uuid: gpu.safe_watts for gpu in self._hands.record.gpus}
+        observed = {"deadline_s": self._hands.record.deadline_s, "now_s": self._clock()}
+        self._journal.write("leaf/step-down", plain(observed), plain({"safe_watts": safe}), reason)
+
     def _tell(self, before: Standing, lease: Lease, done: Done) -> None:
         """Journal a lease that changes something; a mere renewal is none of anybody's business."""
         held = before.holding.lease if before.holding is not None else None
@@ -233,15 +200,22 @@ class Leaf:
         decision = {"writes": done.writes, "late": done.late, "errors": [str(error) for error in done.errors]}
         self._journal.write("leaf/lease", {"lease": plain(lease)}, plain(decision), lease.level)
 
-    async def _job(self, act: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+
+def _deadline_s(standing: Standing) -> float:
+    """When the lease just taken ends, counted from when its request was sent."""
+    assert standing.holding is not None
+    return standing.holding.deadline_s
 
 
-def _found(hands: Hands, now: float) -> Standing:
-    """Where a node begins: nowhere, or under an armed record, until its deadline or one lease time."""
+def _found(hands: Hands) -> Standing:
+    """Where a node begins: nowhere, or under an armed record, until the deadline that its guard goes by.
+
+    That is at most one lease time; a longer one of our own making would let an agent
+    that is restarted again and again never step down.
+    """
     if not hands.record.armed:
         return Standing()
-    return Standing(armed=True, inherited_until_s=min(hands.record.deadline_s, now + INHERITED_S))
+    return Standing(armed=True, inherited_until_s=hands.record.deadline_s)
 
 
 def _word(error: Exception) -> str:

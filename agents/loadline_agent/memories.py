@@ -10,10 +10,10 @@ API server has spoken, and not a moment longer.
 import os
 from pathlib import Path
 
-from loadline_policies.errors import InvalidInput
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadline_agent.leaderships import Home
+from loadline_policies.errors import InvalidInput
 
 FILE = "domain.json"
 

@@ -12,13 +12,12 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from loadline_api.names import NODE_CAPACITIES
-from loadline_policies.errors import InvalidInput
-
 from loadline_agent.followers import Follower, pause_s
 from loadline_agent.kube import Kube, KubeError, NotFound
 from loadline_agent.leaderships import Home, Peer
 from loadline_agent.projections import Declared, home_of, known_of
+from loadline_api.names import NODE_CAPACITIES
+from loadline_policies.errors import InvalidInput
 
 LOOK_AGAIN_S = 60.0
 """How often the own Node is read without a reason: its labels hardly ever change. Chosen."""

@@ -13,10 +13,9 @@ from its binding until it has ended, also while it is being deleted: until then 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from loadline_api.names import SERVICE_LABEL
-
 from loadline_agent.followers import Follower
 from loadline_agent.kube import Kube, Object
+from loadline_api.names import SERVICE_LABEL
 
 PODS = "/api/v1/pods"
 

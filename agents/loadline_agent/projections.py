@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from loadline_agent.identity import der_of
+from loadline_agent.kube import Object
+from loadline_agent.leaderships import Home, Peer
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
@@ -24,10 +27,6 @@ from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
-
-from loadline_agent.identity import der_of
-from loadline_agent.kube import Object
-from loadline_agent.leaderships import Home, Peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

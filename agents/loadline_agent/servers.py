@@ -18,13 +18,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
-from loadline_policies.errors import InvalidInput
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.messages import Report
 
 from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Declarations, Leadership
+from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.messages import Report
 
 HOLD_S = (0.8, 1.0)
 """How long a report is held at most: the `report_s` of S2's sum. A span, so that members

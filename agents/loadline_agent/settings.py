@@ -8,13 +8,15 @@ from the coordinator. The defaults are those of the chart's DaemonSet.
 """
 
 import argparse
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from loadline_api.names import AGENT_METRICS_PORT, AGENT_PORT, STATE_DIRECTORY, SYSTEM_NAMESPACE
 from loadline_policies.errors import InvalidInput
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "LOADLINE_"
 
@@ -44,9 +46,9 @@ class Settings(BaseModel):
     listen: str = Field(default="", description="Address to listen at; all of the host's unless told.")
     port: int = Field(
         default=AGENT_PORT,
-        ge=0,
+        ge=1,
         le=65535,
-        description="Port of the domain loop, mutual TLS; 0 takes a free one.",
+        description="Port of the domain loop, mutual TLS.",
     )
     metrics_port: int = Field(
         default=AGENT_METRICS_PORT,
@@ -61,8 +63,18 @@ class Settings(BaseModel):
         default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
     )
 
+    @property
+    def address(self) -> str:
+        """Where peers reach this node: host:port, an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
-def parse(arguments: Sequence[str], environ: Mapping[str, str], prog: str = "loadline-agent run") -> Settings:
+
+def parse(
+    arguments: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    prog: str = "loadline-agent run",
+) -> Settings:
     """The settings of a command line; InvalidInput names the flag that can't be used."""
     given = {name: environ[_variable(name)] for name in Settings.model_fields if environ.get(_variable(name))}
     given |= {
@@ -79,7 +91,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], prog: str = "loa
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Samples this node's GPUs, reports to its power domain, and holds the limits it is leased.",
+        description="Samples this node's GPUs, reports to its power domain, and holds the leased limits.",
         epilog="Every flag has an environment variable: --state-dir is LOADLINE_STATE_DIR.",
     )
     for name, field in Settings.model_fields.items():

@@ -10,20 +10,19 @@ coordinator knows that it shouldn't enforce here; what they stand for is in `han
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from loadline_policies.errors import HardwareError
-from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import GpuReport, Report
-
 from loadline_agent.gpus import GpuInfo, GpuSample
 from loadline_agent.hands import Hands
 from loadline_agent.leaderships import Home
 from loadline_agent.metrics import Reading
 from loadline_agent.owners import Owners
+from loadline_api.conditions import Reason
+from loadline_api.node_capacities import Gpu
+from loadline_policies.errors import HardwareError
+from loadline_policies.power.leases import Standing
+from loadline_policies.power.messages import GpuReport, Report
 
 BROKEN_FOR_S: Final = 60.0
-"""How long a failed promise keeps the node from being enforced. Chosen: a disk or driver is mended by hand."""
-
-OTHER_WRITER, CLAIMED_TWICE, STATE_LOST, GPU_LOST = "OtherWriter", "NodeClaimedTwice", "StateLost", "GpuLost"
+"""How long a failed promise keeps the node from being enforced. Chosen: hands mend disks."""
 
 
 class Reporter:
@@ -38,7 +37,7 @@ class Reporter:
         self._sampled_s = float("-inf")
         self._watts = self._reported_watts = 0.0
         self._sequence = int(clock() * 1000)  # above a predecessor's: it counted from an earlier moment
-        self._broken: tuple[float, str] = (float("-inf"), "")
+        self._broken = (float("-inf"), "", "")
 
     @property
     def ready(self) -> bool:
@@ -62,8 +61,8 @@ class Reporter:
 
     def broken(self, error: Exception) -> None:
         """Remember that a promise couldn't be made: the record wasn't written, or a GPU not read."""
-        word = GPU_LOST if isinstance(error, HardwareError) else STATE_LOST
-        self._broken = (self._clock(), word)
+        word = Reason.GPU_LOST if isinstance(error, HardwareError) else Reason.STATE_LOST
+        self._broken = (self._clock(), word.value, str(error))
 
     def report(self, domain: str, standing: Standing, now: float) -> Report:
         """The next report; its sequence is higher than any before."""
@@ -90,13 +89,40 @@ class Reporter:
 
     def faults(self) -> tuple[str, ...]:
         """Why this node shouldn't be enforced, as words of the API's table of reasons."""
-        broken_s, word = self._broken
-        said = {
-            OTHER_WRITER: self._hands.in_conflict,
-            CLAIMED_TWICE: self.home.conflict is not None,
-            word: self._clock() - broken_s < BROKEN_FOR_S,
-        }
-        return tuple(sorted(name for name, so in said.items() if so))
+        return tuple(sorted(self._grave()))
+
+    def problems(self) -> dict[str, str]:
+        """All that is wrong here, in the words of the API's table of reasons, each with a sentence."""
+        found = dict(self._grave())
+        for sample in self._samples:
+            if sample.fault is not None:
+                word = Reason.SENSOR_STUCK if "sensor" in sample.fault else Reason.GPU_LOST
+                found.setdefault(word.value, f"{sample.uuid}: {sample.fault}")
+        if not self._hands.settable:
+            found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
+        return found
+
+    def gpu_facts(self) -> Iterator[Gpu]:
+        """The GPUs as the node's NodeCapacity lists them."""
+        for info in self._hands.infos:
+            held = self._hands.held.get(info.uuid)
+            yield Gpu(
+                uuid=info.uuid,
+                name=info.name,
+                min_watts=round(info.min_watts),
+                max_watts=round(info.max_watts),
+                enforced_watts=round(held.enforced_watts) if held is not None else None,
+                clock_cap_mhz=held.clock_mhz if held is not None else None,
+            )
+
+    def _grave(self) -> dict[str, str]:
+        broken_s, word, sentence = self._broken
+        found = {word: sentence} if self._clock() - broken_s < BROKEN_FOR_S else {}
+        if self._hands.in_conflict:
+            found[Reason.OTHER_WRITER.value] = "; ".join(map(str, self._hands.conflicts))
+        if self.home.conflict is not None:
+            found[Reason.NODE_CLAIMED_TWICE.value] = self.home.conflict
+        return found
 
     def readings(self, standing: Standing) -> Iterator[Reading]:
         """The node's gauges."""

@@ -24,7 +24,10 @@ app = typer.Typer(
 )
 policies = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", metavar="table|json", help="A table for people, JSON for programs.")]
+OutputOption = Annotated[
+    Output,
+    typer.Option("--output", "-o", metavar="table|json", help="A table for people, JSON for programs."),
+]
 
 
 def run(arguments: list[str], program: str) -> int:
@@ -58,7 +61,8 @@ def _help_unless_told(context: typer.Context) -> None:
 def _loadline(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave."),
     ] = False,
 ) -> None:
     """Load an LLM cluster up to its power limit, and keep it from going under.
@@ -85,7 +89,10 @@ def demo(
         Path, typer.Option("--out", metavar="DIR", help="Where report.html and summary.json go.")
     ] = Path("build/demo"),
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Of sensors, copies and stress; the same seed, the same row.")
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, help="Of sensors, copies and stress; the same seed, the same row."
+        ),
     ] = 1,
     open_report: Annotated[
         bool, typer.Option("--open/--no-open", help="Show the report in a browser at the end.")

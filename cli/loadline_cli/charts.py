@@ -18,7 +18,9 @@ Style = Callable[[float], str]
 """The style of a value."""
 
 
-def bar(share: float, width: int, *, style: str, marks: Sequence[float] = (), rest: str = "bright_black") -> Text:
+def bar(
+    share: float, width: int, *, style: str, marks: Sequence[float] = (), rest: str = "bright_black"
+) -> Text:
     """A bar of `width` cells filled to `share`, with a stroke at each of the `marks` (shares too)."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     cells = [_RIGHTWARD[min(max(eighths - 8 * i, 0), 8)] for i in range(width)]

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from loadline_policies import documents
-from loadline_policies.errors import InvalidPolicy
-from loadline_policies.power import registry
-from loadline_policies.power.rows import PowerPolicy
 from pydantic.fields import FieldInfo
 
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, print_json, screen, table
+from loadline_policies import documents
+from loadline_policies.errors import InvalidPolicy
+from loadline_policies.power import registry
+from loadline_policies.power.rows import PowerPolicy
 
 STDIN = "-"
 
@@ -129,9 +129,13 @@ def _in_force(where: str, document: documents.PowerDocument) -> dict[str, object
 
 def _print_checked(where: str, document: documents.PowerDocument) -> None:
     console = screen()
-    console.print(f"[bold]{where}[/bold] is valid: {document.policy.name}, hash {document.hash}", soft_wrap=True)
+    console.print(
+        f"[bold]{where}[/bold] is valid: {document.policy.name}, hash {document.hash}", soft_wrap=True
+    )
     settings = table("setting", "value", "default", right=frozenset({"value", "default"}))
-    settings.add_row("highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM))
+    settings.add_row(
+        "highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM)
+    )
     values = document.config.model_dump(mode="json", by_alias=True)
     for key, info in _settings(document.policy):
         settings.add_row(key, *_beside(values[key], info.default))

@@ -7,11 +7,11 @@ for ever, since every breaker has such a load and S1 is measured against it. The
 hold the order, so that the policies' `Curve` can be built from whatever was admitted.
 """
 
-from loadline_policies.power.breakers import FOREVER, Curve
 from pydantic import ConfigDict, Field
 
 from loadline_api.quantities import Seconds
 from loadline_api.schemas import Spec, rule, validations
+from loadline_policies.power.breakers import FOREVER, Curve
 
 MAX_CURVE_POINTS = 8
 

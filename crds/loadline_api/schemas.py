@@ -14,10 +14,11 @@ sentence; `rule` writes one. No Kubernetes client is imported here.
 from collections.abc import Mapping
 from typing import Any, Generic, Self, TypeVar
 
-from loadline_policies.errors import InvalidInput
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
+
+from loadline_policies.errors import InvalidInput
 
 
 def rule(cel: str, *, message: str = "", says: str = "") -> JsonDict:

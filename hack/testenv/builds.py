@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hack.testenv.errors import BuildFailed
 
@@ -100,11 +100,10 @@ def display(name: str, console: Console) -> Iterator[Report]:
 @contextmanager
 def _bar(name: str, console: Console) -> Iterator[Report]:
     columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
+        TextColumn("{task.description:<23}"),
+        BarColumn(bar_width=18),
         MofNCompleteColumn(),
         TextColumn("packages"),
-        TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console) as progress:
@@ -115,7 +114,7 @@ def _bar(name: str, console: Console) -> Iterator[Report]:
             progress.update(task, completed=done, total=total, left=left)
 
         yield report
-        progress.update(task, left="built")
+        progress.update(task, completed=progress.tasks[task].total, left="built")
 
 
 def _run(command: Command, target: Path, go: Path, report: Report) -> None:

@@ -137,7 +137,7 @@ class Client:
             time.sleep(0.05)
 
     def _is_served(self, crd: Object) -> bool:
-        spec, conditions = crd["spec"], crd.get("status", {}).get("conditions", [])
+        spec, conditions = crd["spec"], crd.get("status", {}).get("conditions") or []
         if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
             return False
         served = [v["name"] for v in spec["versions"] if v["served"]]

@@ -73,7 +73,11 @@ class ApiServer:
         return self._process is not None and self._process.running
 
     def start(self) -> None:
-        """Start the server and return when it is ready; nothing to do for one that runs."""
+        """Start the server and return when it is ready; nothing to do for one that runs.
+
+        Scheduler and controllers back off while it is away, as they do in production:
+        after a minute's absence it takes them up to half a minute more to come back.
+        """
         if self.running:
             return
         self._process = _start(self._household, "kube-apiserver", self._command)

@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.utils.quantity import parse_quantity
-from loadline_api.names import OPERATOR_MANAGER
 
+from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kinds import Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
@@ -47,7 +47,7 @@ class Applier:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def get(self, kind: Kind, key: Key) -> Manifest | None:
         """The object as it is now, or None."""
@@ -66,7 +66,7 @@ class Applier:
             page = await self._request(
                 "list", "GET", kind.path(namespace=namespace), query=query, accept=METADATA_ONLY
             )
-            uids.update((Key.of(item), item["metadata"]["uid"]) for item in page["items"])
+            uids.update((Key.of(item), item["metadata"]["uid"]) for item in page["items"] or ())
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return uids
@@ -158,7 +158,7 @@ class Applier:
         response = await self._client.call_api(
             *request, _request_timeout=aiohttp.ClientTimeout(total=limit_s)
         )
-        return int(response.status), await response.read()
+        return int(response.status), await response.read()  # type: ignore[no-untyped-call]
 
 
 def holds(wanted: Any, observed: Any) -> bool:
@@ -171,8 +171,8 @@ def holds(wanted: Any, observed: Any) -> bool:
         there = observed if isinstance(observed, Mapping) else {}
         return all(holds(value, there.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
-        there = observed if isinstance(observed, list) else []
-        return len(wanted) == len(there) and all(map(holds, wanted, there))
+        entries = observed if isinstance(observed, list) else []
+        return len(wanted) == len(entries) and all(map(holds, wanted, entries))
     return wanted == observed or (not wanted and not observed) or _same_amount(wanted, observed)
 
 
@@ -180,9 +180,10 @@ def _same_amount(wanted: object, observed: object) -> bool:
     if not (isinstance(wanted, str | int) and isinstance(observed, str | int)):
         return False
     try:
-        return bool(parse_quantity(wanted) == parse_quantity(observed))
+        same = parse_quantity(wanted) == parse_quantity(observed)  # type: ignore[no-untyped-call]
     except ValueError:
         return False
+    return bool(same)
 
 
 def _message(text: bytes) -> str:

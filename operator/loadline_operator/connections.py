@@ -31,14 +31,15 @@ class Connection:
         """The connection of a kubeconfig, or without one of the pod's ServiceAccount."""
         configuration = Configuration()
         if kubeconfig is None:
-            load_incluster_config(client_configuration=configuration)
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             return cls(configuration)
-        await load_kube_config(
+        await load_kube_config(  # type: ignore[no-untyped-call]
             config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
         )
         token_file = _token_file(kubeconfig)
         if token_file is not None:
-            configuration.refresh_api_key_hook = _reader(token_file, time.monotonic)
+            hook = _reader(token_file, time.monotonic)
+            configuration.refresh_api_key_hook = hook  # type: ignore[assignment]
         return cls(configuration)
 
     @property

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from loadline_api.conditions import Reason, timestamp
 from loadline_api.names import OPERATOR_ACCOUNT
-
 from loadline_operator.kinds import CONFIG_MAPS, EVENTS, POWER_DOMAINS, Key, Kind, Manifest
 
 MOST_CHARACTERS = 1024

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from loadline_api.names import OPERATOR_METRICS_PORT, SYSTEM_NAMESPACE
 
+from loadline_api.names import OPERATOR_METRICS_PORT, SYSTEM_NAMESPACE
 from loadline_operator import logs
 from loadline_operator.apply import Applier
 from loadline_operator.connections import Connection

@@ -6,6 +6,7 @@ told all that there is, and the API server answers this operator's requests now.
 answer is kept for a second, so that nobody can load the API server through us.
 """
 
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -38,9 +39,9 @@ class Server:
     async def start(self, port: int) -> int:
         """Listen on every address; the port, which is a free one where 0 was asked for."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, port=port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        listener = _listen(port)
+        await web.SockSite(self._runner, listener).start()
+        return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -64,3 +65,10 @@ class Server:
             return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
         text = self._journal.text(int(last) if last else None)
         return web.Response(text=text, content_type="application/x-ndjson")
+
+
+def _listen(port: int) -> socket.socket:
+    """One socket for both families where the host has both, so that a free port is one port."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))

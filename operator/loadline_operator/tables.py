@@ -50,10 +50,6 @@ class Table(Generic[F]):
         """All facts, by key; objects that can't be read have none."""
         return (fact for key in sorted(self._rows) if (fact := self._rows[key].fact) is not None)
 
-    def keys(self) -> list[Key]:
-        """All keys, sorted."""
-        return sorted(self._rows)
-
     def uids(self) -> dict[Key, str]:
         """Which object each key is at the moment."""
         return {key: row.uid for key, row in self._rows.items()}

@@ -104,7 +104,9 @@ def routed(
     `services_of_servers` names the service that each server of the row runs.
     """
     services = tuple(sorted(traces))
-    parts = [_routed_service(traces[name], _servers_of(name, services_of_servers), model) for name in services]
+    parts = [
+        _routed_service(traces[name], _servers_of(name, services_of_servers), model) for name in services
+    ]
     counts = [len(traces[name]) for name in services]
     arrival_s = np.concatenate([traces[name].arrival_s for name in services]) - origin_s
     order = np.argsort(arrival_s, kind="stable")
@@ -168,4 +170,4 @@ def _prices(trace: Trace, model: ServerModel) -> tuple[NDArray[np.float64], NDAr
         for tokens in trace.prompt_tokens
     ]
     token_s = latencies.decode_s(times, batch=TYPICAL_BATCH, clock_mhz=times.full_mhz)
-    return np.array(prefill), trace.output_tokens * token_s
+    return np.array(prefill), trace.output_tokens.astype(np.float64) * token_s

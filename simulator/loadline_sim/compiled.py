@@ -10,7 +10,7 @@ live in one module, `engine`, or a change in one would not recompile the other.
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import numba  # type: ignore[import-untyped]
+import numba
 
 P = ParamSpec("P")
 R = TypeVar("R")

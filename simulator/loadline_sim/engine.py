@@ -111,10 +111,10 @@ def highest_mhz(power: Floats, dynamic_watts: float, room_watts: float, locked: 
 def clock(s: int, servers: Servers, queue: Queue, tables: Tables) -> int:
     """The clock that the limiter grants for the phase at the tick's start, as an index.
 
-    A limiter reacts to what it sees: a phase that begins within a tick runs until
-    its end at the clock of the phase before, so spikes shorter than that escape it.
+    A limiter reacts to what it sees: a phase that begins within a tick runs at the
+    clock of the phase before until the tick ends, so the shortest spikes escape it.
     """
-    locked = max(servers.locked_mhz[s] - tables.min_mhz, 0)
+    locked = max(int(servers.locked_mhz[s]) - tables.min_mhz, 0)
     room = servers.limit_watts[s] - tables.idle_watts
     request = servers.prefilling[s]
     if request >= 0:
@@ -233,9 +233,7 @@ def serve(s: int, start_s: float, tick_s: float, servers: Servers, queue: Queue,
 
 
 @compiled
-def sample(
-    s: int, tick: int, watts: float, period: int, smoothing: float, sensors: Sensors
-) -> None:
+def sample(s: int, tick: int, watts: float, period: int, smoothing: float, sensors: Sensors) -> None:
     """GPUs whose turn it is look at this tick's mean; the others go on showing their last look."""
     for gpu in range(sensors.gain.shape[1]):
         if (tick + sensors.offset[s, gpu]) % period == 0:

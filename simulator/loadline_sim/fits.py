@@ -155,7 +155,8 @@ def _median(values: Iterable[float]) -> float:
 
 def _line(points: list[tuple[int, float | None]]) -> tuple[float, float]:
     """Intercept and slope by least squares."""
-    slope, intercept = np.polyfit(*np.array(points, dtype=np.float64).T, deg=1)
+    xs, ys = np.array(points, dtype=np.float64).T
+    slope, intercept = np.polyfit(xs, ys, deg=1)
     return float(intercept), float(slope)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from loadline_policies.models import watts
 from loadline_policies.models.parameters import ServerModel
-from loadline_sim.engine import Floats, Sensors, Servers
+from loadline_sim.engine import Floats, Ints, Sensors, Servers
 
 TICK_S = 0.025
 """The meter's window, and the plant's tick: a sample is the mean of exactly one tick."""
@@ -33,8 +33,8 @@ SENSOR_GAIN = 0.05
 """A meter's factor lies within 1 ± this."""
 
 
-def servers_of(count: int, requests_from: "np.ndarray[tuple[int], np.dtype[np.int64]]", model: ServerModel) -> Servers:
-    """Idle, unlimited servers; `requests_from` is where each one's requests begin."""
+def servers_of(count: int, requests_from: Ints, model: ServerModel) -> Servers:
+    """Idle servers at their default limit, the TDP, and full clock; `requests_from` is where each one's requests begin."""
     return Servers(
         head=requests_from[:-1].copy(),
         prefilling=np.full(count, -1, dtype=np.int64),
@@ -43,7 +43,7 @@ def servers_of(count: int, requests_from: "np.ndarray[tuple[int], np.dtype[np.in
         decoded=np.zeros(count),
         ends=np.zeros((count, model.max_batch)),
         members=np.zeros((count, model.max_batch), dtype=np.int64),
-        limit_watts=np.full(count, np.inf),
+        limit_watts=np.full(count, model.watts.tdp_watts),
         locked_mhz=np.full(count, int(model.watts.full_mhz), dtype=np.int64),
         mhz=np.zeros(count, dtype=np.int64),
         watts=np.full(count, watts.idle_watts(model.watts)),
@@ -67,4 +67,4 @@ def sensors_of(count: int, model: ServerModel, seed: int, gain: float = SENSOR_G
 
 def tightest(values: Floats) -> Floats:
     """What binds each server, out of one value per GPU, shape (servers, GPUs)."""
-    return values.min(axis=1)
+    return np.asarray(values.min(axis=1))

@@ -62,10 +62,12 @@ class Plant:
         self.config, self.arrivals = config, arrivals
         self._tables = tables_of(config.model)
         self._queue, self._order = queue_of(arrivals, config.servers, config.model)
+        self._places = np.argsort(self._order)
         self.servers = hardware.servers_of(config.servers, self._queue.starts, config.model)
         self.sensors = hardware.sensors_of(config.servers, config.model, config.sensor_seed)
         self.breaker = Breaker(config.curve, config.budget_watts, hardware.TICK_S)
         self.ticks = 0
+        self.limit_watts_sum = self._gpus_of_row * config.model.watts.tdp_watts
         self.hosts_watts = config.servers * config.model.host_watts
         self.row_watts = self.hosts_watts + self._gpus_of_row * float(self.servers.watts[0])
         self.sensor_watts = self.hosts_watts + float(self.sensors.instant_watts.sum())
@@ -93,6 +95,7 @@ class Plant:
     def set_limits(self, enforced_watts: Floats, locked_mhz: NDArray[np.int64]) -> None:
         """The limits and clocks in force from the next tick on, shape (servers, GPUs)."""
         full = int(self.config.model.watts.full_mhz)
+        self.limit_watts_sum = float(enforced_watts.sum())
         self.servers.limit_watts[:] = enforced_watts.min(axis=1)
         self.servers.locked_mhz[:] = np.minimum(locked_mhz.min(axis=1), full)
 
@@ -124,6 +127,17 @@ class Plant:
         ttft_s[self._order] = self._queue.ttft_s
         latency_s[self._order] = self._queue.latency_s
         return Served(self.arrivals, ttft_s, latency_s)
+
+    def recent_latency_s(self, within_s: float) -> dict[str, float | None]:
+        """Each service's median latency over the requests that came that recently and are done."""
+        first, last = np.searchsorted(self.arrivals.arrival_s, [self.now_s - within_s, self.now_s])
+        latency_s = self._queue.latency_s[self._places[first:last]]
+        of_service = self.arrivals.service[first:last]
+        medians: dict[str, float | None] = {}
+        for i, name in enumerate(self.arrivals.services):
+            done = latency_s[(of_service == i) & ~np.isnan(latency_s)]
+            medians[name] = round(float(np.median(done)), 3) if done.size else None
+        return medians
 
     @property
     def _gpus_of_row(self) -> int:

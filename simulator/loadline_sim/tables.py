@@ -10,7 +10,7 @@ import numpy as np
 from loadline_policies.models import latencies, watts
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim.arrivals import Arrivals
-from loadline_sim.engine import Queue, Tables
+from loadline_sim.engine import Ints, Queue, Tables
 
 
 def tables_of(model: ServerModel) -> Tables:
@@ -32,7 +32,7 @@ def tables_of(model: ServerModel) -> Tables:
     )
 
 
-def queue_of(arrivals: Arrivals, servers: int, model: ServerModel) -> tuple[Queue, "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+def queue_of(arrivals: Arrivals, servers: int, model: ServerModel) -> tuple[Queue, Ints]:
     """The requests by server with their prefill priced, and where in `arrivals` each came from."""
     order = np.lexsort((arrivals.arrival_s, arrivals.server))
     prompts = arrivals.prompt_tokens[order].astype(np.float64)

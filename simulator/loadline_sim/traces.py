@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TextIO
@@ -55,6 +56,7 @@ class Trace:
         )
 
 
+@cache
 def azure_2023() -> dict[str, Trace]:
     """The code and chat traces of Azure 2023 on one clock, whose zero is the first request of the two."""
     folder = files("loadline_sim.data")

@@ -40,19 +40,8 @@ securityContext:
     {{- end }}
 {{- end }}
 
-{{- define "loadline.agentEnv" -}}
-- name: NODE_NAME
-  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
-- name: POD_NAMESPACE
-  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
-- name: POD_IP
-  valueFrom: {fieldRef: {fieldPath: status.podIP}}
-- name: HOST_IP
-  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
-- name: LOADLINE_STATE_DIRECTORY
-  value: {{ .Values.agent.stateDirectory | quote }}
-- name: LOADLINE_LOG_LEVEL
-  value: {{ .Values.agent.logLevel }}
+{{/* What the container runtime needs to put the driver's library in. */}}
+{{- define "loadline.gpuEnv" -}}
 - name: NVIDIA_VISIBLE_DEVICES
   value: all
 - name: NVIDIA_DRIVER_CAPABILITIES

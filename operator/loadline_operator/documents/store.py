@@ -12,10 +12,9 @@ No cluster is spoken to; `handlers` brings the texts and tells others what chang
 from dataclasses import dataclass
 
 from loadline_api.names import POLICY_KEY
+from loadline_operator.kinds import Manifest
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
-
-from loadline_operator.kinds import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

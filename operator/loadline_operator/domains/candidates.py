@@ -10,7 +10,6 @@ are filled, by name.
 from collections.abc import Iterable
 
 from loadline_api.names import MAX_CANDIDATES
-
 from loadline_operator.domains.facts import Node
 
 

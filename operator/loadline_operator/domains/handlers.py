@@ -8,13 +8,13 @@ millisecond. What has not moved wakes nobody: see `facts`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
+
 from loadline_api.conditions import ConditionType, find
 from loadline_api.names import lease_name
-from loadline_policies.errors import InvalidInput
-
 from loadline_operator.contexts import Context
 from loadline_operator.documents.handlers import Documents
 from loadline_operator.domains import facts
@@ -23,6 +23,7 @@ from loadline_operator.kinds import EVENTS, LEASES, NODE_CAPACITIES, NODES, POWE
 from loadline_operator.tables import Table
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
+from loadline_policies.errors import InvalidInput
 
 SETTLE_S = 0.1
 """Chosen: nodes come and go in bursts, and an edit of a policy shall show within two seconds."""
@@ -62,12 +63,12 @@ class Domains:
         }
         for kind, read in readers.items():
             watch = system if kind is LEASES else everywhere
-            watch.of(kind, lambda raw, gone, kind=kind, read=read: self._see(kind, read, raw, gone))
+            watch.of(kind, partial(self._see, kind, read))
         self.documents.watch(system)
 
     def wake(self) -> None:
         """Look at every domain."""
-        for key in self.domains.keys():
+        for key in sorted(self.domains.uids()):
             self.worklist.add(key)
 
     def _see(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest, gone: bool) -> None:
@@ -116,11 +117,11 @@ class Domains:
         applier, did = self._context.applier, []
         if changes.lease is not None:
             made = await applier.apply(LEASES, changes.lease)
-            self._see(LEASES, facts.lease, made, gone=False)
+            self._see(LEASES, facts.lease, made, False)
             did.append("applied Lease")
         if changes.status is not None:
             made = await applier.apply_status(POWER_DOMAINS, changes.status)
-            self._see(POWER_DOMAINS, facts.domain, made, gone=False)
+            self._see(POWER_DOMAINS, facts.domain, made, False)
             did.append("applied status")
         for event in changes.events:
             await applier.create_event(EVENTS, event)

@@ -19,7 +19,6 @@ from loadline_api.names import (
     lease_name,
 )
 from loadline_api.power_domains import OperatorDomainStatus
-
 from loadline_operator import events
 from loadline_operator.documents.store import Document
 from loadline_operator.domains import candidates, trees
@@ -200,11 +199,17 @@ def _policy(domain: Domain, document: Document | None) -> Verdict:
     if document.valid:
         text = f"{name} is in force: {document.policy}, {document.good_hash}"
         return Verdict(so=True, reason=Reason.PARSED, text=text)
-    kept = document.good_hash or last
-    stays = f"the last good policy ({kept}) stays in force" if kept else "no good version was seen yet"
-    held = " at the coordinator; this operator has not read it" if kept and not document.good_hash else ""
-    text = f"{name}: {document.fault}; {stays}{held}"
+    text = f"{name}: {document.fault}; {_kept(document.good_hash, last)}"
     return Verdict(so=False, reason=Reason.POLICY_INVALID, text=text)
+
+
+def _kept(good: str | None, published: str | None) -> str:
+    """What a broken document leaves in force, as far as this operator can tell."""
+    if good is not None:
+        return f"the last good policy ({good}) stays in force"
+    if published is not None:
+        return f"the coordinator keeps the last good policy ({published}), which this operator has not read"
+    return "no good version was seen yet"
 
 
 def _selector(domain: Domain) -> Verdict:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_api.power_domains import PowerDomainSpec
+from loadline_operator.domains.facts import Capacity, Node
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.breakers import WARM
 from loadline_policies.power.safe_states import (
@@ -23,8 +24,6 @@ from loadline_policies.power.safe_states import (
     safe_limits,
     tolerated_silent_nodes,
 )
-
-from loadline_operator.domains.facts import Capacity, Node
 
 NAMED = 5
 """So many nodes are named in a sentence; the rest is counted."""
@@ -120,7 +119,7 @@ def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], trip_s: flo
     try:
         assess(ratings, budget_watts=float(spec.budget_watts), curve=spec.breaker.to_curve(), timings=times)
     except UnsafeDomain as error:
-        return Verdict(so=False, reason=Reason(error.reason), text=str(error))
+        return Verdict(so=False, reason=Reason.REACTION_TOO_SLOW, text=str(error))
     borne = f"for {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "for ever"
     text = f"the breaker bears all nodes at their maximum {borne}; twice a reaction takes"
     return Verdict(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")

@@ -8,12 +8,12 @@ a sidecar that somebody injects) is applied once and then known to be settled.
 """
 
 import asyncio
+from functools import partial
 
 import structlog
+
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import SERVICE_LABEL
-from loadline_policies.errors import InvalidInput
-
 from loadline_operator.apply import holds
 from loadline_operator.contexts import Context
 from loadline_operator.errors import ApiRefused
@@ -23,6 +23,7 @@ from loadline_operator.services.plan import Changes, Observed, Signature, plan, 
 from loadline_operator.tables import Table
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
+from loadline_policies.errors import InvalidInput
 
 TEMPLATE_FAULTS = frozenset({400, 403, 422})
 """Statuses by which the API server refuses what a manifest says."""
@@ -44,7 +45,7 @@ class Services:
     def watch(self, watch: Watch) -> None:
         """Have all events of the three kinds lead here."""
         for kind in self.tables:
-            watch.of(kind, lambda raw, gone, kind=kind: self.see(kind, raw, gone))
+            watch.of(kind, partial(self.see, kind))
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: remember that the object is there, and look at its service soon."""
@@ -60,7 +61,7 @@ class Services:
 
     def wake(self) -> None:
         """Look at every service."""
-        for key in self.tables[INFERENCE_SERVICES].keys():
+        for key in sorted(self.tables[INFERENCE_SERVICES].uids()):
             self.worklist.add(key)
 
     async def reconcile(self, key: Key) -> None:

@@ -12,7 +12,6 @@ from datetime import datetime
 
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
-
 from loadline_operator.apply import holds
 from loadline_operator.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services import workloads

@@ -15,7 +15,6 @@ import json
 
 from loadline_api.inference_services import InferenceService, Parallelism
 from loadline_api.names import GROUP, POOL_LABEL, SERVICE_LABEL
-
 from loadline_operator.kinds import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Key, Manifest
 from loadline_operator.services.templates import lay_over
 

@@ -82,8 +82,9 @@ class Coordinator:
         self._renewed_sent_s = now
         self._first_ack_s: float | None = None
         self._heat_heard = False
-        self._decided_s = now
+        self._began_s = self._decided_s = now
         self._watts = 0.0
+        self._above = False
         self.configure(domain, now)
 
     def configure(self, domain: Domain, now: float) -> None:
@@ -126,17 +127,20 @@ class Coordinator:
     def decide(self, now: float) -> None:
         """Count the row, integrate heat, ask the policy, and see whether anybody must be told at once."""
         rows, silent_after_s = self.members.values(), self.domain.timings.silent_after_s
-        was_above = self.load > 1.0
         self._watts = sum(member.watts(now, silent_after_s) for member in rows)
-        self.brakes += self.load > 1.0 and not was_above
         hot_watts = sum(member.hot_watts(now, silent_after_s) for member in rows)
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
+        self._check_alone(now)
+        if self._acquainting(now):
+            self._orders = Orders(caps=Caps(), held=Held.NEW)
+            return
+        self.brakes += self.load > 1.0 and not self._above
+        self._above = self.load > 1.0
         document = self.domain.document
         row = Row(self.load, self._age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
         self._orders = Orders(caps=caps, held=self._held(now))
-        self._check_alone(now)
 
     def answer(self, node: str, now: float) -> Lease:
         """The lease for a member, as the answer to its last report."""
@@ -266,6 +270,12 @@ class Coordinator:
         if self.safety is not None:
             self._plan.aim(self.safety.limits, self.members.values())
 
+    def _acquainting(self, now: float) -> bool:
+        """Whether members that haven't been heard yet may only not have had the time."""
+        if now - self._began_s >= self.domain.timings.silent_after_s:
+            return False
+        return any(member.report is None for member in self.members.values())
+
     def _held(self, now: float) -> Held:
         if self.safety is None:
             return Held.NOT
@@ -321,7 +331,9 @@ class Coordinator:
         """Release by headroom: everybody who is let go may rise to what he can draw."""
         if self.raising(now) is not Raising.FREELY:
             return False
-        others = (m for m in self.members.values() if m.released_s is not None and m is not member)
+        timings = self.domain.timings
+        settle_s = timings.sensor_s + timings.report_s + timings.actuation_s + timings.slack_s
+        others = (m for m in self.members.values() if m is not member and m.rising(now, settle_s))
         rises = member.rise_watts + sum(other.rise_watts for other in others)
         free = self._orders == Orders(caps=replace(Caps(), level=self.level, next_load=self.caps.next_load))
         return free or rises <= self.domain.budget_watts - self._watts

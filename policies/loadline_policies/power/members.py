@@ -52,8 +52,6 @@ class Member:
             self._ordered.clear()
         else:
             self.told = UNTOLD
-        if not report.armed:
-            self.released_s = None
 
     def order(self, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
@@ -91,6 +89,10 @@ class Member:
     def rise_watts(self) -> float:
         """How much more the node could draw than it was seen to, if nothing limited it."""
         return self.rating.nameplate_watts - self._seen_watts if self.rating is not None else 0.0
+
+    def rising(self, now: float, settle_s: float) -> bool:
+        """Whether the node was let go so lately that its meter can't show it yet."""
+        return self.released_s is not None and now - self.released_s < settle_s
 
     def watts(self, now: float, silent_after_s: float) -> float:
         """What the node counts for in the row: its sensors, or the most it may draw when silent."""

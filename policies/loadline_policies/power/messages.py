@@ -48,8 +48,9 @@ class GpuReport:
 
     `watts` is the sensor's instant value, `enforced_watts` the higher of the limit read
     back and the one last set (a raise may still be on its way), `safe_watts` the safe
-    limit that the node's guard holds (None when disarmed), `owners` the `namespace/name`
-    of the services whose pods are on it.
+    limit that the node's guard holds (None when disarmed), `clock_mhz` the clock that it
+    was last locked to (None when unlocked), `owners` the `namespace/name` of the services
+    whose pods are on it.
     """
 
     uuid: str

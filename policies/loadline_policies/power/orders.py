@@ -3,8 +3,8 @@ From the row's caps to one GPU's limit.
 
 A limit is the least of four: what the policy wishes for the GPU's class, the safe
 limit where the row must be safe, what is in force where nobody may be raised, and
-what the GPU can hold. The reason why a row is held at safe against the policy's
-wish is kept beside it, since people ask.
+what the GPU can hold. The reason why a row isn't led by the policy's wish is kept
+beside it, since people ask.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,14 @@ INFINITE = float("inf")
 
 
 class Held(StrEnum):
-    """Why limits are held at safe although the policy asks for more."""
+    """Why the row isn't led by what the policy wishes.
+
+    A new coordinator leaves everything as it finds it until it has heard its members;
+    the two others hold the row at its safe limits.
+    """
 
     NOT = ""
+    NEW = "Acquainting"
     SILENT = "TooManySilentNodes"
     HEAT = "BreakerHot"
 
@@ -43,7 +48,7 @@ class Orders:
     @property
     def safe(self) -> bool:
         """Whether every GPU is at its safe limit or below."""
-        return self.caps.brake or self.held is not Held.NOT
+        return self.caps.brake or self.held in (Held.SILENT, Held.HEAT)
 
     def lowers(self, before: "Orders") -> bool:
         """Whether some GPU gets less than it was told before."""
@@ -75,6 +80,8 @@ def limit_of(
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
     cap = orders.caps.of(priority_of(gpu, domain))
+    if orders.held is Held.NEW:
+        cap = Cap(clock_mhz=gpu.clock_mhz)
     watts = min(gpu.max_watts, cap.watts or INFINITE)
     if orders.safe:
         watts = min(watts, safe_watts)

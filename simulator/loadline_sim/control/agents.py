@@ -174,6 +174,7 @@ class Agent:
         holding = self.standing.holding
         rating = self.hardware.rating
         ordered = {limit.uuid: limit.watts for limit in holding.lease.limits} if holding else {}
+        clocks = {limit.uuid: limit.clock_mhz for limit in holding.lease.limits} if holding else {}
         safe = self.record.safe_watts if self.record.armed else [None] * len(rating.gpus)
         rows = zip(rating.gpus, self.hardware.watts(), self.hardware.enforced_watts(), safe, strict=True)
         return Report(
@@ -193,6 +194,7 @@ class Agent:
                     min_watts=gpu.min_watts,
                     max_watts=gpu.max_watts,
                     safe_watts=safe_watts,
+                    clock_mhz=clocks.get(gpu.uuid),
                     owners=self.site.owners.get(self.name, ()),
                 )
                 for gpu, watts, enforced, safe_watts in rows

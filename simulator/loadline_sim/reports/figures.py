@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from loadline_policies.power.breakers import Curve
 from numpy.typing import NDArray
 
+from loadline_policies.power.breakers import Curve
 from loadline_sim.power import Breaker
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Strain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slowdown:
-    """One group of requests beside its uncapped replay. Ratios are capped ÷ uncapped, NaN without requests."""
+    """Requests beside their uncapped replay. Ratios are capped ÷ uncapped, NaN without requests."""
 
     requests: int
     p50_s: float

@@ -5,6 +5,9 @@ Used as filters by the page's template, and for the sentences that go into it.
 """
 
 import math
+import re
+
+from markupsafe import Markup, escape
 
 MISSING = "–"
 """What stands where there is no number."""
@@ -26,14 +29,13 @@ def change(ratio: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, in milliseconds below one."""
+    """Seconds with three digits, in milliseconds below one."""
     if value is None or math.isnan(value):
         return MISSING
-    if value == 0:
-        return "0 s"
-    if value < 1:
+    if 0 < value < 1:
         return f"{value * 1e3:.0f} ms"
-    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
+    digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
+    return f"{value:.{digits}f} s"
 
 
 def minutes(value_s: float) -> str:
@@ -41,6 +43,11 @@ def minutes(value_s: float) -> str:
     sign = "−" if value_s < 0 else ""
     whole = int(abs(value_s))
     return f"{sign}{whole // 60}:{whole % 60:02d}"
+
+
+def prose(text: str) -> Markup:
+    """A sentence for the page: what stands in backticks becomes code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def number(value: float | None) -> str:

@@ -43,7 +43,7 @@ def html(findings: Findings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number"):
+    for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number", "prose"):
         environment.filters[name] = getattr(formats, name)
     return environment.get_template("report.html").render(
         found=findings, plots=_drawings(findings), kept=kept(findings.checks)
@@ -61,18 +61,18 @@ def _drawn(found: Findings, *, wide: bool) -> dict[str, str]:
     bands = [plots.Band(act.number, act.title, (act.start_s, act.end_s)) for act in found.acts]
     drawn = {
         "row": plots.row_power(
-            run.t_s, run.row_watts, run.uncapped_watts,
+            run.t_s, run.row_watts, run.uncapped_t_s, run.uncapped_watts,
             budget_watts=found.row.budget_watts, thresholds=run.thresholds, bands=bands, wide=wide,
         ),
         "clocks": plots.clocks(run.t_s, run.high_mhz, run.low_mhz, bands=bands, wide=wide),
-        "heat": plots.heat(run.t_s, run.heat, run.uncapped_heat, bands=bands, wide=wide),
+        "heat": plots.heat(run.t_s, run.heat, run.uncapped_t_s, run.uncapped_heat, bands=bands, wide=wide),
         "ratios": plots.latency_ratios(QUANTILES, _ratio_lines(found), wide=wide),
         "curve": plots.breaker_curve(
             found.row.curve, load=found.row.max_load, asked_s=found.row.asked_s, wide=wide
         ),
     }  # fmt: skip
-    if found.run.reactions_s:
-        drawn["reactions"] = plots.reactions(found.run.reactions_s, goal_s=REACTION_GOAL_S, wide=wide)
+    if found.run.reactions:
+        drawn["reactions"] = plots.reactions(found.reactions_s.tolist(), goal_s=REACTION_GOAL_S, wide=wide)
     return drawn
 
 
@@ -108,6 +108,8 @@ def summary_of(found: Findings) -> dict[str, object]:
                 **{name: _plain(value) for name, value in asdict(group.slowdown).items()},
                 "p50_ratio": _plain(group.slowdown.p50_ratio),
                 "p99_ratio": _plain(group.slowdown.p99_ratio),
+                "enforced_p50_ratio": _plain(group.enforced.p50_ratio),
+                "enforced_p99_ratio": _plain(group.enforced.p99_ratio),
             }
             for group in found.groups
         },
@@ -115,7 +117,7 @@ def summary_of(found: Findings) -> dict[str, object]:
             {"start_s": one.start_s, "seconds": one.duration_s, "peak_watts": one.peak}
             for one in found.excursions
         ],
-        "reactions_s": list(found.run.reactions_s),
+        "reactions_s": found.reactions_s.tolist(),
         "arithmetic": {fact.name: fact.text for fact in found.run.arithmetic},
         "made": {fact.name: fact.text for fact in found.run.made},
     }

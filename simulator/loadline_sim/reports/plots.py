@@ -6,16 +6,18 @@ how they look in `styles`. All drawings over time share their margins and their 
 that on the page one can read straight down from watts to clocks to heat.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from loadline_policies.power.breakers import WARM, Curve
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from loadline_sim.reports.figures import Floats, Slowdown, Span, thinned
+from loadline_policies.power.breakers import WARM, Curve
+from loadline_sim.reports.figures import Floats, Span, step_s, thinned
+from loadline_sim.reports.formats import minutes
 from loadline_sim.reports.styles import ROLES, canvas, svg
 
 BUCKETS = 700
@@ -42,6 +44,7 @@ class Line:
 def row_power(
     t_s: Floats,
     row_watts: Floats,
+    uncapped_t_s: Floats,
     uncapped_watts: Floats,
     *,
     budget_watts: float,
@@ -52,16 +55,16 @@ def row_power(
     """The row's watts against its budget, and what they would have been."""
     with canvas(wide=wide, height_inches=3.7 if wide else 3.5) as (figure, axes):
         _bands(axes, bands, wide=wide, named=True)
-        axes.plot(*thinned(t_s, uncapped_watts / 1e3, BUCKETS), color=ROLES["uncapped"], lw=0.8)
+        axes.plot(*thinned(uncapped_t_s, uncapped_watts / 1e3, BUCKETS), color=ROLES["uncapped"], lw=0.8)
         axes.plot(*thinned(t_s, row_watts / 1e3, BUCKETS), color=ROLES["row"], lw=1.3)
         axes.axhline(budget_watts / 1e3, color=ROLES["budget"], lw=1.4, dashes=(5, 3))
         for line in thresholds:
-            axes.hlines(line.level / 1e3, *line.span, color=ROLES["warn"], lw=1.0, linestyles=[(0, (1, 2))])
+            axes.hlines(line.level / 1e3, *line.span, color=ROLES["warn"], lw=1.0, linestyles=(0, (1, 2)))
         highest = max(float(row_watts.max()), float(uncapped_watts.max()), budget_watts * 1.02) / 1e3
         lowest = min(float(row_watts.min()), float(uncapped_watts.min())) / 1e3
         room = highest - lowest
         axes.set_ylim(lowest - 0.05 * room, highest + (0.26 if wide else 0.14) * room)
-        _budget_labels(axes, budget_watts, thresholds, wide=wide)
+        _budget_labels(axes, budget_watts, thresholds)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} kW"))
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
@@ -72,40 +75,45 @@ def row_power(
         )
 
 
-def _budget_labels(axes: Axes, budget_watts: float, thresholds: Sequence[Line], *, wide: bool) -> None:
-    levels = [(budget_watts, "budget", "budget")]
+def _budget_labels(axes: Axes, budget_watts: float, thresholds: Sequence[Line]) -> None:
+    _beside(axes, budget_watts / 1e3, "budget", "budget")
     last = max((line.span[1] for line in thresholds), default=0.0)
     at_the_end = sorted(line.level for line in thresholds if line.span[1] == last)
-    levels += [(level, f"T{i}", "warn") for i, level in enumerate(at_the_end, 1)]
-    for level, name, role in levels:
-        text = f"{name} {level / budget_watts:.0%}" if name != "budget" else "budget" if wide else "budget"
-        _beside(axes, level / 1e3, text, role)
+    for i, level in enumerate(at_the_end, 1):
+        _beside(axes, level / 1e3, f"T{i} {level / budget_watts:.0%}", "warn")
 
 
-def clocks(
-    t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Band], wide: bool
-) -> str:
+def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Band], wide: bool) -> str:
     """The mean SM clock of both priorities."""
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
         for values, role in ((low_mhz, "low"), (high_mhz, "high")):
             axes.plot(*thinned(t_s, values, BUCKETS), color=ROLES[role], lw=1.6 if role == "low" else 1.3)
-        axes.set_ylim(0, 1560)
-        axes.yaxis.set_major_locator(MultipleLocator(500))
+        lowest = min(float(high_mhz.min()), float(low_mhz.min()))
+        axes.set_ylim(900 if lowest > 1000 else 0, 1480)
+        axes.yaxis.set_major_locator(MultipleLocator(200 if lowest > 1000 else 500))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} MHz".replace(",", " ")))
-        ends = _apart([float(high_mhz[-1]), float(low_mhz[-1])], gap=200)
+        ends = _apart([float(high_mhz[-1]), float(low_mhz[-1])], gap=0.13 * (580 if lowest > 1000 else 1480))
         for level, name in zip(ends, ("high", "low"), strict=True):
             _beside(axes, level, name, name)
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
-        return svg(figure, name=f"clocks-{_size(wide)}", label="Mean SM clock of high and low priority over time")
+        return svg(figure, name=f"clocks-{_size(wide)}", label="Mean SM clock by priority over time")
 
 
-def heat(t_s: Floats, capped: Floats, uncapped: Floats, *, bands: Sequence[Band], wide: bool) -> str:
+def heat(
+    t_s: Floats,
+    capped: Floats,
+    uncapped_t_s: Floats,
+    uncapped: Floats,
+    *,
+    bands: Sequence[Band],
+    wide: bool,
+) -> str:
     """The breaker's integral; at 1 it trips."""
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
-        axes.plot(*thinned(t_s, uncapped, BUCKETS), color=ROLES["uncapped"], lw=0.9)
+        axes.plot(*thinned(uncapped_t_s, uncapped, BUCKETS), color=ROLES["uncapped"], lw=0.9)
         times, values = thinned(t_s, capped, BUCKETS)
         axes.fill_between(times, values, color=ROLES["heat"], alpha=0.18, lw=0)
         axes.plot(times, values, color=ROLES["heat"])
@@ -117,12 +125,10 @@ def heat(t_s: Floats, capped: Floats, uncapped: Floats, *, bands: Sequence[Band]
         _beside(axes, WARM, "warm", "muted")
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
-        return svg(figure, name=f"heat-{_size(wide)}", label="The breaker's heat over time; at 100 % it trips")
+        return svg(figure, name=f"heat-{_size(wide)}", label="The breaker's heat over time")
 
 
-def latency_ratios(
-    quantiles: Floats, ratios: Sequence[tuple[str, str, Floats]], *, wide: bool
-) -> str:
+def latency_ratios(quantiles: Floats, ratios: Sequence[tuple[str, str, Floats]], *, wide: bool) -> str:
     """Capped ÷ uncapped latency at every quantile, one line for each of (name, role, ratios)."""
     with canvas(wide=wide, height_inches=2.7) as (figure, axes):
         axes.axhline(1.0, color=ROLES["muted"], lw=0.9)
@@ -133,9 +139,9 @@ def latency_ratios(
         axes.set_xlim(0, 100)
         axes.xaxis.set_major_locator(MultipleLocator(10 if wide else 25))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"P{value:.0f}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value - 1:+.0%}" if value != 1 else "as uncapped"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_change))
         _margins(figure, wide=wide)
-        return svg(figure, name=f"ratios-{_size(wide)}", label="Latency against the uncapped replay, by quantile")
+        return svg(figure, name=f"ratios-{_size(wide)}", label="Latency ÷ uncapped, by quantile")
 
 
 def _spread(ratios: Sequence[tuple[str, str, Floats]]) -> float:
@@ -163,7 +169,7 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
     """How long each load is borne, cold and warm; `load` is the row at its maximum, S2 asks for `asked_s`."""
     loads = np.geomspace(curve.points[1][0] * 0.985, max(curve.points[-1][0], load) * 1.08, 240)
     cold_s = np.array([curve.trip_s(float(value)) for value in loads])
-    with canvas(wide=wide, height_inches=2.7) as (figure, axes):
+    with canvas(wide=wide, height_inches=2.9) as (figure, axes):
         axes.plot(loads * 100, cold_s, color=ROLES["heat"], lw=1.8)
         axes.plot(loads * 100, cold_s * (1.0 - WARM), color=ROLES["heat"], lw=1.3, dashes=(4, 2))
         axes.axhline(asked_s, color=ROLES["budget"], lw=1.2, dashes=(5, 3))
@@ -171,27 +177,24 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
         axes.plot([load * 100], [trip_s], "o", color=ROLES["ink"], ms=6)
         axes.annotate(
             f"all at maximum: {load:.0%}\nborne warm for {trip_s:.0f} s", (load * 100, trip_s),
-            xytext=(-8, 10), textcoords="offset points", ha="right", color=ROLES["ink"],
+            xytext=(0, 17), textcoords="offset points", ha="center", color=ROLES["ink"],
         )  # fmt: skip
         axes.set_ylim(0, float(cold_s[np.isfinite(cold_s)].max()) * 1.12)
-        for level, name, role in ((cold_s[-1], "cold", "heat"), (cold_s[-1] * (1 - WARM), "warm", "heat")):
-            _beside(axes, float(level), name, role)
-        _beside(axes, asked_s, "S2 asks", "budget")
+        names = ("cold", "warm", "S2 asks")
+        levels = _apart([float(cold_s[-1]), float(cold_s[-1]) * (1.0 - WARM), asked_s], gap=5.0)
+        for level, name, role in zip(levels, names, ("heat", "heat", "budget"), strict=True):
+            _beside(axes, level, name, role)
+        axes.xaxis.set_major_locator(MultipleLocator(5 if wide else 10))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
         axes.set_xlim(float(loads[0]) * 100, float(loads[-1]) * 100)
         _margins(figure, wide=wide)
-        return svg(figure, name=f"curve-{_size(wide)}", label="Seconds that the breaker bears each load, cold and warm")
+        return svg(figure, name=f"curve-{_size(wide)}", label="How long the breaker bears each load")
 
 
 def slowdown_role(priority: str) -> str:
     """The colour role of a priority class."""
     return "high" if priority == "high" else "low"
-
-
-def ratio_label(name: str, slowdown: Slowdown) -> str:
-    """A line's name with the figure that it ends in."""
-    return f"{name} P99 {slowdown.p99_ratio - 1:+.1%}"
 
 
 def _bands(axes: Axes, bands: Sequence[Band], *, wide: bool, named: bool = False) -> None:
@@ -233,27 +236,31 @@ def _apart(levels: list[float], gap: float) -> list[float]:
     """The levels moved apart to `gap`, the lower ones downwards, their order kept."""
     order = sorted(range(len(levels)), key=lambda i: -levels[i])
     moved = list(levels)
-    for above, below in zip(order, order[1:], strict=False):
+    for above, below in itertools.pairwise(order):
         moved[below] = min(moved[below], moved[above] - gap)
     return moved
 
 
 def _time_axis(axes: Axes, t_s: Floats, *, wide: bool) -> None:
-    axes.set_xlim(float(t_s[0]), float(t_s[-1]))
+    axes.set_xlim(float(t_s[0]) - step_s(t_s), float(t_s[-1]))
     length_s = float(t_s[-1] - t_s[0])
     steps = (15, 30, 60, 120, 180, 300, 600, 1200, 3600)
     most = 13 if wide else 5
     axes.xaxis.set_major_locator(MultipleLocator(next((s for s in steps if length_s / s <= most), 7200)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value) // 60}:{int(value) % 60:02d}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minutes(value)))
 
 
 def _margins(figure: Figure, *, wide: bool) -> None:
     """The same margins for all, so that their axes stand below one another."""
     width, height = figure.get_size_inches()
-    left, right = (0.78, 0.92) if wide else (0.72, 0.72)
+    left, right = (0.78, 0.62) if wide else (0.7, 0.66)
     figure.subplots_adjust(
         left=left / width, right=1 - right / width, top=1 - 0.12 / height, bottom=0.3 / height
     )
+
+
+def _change(ratio: float, _: object) -> str:
+    return f"{ratio - 1:+.0%}" if abs(ratio - 1) > 1e-9 else "±0%"
 
 
 def _size(wide: bool) -> str:

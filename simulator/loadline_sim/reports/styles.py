@@ -40,7 +40,7 @@ ROLES = {
 WIDE_INCHES, NARROW_INCHES = 9.6, 4.2
 """Two drawings of each plot: for a screen or paper, and for a telephone."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "loadline",
     "font.size": 9.0,
@@ -89,7 +89,7 @@ def svg(figure: Figure, *, name: str, label: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r'<svg ([^>]*?)width="[^"]+"', r"<svg \1", re.sub(r'height="[^"]+pt" ', "", text, count=1), count=1)
+    text = re.sub(r'\b(?:width|height)="[^"]+pt" ', "", text, count=2)
     for role, colour in ROLES.items():
         text = text.replace(colour, f"var(--{role})")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from loadline_api import names
 
 from hack import callers, charts
 from hack.callers import Caller
 from hack.testenv.bed import Bed
+from loadline_api import names
 
 NODES = ("berth-0", "berth-1", "berth-2")
 

@@ -1,14 +1,12 @@
 """The chart's admission policies are sound: known to the server, typed, and in force."""
 
 import pytest
-from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS
-from loadline_api.power_domains import MembershipStatus
 
 from hack import charts
 from hack.callers import eventually
 from hack.testenv.bed import Bed
-
-pytestmark = pytest.mark.cluster
+from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS
+from loadline_api.power_domains import MembershipStatus
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 NAMES = [

@@ -3,13 +3,11 @@
 from typing import Any
 
 import pytest
-from loadline_api import names
-from loadline_api.names import Resource
 
 from hack.testenv.bed import Bed
 from hack.testenv.errors import ApiError
-
-pytestmark = pytest.mark.cluster
+from loadline_api import names
+from loadline_api.names import Resource
 
 DOMAIN: dict[str, Any] = {
     "budgetWatts": 243_200,

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_api.names import DEFAULT_POWER_POLICY, RESOURCES, Resource
 from loadline_api.power_domains import PowerDomain
-
-from hack.testenv.bed import Bed
-
-pytestmark = pytest.mark.cluster
 
 
 def undescribed(schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from loadline_api import names
-from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 
 from hack.callers import Caller, eventually
-
-pytestmark = pytest.mark.cluster
+from loadline_api import names
+from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 
 PATH = names.LEASES.path(namespace=SYSTEM_NAMESPACE)
 NAME = names.lease_name("quay")
@@ -111,7 +109,9 @@ def test_an_agent_may_not_change_metadata(
 
 def test_an_agent_may_not_touch_other_leases(agents: list[Caller], admin: Caller) -> None:
     body = admin.send("POST", PATH, lease("somebodys", labels={}))
-    sentence = agents[0].refusal("PUT", f"{PATH}/somebodys", changed(body, holderIdentity="berth-0"))
+    sentence = agents[0].refusal(
+        "PUT", f"{PATH}/somebodys", changed(body, holderIdentity="berth-0", leaseTransitions=1)
+    )
     assert "only update the Leases that the operator made" in sentence
     admin.send("DELETE", f"{PATH}/somebodys")
 

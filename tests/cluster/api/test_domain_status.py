@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from hack.callers import Caller, eventually, refusal
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.power_domains import PowerDomain
-
-from hack.callers import Caller, eventually, refusal
-
-pytestmark = pytest.mark.cluster
 
 LEASES = names.LEASES.path(namespace=SYSTEM_NAMESPACE)
 DOMAINS = names.POWER_DOMAINS.path()
@@ -129,8 +127,13 @@ def test_a_new_holder_takes_over_the_coordinators_half(moored: Callable[[], Moor
     assert "does not hold" in refusal(lambda: mooring.report(0))
 
 
-def test_no_candidate_is_refused(moored: Callable[[], Mooring]) -> None:
-    assert 'node "berth-2" is not among status.candidates' in refusal(lambda: moored().report(2))
+def test_no_candidate_is_refused_even_where_no_lease_is_left(
+    moored: Callable[[], Mooring], operator: Caller, agents: list[Caller]
+) -> None:
+    mooring = Mooring(agents, operator)
+    mooring.status(operator, names.OPERATOR_MANAGER, candidates=["berth-0", "berth-1"])
+    sentence = refusal(lambda: mooring.report(2))
+    assert 'node "berth-2" is not among status.candidates ["berth-0", "berth-1"]' in sentence
 
 
 def test_a_holder_writes_in_its_own_name(moored: Callable[[], Mooring]) -> None:

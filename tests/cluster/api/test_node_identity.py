@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from loadline_api import names
 
 from hack.callers import Caller, bound_account, eventually
 from hack.testenv.bed import Bed
-
-pytestmark = pytest.mark.cluster
+from loadline_api import names
 
 PATH = names.NODE_CAPACITIES.path()
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -84,3 +82,16 @@ def test_an_admin_may_not_write_but_delete(admin: Caller, own: dict[str, Any]) -
 
 def test_the_operator_has_no_business_there(operator: Caller, own: dict[str, Any]) -> None:
     assert "cannot update resource" in operator.refusal("PUT", f"{PATH}/berth-0", own)
+
+
+def test_the_garbage_collector_may_finish_a_deletion_and_no_more(
+    agents: list[Caller], admin: Caller, caller: Callable[..., Caller]
+) -> None:
+    body = {**capacity("berth-1"), "metadata": {"name": "berth-1", "finalizers": ["foregroundDeletion"]}}
+    kept = agents[1].send("POST", PATH, body)
+    collector = caller("generic-garbage-collector", namespace="kube-system")
+    forged = {**kept, "spec": capacity("berth-1", address="evil:9476")["spec"]}
+    collector.refusal("PUT", f"{PATH}/berth-1", forged, by="metadata.name is berth-1")
+    kept["metadata"]["finalizers"] = []
+    collector.send("PUT", f"{PATH}/berth-1", kept)
+    admin.send("DELETE", f"{PATH}/berth-1")

@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from loadline_api import names
 
 from hack.callers import Caller, bound_account, eventually
 from hack.testenv.bed import Bed
-
-pytestmark = pytest.mark.cluster
+from loadline_api import names
 
 PATH = names.INFERENCE_SERVICES.path(namespace="default")
 

@@ -8,8 +8,6 @@ import yaml
 from hack import charts
 from hack.testenv.bed import Bed
 
-pytestmark = pytest.mark.cluster
-
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 

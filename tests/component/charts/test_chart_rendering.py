@@ -8,10 +8,11 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from loadline_api import names
 
 from hack import charts
 from hack.charts import CHART, Manifest
+from loadline_agent.settings import Settings
+from loadline_api import names
 
 
 def one(kind: str, name: str, values: dict[str, Any] | None = None) -> Manifest:
@@ -100,7 +101,7 @@ def test_agent_and_guard_share_nothing_but_the_state_directory() -> None:
     both = containers(one("DaemonSet", "loadline-agent"))
     agent, guard = both["agent"], both["guard"]
     assert agent["command"] == ["loadline-agent", "run"]
-    assert guard["command"] == ["loadline-agent", "guard"]
+    assert guard["command"] == ["loadline-agent", "guard", "--state", names.STATE_DIRECTORY]
     assert [mount["name"] for mount in guard["volumeMounts"]] == ["state"]
     assert {mount["name"] for mount in agent["volumeMounts"]} == {"state", "tmp", "identity"}
     assert "ports" not in guard
@@ -110,14 +111,14 @@ def test_the_state_directory_is_the_hosts() -> None:
     daemons = one("DaemonSet", "loadline-agent")
     volumes = {volume["name"]: volume for volume in daemons["spec"]["template"]["spec"]["volumes"]}
     assert volumes["state"]["hostPath"] == {"path": names.STATE_DIRECTORY, "type": "DirectoryOrCreate"}
-    for container in containers(daemons).values():
-        assert environment(container)["LOADLINE_STATE_DIRECTORY"] == names.STATE_DIRECTORY
+    assert environment(containers(daemons)["agent"])["LOADLINE_STATE_DIR"] == names.STATE_DIRECTORY
 
 
 def test_the_agent_knows_its_node_and_sees_all_gpus() -> None:
     daemons = one("DaemonSet", "loadline-agent")
     env = environment(containers(daemons)["agent"])
-    assert env["NODE_NAME"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert env["LOADLINE_NODE"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert env["LOADLINE_HOST"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     assert env["NVIDIA_VISIBLE_DEVICES"] == "all"
     assert env["NVIDIA_DRIVER_CAPABILITIES"] == "utility"
     ports = [port["containerPort"] for port in containers(daemons)["agent"]["ports"]]
@@ -238,3 +239,9 @@ def test_the_notes_tell_the_next_command() -> None:
     assert "kubectl apply" in notes
     manifest = yaml.safe_load(re.sub(r"^  ", "", notes.split("<<EOF\n")[1].split("  EOF")[0], flags=re.M))
     assert manifest["kind"] == "PowerDomain"
+
+
+def test_the_agent_is_told_only_what_it_understands() -> None:
+    daemons = one("DaemonSet", "loadline-agent")
+    told = {name for name in environment(containers(daemons)["agent"]) if name.startswith("LOADLINE_")}
+    assert told <= {f"LOADLINE_{name.upper()}" for name in Settings.model_fields}

@@ -61,9 +61,9 @@ def test_without_a_terminal_the_first_and_the_last_line_are_enough_for_a_short_b
     assert written.getvalue() == "etcd: 0 of 10 packages, about 40 s left\netcd: built in 10 s\n"
 
 
-def test_on_a_terminal_the_bar_says_what_is_left() -> None:
+def test_on_a_terminal_the_bar_ends_full() -> None:
     console = Console(file=(written := StringIO()), width=120, force_terminal=True)
     with display("etcd", console) as report:
         report(3, 10, 200.0)
-    assert "3/10" in written.getvalue()
+    assert "10/10" in written.getvalue()
     assert "built" in written.getvalue()

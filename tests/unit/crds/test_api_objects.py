@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
 from loadline_api.conditions import ConditionType, Reason, condition
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POWER_DOMAINS, lease_name
@@ -18,7 +20,6 @@ from loadline_api.power_domains import (
 )
 from loadline_api.quantities import ratio
 from loadline_policies.errors import InvalidInput
-from pydantic import ValidationError
 
 
 def domain(**spec: Any) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def test_a_spec_that_cannot_be_used_names_field_value_and_mend(
 def test_values_are_frozen() -> None:
     row = PowerDomain.parse(domain())
     with pytest.raises(ValidationError, match="frozen"):
-        row.spec.budget_watts = 1
+        row.spec.budget_watts = 1  # type: ignore[misc]
 
 
 def test_a_writer_applies_only_what_it_says() -> None:

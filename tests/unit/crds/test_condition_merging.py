@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loadline_api.conditions import (
     COORDINATOR_DOMAIN_CONDITIONS,
     MAX_CONDITIONS,

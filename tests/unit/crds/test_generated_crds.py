@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from loadline_api import generate
 from loadline_api.generate import DEFINITIONS, Definition, crd
 from loadline_api.names import CATEGORY, INFERENCE_SERVICES

@@ -1,0 +1,85 @@
+# Everything here works from a fresh clone; a machine needs Python 3.11 or newer with pip, make and git.
+# Go, a C compiler and uv come from PyPI where there are none.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+READY := .venv/.ready
+PYTEST := python -m pytest --quiet --no-header
+
+##@ See it
+
+.PHONY: demo
+demo: $(READY) ## The row that was provisioned for 40 servers carries 52, live; report in build/demo
+	@hack/demo.sh
+
+##@ Check it
+
+.PHONY: check
+check: $(READY) ## Style, types, layers, unit and component tests: under a minute, side by side
+	@$(MAKE) --jobs=2 --keep-going --output-sync=target types components units imports style \
+	  && echo "make check: all is well"
+
+.PHONY: test
+test: check ## All of check, then the tests on a real control plane (the first time they build it)
+	@echo "== control plane: programs" && python -m hack.testenv build >/dev/null
+	@echo "== control plane: tests" && $(PYTEST) -m cluster
+
+.PHONY: lint
+lint: $(READY) ## What needs no test: style, types, layers
+	@$(MAKE) --jobs=2 --keep-going --output-sync=target types imports style
+
+.PHONY: style types imports units components
+style: $(READY)
+	@echo "== style (ruff)" && status=0; \
+	  ruff check --quiet . || status=1; \
+	  ruff format --check --quiet . || { echo 'hint: run `make format`'; status=1; }; \
+	  exit $$status
+
+types: $(READY)
+	@echo "== types (mypy)" && mypy --no-error-summary
+
+imports: $(READY)
+	@echo "== layers (import-linter)" && lint-imports --no-logo
+
+units: $(READY)
+	@echo "== unit tests" && $(PYTEST) tests/unit
+
+components: $(READY)
+	@echo "== component tests" && $(PYTEST) tests/component
+
+##@ Measure it
+
+BENCHES := $(sort $(basename $(notdir $(wildcard hack/benches/[a-z]*.py))))
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%: $(READY)
+	@python -m hack.benches.$*
+
+##@ Work on it
+
+.PHONY: format
+format: $(READY) ## Put imports in order and format
+	@ruff check --select I --fix --quiet . && ruff format --quiet .
+
+.PHONY: lock
+lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; UPGRADE=1 for the newest
+	@hack/lock.sh
+
+.PHONY: clean
+clean: ## Remove what was made inside the checkout; the cache of built programs stays
+	@rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.txt pyproject.toml hack/bootstrap.sh
+	@hack/bootstrap.sh

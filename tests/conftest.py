@@ -1,0 +1,54 @@
+"""
+What all tests share: how Hypothesis looks for examples, the test bed, and no empty success.
+
+A folder says what a test needs, so that nobody has to remember a marker: what lies in
+`cluster` or `e2e` needs the control plane, and `make check` leaves it out.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["hack.testenv.fixtures"]
+
+TESTS = Path(__file__).parent
+NEED_A_CLUSTER = {"cluster", "e2e"}
+
+# A busy machine is not a failure: neither an example's time nor the making of examples is judged.
+PATIENT = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+
+settings.register_profile("default", PATIENT)
+settings.register_profile("ci", PATIENT, derandomize=True, database=None)
+settings.register_profile("thorough", PATIENT, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the control plane, by their folder."""
+    for item in items:
+        if NEED_A_CLUSTER.intersection(item.path.relative_to(TESTS).parts):
+            item.add_marker(pytest.mark.cluster)
+
+
+class Ran:
+    """Counts the tests whose body ran; a run in which all were skipped has tested nothing."""
+
+    def __init__(self) -> None:
+        self.tests = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count one."""
+        self.tests += report.when == "call" and not report.skipped
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Fail a run that would be green though nothing ran."""
+        if exitstatus == pytest.ExitCode.OK and not self.tests and not session.config.option.collectonly:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the run counted."""
+    config.pluginmanager.register(Ran(), "ran")

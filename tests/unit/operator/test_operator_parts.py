@@ -1,0 +1,94 @@
+"""The command, the journal, the metrics and the Events of the operator."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from loadline_operator import events
+from loadline_operator.journals import Journal
+from loadline_operator.kinds import CONFIG_MAPS, DEPLOYMENTS, EVERYWHERE, IN_SYSTEM, NODES, Key
+from loadline_operator.main import main
+from loadline_operator.metrics import Metrics
+from loadline_operator.watches import Backoffs, settings
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_help_begins_with_what_you_get(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "Make InferenceServices, PowerDomains and power policies be what they say." in text
+    for option in ("--kubeconfig", "--namespace", "--metrics-port", "--log-level"):
+        assert option in text
+
+
+def test_an_unknown_level_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--log-level", "chatty"])
+    assert ended.value.code == 2
+    assert "choose from" in capsys.readouterr().err
+
+
+def test_the_journal_is_bounded_and_keeps_the_latest() -> None:
+    journal = Journal(lambda: NOON, most_entries=3)
+    for number in range(5):
+        journal.write("PowerDomain", f"row-{number}", saw={"n": number}, did=["x"], reason="y")
+    entries = [json.loads(line) for line in journal.text().splitlines()]
+    assert [entry["name"] for entry in entries] == ["row-2", "row-3", "row-4"]
+    assert entries[0]["time"] == "2026-01-01T12:00:00+00:00"
+    assert [json.loads(line)["name"] for line in journal.text(1).splitlines()] == ["row-4"]
+    assert journal.text(0) == ""
+
+
+def test_every_series_is_born_at_zero() -> None:
+    text = Metrics().text().decode()
+    assert 'loadline_operator_requests_total{result="refused",verb="apply"} 0.0' in text
+    assert 'loadline_operator_reconciles_total{loop="domains",result="failed"} 0.0' in text
+    assert "loadline_operator_policies_invalid 0.0" in text
+
+
+def test_the_same_thing_told_twice_is_one_event() -> None:
+    def tell(version: str, fault: str = "x is 1: remove it") -> str:
+        event = events.policy_invalid(Key("s", "p"), uid="u", version=version, fault=fault, now=NOON)
+        name: str = event["metadata"]["name"]
+        return name
+
+    assert tell("1") == tell("1")
+    assert tell("1") != tell("2")
+
+
+def test_an_event_of_a_cluster_wide_object_lies_in_default() -> None:
+    event = events.domain_refused(
+        Key("", "row-a"), uid="u", generation=1, reason="BudgetTooSmall", text="x" * 2000, now=NOON
+    )
+    assert event["metadata"]["namespace"] == "default"
+    assert len(event["message"]) == events.MOST_CHARACTERS
+
+
+def test_paths_are_the_api_servers() -> None:
+    assert NODES.path(Key("", "n")) == "/api/v1/nodes/n"
+    assert DEPLOYMENTS.path(Key("a", "d")) == "/apis/apps/v1/namespaces/a/deployments/d"
+    assert DEPLOYMENTS.path() == "/apis/apps/v1/deployments"
+    assert CONFIG_MAPS.path(namespace="s") == "/api/v1/namespaces/s/configmaps"
+
+
+def test_namespaced_rights_are_only_used_in_the_system_namespace() -> None:
+    assert {kind.plural for kind in IN_SYSTEM} == {"configmaps", "leases"}
+    assert not set(IN_SYSTEM) & set(EVERYWHERE)
+
+
+def test_kopf_writes_nothing_by_itself() -> None:
+    one = settings()
+    assert one.posting.enabled is False
+    assert one.scanning.disabled is True
+    assert one.peering.standalone is True
+
+
+def test_retries_of_a_watch_never_end() -> None:
+    backoffs = Backoffs()
+    first = [delay for delay, _ in zip(backoffs, range(1000), strict=False)]
+    assert len(first) == 1000
+    assert next(iter(backoffs)) == 0.5
