@@ -33,7 +33,7 @@ from loadline_policies.documents import parse_power
 from loadline_policies.power.breakers import Curve
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Epoch
-from loadline_policies.power.safe_states import Timings
+from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
 
 POLICY = """
 schema: policies.loadline.dev/v1alpha1
@@ -50,7 +50,10 @@ def boottime() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """All that the agents of a row are told. Nodes map to (address, PEM certificate)."""
+    """All that the agents of a row are told.
+
+    `nodes` maps to (address, PEM certificate), `gpus` to UUIDs, whose range is `gpu_watts`.
+    """
 
     nodes: dict[str, tuple[str, str]]
     candidates: tuple[str, ...]
@@ -63,6 +66,8 @@ class Row:
     host_max_watts: float = 500.0
     curve: tuple[tuple[float, float], ...] = Curve().points
     policy: str = POLICY
+    gpus: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    gpu_watts: tuple[float, float] = (100.0, 400.0)
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
 
@@ -215,6 +220,14 @@ def domain_of(row: Row) -> Domain:
         enforce=row.enforce,
         curve=Curve(points=row.curve),
         timings=Timings(),
+        ratings={
+            node: NodeRating(
+                node=node,
+                host_max_watts=row.host_max_watts,
+                gpus=tuple(GpuRating(uuid, *row.gpu_watts) for uuid in uuids),
+            )
+            for node, uuids in row.gpus.items()
+        },
         priorities=row.priorities,
     )
 

@@ -53,7 +53,9 @@ class Declarations:
         self._domain_problem: str | None = None
         self._stale = True
         self._certificates: Mapping[bytes, str] | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._leading: asyncio.Task[None] | None = None
+        self._leads = False
         self._domains = Follower(kube, POWER_DOMAINS.path(), projections.declared_of, self._domains_changed)
         self._capacities = Follower(
             kube, NODE_CAPACITIES.path(), projections.known_of, self._capacities_changed
@@ -71,21 +73,26 @@ class Declarations:
         self._neighbours = Neighbours(kube, node, self._domains, self._neighbours_changed)
 
     async def run(self) -> None:
-        """Follow what every agent needs, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._domains.run())
-            group.create_task(self._neighbours.run())
+        """Follow what every agent needs, and a coordinator's part while it leads; until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._domains.run())
+                self._group.create_task(self._neighbours.run())
+                self._follow()
+        finally:
+            self._group = None
 
     def lead(self) -> None:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""
-        if self._leading is None:
+        if not self._leads:
+            self._leads, self._stale = True, True
             for follower in self._followed:
                 follower.start_over()
-            self._stale = True
-            self._leading = asyncio.create_task(self._follow_all())
+            self._follow()
 
     def unlead(self) -> None:
         """Stop following it; what was known is kept as it was."""
+        self._leads = False
         if self._leading is not None:
             self._leading.cancel()
             self._leading = None
@@ -125,7 +132,7 @@ class Declarations:
 
         Nothing is raised: whether it helped is seen in `certificates`.
         """
-        if self._leading is None:
+        if not self._leads:
             await self._neighbours.look(anew=True)
             return
         try:
@@ -149,6 +156,10 @@ class Declarations:
         sentences += [self._neighbours.problem, self._memory_problem, self._domain_problem]
         refused = (f"{key}: {why}" for follower in followers for key, why in follower.refused.items())
         return tuple(sentence for sentence in (*sentences, *refused) if sentence)
+
+    def _follow(self) -> None:
+        if self._leads and self._group is not None:
+            self._leading = self._group.create_task(self._follow_all())
 
     async def _follow_all(self) -> None:
         async with asyncio.TaskGroup() as group:

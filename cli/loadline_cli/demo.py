@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.live_view import LiveView
 from loadline_cli.outputs import Output, aside, print_json, screen, table
+from loadline_sim import demonstrations
 from loadline_sim.recordings import Recording
 from loadline_sim.reports import formats, pages
 from loadline_sim.reports.checks import Check, kept
@@ -33,12 +34,14 @@ Virtual = Callable[[int, Progress], Recorded]
 Live = Callable[[int, Progress, Show], Recorded]
 """The same on real parts: what is prepared goes to the progress, the row itself to the view."""
 
-VIRTUAL_MODULE, LIVE_MODULE = "loadline_sim.demonstrations", "hack.demonstrations"
+LIVE_MODULE = "hack.demonstrations"
 
 
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:
     """Run a demonstration and write its report into `out`; FAILURE when a check was missed."""
-    recording, run = run_virtually(seed, virtual_runner()) if virtual else run_live(seed, live_runner())
+    recording, run = (
+        run_virtually(seed, demonstrations.run_virtual) if virtual else run_live(seed, live_runner())
+    )
     found = found_in(recording, run)
     page, summary = write(found, out)
     tell(found, output)
@@ -48,17 +51,12 @@ def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Outp
     return Exit.OK if kept(found.checks) else Exit.FAILURE
 
 
-def virtual_runner() -> Virtual:
-    """What runs the row in virtual time."""
-    return cast(Virtual, importlib.import_module(VIRTUAL_MODULE).run_virtual)
-
-
-def live_runner() -> Live:
+def live_runner(module: str = LIVE_MODULE) -> Live:
     """What runs the row on real parts; CommandError where there is no checkout."""
     try:
-        return cast(Live, importlib.import_module(LIVE_MODULE).run_live)
+        return cast(Live, importlib.import_module(module).run_live)
     except ModuleNotFoundError as error:
-        if not LIVE_MODULE.startswith(error.name or "?"):
+        if error.name not in (module, module.partition(".")[0]):
             raise
         raise CommandError(
             "the live demo needs a checkout, for it builds an API server and fake GPUs",

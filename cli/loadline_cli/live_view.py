@@ -111,7 +111,7 @@ class Frame:
         fixed = 6 + 1 + len(services) + 1 + len(acts)
         spare = max(height - fixed, 0)
         chart_lines = min(max(3, spare * 2 // 3), 12) if wide else min(max(3, spare // 2), 12)
-        journal_lines = len(acts) if wide else max(spare - chart_lines - 1, 0)
+        journal_lines = len(acts) + spare - chart_lines if wide else max(spare - chart_lines - 1, 0)
         journal = _journal(snapshot, journal_lines)
         lines = [
             panels.headline(snapshot, width),
@@ -141,8 +141,8 @@ def _rendered(console: Console, table: Table, width: int) -> list[Text]:
 def _beside(left: list[Text], right: list[Text], width: int) -> list[Text]:
     column = width * 3 // 5
     lines = []
-    for i, line in enumerate(left):
-        shown = line.copy()
+    for i in range(max(len(left), len(right))):
+        shown = left[i].copy() if i < len(left) else Text()
         shown.truncate(column - 2, overflow="ellipsis", pad=True)
         note = right[i].copy() if i < len(right) else Text()
         note.truncate(width - column, overflow="ellipsis")

@@ -139,4 +139,4 @@ class Worklist(Generic[K]):
         self._schedule(key, delay_s)
 
     def _count(self) -> None:
-        self._metrics.queue_depth.labels(self.loop).set(len(self._due) + len(self._timers))
+        self._metrics.queued.labels(self.loop).set(len(self._due) + len(self._timers))

@@ -109,8 +109,8 @@ ACTS = (
         name="release",
         title="Release",
         start_s=540.0,
-        end_s=620.0,
-        cues=((540.0, Cue.RELEASE), (620.0, Cue.END)),
+        end_s=600.0,
+        cues=((540.0, Cue.RELEASE), (600.0, Cue.END)),
         detail="Back to Observe: node by node, by headroom, the limits and clocks found before the first write return.",
     ),
 )

@@ -4,7 +4,7 @@ What a recorded hour would be at a row's size, and which server gets which reque
 A trace is scaled by thinning or copying: a factor of 1.4 takes every request once and
 four in ten twice, a factor of 0.6 six in ten. Each is moved by up to `JITTER_S`. The
 code trace comes in volleys, hundreds of prompts within seconds, as one gateway of a
-whole region sees them; put on one row they would make it jump by 15 % of its budget
+whole region sees them; put on one row they would make it jump by 10-15 % of its budget
 in two seconds, where POLCA's row, of many tenants, was never seen to jump by more
 than 9 %. A larger factor only adds requests to those of a smaller one, which keeps a
 bisection over factors monotone.
@@ -31,7 +31,7 @@ from loadline_policies.models.parameters import ServerModel
 from loadline_sim.traces import Trace
 
 JITTER_S = 20.0
-"""How far a request is moved at most; chosen so that the demo's row rises by 6-9 % in two seconds."""
+"""How far a request is moved at most; chosen; the demo's row then rises by 6 % in two seconds at most."""
 
 TYPICAL_BATCH = 4
 """The batch at which the router prices a token of decode; chosen."""

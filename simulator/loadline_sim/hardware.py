@@ -34,7 +34,10 @@ SENSOR_GAIN = 0.05
 
 
 def servers_of(count: int, requests_from: Ints, model: ServerModel) -> Servers:
-    """Idle servers at their default limit, the TDP, and full clock; `requests_from` is where each one's requests begin."""
+    """Idle servers at their default limit, the TDP, and full clock.
+
+    `requests_from` is where each one's requests begin, and where the last one's end.
+    """
     return Servers(
         head=requests_from[:-1].copy(),
         prefilling=np.full(count, -1, dtype=np.int64),

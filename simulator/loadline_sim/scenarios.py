@@ -13,9 +13,12 @@ Three figures are found rather than chosen, all in virtual time without any caps
 - the *stress*: the rate of long prompts at which the uncapped row of 52 just trips its
   breaker before the stress ends, and a margin on it.
 
-The seed is chosen: with it the 40 servers' peak lies in the first act. What was found
-is committed as `data/row-a.json`, because finding it takes half a minute;
-`python -m loadline_sim.scenarios` finds it again and writes it.
+The seed is chosen, of eight tried: the first with which the row of 52 is above its
+budget more than once in the first act and 40 servers come within a fifth of a point of
+79 %, which bisection can miss, since a peak doesn't rise smoothly with the factor. Of
+the eight, one never braked at 52 servers. What was found is committed as
+`data/row-a.json`, because finding it takes half a minute; `python -m loadline_sim.scenarios`
+finds it again and writes it.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +49,7 @@ BASE_SERVERS, SERVERS = 40, 52
 PEAK_LOAD = 0.79
 """POLCA's peak of a row of inference servers within its provisioned power, over six weeks."""
 
-SEED = 6
+SEED = 3
 WARM_UP_S = 60.0
 HOUR_S = (80.0, 3480.0)
 """The part of the hour in which both traces run, with room for the warm-up and for moved requests."""
@@ -54,7 +57,10 @@ HOUR_S = (80.0, 3480.0)
 HEAVIEST_S = 20.0
 """How long the burst is that the window is laid around, and how far into the window it begins."""
 
-WINDOW_S = 680.0
+WINDOW_S = 660.0
+ARRIVALS_S = 540.0
+"""The requests end some seconds after the stress, so that a release meets a row that drains."""
+
 STRESS_S = (450.0, 530.0)
 STRESS_MARGIN = 1.05
 SERVICES = ("chat", "code")
@@ -73,6 +79,7 @@ class Scenario(BaseModel):
     factor: float
     window_start_s: float
     window_s: float = WINDOW_S
+    arrivals_s: float = ARRIVALS_S
     stress_start_s: float = STRESS_S[0]
     stress_end_s: float = STRESS_S[1]
     stress_trips_at_rate: float = 0.0
@@ -113,7 +120,7 @@ def arrivals_of(
     scenario: Scenario, services_of_servers: Sequence[str], model: ServerModel, stress: Stress | None
 ) -> Arrivals:
     """The scenario's requests on a row whose servers run these services, warm-up included."""
-    end_s = scenario.window_start_s + scenario.window_s
+    end_s = scenario.window_start_s + min(scenario.window_s, scenario.arrivals_s)
     return _replay(
         scenario.factor, scenario.seed, (scenario.window_start_s, end_s), services_of_servers, model, stress
     )

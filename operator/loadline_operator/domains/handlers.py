@@ -68,6 +68,7 @@ class Domains:
 
     def wake(self) -> None:
         """Look at every domain."""
+        self._measure()
         for key in sorted(self.domains.uids()):
             self.worklist.add(key)
 
@@ -94,12 +95,10 @@ class Domains:
         """Make Lease and status as the domain needs them: read, plan, apply."""
         domain = self.domains.get(key)
         if domain is None:
-            self._measure()
             return
         changes = plan(domain, self._observe(domain), now=self._context.clock())
         if changes:
             await self._apply(key, domain, changes)
-        self._measure()
 
     def _observe(self, domain: facts.Domain) -> Observed:
         namespace = self._context.system_namespace

@@ -24,12 +24,18 @@ from loadline_policies.power.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.orders import Held, Orders, Raising, limit_of
 from loadline_policies.power.plans import Plan
 from loadline_policies.power.rows import Caps, Row
-from loadline_policies.power.safe_states import Safety, assess
+from loadline_policies.power.safe_states import NodeRating, Safety, assess
 
 LEAST_SLACK_SHARE = 0.005
 """Triggers never get closer than this share of the budget, all nodes together, or the row would only talk.
 
 Chosen: half a point of the budget, well under the whole points in which thresholds are stated.
+"""
+
+RELEASE_SHARE = 0.95
+"""Nodes are let go only as far as the row would stay under this share of its budget.
+
+Chosen: POLCA's rise of a row within two seconds, 9 %, is shared by those already let go.
 """
 
 
@@ -97,7 +103,7 @@ class Coordinator:
             if member.report is None:
                 member.rating = domain.ratings.get(name, member.rating)
         before, self.domain = self.domain, domain
-        self._assess(before)
+        self._assess(before, now)
         self.decide(now)
 
     def renewed(self, sent_s: float) -> None:
@@ -105,19 +111,23 @@ class Coordinator:
         self._renewed_sent_s = max(self._renewed_sent_s, sent_s)
 
     def receive(self, report: Report, now: float) -> None:
-        """Take a member's report and decide anew. Refusing strangers is the caller's part."""
-        member = self.members[report.node]
+        """Take a report that `knows` accepts, and decide anew."""
+        member = self.members.setdefault(report.node, Member(report.node))
         if member.stale(report, now, self.domain.timings.silent_after_s):
             return
         rating_before = member.rating
         member.hear(report, now, self.epoch)
         self._learn(report, now)
-        if report.node not in self.domain.members and not report.armed:
+        gone = report.node not in self.domain.members and not report.armed
+        if gone:
             del self.members[report.node]
-            self._assess(self.domain)
-        elif member.rating != rating_before or not self._plan.settled:
-            self._assess(self.domain)
+        if gone or member.rating != rating_before or not self._plan.settled:
+            self._assess(self.domain, now)
         self.decide(now)
+
+    def knows(self, report: Report) -> bool:
+        """Whether the report is for this domain: from a member, or from one that left and isn't released."""
+        return report.domain == self.domain.name and (report.node in self.members or report.armed)
 
     def expects(self, report: Report) -> bool:
         """Whether this is the member's latest report, the one to be answered."""
@@ -210,8 +220,7 @@ class Coordinator:
             return Raising.NOT
         if all(member.reports_epoch(self.epoch) for member in self.members.values()):
             return Raising.FREELY
-        waited_s = timings.silent_after_s + timings.lease_s + timings.slack_s
-        if self._first_ack_s is not None and now - self._first_ack_s >= waited_s:
+        if self._first_ack_s is not None and now - self._first_ack_s >= self._patience_s:
             return Raising.FREELY
         return Raising.TO_SAFE
 
@@ -246,18 +255,30 @@ class Coordinator:
             self.heat = max(self.heat, report.heat) if self._heat_heard else report.heat
             self._heat_heard = True
 
-    def _assess(self, before: Domain) -> None:
-        ratings = {name: member.rating for name, member in self.members.items()}
-        unknown = sorted(name for name, rating in ratings.items() if rating is None)
-        try:
-            if unknown:
+    @property
+    def _patience_s(self) -> float:
+        """How long an older coordinator's leases may outlive its end."""
+        timings = self.domain.timings
+        return timings.silent_after_s + timings.lease_s + timings.slack_s
+
+    def _ratings(self, *, patient: bool) -> list[NodeRating]:
+        """What the members can draw; one that wasn't heard in time counts as if it couldn't be limited."""
+        ratings = []
+        for name, member in sorted(self.members.items()):
+            if member.rating is None:
                 raise UnsafeDomain(
                     "MembersUnknown",
-                    f"nobody has told what {', '.join(unknown[:3])} can draw; start an agent there or "
-                    "take the node out of the domain",
+                    f"nobody has told what {name} can draw; start an agent there or take it out of the domain",
                 )
+            heard = member.report is not None or patient
+            ratings.append(member.rating if heard else replace(member.rating, settable=False))
+        return ratings
+
+    def _assess(self, before: Domain, now: float) -> None:
+        patient = now - self._began_s < self._patience_s
+        try:
             self.safety = assess(
-                (rating for rating in ratings.values() if rating is not None),
+                self._ratings(patient=patient),
                 budget_watts=self.domain.budget_watts,
                 curve=self.domain.curve,
                 timings=self.domain.timings,
@@ -268,7 +289,7 @@ class Coordinator:
             if self.enforcing and self.safety is not None:
                 self.domain = replace(self.domain, budget_watts=before.budget_watts, curve=before.curve)
         if self.safety is not None:
-            self._plan.aim(self.safety.limits, self.members.values())
+            self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
 
     def _acquainting(self, now: float) -> bool:
         """Whether members that haven't been heard yet may only not have had the time."""
@@ -336,7 +357,7 @@ class Coordinator:
         others = (m for m in self.members.values() if m is not member and m.rising(now, settle_s))
         rises = member.rise_watts + sum(other.rise_watts for other in others)
         free = self._orders == Orders(caps=replace(Caps(), level=self.level, next_load=self.caps.next_load))
-        return free or rises <= self.domain.budget_watts - self._watts
+        return free or self._watts + rises <= RELEASE_SHARE * self.domain.budget_watts
 
     def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:
         assert member.report is not None

@@ -23,8 +23,12 @@ class Plan:
     given: dict[str, float] = field(default_factory=dict)
     target: dict[str, float] = field(default_factory=dict)
 
-    def aim(self, target: SafeLimits, members: Iterable[Member]) -> None:
-        """Move towards `target`: smaller limits now, larger ones when all have acknowledged those."""
+    def aim(self, target: SafeLimits, members: Iterable[Member], *, patient: bool) -> None:
+        """Move towards `target`: smaller limits now, larger ones when all have acknowledged those.
+
+        While `patient`, members that were never heard hold larger limits back too, since
+        they may be armed with more; later the caller's target counts them at nameplate.
+        """
         rows = tuple(members)
         self.target = dict(target)
         self._learn(rows)
@@ -32,6 +36,7 @@ class Plan:
             uuid: min(target.get(uuid, watts), watts) for uuid, watts in self.given.items() if uuid in target
         }
         settled = all(member.acknowledged(shrunk) for member in rows if member.armed)
+        settled = settled and not (patient and any(member.report is None for member in rows))
         self._give(dict(target) if settled else shrunk)
 
     @property

@@ -297,7 +297,7 @@ class Agent:
     def serve(self, report: Report, reply: Reply) -> None:
         """A report has come in: hold it, or say who leads."""
         leader = self.coordinator
-        if leader is None or leader.over or report.node not in leader.members:
+        if leader is None or leader.over or not leader.knows(report):
             reply(Elsewhere(self.site.lease.holder if self.site.lease.available else None))
             return
         leader.receive(report, self.now)

@@ -6,13 +6,14 @@ each, from which page, summary and benchmark results are all written. The arithm
 in `figures`; here is only which stretch of the run each figure is about:
 
 - *observed*: the first act, in which nothing is touched;
-- *enforced*: from the second act to the end, stress and faults included;
+- *enforced*: from the second act to the release, stress and faults included (a trip
+  counts until the end, for a release must be safe too);
 - *uncapped*: the same arrivals and seed replayed without caps, over all of the run;
 - latencies are compared outside the acts that injure something or overload the row.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from loadline_sim.reports.runs import RowFacts, Run
 REACTION_GOAL_S = 1.0
 """The demo's promise: from the sensors' crossing to the last limit read back."""
 
-STRESS, ENFORCE, POLICY = "stress", "enforce", "policy"
+STRESS, ENFORCE, POLICY, RELEASE = "stress", "enforce", "policy", "release"
 _RATIO_GOALS = (("high", "hp", 1.01, 1.05), ("low", "lp", 1.05, 1.5))
 _MEASURED_GOALS = (
     ("limits_left_after_release", "=", 0.0),
@@ -125,12 +126,14 @@ def found_in(recording: Recording, run: Run) -> Findings:
         raise ValueError("recording has no baseline or no acts: give it both before it is reported")
     acts = tuple(_act(number, act, recording, baseline) for number, act in enumerate(recording.acts, 1))
     end_s = float(recording.t_s[-1])
-    enforced_from_s = recording.acts[1].start_s
-    enforced = _strain(recording, (enforced_from_s, end_s))
+    from_s = recording.acts[1].start_s
+    until_s = next((act.start_s for act in recording.acts if act.name == RELEASE), end_s)
+    trips = _strain(recording, (from_s, end_s)).trips
+    enforced = replace(_strain(recording, (from_s, until_s)), trips=trips)
     excursions = tuple(
         one
         for one in figures.excursions(recording.t_s, recording.row_watts, recording.budget_watts)
-        if one.end_s > enforced_from_s
+        if from_s < one.end_s and one.start_s < until_s
     )
     groups = _groups(recording, baseline.requests)
     by_name = {made.name: act.uncapped for act, made in zip(acts, recording.acts, strict=True)}

@@ -46,7 +46,7 @@ def html(findings: Findings) -> str:
     for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number", "prose"):
         environment.filters[name] = getattr(formats, name)
     return environment.get_template("report.html").render(
-        found=findings, plots=_drawings(findings), kept=kept(findings.checks)
+        found=findings, plots=_drawings(findings), missed=sum(one.ok is False for one in findings.checks)
     )
 
 

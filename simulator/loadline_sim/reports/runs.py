@@ -27,8 +27,8 @@ from loadline_sim.reports import formats
 VIRTUAL, LIVE = "virtual", "live"
 
 _UNREAL_GPUS = (
-    "The GPUs, the servers and the breaker are simulated, from published measurements of eight A100 servers "
-    "running BLOOM-176B."
+    "The GPUs, the servers and the breaker are simulated, from published measurements of BLOOM-176B "
+    "on servers of eight A100."
 )
 _UNREAL = {
     VIRTUAL: (
@@ -41,7 +41,7 @@ _UNREAL = {
         _UNREAL_GPUS,
         "API server, scheduler, operator, agents and their guards are real processes on one machine; agents "
         "read and set the GPUs through an unmodified pynvml, on a fake driver.",
-        "The requests are those of the Azure 2023 traces, copied and thinned to the row's size; no model runs.",
+        "The requests are those of the Azure 2023 traces, copied and thinned to the row; no model runs.",
     ),
 }
 

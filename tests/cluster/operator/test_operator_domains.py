@@ -54,6 +54,7 @@ def test_the_lease_is_its_holders(harbour: Bed, row: Callable[[str], Any], statu
     holder = caller(harbour, names.AGENT_ACCOUNT, node=nodes[4])
     held = {**lease, "spec": {"holderIdentity": nodes[4], "leaseTransitions": 1}}
     holder.send("PUT", f"{LEASES}/loadline-led", held)
+    holder.http.close()
     harbour.client.delete(f"/api/v1/nodes/{nodes[0]}")
     eventually(lambda: _candidates(status, nodes[1:6], "led"))
     after = harbour.client.get(f"{LEASES}/loadline-led")
@@ -114,8 +115,8 @@ def test_ancestors_overlaps_and_lost_parents_are_told(
     harbour.apply([one.domain(budget=9_000, name="rival")])
     harbour.apply([one.domain(budget=9_000, name="orphan")])
     harbour.client.patch(names.POWER_DOMAINS.path("orphan"), {"spec": {"parent": None}})
-    for name in ("orphan", "rival"):
-        eventually(lambda name=name: says(status, name, "Accepted", reason="NodeClaimedTwice", so="False"))
+    eventually(lambda: says(status, "orphan", "Accepted", reason="NodeClaimedTwice", so="False"))
+    eventually(lambda: says(status, "rival", "Accepted", reason="NodeClaimedTwice", so="False"))
 
 
 def test_children_that_exceed_their_parent_are_told(

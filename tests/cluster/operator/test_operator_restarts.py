@@ -36,7 +36,7 @@ def settled(harbour: Bed, operator: Any, row: Callable[[str], Any], status: Call
 
 
 def _is_accepted(status: Callable[[str], Any]) -> None:
-    assert status("quiet")["conditions"]["Accepted"]["status"] == "True"
+    assert status("quiet")["conditions"].get("Accepted", {}).get("status") == "True"
 
 
 def written(bed: Bed, since: int) -> list[tuple[str, str]]:
@@ -91,6 +91,11 @@ def test_an_api_server_that_was_away_is_caught_up_with(
     harbour.client.delete("/api/v1/nodes/quiet-2")
     eventually(lambda: _members(status, ["quiet-0", "quiet-1"]), patience_s=60.0)
     eventually(lambda: _is_ready(operator))
+    eventually(lambda: _has_compared(operator))
+
+
+def _has_compared(operator: Any) -> None:
+    assert operator.metric("loadline_operator_resyncs_total") > 0
 
 
 def _is_not_ready(operator: Any) -> None:

@@ -78,7 +78,7 @@ def test_no_line_is_longer_than_the_terminal_and_none_is_below_it(width: int, he
 
 def test_a_wide_terminal_shows_acts_and_journal_side_by_side() -> None:
     (line,) = (line for line in drawn(ROW, 140, 40) if "8 Release" in line)
-    assert "node-19" in line
+    assert ": LowShallow" in line
 
 
 def test_a_row_above_its_budget_says_so_in_a_word() -> None:
@@ -99,8 +99,9 @@ def test_without_a_terminal_a_line_comes_when_something_changes() -> None:
         for at_s in range(161, 170):
             view.show(replace(ROW, at_s=float(at_s), level="Normal" if at_s < 165 else "LowDeep"))
     first, second = file.getvalue().splitlines()
-    assert first.startswith("02:41") and "Normal" in first and "act 3 Edit the policy" in first
-    assert second.startswith("02:45") and "LowDeep" in second
+    assert (first[:5], second[:5]) == ("02:41", "02:45")
+    assert "act 3 Edit the policy" in first
+    assert "LowDeep" in second
 
 
 def test_without_a_terminal_a_quiet_row_is_heard_of_now_and_then() -> None:

@@ -12,7 +12,9 @@ from loadline_cli.exits import CommandError, Exit
 
 
 @pytest.mark.parametrize(
-    "command", ["", "demo", "policies", "policies list", "policies check"], ids=lambda name: name or "loadline"
+    "command",
+    ["", "demo", "policies", "policies list", "policies check"],
+    ids=lambda name: name or "loadline",
 )
 def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], None]) -> None:
     ended = loadline(*command.split(), "--help")
@@ -51,9 +53,6 @@ def test_errors(
 def test_a_missing_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "loadline_cli.app", None)
-    monkeypatch.setattr("loadline_cli.app", None, raising=False)
-
     def missing(arguments: list[str], program: str) -> int:
         raise ModuleNotFoundError("No module named 'rich'", name="rich.console")
 
@@ -94,7 +93,8 @@ def test_help_waits_for_no_heavy_import() -> None:
     heavy = "numpy", "numba", "matplotlib", "jinja2", "yaml", "rich.live"
     script = (
         "import sys\nfrom loadline_cli import main\n"
-        f"main.run(['--help'], 'loadline')\nprint([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+        "main.run(['--help'], 'loadline')\n"
+        f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr == "[]\n"

@@ -96,8 +96,9 @@ def test_an_invalid_document_is_the_users_failure_and_says_the_mend(
     first, second = ended.err.splitlines()
     assert ended.code == Exit.FAILURE
     assert ended.out == ""
-    assert first.startswith("error: `") and error in first
-    assert second.startswith("hint: ") and hint in second
+    assert (first[:8], second[:6]) == ("error: `", "hint: ")
+    assert error in first
+    assert hint in second
 
 
 def test_a_file_that_is_not_text_could_not_be_read(loadline: Any, tmp_path: Path) -> None:

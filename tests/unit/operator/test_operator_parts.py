@@ -1,6 +1,7 @@
 """The command, the journal, the metrics and the Events of the operator."""
 
 import json
+import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from loadline_operator import events
 from loadline_operator.journals import Journal
 from loadline_operator.kinds import CONFIG_MAPS, DEPLOYMENTS, EVERYWHERE, IN_SYSTEM, NODES, Key
+from loadline_operator.logs import RETRY_EVERY_S, RareRetries
 from loadline_operator.main import main
 from loadline_operator.metrics import Metrics
 from loadline_operator.watches import Backoffs, settings
@@ -92,3 +94,22 @@ def test_retries_of_a_watch_never_end() -> None:
     first = [delay for delay, _ in zip(backoffs, range(1000), strict=False)]
     assert len(first) == 1000
     assert next(iter(backoffs)) == 0.5
+
+
+def test_of_an_outage_one_line_in_a_while_is_kept() -> None:
+    now_s = 0.0
+    rare = RareRetries(lambda: now_s)
+
+    def line(
+        name: str = "kopf._cogs.clients.watching", text: str = "#1 failed; will retry"
+    ) -> logging.LogRecord:
+        return logging.LogRecord(name, logging.ERROR, "", 0, text, (), None)
+
+    first = line()
+    assert rare.filter(first)
+    assert first.levelname == "WARNING"
+    assert not rare.filter(line())
+    assert rare.filter(line(text="watching has failed"))
+    assert rare.filter(line(name="loadline.operator"))
+    now_s = RETRY_EVERY_S
+    assert rare.filter(line())

@@ -53,6 +53,14 @@ def test_excursions_before_enforcement_are_not_held_against_it(found: Findings) 
     assert found.excursions == ()
 
 
+def test_after_the_release_only_a_trip_is_held_against_enforcement(recording: Recording, run: Run) -> None:
+    row_watts = recording.row_watts.copy()
+    row_watts[recording.t_s > 515] = 1.02 * recording.budget_watts
+    assert found_in(replace(recording, row_watts=row_watts), run).excursions == ()
+    row_watts[recording.t_s > 515] = 4.0 * recording.budget_watts
+    assert named(found_in(replace(recording, row_watts=row_watts), run), "enforce_trips").ok is False
+
+
 def test_ratios_are_those_that_the_recording_was_made_with(found: Findings) -> None:
     high, low = found.groups
     assert (high.services, low.services) == ("chat", "code")

@@ -65,7 +65,7 @@ def test_a_lone_request_takes_what_the_models_say() -> None:
     served = row.served()
     first_s = latencies.prefill_s(MODEL.latencies, prompt_tokens=1024, clock_mhz=1410)
     assert served.ttft_s[0] == pytest.approx(first_s, rel=0.01)
-    assert served.latency_s[0] - served.ttft_s[0] == pytest.approx(99 * token_s, rel=1e-6)
+    assert served.latency_s[0] - served.ttft_s[0] == pytest.approx(99 * token_s, abs=1e-4)
 
 
 def test_an_answer_of_one_token_ends_with_its_prefill() -> None:
@@ -110,12 +110,12 @@ def test_energy_is_the_integral_of_watts() -> None:
     assert gpus + row.hosts_watts * 60.0 == pytest.approx(watts.sum() * TICK_S, rel=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(210, 1410), st.integers(210, 1410))
 def test_a_lower_clock_never_shortens_a_latency(one: int, other: int) -> None:
     low, high = sorted((one, other))
-    slow = drained(limited(plant(azure(30.0)), mhz=low), 3000.0)
-    fast = drained(limited(plant(azure(30.0)), mhz=high), 3000.0)
+    slow = drained(limited(plant(azure(30.0)), mhz=low))
+    fast = drained(limited(plant(azure(30.0)), mhz=high))
     assert (slow >= fast - 1e-6).all()
 
 

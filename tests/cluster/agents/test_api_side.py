@@ -1,0 +1,481 @@
+"""Agents on a real API server, under the chart's accounts, RBAC and admission policies."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hack import callers, charts
+from hack.callers import Caller
+from hack.testenv.bed import Bed
+from loadline_agent import credentials
+from loadline_agent.capacity import Capacity, Facts
+from loadline_agent.credentials import Credentials
+from loadline_agent.declarations import Declarations
+from loadline_agent.elections import Election
+from loadline_agent.identity import Identity
+from loadline_agent.kube import Kube
+from loadline_agent.leaderships import Home
+from loadline_agent.owners import NodeOwners
+from loadline_agent.statuses import Statuses
+from loadline_api import names
+from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
+from loadline_api.node_capacities import Gpu
+from loadline_policies.power.coordinators import Outlook
+from loadline_policies.power.messages import Epoch
+from loadline_policies.power.orders import Held
+from loadline_policies.power.safe_states import GpuRating
+
+NODES = ("buoy-0", "buoy-1", "buoy-2")
+CANDIDATES = NODES[:2]
+ROW = {"loadline.test/fairway": "yes"}
+DOMAIN = "fairway"
+LEASE = names.LEASES.path(names.lease_name(DOMAIN), SYSTEM_NAMESPACE)
+CONFIG_MAPS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
+GPU = Gpu(uuid="GPU-0", min_watts=100, max_watts=400, enforced_watts=400)
+FACTS = Facts(domain=DOMAIN, host_max_watts=2600.0, gpus=(GPU,))
+POLICY = (
+    "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\nsettings: {threshold1Percent: %d}\n"
+)
+
+
+class Clock:
+    """Boot time, moved by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One node's identity and its client."""
+
+    node: str
+    kube: Kube
+    identity: Identity
+
+
+@pytest.fixture(scope="module")
+def row(bed: Bed) -> Iterator[Bed]:
+    """The chart, three nodes, their domain with its Lease and members, as the operator would make them."""
+    bed.apply(charts.control_plane_objects())
+    bed.add_nodes(NODES, labels=ROW)
+    bed.apply([domain()])
+    operator = callers.caller(bed, names.OPERATOR_ACCOUNT)
+    status = {"members": list(NODES), "candidates": list(CANDIDATES)}
+    body = {"apiVersion": names.API_VERSION, "kind": "PowerDomain", "status": status}
+    operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
+    yield bed
+    operator.http.close()
+    bed.client.delete(names.POWER_DOMAINS.path(DOMAIN))
+
+
+def domain(name: str = DOMAIN, **spec: Any) -> dict[str, Any]:
+    declared = {
+        "budgetWatts": 20_000,
+        "nodeSelector": {"matchLabels": ROW},
+        "hostWatts": {"max": 2600},
+        **spec,
+    }
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "PowerDomain",
+        "metadata": {"name": name},
+        "spec": declared,
+    }
+
+
+@pytest.fixture
+def operator(row: Bed) -> Iterator[Caller]:
+    made = callers.caller(row, names.OPERATOR_ACCOUNT)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture
+def lease(row: Bed, operator: Caller) -> Iterator[None]:
+    """The domain's Lease, empty; guarded by the admission policies."""
+    body = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": names.lease_name(DOMAIN),
+            "labels": {DOMAIN_LABEL: DOMAIN},
+            "annotations": {CANDIDATES_ANNOTATION: ",".join(CANDIDATES)},
+        },
+        "spec": {"leaseDurationSeconds": 15},
+    }
+    made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body)
+    stranger = callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
+    callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))
+    stranger.http.close()
+    yield
+    row.client.delete(LEASE)
+
+
+@pytest.fixture
+async def agents(row: Bed, tmp_path: Path) -> AsyncIterator[list[Agent]]:
+    """The three nodes' agents, each with a token bound to its node."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for node in NODES:
+            bound = row.identity(names.AGENT_ACCOUNT, SYSTEM_NAMESPACE, node=node)
+            kube = Kube(credentials.find(bound.kubeconfig))
+            stack.push_async_callback(kube.close)
+            identity = Identity.load_or_create(tmp_path / node, node, "127.0.0.1:9476")
+            made.append(Agent(node, kube, identity))
+        yield made
+
+
+@pytest.fixture
+async def background() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Runs something until the test ends."""
+    tasks: list[asyncio.Task[None]] = []
+    yield lambda work: tasks.append(asyncio.create_task(work))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(so: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    for _ in range(int(within_s / 0.02)):
+        if so():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not so after {within_s:g} s")
+
+
+def capacity(agent: Agent, facts: Facts = FACTS, clock: Callable[[], float] = time.monotonic) -> Capacity:
+    return Capacity(agent.kube, agent.identity, lambda: facts, clock)
+
+
+def election(agent: Agent, clock: Callable[[], float]) -> Election:
+    return Election(agent.kube, SYSTEM_NAMESPACE, names.lease_name(DOMAIN), agent.node, clock)
+
+
+async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents: list[Agent]) -> None:
+    told = capacity(agents[0])
+    await told.step()
+    assert told.problem is None
+    path = names.NODE_CAPACITIES.path("buoy-0")
+    written = row.client.get(path)
+    assert written["spec"] == {"certificate": agents[0].identity.pem, "address": "127.0.0.1:9476"}
+    assert written["status"]["gpus"][0]["enforcedWatts"] == 400
+    assert written["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    await told.step()
+    await capacity(agents[0]).step()  # a successor finds everything as it should be
+    assert row.client.get(path)["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
+
+
+async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> None:
+    clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-1")
+    facts = [FACTS]
+    told = Capacity(agents[1].kube, agents[1].identity, lambda: facts[0], clock)
+    await told.step()
+    facts[0] = replace(FACTS, gpus=(GPU.model_copy(update={"enforced_watts": 200}),))
+    clock.now += 9.0
+    await told.step()
+    assert row.client.get(path)["status"]["gpus"][0]["enforcedWatts"] == 400
+    clock.now += 1.0
+    await told.step()
+    assert row.client.get(path)["status"]["gpus"][0]["enforcedWatts"] == 200
+    facts[0] = replace(facts[0], faults={"OtherWriter": "the limit is 300 W, not 200 W"})
+    await told.step()
+    conditions = {one["type"]: one for one in row.client.get(path)["status"]["conditions"]}
+    assert conditions["Conflict"]["status"] == "True"
+    assert conditions["Conflict"]["message"] == "the limit is 300 W, not 200 W"
+
+
+async def test_a_capacity_that_somebody_deleted_is_written_anew(row: Bed, agents: list[Agent]) -> None:
+    clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-2")
+    told = capacity(agents[2], clock=clock)
+    await told.step()
+    row.client.delete(path)
+    clock.now += 60.0
+    await told.step()
+    assert told.problem is None
+    assert row.client.get(path)["status"]["domain"] == DOMAIN
+
+
+async def test_nobody_writes_another_nodes_capacity(row: Bed, agents: list[Agent]) -> None:
+    callers.eventually(lambda: _denied(row))
+    forged = Agent("buoy-0", agents[2].kube, agents[0].identity)
+    told = capacity(forged, replace(FACTS, domain="another"))
+    await told.step()
+    assert "only loadline-agent on node buoy-0 may write it" in str(told.problem)
+
+
+def _denied(row: Bed) -> str:
+    path, body = names.NODE_CAPACITIES.path(), {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
+    stranger = callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
+    spec = {"certificate": "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", "address": "h:1"}
+    forged = {**body, "metadata": {"name": "buoy-9"}, "spec": spec}
+    with stranger.http:
+        return stranger.refusal("POST", path, forged, by="may write it")
+
+
+@pytest.mark.usefixtures("lease")
+async def test_candidates_lead_one_after_the_other(row: Bed, agents: list[Agent]) -> None:
+    clock = Clock()
+    first, second, third = (election(agent, clock) for agent in agents)
+    await third.step()
+    assert third.epoch is None, "no candidate"
+    await first.step()
+    uid = row.client.get(LEASE)["metadata"]["uid"]
+    assert first.epoch == Epoch(1, uid)
+    await second.step()
+    assert second.epoch is None
+    assert second.holder == "buoy-0"
+    clock.now += 3.0
+    await first.step()
+    assert (first.epoch, first.renewed_sent_s) == (Epoch(1, uid), 1003.0)
+    await first.resign()
+    await second.step()
+    assert second.epoch == Epoch(2, uid)
+    await first.step()
+    assert first.holder == "buoy-1"
+    assert [one.problem for one in (first, second, third)] == [None, None, None]
+
+
+@pytest.mark.usefixtures("lease")
+async def test_a_candidate_that_vanished_is_followed(row: Bed, agents: list[Agent]) -> None:
+    clock = Clock()
+    gone, next_one = (election(agent, clock) for agent in agents[:2])
+    await gone.step()
+    for _ in range(4):
+        await next_one.step()
+        clock.now += 5.0
+    assert next_one.epoch is not None
+    assert next_one.epoch.transitions == 2
+    assert row.client.get(LEASE)["spec"]["holderIdentity"] == "buoy-1"
+
+
+async def test_a_leaf_learns_where_it_belongs_and_who_may_lead(
+    row: Bed, agents: list[Agent], tmp_path: Path, background: Callable[[Any], None]
+) -> None:
+    for agent in agents[:2]:
+        await capacity(agent).step()
+    told = Declarations(agents[2].kube, "buoy-2", SYSTEM_NAMESPACE, state_dir=tmp_path)
+    background(told.run())
+    await until(lambda: len(told.candidates(DOMAIN)) == 2)
+    assert told.home() == Home(domain=DOMAIN, host_idle_watts=2600.0, host_max_watts=2600.0)
+    assert [peer.node for peer in told.candidates(DOMAIN)] == ["buoy-0", "buoy-1"]
+    assert told.node_of(agents[0].identity.der) == "buoy-0"
+    assert told.node_of(agents[2].identity.der) is None
+    assert told.candidates("another") == ()
+
+    away = Kube(Credentials(server="http://127.0.0.1:1"))
+    restarted = Declarations(away, "buoy-2", SYSTEM_NAMESPACE, state_dir=tmp_path)
+    assert restarted.home() == told.home()
+    assert restarted.candidates(DOMAIN) == told.candidates(DOMAIN)
+    stranger = Declarations(away, "buoy-2", SYSTEM_NAMESPACE, state_dir=tmp_path / "empty")
+    assert stranger.home() is None
+    await away.close()
+
+
+async def test_two_domains_that_claim_a_node_are_a_conflict(
+    row: Bed, agents: list[Agent], background: Callable[[Any], None]
+) -> None:
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE)
+    background(told.run())
+    await until(lambda: told.home() is not None)
+    row.apply([domain("ferry")])
+    await until(lambda: told.home() != Home(domain=DOMAIN, host_idle_watts=2600.0, host_max_watts=2600.0))
+    home = told.home()
+    assert home is not None
+    assert "fairway, ferry" in str(home.conflict)
+    row.client.delete(names.POWER_DOMAINS.path("ferry"))
+    await until(lambda: (now := told.home()) is not None and now.domain == DOMAIN)
+
+
+async def test_a_coordinator_follows_budget_policy_priorities_and_certificates(
+    row: Bed, namespace: str, agents: list[Agent], tmp_path: Path, background: Callable[[Any], None]
+) -> None:
+    for agent in agents:
+        await capacity(agent).step()
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE, state_dir=tmp_path)
+    background(told.run())
+    await until(lambda: told.home() is not None)
+    assert told.domain() is None
+    told.lead()
+    await until(lambda: told.domain() is not None)
+    found = told.domain()
+    assert found is not None
+    assert (found.name, found.budget_watts, found.enforce) == (DOMAIN, 20_000.0, False)
+    assert found.members == set(NODES)
+    assert found.ratings["buoy-2"].gpus == (GpuRating("GPU-0", 100.0, 400.0),)
+    assert told.node_of(agents[2].identity.der) == "buoy-2"
+    assert told.domain() is found, "the same object until something changes"
+    assert told.problems == ()
+
+    service = {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceService",
+        "metadata": {"name": "chat", "namespace": namespace},
+        "spec": {"model": {"uri": "hf://org/name"}, "priority": 100},
+    }
+    row.apply([service])
+    await until(lambda: _priority(told, f"{namespace}/chat") == 100)
+    row.apply([domain(mode="Enforce", budgetWatts=21_000)])
+    await until(lambda: (now := told.domain()) is not None and now.enforce and now.budget_watts == 21_000)
+    row.apply([domain()])
+    told.unlead()
+
+
+async def test_a_policy_is_hot_and_a_bad_edit_keeps_the_last_good_one(
+    row: Bed, agents: list[Agent], tmp_path: Path, background: Callable[[Any], None]
+) -> None:
+    row.apply([domain(policyRef={"name": "trial"})])
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE, state_dir=tmp_path)
+    background(told.run())
+    told.lead()
+    await until(lambda: told.domain() is not None)
+    assert "the shipped default is in force" in " ".join(told.problems)
+
+    row.apply([config_map(POLICY % 70)])
+    await until(lambda: _first_threshold(told) == 70, within_s=2.0)
+    row.apply([config_map(POLICY % 75)])
+    await until(lambda: _first_threshold(told) == 75, within_s=2.0)
+    assert told.problems == ()
+    row.apply([config_map(POLICY % 140)])
+    await until(lambda: "threshold1Percent" in " ".join(told.problems), within_s=2.0)
+    assert _first_threshold(told) == 75
+
+    successor = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE, state_dir=tmp_path)
+    background(successor.run())
+    successor.lead()
+    await until(lambda: successor.domain() is not None)
+    assert _first_threshold(successor) == 75
+    assert "the last good one stays in force" in " ".join(successor.problems)
+    row.client.delete(f"{CONFIG_MAPS}/trial")
+    row.apply([domain()])
+    for one in (told, successor):
+        one.unlead()
+
+
+def config_map(text: str) -> dict[str, Any]:
+    labels = {names.POLICY_LABEL: "power"}
+    metadata = {"name": "trial", "namespace": SYSTEM_NAMESPACE, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {names.POLICY_KEY: text}}
+
+
+def _first_threshold(told: Declarations) -> object:
+    found = told.domain()
+    return getattr(found.document.config, "threshold1_percent", None) if found is not None else None
+
+
+def _priority(told: Declarations, service: str) -> int | None:
+    found = told.domain()
+    return found.priorities.get(service) if found is not None else None
+
+
+async def test_pods_on_the_node_own_its_gpus(
+    row: Bed, namespace: str, agents: list[Agent], background: Callable[[Any], None]
+) -> None:
+    owners = NodeOwners(agents[0].kube, "buoy-0")
+    background(owners.run())
+    row.apply([pod("chat-0", namespace, "chat", "buoy-0"), pod("code-0", namespace, "code", "buoy-1")])
+    await until(lambda: owners.owners("GPU-0") == (f"{namespace}/chat",))
+    row.client.delete(f"/api/v1/namespaces/{namespace}/pods/chat-0", gracePeriodSeconds="0")
+    await until(lambda: owners.owners("GPU-0") == ())
+
+
+def pod(name: str, namespace: str, service: str, node: str) -> dict[str, Any]:
+    container = {"name": "engine", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "8"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {names.SERVICE_LABEL: service}},
+        "spec": {"nodeName": node, "containers": [container]},
+    }
+
+
+OUTLOOK = Outlook(
+    watts=15_000.0,
+    load=0.75,
+    age_s=0.2,
+    headroom_watts=5_000.0,
+    level="Normal",
+    held=Held.NOT,
+    heat=0.5,
+    brakes=0,
+    nodes=3,
+    silent=(),
+    enforcing=False,
+    agreed=False,
+    safety=None,
+    problem=None,
+    policy_hash="abc",
+)
+
+
+@pytest.mark.usefixtures("lease")
+async def test_only_the_holder_tells_how_the_domain_stands(
+    row: Bed, agents: list[Agent], background: Callable[[Any], None]
+) -> None:
+    clock = Clock()
+    first = election(agents[0], clock)
+    await first.step()
+    assert first.epoch is not None
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE)
+    background(told.run())
+    told.lead()
+    await until(lambda: told.domain() is not None)
+    writer, pretender = (Statuses(agent.kube, agent.node, told.domain, clock) for agent in agents[:2])
+
+    writer.tell(first.epoch, OUTLOOK)
+    await writer.step()
+    assert writer.problem is None
+    status = row.client.get(names.POWER_DOMAINS.path(DOMAIN))["status"]
+    assert (status["coordinator"], status["observedWatts"], status["level"]) == ("buoy-0", 15_000, "Normal")
+    assert status["members"] == list(NODES), "the operator's half stays"
+
+    pretender.tell(first.epoch, OUTLOOK)
+    await pretender.step()
+    assert "does not hold Lease" in str(pretender.problem)
+
+    clock.now += 1.0
+    writer.tell(first.epoch, replace(OUTLOOK, load=1.02, watts=20_400.0, silent=("buoy-2",)))
+    await writer.step()
+    assert writer.problem is None
+    status = row.client.get(names.POWER_DOMAINS.path(DOMAIN))["status"]
+    assert (status["silentNodes"], status["nodesReporting"]) == (["buoy-2"], 2)
+    assert {"AboveBudget", "NodesSilent"} <= _events(row)
+    told.unlead()
+
+
+def _events(row: Bed) -> set[str]:
+    events = row.client.get("/api/v1/namespaces/default/events")["items"]
+    return {one["reason"] for one in events if one["involvedObject"]["name"] == DOMAIN}
+
+
+async def test_an_outage_of_the_api_server_changes_nothing_and_is_caught_up_with() -> None:
+    with Bed() as bed:
+        bed.apply(charts.control_plane_objects())
+        bed.add_nodes(["lone"], labels=ROW)
+        bed.apply([domain()])
+        bound = bed.identity(names.AGENT_ACCOUNT, SYSTEM_NAMESPACE, node="lone")
+        kube = Kube(credentials.find(bound.kubeconfig))
+        told = Declarations(kube, "lone", SYSTEM_NAMESPACE)
+        told.lead()
+        running = asyncio.create_task(told.run())
+        await until(lambda: told.domain() is not None)
+        before = told.domain()
+        await asyncio.to_thread(bed.apiserver.stop)
+        await until(lambda: bool(told.problems))
+        assert told.home() is not None
+        assert told.domain() is before
+        await asyncio.to_thread(bed.apiserver.start)
+        await asyncio.to_thread(bed.apply, [domain(budgetWatts=30_000)])
+        await until(lambda: (now := told.domain()) is not None and now.budget_watts == 30_000)
+        await until(lambda: told.problems == ())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await kube.close()

@@ -1,0 +1,98 @@
+"""One agent and its guard as processes: what happens at stop, exit, restart and to strangers' limits."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.lone_rows import LoneRow
+
+NODE = "node-0"
+SAFE_WATTS = 357.0
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Iterator[LoneRow]:
+    with LoneRow(tmp_path, count=1) as row:
+        row.guard(NODE)
+        row.start()
+        row.wait(row.enforced)
+        row.wait(lambda: row.metric(NODE, "loadline_power_lease_seconds") is not None)
+        yield row
+
+
+def safe(row: LoneRow) -> bool:
+    return all(limit <= SAFE_WATTS for limit in row.limits(NODE))
+
+
+def test_a_stopped_agent_is_guarded_and_taken_back_when_it_goes_on(row: LoneRow) -> None:
+    row.signal(NODE, signal.SIGSTOP)
+    assert row.wait(lambda: safe(row)) < 4.0 + 1.5
+    row.signal(NODE, signal.SIGCONT)
+    row.wait(lambda: row.limits(NODE) == [400.0] * 8)
+    acts = "loadline_power_guard_interventions"
+    assert row.wait(lambda: row.metric(NODE, acts) == 8.0) < 10.0
+
+
+def test_the_guards_act_is_no_conflict(row: LoneRow) -> None:
+    row.signal(NODE, signal.SIGSTOP)
+    row.wait(lambda: safe(row))
+    row.signal(NODE, signal.SIGCONT)
+    row.wait(lambda: row.limits(NODE) == [400.0] * 8)
+    leased = row.metric(NODE, 'loadline_power_exchanges_total{outcome="leased"}') or 0.0
+    row.wait(
+        lambda: (row.metric(NODE, 'loadline_power_exchanges_total{outcome="leased"}') or 0.0) > leased + 3
+    )
+    assert row.metric(NODE, "loadline_power_armed") == 1.0
+
+
+def test_an_agent_that_ends_steps_down_and_leaves_the_record_armed(row: LoneRow) -> None:
+    row.signal(NODE, signal.SIGTERM)
+    assert row.agents[NODE].wait(10) == 0
+    assert safe(row)
+    row.start()
+    row.wait(lambda: row.limits(NODE) == [400.0] * 8)
+
+
+def test_a_killed_agents_successor_falls_at_the_old_deadline_if_it_is_not_heard(row: LoneRow) -> None:
+    row.guards[NODE].kill()
+    row.tell(holder="")
+    row.signal(NODE, signal.SIGKILL)
+    row.start()
+    assert row.wait(lambda: safe(row)) < 4.0 + 2.0
+
+
+def test_a_strangers_limits_end_in_observe(row: LoneRow) -> None:
+    def disarmed() -> bool:
+        row.board.write_as_other(0, 3, 200.0)
+        return row.metric(NODE, "loadline_power_armed") == 0.0
+
+    row.wait(disarmed)
+    assert row.limits(NODE)[0] == 400.0
+
+
+def test_without_the_right_to_set_the_node_only_observes(tmp_path: Path) -> None:
+    with LoneRow(tmp_path, count=1) as row:
+        row.board.allow_writes(0, False)
+        row.start()
+        errors = 'loadline_power_limit_errors_total{error="NoPermission"}'
+        row.draw(395.0)
+        row.wait(lambda: (row.metric(NODE, errors) or 0.0) >= 1.0)
+        row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 0.0)
+        assert row.limits(NODE) == [400.0] * 8
+
+
+def test_release_by_hand_is_refused_beside_a_running_agent_and_works_after_it(row: LoneRow) -> None:
+    row.signal(NODE, signal.SIGTERM)
+    assert row.agents[NODE].wait(10) == 0
+    done = row.release(NODE)
+    assert (done.returncode, done.stdout) == (0, "released\n"), done.stderr
+    assert row.wait(lambda: row.limits(NODE) == [400.0] * 8) < 2.0
+    assert row.release(NODE).stdout.startswith("nothing to release")
+
+
+def test_health_readiness_and_metrics_are_told(row: LoneRow) -> None:
+    assert row.ask(NODE, "/healthz") == "alive\n"
+    assert row.ask(NODE, "/readyz") == "ready\n"
+    assert row.metric(NODE, 'loadline_power_lease_refusals_total{reason="OldEpoch"}') == 0.0

@@ -1,0 +1,115 @@
+"""The domain loop between processes: a coordinator, its members, and the fake GPUs."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.lone_rows import LoneRow
+from loadline_policies.documents import parse_power
+from loadline_policies.power import polca
+from loadline_policies.power.rows import Row
+
+SAFE_WATTS = 357.0
+"""(3 x 3,500 W / 3 - 500 W) / 8 / 1.05, whole watts down."""
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Iterator[LoneRow]:
+    with LoneRow(tmp_path) as row:
+        row.start()
+        row.wait(row.enforced)
+        yield row
+
+
+def all_at_most(row: LoneRow, watts: float, nodes: tuple[str, ...] = ()) -> bool:
+    return all(limit <= watts for node in nodes or row.nodes for limit in row.limits(node))
+
+
+def test_a_calm_row_is_leased_all_that_it_can_draw(row: LoneRow) -> None:
+    assert all(row.limits(node) == [400.0] * 8 for node in row.nodes)
+    assert all(row.clocks(node) == [0] * 8 for node in row.nodes)
+
+
+def test_a_row_above_its_budget_is_safe_within_two_seconds_and_comes_back(row: LoneRow) -> None:
+    row.draw(390.0)
+    assert row.wait(lambda: all_at_most(row, SAFE_WATTS)) < 2.0
+    assert row.clocks("node-1") == [288] * 8
+    row.draw(200.0)
+    row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
+
+
+def test_a_rise_past_the_trigger_is_reported_out_of_turn(row: LoneRow) -> None:
+    row.draw(330.0, "node-1")
+    row.wait(lambda: bool(row.metric("node-1", "loadline_power_out_of_turn_reports_total")))
+    assert row.metric("node-2", "loadline_power_out_of_turn_reports_total") == 0.0
+
+
+def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRow) -> None:
+    row.signal("node-0", signal.SIGKILL)
+    others = ("node-1", "node-2")
+    assert row.wait(lambda: all_at_most(row, SAFE_WATTS, others)) < 4.0 + 1.0
+    assert row.limits("node-0") == [400.0] * 8, "nobody could lower it: its guard isn't there"
+
+
+def test_a_successor_is_obeyed_and_counts_the_silent_node(row: LoneRow) -> None:
+    row.signal("node-0", signal.SIGKILL)
+    row.tell(holder="node-1", transitions=2)
+    leads = "loadline_power_leading"
+    row.wait(lambda: row.metric("node-1", leads) == 1.0)
+    silent = 'loadline_power_domain_silent_nodes{domain="row"}'
+    row.wait(lambda: row.metric("node-1", silent) == 1.0)
+    watts = 'loadline_power_domain_watts{domain="row"}'
+    known = 2 * (500.0 + 8 * 200.0)
+    row.wait(lambda: (row.metric("node-1", watts) or 0.0) >= known + 500.0 + 1.05 * 8 * 400.0)
+
+
+def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: LoneRow) -> None:
+    row.tell(renews=False)
+    armed_at = row.metric("node-1", 'loadline_power_exchanges_total{outcome="leased"}') or 0.0
+    leased = 'loadline_power_exchanges_total{outcome="leased"}'
+    row.wait(lambda: (row.metric("node-1", leased) or 0.0) > armed_at + 14.0)
+    assert row.limits("node-1") == [400.0] * 8, "14 exchanges at most 1 s apart are past the 10 s"
+    row.signal("node-2", signal.SIGKILL)
+    row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-0", "node-1")))
+
+
+def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
+    with LoneRow(tmp_path) as row:
+        for node in range(3):
+            row.board.write_as_other(node, 0, 300.0)
+        row.start()
+        row.wait(row.enforced)
+        row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
+        row.tell(enforce=False)
+        row.wait(lambda: not any(row.metric(node, "loadline_power_armed") for node in row.nodes))
+        row.wait(lambda: all(row.limits(node) == [300.0] + [400.0] * 7 for node in row.nodes))
+
+
+def test_observe_writes_nothing(tmp_path: Path) -> None:
+    with LoneRow(tmp_path, enforce=False) as row:
+        row.start()
+        leased = 'loadline_power_exchanges_total{outcome="leased"}'
+        row.wait(lambda: all((row.metric(node, leased) or 0.0) >= 2.0 for node in row.nodes))
+        row.draw(390.0)
+        level = "loadline_power_domain_level"
+        row.wait(lambda: f'{level}{{domain="row",level="Brake"' in row.ask("node-0", "/metrics"))
+        assert not row.board.writes().any()
+
+
+def test_the_journal_replays_the_policys_decisions(row: LoneRow) -> None:
+    row.draw(390.0)
+    row.wait(lambda: all_at_most(row, SAFE_WATTS))
+    entries = [json.loads(line) for line in row.ask("node-0", "/v1/journal").splitlines()]
+    decided = [entry for entry in entries if entry["what"] == "power/polca"]
+    config, state = parse_power(row.row.policy).config, polca.State()
+    assert isinstance(config, polca.Config)
+    assert any(entry["decision"]["caps"]["brake"] for entry in decided)
+    for entry in decided:
+        seen = entry["observation"]
+        decision = polca.decide(Row(**seen["row"]), state, config, seen["now_s"])
+        state = decision.state
+        assert decision.actions.level == entry["decision"]["caps"]["level"]
+        assert state.level == entry["decision"]["state"]["level"]
