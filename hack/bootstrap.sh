@@ -36,7 +36,7 @@ uv() {
   if [[ ! -x $target/bin/uv ]]; then
     echo "installing uv $version from PyPI" >&2
     rm -rf "$target" "$target.$$"
-    "$1" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt --target "$target.$$" >&2 ||
+    PIP_ROOT_USER_ACTION=ignore "$1" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt --target "$target.$$" >&2 ||
       fail "uv could not be installed by $1's pip" "install pip (python3-pip) or uv, and have PyPI reachable"
     mv "$target.$$" "$target"
   fi

@@ -76,6 +76,8 @@ class LoneRow:
     def start(self, nodes: Sequence[str] = ()) -> None:
         """Start agents, of all nodes unless told."""
         for node in nodes or self.nodes:
+            if node in self.agents:
+                self.agents[node].wait(PATIENCE_S)
             arguments = (str(self.file), node, str(self.state(node)), str(self.metrics_ports[node]))
             self.agents[node] = self._python(node, "hack.lone_agents", *arguments)
 

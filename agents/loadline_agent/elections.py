@@ -34,6 +34,9 @@ PERIOD_S = 3.0
 LONGEST_GAP_S = 10.0
 """Between two looks at a Lease that count as one observation: a request that times out, and the next."""
 
+REST_S = 1.5
+"""After giving an epoch up, others go first; and a process that resigns to exit isn't elected on its way out."""
+
 DEFAULT_DURATION_S = 15.0
 """As client-go's, where the Lease doesn't say."""
 
@@ -159,6 +162,7 @@ class Election:
         self._sighting: Sighting | None = None
         self._tried: tuple[Record, float] | None = None
         self._resigned: Collection[Epoch] = ()
+        self._rests_until_s = float("-inf")
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -170,7 +174,9 @@ class Election:
             await asyncio.sleep(max(0.0, pause_s))
 
     async def step(self) -> None:
-        """Look at the Lease and do what it calls for, once."""
+        """Look at the Lease and do what it calls for, once; nothing, just after giving an epoch up."""
+        if self._clock() < self._rests_until_s:
+            return
         before = self.epoch, self.renewed_sent_s, self.holder
         async with self._turn:
             try:
@@ -186,12 +192,12 @@ class Election:
         """Lead no more in this epoch, and leave the Lease empty if the API server listens.
 
         Call it only when nothing is answered in the epoch any more. The node stays a candidate
-        as long as `run` runs, and a later win is a higher epoch; at an exit, end `run` first.
+        as long as `run` runs, and a later win is a higher epoch.
         """
         tried = self._tried[0].epoch if self._tried is not None else None
         ours = {epoch for epoch in (self.epoch, tried) if epoch is not None}
         led, self.epoch, self._tried = self.epoch is not None, None, None
-        self._resigned = ours
+        self._resigned, self._rests_until_s = ours, self._clock() + REST_S
         async with self._turn:
             try:
                 record = await self._read()

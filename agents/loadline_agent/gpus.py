@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from loadline_policies.errors import GpuLost, HardwareError
-
 from loadline_agent import nvml
+from loadline_policies.errors import GpuLost, HardwareError
 
 STUCK_AFTER_S: Final = 3.0
 """How long a reading repeats before it is doubted: 30 of the sensor's periods of 100 ms. Chosen."""

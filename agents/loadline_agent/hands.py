@@ -18,13 +18,17 @@ from typing import Final
 
 from loadline_agent import records
 from loadline_agent.gpus import GpuInfo, Gpus, GpuSample
-from loadline_agent.limits import Conflict, Found, Held, Limits, Order, Outcome
+from loadline_agent.limits import SETTLE_S, Conflict, Found, Held, Limits, Order, Outcome
 from loadline_agent.records import GpuRecord, Record, Records
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
+from loadline_policies.power.members import ROUNDING_WATTS
 from loadline_policies.power.messages import GpuLimit
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
+
+SUSPECT_FOR_S: Final = 60.0
+"""A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
 
 CONFLICT_FOR_S: Final = 600.0
 """How long a conflict keeps a node from enforcing after it was last seen. Chosen, or it would flap."""
@@ -72,9 +76,10 @@ class Hands:
         self._limits = Limits(gpus, clock, found)
         self._orders: tuple[Order, ...] = ()
         self._inherited = self.record.armed
-        self._suspects: tuple[Conflict, ...] = ()
+        self._suspected_s: dict[str, float] = {}
+        self._disturbed = False
         self.conflicts: tuple[Conflict, ...] = ()
-        self._looked_s = float("-inf")
+        self._looked_s = self._applied_s = float("-inf")
         self.look()
 
     @property
@@ -98,11 +103,14 @@ class Hands:
         self._promise(limits, plan_version, deadline_s)
         self.look()
         orders = tuple(_order(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
-        if orders == self._orders and not self._suspects and not self._inherited:
+        if orders == self._orders and not self._disturbed and not self._inherited:
             return Done()
         done = Done.of(self._apply(orders, deadline_s))
         self._orders = () if done.errors or done.late else orders
-        self.settable &= not any(isinstance(error, NoPermission) for error in done.errors)
+        self._applied_s = self._clock()
+        if any(isinstance(error, NoPermission) for error in done.errors):
+            self.settable = False
+            self._disarm_if_untouched()
         return done
 
     def step_down(self) -> Done:
@@ -133,20 +141,21 @@ class Hands:
         held = self._limits.read_back()
         self.held |= {one.uuid: one for one in held}
         if not self.record.armed:
-            self._suspects = ()
+            self._suspected_s.clear()
             return
-        suspects = self._limits.conflicts(held, now)
         if self._guard_has_acted():
-            self._limits.adopt()
-            self._orders, suspects = (), ()
-        elif suspects and {one.uuid for one in suspects} & {one.uuid for one in self._suspects}:
-            self.conflict_s, self.conflicts = now, suspects
-        self._suspects = suspects
+            self._orders = ()
+            self._suspected_s.clear()
+        conflicts = self._conflicts(now)
+        self._disturbed = bool(conflicts)
+        if any(0.0 < now - self._suspected_s.get(one.uuid, now) < SUSPECT_FOR_S for one in conflicts):
+            self.conflict_s, self.conflicts = now, conflicts
+        self._suspected_s |= {one.uuid: now for one in conflicts}
 
     @property
     def settled(self) -> bool:
         """Whether every limit that was ordered is the one in force."""
-        return all(abs(self.held[one.uuid].enforced_watts - one.watts) < 0.5 for one in self._orders)
+        return all(same(self.held[one.uuid].enforced_watts, one.watts) for one in self._orders)
 
     @property
     def in_conflict(self) -> bool:
@@ -161,9 +170,31 @@ class Hands:
         )
         self._write(Record(self._boot, True, deadline_s, plan_version, gpus))
 
+    def _disarm_if_untouched(self) -> None:
+        """A node on which nothing could be set has nothing to release."""
+        found = self._limits.found
+        if all(same(one.requested_watts, found[uuid].watts) for uuid, one in self.held.items()):
+            self._write(Record(self._boot))
+
     def _write(self, record: Record) -> None:
         self._state.write(record)
         self.record = record
+
+    def _conflicts(self, now: float) -> tuple[Conflict, ...]:
+        """Limits that differ from the orders in force, also where an order had nothing to write."""
+        if now - self._applied_s < SETTLE_S:
+            return ()
+        read = ((order, self.held[order.uuid]) for order in self._orders)
+        return tuple(
+            Conflict(
+                uuid=order.uuid,
+                wanted_watts=order.watts,
+                requested_watts=held.requested_watts,
+                enforced_watts=held.enforced_watts,
+            )
+            for order, held in read
+            if not all(same(watts, order.watts) for watts in (held.requested_watts, held.enforced_watts))
+        )
 
     def _by(self, limits: tuple[GpuLimit, ...]) -> tuple[GpuInfo, ...]:
         infos = {info.uuid: info for info in self.infos}
@@ -188,6 +219,11 @@ class Hands:
             return self._state.read_report()
         except records.Unreadable:
             return None
+
+
+def same(watts: float, other_watts: float) -> bool:
+    """Whether two limits are one: they travel as watts and are kept as milliwatts."""
+    return abs(watts - other_watts) < ROUNDING_WATTS
 
 
 def _order(limit: GpuLimit, info: GpuInfo) -> Order:

@@ -154,6 +154,7 @@ class Leaf:
                 done = await self._keeper.do(
                     lambda: self._hands.enforce(lease.limits, lease.plan_version, deadline_s)
                 )
+                standing = standing if self._hands.record.armed else released(standing)
             elif lease.act is Act.RELEASE and standing.armed:
                 done = await self._keeper.do(lambda: self._hands.restore(deadline_s))
                 standing = standing if self._hands.record.armed else released(standing)

@@ -21,11 +21,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from loadline_policies.errors import HardwareError, OutOfRange
-
 from loadline_agent.descents import lowered_mw
 from loadline_agent.gpus import Gpus
 from loadline_agent.nvml import Device
+from loadline_policies.errors import HardwareError, OutOfRange
 
 SETTLE_S: Final = 1.0
 """How long after a write a different reading is no conflict yet: ten times a cap's delay. Chosen."""

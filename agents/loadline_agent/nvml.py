@@ -17,6 +17,7 @@ from struct import Struct
 from typing import Final, TypeVar
 
 import pynvml  # type: ignore[import-untyped]
+
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 
 T = TypeVar("T")

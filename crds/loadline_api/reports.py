@@ -10,6 +10,7 @@ another version is told so by its version, not by a parse error.
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.messages import Lease, Report
@@ -54,6 +55,6 @@ def _decoded(adapter: TypeAdapter[M], body: bytes, kind: str) -> M:
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=True)[0]
+        first: ErrorDetails = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in (kind, *first["loc"]))
         raise InvalidInput(field, first.get("input"), first["msg"]) from error

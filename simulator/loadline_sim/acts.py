@@ -51,8 +51,8 @@ ACTS = (
         start_s=0.0,
         end_s=66.0,
         cues=((0.0, Cue.OBSERVE),),
-        detail="Loadline watches and changes nothing. The traces' peak passes: 40 servers would stand at 79 % of "
-        "their budget, 52 exceed it.",
+        detail="Loadline watches and changes nothing. The traces' peak passes: 40 servers would stand at "
+        "79 % of their budget, 52 exceed it.",
     ),
     Act(
         name="enforce",
@@ -60,7 +60,8 @@ ACTS = (
         start_s=66.0,
         end_s=150.0,
         cues=((66.0, Cue.ENFORCE),),
-        detail="`kubectl patch` switches the domain to Enforce. Every node arms its guard; low priority gives first.",
+        detail="`kubectl patch` switches the domain to Enforce. Every node arms its guard; low priority "
+        "gives first.",
     ),
     Act(
         name="policy",
@@ -68,8 +69,8 @@ ACTS = (
         start_s=150.0,
         end_s=262.0,
         cues=((150.0, Cue.EDIT_POLICY), (190.0, Cue.BREAK_POLICY), (230.0, Cue.MEND_POLICY)),
-        detail="A threshold is edited in the ConfigMap and is in force a moment later; a broken edit is refused "
-        "with its reason, and the last good policy stays.",
+        detail="A threshold is edited in the ConfigMap and is in force a moment later; a broken edit is "
+        "refused with its reason, and the last good policy stays.",
     ),
     Act(
         name="coordinator",
@@ -77,8 +78,8 @@ ACTS = (
         start_s=262.0,
         end_s=345.0,
         cues=((262.0, Cue.KILL_COORDINATOR), (268.0, Cue.RESTART_AGENT)),
-        detail="SIGKILL to the coordinator in a burst. Leases run out, every node steps to its safe limit by "
-        "itself, and another agent is elected.",
+        detail="SIGKILL to the coordinator in a burst. Leases run out, every node steps to its safe "
+        "limit by itself, and another agent is elected.",
     ),
     Act(
         name="api",
@@ -86,8 +87,8 @@ ACTS = (
         start_s=345.0,
         end_s=412.0,
         cues=((345.0, Cue.API_AWAY), (405.0, Cue.API_BACK)),
-        detail="The API server is away for a minute in a burst, longer than any lease. The coordinator goes on "
-        "while every node still reports to it, and raises nobody.",
+        detail="The API server is away for a minute in a burst, longer than any lease. The coordinator "
+        "goes on while every node still reports to it, and raises nobody.",
     ),
     Act(
         name="agent",
@@ -95,7 +96,8 @@ ACTS = (
         start_s=412.0,
         end_s=450.0,
         cues=((412.0, Cue.STOP_AGENT), (432.0, Cue.RESUME_AGENT)),
-        detail="SIGSTOP to one node's agent. Its guard, which shares nothing with it but a file, steps the GPUs down.",
+        detail="SIGSTOP to one node's agent. Its guard, which shares nothing with it but a file, steps "
+        "the GPUs down.",
     ),
     Act(
         name="stress",
@@ -111,7 +113,8 @@ ACTS = (
         start_s=540.0,
         end_s=600.0,
         cues=((540.0, Cue.RELEASE), (600.0, Cue.END)),
-        detail="Back to Observe: node by node, by headroom, the limits and clocks found before the first write return.",
+        detail="Back to Observe: node by node, by headroom, the limits and clocks found before the first "
+        "write return.",
     ),
 )
 

@@ -7,6 +7,7 @@ acceptance of leases. Only the network, the API server and the hardware are mode
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -79,7 +80,7 @@ class VirtualRow:
         self.on_tick: Callable[[float], None] = lambda now_s: None
         for act in acts.ACTS:
             for at_s, cue in act.cues:
-                self.world.at(at_s, lambda cue=cue: self._perform(cue))
+                self.world.at(at_s, partial(self._perform, cue))
         self.world.every(hardware.TICK_S, self._tick, LEAD_S)
 
     @property
@@ -144,7 +145,7 @@ class VirtualRow:
         self.on_tick(now_s)
 
     def _sample(self) -> None:
-        """Every agent looks four times a second, each at its own turn; only a crossing needs its attention."""
+        """Every agent looks four times a second, at its own turn; only a crossing needs its attention."""
         turn = self.plant.ticks % round(1 / (SAMPLES_PER_S * hardware.TICK_S))
         watts = self.board.node_watts()
         for index in np.flatnonzero(self._offsets == turn):

@@ -13,7 +13,7 @@ There is no clock and no socket here. The agent's server feeds it reports and
 renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
@@ -22,9 +22,11 @@ from loadline_policies.power.domains import Domain
 from loadline_policies.power.members import Member
 from loadline_policies.power.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.orders import Held, Orders, Raising, limit_of
+from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.plans import Plan
+from loadline_policies.power.rosters import Roster
 from loadline_policies.power.rows import Caps, Row
-from loadline_policies.power.safe_states import NodeRating, Safety, assess
+from loadline_policies.power.safe_states import Safety, assess
 
 LEAST_SLACK_SHARE = 0.005
 """Triggers never get closer than this share of the budget, all nodes together, or the row would only talk.
@@ -37,31 +39,6 @@ RELEASE_SHARE = 0.95
 
 Chosen: POLCA's rise of a row within two seconds, 9 %, is shared by those already let go.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What the coordinator tells people: status, metrics and the journal are made of it.
-
-    `agreed` says that S1 is in force: what every node has acknowledged to fall to,
-    nameplates of the others, is within the budget.
-    """
-
-    watts: float
-    load: float
-    age_s: float
-    headroom_watts: float
-    level: str
-    held: Held
-    heat: float
-    brakes: int
-    nodes: int
-    silent: tuple[str, ...]
-    enforcing: bool
-    agreed: bool
-    safety: Safety | None
-    problem: UnsafeDomain | None
-    policy_hash: str
 
 
 class Coordinator:
@@ -80,7 +57,7 @@ class Coordinator:
         self.heat = WARM
         self.problem: UnsafeDomain | None = None
         self.safety: Safety | None = None
-        self.members: dict[str, Member] = {}
+        self.members = Roster(domain.timings.silent_after_s)
         self._plan = Plan()
         self._orders = Orders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
@@ -97,11 +74,7 @@ class Coordinator:
         """Take a new declaration; one that S1 or S2 refuse leaves the last good budget in force."""
         if domain.document.hash != self.domain.document.hash:
             self._policy_state = domain.document.policy.start
-        staying = {name: m for name, m in self.members.items() if name in domain.members or m.armed}
-        self.members = {name: staying.get(name) or Member(name) for name in {*domain.members, *staying}}
-        for name, member in self.members.items():
-            if member.report is None:
-                member.rating = domain.ratings.get(name, member.rating)
+        self.members.enlist(domain.members, domain.ratings)
         before, self.domain = self.domain, domain
         self._assess(before, now)
         self.decide(now)
@@ -136,9 +109,8 @@ class Coordinator:
 
     def decide(self, now: float) -> None:
         """Count the row, integrate heat, ask the policy, and see whether anybody must be told at once."""
-        rows, silent_after_s = self.members.values(), self.domain.timings.silent_after_s
-        self._watts = sum(member.watts(now, silent_after_s) for member in rows)
-        hot_watts = sum(member.hot_watts(now, silent_after_s) for member in rows)
+        self._watts = self.members.watts(now)
+        hot_watts = self.members.hot_watts(now)
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
         self._check_alone(now)
@@ -148,7 +120,7 @@ class Coordinator:
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
-        row = Row(self.load, self._age_s(now))
+        row = Row(self.load, self.members.age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
         self._orders = Orders(caps=caps, held=self._held(now))
 
@@ -203,22 +175,12 @@ class Coordinator:
         """What the policy last wished for, enforced or not."""
         return self._orders.caps
 
-    @property
-    def enforcing(self) -> bool:
-        """Whether any node is armed, so that the domain's promises are in force."""
-        return any(member.armed for member in self.members.values())
-
-    def silent(self, now: float) -> tuple[str, ...]:
-        """Nodes that haven't spoken lately."""
-        silent_after_s = self.domain.timings.silent_after_s
-        return tuple(sorted(name for name, m in self.members.items() if not m.fresh(now, silent_after_s)))
-
     def raising(self, now: float) -> Raising:
         """How far limits may rise, given how sure this coordinator can be to lead alone."""
         timings = self.domain.timings
         if self.over or now - self._renewed_sent_s > timings.raise_within_s:
             return Raising.NOT
-        if all(member.reports_epoch(self.epoch) for member in self.members.values()):
+        if self.members.report_epoch(self.epoch):
             return Raising.FREELY
         if self._first_ack_s is not None and now - self._first_ack_s >= self._patience_s:
             return Raising.FREELY
@@ -229,16 +191,16 @@ class Coordinator:
         return Outlook(
             watts=self._watts,
             load=self.load,
-            age_s=self._age_s(now),
+            age_s=self.members.age_s(now),
             headroom_watts=self.domain.budget_watts - self._watts,
             level=self.level,
             held=self._orders.held,
             heat=self.heat,
             brakes=self.brakes,
             nodes=len(self.members),
-            silent=self.silent(now),
-            enforcing=self.enforcing,
-            agreed=self._agreed_watts() <= self.domain.budget_watts,
+            silent=self.members.silent(now),
+            enforcing=self.members.enforcing,
+            agreed=self.members.agreed_watts(self._plan.given) <= self.domain.budget_watts,
             safety=self.safety,
             problem=self.problem,
             policy_hash=self.domain.document.hash,
@@ -261,24 +223,11 @@ class Coordinator:
         timings = self.domain.timings
         return timings.silent_after_s + timings.lease_s + timings.slack_s
 
-    def _ratings(self, *, patient: bool) -> list[NodeRating]:
-        """What the members can draw; one that wasn't heard in time counts as if it couldn't be limited."""
-        ratings = []
-        for name, member in sorted(self.members.items()):
-            if member.rating is None:
-                raise UnsafeDomain(
-                    "MembersUnknown",
-                    f"nobody has told what {name} can draw; start an agent there or take it out of the domain",
-                )
-            heard = member.report is not None or patient
-            ratings.append(member.rating if heard else replace(member.rating, settable=False))
-        return ratings
-
     def _assess(self, before: Domain, now: float) -> None:
         patient = now - self._began_s < self._patience_s
         try:
             self.safety = assess(
-                self._ratings(patient=patient),
+                self.members.ratings(patient=patient),
                 budget_watts=self.domain.budget_watts,
                 curve=self.domain.curve,
                 timings=self.domain.timings,
@@ -286,7 +235,7 @@ class Coordinator:
             self.problem = None
         except UnsafeDomain as error:
             self.problem = error
-            if self.enforcing and self.safety is not None:
+            if self.members.enforcing and self.safety is not None:
                 self.domain = replace(self.domain, budget_watts=before.budget_watts, curve=before.curve)
         if self.safety is not None:
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
@@ -295,18 +244,14 @@ class Coordinator:
         """Whether members that haven't been heard yet may only not have had the time."""
         if now - self._began_s >= self.domain.timings.silent_after_s:
             return False
-        return any(member.report is None for member in self.members.values())
+        return not self.members.acquainted
 
     def _held(self, now: float) -> Held:
         if self.safety is None:
             return Held.NOT
-        if len(self.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
+        if len(self.members.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
             return Held.SILENT
         return Held.HEAT if self.heat > self.safety.ceiling_heat else Held.NOT
-
-    def _age_s(self, now: float) -> float:
-        heard = (m for m in self.members.values() if m.report is not None)
-        return max((now - m.heard_s + m.report.age_s for m in heard if m.report is not None), default=0.0)
 
     def _headroom_watts(self) -> float:
         """How far the row may rise before the policy wants to decide again."""
@@ -321,19 +266,14 @@ class Coordinator:
 
     def _blind(self) -> bool:
         """Whether the slack that is out could hide a crossing, so that everybody needs a new trigger."""
-        slack_watts = sum(member.slack_watts for member in self.members.values())
         least = LEAST_SLACK_SHARE * self.domain.budget_watts
-        return slack_watts > max(self._headroom_watts(), 2 * least)
+        return self.members.slack_watts > max(self._headroom_watts(), 2 * least)
 
     def _check_alone(self, now: float) -> None:
         """Stale at the API server, go on only while every member still reports this epoch."""
-        timings = self.domain.timings
-        if now - self._renewed_sent_s <= timings.raise_within_s:
+        if now - self._renewed_sent_s <= self.domain.timings.raise_within_s:
             return
-        if not all(
-            m.fresh(now, timings.silent_after_s) and m.reports_epoch(self.epoch)
-            for m in self.members.values()
-        ):
+        if self.members.silent(now) or not self.members.report_epoch(self.epoch):
             self.over = True
 
     def _act(self, member: Member, now: float) -> Act:
@@ -371,14 +311,4 @@ class Coordinator:
                 raising=raising,
             )
             for gpu in member.report.gpus
-        )
-
-    def _agreed_watts(self) -> float:
-        """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""
-        return sum(
-            m.rating.watts_at(self._plan.given)
-            if m.acknowledged(self._plan.given)
-            else m.rating.nameplate_watts
-            for m in self.members.values()
-            if m.rating is not None
         )

@@ -9,7 +9,7 @@ seen it step down.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadline_policies.power.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
 from loadline_policies.power.orders import UNTOLD, Orders
@@ -111,6 +111,18 @@ class Member:
             gpu.safe_watts is not None and gpu.safe_watts <= safe.get(gpu.uuid, 0.0) + ROUNDING_WATTS
             for gpu in self.report.gpus
         )
+
+    def counted_rating(self, *, patient: bool) -> NodeRating:
+        """The rating for a plan: a node that wasn't heard in time counts as if it couldn't be limited."""
+        assert self.rating is not None
+        heard = self.report is not None or patient
+        return self.rating if heard else replace(self.rating, settable=False)
+
+    def agreed_watts(self, safe: Mapping[str, float]) -> float:
+        """What the node falls to by itself; its nameplate unless it has acknowledged these limits."""
+        if self.rating is None:
+            return 0.0
+        return self.rating.watts_at(safe) if self.acknowledged(safe) else self.rating.nameplate_watts
 
     def reports_epoch(self, epoch: Epoch) -> bool:
         """Whether the node's last report carried this epoch."""

@@ -17,7 +17,6 @@ from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.leases import Standing
 from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
-
 from loadline_sim.control.hardware import Hardware
 from loadline_sim.control.kube_leases import KubeLease, Watcher
 from loadline_sim.control.links import Link, Reply

@@ -76,7 +76,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActFinding:
-    """What happened in an act, and what it cost; clocks are the lowest means."""
+    """What happened in an act, and what it cost; clocks are the lowest means.
+
+    `high` and `low` are the requests that arrived in it, injured or not.
+    """
 
     number: int
     title: str
@@ -87,11 +90,16 @@ class ActFinding:
     uncapped: Strain
     high_mhz: float
     low_mhz: float
+    high: Slowdown
+    low: Slowdown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """A run's report in numbers. Excursions are of the enforced row's true watts above its budget."""
+    """A run's report in numbers. Excursions are of the enforced row's true watts above its budget.
+
+    `counted_acts` are those in which requests of `groups` arrived, for an act may have none.
+    """
 
     run: Run
     series: Series
@@ -100,6 +108,7 @@ class Findings:
     uncapped: Strain
     excursions: tuple[Excursion, ...]
     groups: tuple[Group, ...]
+    counted_acts: tuple[int, ...]
     acts: tuple[ActFinding, ...]
     checks: tuple[Check, ...]
 
@@ -145,6 +154,11 @@ def found_in(recording: Recording, run: Run) -> Findings:
         uncapped=_strain(baseline, (float(baseline.t_s[0]), end_s)),
         excursions=excursions,
         groups=groups,
+        counted_acts=tuple(
+            act.number
+            for act, made in zip(acts, recording.acts, strict=True)
+            if made.name in LATENCY_ACTS and act.high.requests + act.low.requests
+        ),
         acts=acts,
         checks=_checks(run, acts[0].strain, by_name.get(STRESS), enforced, excursions, groups),
     )
@@ -176,7 +190,16 @@ def _act(number: int, act: Act, recording: Recording, baseline: Recording) -> Ac
         uncapped=_strain(baseline, span),
         high_mhz=_least(recording.high_clock_mhz[within]),
         low_mhz=_least(recording.low_clock_mhz[within]),
+        high=_arrived(recording.requests, baseline.requests, span, "high"),
+        low=_arrived(recording.requests, baseline.requests, span, "low"),
     )
+
+
+def _arrived(requests: Requests, baseline: Requests, span: Span, priority: str) -> Slowdown:
+    """The requests of a priority that arrived from a span's start to before its end."""
+    chosen = (requests.arrival_s >= span[0]) & (requests.arrival_s < span[1])
+    chosen &= np.array(requests.priority) == priority
+    return figures.slowdown(requests.latency_s[chosen], baseline.latency_s[chosen])
 
 
 def _least(values: Floats) -> float:

@@ -101,7 +101,8 @@ def summary_of(found: Findings) -> dict[str, object]:
         },
         "enforced": asdict(found.enforced),
         "uncapped": asdict(found.uncapped),
-        "acts": [asdict(act) for act in found.acts],
+        "acts": [_plain_all(asdict(act)) for act in found.acts],
+        "latencies_from_acts": list(found.counted_acts),
         "latencies": {
             group.priority: {
                 "services": group.services,
@@ -126,3 +127,15 @@ def summary_of(found: Findings) -> dict[str, object]:
 def _plain(value: float | None) -> float | None:
     """JSON has no NaN."""
     return None if value is None or value != value else value
+
+
+def _plain_all(values: dict[str, object]) -> dict[str, object]:
+    """A dataclass as JSON can hold it, with what lies inside it."""
+    return {
+        name: _plain_all(value)
+        if isinstance(value, dict)
+        else _plain(value)
+        if isinstance(value, float)
+        else value
+        for name, value in values.items()
+    }

@@ -26,7 +26,7 @@ from loadline_agent.statuses import Statuses
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu
-from loadline_policies.power.coordinators import Outlook
+from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held
 from loadline_policies.power.safe_states import GpuRating
@@ -239,6 +239,7 @@ async def test_candidates_lead_one_after_the_other(row: Bed, agents: list[Agent]
     await first.resign()
     await second.step()
     assert second.epoch == Epoch(2, uid)
+    clock.now += 3.0
     await first.step()
     assert first.holder == "buoy-1"
     assert [one.problem for one in (first, second, third)] == [None, None, None]

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loadline_agent import nvml
-from loadline_agent.gpus import Gpus, GpuSample, missing_right
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 
 from hack.fakegpu import layouts
 from hack.fakegpu.board import Board, GpuSpec
 from hack.fakegpu.joining import joined
+from loadline_agent import nvml
+from loadline_agent.gpus import Gpus, GpuSample, missing_right
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 
 PERIOD_S = 0.25
 

@@ -5,12 +5,12 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
-from loadline_agent.gpus import Gpus
-from loadline_agent.limits import Found, Limits, Order
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 
 from hack.fakegpu.board import Board, GpuSpec
 from hack.fakegpu.joining import joined
+from loadline_agent.gpus import Gpus
+from loadline_agent.limits import Found, Limits, Order
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 
 SAFE_WATTS = 247.0
 DEADLINE_S = 4.0

@@ -276,12 +276,26 @@ async def test_resigning_leaves_the_lease_empty_for_the_next() -> None:
     assert other.epoch == Epoch(2, UID)
 
 
+async def test_whoever_has_resigned_lets_others_go_first() -> None:
+    store, clock = Store(), Clock()
+    mine = election(store, clock)
+    await mine.step()
+    await mine.resign()
+    clock.now += 1.0
+    await mine.step()
+    assert store.spec["holderIdentity"] == ""
+    clock.now += 2.0
+    await mine.step()
+    assert mine.epoch == Epoch(2, UID)
+
+
 async def test_resigning_during_an_outage_is_a_higher_epoch_after_it() -> None:
     store, clock = Store(), Clock()
     mine = election(store, clock)
     await mine.step()
     store.losses = lambda: "request"
     await mine.resign()
+    clock.now += 3.0
     await mine.step()
     assert mine.epoch is None
     store.losses = lambda: ""

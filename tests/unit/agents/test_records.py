@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loadline_agent import records
 from loadline_agent.descents import lowered_mw
 from loadline_agent.records import FILE, GpuRecord, Record, Records, Report, Unreadable

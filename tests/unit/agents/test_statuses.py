@@ -13,7 +13,7 @@ from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.coordinators import Outlook
+from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held

@@ -123,3 +123,18 @@ def test_a_run_without_reactions_leaves_their_check_unmeasured(recording: Record
 def test_a_recording_without_its_baseline_is_refused(recording: Recording, run: Run) -> None:
     with pytest.raises(ValueError, match="give it both"):
         found_in(replace(recording, baseline=None), run)
+
+
+def test_acts_without_requests_are_not_said_to_be_counted(recording: Recording, run: Run) -> None:
+    requests, uncapped = recording.requests, recording.baseline
+    assert uncapped is not None
+    assert recording.acts[-1].start_s == 510.0
+    assert requests.arrival_s.max() < 510.0 + 1e-9
+    assert found_in(recording, run).counted_acts == (1, 2, 3)
+
+
+def test_what_stress_costs_is_found_though_it_is_not_counted(recording: Recording, run: Run) -> None:
+    slow = np.where(recording.requests.arrival_s >= 430.0, 9.0, 1.0) * recording.requests.latency_s
+    found = found_in(replace(recording, requests=replace(recording.requests, latency_s=slow)), run)
+    assert found.acts[6].low.p50_ratio > 8
+    assert found.groups[1].slowdown.p50_ratio == pytest.approx(1.03)

@@ -137,7 +137,7 @@ def test_all_slack_together_is_within_the_headroom() -> None:
 def test_a_silent_node_counts_at_its_last_enforced_limit() -> None:
     coordinator, given = led(share=0.5)
     heard(coordinator, given, share=0.5, sequence=3, now=103.0, names=NAMES[1:])
-    assert coordinator.silent(103.0) == ("node-0",)
+    assert coordinator.members.silent(103.0) == ("node-0",)
     assert coordinator.outlook(103.0).watts == pytest.approx(19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0)
 
 

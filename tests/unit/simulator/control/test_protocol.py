@@ -8,6 +8,7 @@ server, coordinators that wrongly believe to lead, and the worst load at any mom
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -48,6 +49,7 @@ class Paper:
     host_watts: float = HOST_WATTS
     demand_watts: float = 100.0
     limits: list[float] = field(default_factory=lambda: [400.0] * GPUS)
+    orders: list[tuple[int, float]] = field(default_factory=list)
     in_force_s: list[float] = field(default_factory=lambda: [0.0] * GPUS)
 
     def true_watts(self) -> float:
@@ -63,6 +65,7 @@ class Paper:
         def act() -> None:
             self.limits[index] = watts
 
+        self.orders.append((index, watts))
         lands_s = max(self.in_force_s[index], self.world.now + self.random.uniform(0.01, 0.2))
         self.in_force_s[index] = lands_s
         self.world.at(lands_s, act)
@@ -111,7 +114,7 @@ class Bench:
         for i, paper in enumerate(self.papers):
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
             agent = Agent(self.site, paper, phase_s=self.random.random())
-            self.world.every(0.25, lambda agent=agent: agent.happens(agent.sampled), self.random.random() / 4)
+            self.world.every(0.25, partial(agent.happens, agent.sampled), self.random.random() / 4)
         self.world.every(TICK_S, self._tick)
         self.raised_at_deadline: list[str] = []
         for agent in self.agents:
@@ -145,7 +148,7 @@ class Bench:
         return [a for a in self.agents if a.up and a.coordinator is not None and not a.coordinator.over]
 
     def safe_sum_watts(self) -> float:
-        """What the domain's armed nodes fall to, at their worst: members, and who left and is known to have."""
+        """What the domain's armed nodes fall to at worst: members, and who left and is known to have."""
         known = {name for a in self.leaders() if a.coordinator is not None for name in a.coordinator.members}
         names = self.site.domain.members | known
         return sum(
@@ -153,7 +156,7 @@ class Bench:
         )
 
     def _tick(self) -> None:
-        """S1 and S2 are promised from the moment that every node is armed, with a breaker that may be warm."""
+        """S1 and S2 are promised once every node is armed, with a breaker that may be warm."""
         joined = [agent for agent in self.agents if agent.name in self.site.domain.members]
         self.promised = all(agent.record.armed for agent in joined)
         if self.promised:
@@ -162,16 +165,14 @@ class Bench:
             self.safe_sums.append(self.safe_sum_watts())
 
     def _watch_steps(self, agent: Agent) -> None:
-        before = agent._step_down  # what a node does at its deadline is what this test is about
+        """Note every node whose limits, once it stepped down, are ordered higher than they were."""
+        step_down = agent._step_down
 
         def watched() -> None:
-            limits = agent.hardware.enforced_watts()
-            ordered: list[float] = []
-            real = agent.hardware.set_limit
-            agent.hardware.set_limit = lambda i, w: (ordered.append(w), real(i, w))[1]  # type: ignore[method-assign]
-            before()
-            agent.hardware.set_limit = real  # type: ignore[method-assign]
-            if any(new > old for new, old in zip(ordered, limits, strict=True)):
+            paper = self.papers[int(agent.name.removeprefix("node-"))]
+            before, told = list(paper.limits), len(paper.orders)
+            step_down()
+            if any(watts > before[index] for index, watts in paper.orders[told:]):
                 self.raised_at_deadline.append(agent.name)
 
         agent._step_down = watched  # type: ignore[method-assign]

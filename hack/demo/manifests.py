@@ -1,0 +1,106 @@
+"""
+What a person would apply for the demo: a power domain, its policy and two services.
+
+Everything else in the cluster is the chart's. The figures are the scenario's, so that
+the live row and its virtual twin are one row; a shorter row, for tests, has its budget
+and its replicas in proportion.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadline_api import names
+from loadline_api.power_domains import Mode
+from loadline_policies.models.parameters import ServerModel
+from loadline_sim import acts, replays, scenarios
+from loadline_sim.scenarios import Scenario
+
+Manifest = dict[str, Any]
+"""One Kubernetes object as YAML gives it."""
+
+NAMESPACE = "default"
+POLICY_MAP = "power-row-a"
+ROW_LABEL = f"{names.NODE_RESTRICTION_PREFIX}row"
+GPUS = 8
+HIGH, LOW = 100, 0
+
+
+def node_labels(scenario: Scenario) -> Mapping[str, str]:
+    """The labels by which the domain knows its nodes; a kubelet can't change them."""
+    return {ROW_LABEL: scenario.name}
+
+
+def node_names(scenario: Scenario) -> tuple[str, ...]:
+    """The row's nodes, in the order of the board."""
+    return tuple(f"node-{index:02}" for index in range(scenario.servers))
+
+
+def shortened(scenario: Scenario, servers: int) -> Scenario:
+    """The same minutes on a shorter row, its budget in proportion."""
+    share = servers / scenario.servers
+    return scenario.model_copy(
+        update={"servers": servers, "budget_watts": round(scenario.budget_watts * share, 1)}
+    )
+
+
+def policy_map(text: str) -> Manifest:
+    """The ConfigMap with a policy document."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": POLICY_MAP,
+            "namespace": names.SYSTEM_NAMESPACE,
+            "labels": {names.POLICY_LABEL: "power"},
+        },
+        "data": {names.POLICY_KEY: text},
+    }
+
+
+def power_domain(scenario: Scenario, model: ServerModel) -> Manifest:
+    """The row's domain, in Observe."""
+    curve = scenarios.CURVE
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.POWER_DOMAINS.kind,
+        "metadata": {"name": scenario.name},
+        "spec": {
+            "budgetWatts": round(scenario.budget_watts),
+            "mode": Mode.OBSERVE.value,
+            "nodeSelector": {"matchLabels": dict(node_labels(scenario))},
+            "policyRef": {"name": POLICY_MAP},
+            "hostWatts": {"max": round(model.host_watts)},
+            "breaker": {
+                "coolingSeconds": round(curve.cooling_s),
+                "curve": [_point(load, seconds) for load, seconds in curve.points],
+            },
+        },
+    }
+
+
+def inference_service(name: str, replicas: int) -> Manifest:
+    """One of the demo's services; each replica takes a whole server."""
+    high = replays.PRIORITIES[name] is replays.Priority.HIGH
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.INFERENCE_SERVICES.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "model": {"uri": "hf://bigscience/bloom"},
+            "replicas": replicas,
+            "parallelism": {"tensor": GPUS},
+            "priority": HIGH if high else LOW,
+        },
+    }
+
+
+def declarations(scenario: Scenario, model: ServerModel) -> list[Manifest]:
+    """All of it, in an order in which it can be applied."""
+    replicas = scenario.servers // len(scenarios.SERVICES)
+    services = [inference_service(name, replicas) for name in scenarios.SERVICES]
+    return [policy_map(acts.POLICY), power_domain(scenario, model), *services]
+
+
+def _point(load: float, seconds: float) -> Manifest:
+    percent = {"percent": round(load * 100)}
+    return percent if seconds == float("inf") else {**percent, "seconds": round(seconds)}

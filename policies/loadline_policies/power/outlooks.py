@@ -1,0 +1,32 @@
+"""What a coordinator tells people of its domain: status, metrics and the journal are made of it."""
+
+from dataclasses import dataclass
+
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.orders import Held
+from loadline_policies.power.safe_states import Safety
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A domain as its coordinator sees it now.
+
+    `agreed` says that S1 is in force: what every node has acknowledged to fall to,
+    nameplates of the others, is within the budget.
+    """
+
+    watts: float
+    load: float
+    age_s: float
+    headroom_watts: float
+    level: str
+    held: Held
+    heat: float
+    brakes: int
+    nodes: int
+    silent: tuple[str, ...]
+    enforcing: bool
+    agreed: bool
+    safety: Safety | None
+    problem: UnsafeDomain | None
+    policy_hash: str

@@ -1,0 +1,84 @@
+"""
+All members of a domain counted together, told or not told.
+
+What a single node counts for is in `members`; here are the sums that a coordinator
+decides by. A roster keeps nodes that have left the domain until they are released,
+since until then they hold a part of its budget.
+"""
+
+from collections.abc import Mapping
+
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.members import Member
+from loadline_policies.power.messages import Epoch
+from loadline_policies.power.safe_states import NodeRating
+
+
+class Roster(dict[str, Member]):
+    """Members by name. `silent_after_s` is how old a report may be before its node counts as silent."""
+
+    def __init__(self, silent_after_s: float) -> None:
+        super().__init__()
+        self.silent_after_s = silent_after_s
+
+    def enlist(self, names: frozenset[str], ratings: Mapping[str, NodeRating]) -> None:
+        """Take in these nodes, and let go of all others but the armed ones."""
+        for name in [name for name, member in self.items() if name not in names and not member.armed]:
+            del self[name]
+        for name in names:
+            member = self.setdefault(name, Member(name))
+            if member.report is None:
+                member.rating = ratings.get(name, member.rating)
+
+    def watts(self, now: float) -> float:
+        """The row's draw: sensors, and silent nodes at their worst."""
+        return sum(member.watts(now, self.silent_after_s) for member in self.values())
+
+    def hot_watts(self, now: float) -> float:
+        """The same with the sensor gain on: what the breaker may see."""
+        return sum(member.hot_watts(now, self.silent_after_s) for member in self.values())
+
+    def age_s(self, now: float) -> float:
+        """The age of the oldest sample; 0 before the first report."""
+        heard = (m for m in self.values() if m.report is not None)
+        return max((now - m.heard_s + m.report.age_s for m in heard if m.report is not None), default=0.0)
+
+    def silent(self, now: float) -> tuple[str, ...]:
+        """Nodes that haven't spoken lately."""
+        return tuple(sorted(name for name, m in self.items() if not m.fresh(now, self.silent_after_s)))
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether any node is armed, so that the domain's promises are in force."""
+        return any(member.armed for member in self.values())
+
+    @property
+    def acquainted(self) -> bool:
+        """Whether every member has been heard."""
+        return all(member.report is not None for member in self.values())
+
+    @property
+    def slack_watts(self) -> float:
+        """How far all nodes together may rise before one reports out of turn."""
+        return sum(member.slack_watts for member in self.values())
+
+    def report_epoch(self, epoch: Epoch) -> bool:
+        """Whether every member has last reported this epoch."""
+        return all(member.reports_epoch(epoch) for member in self.values())
+
+    def ratings(self, *, patient: bool) -> list[NodeRating]:
+        """What the members can draw; once patience is over, the unheard count as if they couldn't be limited.
+
+        Raises UnsafeDomain (`MembersUnknown`) when nothing is known of a node.
+        """
+        for name, member in sorted(self.items()):
+            if member.rating is None:
+                raise UnsafeDomain(
+                    "MembersUnknown",
+                    f"nobody has told what {name} can draw; start an agent there or remove the node",
+                )
+        return [member.counted_rating(patient=patient) for _, member in sorted(self.items())]
+
+    def agreed_watts(self, safe: Mapping[str, float]) -> float:
+        """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""
+        return sum(member.agreed_watts(safe) for member in self.values())
