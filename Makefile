@@ -55,10 +55,12 @@ components: $(READY)
 
 ##@ Measure it
 
-BENCHES := $(sort $(basename $(notdir $(wildcard hack/benches/[a-z]*.py))))
-.PHONY: $(BENCHES:%=bench-%)
-$(BENCHES:%=bench-%): bench-%: $(READY)
-	@python -m hack.benches.$*
+.PHONY: bench-agent bench-demo
+bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
+	@python -m hack.benches.agent
+
+bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
+	@python -m hack.testenv build >/dev/null && python -m hack.benches.demo
 
 ##@ Work on it
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["hack.testenv.fixtures"]
 
@@ -17,7 +17,13 @@ TESTS = Path(__file__).parent
 NEED_A_CLUSTER = {"cluster", "e2e"}
 
 # A busy machine is not a failure: neither an example's time nor the making of examples is judged.
-PATIENT = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+# A failure is shrunk but not explained: explaining runs it some hundred times more.
+PATIENT = settings(
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+)
 
 settings.register_profile("default", PATIENT)
 settings.register_profile("ci", PATIENT, derandomize=True, database=None)
@@ -47,6 +53,7 @@ class Ran:
         """Fail a run that would be green though nothing ran."""
         if exitstatus == pytest.ExitCode.OK and not self.tests and not session.config.option.collectonly:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+            session.config.get_terminal_writer().line("no test ran, so this run fails")
 
 
 def pytest_configure(config: pytest.Config) -> None:

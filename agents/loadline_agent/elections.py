@@ -35,7 +35,7 @@ LONGEST_GAP_S = 10.0
 """Between two looks at a Lease that count as one observation: a request that times out, and the next."""
 
 REST_S = 1.5
-"""After giving an epoch up, others go first; and a process that resigns to exit isn't elected on its way out."""
+"""After giving an epoch up others go first, and a process on its way out isn't elected once more. Chosen."""
 
 DEFAULT_DURATION_S = 15.0
 """As client-go's, where the Lease doesn't say."""

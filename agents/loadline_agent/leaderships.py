@@ -21,9 +21,9 @@ from typing import Any, Protocol
 from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
 from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Epoch, Report
+from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.rows import Caps, Row
 
 DECIDE_EVERY_S = 1.0

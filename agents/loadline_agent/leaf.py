@@ -71,7 +71,7 @@ class Leaf:
             if self._domain is None or not self._reporter.ready:
                 await asyncio.sleep(HOMELESS_S if self._domain is None else SAMPLE_EVERY_S)
                 continue
-            self._reporter.home = home or self._reporter.home
+            self._reporter.settle(home)
             await self._turn(self._domain)
             if self._urgent is not None:
                 await asyncio.wait((self._urgent,))

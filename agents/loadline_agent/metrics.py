@@ -19,7 +19,7 @@ LEASE_REFUSALS = (
     *("WrongDomain", "Replayed", "BadDuration", "Expired", "OtherLease", "OldEpoch"),
     *("WrongGpus", "OutOfRange", "NotReleased"),
 )
-REPORT_REFUSALS = ("Unreadable", "WrongNode", "WrongDomain", "NotAMember", "Stranger")
+REPORT_REFUSALS = ("Unreadable", "WrongNode", "NotAMember", "Stranger")
 LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSupported", "RecordUnwritable")
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)

@@ -27,8 +27,8 @@ from loadline_agent.owners import Owners
 from loadline_agent.servers import Reports, Strangers, people_app, serve
 from loadline_agent.settings import Settings
 from loadline_agent.views import Reporter
-from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.messages import Epoch
+from loadline_policies.power.outlooks import Outlook
 
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""

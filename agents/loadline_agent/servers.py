@@ -68,12 +68,8 @@ class Reports:
         coordinator = self._leadership.coordinator
         if coordinator is None:
             return self._misdirected()
-        if report.domain != coordinator.domain.name:
-            sentence = f"report.domain is {report.domain!r}: report to a candidate of that domain"
-            return self._refuse("WrongDomain", 404, sentence)
-        if report.node not in coordinator.members:
-            sentence = f"report.node is {report.node!r}: label the node for domain {report.domain!r}"
-            return self._refuse("NotAMember", 404, sentence)
+        if not coordinator.knows(report):
+            return self._no_member(report)
         return await self._exchange(report)
 
     async def tell_coordinator(self, request: web.Request) -> web.Response:
@@ -104,8 +100,10 @@ class Reports:
         if out_of_turn is not None:
             _end(out_of_turn)
         self.flush()
-        if coordinator is None or report.node not in coordinator.members:
+        if coordinator is None:
             return self._misdirected()
+        if report.node not in coordinator.members:
+            return self._no_member(report)
         if not coordinator.expects(report):
             return web.Response(status=204)
         if out_of_turn is None and not coordinator.urgent(report.node):
@@ -136,6 +134,12 @@ class Reports:
         holder = self._leadership.holder
         named = holder if holder != self._node else ""
         return web.json_response({"coordinator": named or None}, status=421)
+
+    def _no_member(self, report: Report) -> web.Response:
+        sentence = (
+            f"{report.node!r} is no member of {report.domain!r} here: look at the domain's nodeSelector"
+        )
+        return self._refuse("NotAMember", 404, sentence)
 
     def _refuse(self, reason: str, status: int, sentence: str) -> web.Response:
         self._refused(reason)

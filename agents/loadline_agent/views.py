@@ -8,6 +8,7 @@ coordinator knows that it shouldn't enforce here; what they stand for is in `han
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from loadline_agent.gpus import GpuInfo, GpuSample
@@ -48,6 +49,12 @@ class Reporter:
     def watts(self) -> float:
         """Host and GPUs, as the next report would say."""
         return self._watts
+
+    def settle(self, home: Home | None) -> None:
+        """Take what is declared; a node that lost its domain keeps its host model until it is released."""
+        if home is not None:
+            known = home if home.domain is not None else replace(self.home, conflict=home.conflict)
+            self.home = known
 
     def take(self, samples: tuple[GpuSample, ...], now: float) -> None:
         """Look at a new round of samples."""

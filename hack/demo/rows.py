@@ -23,7 +23,8 @@ from hack.demo import manifests, members
 from hack.demo.members import Member
 from hack.fakegpu.board import Board, boottime
 from hack.testenv.bed import Bed
-from hack.testenv.errors import BedError
+from hack.testenv.clients import Object
+from hack.testenv.errors import ApiError, BedError
 from hack.testenv.processes import Process
 from loadline_api import names
 from loadline_policies.models.parameters import ServerModel
@@ -35,6 +36,9 @@ AT_ONCE = 6
 
 PATIENCE_S = 120.0
 """For any step of the bring-up, on a machine that has other things to do as well."""
+
+UNSETTLED = (429, 503)
+"""An API server answers so for a moment after a CRD has come."""
 
 LEAD_S = 4.0
 """Seconds between the plant's readiness and the play's beginning."""
@@ -151,14 +155,14 @@ class LiveRow:
 
     def _told(self) -> set[str]:
         """Nodes whose agents have told of their GPUs."""
-        found = self.bed.client.get(names.NODE_CAPACITIES.path())["items"]
+        found = self._get(names.NODE_CAPACITIES.path()).get("items", ())
         return {one["metadata"]["name"] for one in found if one.get("status", {}).get("gpus")}
 
     def _placed(self) -> bool:
         """Read off the pods which service each node runs; false while one runs none."""
-        pods = self.bed.client.get(
+        pods = self._get(
             f"/api/v1/namespaces/{manifests.NAMESPACE}/pods", labelSelector=names.SERVICE_LABEL
-        )["items"]
+        ).get("items", ())
         by_node = {
             pod["spec"]["nodeName"]: pod["metadata"]["labels"][names.SERVICE_LABEL]
             for pod in pods
@@ -170,10 +174,19 @@ class LiveRow:
         return True
 
     def _led(self) -> bool:
-        status = self.bed.client.get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
+        status = self._get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
         heard = int(status.get("nodesReporting", 0))
         self._progress("coordinator", heard / len(self.nodes))
         return heard == len(self.nodes)
+
+    def _get(self, path: str, **parameters: str) -> Object:
+        """What is at a path; nothing while a new kind's storage is being made ready."""
+        try:
+            return self.bed.client.get(path, **parameters)
+        except ApiError as error:
+            if error.code not in UNSETTLED:
+                raise
+            return {}
 
     def _until(self, holds: Callable[[], bool], what: str, complaint: str) -> None:
         deadline_s = time.monotonic() + PATIENCE_S

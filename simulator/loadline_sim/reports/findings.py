@@ -12,31 +12,20 @@ in `figures`; here is only which stretch of the run each figure is about:
 - latencies are compared outside the acts that injure something or overload the row.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loadline_sim.acts import LATENCY_ACTS
-from loadline_sim.reactions import Reaction
 from loadline_sim.recordings import Act, Recording, Requests
 from loadline_sim.reports import figures
-from loadline_sim.reports.checks import Check, check
+from loadline_sim.reports.checks import Check
 from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Span, Strain
 from loadline_sim.reports.plots import Line
+from loadline_sim.reports.promises import checks_of, took_s
 from loadline_sim.reports.runs import RowFacts, Run
 
-REACTION_GOAL_S = 1.0
-"""The demo's promise: from the sensors' crossing to the last limit read back."""
-
 STRESS, ENFORCE, POLICY, RELEASE = "stress", "enforce", "policy", "release"
-_RATIO_GOALS = (("high", "hp", 1.01, 1.05), ("low", "lp", 1.05, 1.5))
-_MEASURED_GOALS = (
-    ("limits_left_after_release", "=", 0.0),
-    ("policy_edit_s", "≤", 2.0),
-    ("cores_busy", "≤", 1.6),
-    ("minutes", "<", 12.0),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +114,7 @@ class Findings:
     @property
     def reactions_s(self) -> Floats:
         """How long each reaction took."""
-        return _took_s(self.run)
+        return took_s(self.run)
 
 
 def found_in(recording: Recording, run: Run) -> Findings:
@@ -160,7 +149,14 @@ def found_in(recording: Recording, run: Run) -> Findings:
             if made.name in LATENCY_ACTS and act.high.requests + act.low.requests
         ),
         acts=acts,
-        checks=_checks(run, acts[0].strain, by_name.get(STRESS), enforced, excursions, groups),
+        checks=checks_of(
+            run,
+            acts[0].strain,
+            by_name.get(STRESS),
+            enforced,
+            excursions,
+            {group.priority: group.slowdown for group in groups},
+        ),
     )
 
 
@@ -258,53 +254,3 @@ def _groups(recording: Recording, baseline: Requests) -> tuple[Group, ...]:
             )
         )
     return tuple(groups)
-
-
-def _checks(
-    run: Run,
-    observed: Strain,
-    stress: Strain | None,
-    enforced: Strain,
-    excursions: Sequence[Excursion],
-    groups: Sequence[Group],
-) -> tuple[Check, ...]:
-    """The demo's checks, in the order of its issue."""
-    checks = [
-        check("observe_brakes", observed.brakes, "≥", 1),
-        check("observe_stress_trips", None if stress is None else stress.trips, "≥", 1),
-        check("enforce_trips", enforced.trips, "=", 0),
-        check("enforce_seconds_above_budget", *_worst(excursions, run.reactions)),
-        check("reaction_p99_s", figures.percentiles(_took_s(run), (99,))[0], "<", REACTION_GOAL_S),
-    ]
-    by_priority = {group.priority: group.slowdown for group in groups}
-    for priority, short, p50_goal, p99_goal in _RATIO_GOALS:
-        slowdown = by_priority[priority]
-        checks.append(check(f"{short}_p50_ratio", slowdown.p50_ratio, "≤", p50_goal))
-        checks.append(check(f"{short}_p99_ratio", slowdown.p99_ratio, "≤", p99_goal))
-    missing = "only the live demo can measure it" if run.kind == "virtual" else "not measured in this run"
-    checks += [
-        check(name, run.measured.get(name), operator, goal, missing=missing)
-        for name, operator, goal in _MEASURED_GOALS
-    ]
-    return tuple(checks)
-
-
-def _worst(excursions: Sequence[Excursion], reactions: Sequence[Reaction]) -> tuple[float, str, float]:
-    """The excursion that outlasted its reaction the most, or came nearest to it: seconds, operator, goal."""
-    pairs = [(one.duration_s, _allowed_s(one, reactions)) for one in excursions]
-    seconds, allowed_s = max(pairs, key=lambda pair: pair[0] - pair[1], default=(0.0, REACTION_GOAL_S))
-    return seconds, "≤", allowed_s
-
-
-def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:
-    """The longest reaction under way during an excursion; the goal where none was recorded."""
-    under_way = [
-        one.took_s
-        for one in reactions
-        if one.at_s <= excursion.end_s and one.at_s + one.took_s >= excursion.start_s
-    ]
-    return max(under_way, default=REACTION_GOAL_S)
-
-
-def _took_s(run: Run) -> Floats:
-    return np.array([one.took_s for one in run.reactions])

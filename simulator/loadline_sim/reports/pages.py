@@ -17,7 +17,8 @@ from markupsafe import Markup
 from loadline_sim.reports import formats, plots
 from loadline_sim.reports.checks import kept
 from loadline_sim.reports.figures import Floats
-from loadline_sim.reports.findings import REACTION_GOAL_S, Findings
+from loadline_sim.reports.findings import Findings
+from loadline_sim.reports.promises import REACTION_GOAL_S
 
 PAGE, SUMMARY = "report.html", "summary.json"
 

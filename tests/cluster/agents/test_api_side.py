@@ -26,9 +26,9 @@ from loadline_agent.statuses import Statuses
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu
-from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held
+from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.safe_states import GpuRating
 
 NODES = ("buoy-0", "buoy-1", "buoy-2")

@@ -1,0 +1,77 @@
+"""
+What the demo promises, and the goal of each promise.
+
+The names are those of the benchmark's results, so they don't change when the code does.
+What a figure is about is decided in `findings`, how a goal is judged in `checks`; here
+the two meet, and each excursion meets the reaction that it is measured against.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from loadline_sim.reactions import Reaction
+from loadline_sim.reports import figures
+from loadline_sim.reports.checks import Check, check
+from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Strain
+from loadline_sim.reports.runs import Run
+
+REACTION_GOAL_S = 1.0
+"""The demo's promise: from the sensors' crossing to the last limit read back."""
+
+_RATIO_GOALS = (("high", "hp", 1.01, 1.05), ("low", "lp", 1.05, 1.5))
+_MEASURED_GOALS = (
+    ("limits_left_after_release", "=", 0.0),
+    ("policy_edit_s", "≤", 2.0),
+    ("cores_busy", "≤", 1.6),
+    ("minutes", "<", 12.0),
+)
+
+
+def checks_of(
+    run: Run,
+    observed: Strain,
+    stress: Strain | None,
+    enforced: Strain,
+    excursions: Sequence[Excursion],
+    slowdowns: Mapping[str, Slowdown],
+) -> tuple[Check, ...]:
+    """All of the demo's promises; `slowdowns` are by priority, `stress` is the uncapped row's."""
+    checks = [
+        check("observe_brakes", observed.brakes, "≥", 1),
+        check("observe_stress_trips", None if stress is None else stress.trips, "≥", 1),
+        check("enforce_trips", enforced.trips, "=", 0),
+        check("enforce_seconds_above_budget", *_worst(excursions, run.reactions)),
+        check("reaction_p99_s", figures.percentiles(took_s(run), (99,))[0], "<", REACTION_GOAL_S),
+    ]
+    for priority, short, p50_goal, p99_goal in _RATIO_GOALS:
+        slowdown = slowdowns[priority]
+        checks.append(check(f"{short}_p50_ratio", slowdown.p50_ratio, "≤", p50_goal))
+        checks.append(check(f"{short}_p99_ratio", slowdown.p99_ratio, "≤", p99_goal))
+    missing = "only the live demo can measure it" if run.kind == "virtual" else "not measured in this run"
+    checks += [
+        check(name, run.measured.get(name), operator, goal, missing=missing)
+        for name, operator, goal in _MEASURED_GOALS
+    ]
+    return tuple(checks)
+
+
+def _worst(excursions: Sequence[Excursion], reactions: Sequence[Reaction]) -> tuple[float, str, float]:
+    """The excursion that outlasted its reaction the most, or came nearest to it: seconds, operator, goal."""
+    pairs = [(one.duration_s, _allowed_s(one, reactions)) for one in excursions]
+    seconds, allowed_s = max(pairs, key=lambda pair: pair[0] - pair[1], default=(0.0, REACTION_GOAL_S))
+    return seconds, "≤", allowed_s
+
+
+def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:
+    """The longest reaction under way during an excursion; the goal where none was recorded."""
+    under_way = [
+        one.took_s
+        for one in reactions
+        if one.at_s <= excursion.end_s and one.at_s + one.took_s >= excursion.start_s
+    ]
+    return max(under_way, default=REACTION_GOAL_S)
+
+
+def took_s(run: Run) -> Floats:
+    return np.array([one.took_s for one in run.reactions])
