@@ -1,14 +1,10 @@
 """
 Who leads a domain: its Kubernetes Lease, taken and renewed the way client-go does.
 
-`next_step` is the whole rule, pure: renew what this process holds; take what nobody
-holds; take from a holder whose record hasn't changed for the Lease's own duration on
-*our* clock; else wait. No clock of another node is ever compared with ours. A Lease
-that names our node but that this process didn't take belonged to our predecessor,
-which may still run: it is waited out like anybody else's.
+The rule is `loadline_policies.power.elections`, pure; here are the reads and writes
+that it calls for.
 
-Each take-over adds one to leaseTransitions, which makes the epoch that leases carry;
-a renewal, however late, keeps it, since nobody can have led in between. So an API
+A renewal, however late, keeps the epoch, since nobody can have led in between. So an API
 server that is away ends nothing here. How long a holder may lead without a renewal is
 the coordinator's rule; it is told when the last good renewal was *sent*.
 
@@ -19,116 +15,26 @@ because the admission policy lets a candidate change holder, times and count onl
 import asyncio
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
 
 from loadline_agent.kube import Conflict, Kube, KubeError, Object
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.elections import (
+    DEFAULT_DURATION_S,
+    PERIOD_S,
+    Record,
+    Sighting,
+    Step,
+    next_step,
+    sight,
+    still_ours,
+)
 from loadline_policies.power.messages import Epoch
-
-PERIOD_S = 3.0
-"""Between two renewals, or two looks at another's: five fit into the default duration."""
-
-LONGEST_GAP_S = 10.0
-"""Between two looks at a Lease that count as one observation: a request that times out, and the next."""
 
 REST_S = 1.5
 """After giving an epoch up others go first, and a process on its way out isn't elected once more. Chosen."""
-
-DEFAULT_DURATION_S = 15.0
-"""As client-go's, where the Lease doesn't say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What a Lease says about its holder. Two equal records mean that nobody has renewed."""
-
-    uid: str
-    holder: str = ""
-    transitions: int = 0
-    renewed: str = ""
-    duration_s: float = field(default=DEFAULT_DURATION_S, compare=False)
-    candidates: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def epoch(self) -> Epoch:
-        """The epoch of whoever holds it."""
-        return Epoch(self.transitions, self.uid)
-
-    @classmethod
-    def parse(cls, lease: Object) -> "Record":
-        """The record in a Lease; InvalidInput where it holds something else."""
-        metadata, spec = lease.get("metadata", {}), lease.get("spec", {})
-        listed = str(metadata.get("annotations", {}).get(CANDIDATES_ANNOTATION, ""))
-        try:
-            return cls(
-                uid=str(metadata["uid"]),
-                holder=spec.get("holderIdentity") or "",
-                transitions=int(spec.get("leaseTransitions") or 0),
-                renewed=spec.get("renewTime") or "",
-                duration_s=float(spec.get("leaseDurationSeconds") or DEFAULT_DURATION_S),
-                candidates=tuple(name for name in map(str.strip, listed.split(",")) if name),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInput(
-                "lease.spec", spec, f"let the operator make the Lease anew ({error})"
-            ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A record and how long it has been seen to stand still, on our clock."""
-
-    record: Record
-    since_s: float
-    last_s: float
-
-    @property
-    def unchanged_s(self) -> float:
-        """How long nobody has renewed while we were looking."""
-        return self.last_s - self.since_s
-
-
-def sight(before: Sighting | None, record: Record, now: float) -> Sighting:
-    """What is known after seeing `record` at `now`.
-
-    A long gap in our looking starts the count anew: while the API server was away, the
-    holder couldn't renew either, and gets its time to do so.
-    """
-    if before is not None and before.record == record and now - before.last_s <= LONGEST_GAP_S:
-        return Sighting(record, before.since_s, now)
-    return Sighting(record, now, now)
-
-
-class Step(Enum):
-    """What to do about a Lease."""
-
-    RENEW = "renew"
-    ACQUIRE = "acquire"
-    WAIT = "wait"
-
-
-def next_step(
-    record: Record, *, node: str, held: Epoch | None, unchanged_s: float, resigned: Collection[Epoch] = ()
-) -> Step:
-    """What `node` should do, having seen this very record for `unchanged_s` on its own clock.
-
-    `held` is the epoch in which this process leads, None if it doesn't; `resigned` are
-    those that it gave up last, in which nobody leads any more whatever the record says.
-    """
-    if node not in record.candidates:
-        return Step.WAIT
-    if held is not None and still_ours(record, node=node, held=held):
-        return Step.RENEW
-    gone = not record.holder or (record.holder == node and record.epoch in resigned)
-    return Step.ACQUIRE if gone or unchanged_s >= record.duration_s else Step.WAIT
-
-
-def still_ours(record: Record, *, node: str, held: Epoch) -> bool:
-    """Whether the record bears out that `node` leads in the epoch `held`."""
-    return record.holder == node and record.epoch == held
 
 
 class Election:
@@ -261,13 +167,30 @@ class Election:
         self._see(await self._kube.replace(self._path, _with(self._lease, wanted)))
 
     def _see(self, lease: Object) -> Record:
-        record = Record.parse(lease)
+        record = record_of(lease)
         self._sighting = sight(self._sighting, record, self._clock())
         self._lease, self.holder = lease, record.holder
         return record
 
     def _now(self) -> str:
         return self._wall().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def record_of(lease: Object) -> Record:
+    """The record in a Lease; InvalidInput where it holds something else."""
+    metadata, spec = lease.get("metadata", {}), lease.get("spec", {})
+    listed = str(metadata.get("annotations", {}).get(CANDIDATES_ANNOTATION, ""))
+    try:
+        return Record(
+            uid=str(metadata["uid"]),
+            holder=spec.get("holderIdentity") or "",
+            transitions=int(spec.get("leaseTransitions") or 0),
+            renewed=spec.get("renewTime") or "",
+            duration_s=float(spec.get("leaseDurationSeconds") or DEFAULT_DURATION_S),
+            candidates=tuple(name for name in map(str.strip, listed.split(",")) if name),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput("lease.spec", spec, f"let the operator make the Lease anew ({error})") from error
 
 
 def _same_act(tried: Record, seen: Record) -> bool:

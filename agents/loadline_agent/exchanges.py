@@ -92,7 +92,7 @@ class Exchanges:
         await self._forget(set(peers))
         if not peers:
             raise Unanswered("NoCandidates", f"domain {domain!r} has no candidate with a certificate yet")
-        peer = _chosen(peers, self._named, self._passed_over)
+        peer = chosen(peers, self._named, self._passed_over)
         if peer not in self._sessions:
             self._sessions[peer] = self._session(peer)
         return peer
@@ -129,13 +129,15 @@ class Exchanges:
         self._named, self._passed_over = "", peer.node
 
 
-def _chosen(peers: tuple[Peer, ...], named: str, passed_over: str) -> Peer:
+def chosen(peers: tuple[Peer, ...], named: str, passed_over: str) -> Peer:
     """The named candidate; else the first, by name, after the one that was passed over."""
     in_order = sorted(peers, key=lambda peer: (peer.node <= passed_over, peer.node))
     return next((peer for peer in in_order if peer.node == named), in_order[0])
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    if response.status == 204:
+        return b""
     if response.content_length is None or response.content_length > LONGEST_MESSAGE:
         raise InvalidInput("answer", response.content_length, f"give a length of at most {LONGEST_MESSAGE}")
     return await response.read()

@@ -102,7 +102,7 @@ class Hands:
         """
         self._promise(limits, plan_version, deadline_s)
         self.look()
-        orders = tuple(_order(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
+        orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
         if orders == self._orders and not self._disturbed and not self._inherited:
             return Done()
         done = Done.of(self._apply(orders, deadline_s))
@@ -226,7 +226,7 @@ def same(watts: float, other_watts: float) -> bool:
     return abs(watts - other_watts) < ROUNDING_WATTS
 
 
-def _order(limit: GpuLimit, info: GpuInfo) -> Order:
+def order_of(limit: GpuLimit, info: GpuInfo) -> Order:
     """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's."""
     clock_mhz = limit.clock_mhz
     if clock_mhz is not None:

@@ -20,7 +20,7 @@ import structlog
 from loadline_agent import credentials, records, settings
 from loadline_agent.capacity import Capacity, Facts
 from loadline_agent.declarations import Declarations
-from loadline_agent.elections import PERIOD_S, Election
+from loadline_agent.elections import Election
 from loadline_agent.gpus import Gpus, missing_right
 from loadline_agent.guard import boottime
 from loadline_agent.hands import Hands
@@ -37,12 +37,16 @@ from loadline_agent.statuses import Statuses
 from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
 from loadline_policies.errors import HardwareError, LoadlineError
+from loadline_policies.power.elections import PERIOD_S
 
 DRIVER_AGAIN_S = 30.0
 """How often a node without a driver looks for one. Chosen."""
 
 STAND_EVERY_S = 1.0
 """How often it is looked whether this node is a candidate."""
+
+SPREAD_S = 3.0
+"""Over how long a row that starts at once spreads its first candidacies. Chosen."""
 
 log = structlog.get_logger("loadline.agent")
 
@@ -144,7 +148,7 @@ class Run:
     async def _stand(self, agent: NodeAgent) -> None:
         """Stand for election as long as this node is a candidate of its domain."""
         domain, standing = None, None
-        await asyncio.sleep(random.uniform(0.0, PERIOD_S))
+        await asyncio.sleep(random.uniform(0.0, SPREAD_S))
         try:
             while True:
                 wanted = self._candidacy()

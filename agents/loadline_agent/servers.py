@@ -136,9 +136,7 @@ class Reports:
         return web.json_response({"coordinator": named or None}, status=421)
 
     def _no_member(self, report: Report) -> web.Response:
-        sentence = (
-            f"{report.node!r} is no member of {report.domain!r} here: look at the domain's nodeSelector"
-        )
+        sentence = f"{report.node!r} is no member of {report.domain!r} here: see its nodeSelector"
         return self._refuse("NotAMember", 404, sentence)
 
     def _refuse(self, reason: str, status: int, sentence: str) -> web.Response:

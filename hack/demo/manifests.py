@@ -12,6 +12,7 @@ from typing import Any
 from loadline_api import names
 from loadline_api.power_domains import Mode
 from loadline_policies.models.parameters import ServerModel
+from loadline_policies.power.rows import Priority
 from loadline_sim import acts, replays, scenarios
 from loadline_sim.scenarios import Scenario
 
@@ -80,7 +81,7 @@ def power_domain(scenario: Scenario, model: ServerModel) -> Manifest:
 
 def inference_service(name: str, replicas: int) -> Manifest:
     """One of the demo's services; each replica takes a whole server."""
-    high = replays.PRIORITIES[name] is replays.Priority.HIGH
+    high = replays.PRIORITIES[name] is Priority.HIGH
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.INFERENCE_SERVICES.kind,

@@ -21,7 +21,6 @@ from loadline_policies.power.polca import Config
 from loadline_sim import acts, hardware, scenarios
 from loadline_sim.acts import Cue
 from loadline_sim.control.agents import Agent, Site
-from loadline_sim.control.kube_leases import KubeLease
 from loadline_sim.control.links import Link
 from loadline_sim.control.plants import PlantBoard, nodes_of
 from loadline_sim.control.worlds import World
@@ -67,7 +66,7 @@ class VirtualRow:
             priorities=PRIORITIES,
         )
         self.site = Site(
-            self.world, Link(self.world, random), KubeLease(), domain, candidates=tuple(names[:5])
+            self.world, Link(self.world, random), domain, candidates=tuple(names[:5])
         )
         self.agents = []
         for node, service in zip(nodes, services, strict=True):

@@ -15,15 +15,16 @@ from loadline_policies.errors import LeaseRefused
 from loadline_policies.power import leases
 from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
+from loadline_policies.power.elections import PERIOD_S, Step
+from loadline_policies.power.elections import Record as KubeRecord
 from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
+from loadline_policies.power.messages import Act, GpuReport, Lease, Report
 from loadline_sim.control.hardware import Hardware
-from loadline_sim.control.kube_leases import KubeLease, Watcher
+from loadline_sim.control.kube_leases import KubeLease, Stand
 from loadline_sim.control.links import Link, Reply
 from loadline_sim.control.worlds import Happening, World
 
 HOLD_S = 1.0
-ELECTION_S = 3.0
 GIVE_UP_S = 1.5
 GUARD_S = 0.5
 REFUSED_S = 0.25
@@ -52,11 +53,14 @@ class Site:
 
     world: World
     link: Link
-    lease: KubeLease
     domain: Domain
     candidates: tuple[str, ...]
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     agents: dict[str, "Agent"] = field(default_factory=dict)
+    lease: KubeLease = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lease = KubeLease(KubeRecord(uid=f"lease-{self.domain.name}", candidates=self.candidates))
 
     def declare(self, domain: Domain) -> None:
         """Change the domain's objects; a coordinator hears of it while the API server is there."""
@@ -91,7 +95,7 @@ class Agent:
         self.standing = Standing()
         self.coordinator: Coordinator | None = None
         self._held: dict[str, tuple[int, Reply]] = {}
-        self._watcher = Watcher(self.site.lease)
+        self._stand = Stand(self.site.lease, self.name)
         self._sequence = int(self.now * 1000)
         self._sent: dict[int, float] = {}
         self._target = 0
@@ -297,7 +301,7 @@ class Agent:
         """A report has come in: hold it, or say who leads."""
         leader = self.coordinator
         if leader is None or leader.over or not leader.knows(report):
-            reply(Elsewhere(self.site.lease.holder if self.site.lease.available else None))
+            reply(Elsewhere(self.site.lease.record.holder if self.site.lease.available else None))
             return
         leader.receive(report, self.now)
         if not leader.expects(report):
@@ -327,7 +331,7 @@ class Agent:
         def again() -> None:
             if life == self._life:
                 self.happens(self._elect)
-                self._elect_later(life, ELECTION_S)
+                self._elect_later(life, PERIOD_S)
 
         self.site.world.after(delay_s, again)
 
@@ -337,14 +341,11 @@ class Agent:
             self.coordinator = None
         if not lease.available:
             return
-        expired = self._watcher.expired(self.now)
         leader, self.coordinator = self.coordinator, None
-        if leader is not None and lease.holder == self.name and leader.epoch.transitions == lease.transitions:
-            lease.renew()
+        step = self._stand.step(leader.epoch if leader is not None else None, self.now)
+        if step is Step.RENEW and leader is not None:
+            lease.write(self.name, lease.record.transitions)
             leader.renewed(self.now)
             self.coordinator = leader
-        elif expired:
-            lease.take(self.name)
-            self.coordinator = Coordinator(
-                self.site.domain, Epoch(transitions=lease.transitions, lease_uid=lease.uid), self.now
-            )
+        elif step is Step.ACQUIRE:
+            self.coordinator = Coordinator(self.site.domain, lease.take(self.name), self.now)

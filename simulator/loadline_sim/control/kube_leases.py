@@ -1,47 +1,45 @@
 """
-A Kubernetes Lease, and how candidates take it.
+A Kubernetes Lease and its API server, as far as an election needs them.
 
-As client-go does: whoever sees a record unchanged for the lease's duration, on his
-own clock, may take it; each change of holder, and each return of one who had given
-up, counts as a transition. The API server can be away: then nobody reads or writes.
+What a candidate does about it is `loadline_policies.power.elections`, the same rule as
+the real agent's. The API server can be away: then nobody reads or writes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from loadline_policies.power.elections import Record, Sighting, Step, next_step, sight
+from loadline_policies.power.messages import Epoch
 
 
 @dataclass(slots=True)
 class KubeLease:
-    """The record at the API server."""
+    """The record at the API server; `available` says whether that is there."""
 
-    uid: str = "lease-1"
-    duration_s: float = 15.0
-    holder: str | None = None
-    transitions: int = 0
-    renewals: int = 0
+    record: Record
     available: bool = True
+    _writes: int = 0
 
-    def take(self, node: str) -> None:
-        """Become the holder; whoever calls this has seen the record expire."""
-        self.holder = node
-        self.transitions += 1
-        self.renewals += 1
+    def write(self, holder: str, transitions: int) -> Epoch:
+        """Write a holder and a count, as a renewal or a take-over; the epoch that stands then."""
+        self._writes += 1
+        self.record = replace(self.record, holder=holder, transitions=transitions, renewed=str(self._writes))
+        return self.record.epoch
 
-    def renew(self) -> None:
-        """The holder is still there."""
-        self.renewals += 1
+    def take(self, node: str) -> Epoch:
+        """Make a node the holder, with a transition."""
+        return self.write(node, self.record.transitions + 1)
 
 
 @dataclass(slots=True)
-class Watcher:
-    """What one candidate has seen of the record, on its own clock."""
+class Stand:
+    """One candidate's look at the Lease, on its own clock."""
 
     lease: KubeLease
-    seen: tuple[str | None, int] | None = None
-    seen_s: float = float("-inf")
+    node: str
+    _sighting: Sighting | None = None
 
-    def expired(self, now: float) -> bool:
-        """Whether the record may be taken: free, or unchanged for its duration."""
-        record = (self.lease.holder, self.lease.renewals)
-        if record != self.seen:
-            self.seen, self.seen_s = record, now
-        return self.lease.holder is None or now - self.seen_s >= self.lease.duration_s
+    def step(self, held: Epoch | None, now: float) -> Step:
+        """What to do, given the epoch that this process leads in."""
+        self._sighting = sight(self._sighting, self.lease.record, now)
+        unchanged_s = self._sighting.unchanged_s
+        return next_step(self.lease.record, node=self.node, held=held, unchanged_s=unchanged_s)

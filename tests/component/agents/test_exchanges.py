@@ -71,9 +71,11 @@ class Bench:
         leader = self.identities["node-0"]
         context = client_context(self.identities[node], leader.der)
         url = f"https://{leader.address}/v1/reports"
-        async with aiohttp.ClientSession() as session:
-            async with session.post(url, data=body, headers=headers, ssl=context) as response:
-                return response.status
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=headers, ssl=context) as response,
+        ):
+            return response.status
 
 
 def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:

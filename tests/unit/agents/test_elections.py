@@ -14,9 +14,10 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from loadline_agent.credentials import Credentials
-from loadline_agent.elections import Election, Record, Sighting, Step, next_step, sight
+from loadline_agent.elections import Election, record_of
 from loadline_agent.kube import Kube
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.elections import Record, Sighting, Step, next_step, sight
 from loadline_policies.power.messages import Epoch
 
 UID = "8c1f"
@@ -77,7 +78,7 @@ def test_new_candidates_are_no_renewal() -> None:
 
 def test_a_lease_that_holds_something_else_is_refused() -> None:
     with pytest.raises(InvalidInput, match="let the operator make the Lease anew"):
-        Record.parse({"metadata": {"uid": UID}, "spec": {"leaseTransitions": "many"}})
+        record_of({"metadata": {"uid": UID}, "spec": {"leaseTransitions": "many"}})
 
 
 @dataclass

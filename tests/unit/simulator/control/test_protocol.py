@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from loadline_policies.documents import SCHEMA, PowerDocument, parse_power
 from loadline_policies.power.breakers import TRIP, WARM, Curve
+from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import SENSOR_GAIN
 from loadline_policies.power.safe_states import GpuRating, NodeRating
 from loadline_sim.control.agents import Agent, Site
-from loadline_sim.control.kube_leases import KubeLease
 from loadline_sim.control.links import Link
 from loadline_sim.control.worlds import World
 
@@ -109,7 +109,7 @@ class Bench:
             ratings={rating.node: rating for rating in ratings},
             priorities={"default/chat": 100, "default/code": 0},
         )
-        self.site = Site(self.world, link, KubeLease(), domain, candidates=("node-0", "node-1", "node-2"))
+        self.site = Site(self.world, link, domain, candidates=("node-0", "node-1", "node-2"))
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
         for i, paper in enumerate(self.papers):
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
@@ -368,14 +368,9 @@ def _happen(bench: Bench, kind: str, index: int) -> None:
 
 def _usurp(bench: Bench, index: int) -> None:
     """Somebody takes the Kubernetes Lease although its holder is alive: two believe to lead."""
-    from loadline_policies.power.coordinators import Coordinator
-    from loadline_policies.power.messages import Epoch
-
     agent, lease = bench.agents[index], bench.site.lease
-    if agent.up and not agent.stopped and lease.available and lease.holder != agent.name:
-        lease.take(agent.name)
-        epoch = Epoch(transitions=lease.transitions, lease_uid=lease.uid)
-        agent.coordinator = Coordinator(bench.site.domain, epoch, bench.world.now)
+    if agent.up and not agent.stopped and lease.available and lease.record.holder != agent.name:
+        agent.coordinator = Coordinator(bench.site.domain, lease.take(agent.name), bench.world.now)
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -1,0 +1,111 @@
+"""
+The live row as the terminal shows it, once a second.
+
+Watts, heat, clocks and latencies come from the plant's own snapshot, who is capped from
+the board; level and journal from the watch. The uncapped latencies beside them are
+those of the same requests in the replay without caps.
+"""
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hack.demo.conductors import Conductor
+from hack.demo.rows import LiveRow
+from hack.demo.watches import Watch
+from loadline_policies.models.parameters import ServerModel
+from loadline_sim import acts, replays, scenarios
+from loadline_sim.acts import Act
+from loadline_sim.live import RECENT_REQUESTS_S
+from loadline_sim.live import Snapshot as PlantNow
+from loadline_sim.recordings import Requests
+from loadline_sim.reports.snapshots import ActNow, ServiceNow, Snapshot, Stage
+
+HISTORY = 240
+SHOWN_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """Of each node: the lowest clock locked and limit in force on its GPUs."""
+
+    lowered: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+    gpus_left: int
+
+
+class Screen:
+    """Makes snapshots of a live row."""
+
+    def __init__(self, row: LiveRow, watch: Watch, conductor: Conductor, uncapped: Requests) -> None:
+        self._row, self._watch, self._conductor = row, watch, conductor
+        self._uncapped = uncapped
+        self._services = np.array(uncapped.service)
+        self._history: deque[float] = deque(maxlen=HISTORY)
+
+    def snapshot(self) -> Snapshot | None:
+        """The row now; None before the plant has made its first."""
+        now = plant_now(self._row.plant_out / "snapshot.json")
+        if now is None:
+            return None
+        self._history.append(now.row_watts)
+        scenario, sight = self._row.scenario, self._watch.sight
+        thresholds = self._watch.thresholds[-1][1:] if self._watch.thresholds else ()
+        return Snapshot(
+            at_s=now.t_s,
+            domain=scenario.name,
+            servers=scenario.servers,
+            provisioned_servers=scenario.base_servers,
+            mode=sight.mode,
+            level=sight.level,
+            row_watts=now.row_watts,
+            budget_watts=now.budget_watts,
+            heat=now.heat,
+            trips=now.trips,
+            thresholds=thresholds,
+            history_watts=tuple(self._history),
+            services=tuple(self._service(name, now) for name in scenarios.SERVICES),
+            acts=tuple(self._act(number, act, now.t_s) for number, act in enumerate(acts.ACTS, 1)),
+            journal=tuple(self._watch.journal[-SHOWN_LINES:]),
+        )
+
+    def _service(self, name: str, now: PlantNow) -> ServiceNow:
+        nodes = np.array([service == name for service in self._row.services])
+        lowered = caps_of(self._row, self._row.model).lowered
+        return ServiceNow(
+            name=name,
+            priority=str(replays.PRIORITIES[name]),
+            servers=int(nodes.sum()),
+            capped=int(lowered[nodes].sum()),
+            clock_mhz=float(np.array(now.clock_mhz)[nodes].mean()),
+            p50_s=now.latency_s.get(name),
+            uncapped_p50_s=self._uncapped_s(name, now.t_s),
+        )
+
+    def _uncapped_s(self, name: str, now_s: float) -> float | None:
+        """The median of what the plant's own median is over, without caps."""
+        came_s, took_s = self._uncapped.arrival_s, self._uncapped.latency_s
+        recent = (came_s > now_s - RECENT_REQUESTS_S) & (came_s + took_s <= now_s) & (self._services == name)
+        return float(np.median(took_s[recent])) if recent.any() else None
+
+    def _act(self, number: int, act: Act, now_s: float) -> ActNow:
+        stage = Stage.WAITING if now_s < act.start_s else Stage.RUNNING if now_s < act.end_s else Stage.DONE
+        share = min(max((now_s - act.start_s) / (act.end_s - act.start_s), 0.0), 1.0)
+        note = self._conductor.notes.get(act.name, "")
+        return ActNow(number=number, title=act.title, stage=stage, share=share, note=note)
+
+
+def plant_now(path: Path) -> PlantNow | None:
+    """The plant's own snapshot; None while there is none."""
+    try:
+        return PlantNow(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def caps_of(row: LiveRow, model: ServerModel) -> Caps:
+    """Whose limits or clocks differ from what was there before the first write."""
+    left = (row.board.enforced_watts() < model.watts.tdp_watts) | (row.board.locked_mhz() != 0)
+    return Caps(lowered=left.any(axis=1), gpus_left=int(left.sum()))

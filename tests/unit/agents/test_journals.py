@@ -1,0 +1,92 @@
+"""Journals: bounded, in full, and never a reason to fail."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_agent import journals
+from loadline_agent.journals import Journal, plain
+from loadline_policies.power.messages import Act, Epoch
+
+
+@dataclass(frozen=True)
+class Thing:
+    act: Act
+    epoch: Epoch | None
+    seconds: float
+    names: frozenset[str]
+
+
+def journal(file: Path | None = None) -> Journal:
+    return Journal("node-0", lambda: 12.3456, file)
+
+
+def test_an_entry_carries_observation_decision_and_reason() -> None:
+    kept = journal()
+    kept.write("power/polca", {"load": 0.9}, {"level": "LowDeep"}, "moved", domain="row-a")
+    assert json.loads(kept.lines()) == {
+        "t": 12.346,
+        "who": "node-0",
+        "what": "power/polca",
+        "domain": "row-a",
+        "observation": {"load": 0.9},
+        "decision": {"level": "LowDeep"},
+        "reason": "moved",
+    }
+
+
+def test_values_are_written_as_json_knows_them() -> None:
+    thing = Thing(Act.ENFORCE, Epoch(3, "uid"), float("-inf"), frozenset({"b", "a"}))
+    assert plain(thing) == {
+        "act": "Enforce",
+        "epoch": {"transitions": 3, "lease_uid": "uid"},
+        "seconds": "-inf",
+        "names": ["a", "b"],
+    }
+
+
+@given(st.floats(allow_nan=False))
+def test_any_number_of_a_decision_survives_the_journal(value: float) -> None:
+    kept = journal()
+    kept.write("x", plain(value), None, "")
+    assert float(json.loads(kept.lines())["observation"]) == value
+
+
+def test_the_ring_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "MOST_ENTRIES", 3)
+    kept = journal()
+    for number in range(5):
+        kept.write("x", number, None, "")
+    assert [json.loads(line)["observation"] for line in kept.lines().splitlines()] == [2, 3, 4]
+    assert [json.loads(line)["observation"] for line in kept.lines(1).splitlines()] == [4]
+    assert kept.lines(0) == ""
+
+
+def test_two_files_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "journal.jsonl"
+    kept = journal(file)
+    kept.write("x", 0, None, "")
+    monkeypatch.setattr(journals, "MOST_BYTES", 2 * file.stat().st_size)
+    for number in range(1, 5):
+        kept.write("x", number, None, "")
+    files = (tmp_path / "journal.jsonl.1", file)
+    numbers = [[json.loads(line)["observation"] for line in one.read_text().splitlines()] for one in files]
+    assert numbers == [[2, 3], [4]]
+
+
+def test_a_disk_that_refuses_is_counted_and_costs_nothing_else(tmp_path: Path) -> None:
+    kept = journal(tmp_path / "missing" / "journal.jsonl")
+    kept.write("x", 1, None, "")
+    assert kept.failures == 1
+    assert kept.lines()
+
+
+def test_every_entry_is_told_to_the_log() -> None:
+    told: list[journals.Entry] = []
+    kept = Journal("node-0", lambda: 0.0, tell=told.append)
+    kept.write("leaf/step-down", None, None, "deadline")
+    assert [entry["reason"] for entry in told] == ["deadline"]
