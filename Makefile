@@ -26,9 +26,9 @@ check: $(READY) ## Style, types, layers, unit and component tests: under a minut
 	  && echo "make check: all is well"
 
 .PHONY: test
-test: check ## All of check, then the tests on a real control plane (the first time they build it)
+test: check ## All of check, then what waits out real leases or needs a real control plane (built once)
 	@echo "== control plane: programs" && python -m hack.testenv build >/dev/null
-	@echo "== control plane: tests" && $(PYTEST) -m cluster
+	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "cluster or slow"
 
 .PHONY: lint
 lint: $(READY) ## What needs no test: style, types, layers
@@ -48,10 +48,10 @@ imports: $(READY)
 	@echo "== layers (import-linter)" && lint-imports --no-logo
 
 units: $(READY)
-	@echo "== unit tests" && $(PYTEST) tests/unit
+	@echo "== unit tests" && $(PYTEST) -m "not slow" tests/unit
 
 components: $(READY)
-	@echo "== component tests" && $(PYTEST) tests/component
+	@echo "== component tests" && $(PYTEST) -m "not slow" tests/component
 
 ##@ Measure it
 

@@ -37,7 +37,6 @@ from loadline_agent.statuses import Statuses
 from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
 from loadline_policies.errors import HardwareError, LoadlineError
-from loadline_policies.power.elections import PERIOD_S
 
 DRIVER_AGAIN_S = 30.0
 """How often a node without a driver looks for one. Chosen."""

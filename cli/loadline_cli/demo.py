@@ -34,7 +34,7 @@ Virtual = Callable[[int, Progress], Recorded]
 Live = Callable[[int, Progress, Show], Recorded]
 """The same on real parts: what is prepared goes to the progress, the row itself to the view."""
 
-LIVE_MODULE = "hack.demonstrations"
+LIVE_MODULE = "hack.demo.demonstrations"
 
 
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:

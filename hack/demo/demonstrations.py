@@ -56,9 +56,9 @@ def perform(scenario: Scenario, out: Path, progress: Progress, show: Show) -> tu
     began_s = time.monotonic()
     model = parameters.load()
     with LiveRow(scenario, model, out, progress) as row:
-        progress("the same row uncapped", 0.0)
+        progress("replaying the row uncapped", 0.0)
         baseline = replays.uncapped(scenario, model, row.services)
-        progress("the same row uncapped", 1.0)
+        progress("replaying the row uncapped", 1.0)
         outcome, watch = _play(row, baseline, show)
         row.stop_plant()
         told = Recording.load(row.plant_out / "recording.npz")

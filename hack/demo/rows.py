@@ -10,6 +10,7 @@ Every process logs under `out/logs`. What happens then is the conductor's.
 """
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +44,8 @@ UNSETTLED = (429, 503)
 LEAD_S = 4.0
 """Seconds between the plant's readiness and the play's beginning."""
 
+ACQUAINTING = "electing a coordinator that hears every node"
+
 REPO = Path(__file__).parents[2]
 
 
@@ -62,6 +65,7 @@ class LiveRow:
         try:
             self._bring_up()
         except BaseException:
+            self._dismiss()
             self._stack.close()
             raise
         return self
@@ -69,7 +73,14 @@ class LiveRow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._dismiss()
         self._stack.close()
+
+    def _dismiss(self) -> None:
+        """Ask all at once, since the bed waits for one by one; a stopped one must go on first."""
+        for process in (one for member in self.members.values() for one in member.processes):
+            process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)
 
     @property
     def control(self) -> Path:
@@ -116,20 +127,20 @@ class LiveRow:
 
     def _bring_up(self) -> None:
         progress = self._progress
-        progress("control plane", 0.0)
+        progress("bringing up the control plane", 0.0)
         self.bed = self._stack.enter_context(Bed(logs=self.out / "logs"))
         self.board = self._stack.enter_context(
             Board.create(self.bed.directory / "board", self.nodes, gpus_per_node=self.model.gpus)
         )
         self.bed.add_nodes(self.nodes, labels=manifests.node_labels(self.scenario))
-        progress("control plane", 0.6)
+        progress("bringing up the control plane", 0.6)
         self.bed.apply(charts.control_plane_objects())
         self.operator = self._start_operator()
         self.bed.apply(manifests.declarations(self.scenario, self.model))
-        progress("control plane", 1.0)
+        progress("bringing up the control plane", 1.0)
         self._start_members()
-        self._until(self._placed, "pods", "the scheduler has not bound every pod")
-        self._until(self._led, "coordinator", "no coordinator hears all nodes")
+        self._until(self._placed, "placing the pods", "the scheduler has not bound every pod")
+        self._until(self._led, ACQUAINTING, "no coordinator hears all nodes")
 
     def _start_operator(self) -> Process:
         identity = self.bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
@@ -147,7 +158,7 @@ class LiveRow:
             for node in waiting[: AT_ONCE - starting]:
                 self.members[node].start()
                 waiting.remove(node)
-            self._progress("agents", len(told) / len(self.nodes))
+            self._progress("starting an agent and a guard on each node", len(told) / len(self.nodes))
             if time.monotonic() > deadline_s:
                 missing = ", ".join(sorted(set(self.nodes) - told))
                 raise BedError(f"agents of {missing} have not told of their GPUs: read {self.out / 'logs'}")
@@ -176,7 +187,7 @@ class LiveRow:
     def _led(self) -> bool:
         status = self._get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
         heard = int(status.get("nodesReporting", 0))
-        self._progress("coordinator", heard / len(self.nodes))
+        self._progress(ACQUAINTING, heard / len(self.nodes))
         return heard == len(self.nodes)
 
     def _get(self, path: str, **parameters: str) -> Object:

@@ -65,9 +65,7 @@ class VirtualRow:
             ratings={node.rating.node: node.rating for node in nodes},
             priorities=PRIORITIES,
         )
-        self.site = Site(
-            self.world, Link(self.world, random), domain, candidates=tuple(names[:5])
-        )
+        self.site = Site(self.world, Link(self.world, random), domain, candidates=tuple(names[:5]))
         self.agents = []
         for node, service in zip(nodes, services, strict=True):
             self.site.owners[node.rating.node] = (f"default/{service}",)

@@ -1,4 +1,4 @@
-"""The whole demo in virtual time, on the objects that the product runs: every promise that it can measure holds."""
+"""The whole demo in virtual time, on the objects that the product runs: what it can measure is kept."""
 
 import pytest
 

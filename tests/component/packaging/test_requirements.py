@@ -27,6 +27,9 @@ EXTRA_OF = {
 }
 """Which installation each floor must run in."""
 
+PART_OF = {"pydantic-core": "pydantic"}
+"""What comes with another distribution in exactly one version, and is imported as its documentation says."""
+
 
 def pins(path: Path) -> dict[str, str]:
     """The pinned versions of a list."""
@@ -60,7 +63,8 @@ def imported(floor: str) -> frozenset[str]:
                 tops.add(str(node.module).partition(".")[0])
     theirs = {top for top in tops - sys.stdlib_module_names if not top.startswith("loadline_")}
     owners = packages_distributions()
-    return frozenset(canonicalize_name(owner) for top in theirs for owner in owners.get(top, [top]))
+    found = {canonicalize_name(owner) for top in theirs for owner in owners.get(top, [top])}
+    return frozenset(PART_OF.get(name, name) for name in found)
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)

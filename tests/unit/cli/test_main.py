@@ -1,5 +1,6 @@
 """What every command shares: help that teaches, errors that help, codes that scripts can read."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -114,6 +115,6 @@ def test_an_error_without_a_hint_is_one_line() -> None:
 
 def test_every_command_has_an_example_and_its_exit_codes() -> None:
     for command in (app.demo, app.list_policies, app.check):
-        text = command.__doc__ or ""
-        assert "\n      loadline " in text
+        text = inspect.cleandoc(command.__doc__ or "")
+        assert "\n  loadline " in text
         assert "Exit codes: 0 " in text

@@ -1,0 +1,91 @@
+"""
+The live demo without a terminal: the issue's promises, measured on real parts.
+
+Plays the whole demo on the row of 52 nodes, writes its report into build/demo as
+`loadline demo` does, prints what every component cost, and keeps the checks.
+
+    python -m hack.benches.demo
+
+Writes benchmarks/results/demo.json.
+"""
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from hack.demo import demonstrations
+from hack.demo.demonstrations import OUT, Outcome
+from loadline_sim import scenarios
+from loadline_sim.reports import pages, runs
+from loadline_sim.reports.checks import Check, kept
+from loadline_sim.reports.findings import Findings, found_in
+from loadline_sim.reports.snapshots import Snapshot
+
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "demo.json"
+SAID_EVERY_S = 60.0
+
+
+def main() -> int:
+    """Play, print, write; 1 if a goal was missed."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    recording, run, outcome = demonstrations.perform(scenarios.load(), OUT, _prepare, _Said())
+    found = found_in(recording, run)
+    page, _ = pages.write(found, OUT)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(report(found, outcome), indent=2, ensure_ascii=False) + "\n")
+    for name, seconds in outcome.cpu_seconds.items():
+        print(f"{name:20} {seconds:8.1f} s of CPU  {100 * seconds / outcome.end_s:6.1f} % of a core")
+    for one in found.checks:
+        print(f"{one.name:30} {one.value!s:>22} {one.goal:>8}  {one.reason or 'kept'}")
+    print(page)
+    return int(not kept(found.checks))
+
+
+def report(found: Findings, outcome: Outcome) -> dict[str, Any]:
+    """The results as they are kept."""
+    core_percent = {name: 100 * used_s / outcome.end_s for name, used_s in outcome.cpu_seconds.items()}
+    return {
+        "name": "demo",
+        "commit": runs.commit(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "inputs": {"nodes": found.row.servers, "budget_watts": found.row.budget_watts},
+        "seeds": [found.run.seed],
+        "results": {f"{name}_core_percent": round(used, 2) for name, used in core_percent.items()},
+        "checks": [_plain(one) for one in found.checks],
+    }
+
+
+def _plain(one: Check) -> dict[str, Any]:
+    value = None if one.value is None else round(one.value, 4)
+    return {
+        "name": one.name,
+        "value": value,
+        "goal": one.goal,
+        "ok": one.ok is True,
+        "reason": one.reason,
+    }
+
+
+class _Said:
+    """Tells of the row once a minute."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        if snapshot.at_s >= self._next_s:
+            self._next_s = snapshot.at_s + SAID_EVERY_S
+            title = snapshot.act.title if snapshot.act else "over"
+            print(f"{snapshot.at_s:5.0f} s  {snapshot.load:6.1%}  {title}", file=sys.stderr)
+
+
+def _prepare(what: str, share: float) -> None:
+    if share == 1.0:
+        print(f"{what}: done", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
