@@ -39,7 +39,12 @@ POLICY = """
 schema: policies.loadline.dev/v1alpha1
 loop: power
 policy: polca
-settings: {threshold1Percent: 90, threshold2Percent: 95, hysteresisPercent: 2, actuationMillis: 500}
+settings:
+  threshold1Percent: 90
+  threshold2Percent: 95
+  hysteresisPercent: 2
+  actuationMillis: 500
+  brakeHoldSeconds: 1
 """
 
 
@@ -64,6 +69,8 @@ class Row:
     budget_watts: float = 10_000.0
     host_idle_watts: float = 500.0
     host_max_watts: float = 500.0
+    lease_s: float = 2.0
+    raise_within_s: float = 4.0
     curve: tuple[tuple[float, float], ...] = Curve().points
     policy: str = POLICY
     gpus: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -219,7 +226,7 @@ def domain_of(row: Row) -> Domain:
         document=parse_power(row.policy),
         enforce=row.enforce,
         curve=Curve(points=row.curve),
-        timings=Timings(),
+        timings=Timings(lease_s=row.lease_s, raise_within_s=row.raise_within_s),
         ratings={
             node: NodeRating(
                 node=node,

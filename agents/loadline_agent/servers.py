@@ -25,9 +25,12 @@ from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.messages import Report
 
-HOLD_S = (0.8, 1.0)
-"""How long a report is held at most: the `report_s` of S2's sum. A span, so that members
-that were answered together don't come back together for ever."""
+HOLD_SHARE = 0.25
+"""Of a lease's time, how long a report is held at most, and never above the `report_s` of S2's sum:
+an answer must reach its node while the lease before it still has half of its time."""
+
+HOLD_SPREAD = (0.8, 1.0)
+"""Members that were answered together shouldn't come back together for ever."""
 
 KEEP_ALIVE_S = 75.0
 """Idle seconds after which a connection is closed: a new handshake costs ten exchanges."""
@@ -107,13 +110,14 @@ class Reports:
         if not coordinator.expects(report):
             return web.Response(status=204)
         if out_of_turn is None and not coordinator.urgent(report.node):
-            await self._hold(report.node)
+            timings = coordinator.domain.timings
+            await self._hold(report.node, min(timings.report_s, HOLD_SHARE * timings.lease_s))
         return self._answer(report)
 
-    async def _hold(self, node: str) -> None:
+    async def _hold(self, node: str, most_s: float) -> None:
         loop = asyncio.get_running_loop()
         held = self._held[node] = loop.create_future()
-        timer = loop.call_later(random.uniform(*HOLD_S), _end, held)
+        timer = loop.call_later(most_s * random.uniform(*HOLD_SPREAD), _end, held)
         try:
             await held
         finally:

@@ -106,9 +106,7 @@ def _measured(board: Board, row: dict[str, Member], floor: int) -> dict[str, flo
     }
     armed = [one.record().armed for one in row.values()]
     if not all(armed):
-        raise RuntimeError(
-            f"armed is {armed} after {SETTLING_S} s: see the agents' logs"
-        )
+        raise RuntimeError(f"armed is {armed} after {SETTLING_S} s: see the agents' logs")
     before, began_s = {name: cpu_s(pids) for name, pids in groups.items()}, time.monotonic()
     _live(board, MEASURED_S)
     taken_s = time.monotonic() - began_s
@@ -145,11 +143,12 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
         ("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL),
         ("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL),
     )
+    kernel = platform.release().partition("-")[0]
     commit = subprocess.run(("git", "rev-parse", "HEAD"), capture_output=True, text=True, check=True).stdout
     return {
         "name": "agent",
         "commit": commit.strip(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {kernel}",
         "inputs": {
             "gpus": 8,
             "sample_hz": 4,

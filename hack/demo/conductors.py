@@ -132,8 +132,9 @@ class Conductor:
         return f"SIGSTOP to the agent of {self._stopped}; its guard is left"
 
     def _resume_agent(self) -> str:
+        held = self._row.board.enforced_watts()[self._row.nodes.index(self._stopped)].max()
         self._row.members[self._stopped].resume()
-        return f"the agent of {self._stopped} goes on"
+        return f"the guard of {self._stopped} held its GPUs at {held:.0f} W; its agent goes on"
 
     def _apply(self, policy: str) -> None:
         manifest = json.dumps(manifests.policy_map(policy))

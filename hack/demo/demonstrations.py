@@ -65,6 +65,7 @@ def perform(scenario: Scenario, out: Path, progress: Progress, show: Show) -> tu
         reactions = plants.reactions_in(row.plant_out / "reactions.json")
     story = _story(outcome.end_s)
     recording = told.with_story(story, tuple(watch.levels), tuple(watch.thresholds)).with_baseline(baseline)
+    recording.save(out / "recording.npz")
     measured = {
         "limits_left_after_release": float(outcome.limits_left),
         "policy_edit_s": outcome.policy_edit_s,

@@ -10,6 +10,7 @@ Every process logs under `out/logs`. What happens then is the conductor's.
 """
 
 import json
+import shutil
 import signal
 import sys
 import time
@@ -119,7 +120,9 @@ class LiveRow:
 
     def stop_plant(self) -> None:
         """End the plant; its recording lies in `plant_out` then."""
-        self.plant.stop()
+        self.plant.send(signal.SIGTERM)
+        if self.plant.wait(PATIENCE_S):
+            raise BedError(f"the plant has failed:\n{self.plant.tail()}")
 
     def restart(self, node: str) -> None:
         """What a kubelet does for a container that died."""
@@ -128,7 +131,9 @@ class LiveRow:
     def _bring_up(self) -> None:
         progress = self._progress
         progress("bringing up the control plane", 0.0)
-        self.bed = self._stack.enter_context(Bed(logs=self.out / "logs"))
+        logs = (self.out / "logs").resolve()
+        shutil.rmtree(logs, ignore_errors=True)  # of an earlier run, which would be gone on with
+        self.bed = self._stack.enter_context(Bed(logs=logs))
         self.board = self._stack.enter_context(
             Board.create(self.bed.directory / "board", self.nodes, gpus_per_node=self.model.gpus)
         )

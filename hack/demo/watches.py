@@ -45,7 +45,11 @@ DOCUMENTS = {one.hash: one for one in map(parse_power, (acts.POLICY, acts.EDITED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What was last seen. `complaint` says why the policy as edited isn't in force."""
+    """What was last seen.
+
+    `written` is when the coordinator last wrote; `complaint` says why the policy as
+    edited isn't in force.
+    """
 
     level: str = LEADERLESS
     mode: str = Mode.OBSERVE.value
@@ -53,6 +57,7 @@ class Sight:
     policy_hash: str = ""
     silent: int = 0
     safe_watts: float = 0.0
+    written: str = ""
     complaint: str = ""
 
     @property
@@ -72,6 +77,7 @@ class Watch:
         self._row = row
         self._control = Control()
         self._armed = False
+        self._written, self._writer = ("", ""), 0
         self._stop = threading.Event()
         self._http = httpx.Client(timeout=1.0, trust_env=False)
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -121,8 +127,16 @@ class Watch:
             level, policy_hash = self._led()
             return replace(before, level=level, policy_hash=policy_hash or before.policy_hash)
         sight = _sight_of(found, len(self._row.nodes))
-        leads = self._row.members[sight.coordinator].agent.running if sight.coordinator else False
-        return sight if leads else replace(sight, level=LEADERLESS)
+        return sight if self._still_leads(sight) else replace(sight, level=LEADERLESS)
+
+    def _still_leads(self, sight: Sight) -> bool:
+        """Whether the process that wrote the status lives; one that is started anew must write first."""
+        if not sight.coordinator:
+            return False
+        agent = self._row.members[sight.coordinator].agent
+        if (sight.coordinator, sight.written) != self._written:
+            self._written, self._writer = (sight.coordinator, sight.written), agent.pid
+        return agent.running and agent.pid == self._writer
 
     def _led(self) -> tuple[str, str]:
         """Level and policy hash as the last known coordinator's metrics tell them."""
@@ -199,6 +213,7 @@ def _sight_of(domain: Object, nodes: int) -> Sight:
         policy_hash=status.get("appliedPolicyHash", ""),
         silent=nodes - int(status.get("nodesReporting", nodes)),
         safe_watts=float(status.get("safeWatts", 0.0)),
+        written=status.get("observedTime", ""),
         complaint=policy.get("message", "") if policy.get("status") == "False" else "",
     )
 

@@ -135,7 +135,7 @@ settings:
   threshold2Percent: 95
   hysteresisPercent: 3
   actuationMillis: 500
-  brakeHoldSeconds: 5
+  brakeHoldSeconds: 20
 """
 
 EDITED_POLICY = POLICY.replace("threshold1Percent: 90", "threshold1Percent: 89")

@@ -50,7 +50,7 @@ def test_a_rise_past_the_trigger_is_reported_out_of_turn(row: LoneRow) -> None:
 def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRow) -> None:
     row.signal("node-0", signal.SIGKILL)
     others = ("node-1", "node-2")
-    assert row.wait(lambda: all_at_most(row, SAFE_WATTS, others)) < 4.0 + 1.0
+    assert row.wait(lambda: all_at_most(row, SAFE_WATTS, others)) < row.row.lease_s + 1.0
     assert row.limits("node-0") == [400.0] * 8, "nobody could lower it: its guard isn't there"
 
 
@@ -71,7 +71,7 @@ def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: 
     armed_at = row.metric("node-1", 'loadline_power_exchanges_total{outcome="leased"}') or 0.0
     leased = 'loadline_power_exchanges_total{outcome="leased"}'
     row.wait(lambda: (row.metric("node-1", leased) or 0.0) > armed_at + 14.0)
-    assert row.limits("node-1") == [400.0] * 8, "14 exchanges at most 1 s apart are past the 10 s"
+    assert row.limits("node-1") == [400.0] * 8, "14 exchanges, 0.4 s apart or more, are past raise_within_s"
     row.signal("node-2", signal.SIGKILL)
     row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-0", "node-1")))
 
