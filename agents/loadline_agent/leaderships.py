@@ -192,7 +192,8 @@ class Leadership:
         if declared is None:
             return
         self._declared = declared
-        self.coordinator = Coordinator(self._recorded(declared), epoch, now)
+        assert self.election is not None
+        self.coordinator = Coordinator(self._recorded(declared), epoch, now, self.election.renewed_sent_s)
         self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": True}, "elected")
 
     def _go_on(self, coordinator: Coordinator, now: float) -> None:

@@ -82,7 +82,7 @@ class Conductor:
     def _switch(self, mode: Mode) -> str:
         patch = json.dumps({"spec": {"mode": mode.value}})
         self._kubectl("patch", "powerdomain", self._row.scenario.name, "--type", "merge", "--patch", patch)
-        return f"kubectl patch powerdomain {self._row.scenario.name}: mode {mode.value}"
+        return f"mode {mode.value}, by kubectl patch"
 
     def _edit(self, text: str) -> str:
         """Apply a policy, and measure until the coordinator decides by it."""
@@ -94,7 +94,7 @@ class Conductor:
             time.sleep(POLL_S)
         took_s = boottime() - began_s
         self.policy_edits_s.append(took_s)
-        return f"policy {wanted} is in force {took_s:.1f} s after it was edited"
+        return f"in force {took_s:.1f} s after the edit"
 
     def _break(self) -> str:
         self._apply(acts.BROKEN_POLICY)

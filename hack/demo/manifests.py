@@ -39,9 +39,12 @@ def node_names(scenario: Scenario) -> tuple[str, ...]:
 def shortened(scenario: Scenario, servers: int) -> Scenario:
     """The same minutes on a shorter row, its budget in proportion."""
     share = servers / scenario.servers
-    return scenario.model_copy(
-        update={"servers": servers, "budget_watts": round(scenario.budget_watts * share, 1)}
-    )
+    smaller = {
+        "servers": servers,
+        "base_servers": round(scenario.base_servers * share),
+        "budget_watts": round(scenario.budget_watts * share, 1),
+    }
+    return scenario.model_copy(update=smaller)
 
 
 def policy_map(text: str) -> Manifest:

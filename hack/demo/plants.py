@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from hack.demo import latencies
 from hack.fakegpu.board import Board, boottime
 from hack.fakegpu.plant import Stop
 from loadline_policies.models import parameters
@@ -37,6 +38,9 @@ from loadline_sim.reactions import Reaction, ReactionMeter, Threshold
 from loadline_sim.recordings import Recorder
 from loadline_sim.rows import Plant
 from loadline_sim.scenarios import Scenario
+
+TOLD_TICKS = 40
+"""Ticks between two words about latencies: one second."""
 
 
 class Control(BaseModel):
@@ -85,11 +89,12 @@ class ControlFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
-    """Where a metered row's limits are, and what is owed by it."""
+    """Where a metered row's limits are, what is owed by it, and where its latencies are told."""
 
     board: Board
     file: ControlFile
     full_mhz: float
+    latencies: Path
 
 
 class MeteredRecorder(Recorder):
@@ -101,16 +106,26 @@ class MeteredRecorder(Recorder):
         super().__init__(plant, replays.meta_of(scenario, model, "Live"), services, replays.PRIORITIES)
         low = np.array([replays.PRIORITIES[name] is Priority.LOW for name in services])
         self.meter, self._by = ReactionMeter(low), by
+        asked = plant.arrivals
+        self._services = np.array(asked.services)[asked.service]
 
     def tick(self) -> None:
         """Note the tick that the plant has just made."""
         super().tick()
+        self._tell_latencies()
         control = self._by.file.control
         if not control.watching:
             self.meter.forget()
             return
         load = self.plant.sensor_watts / self.plant.config.budget_watts
         self.meter.tick(self.plant.now_s, load, control.owed(), *self._in_force())
+
+    def _tell_latencies(self) -> None:
+        if self.plant.ticks % TOLD_TICKS == 0:
+            served = self.plant.served()
+            came_s, now_s = served.arrivals.arrival_s, self.plant.now_s
+            found = latencies.recent(self._services, came_s, served.latency_s, now_s)
+            latencies.write(self._by.latencies, found)
 
     def _in_force(self) -> tuple[Floats, Floats]:
         """Each node's highest clock and highest limit: all of its GPUs must have answered."""
@@ -126,7 +141,12 @@ def drive(board: Board, scenario: Scenario, services: Sequence[str], out: Path, 
     model = parameters.load()
     requests = scenarios.arrivals_of(scenario, services, model, scenario.stress)
     plant = scenarios.plant_of(scenario, requests, model, len(services))
-    by = Metered(board=board, file=ControlFile(control), full_mhz=model.watts.full_mhz)
+    by = Metered(
+        board=board,
+        file=ControlFile(control),
+        full_mhz=model.watts.full_mhz,
+        latencies=out / "latencies.json",
+    )
     recorder = MeteredRecorder(plant, scenario, model, services, by)
     start_at = _start_at(out, stop)
     live = Live(

@@ -1,9 +1,8 @@
 """
 The live row as the terminal shows it, once a second.
 
-Watts, heat, clocks and latencies come from the plant's own snapshot, who is capped from
-the board; level and journal from the watch. The uncapped latencies beside them are
-those of the same requests in the replay without caps.
+Watts, heat, clocks and latencies are the plant's own words, who is capped comes from the
+board; level and journal from the watch.
 """
 
 import json
@@ -13,19 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
+from hack.demo import latencies
 from hack.demo.conductors import Conductor
 from hack.demo.rows import LiveRow
 from hack.demo.watches import Watch
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim import acts, replays, scenarios
 from loadline_sim.acts import Act
-from loadline_sim.live import RECENT_REQUESTS_S
 from loadline_sim.live import Snapshot as PlantNow
 from loadline_sim.recordings import Requests
 from loadline_sim.reports.snapshots import ActNow, ServiceNow, Snapshot, Stage
 
 HISTORY = 240
 SHOWN_LINES = 12
+UNKNOWN = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,6 @@ class Screen:
     def __init__(self, row: LiveRow, watch: Watch, conductor: Conductor, uncapped: Requests) -> None:
         self._row, self._watch, self._conductor = row, watch, conductor
         self._uncapped = uncapped
-        self._services = np.array(uncapped.service)
         self._history: deque[float] = deque(maxlen=HISTORY)
 
     def snapshot(self) -> Snapshot | None:
@@ -66,12 +65,28 @@ class Screen:
             trips=now.trips,
             thresholds=thresholds,
             history_watts=tuple(self._history),
-            services=tuple(self._service(name, now) for name in scenarios.SERVICES),
+            services=self._services(now),
             acts=tuple(self._act(number, act, now.t_s) for number, act in enumerate(acts.ACTS, 1)),
             journal=tuple(self._watch.journal[-SHOWN_LINES:]),
         )
 
-    def _service(self, name: str, now: PlantNow) -> ServiceNow:
+    def _services(self, now: PlantNow) -> tuple[ServiceNow, ...]:
+        capped = latencies.read(self._row.plant_out / "latencies.json")
+        uncapped = latencies.recent(
+            self._uncapped.service, self._uncapped.arrival_s, self._uncapped.latency_s, now.t_s
+        )
+        return tuple(
+            self._service(name, now, capped.get(name, UNKNOWN), uncapped.get(name, UNKNOWN))
+            for name in scenarios.SERVICES
+        )
+
+    def _service(
+        self,
+        name: str,
+        now: PlantNow,
+        capped_s: tuple[float | None, float | None],
+        uncapped_s: tuple[float | None, float | None],
+    ) -> ServiceNow:
         nodes = np.array([service == name for service in self._row.services])
         lowered = caps_of(self._row, self._row.model).lowered
         return ServiceNow(
@@ -80,15 +95,11 @@ class Screen:
             servers=int(nodes.sum()),
             capped=int(lowered[nodes].sum()),
             clock_mhz=float(np.array(now.clock_mhz)[nodes].mean()),
-            p50_s=now.latency_s.get(name),
-            uncapped_p50_s=self._uncapped_s(name, now.t_s),
+            p50_s=capped_s[0],
+            p99_s=capped_s[1],
+            uncapped_p50_s=uncapped_s[0],
+            uncapped_p99_s=uncapped_s[1],
         )
-
-    def _uncapped_s(self, name: str, now_s: float) -> float | None:
-        """The median of what the plant's own median is over, without caps."""
-        came_s, took_s = self._uncapped.arrival_s, self._uncapped.latency_s
-        recent = (came_s > now_s - RECENT_REQUESTS_S) & (came_s + took_s <= now_s) & (self._services == name)
-        return float(np.median(took_s[recent])) if recent.any() else None
 
     def _act(self, number: int, act: Act, now_s: float) -> ActNow:
         stage = Stage.WAITING if now_s < act.start_s else Stage.RUNNING if now_s < act.end_s else Stage.DONE

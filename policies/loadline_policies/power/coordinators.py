@@ -46,10 +46,11 @@ class Coordinator:
 
     `receive` takes a report, `answer` makes the lease for a node, `urgent` says whether a
     node's held request should be answered now instead of at its time. Once `over` is true
-    it must not answer any more.
+    it must not answer any more. `renewed_sent_s` is when the renewal by which it leads was
+    sent, `now` if it has only just been.
     """
 
-    def __init__(self, domain: Domain, epoch: Epoch, now: float) -> None:
+    def __init__(self, domain: Domain, epoch: Epoch, now: float, renewed_sent_s: float | None = None) -> None:
         self.domain = domain
         self.epoch = epoch
         self.over = False
@@ -62,7 +63,7 @@ class Coordinator:
         self._orders = Orders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
         self._sequence = 0
-        self._renewed_sent_s = now
+        self._renewed_sent_s = now if renewed_sent_s is None else renewed_sent_s
         self._first_ack_s: float | None = None
         self._heat_heard = False
         self._began_s = self._decided_s = now
@@ -248,7 +249,7 @@ class Coordinator:
 
     def _held(self, now: float) -> Held:
         if self.safety is None:
-            return Held.NOT
+            return Held.UNKNOWN if self.members.enforcing else Held.NOT
         if len(self.members.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
             return Held.SILENT
         return Held.HEAT if self.heat > self.safety.ceiling_heat else Held.NOT

@@ -21,11 +21,12 @@ class Held(StrEnum):
     """Why the row isn't led by what the policy wishes.
 
     A new coordinator leaves everything as it finds it until it has heard its members;
-    the two others hold the row at its safe limits.
+    the others hold the row at its safe limits.
     """
 
     NOT = ""
     NEW = "Acquainting"
+    UNKNOWN = "MembersUnknown"
     SILENT = "TooManySilentNodes"
     HEAT = "BreakerHot"
 
@@ -48,7 +49,7 @@ class Orders:
     @property
     def safe(self) -> bool:
         """Whether every GPU is at its safe limit or below."""
-        return self.caps.brake or self.held in (Held.SILENT, Held.HEAT)
+        return self.caps.brake or self.held in (Held.UNKNOWN, Held.SILENT, Held.HEAT)
 
     def lowers(self, before: "Orders") -> bool:
         """Whether some GPU gets less than it was told before."""

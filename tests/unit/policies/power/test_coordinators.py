@@ -10,6 +10,7 @@ from loadline_policies.power.breakers import WARM, Curve
 from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
+from loadline_policies.power.orders import Raising
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(
@@ -260,6 +261,22 @@ def test_a_domain_that_isnt_safe_is_only_observed() -> None:
     assert {lease.act for lease in given.values()} == {Act.OBSERVE}
     assert coordinator.problem is not None
     assert coordinator.problem.reason == "BudgetTooSmall"
+
+
+def test_while_nothing_is_known_of_a_member_armed_nodes_are_held_at_safe() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, enforced=400.0, safe=247.0, heat=0.3), 3.0)
+    assert coordinator.level == "MembersUnknown"
+    assert watts(coordinator.answer("node-0", 3.0)) == 247.0
+
+
+def test_a_coordinator_made_late_after_its_renewal_raises_no_longer_for_it() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=100.0, renewed_sent_s=91.0)
+    for name in NAMES:
+        coordinator.receive(report(name, safe=247.0, epoch=EPOCH), 100.5)
+    assert coordinator.raising(100.9) is Raising.FREELY
+    assert coordinator.raising(101.1) is Raising.NOT
 
 
 def test_release_goes_by_headroom() -> None:

@@ -1,0 +1,52 @@
+"""
+How long requests take lately, for the screen: the capped row's beside the uncapped one's.
+
+Both are asked the same question, so that they can stand side by side: what did the
+requests take that ended within the last two minutes? The report compares request by
+request instead; this is only what one can know while the row runs.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from loadline_sim.engine import Floats
+
+RECENT_S = 120.0
+"""Long enough for some hundred requests of each service, and so for a 99th percentile; chosen."""
+
+Percentiles = tuple[float, float]
+"""P50 and P99 in seconds."""
+
+
+def recent(
+    services: Sequence[str], arrival_s: Floats, latency_s: Floats, now_s: float
+) -> dict[str, Percentiles]:
+    """By service, over the requests that ended lately; NaN latencies are of those under way."""
+    ended_s = arrival_s + latency_s
+    lately = (ended_s > now_s - RECENT_S) & (ended_s <= now_s)
+    names = np.array(services)[lately]
+    took_s = latency_s[lately]
+    return {str(name): _percentiles(took_s[names == name]) for name in sorted(set(names.tolist()))}
+
+
+def write(path: Path, found: Mapping[str, Percentiles]) -> None:
+    """Replace the file in one step."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(found))
+    os.replace(draft, path)
+
+
+def read(path: Path) -> dict[str, Percentiles]:
+    """What was written last; empty while nothing was."""
+    if not path.exists():
+        return {}
+    return {name: (p50_s, p99_s) for name, (p50_s, p99_s) in json.loads(path.read_text()).items()}
+
+
+def _percentiles(took_s: Floats) -> Percentiles:
+    p50_s, p99_s = np.percentile(took_s, (50, 99)).round(3).tolist()
+    return p50_s, p99_s
