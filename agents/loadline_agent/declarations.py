@@ -102,13 +102,17 @@ class Declarations:
         return self._neighbours.home or self._memory.home
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
-        """The members that may lead `domain`, the node's own; those of whom more is known than a name."""
-        home = self.home()
-        if home is None or home.domain != domain:
-            return ()
+        """The members that may lead `domain`; those of whom more is known than a name.
+
+        Not only of the node's own: one that has left a domain while armed is released by its coordinator.
+        """
         remembered = {one.node: _peer(one) for one in self._memory.candidates}
         peers = {**remembered, **self._neighbours.peers}
-        names = remembered if self._neighbours.home is None else self._neighbours.candidates()
+        if self._neighbours.home is not None:
+            names = self._neighbours.candidates(domain)
+        else:
+            home = self._memory.home
+            names = tuple(remembered) if home is not None and home.domain == domain else ()
         return tuple(peers[name] for name in names if name in peers)
 
     def node_of(self, certificate: bytes) -> str | None:

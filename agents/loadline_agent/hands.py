@@ -18,7 +18,7 @@ from typing import Final
 
 from loadline_agent import records
 from loadline_agent.gpus import GpuInfo, Gpus, GpuSample
-from loadline_agent.limits import SETTLE_S, Conflict, Found, Held, Limits, Order, Outcome
+from loadline_agent.limits import SETTLE_S, Found, Held, Limits, Order, Outcome
 from loadline_agent.records import GpuRecord, Record, Records
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
 from loadline_policies.power.members import ROUNDING_WATTS
@@ -50,6 +50,20 @@ class Done:
             late=any(outcome.late for outcome in outcomes),
             errors=tuple(outcome.error for outcome in outcomes if outcome.error is not None),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Somebody else's limit where ours should be."""
+
+    uuid: str
+    wanted_watts: float
+    requested_watts: float
+    enforced_watts: float
+
+    def __str__(self) -> str:
+        asked = f"{self.requested_watts:g} W are asked of it, {self.enforced_watts:g} W in force"
+        return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
 
 
 class Hands:

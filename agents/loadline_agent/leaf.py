@@ -84,6 +84,11 @@ class Leaf:
         if done is not None:
             self._tell_step_down(done, "exit")
 
+    @property
+    def domain(self) -> str | None:
+        """The domain that the node reports to: while armed the one that armed it."""
+        return self._reporting_to(self._declarations.home())
+
     def _seen(self, samples: tuple[GpuSample, ...], now: float) -> bool:
         """In the keeper's thread: take a round of samples; whether it can't wait for its turn."""
         self._reporter.take(samples, now)

@@ -11,10 +11,9 @@ Power limits bind; a locked clock only shapes performance, so that it may outliv
 its deadline. The driver can't be asked for locked clocks: `Limits` keeps its own
 record of them, and believes it until the SM clock runs above.
 
-Nobody else should write here. Limits that read back differently after
-`SETTLE_S` are a `Conflict`; that the guard did it is known to the caller, who
-then calls `adopt`. `restore` gives back what was found before the first write,
-and may raise limits: only a release calls it.
+What is read back is told as it is: whether a limit there is ours, the guard's or a
+stranger's is for `hands` to say. `restore` gives back what was found before the first
+write, and may raise limits: only a release calls it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,8 +26,7 @@ from loadline_agent.nvml import Device
 from loadline_policies.errors import HardwareError, OutOfRange
 
 SETTLE_S: Final = 1.0
-"""How long after a write a different reading is no conflict yet: ten times a cap's delay. Chosen."""
-_SAME_MW: Final = 500
+"""How long after a write a different reading means nothing yet: ten times a cap's delay. Chosen."""
 _SAME_MHZ: Final = 30
 """Two steps of the clock table: a driver rounds a lock to a step."""
 
@@ -72,21 +70,10 @@ class Found:
     clock_mhz: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
-    """Somebody else's limit where ours should be."""
-
-    uuid: str
-    wanted_watts: float
-    requested_watts: float
-    enforced_watts: float
-
-
 @dataclass(slots=True)
 class _Written:
-    """Our last word to a GPU; None where we have said nothing."""
+    """Our lock on a GPU's clock, None where there is none, and when we last wrote anything to it."""
 
-    limit_mw: int | None = None
     clock_mhz: int | None = None
     at_s: float = float("-inf")
 
@@ -140,20 +127,6 @@ class Limits:
                 continue  # sample() of the same GPU carries the fault
             held.append(_held(uuid, enforced_mw, requested_mw, sm_mhz, written.clock_mhz))
         return tuple(held)
-
-    def conflicts(self, held: Iterable[Held], now: float) -> tuple[Conflict, ...]:
-        """GPUs of a `read_back` whose limit isn't ours, long enough after our last write.
-
-        A clock above its lock isn't one: the lock was lost, with the driver, and
-        the next order writes it anew.
-        """
-        return tuple(found for one in held if (found := self._conflict(one, now)))
-
-    def adopt(self) -> None:
-        """Take what holds now for our own word, after the guard has stepped in."""
-        for one in self.read_back():
-            if self._written[one.uuid].limit_mw is not None:
-                self._written[one.uuid].limit_mw = round(one.requested_watts * 1000)
 
     def restore(self) -> tuple[Outcome, ...]:
         """Give back limits and clocks as they were before the first write; for a release only."""
@@ -214,8 +187,7 @@ class Limits:
 
     def _set_limit(self, device: Device, limit_mw: int) -> None:
         device.set_limit_mw(limit_mw)
-        written = self._written[device.uuid]
-        written.limit_mw, written.at_s = limit_mw, self._clock()
+        self._written[device.uuid].at_s = self._clock()
 
     def _restore(self, uuid: str, found: Found) -> Outcome:
         device = self._gpus.device(uuid)
@@ -231,20 +203,6 @@ class Limits:
 
     def _is_late(self, deadline_s: float) -> bool:
         return not self._clock() < deadline_s
-
-    def _conflict(self, held: Held, now: float) -> Conflict | None:
-        written = self._written[held.uuid]
-        if written.limit_mw is None or now - written.at_s < SETTLE_S:
-            return None
-        readings = (held.requested_watts, held.enforced_watts)
-        if all(abs(watts * 1000 - written.limit_mw) <= _SAME_MW for watts in readings):
-            return None
-        return Conflict(
-            uuid=held.uuid,
-            wanted_watts=written.limit_mw / 1000.0,
-            requested_watts=held.requested_watts,
-            enforced_watts=held.enforced_watts,
-        )
 
 
 def _in_range(order: Order, device: Device) -> int:

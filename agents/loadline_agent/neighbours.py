@@ -3,8 +3,10 @@ Where this node belongs, and who may lead there.
 
 The node's labels say which PowerDomain selects it. An agent may read its own Node but
 not watch it, and reads only the candidates' NodeCapacities, so both are asked for:
-when the PowerDomains change, when somebody asks, and now and then besides. All that a
-leaf needs to report is here; what a coordinator needs more is in `declarations`.
+when the PowerDomains change, when somebody asks, and now and then besides. The domain
+that the node left last is kept in view, since only its coordinator may release what it
+has armed. All that a leaf needs to report is here; what a coordinator needs more is in
+`declarations`.
 """
 
 import asyncio
@@ -40,6 +42,7 @@ class Neighbours:
         self.problem: str | None = None
         self._kube, self._node, self._domains, self._on_change = kube, node, domains, on_change
         self._labels: Mapping[str, str] | None = None
+        self._left: str | None = None
         self._woken = asyncio.Event()
         self._looks = 0
         self._failures = 0
@@ -68,16 +71,19 @@ class Neighbours:
         except (KubeError, InvalidInput) as error:
             self._failures, self.problem = self._failures + 1, str(error)
 
-    def candidates(self) -> tuple[str, ...]:
-        """Names of those who may lead the home domain."""
-        declared = self._domains.items.get(self.home.domain) if self.home and self.home.domain else None
+    def candidates(self, domain: str | None) -> tuple[str, ...]:
+        """Names of those who may lead a domain; empty if the API server knows none of that name."""
+        declared = self._domains.items.get(domain) if domain is not None else None
         return declared.candidates if declared is not None else ()
 
     async def _look(self, anew: bool) -> None:
         node = await self._kube.get(f"/api/v1/nodes/{self._node}")
         self._labels = node.get("metadata", {}).get("labels") or {}
         self._settle()
-        absent = [name for name in self.candidates() if not await self._meet(name, anew)]
+        for name in self.candidates(self._left):
+            await self._meet(name, anew)
+        home = self.home.domain if self.home is not None else None
+        absent = [name for name in self.candidates(home) if not await self._meet(name, anew)]
         if absent:
             raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; start an agent there")
 
@@ -99,5 +105,7 @@ class Neighbours:
             return
         home = home_of(self._labels, self._domains.items.values())
         if home != self.home:
+            left = self.home.domain if self.home is not None else None
+            self._left = left if left not in (None, home.domain) else self._left
             self.home = home
             self._on_change()

@@ -114,9 +114,8 @@ class NodeAgent:
 
     def facts(self) -> Facts:
         """The node's slow facts, for its NodeCapacity."""
-        home = self._given.declarations.home()
         return Facts(
-            domain=home.domain if home is not None else None,
+            domain=self.leaf.domain,
             host_max_watts=self.reporter.home.host_max_watts or None,
             gpus=tuple(self.reporter.gpu_facts()),
             faults=self.reporter.problems(),

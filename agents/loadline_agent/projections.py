@@ -46,11 +46,15 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A NodeCapacity: who the node's agent is, and how far its GPUs can be set, None if not told yet."""
+    """A NodeCapacity: who the node's agent is, and how far its GPUs can be set, None if not told yet.
+
+    `armed_for` is the domain that the node enforces for, None where it doesn't.
+    """
 
     peer: Peer
     gpus: tuple[GpuRating, ...] | None
     settable: bool
+    armed_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,13 @@ def known_of(thing: Object) -> Known:
     """What a NodeCapacity tells of its node."""
     capacity = NodeCapacity.parse(thing)
     settable = conditions.find(capacity.status.conditions, ConditionType.LIMITS_SETTABLE)
+    enforcing = conditions.find(capacity.status.conditions, ConditionType.ENFORCING)
     seen = capacity.status.host_max_watts is not None  # else its agent hasn't looked yet
     return Known(
         peer=peer_of(capacity.metadata.name, capacity.spec.address, capacity.spec.certificate),
         gpus=_ratings(capacity.status.gpus) if seen else None,
         settable=settable is not None and settable.is_true,
+        armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
     )
 
 
@@ -126,15 +132,17 @@ def domain_of(
     """All that a coordinator needs; InvalidDomain when the curve contradicts itself."""
     spec = declared.spec
     host_watts = float(spec.host_watts.max) if spec.host_watts is not None else 0.0
+    armed = {node for node, known in capacities.items() if known.armed_for == declared.name}
     ratings = {
         node: NodeRating(node=node, host_max_watts=host_watts, gpus=known.gpus, settable=known.settable)
-        for node in sorted(declared.members & capacities.keys())
+        for node in sorted((declared.members | armed) & capacities.keys())
         if (known := capacities[node]).gpus is not None
     }
     return Domain(
         name=declared.name,
         budget_watts=float(spec.budget_watts),
         members=declared.members,
+        leaving=frozenset(armed - declared.members),
         document=document,
         enforce=spec.mode is Mode.ENFORCE,
         curve=spec.breaker.to_curve(),

@@ -8,10 +8,11 @@ request instead; this is only what one can know while the row runs.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from loadline_sim.engine import Floats
 
@@ -22,9 +23,7 @@ Percentiles = tuple[float, float]
 """P50 and P99 in seconds."""
 
 
-def recent(
-    services: Sequence[str], arrival_s: Floats, latency_s: Floats, now_s: float
-) -> dict[str, Percentiles]:
+def recent(services: ArrayLike, arrival_s: Floats, latency_s: Floats, now_s: float) -> dict[str, Percentiles]:
     """By service, over the requests that ended lately; NaN latencies are of those under way."""
     ended_s = arrival_s + latency_s
     lately = (ended_s > now_s - RECENT_S) & (ended_s <= now_s)

@@ -99,7 +99,7 @@ class Watch:
 
     def note(self, text: str) -> None:
         """Write a line for people."""
-        self.journal.append(JournalLine(self.now_s, text))
+        self.journal.append(JournalLine(max(self.now_s, 0.0), text))
         del self.journal[:-JOURNAL_LINES]
 
     def hash_in_force(self) -> str:

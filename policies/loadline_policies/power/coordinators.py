@@ -75,7 +75,7 @@ class Coordinator:
         """Take a new declaration; one that S1 or S2 refuse leaves the last good budget in force."""
         if domain.document.hash != self.domain.document.hash:
             self._policy_state = domain.document.policy.start
-        self.members.enlist(domain.members, domain.ratings)
+        self.members.enlist(domain.members | domain.leaving, domain.ratings)
         before, self.domain = self.domain, domain
         self._assess(before, now)
         self.decide(now)

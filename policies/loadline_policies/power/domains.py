@@ -11,15 +11,17 @@ from loadline_policies.power.safe_states import NodeRating, Timings
 class Domain:
     """A power domain as declared, with everything that its coordinator needs to decide.
 
-    `ratings` are what members that haven't been heard are known to be able to draw;
-    a member's own report overrides them. `priorities` maps `namespace/name` of a
-    service to its priority.
+    `leaving` are nodes that the domain doesn't select any more but that are still armed
+    for it: they hold a part of the budget until they are released. `ratings` are what
+    nodes that haven't been heard are known to be able to draw; a node's own report
+    overrides them. `priorities` maps `namespace/name` of a service to its priority.
     """
 
     name: str
     budget_watts: float
     members: frozenset[str]
     document: PowerDocument
+    leaving: frozenset[str] = frozenset()
     enforce: bool = False
     curve: Curve = field(default_factory=Curve)
     timings: Timings = field(default_factory=Timings)

@@ -9,7 +9,7 @@ memory is gone, its guard and the armed record stay).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power import leases
@@ -64,7 +64,8 @@ class Site:
 
     def declare(self, domain: Domain) -> None:
         """Change the domain's objects; a coordinator hears of it while the API server is there."""
-        self.domain = domain
+        armed = {name for name, agent in self.agents.items() if agent.record.armed}
+        self.domain = replace(domain, leaving=frozenset(armed - domain.members))
         for agent in self.agents.values():
             agent.happens(agent.configured)
 
@@ -324,7 +325,8 @@ class Agent:
 
     def _flush(self) -> None:
         for node, (sequence, _) in list(self._held.items()):
-            if self.coordinator is not None and self.coordinator.urgent(node):
+            leader = self.coordinator
+            if leader is not None and (node not in leader.members or leader.urgent(node)):
                 self._answer(node, sequence)
 
     def _elect_later(self, life: int, delay_s: float) -> None:
@@ -348,4 +350,10 @@ class Agent:
             leader.renewed(self.now)
             self.coordinator = leader
         elif step is Step.ACQUIRE:
-            self.coordinator = Coordinator(self.site.domain, lease.take(self.name), self.now)
+            self.lead()
+
+    def lead(self) -> None:
+        """Take the Kubernetes Lease, whoever holds it, and begin to lead."""
+        epoch = self.site.lease.take(self.name)
+        self.site.declare(self.site.domain)
+        self.coordinator = Coordinator(self.site.domain, epoch, self.now)

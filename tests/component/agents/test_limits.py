@@ -222,32 +222,3 @@ def test_one_failing_gpu_does_not_keep_the_others_from_their_orders(board: Board
     outcomes = limits.apply([order(board, 300.0, gpu=0), order(board, 300.0, gpu=1)], DEADLINE_S)
     assert isinstance(outcomes[0].error, HardwareError)
     assert watts(board, 1) == 300.0
-
-
-def test_another_writer_is_a_conflict_once_ours_had_time_to_settle(
-    board: Board, limits: Limits, clock: Clock
-) -> None:
-    limits.apply([order(board, 300.0)], DEADLINE_S)
-    board.write_as_other(0, 0, 390.0)
-    assert limits.conflicts(limits.read_back(), 0.5) == ()
-    (conflict,) = limits.conflicts(limits.read_back(), 1.5)
-    assert (conflict.wanted_watts, conflict.requested_watts, conflict.enforced_watts) == (300.0, 390.0, 390.0)
-
-
-def test_a_bmc_that_limits_more_is_a_conflict(board: Board, limits: Limits) -> None:
-    limits.apply([order(board, 300.0)], DEADLINE_S)
-    board.limit_outband(0, 0, 200.0)
-    (conflict,) = limits.conflicts(limits.read_back(), 1.5)
-    assert (conflict.requested_watts, conflict.enforced_watts) == (300.0, 200.0)
-
-
-def test_what_the_guard_did_is_adopted_and_no_conflict(board: Board, limits: Limits) -> None:
-    limits.apply([order(board, 300.0)], DEADLINE_S)
-    board.write_as_other(0, 0, SAFE_WATTS)
-    limits.adopt()
-    assert limits.conflicts(limits.read_back(), 1.5) == ()
-
-
-def test_a_limit_that_we_never_wrote_is_nobodys_conflict(board: Board, limits: Limits) -> None:
-    board.write_as_other(0, 5, 222.0)
-    assert limits.conflicts(limits.read_back(), LATER_S) == ()

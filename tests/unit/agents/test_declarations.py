@@ -99,6 +99,23 @@ def test_a_coordinator_gets_all_that_is_declared() -> None:
     assert made.ratings == {"node-00": rating}
 
 
+def test_a_node_that_left_but_is_still_armed_holds_its_part_of_the_budget() -> None:
+    thing = domain()
+    thing["status"] = {"members": ["node-00"]}
+    document = policy_of({"data": {"policy.yaml": POLICY}}).document
+    armed = [{"type": "Enforcing", "status": "True", "reason": "ModeEnforce", "message": "armed"}]
+    left = capacity("node-07")
+    left["status"] |= {"domain": "row-a", "conditions": [*left["status"]["conditions"], *armed]}
+    known = {
+        "node-00": known_of(capacity()),
+        "node-07": known_of(left),
+        "node-08": known_of(capacity("node-08")),
+    }
+    made = domain_of(declared_of(thing), document, known, {})
+    assert made.leaving == {"node-07"}
+    assert made.ratings.keys() == {"node-00", "node-07"}
+
+
 @pytest.mark.parametrize(
     "thing",
     [

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from hack.demo import costs, manifests, ports, watches
+from hack.demo import costs, latencies, manifests, ports, watches
 from hack.demo.plants import Control, ControlFile
 from hack.demo.watches import Sight
 from hack.testenv import janitors
@@ -72,6 +73,16 @@ def test_a_control_is_read_as_it_was_written(tmp_path: Path) -> None:
     control.write(tmp_path / "control.json")
     assert file.control == control
     assert control.owed() == (Threshold(0.9, low_clock_mhz=1275.0), Threshold(1.0, limit_watts=248.0))
+
+
+def test_latencies_are_those_of_requests_that_ended_lately(tmp_path: Path) -> None:
+    came_s, took_s = np.array([0.0, 290.0, 295.0, 299.0]), np.array([5.0, 4.0, 2.0, np.nan])
+    found = latencies.recent(("chat", "chat", "chat", "code"), came_s, took_s, now_s=300.0)
+    assert found.keys() == {"chat"}
+    assert found["chat"] == pytest.approx((3.0, 3.98))
+    latencies.write(tmp_path / "latencies.json", found)
+    assert latencies.read(tmp_path / "latencies.json") == found
+    assert latencies.read(tmp_path / "none.json") == {}
 
 
 def test_the_watch_tells_what_has_changed_and_nothing_else() -> None:

@@ -11,6 +11,7 @@ from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
 from loadline_policies.power.orders import Raising
+from loadline_policies.power.safe_states import NodeRating
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(
@@ -254,6 +255,18 @@ def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
     heard(coordinator, given, share=0.5, sequence=4, now=102.0, names=NAMES[:19])
     coordinator.receive(report("node-19", sequence=2), 102.1)
     assert coordinator.answer("node-19", 102.1).act is Act.ENFORCE
+
+
+def test_a_node_that_left_armed_holds_the_others_back_until_it_is_heard() -> None:
+    domain = replace(DOMAIN, members=frozenset(NAMES[:19]), leaving=frozenset(NAMES[19:]))
+    domain = replace(domain, ratings={"node-19": NodeRating.of(report("node-19"))})
+    coordinator = Coordinator(domain, EPOCH, now=0.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, enforced=400.0, safe=240.0, heat=0.3), 0.0)
+    assert coordinator.answer("node-0", 0.5).limits[0].safe_watts == 240.0
+    coordinator.receive(report("node-19", safe=240.0), 0.6)
+    coordinator.receive(report("node-0", sequence=2, safe=240.0), 0.7)
+    assert coordinator.answer("node-0", 0.8).limits[0].safe_watts == 247.0
 
 
 def test_a_domain_that_isnt_safe_is_only_observed() -> None:

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from loadline_policies.documents import SCHEMA, PowerDocument, parse_power
 from loadline_policies.power.breakers import TRIP, WARM, Curve
-from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import SENSOR_GAIN
 from loadline_policies.power.safe_states import GpuRating, NodeRating
@@ -370,7 +369,7 @@ def _usurp(bench: Bench, index: int) -> None:
     """Somebody takes the Kubernetes Lease although its holder is alive: two believe to lead."""
     agent, lease = bench.agents[index], bench.site.lease
     if agent.up and not agent.stopped and lease.available and lease.record.holder != agent.name:
-        agent.coordinator = Coordinator(bench.site.domain, lease.take(agent.name), bench.world.now)
+        agent.lead()
 
 
 @pytest.mark.parametrize("index", range(3))

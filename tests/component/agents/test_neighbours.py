@@ -1,0 +1,122 @@
+"""Whom a node may report to, as a small API server tells it over time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from loadline_agent.certificates import self_signed
+from loadline_agent.credentials import Credentials
+from loadline_agent.declarations import Declarations
+from loadline_agent.kube import Kube
+from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS
+
+NODE = "node-02"
+
+
+class Server:
+    """One node, whose labels move, PowerDomains and the NodeCapacities of two agents in each."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.labels = {"row": "a"}
+        self.candidates = {"row-a": ["node-00", "node-01"], "row-b": ["node-10", "node-11"]}
+        self._pems: dict[str, str] = {}
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if "watch" in request.query:
+            await asyncio.sleep(0.05)
+            return web.json_response({"type": "ERROR", "object": {"code": 410}})  # list again
+        if path == f"/api/v1/nodes/{NODE}":
+            return web.json_response({"metadata": {"name": NODE, "labels": self.labels}})
+        if path == POWER_DOMAINS.path():
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self._domains()})
+        name = path.rpartition("/")[2]
+        assert path == NODE_CAPACITIES.path(name)
+        return web.json_response(self._capacity(name))
+
+    def _domains(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "metadata": {"name": name, "uid": name},
+                "spec": {
+                    "budgetWatts": 20_000,
+                    "nodeSelector": {"matchLabels": {"row": name[-1]}},
+                    "hostWatts": {"max": 2600},
+                },
+                "status": {"members": candidates, "candidates": candidates},
+            }
+            for name, candidates in self.candidates.items()
+        ]
+
+    def _capacity(self, name: str) -> dict[str, Any]:
+        pem = self._pems.setdefault(name, self_signed(name)[1].decode())
+        return {"metadata": {"name": name}, "spec": {"certificate": pem, "address": "10.0.0.1:9476"}}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    app = web.Application()
+    app.router.add_route("GET", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def told(server: Server) -> AsyncIterator[Declarations]:
+    kube = Kube(Credentials(server=server.url, token="secret"), timeout_s=2.0, quiet_s=0.5)
+    made = Declarations(kube, NODE, "loadline-system")
+    running = asyncio.create_task(made.run())
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await kube.close()
+
+
+def leaders(told: Declarations, domain: str) -> list[str]:
+    return [peer.node for peer in told.candidates(domain)]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5.0):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def moved(server: Server, told: Declarations, labels: dict[str, str]) -> None:
+    """The node's labels change, and the agent has looked."""
+    before = told.home()
+    server.labels = labels
+    await told.relist()
+    assert told.home() != before
+
+
+async def test_a_node_knows_who_may_lead_its_home(told: Declarations) -> None:
+    await until(lambda: leaders(told, "row-a") == ["node-00", "node-01"])
+    assert leaders(told, "row-c") == []
+
+
+async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(
+    server: Server, told: Declarations
+) -> None:
+    await until(lambda: len(told.candidates("row-a")) == 2)
+    await moved(server, told, {})
+    assert leaders(told, "row-a") == ["node-00", "node-01"]
+    await moved(server, told, {"row": "b"})
+    await until(lambda: leaders(told, "row-b") == ["node-10", "node-11"])
+    assert leaders(told, "row-a") == ["node-00", "node-01"]
+
+
+async def test_a_domain_that_was_left_may_get_another_leader(server: Server, told: Declarations) -> None:
+    await until(lambda: len(told.candidates("row-a")) == 2)
+    await moved(server, told, {})
+    server.candidates["row-a"] = ["node-03"]
+    await until(lambda: leaders(told, "row-a") == ["node-03"])
