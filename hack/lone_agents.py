@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from loadline_agent import records
-from loadline_agent.gpus import Gpus, missing_right
+from loadline_agent.guard import boottime
 from loadline_agent.hands import Hands
 from loadline_agent.identity import Identity
 from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Home, Peer
 from loadline_agent.node_agents import NodeAgent, Surroundings
-from loadline_agent.records import Records
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.breakers import Curve
@@ -46,11 +45,6 @@ settings:
   actuationMillis: 500
   brakeHoldSeconds: 1
 """
-
-
-def boottime() -> float:
-    """Seconds of CLOCK_BOOTTIME."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +238,6 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
     file = RowFile(row_path)
     address = file.row.nodes[node][0]
     records.prepare(str(state_dir))
-    boot = records.boot_id()
     settings = Settings(
         node=node,
         state_dir=state_dir,
@@ -252,8 +245,7 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
         port=int(address.rpartition(":")[2]),
         metrics_port=metrics_port,
     )
-    state = Records(str(state_dir), boot)
-    hands = Hands(Gpus.open(), state, boot, boottime, settable=missing_right() is None)
+    hands = Hands.open(state_dir, boottime)
     agent = NodeAgent(
         Surroundings(
             settings=settings,

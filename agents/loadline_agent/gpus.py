@@ -100,7 +100,7 @@ class Gpus:
     def __init__(self, devices: tuple[nvml.Device, ...], wall: Callable[[], float]) -> None:
         self._wall = wall
         self._trails = {device.uuid: _Trail() for device in devices}
-        self._devices: dict[str, nvml.Device | None] = {device.uuid: device for device in devices}
+        self._devices = {device.uuid: device for device in devices}
         self.infos = tuple(_info(device) for device in devices)
 
     @classmethod
@@ -114,21 +114,11 @@ class Gpus:
         nvml.stop()
 
     def device(self, uuid: str) -> nvml.Device:
-        """The GPU of that UUID; GpuLost if this node hasn't it, or not any more."""
+        """The GPU of that UUID; GpuLost if this node hasn't it."""
         device = self._devices.get(uuid)
         if device is None:
-            raise GpuLost(f"gpu is {uuid!r}, which doesn't answer on this node; ask for one of its own")
+            raise GpuLost(f"gpu is {uuid!r}, which isn't on this node; ask for one of its own")
         return device
-
-    def reopen(self) -> None:
-        """Load NVML anew, after a driver's restart, and find each GPU again by its UUID.
-
-        One that isn't found again stays listed, and samples as lost.
-        """
-        nvml.stop()
-        nvml.start()
-        for uuid in self._devices:
-            self._devices[uuid] = _found(uuid)
 
     def sample(self, now: float) -> tuple[GpuSample, ...]:
         """What every GPU draws at `now` (CLOCK_BOOTTIME); a GPU that fails is a fault, never a raise."""
@@ -177,13 +167,6 @@ def _info(device: nvml.Device) -> GpuInfo:
         min_mhz=device.lowest_mhz,
         max_mhz=device.highest_mhz,
     )
-
-
-def _found(uuid: str) -> nvml.Device | None:
-    try:
-        return nvml.Device(uuid)
-    except HardwareError:
-        return None
 
 
 def _read(device: nvml.Device, trail: _Trail, now: float, wall: float) -> tuple[float, float | None, float]:

@@ -14,10 +14,11 @@ is no stranger.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from loadline_agent import records
-from loadline_agent.gpus import GpuInfo, Gpus, GpuSample
+from loadline_agent.gpus import GpuInfo, Gpus, GpuSample, missing_right
 from loadline_agent.limits import SETTLE_S, Found, Held, Limits, Order, Outcome
 from loadline_agent.records import GpuRecord, Record, Records
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
@@ -95,6 +96,13 @@ class Hands:
         self.conflicts: tuple[Conflict, ...] = ()
         self._looked_s = self._applied_s = float("-inf")
         self.look()
+
+    @classmethod
+    def open(cls, state_dir: Path, clock: Callable[[], float]) -> "Hands":
+        """Load NVML, and take up the record in `state_dir`; HardwareError where there is no driver."""
+        boot = records.boot_id()
+        state = Records(str(state_dir), boot)
+        return cls(Gpus.open(), state, boot, clock, settable=missing_right() is None)
 
     @property
     def infos(self) -> tuple[GpuInfo, ...]:

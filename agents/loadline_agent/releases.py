@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadline_agent import records
-from loadline_agent.gpus import Gpus
 from loadline_agent.guard import boottime
 from loadline_agent.hands import Hands
-from loadline_agent.records import Records
 from loadline_agent.sole import sole
 from loadline_policies.errors import LoadlineError
 
@@ -38,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _release(directory: str) -> int:
-    boot = records.boot_id()
-    hands = Hands(Gpus.open(), Records(directory, boot), boot, boottime)
+    hands = Hands.open(Path(directory), boottime)
     if not hands.record.armed:
         print("nothing to release: no limits of ours are in force")
         return 0

@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
@@ -21,7 +20,6 @@ from loadline_agent import credentials, records, settings
 from loadline_agent.capacity import Capacity, Facts
 from loadline_agent.declarations import Declarations
 from loadline_agent.elections import Election
-from loadline_agent.gpus import Gpus, missing_right
 from loadline_agent.guard import boottime
 from loadline_agent.hands import Hands
 from loadline_agent.identity import Identity
@@ -30,7 +28,6 @@ from loadline_agent.kube import Kube
 from loadline_agent.logs import configure
 from loadline_agent.node_agents import NodeAgent, Surroundings
 from loadline_agent.owners import NodeOwners
-from loadline_agent.records import Records
 from loadline_agent.settings import Settings
 from loadline_agent.sole import sole
 from loadline_agent.statuses import Statuses
@@ -134,7 +131,7 @@ class Run:
         """The node's GPUs; None if the agent is stopped before there are any."""
         while not self._stop.is_set():
             try:
-                return _open(self._settings.state_dir)
+                return Hands.open(self._settings.state_dir, boottime)
             except HardwareError as error:
                 self._missing = str(error)
                 log.warning("no GPUs", node=self._settings.node, error=self._missing)
@@ -184,12 +181,6 @@ class Run:
         if self._agent is None:
             return Facts(faults={Reason.DRIVER_MISSING.value: self._missing})
         return self._agent.facts()
-
-
-def _open(state_dir: Path) -> Hands:
-    boot = records.boot_id()
-    state = Records(str(state_dir), boot)
-    return Hands(Gpus.open(), state, boot, boottime, settable=missing_right() is None)
 
 
 def _log_entry(entry: Entry) -> None:

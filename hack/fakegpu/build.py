@@ -24,7 +24,8 @@ from pathlib import Path
 
 from hack.fakegpu import layouts
 
-SOURCES = ("nvml.c", "board.h")
+SOURCES = ("nvml.c", "power.c", "clocks.c", "node.c")
+HEADERS = ("node.h", "board.h")
 SONAME = "libnvidia-ml.so.1"
 FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden")
 ZIGLANG = "ziglang==0.15.2"
@@ -76,7 +77,7 @@ def preload() -> ctypes.CDLL:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(" ".join((*FLAGS, os.uname().machine)).encode())
-    for source in SOURCES:
+    for source in (*SOURCES, *HEADERS):
         digest.update((HERE / source).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -85,7 +86,8 @@ def _build(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{SONAME}.{os.getpid()}")
     try:
-        _run((*_compiler(), *FLAGS, f"-Wl,-soname,{SONAME}", "-o", str(draft), str(HERE / "nvml.c")))
+        sources = (str(HERE / source) for source in SOURCES)
+        _run((*_compiler(), *FLAGS, f"-Wl,-soname,{SONAME}", "-o", str(draft), *sources))
         _refuse_drift(draft)
         draft.replace(target)
     finally:

@@ -15,14 +15,15 @@ import numpy as np
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.models.parameters import ServerModel
+from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
-from loadline_policies.power.orders import Held
 from loadline_policies.power.polca import Config
 from loadline_sim import acts, hardware, scenarios
 from loadline_sim.acts import Cue
-from loadline_sim.control.agents import Agent, Site
+from loadline_sim.control.agents import Agent
 from loadline_sim.control.links import Link
 from loadline_sim.control.plants import PlantBoard, nodes_of
+from loadline_sim.control.sites import Site
 from loadline_sim.control.worlds import World
 from loadline_sim.engine import Floats
 from loadline_sim.reactions import ReactionMeter, Threshold
@@ -81,21 +82,15 @@ class VirtualRow:
         self.world.every(hardware.TICK_S, self._tick, LEAD_S)
 
     @property
-    def leader(self) -> Agent | None:
-        """The agent that leads now."""
-        return next(
-            (a for a in self.agents if a.up and a.coordinator is not None and not a.coordinator.over), None
-        )
+    def leader(self) -> Coordinator | None:
+        """What leads the row now."""
+        return next((agent.coordinator for agent in self.agents if agent.coordinator is not None), None)
 
     @property
     def level(self) -> str:
         """What the coordinator says that the row is told."""
         leader = self.leader
-        return (
-            leader.coordinator.level
-            if leader is not None and leader.coordinator is not None
-            else "Leaderless"
-        )
+        return leader.level if leader is not None else "Leaderless"
 
     @property
     def limit_watts(self) -> Floats:
@@ -118,7 +113,7 @@ class VirtualRow:
         config = self.site.domain.document.config
         assert isinstance(config, Config)
         leader = self.leader
-        safety = leader.coordinator.safety if leader is not None and leader.coordinator is not None else None
+        safety = leader.safety if leader is not None else None
         safe = max(safety.limits.values()) + 1.0 if safety is not None and safety.limits else float("inf")
         return (
             Threshold(config.threshold1_percent / 100, low_clock_mhz=config.low_shallow_mhz),
@@ -148,13 +143,12 @@ class VirtualRow:
         for index in np.flatnonzero(self._offsets == turn):
             agent = self.agents[index]
             if watts[index] > agent.trigger_watts:
-                agent.happens(agent.sampled)
+                agent.process.happens(agent.sampled)
 
     def _measure(self, now_s: float) -> None:
         faulty = acts.act_at(now_s).name in acts.FAULTY
         leader = self.leader
-        held = leader is None or leader.coordinator is None or leader.coordinator.caps.level == str(Held.HEAT)
-        if faulty or held or not all(agent.record.armed for agent in self.agents):
+        if faulty or leader is None or not all(agent.record.armed for agent in self.agents):
             self.reactions.forget()
             return
         load = self.plant.sensor_watts / self.scenario.budget_watts
@@ -171,18 +165,17 @@ class VirtualRow:
             case Cue.MEND_POLICY:
                 self._edit(acts.EDITED_POLICY)
             case Cue.KILL_COORDINATOR:
-                self._killed = self.leader
-                if self._killed is not None:
-                    self._killed.kill()
+                self._killed = next(agent for agent in self.agents if agent.coordinator is not None)
+                self._killed.process.kill()
             case Cue.RESTART_AGENT:
                 if self._killed is not None:
                     self._killed.start()
             case Cue.API_AWAY | Cue.API_BACK:
                 self.site.lease.available = cue is Cue.API_BACK
             case Cue.STOP_AGENT:
-                self.agents[-1].stop()
+                self.agents[-1].process.stop()
             case Cue.RESUME_AGENT:
-                self.agents[-1].resume()
+                self.agents[-1].process.resume()
             case Cue.RELEASE:
                 self.site.declare(replace(self.site.domain, enforce=False))
             case Cue.OBSERVE | Cue.STRESS | Cue.END:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power import triggers
 from loadline_policies.power.breakers import WARM
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.members import Member
@@ -27,12 +28,6 @@ from loadline_policies.power.plans import Plan
 from loadline_policies.power.rosters import Roster
 from loadline_policies.power.rows import Caps, Row
 from loadline_policies.power.safe_states import Safety, assess
-
-LEAST_SLACK_SHARE = 0.005
-"""Triggers never get closer than this share of the budget, all nodes together, or the row would only talk.
-
-Chosen: half a point of the budget, well under the whole points in which thresholds are stated.
-"""
 
 RELEASE_SHARE = 0.95
 """Nodes are let go only as far as the row would stay under this share of its budget.
@@ -255,20 +250,14 @@ class Coordinator:
         return Held.HEAT if self.heat > self.safety.ceiling_heat else Held.NOT
 
     def _headroom_watts(self) -> float:
-        """How far the row may rise before the policy wants to decide again."""
-        next_load = self._orders.caps.next_load if self.load > 1.0 else min(1.0, self._orders.caps.next_load)
-        return next_load * self.domain.budget_watts - self._watts
+        return triggers.headroom_watts(self._orders.caps, self._watts, self.domain.budget_watts)
 
     def _slack_watts(self) -> float:
-        """A node's share of half the headroom, so that all shares together can't hide a crossing."""
-        half = min(self._headroom_watts(), self.domain.budget_watts) / 2
-        least = LEAST_SLACK_SHARE * self.domain.budget_watts
-        return max(least, half) / max(1, len(self.members))
+        return triggers.slack_watts(self._headroom_watts(), self.domain.budget_watts, len(self.members))
 
     def _blind(self) -> bool:
-        """Whether the slack that is out could hide a crossing, so that everybody needs a new trigger."""
-        least = LEAST_SLACK_SHARE * self.domain.budget_watts
-        return self.members.slack_watts > max(self._headroom_watts(), 2 * least)
+        given_watts = self.members.slack_watts
+        return triggers.blinding(given_watts, self._headroom_watts(), self.domain.budget_watts)
 
     def _check_alone(self, now: float) -> None:
         """Stale at the API server, go on only while every member still reports this epoch."""

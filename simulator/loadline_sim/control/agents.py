@@ -2,39 +2,27 @@
 An agent and its guard, as the protocol sees them.
 
 The agent keeps one report outstanding, reports out of turn past its trigger, takes
-leases by `leases.accept`, and steps down at its deadline. A candidate also runs for
-the domain's Kubernetes Lease and, once elected, holds reports for up to a second.
-An agent can be stopped (what was due happens late, on its return) and killed (its
-memory is gone, its guard and the armed record stay).
+leases by `leases.accept`, and steps down at its deadline. Killed, its memory is gone;
+its guard and the armed record stay. What a candidate does besides is in `leaders`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power import leases
 from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.elections import PERIOD_S, Step
-from loadline_policies.power.elections import Record as KubeRecord
 from loadline_policies.power.leases import Standing
 from loadline_policies.power.messages import Act, GpuReport, Lease, Report
 from loadline_sim.control.hardware import Hardware
-from loadline_sim.control.kube_leases import KubeLease, Stand
-from loadline_sim.control.links import Link, Reply
-from loadline_sim.control.worlds import Happening, World
+from loadline_sim.control.leaders import Elsewhere, Leader
+from loadline_sim.control.links import Reply
+from loadline_sim.control.processes import Process
+from loadline_sim.control.sites import Site
 
-HOLD_S = 1.0
 GIVE_UP_S = 1.5
 GUARD_S = 0.5
 REFUSED_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Not the coordinator; perhaps that one is."""
-
-    holder: str | None
 
 
 @dataclass(slots=True)
@@ -47,106 +35,52 @@ class Record:
     found_watts: list[float] | None = None
 
 
-@dataclass(slots=True)
-class Site:
-    """What all agents of a domain share: the world, the network, the API server and its objects."""
-
-    world: World
-    link: Link
-    domain: Domain
-    candidates: tuple[str, ...]
-    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    agents: dict[str, "Agent"] = field(default_factory=dict)
-    lease: KubeLease = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.lease = KubeLease(KubeRecord(uid=f"lease-{self.domain.name}", candidates=self.candidates))
-
-    def declare(self, domain: Domain) -> None:
-        """Change the domain's objects; a coordinator hears of it while the API server is there."""
-        armed = {name for name, agent in self.agents.items() if agent.record.armed}
-        self.domain = replace(domain, leaving=frozenset(armed - domain.members))
-        for agent in self.agents.values():
-            agent.happens(agent.configured)
-
-
 class Agent:
-    """One node's agent with its guard."""
+    """One node's agent with its guard. `record` and the guard outlive the process."""
 
     def __init__(self, site: Site, hardware: Hardware, phase_s: float = 0.0) -> None:
         self.site, self.hardware = site, hardware
         self.name = hardware.rating.node
         self.record = Record()
         self.refused: dict[str, int] = {}
-        self.on_step_down: Callable[[], None] = lambda: None
-        site.agents[self.name] = self
-        self.up = False
-        self.stopped = False
-        self._late: list[Happening] = []
-        self._life = 0
+        self.process = Process(site.world)
+        site.peers[self.name] = self
         site.world.every(GUARD_S, self._guard, phase_s / 2)
         self.start(phase_s)
 
-    # --- life ---------------------------------------------------------------------------
-
     def start(self, phase_s: float = 0.0) -> None:
         """Begin, or begin again after a crash; an armed record gives one lease time."""
-        self.up, self.stopped, self._late = True, False, []
-        self._life += 1
+        self.process.begin()
+        self.leader = Leader(self.name, self.site, self.process)
         self.standing = Standing()
-        self.coordinator: Coordinator | None = None
-        self._held: dict[str, tuple[int, Reply]] = {}
-        self._stand = Stand(self.site.lease, self.name)
-        self._sequence = int(self.now * 1000)
+        self._sequence = int(self.process.now * 1000)
         self._sent: dict[int, float] = {}
         self._target = 0
         self.trigger_watts = float("inf")
         if self.record.armed:
-            self.standing = leases.inherited(self.site.domain.timings.lease_s, self.now)
+            self.standing = leases.inherited(self.site.domain.timings.lease_s, self.process.now)
             self._keep(self.record.safe_watts)
-        life = self._life
-        self.site.world.after(phase_s, lambda: self._alive(life, self.report))
-        if self.name in self.site.candidates:
-            self._elect_later(life, phase_s)
-
-    def kill(self) -> None:
-        """SIGKILL: memory and connections are gone, the guard and the record stay."""
-        self.up = False
-        self._life += 1
-
-    def stop(self) -> None:
-        """SIGSTOP: nothing happens until `resume`, then everything at once."""
-        self.stopped = True
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self.stopped, late = False, self._late
-        self._late = []
-        for happening in late:
-            self.happens(happening)
-
-    def happens(self, happening: Happening) -> None:
-        """Let something happen to the agent: now, late, or never."""
-        if self.up:
-            if self.stopped:
-                self._late.append(happening)
-            else:
-                happening()
+        self.process.later(phase_s, self.report)
+        self.leader.run(phase_s)
 
     @property
-    def now(self) -> float:
-        """The node's clock."""
-        return self.site.world.now
+    def armed(self) -> bool:
+        """Whether the guard holds a record."""
+        return self.record.armed
 
-    def _alive(self, life: int, happening: Happening) -> None:
-        if life == self._life:
-            self.happens(happening)
+    @property
+    def coordinator(self) -> Coordinator | None:
+        """What leads the domain from here; None if nothing that may still answer."""
+        leader = self.leader.coordinator
+        return leader if self.process.up and leader is not None and not leader.over else None
 
-    def _later(self, delay_s: float, happening: Happening) -> None:
-        life = self._life
-        self.site.world.after(delay_s, lambda: self._alive(life, happening))
+    def declared(self) -> None:
+        """The API server's watch brings a change of the domain."""
+        self.process.happens(self.leader.configure)
 
-    # --- leaf ---------------------------------------------------------------------------
+    def reported(self, report: Report, reply: Reply) -> None:
+        """A report arrives from a member."""
+        self.process.happens(lambda: self.leader.serve(report, reply))
 
     def sampled(self) -> None:
         """Look at the sensors: report out of turn past the trigger."""
@@ -157,18 +91,18 @@ class Agent:
     def report(self) -> None:
         """Send a report to whoever is believed to lead."""
         self._sequence += 1
-        sequence, sent_s = self._sequence, self.now
+        sequence, sent_s = self._sequence, self.process.now
         self._sent[sequence] = sent_s
         report = self._report(sequence)
         name = self.site.candidates[self._target % len(self.site.candidates)]
-        target = self.site.agents[name]
-        life = self._life
+        target = self.site.peers[name]
 
         def reply(answer: object) -> None:
-            self.site.link.carry(lambda: self._alive(life, lambda: self._answered(sequence, sent_s, answer)))
+            arrival = partial(self._answered, sequence, sent_s, answer)
+            self.site.link.carry(lambda: self.process.happens(arrival))
 
-        self.site.link.carry(lambda: target.happens(lambda: target.serve(report, reply)))
-        self._later(GIVE_UP_S, lambda: self._given_up(sequence))
+        self.site.link.carry(lambda: target.reported(report, reply))
+        self.process.later(GIVE_UP_S, lambda: self._given_up(sequence))
 
     def _report_again(self) -> None:
         if self._sequence not in self._sent:
@@ -193,7 +127,7 @@ class Agent:
                     uuid=gpu.uuid,
                     watts=watts,
                     enforced_watts=max(
-                        enforced, ordered.get(gpu.uuid, 0.0) if self.standing.live(self.now) else 0.0
+                        enforced, ordered.get(gpu.uuid, 0.0) if self.standing.live(self.process.now) else 0.0
                     ),
                     min_watts=gpu.min_watts,
                     max_watts=gpu.max_watts,
@@ -229,7 +163,7 @@ class Agent:
     def _turn_to(self, holder: str | None) -> None:
         candidates = self.site.candidates
         self._target = candidates.index(holder) if holder in candidates else self._target + 1
-        self._later(0.2, self._report_again)
+        self.process.later(0.2, self._report_again)
 
     def _take(self, lease: Lease, sequence: int, sent_s: float) -> bool:
         report = self._report(sequence)
@@ -241,11 +175,11 @@ class Agent:
                 gpus=report.gpus,
                 sequence=sequence,
                 sent_s=sent_s,
-                now=self.now,
+                now=self.process.now,
             )
         except LeaseRefused as refused:
             self.refused[refused.reason] = self.refused.get(refused.reason, 0) + 1
-            self._later(REFUSED_S, self._report_again)
+            self.process.later(REFUSED_S, self._report_again)
             return False
         self.trigger_watts = lease.trigger_watts
         if lease.act is Act.ENFORCE:
@@ -275,85 +209,16 @@ class Agent:
         deadline_s = self.standing.deadline_s
         assert deadline_s is not None
         self.record.deadline_s = deadline_s
-        self._later(max(0.0, deadline_s - self.now), self._deadline)
+        self.process.later(max(0.0, deadline_s - self.process.now), self._deadline)
 
     def _deadline(self) -> None:
-        if self.record.armed and self.now >= self.record.deadline_s:
+        if self.record.armed and self.process.now >= self.record.deadline_s:
             self._step_down()
 
     def _guard(self) -> None:
-        if self.record.armed and self.now >= self.record.deadline_s:
+        if self.record.armed and self.process.now >= self.record.deadline_s:
             self._step_down()
 
     def _step_down(self) -> None:
         for index, enforced in enumerate(self.hardware.enforced_watts()):
             self.hardware.set_limit(index, leases.stepped_down(enforced, self.record.safe_watts[index]))
-        self.on_step_down()
-
-    # --- coordinator ----------------------------------------------------------------------
-
-    def configured(self) -> None:
-        """The API server's watch brought a change of the domain."""
-        if self.site.lease.available and self.coordinator is not None:
-            self.coordinator.configure(self.site.domain, self.now)
-            self._flush()
-
-    def serve(self, report: Report, reply: Reply) -> None:
-        """A report has come in: hold it, or say who leads."""
-        leader = self.coordinator
-        if leader is None or leader.over or not leader.knows(report):
-            reply(Elsewhere(self.site.lease.record.holder if self.site.lease.available else None))
-            return
-        leader.receive(report, self.now)
-        if not leader.expects(report):
-            return
-        self._held[report.node] = (report.sequence, reply)
-        self._later(HOLD_S, lambda: self._answer(report.node, report.sequence))
-        self._flush()
-
-    def _answer(self, node: str, sequence: int) -> None:
-        held = self._held.get(node)
-        if held is None or held[0] != sequence:
-            return
-        del self._held[node]
-        leader = self.coordinator
-        if leader is None or node not in leader.members:
-            held[1](Elsewhere(None))
-            return
-        leader.decide(self.now)
-        held[1](Elsewhere(None) if leader.over else leader.answer(node, self.now))
-
-    def _flush(self) -> None:
-        for node, (sequence, _) in list(self._held.items()):
-            leader = self.coordinator
-            if leader is not None and (node not in leader.members or leader.urgent(node)):
-                self._answer(node, sequence)
-
-    def _elect_later(self, life: int, delay_s: float) -> None:
-        def again() -> None:
-            if life == self._life:
-                self.happens(self._elect)
-                self._elect_later(life, PERIOD_S)
-
-        self.site.world.after(delay_s, again)
-
-    def _elect(self) -> None:
-        lease = self.site.lease
-        if self.coordinator is not None and self.coordinator.over:
-            self.coordinator = None
-        if not lease.available:
-            return
-        leader, self.coordinator = self.coordinator, None
-        step = self._stand.step(leader.epoch if leader is not None else None, self.now)
-        if step is Step.RENEW and leader is not None:
-            lease.write(self.name, lease.record.transitions)
-            leader.renewed(self.now)
-            self.coordinator = leader
-        elif step is Step.ACQUIRE:
-            self.lead()
-
-    def lead(self) -> None:
-        """Take the Kubernetes Lease, whoever holds it, and begin to lead."""
-        epoch = self.site.lease.take(self.name)
-        self.site.declare(self.site.domain)
-        self.coordinator = Coordinator(self.site.domain, epoch, self.now)

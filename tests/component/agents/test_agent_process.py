@@ -27,6 +27,7 @@ def safe(row: LoneRow) -> bool:
     return all(limit <= SAFE_WATTS for limit in row.limits(NODE))
 
 
+@pytest.mark.slow
 def test_a_stopped_agent_is_guarded_and_its_guards_act_is_no_conflict(row: LoneRow) -> None:
     row.signal(NODE, signal.SIGSTOP)
     assert row.wait(lambda: safe(row)) < row.row.lease_s + 1.5
@@ -39,6 +40,7 @@ def test_a_stopped_agent_is_guarded_and_its_guards_act_is_no_conflict(row: LoneR
     assert row.limits(NODE) == [400.0] * 8
 
 
+@pytest.mark.slow
 def test_an_agent_that_ends_steps_down_and_leaves_the_record_armed(row: LoneRow) -> None:
     row.signal(NODE, signal.SIGTERM)
     assert row.agents[NODE].wait(10) == 0
@@ -47,6 +49,7 @@ def test_an_agent_that_ends_steps_down_and_leaves_the_record_armed(row: LoneRow)
     row.wait(lambda: row.limits(NODE) == [400.0] * 8)
 
 
+@pytest.mark.slow
 def test_a_killed_agents_successor_falls_at_the_old_deadline_if_it_is_not_heard(row: LoneRow) -> None:
     row.guards[NODE].kill()
     row.tell(holder="")
@@ -55,6 +58,7 @@ def test_a_killed_agents_successor_falls_at_the_old_deadline_if_it_is_not_heard(
     assert row.wait(lambda: safe(row)) < row.row.lease_s + 4.0
 
 
+@pytest.mark.slow
 def test_a_strangers_limits_end_in_observe(row: LoneRow) -> None:
     def disarmed() -> bool:
         row.board.write_as_other(0, 3, 200.0)
@@ -64,6 +68,7 @@ def test_a_strangers_limits_end_in_observe(row: LoneRow) -> None:
     assert row.limits(NODE)[0] == 400.0
 
 
+@pytest.mark.slow
 def test_without_the_right_to_set_the_node_only_observes(tmp_path: Path) -> None:
     with LoneRow(tmp_path, count=1) as row:
         row.board.allow_writes(0, False)
@@ -84,6 +89,7 @@ def test_release_by_hand_gives_back_what_was_found_where_no_agent_runs(row: Lone
     assert row.release(NODE).stdout.startswith("nothing to release")
 
 
+@pytest.mark.slow
 def test_health_readiness_and_metrics_are_told(row: LoneRow) -> None:
     assert row.ask(NODE, "/healthz") == "alive\n"
     assert row.ask(NODE, "/readyz") == "ready\n"

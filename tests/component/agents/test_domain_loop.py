@@ -28,11 +28,13 @@ def all_at_most(row: LoneRow, watts: float, nodes: tuple[str, ...] = ()) -> bool
     return all(limit <= watts for node in nodes or row.nodes for limit in row.limits(node))
 
 
+@pytest.mark.slow
 def test_a_calm_row_is_leased_all_that_it_can_draw(row: LoneRow) -> None:
     assert all(row.limits(node) == [400.0] * 8 for node in row.nodes)
     assert all(row.clocks(node) == [0] * 8 for node in row.nodes)
 
 
+@pytest.mark.slow
 def test_a_row_above_its_budget_is_safe_within_two_seconds_and_comes_back(row: LoneRow) -> None:
     row.draw(390.0)
     assert row.wait(lambda: all_at_most(row, SAFE_WATTS)) < 2.0
@@ -41,6 +43,7 @@ def test_a_row_above_its_budget_is_safe_within_two_seconds_and_comes_back(row: L
     row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
 
 
+@pytest.mark.slow
 def test_a_rise_past_the_trigger_is_reported_out_of_turn(row: LoneRow) -> None:
     row.draw(330.0, "node-1")
     row.wait(lambda: bool(row.metric("node-1", "loadline_power_out_of_turn_reports_total")))
@@ -54,6 +57,7 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
     assert row.limits("node-0") == [400.0] * 8, "nobody could lower it: its guard isn't there"
 
 
+@pytest.mark.slow
 def test_a_successor_is_obeyed_and_counts_the_silent_node(row: LoneRow) -> None:
     row.signal("node-0", signal.SIGKILL)
     row.tell(holder="node-1", transitions=2)
@@ -66,6 +70,7 @@ def test_a_successor_is_obeyed_and_counts_the_silent_node(row: LoneRow) -> None:
     row.wait(lambda: (row.metric("node-1", watts) or 0.0) >= known + 500.0 + 1.05 * 8 * 400.0)
 
 
+@pytest.mark.slow
 def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: LoneRow) -> None:
     row.tell(renews=False)
     armed_at = row.metric("node-1", 'loadline_power_exchanges_total{outcome="leased"}') or 0.0
@@ -76,6 +81,7 @@ def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: 
     row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-0", "node-1")))
 
 
+@pytest.mark.slow
 def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
     with LoneRow(tmp_path) as row:
         for node in range(3):
@@ -88,6 +94,7 @@ def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
         row.wait(lambda: all(row.limits(node) == [300.0] + [400.0] * 7 for node in row.nodes))
 
 
+@pytest.mark.slow
 def test_observe_writes_nothing(tmp_path: Path) -> None:
     with LoneRow(tmp_path, enforce=False) as row:
         row.start()

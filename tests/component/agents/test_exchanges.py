@@ -11,9 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from hack.lone_agents import FileDeclarations, FileElection, Row, RowFile, boottime
+from hack.lone_agents import FileDeclarations, FileElection, Row, RowFile
 from hack.lone_rows import free_ports
 from loadline_agent.exchanges import Exchanges, Unanswered
+from loadline_agent.guard import boottime
 from loadline_agent.identity import Identity, client_context, server_context, trust
 from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Leadership, Peer

@@ -1,10 +1,6 @@
 """The guard on the fake GPUs: it acts when the agent can't, only then, and only downwards."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hack.fakegpu import build
 from hack.fakegpu.board import Board, GpuSpec
 from hack.fakegpu.joining import joined
 from loadline_agent import guard, records
-from loadline_agent.guard import Driver, Guard, boottime
+from loadline_agent.guard import Driver, Guard
 from loadline_agent.records import FILE, GpuRecord, Record, Records, Report
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0
-PATIENCE_S = 20.0
-
-WRITER = """
-import sys, time
-from loadline_agent.guard import boottime
-from loadline_agent.records import GpuRecord, Record, Records, boot_id
-state, uuids = Records(sys.argv[1], boot_id()), sys.argv[2:]
-gpus = tuple(GpuRecord(uuid, 247.0) for uuid in uuids)
-while True:
-    state.write(Record(boot_id(), armed=True, deadline_s=boottime() + 1.0, gpus=gpus))
-    time.sleep(0.05)
-"""
 
 
 class Clock:
@@ -96,13 +79,6 @@ def doing(state: Records) -> str:
 
 def watts(board: Board) -> list[float]:
     return [float(value) for value in board.enforced_watts()[0]]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end_s = boottime() + PATIENCE_S
-    while not holds():
-        assert boottime() < end_s, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_before_the_deadline_nothing_is_touched(board: Board, state: Records, watch: Guard) -> None:
@@ -304,67 +280,3 @@ def test_no_limit_ever_rises_and_none_stays_above_safe(
     assert (np.rint(row.enforced_watts()[0] * 1000) <= np.array(enforced)).all()
     assert (after <= np.maximum(safe, 100_000)).all()
     assert watch.errors == 0
-
-
-def guard_process(board: Board, directory: Path) -> subprocess.Popen[bytes]:
-    command = (sys.executable, "-m", "loadline_agent.guard", "--state", str(directory))
-    return subprocess.Popen(command, env={**os.environ, **build.environment(board.path, 0)})
-
-
-def writer_process(board: Board, directory: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen((sys.executable, "-c", WRITER, str(directory), *board.uuids(0)))
-
-
-@contextmanager
-def running(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def test_a_stopped_agent_is_stood_in_for_and_a_resumed_one_obeyed(board: Board, tmp_path: Path) -> None:
-    directory = tmp_path / "state"
-    records.prepare(str(directory))
-    state = Records(str(directory), records.boot_id())
-    writer, process = writer_process(board, directory), guard_process(board, directory)
-    with running(writer, process):
-        until(lambda: state.read_report() is not None and doing(state) == "watching")
-        assert board.writes().sum() == 0
-        writer.send_signal(signal.SIGSTOP)
-        until(lambda: watts(board) == [SAFE_WATTS] * 8)
-        board.write_as_other(0, 0, 400.0)
-        until(lambda: watts(board) == [SAFE_WATTS] * 8)
-        writer.send_signal(signal.SIGCONT)
-        until(lambda: doing(state) == "watching")
-        assert report(state).interventions == 9
-
-
-def test_a_guard_that_is_ended_while_armed_leaves_the_node_safe(board: Board, tmp_path: Path) -> None:
-    directory = tmp_path / "state"
-    records.prepare(str(directory))
-    boot = records.boot_id()
-    state = Records(str(directory), boot)
-    gpus = tuple(GpuRecord(uuid, SAFE_WATTS) for uuid in board.uuids(0))
-    state.write(Record(boot, armed=True, deadline_s=boottime() + 1000.0, gpus=gpus))
-    process = guard_process(board, directory)
-    with running(process):
-        until(lambda: state.read_report() is not None)
-        assert board.writes().sum() == 0
-        process.terminate()
-        assert process.wait(PATIENCE_S) == 0
-    assert watts(board) == [SAFE_WATTS] * 8
-
-
-@pytest.mark.parametrize("argv", [[], ["--state"], ["--watch", "x"], ["--state", "a", "b"]])
-def test_a_wrong_command_line_is_explained(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert guard.main(argv) == 2
-    assert capsys.readouterr().err == "usage: loadline-agent guard --state DIR\n"
-
-
-def test_a_foreign_state_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert guard.main(["--state", str(tmp_path / "link")]) == 1
-    assert "name a real directory" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Whom a node may report to, as a small API server tells it over time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -70,10 +70,27 @@ async def server() -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
+class Told(Declarations):
+    """What a node is told; a test waits for a state instead of for a time."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._changed = asyncio.Event()
+        super().__init__(kube, NODE, "loadline-system", on_change=self._changed.set)
+
+    def leaders(self, domain: str) -> list[str]:
+        return [peer.node for peer in self.candidates(domain)]
+
+    async def until(self, domain: str, leaders: list[str]) -> None:
+        async with asyncio.timeout(5.0):
+            while self.leaders(domain) != leaders:
+                self._changed.clear()
+                await self._changed.wait()
+
+
 @pytest.fixture
-async def told(server: Server) -> AsyncIterator[Declarations]:
+async def told(server: Server) -> AsyncIterator[Told]:
     kube = Kube(Credentials(server=server.url, token="secret"), timeout_s=2.0, quiet_s=0.5)
-    made = Declarations(kube, NODE, "loadline-system")
+    made = Told(kube)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
@@ -81,17 +98,7 @@ async def told(server: Server) -> AsyncIterator[Declarations]:
     await kube.close()
 
 
-def leaders(told: Declarations, domain: str) -> list[str]:
-    return [peer.node for peer in told.candidates(domain)]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
-async def moved(server: Server, told: Declarations, labels: dict[str, str]) -> None:
+async def moved(server: Server, told: Told, labels: dict[str, str]) -> None:
     """The node's labels change, and the agent has looked."""
     before = told.home()
     server.labels = labels
@@ -99,24 +106,22 @@ async def moved(server: Server, told: Declarations, labels: dict[str, str]) -> N
     assert told.home() != before
 
 
-async def test_a_node_knows_who_may_lead_its_home(told: Declarations) -> None:
-    await until(lambda: leaders(told, "row-a") == ["node-00", "node-01"])
-    assert leaders(told, "row-c") == []
+async def test_a_node_knows_who_may_lead_its_home(told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    assert told.leaders("row-c") == []
 
 
-async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(
-    server: Server, told: Declarations
-) -> None:
-    await until(lambda: len(told.candidates("row-a")) == 2)
+async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(server: Server, told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
     await moved(server, told, {})
-    assert leaders(told, "row-a") == ["node-00", "node-01"]
+    assert told.leaders("row-a") == ["node-00", "node-01"]
     await moved(server, told, {"row": "b"})
-    await until(lambda: leaders(told, "row-b") == ["node-10", "node-11"])
-    assert leaders(told, "row-a") == ["node-00", "node-01"]
+    await told.until("row-b", ["node-10", "node-11"])
+    assert told.leaders("row-a") == ["node-00", "node-01"]
 
 
-async def test_a_domain_that_was_left_may_get_another_leader(server: Server, told: Declarations) -> None:
-    await until(lambda: len(told.candidates("row-a")) == 2)
+async def test_a_domain_that_was_left_may_get_another_leader(server: Server, told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
     await moved(server, told, {})
     server.candidates["row-a"] = ["node-03"]
-    await until(lambda: leaders(told, "row-a") == ["node-03"])
+    await told.until("row-a", ["node-03"])

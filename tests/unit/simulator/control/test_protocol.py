@@ -20,8 +20,9 @@ from loadline_policies.power.breakers import TRIP, WARM, Curve
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import SENSOR_GAIN
 from loadline_policies.power.safe_states import GpuRating, NodeRating
-from loadline_sim.control.agents import Agent, Site
+from loadline_sim.control.agents import Agent
 from loadline_sim.control.links import Link
+from loadline_sim.control.sites import Site
 from loadline_sim.control.worlds import World
 
 NODES, GPUS = 10, 2
@@ -110,20 +111,18 @@ class Bench:
         )
         self.site = Site(self.world, link, domain, candidates=("node-0", "node-1", "node-2"))
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
+        self.agents: list[Agent] = []
         for i, paper in enumerate(self.papers):
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
             agent = Agent(self.site, paper, phase_s=self.random.random())
-            self.world.every(0.25, partial(agent.happens, agent.sampled), self.random.random() / 4)
+            self.agents.append(agent)
+            self.world.every(0.25, partial(agent.process.happens, agent.sampled), self.random.random() / 4)
         self.world.every(TICK_S, self._tick)
         self.raised_at_deadline: list[str] = []
         for agent in self.agents:
             self._watch_steps(agent)
         self.safe_sums: list[float] = []
         self.most_heat = self.heat
-
-    @property
-    def agents(self) -> list[Agent]:
-        return list(self.site.agents.values())
 
     def run(self, seconds: float) -> None:
         self.world.run_until(self.world.now + seconds)
@@ -138,13 +137,13 @@ class Bench:
 
     def counts(self, paper: "Paper") -> bool:
         name = paper.rating.node
-        return name in self.site.domain.members or self.site.agents[name].record.armed
+        return name in self.site.domain.members or self.site.peers[name].armed
 
     def armed(self) -> list[Agent]:
         return [agent for agent in self.agents if agent.record.armed]
 
     def leaders(self) -> list[Agent]:
-        return [a for a in self.agents if a.up and a.coordinator is not None and not a.coordinator.over]
+        return [agent for agent in self.agents if agent.coordinator is not None]
 
     def safe_sum_watts(self) -> float:
         """What the domain's armed nodes fall to at worst: members, and who left and is known to have."""
@@ -208,7 +207,7 @@ def test_the_worst_load_is_braked_within_a_second() -> None:
 def test_a_killed_coordinator_leaves_every_node_safe_until_the_next_one_leads() -> None:
     bench = Bench(seed=3)
     bench.run(30.0)
-    bench.leaders()[0].kill()
+    bench.leaders()[0].process.kill()
     bench.demand(420.0)
     bench.run(7.0)
     assert bench.load() <= 1.0
@@ -336,13 +335,13 @@ def _happen(bench: Bench, kind: str, index: int) -> None:
     agent = bench.agents[index]
     match kind:
         case "kill":
-            agent.kill()
-        case "restart" if not agent.up:
+            agent.process.kill()
+        case "restart" if not agent.process.up:
             agent.start()
-        case "stop" if agent.up:
-            agent.stop()
-        case "resume" if agent.up:
-            agent.resume()
+        case "stop" if agent.process.up:
+            agent.process.stop()
+        case "resume" if agent.process.up:
+            agent.process.resume()
         case "api":
             bench.site.lease.available = not bench.site.lease.available
         case "usurp":
@@ -368,8 +367,13 @@ def _happen(bench: Bench, kind: str, index: int) -> None:
 def _usurp(bench: Bench, index: int) -> None:
     """Somebody takes the Kubernetes Lease although its holder is alive: two believe to lead."""
     agent, lease = bench.agents[index], bench.site.lease
-    if agent.up and not agent.stopped and lease.available and lease.record.holder != agent.name:
-        agent.lead()
+    if (
+        agent.process.up
+        and not agent.process.stopped
+        and lease.available
+        and lease.record.holder != agent.name
+    ):
+        agent.leader.lead()
 
 
 @pytest.mark.parametrize("index", range(3))
@@ -377,7 +381,7 @@ def test_one_node_dead_with_its_guard_is_borne(index: int) -> None:
     bench = Bench(seed=20 + index)
     bench.run(30.0)
     dead = bench.agents[3 + index]
-    dead.kill()
+    dead.process.kill()
     dead.record.armed = False
     bench.demand(420.0)
     bench.run(120.0)
