@@ -106,6 +106,7 @@ def test_observe_writes_nothing(tmp_path: Path) -> None:
         assert not row.board.writes().any()
 
 
+@pytest.mark.slow
 def test_the_journal_replays_the_policys_decisions(row: LoneRow) -> None:
     row.draw(390.0)
     row.wait(lambda: all_at_most(row, SAFE_WATTS))
