@@ -49,13 +49,17 @@ def report(found: Findings, outcome: Outcome) -> dict[str, Any]:
     core_percent = {name: 100 * used_s / outcome.end_s for name, used_s in outcome.cpu_seconds.items()}
     return {
         "name": "demo",
-        "commit": runs.commit(),
+        "commit": runs.commit().removeprefix("commit "),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "inputs": {"nodes": found.row.servers, "budget_watts": found.row.budget_watts},
         "seeds": [found.run.seed],
-        "results": {f"{name}_core_percent": round(used, 2) for name, used in core_percent.items()},
+        "results": {f"{_key(name)}_core_percent": round(used, 2) for name, used in core_percent.items()},
         "checks": [_plain(one) for one in found.checks],
     }
+
+
+def _key(component: str) -> str:
+    return component.lower().replace(" ", "_")
 
 
 def _plain(one: Check) -> dict[str, Any]:

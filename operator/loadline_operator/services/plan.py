@@ -7,7 +7,7 @@ never taken over; the condition says so instead.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
@@ -21,6 +21,15 @@ Signature = tuple[str, str]
 
 OWN_CONDITIONS = frozenset({ConditionType.READY, ConditionType.WORKLOADS_READY})
 """Conditions that the operator writes; power's and the objectives' come from elsewhere."""
+
+NOT_ACTED_ON = {
+    "scaling": "scaling",
+    "slo": "slo",
+    "power": "power",
+    "experts": "experts",
+    "kvCache": "kv_cache",
+}
+"""Parts of a spec that are checked and kept, but that no loop reads yet, by their names in the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +77,7 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
 
 def status(service: InferenceService, observed: Observed, *, now: datetime) -> InferenceServiceStatus:
     """The operator's part of the status."""
-    health = _health(service, observed)
+    health = _with_ignored(_health(service, observed), service)
     generation = service.metadata.generation
     wanted: list[Condition] = [
         condition(type, health.so, health.reason, health.text, generation=generation)
@@ -107,6 +116,16 @@ def _needed(
         return wanted
     same = holds(wanted, there) or signature(wanted, there) in observed.settled
     return None if same or not workloads.is_ours(there, service) else wanted
+
+
+def _with_ignored(health: _Health, service: InferenceService) -> _Health:
+    """The same health, saying which parts of the spec nothing acts on: silence would be a promise."""
+    ignored = [
+        f"spec.{name}" for name, part in NOT_ACTED_ON.items() if getattr(service.spec, part) is not None
+    ]
+    if not ignored:
+        return health
+    return replace(health, text=f"{health.text}; this version doesn't act on {', '.join(ignored)}")
 
 
 def _health(service: InferenceService, observed: Observed) -> _Health:

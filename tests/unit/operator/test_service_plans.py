@@ -195,6 +195,12 @@ def test_what_this_version_does_not_run_is_not_called_ready() -> None:
     assert health(plan(one, rolled_out(service(), ready=1, total=1), now=NOON))[0] == "False"
 
 
+def test_parts_that_nothing_acts_on_are_named() -> None:
+    one = service(slo={"ttftMs": 500}, scaling={"maxReplicas": 4})
+    _, _, text = health(plan(one, rolled_out(one, ready=1, total=1), now=NOW))
+    assert "doesn't act on spec.scaling, spec.slo" in text
+
+
 def test_what_somebody_changes_is_put_right() -> None:
     observed = rolled_out(service(), ready=1, total=1)
     assert observed.deployment is not None
