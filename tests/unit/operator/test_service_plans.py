@@ -197,7 +197,7 @@ def test_what_this_version_does_not_run_is_not_called_ready() -> None:
 
 def test_parts_that_nothing_acts_on_are_named() -> None:
     one = service(slo={"ttftMs": 500}, scaling={"maxReplicas": 4})
-    _, _, text = health(plan(one, rolled_out(one, ready=1, total=1), now=NOW))
+    _, _, text = health(plan(one, rolled_out(one, ready=1, total=1), now=NOON))
     assert "doesn't act on spec.scaling, spec.slo" in text
 
 
