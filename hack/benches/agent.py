@@ -13,7 +13,6 @@ Writes benchmarks/results/agent.json.
 
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -23,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from hack import callers, charts
+from hack.benches import machine
 from hack.demo.members import Member, members
 from hack.fakegpu import build
 from hack.fakegpu.board import Board
 from hack.testenv.bed import Bed
 from loadline_api import names
+from loadline_sim.reports import runs
 
 NODES = ("node-00", "node-01", "node-02")
 SETTLING_S, MEASURED_S = 45.0, 60.0
@@ -143,12 +144,10 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
         ("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL),
         ("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL),
     )
-    kernel = platform.release().partition("-")[0]
-    commit = subprocess.run(("git", "rev-parse", "HEAD"), capture_output=True, text=True, check=True).stdout
     return {
         "name": "agent",
-        "commit": commit.strip(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {kernel}",
+        "commit": runs.commit(),
+        "machine": machine(),
         "inputs": {
             "gpus": 8,
             "sample_hz": 4,

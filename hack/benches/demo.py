@@ -10,12 +10,11 @@ Writes benchmarks/results/demo.json.
 """
 
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
+from hack.benches import machine
 from hack.demo import demonstrations
 from hack.demo.demonstrations import OUT, Outcome
 from loadline_sim import scenarios
@@ -50,7 +49,7 @@ def report(found: Findings, outcome: Outcome) -> dict[str, Any]:
     return {
         "name": "demo",
         "commit": runs.commit().removeprefix("commit "),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "machine": machine(),
         "inputs": {"nodes": found.row.servers, "budget_watts": found.row.budget_watts},
         "seeds": [found.run.seed],
         "results": {f"{_key(name)}_core_percent": round(used, 2) for name, used in core_percent.items()},
