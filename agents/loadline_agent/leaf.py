@@ -1,11 +1,11 @@
 """
 The node's own loop: report, take the lease, have it put on the GPUs, report again.
 
-A report is always under way, and its answer is the next lease. A draw above the
-lease's trigger is reported at once, out of turn, on a connection of its own. Whom to
-obey is decided by the pure `leases`, what is done to the hardware by `hands`, and
-sampling and the deadline belong to the thread of `keepers`; here is only who waits
-for what.
+A report is always under way, and its answer is the next lease. A draw past the
+lease's trigger, or as far below what was last told, is reported at once, out of turn,
+on a connection of its own. Whom to obey is decided by the pure `leases`, what is done
+to the hardware by `hands`, and sampling and the deadline belong to the thread of
+`keepers`; here is only who waits for what.
 
 A lease is stood by only once its promise is in the record that the guard reads. At
 the deadline and at exit a node in Enforce steps down and never up.
@@ -93,7 +93,7 @@ class Leaf:
         """In the keeper's thread: take a round of samples; whether it can't wait for its turn."""
         self._reporter.take(samples, now)
         held = self.standing.holding
-        return held is not None and now < held.deadline_s and self._reporter.news(held.lease.trigger_watts)
+        return held is not None and now < held.deadline_s and self._reporter.news
 
     def _report_out_of_turn(self) -> None:
         busy = self._urgent is not None and not self._urgent.done()
@@ -145,6 +145,7 @@ class Leaf:
                 self._refuse(error)
                 return Done()
             done = await self._carry_out(lease, standing)
+        self._reporter.slack_watts = lease.trigger_watts - report.watts
         self._metrics.exchanges.labels("leased").inc()
         if done.writes:
             self._metrics.enforce_seconds.observe(self._clock() - arrived_s)

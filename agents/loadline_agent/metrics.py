@@ -61,7 +61,8 @@ class Metrics:
             LIMIT_ERRORS,
         )
         self.out_of_turn = self._single(
-            "loadline_power_out_of_turn_reports", "Reports sent because the draw passed the lease's trigger."
+            "loadline_power_out_of_turn_reports",
+            "Reports sent because the draw moved past its slack.",
         )
         self.step_downs = self._single(
             "loadline_power_step_downs", "Times that the node fell to its safe limits by itself."

@@ -21,6 +21,7 @@ from loadline_api.node_capacities import Gpu
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.leases import Standing
 from loadline_policies.power.messages import GpuReport, Report
+from loadline_policies.power.triggers import worth_telling
 
 BROKEN_FOR_S: Final = 60.0
 """How long a failed promise keeps the node from being enforced. Chosen: hands mend disks."""
@@ -37,6 +38,7 @@ class Reporter:
         self._samples: tuple[GpuSample, ...] = ()
         self._sampled_s = float("-inf")
         self._watts = self._reported_watts = 0.0
+        self.slack_watts = float("inf")
         self._sequence = int(clock() * 1000)  # above a predecessor's: it counted from an earlier moment
         self._broken = (float("-inf"), "", "")
 
@@ -62,9 +64,10 @@ class Reporter:
         gpu_watts = sum([self._gpu_watts(sample) for sample in samples])
         self._watts = gpu_watts + self._host_watts(gpu_watts)
 
-    def news(self, trigger_watts: float) -> bool:
-        """Whether the draw is above the trigger, and above all that was reported since."""
-        return self._watts > trigger_watts and self._watts > self._reported_watts
+    @property
+    def news(self) -> bool:
+        """Whether the draw has moved so far from what was last reported that it can't wait."""
+        return worth_telling(self._watts, self._reported_watts, self.slack_watts)
 
     def broken(self, error: Exception) -> None:
         """Remember that a promise couldn't be made: the record wasn't written, or a GPU not read."""

@@ -137,13 +137,10 @@ class VirtualRow:
         self.on_tick(now_s)
 
     def _sample(self) -> None:
-        """Every agent looks four times a second, at its own turn; only a crossing needs its attention."""
+        """Every agent looks four times a second, at its own turn."""
         turn = self.plant.ticks % round(1 / (SAMPLES_PER_S * hardware.TICK_S))
-        watts = self.board.node_watts()
         for index in np.flatnonzero(self._offsets == turn):
-            agent = self.agents[index]
-            if watts[index] > agent.trigger_watts:
-                agent.process.happens(agent.sampled)
+            self.agents[index].process.happens(self.agents[index].sampled)
 
     def _measure(self, now_s: float) -> None:
         faulty = acts.act_at(now_s).name in acts.FAULTY

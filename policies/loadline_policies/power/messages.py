@@ -127,7 +127,8 @@ class Lease:
     """A coordinator's answer to one report.
 
     `answers` is the sequence of the report answered, so that no answer can be replayed.
-    `trigger_watts` is the draw past which the node reports out of turn.
+    `trigger_watts` is the draw past which, or as far below its report, the node reports
+    out of turn.
     """
 
     domain: str

@@ -14,6 +14,7 @@ from loadline_policies.power import leases
 from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.leases import Standing
 from loadline_policies.power.messages import Act, GpuReport, Lease, Report
+from loadline_policies.power.triggers import worth_telling
 from loadline_sim.control.hardware import Hardware
 from loadline_sim.control.leaders import Elsewhere, Leader
 from loadline_sim.control.links import Reply
@@ -54,9 +55,9 @@ class Agent:
         self.leader = Leader(self.name, self.site, self.process)
         self.standing = Standing()
         self._sequence = int(self.process.now * 1000)
-        self._sent: dict[int, float] = {}
+        self._sent: dict[int, Report] = {}
         self._target = 0
-        self.trigger_watts = float("inf")
+        self._told_watts, self._slack_watts = 0.0, float("inf")
         if self.record.armed:
             self.standing = leases.inherited(self.site.domain.timings.lease_s, self.process.now)
             self._keep(self.record.safe_watts)
@@ -83,17 +84,19 @@ class Agent:
         self.process.happens(lambda: self.leader.serve(report, reply))
 
     def sampled(self) -> None:
-        """Look at the sensors: report out of turn past the trigger."""
-        if sum(self.hardware.watts()) + self.hardware.host_watts > self.trigger_watts:
-            self.trigger_watts = float("inf")
+        """Look at the sensors: report out of turn what is worth telling."""
+        if worth_telling(self._watts(), self._told_watts, self._slack_watts):
             self.report()
+
+    def _watts(self) -> float:
+        return sum(self.hardware.watts()) + self.hardware.host_watts
 
     def report(self) -> None:
         """Send a report to whoever is believed to lead."""
         self._sequence += 1
         sequence, sent_s = self._sequence, self.process.now
-        self._sent[sequence] = sent_s
-        report = self._report(sequence)
+        report = self._sent[sequence] = self._report(sequence)
+        self._told_watts = report.watts
         name = self.site.candidates[self._target % len(self.site.candidates)]
         target = self.site.peers[name]
 
@@ -151,13 +154,12 @@ class Agent:
             self.report()
 
     def _answered(self, sequence: int, sent_s: float, answer: object) -> None:
-        if self._sent.pop(sequence, None) is None:
+        report = self._sent.pop(sequence, None)
+        if report is None:
             return
         if isinstance(answer, Elsewhere):
             self._turn_to(answer.holder)
-        elif (
-            isinstance(answer, Lease) and self._take(answer, sequence, sent_s) and sequence == self._sequence
-        ):
+        elif isinstance(answer, Lease) and self._take(answer, report, sent_s) and sequence == self._sequence:
             self.report()
 
     def _turn_to(self, holder: str | None) -> None:
@@ -165,15 +167,14 @@ class Agent:
         self._target = candidates.index(holder) if holder in candidates else self._target + 1
         self.process.later(0.2, self._report_again)
 
-    def _take(self, lease: Lease, sequence: int, sent_s: float) -> bool:
-        report = self._report(sequence)
+    def _take(self, lease: Lease, report: Report, sent_s: float) -> bool:
         try:
             self.standing = leases.accept(
                 self.standing,
                 lease,
                 domain=self.site.domain.name,
                 gpus=report.gpus,
-                sequence=sequence,
+                sequence=report.sequence,
                 sent_s=sent_s,
                 now=self.process.now,
             )
@@ -181,7 +182,7 @@ class Agent:
             self.refused[refused.reason] = self.refused.get(refused.reason, 0) + 1
             self.process.later(REFUSED_S, self._report_again)
             return False
-        self.trigger_watts = lease.trigger_watts
+        self._slack_watts = lease.trigger_watts - report.watts
         if lease.act is Act.ENFORCE:
             self._enforce(lease)
         elif lease.act is Act.RELEASE:

@@ -60,11 +60,6 @@ class PlantBoard:
 
         self.world.after(knobs.delay_s, land)
 
-    def node_watts(self) -> Floats:
-        """What each node's sensors show, host included, shape (servers,)."""
-        watts: Floats = self.plant.sensors.instant_watts.sum(axis=1) + self.plant.config.model.host_watts
-        return watts
-
 
 @dataclass(slots=True)
 class PlantNode:
