@@ -85,17 +85,13 @@ def _has_reconciled(operator: Any) -> None:
 def test_an_api_server_that_was_away_is_caught_up_with(
     harbour: Bed, operator: Any, row: Callable[[str], Any], status: Callable[[str], Any]
 ) -> None:
+    """A watch goes on where it was, or lists anew and compares; either way nothing is missed."""
     harbour.apiserver.stop()
     eventually(lambda: _is_not_ready(operator))
     harbour.apiserver.start()
     harbour.client.delete("/api/v1/nodes/quiet-2")
     eventually(lambda: _members(status, ["quiet-0", "quiet-1"]), patience_s=60.0)
     eventually(lambda: _is_ready(operator))
-    eventually(lambda: _has_compared(operator))
-
-
-def _has_compared(operator: Any) -> None:
-    assert operator.metric("loadline_operator_resyncs_total") > 0
 
 
 def _is_not_ready(operator: Any) -> None:
