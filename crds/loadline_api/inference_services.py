@@ -1,10 +1,10 @@
 """
 InferenceService: a model to serve, how many replicas of it, and what it may cost.
 
-Field names follow KServe's LLMInferenceService where it has one, so that its users can
-read ours. `replicas` is always the desired count of the main (or decode) pool and is
-what `/scale` moves; `scaling` gives bounds to Loadline's own sizing loop. Instead of a
-model, `workloadRef` attaches the loops to a workload that somebody else owns.
+`replicas` is always the desired count of the main (or decode) pool and is what `/scale`
+moves; `scaling` gives bounds to Loadline's own sizing loop. Instead of a model,
+`workloadRef` attaches the loops to a workload that somebody else owns. How the pods run
+is in `pools`, what the service is promised in `objectives`.
 
 `priority` orders who is slowed first; above the namespace's default it needs a right,
 which an admission policy checks. The operator materialises the service, the agents
@@ -17,154 +17,33 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
-from loadline_api.quantities import (
-    INT32,
-    INT64,
-    Count,
-    DecimalText,
-    Degree,
-    Milliseconds,
-    Name,
-    Replicas,
-    ServerWatts,
+from loadline_api.objectives import Experts, Power, Scaling, Slo
+from loadline_api.pools import (
+    PRESERVED,
+    Engine,
+    KvCache,
+    Model,
+    Parallelism,
+    Prefill,
+    RolloutStrategy,
+    Router,
 )
+from loadline_api.quantities import INT32, INT64, Count, Name, Replicas
 from loadline_api.schemas import ApiObject, Spec, Status, list_map, rule, validations
 
 MAX_PRIORITY = 1000
 
-
-class Model(Spec):
-    """What is served."""
-
-    uri: str = Field(
-        min_length=1,
-        max_length=1024,
-        pattern=r"^(hf|pvc|oci|file)://.+$",
-        description="Where the weights are: hf://, pvc://, oci:// or file://.",
-    )
-    name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=253,
-        description="Name that clients ask for; left out: the service's name.",
-    )
-
-
-class Scaling(Spec):
-    """Bounds of the sizing loop."""
-
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            rule(
-                "self.minReplicas <= self.maxReplicas",
-                says="'scaling.minReplicas is %d, above scaling.maxReplicas (%d): lower the one or raise the"
-                " other'"
-                ".format([self.minReplicas, self.maxReplicas])",
-            )
-        )
-    )
-
-    min_replicas: Replicas = Field(default=1, description="Fewest replicas that the sizing loop keeps.")
-    max_replicas: Replicas = Field(description="Most replicas that the sizing loop asks for.")
-
-
-class Parallelism(Spec):
-    """How one replica is spread over GPUs."""
-
-    tensor: Degree = Field(default=1, description="GPUs that share each layer.")
-    pipeline: Degree = Field(default=1, description="Stages that the layers are cut into.")
-    data: Degree = Field(default=1, description="Copies of the attention layers, or of the whole model.")
-    expert: bool = Field(
-        default=False, description="Whether experts are spread over the GPUs instead of cut."
-    )
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of one replica."""
-        return self.tensor * self.pipeline * self.data
-
-
-class Prefill(Spec):
-    """A pool of its own for prefill."""
-
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            rule(
-                "has(self.replicas) != has(self.perDecode)",
-                message="prefill needs one size: set prefill.replicas for a fixed count or prefill.perDecode"
-                " for a ratio, one of the two",
-            ),
-            rule(
-                "!has(self.perDecode) || double(self.perDecode) > 0.0",
-                says="'prefill.perDecode is %s: give a ratio above zero, or leave prefill out'"
-                ".format([self.perDecode])",
-            ),
-        )
-    )
-
-    replicas: Replicas | None = Field(default=None, description="Fixed count of prefill replicas.")
-    per_decode: DecimalText | None = Field(
-        default=None,
-        description='Prefill replicas for each decode replica, a decimal string ("0.5"); follows /scale.',
-    )
-    parallelism: Parallelism | None = Field(
-        default=None, description="How one prefill replica is spread; left out: like the main pool."
-    )
-
-
-class Router(Spec):
-    """The proxy in front of the pools."""
-
-    replicas: Replicas = Field(default=1, description="How many routers.")
-
-
-class Slo(Spec):
-    """Latency objectives."""
-
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            rule(
-                "has(self.ttftMs) || has(self.itlMs)",
-                message="slo sets no objective: give slo.ttftMs, slo.itlMs or both",
-            )
-        )
-    )
-
-    ttft_ms: Milliseconds | None = Field(
-        default=None, description="Time to the first token, in milliseconds."
-    )
-    itl_ms: Milliseconds | None = Field(default=None, description="Time between tokens, in milliseconds.")
-    percentile: int = Field(
-        default=99,
-        strict=True,
-        ge=50,
-        le=99,
-        description="Percentile at which the objectives hold.",
-        json_schema_extra=INT32,
-    )
-
-
-class PolicyName(Spec):
-    """A policy ConfigMap, by name."""
-
-    name: Name = Field(description="Name of the policy's ConfigMap.")
-
-
-class Power(Spec):
-    """What the service's GPUs may draw."""
-
-    max_watts: ServerWatts | None = Field(
-        default=None,
-        description="Highest power limit of each GPU that the service runs on, whatever the budget allows.",
-    )
-
-
-class Loop(Spec):
-    """How another loop treats the service."""
-
-    policy_ref: PolicyName | None = Field(
-        default=None, description="Policy of this loop; left out: the namespace's default."
-    )
+OURS = [
+    "--model",
+    "--served-model-name",
+    "--host",
+    "--port",
+    "--tensor-parallel-size",
+    "--pipeline-parallel-size",
+    "--data-parallel-size",
+    "--kv-transfer-config",
+]
+"""Arguments of the engine that follow from other fields, and would contradict them."""
 
 
 class WorkloadRef(Spec):
@@ -186,10 +65,22 @@ class InferenceServiceSpec(Spec):
                 " workloadRef to attach to what runs already",
             ),
             rule(
-                "!has(self.workloadRef)"
-                " || !(has(self.prefill) || has(self.parallelism) || has(self.template) || has(self.router))",
+                "!has(self.workloadRef) || !(has(self.prefill) || has(self.parallelism) || has(self.template)"
+                " || has(self.router) || has(self.engine) || has(self.rolloutStrategy))",
                 message="workloadRef names a workload that somebody else shapes: remove prefill, parallelism,"
-                " template and router, or give model instead",
+                " template, router, engine and rolloutStrategy, or give model instead",
+            ),
+            rule(
+                "!has(self.prefill) || has(self.router)",
+                message="prefill splits requests in two, which needs somebody to send both halves: add router"
+                " (`router: {}` will do) or leave prefill out",
+            ),
+            rule(
+                "!has(self.engine) || !has(self.engine.arguments) || !self.engine.arguments.exists(a,"
+                f" {OURS!r}.exists(o, a == o || a.startsWith(o + '=')))",
+                says="'engine.arguments has %s, which the operator sets from the spec itself: remove it'"
+                ".format([self.engine.arguments.filter(a,"
+                f" {OURS!r}.exists(o, a == o || a.startsWith(o + '=')))[0]])",
             ),
         )
     )
@@ -205,16 +96,21 @@ class InferenceServiceSpec(Spec):
     parallelism: Parallelism | None = Field(
         default=None, description="How one replica is spread over GPUs; left out: one GPU."
     )
+    engine: Engine | None = Field(default=None, description="What the engine is started with.")
     prefill: Prefill | None = Field(
         default=None, description="A pool of its own for prefill; left out: one mixed pool."
     )
     template: dict[str, Any] | None = Field(
         default=None,
-        description="Parts of a pod template, merged into the pods by container name.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+        description="Parts of a pod template, merged into the engine's pods by container name; the engine's"
+        " container is `vllm`.",
+        json_schema_extra=PRESERVED,
     )
     router: Router | None = Field(
         default=None, description="The proxy in front of the pools; left out: a Service only."
+    )
+    rollout_strategy: RolloutStrategy | None = Field(
+        default=None, description="How new pods replace old ones; left out: one more, none less."
     )
     priority: int = Field(
         default=0,
@@ -227,8 +123,8 @@ class InferenceServiceSpec(Spec):
     )
     slo: Slo | None = Field(default=None, description="Latency objectives.")
     power: Power | None = Field(default=None, description="What the service's GPUs may draw.")
-    experts: Loop | None = Field(default=None, description="How the experts' loop treats the service.")
-    kv_cache: Loop | None = Field(default=None, description="How the KV memory's loop treats the service.")
+    experts: Experts | None = Field(default=None, description="How the experts' loop treats the service.")
+    kv_cache: KvCache | None = Field(default=None, description="The memory of keys and values.")
     workload_ref: WorkloadRef | None = Field(
         default=None, description="A workload that somebody else owns, to which the loops attach."
     )
@@ -240,6 +136,15 @@ class PolicyInForce(Status):
     loop: str = Field(max_length=32, description="The loop: power, experts, kv, phases or sizing.")
     name: str = Field(max_length=253, description="Name of the policy's ConfigMap.")
     hash: str = Field(max_length=64, description="Hash of the document in force.")
+
+
+class PoolStatus(Status):
+    """How one pool stands."""
+
+    name: str = Field(max_length=32, description="The pool: main (or decode), prefill or router.")
+    replicas: Count = Field(default=0, description="Replicas that were asked for.")
+    ready_replicas: Count = Field(default=0, description="Replicas that are ready.")
+    updated_replicas: Count = Field(default=0, description="Replicas that are as the spec says now.")
 
 
 class InferenceServiceStatus(Status):
@@ -256,6 +161,14 @@ class InferenceServiceStatus(Status):
     )
     selector: str | None = Field(
         default=None, max_length=1024, description="Label selector of the pool's pods, for /scale."
+    )
+    url: str | None = Field(
+        default=None, max_length=1024, description="Where clients in the cluster send their requests."
+    )
+    pools: tuple[PoolStatus, ...] = Field(
+        default=(),
+        description="Pools that the service is made of.",
+        json_schema_extra={**list_map("name"), "maxItems": 8},
     )
     policies: tuple[PolicyInForce, ...] = Field(
         default=(),

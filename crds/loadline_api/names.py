@@ -75,7 +75,22 @@ SERVICE_LABEL = f"{GROUP}/service"
 """On workloads and pods: the InferenceService, of the same namespace, that they serve."""
 
 POOL_LABEL = f"{GROUP}/pool"
-"""On workloads and pods: main or prefill."""
+"""On workloads and pods: main, prefill or router."""
+
+MAIN_POOL = "main"
+PREFILL_POOL = "prefill"
+ROUTER_POOL = "router"
+"""Pools of a service: main is the decode pool where there is one for prefill."""
+
+ENGINE_CONTAINER = "vllm"
+ROUTER_CONTAINER = "router"
+"""Containers that `template` merges with."""
+
+ENGINE_PORT = 8000
+"""Where engines and routers answer, and where clients of the Service do."""
+
+ROUTER_ROLE = "loadline-router"
+"""The ClusterRole that the chart ships for routers; the operator may bind it, and no other."""
 
 DOMAIN_LABEL = f"{GROUP}/domain"
 """On Leases: the PowerDomain that the Lease elects a coordinator for."""

@@ -17,6 +17,7 @@ from loadline_api.quantities import INT64, Count, ServerWatts
 from loadline_api.schemas import ApiObject, Spec, Status, list_map
 
 MAX_GPUS = 32
+MAX_SERVICES = 128
 
 CERTIFICATE_PATTERN = r"^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n?$"
 ADDRESS_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}$"
@@ -50,6 +51,21 @@ class Gpu(Status):
     )
 
 
+class ServiceOnNode(Status):
+    """One service's part of the node, as facts that seldom turn; figures go to Prometheus."""
+
+    service: str = Field(min_length=1, max_length=317, description="The service, as namespace/name.")
+    pods: Count = Field(default=0, description="Pods of the service on the node that use GPUs.")
+    gpus: Count = Field(default=0, description="GPUs that they use.")
+    capped: bool = Field(default=False, description="Whether a limit or clock below the maximum holds one.")
+    slo_met: bool | None = Field(
+        default=None, description="Whether its latencies here meet its objectives; left out if not known."
+    )
+    plugin: bool | None = Field(
+        default=None, description="Whether its engines tell of Loadline's plugin; left out if not known."
+    )
+
+
 class NodeCapacityStatus(Status):
     """What the node's agent has found and what it holds."""
 
@@ -69,6 +85,11 @@ class NodeCapacityStatus(Status):
         default=(),
         description="GPUs of the node, sorted by UUID.",
         json_schema_extra={**list_map("uuid"), "maxItems": MAX_GPUS},
+    )
+    services: tuple[ServiceOnNode, ...] = Field(
+        default=(),
+        description="Services with pods on the node, sorted by name.",
+        json_schema_extra={**list_map("service"), "maxItems": MAX_SERVICES},
     )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="What is so, why and since when.", json_schema_extra=LISTED_BY_TYPE

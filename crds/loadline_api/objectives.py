@@ -1,0 +1,83 @@
+"""
+What a service is promised and what it may cost: latencies, watts, policies, bounds.
+
+Nothing here shapes a pod. The loops read these, so a change of them never restarts
+anything.
+"""
+
+from pydantic import ConfigDict, Field
+
+from loadline_api.quantities import INT32, Milliseconds, Name, Replicas, ServerWatts
+from loadline_api.schemas import Spec, rule, validations
+
+
+class Scaling(Spec):
+    """Bounds of the sizing loop."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            rule(
+                "self.minReplicas <= self.maxReplicas",
+                says="'scaling.minReplicas is %d, above scaling.maxReplicas (%d): lower the one or raise the"
+                " other'"
+                ".format([self.minReplicas, self.maxReplicas])",
+            )
+        )
+    )
+
+    min_replicas: Replicas = Field(default=1, description="Fewest replicas that the sizing loop keeps.")
+    max_replicas: Replicas = Field(description="Most replicas that the sizing loop asks for.")
+
+
+class Slo(Spec):
+    """Latency objectives."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            rule(
+                "has(self.ttftMs) || has(self.itlMs)",
+                message="slo sets no objective: give slo.ttftMs, slo.itlMs or both",
+            ),
+            rule(
+                "!has(self.ttftMs) || !has(self.itlMs) || self.ttftMs >= self.itlMs",
+                says="'slo.ttftMs is %d, below slo.itlMs (%d): the first token takes a step too, so raise the"
+                " one or lower the other'.format([self.ttftMs, self.itlMs])",
+            ),
+        )
+    )
+
+    ttft_ms: Milliseconds | None = Field(
+        default=None, description="Time to the first token, in milliseconds."
+    )
+    itl_ms: Milliseconds | None = Field(default=None, description="Time between tokens, in milliseconds.")
+    percentile: int = Field(
+        default=99,
+        strict=True,
+        ge=50,
+        le=99,
+        description="Percentile at which the objectives hold.",
+        json_schema_extra=INT32,
+    )
+
+
+class PolicyName(Spec):
+    """A policy ConfigMap, by name."""
+
+    name: Name = Field(description="Name of the policy's ConfigMap.")
+
+
+class Power(Spec):
+    """What the service's GPUs may draw."""
+
+    max_watts: ServerWatts | None = Field(
+        default=None,
+        description="Highest power limit of each GPU that the service runs on, whatever the budget allows.",
+    )
+
+
+class Experts(Spec):
+    """How the experts' loop treats the service."""
+
+    policy_ref: PolicyName | None = Field(
+        default=None, description="Policy of this loop; left out: the namespace's default."
+    )
