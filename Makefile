@@ -18,6 +18,16 @@ PYTEST := python -m pytest --quiet --no-header
 demo: $(READY) ## The row that was provisioned for 40 servers carries 52, live; report in build/demo
 	@hack/demo.sh
 
+.PHONY: cluster-up cluster-down cluster-status
+cluster-up: $(READY) ## A Kubernetes on which pods really run, with GPUS=8 fake ones; needs root
+	@python -m hack.testenv prepare && python -m hack.testenv up --depth node --gpus $(or $(GPUS),8)
+
+cluster-down: $(READY) ## Take it down; nothing of it stays
+	@python -m hack.testenv down
+
+cluster-status: $(READY) ## Which programs are built, and which clusters are up
+	@python -m hack.testenv status
+
 ##@ Check it
 
 .PHONY: check

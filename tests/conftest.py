@@ -2,7 +2,8 @@
 What all tests share: how Hypothesis looks for examples, the test bed, and no empty success.
 
 A folder says what a test needs, so that nobody has to remember a marker: what lies in
-`cluster` or `e2e` needs the control plane, and `make check` leaves it out.
+`cluster` or `e2e` needs the control plane, what lies in `node` needs a node on which pods
+really run, and `make check` leaves both out.
 """
 
 import os
@@ -15,6 +16,7 @@ pytest_plugins = ["hack.testenv.fixtures"]
 
 TESTS = Path(__file__).parent
 NEED_A_CLUSTER = {"cluster", "e2e"}
+NEED_A_NODE = {"node"}
 
 # A busy machine is not a failure: neither an example's time nor the making of examples is judged.
 # A failure is shrunk but not explained: explaining runs it some hundred times more.
@@ -32,10 +34,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the control plane, by their folder."""
+    """Mark the tests that need the control plane or a real node, by their folder."""
     for item in items:
-        if NEED_A_CLUSTER.intersection(item.path.relative_to(TESTS).parts):
+        folders = item.path.relative_to(TESTS).parts
+        if NEED_A_CLUSTER.intersection(folders):
             item.add_marker(pytest.mark.cluster)
+        if NEED_A_NODE.intersection(folders):
+            item.add_marker(pytest.mark.node)
 
 
 class Ran:

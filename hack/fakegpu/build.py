@@ -62,17 +62,26 @@ def environment(board_path: Path, node: int | str) -> dict[str, str]:
     """
     directory = str(library().parent)
     inherited = os.environ.get("LD_LIBRARY_PATH")
-    return {
-        "LD_LIBRARY_PATH": f"{directory}:{inherited}" if inherited else directory,
-        "LOADLINE_FAKEGPU_BOARD": str(board_path),
-        "LOADLINE_FAKEGPU_NODE": str(node),
-        "LOADLINE_NVML_PRIVILEGE": "1",
-    }
+    path = f"{directory}:{inherited}" if inherited else directory
+    return {**_named(board_path, node), "LD_LIBRARY_PATH": path}
+
+
+def mounted_environment(folder: Path, node: int | str) -> dict[str, str]:
+    """The same for a container that finds board and library in one folder of its own."""
+    return {**_named(folder / "board", node), "LD_LIBRARY_PATH": str(folder)}
 
 
 def preload() -> ctypes.CDLL:
     """Load the library into this process, where a later dlopen of its name finds it."""
     return ctypes.CDLL(str(library()), mode=ctypes.RTLD_GLOBAL)
+
+
+def _named(board_path: Path, node: int | str) -> dict[str, str]:
+    return {
+        "LOADLINE_FAKEGPU_BOARD": str(board_path),
+        "LOADLINE_FAKEGPU_NODE": str(node),
+        "LOADLINE_NVML_PRIVILEGE": "1",
+    }
 
 
 def _fingerprint() -> str:

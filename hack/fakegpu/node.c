@@ -16,6 +16,8 @@
 
 struct header *board;
 struct gpu *gpus;
+struct gpu *visible[MOST_GPUS];
+uint32_t visible_count;
 static size_t board_size;
 static struct node *node;
 
@@ -42,10 +44,19 @@ static uint32_t node_index(const char *wanted, const struct node *nodes, uint32_
     return count;
 }
 
+/* A container that was given some GPUs by their UUIDs sees only those; any other word hides none. */
+static void look(const char *told) {
+    visible_count = 0;
+    for (uint32_t i = 0; i < board->gpus_per_node && i < MOST_GPUS; i++)
+        if (!told || !strstr(told, "GPU-") || strstr(told, gpus[i].uuid))
+            visible[visible_count++] = gpus + i;
+}
+
 void unmap_board(void) {
     if (board)
         munmap(board, board_size);
     board = NULL;
+    visible_count = 0;
     node = NULL;
     gpus = NULL;
 }
@@ -79,6 +90,7 @@ int map_board(void) {
     }
     node = &nodes[index];
     gpus = (struct gpu *)(nodes + count) + index * each;
+    look(getenv("NVIDIA_VISIBLE_DEVICES"));
     return SUCCESS;
 }
 

@@ -25,9 +25,15 @@ enum {
     GPU_IS_LOST = 15,
 };
 
+#define MOST_GPUS 64
+
 /* NULL until a board is mapped; `gpus` are the node's own. */
 extern struct header *board;
 extern struct gpu *gpus;
+
+/* Those of them that this process may see, in the order of NVML's indexes. */
+extern struct gpu *visible[MOST_GPUS];
+extern uint32_t visible_count;
 
 int map_board(void);
 void unmap_board(void);

@@ -75,30 +75,31 @@ API int nvmlSystemGetCudaDriverVersion(int *version) {
 API int nvmlDeviceGetCount_v2(unsigned *count) {
     if (!board || !count)
         return board ? INVALID_ARGUMENT : UNINITIALIZED;
-    *count = board->gpus_per_node;
+    *count = visible_count;
     return SUCCESS;
 }
 
 API int nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **device) {
-    if (!board || !device || index >= board->gpus_per_node)
+    if (!board || !device || index >= visible_count)
         return board ? INVALID_ARGUMENT : UNINITIALIZED;
-    *device = gpus + index;
-    return gpus[index].faults & FAULT_LOST ? GPU_IS_LOST : SUCCESS;
+    *device = visible[index];
+    return visible[index]->faults & FAULT_LOST ? GPU_IS_LOST : SUCCESS;
 }
 
 API int nvmlDeviceGetHandleByUUID(const char *uuid, struct gpu **device) {
     if (!board || !uuid || !device)
         return board ? INVALID_ARGUMENT : UNINITIALIZED;
-    for (uint32_t i = 0; i < board->gpus_per_node; i++)
-        if (!strncmp(gpus[i].uuid, uuid, sizeof gpus[i].uuid))
+    for (uint32_t i = 0; i < visible_count; i++)
+        if (!strncmp(visible[i]->uuid, uuid, sizeof visible[i]->uuid))
             return nvmlDeviceGetHandleByIndex_v2(i, device);
     return NOT_FOUND;
 }
 
 API int nvmlDeviceGetIndex(struct gpu *gpu, unsigned *index) {
     int error = may_read(gpu, index);
-    if (!error)
-        *index = (unsigned)(gpu - gpus);
+    for (uint32_t i = 0; !error && i < visible_count; i++)
+        if (visible[i] == gpu)
+            *index = i;
     return error;
 }
 

@@ -1,7 +1,9 @@
 """
 The test bed as a command, for whoever wants to look around in one.
 
-    python -m hack.testenv up --nodes 3     a control plane with three nodes of 8 GPUs
+    python -m hack.testenv up --nodes 3             a control plane with three nodes in name
+    python -m hack.testenv up --depth node --gpus 4 a node on which pods run, with fake GPUs
+    python -m hack.testenv status
     python -m hack.testenv down
 
 Data go to stdout, all else to stderr. A bed that stays up is owned by a process of
@@ -16,15 +18,17 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
+from enum import StrEnum
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from hack.testenv import binaries, records
+from hack.testenv import binaries, debian, records
 from hack.testenv.bed import Bed
 from hack.testenv.errors import BedError
+from hack.testenv.node_beds import NodeBed
 
 DOWN_LIMIT_S = 30.0
 
@@ -36,29 +40,57 @@ stderr = Console(stderr=True, soft_wrap=True)
 Name = Annotated[str, typer.Option(help="Which bed; several can be up at once.")]
 
 
+class Depth(StrEnum):
+    """How real a bed is."""
+
+    CONTROL_PLANE = "control-plane"
+    NODE = "node"
+
+
 @app.command()
-def build() -> None:
+def build(
+    programs: Annotated[
+        list[str] | None, typer.Argument(help="Which, instead of the control plane's.", show_default=False)
+    ] = None,
+) -> None:
     """Build the programs that are missing, and print where all of them are."""
-    for path in asdict(binaries.ensure(stderr)).values():
+    for name in programs or ():
+        if name not in binaries.SOURCES:
+            raise BedError(f"program is {name!r}: use one of {', '.join(binaries.SOURCES)}")
+    paths = binaries.need(*programs, console=stderr) if programs else asdict(binaries.ensure(stderr)).values()
+    for path in paths:
         print(path)
+
+
+@app.command()
+def prepare() -> None:
+    """Make this machine fit for a node on which pods run: packages of Debian (as root), and programs."""
+    debian.install(stderr)
+    binaries.need(*binaries.NAMES, *binaries.NODE_NAMES, console=stderr)
 
 
 @app.command()
 def up(
     name: Name = "default",
-    nodes: Annotated[int, typer.Option(min=0, help="So many Ready nodes: node-00, node-01 …")] = 0,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs on each node.")] = 8,
+    depth: Annotated[Depth, typer.Option(help="`node`: pods really run, on node-0; needs root.")] = (
+        Depth.CONTROL_PLANE
+    ),
+    nodes: Annotated[int, typer.Option(min=0, help="So many Ready nodes in name: node-00, node-01 …")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="Fake GPUs on each node.")] = 8,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay; Ctrl-C takes it down.")] = False,
 ) -> None:
     """Bring a bed up, and print the line that points kubectl at it."""
     binaries.ensure(stderr)
+    if depth is Depth.NODE:
+        debian.require()
+        binaries.need(*binaries.NODE_NAMES, console=stderr)
     if foreground:
-        _stay(name, nodes, gpus)
+        _stay(name, depth, nodes, gpus)
     elif (there := records.read(name)) is not None:
         stderr.print(f"bed `{name}` is up already")
         print(f"export KUBECONFIG={there.kubeconfig}")
     else:
-        _detach(name, nodes, gpus)
+        _detach(name, depth, nodes, gpus)
 
 
 @app.command()
@@ -85,13 +117,17 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     programs = f"to be built: {', '.join(missing)}" if missing else "all built"
     print(f"programs  Kubernetes {binaries.kubernetes_version()}, {programs}")
     for bed in beds:
-        print(f"{bed.name:<9} {bed.server}, owner {bed.owner}, KUBECONFIG={bed.kubeconfig}")
+        told = f"{bed.server}, owner {bed.owner}, KUBECONFIG={bed.kubeconfig}"
+        print(f"{bed.name:<9} {bed.depth}, {told}")
+    print(f"nodes     {debian.obstacle() or 'this machine can carry one on which pods run'}")
 
 
-def _stay(name: str, nodes: int, gpus: int) -> None:
+def _stay(name: str, depth: Depth, nodes: int, gpus: int) -> None:
     """Own a bed until a signal comes; the `with` block does the rest."""
     signal.signal(signal.SIGTERM, _end)
-    with Bed() as bed:
+    with NodeBed() if depth is Depth.NODE else Bed() as bed:
+        if isinstance(bed, NodeBed) and gpus:
+            bed.add_gpus(gpus)
         bed.add_nodes((f"node-{number:02d}" for number in range(nodes)), gpus=gpus)
         record = records.Record(
             name=name,
@@ -99,6 +135,7 @@ def _stay(name: str, nodes: int, gpus: int) -> None:
             server=bed.server,
             kubeconfig=str(bed.kubeconfig),
             directory=str(bed.directory),
+            depth=depth.value,
         )
         with records.published(record):
             print(f"export KUBECONFIG={bed.kubeconfig}", flush=True)
@@ -109,10 +146,10 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _detach(name: str, nodes: int, gpus: int) -> None:
+def _detach(name: str, depth: Depth, nodes: int, gpus: int) -> None:
     """Start the owner in a session of its own, and pass on the line that it prints when it is up."""
     command = [sys.executable, "-m", "hack.testenv", "up", "--foreground", "--name", name]
-    command += ["--nodes", str(nodes), "--gpus", str(gpus)]
+    command += ["--depth", depth.value, "--nodes", str(nodes), "--gpus", str(gpus)]
     with tempfile.TemporaryFile("w+") as log:
         owner = subprocess.Popen(
             command,

@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from hack.testenv import binaries, kubeconfigs, nodes, tokens
+from hack.testenv.certificates import Authority
 from hack.testenv.clients import Client, Object, tls
-from hack.testenv.control_planes import CONTROLLERS, ApiServer, ControlPlane
+from hack.testenv.control_planes import CONTROLLERS, LOOPBACK, ApiServer, ControlPlane, Place
 from hack.testenv.errors import KubectlFailed
 from hack.testenv.pods import PodRunner
 from hack.testenv.processes import Household, Process
@@ -54,7 +55,13 @@ class Bed:
         self._programs = binaries.ensure()
         self._household = Household(logs=logs)
         try:
-            self._plane = ControlPlane(self._household, self._programs, audit=audit, controllers=controllers)
+            self._plane = ControlPlane(
+                self._household,
+                self._programs,
+                audit=audit,
+                controllers=controllers,
+                place=self._place(),
+            )
         except BaseException:
             self._household.close()
             raise
@@ -77,6 +84,10 @@ class Bed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _place(self) -> Place:
+        """Where the control plane goes; a bed with a real node has made a network for it."""
+        return LOOPBACK
 
     def close(self) -> None:
         """End everything and remove the bed's directory. Doing it twice does no harm."""
@@ -114,6 +125,11 @@ class Bed:
     def ca(self) -> Path:
         """The certificate of the authority that signed the API server's."""
         return self._plane.ca
+
+    @property
+    def authority(self) -> Authority:
+        """That authority, which signs for whoever else is part of the bed."""
+        return self._plane.pki
 
     @property
     def kubeconfig(self) -> Path:

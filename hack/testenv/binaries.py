@@ -5,13 +5,16 @@ A directory named by `KUBEBUILDER_ASSETS` comes first, for those programs that i
 holds. The others lie in the cache by version, outside the checkout, and are built
 from Go modules when they don't: modules and checksums are pinned in `modules/`, whose
 go.mod is also the only place that names the versions. Two builders at once take turns.
+
+Five programs make a control plane, and `ensure` is about them. What a real node needs,
+Helm and LeaderWorkerSet's controllers are built only where somebody asks for them.
 """
 
 import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hack.testenv import toolchains
-from hack.testenv.builds import Command, build
+from hack.testenv.builds import Command, build, module_directory
 from hack.testenv.errors import BuildFailed
 
 MODULES = Path(__file__).parent / "modules"
@@ -28,14 +31,41 @@ ASSETS = "KUBEBUILDER_ASSETS"
 LEAST_MINOR = 33
 """From Kubernetes 1.33 on a token bound to a Node names it to the admission policies."""
 
-COLD_S = {
-    "etcd": 60.0,
-    "kube-apiserver": 410.0,
-    "kubectl": 70.0,
-    "kube-controller-manager": 110.0,
-    "kube-scheduler": 50.0,
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a program comes from. `cold_s` was measured on two cores, each after those before it."""
+
+    module: str
+    requirement: str
+    package: str
+    cold_s: float
+
+
+def _kubernetes(name: str, cold_s: float) -> Source:
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return Source(module="kubernetes", requirement="k8s.io/kubernetes", package=package, cold_s=cold_s)
+
+
+SOURCES = {
+    "etcd": Source(module="etcd", requirement="go.etcd.io/etcd/server/v3", package=".", cold_s=60.0),
+    "kube-apiserver": _kubernetes("kube-apiserver", 410.0),
+    "kubectl": _kubernetes("kubectl", 70.0),
+    "kube-controller-manager": _kubernetes("kube-controller-manager", 110.0),
+    "kube-scheduler": _kubernetes("kube-scheduler", 50.0),
+    "kubelet": _kubernetes("kubelet", 25.0),
+    "kube-proxy": _kubernetes("kube-proxy", 6.0),
+    "coredns": Source(module="coredns", requirement="github.com/coredns/coredns", package=".", cold_s=65.0),
+    "helm": Source(
+        module="helm", requirement="helm.sh/helm/v4", package="helm.sh/helm/v4/cmd/helm", cold_s=70.0
+    ),
+    "lws-controller-manager": Source(
+        module="lws", requirement="sigs.k8s.io/lws", package="sigs.k8s.io/lws/cmd", cold_s=320.0
+    ),
 }
-"""Measured on two cores, each after those before it."""
+
+NODE_NAMES = ("kubelet", "kube-proxy", "coredns")
+"""What a node that runs pods needs beside the control plane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +98,8 @@ def kubernetes_version() -> str:
 
 def cached(name: str) -> Path:
     """Where the cache keeps a program, there or not."""
-    if name == "etcd":
-        directory = f"etcd-{version('etcd', 'go.etcd.io/etcd/server/v3')}"
-    else:
-        directory = f"kubernetes-{kubernetes_version()}"
+    source = SOURCES[name]
+    directory = f"{source.module}-{version(source.module, source.requirement)}"
     return toolchains.cache() / "bin" / directory / name
 
 
@@ -81,41 +109,61 @@ def find(name: str) -> Path:
     return own if os.access(own, os.X_OK) else cached(name)
 
 
-def missing() -> tuple[str, ...]:
-    """The programs that would have to be built, in the order of building."""
-    return tuple(name for name in NAMES if not find(name).exists())
+def missing(names: Sequence[str] = NAMES) -> tuple[str, ...]:
+    """Those of the programs that would have to be built, in the order of building."""
+    return tuple(name for name in names if not find(name).exists())
 
 
-def ensure(console: Console | None = None) -> Binaries:
-    """All programs, after building those that are missing; progress goes to stderr.
-
-    Raises BuildFailed, also when KUBEBUILDER_ASSETS holds an API server that is too old.
-    """
-    for name in missing():
+def need(*names: str, console: Console | None = None) -> tuple[Path, ...]:
+    """Where these programs are, after building those that are missing; progress goes to stderr."""
+    for name in missing(names):
         with _turn(cached(name).parent):
             if not cached(name).exists():  # whoever had the turn before may have built it
                 build(command(name), cached(name), toolchains.go(), console or Console(stderr=True))
-    found = {name.replace("-", "_"): find(name) for name in NAMES}
+    return tuple(map(find, names))
+
+
+def ensure(console: Console | None = None) -> Binaries:
+    """The control plane's programs, after building those that are missing; progress goes to stderr.
+
+    Raises BuildFailed, also when KUBEBUILDER_ASSETS holds an API server that is too old.
+    """
+    paths = need(*NAMES, console=console)
+    found = {name.replace("-", "_"): path for name, path in zip(NAMES, paths, strict=True)}
     if found["kube_apiserver"] != cached("kube-apiserver"):
         _refuse_old(found["kube_apiserver"])
     return Binaries(**found)
 
 
+def sources(name: str) -> Path:
+    """The folder with the sources of a program's module, for the manifests that lie among them."""
+    source = SOURCES[name]
+    wanted = f"{source.requirement}@v{version(source.module, source.requirement)}"
+    return module_directory(MODULES / source.module, wanted, toolchains.go())
+
+
 def command(name: str) -> Command:
     """How a program is built."""
-    if name == "etcd":
-        return Command(name=name, module=MODULES / "etcd", package=".", ldflags="-s -w", cold_s=COLD_S[name])
-    told = kubernetes_version()
-    major, minor, _ = told.split(".", 2)
-    stamps = {"gitVersion": f"v{told}", "gitMajor": major, "gitMinor": minor}
-    flags = [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()]
+    source = SOURCES[name]
     return Command(
         name=name,
-        module=MODULES / "kubernetes",
-        package=f"k8s.io/kubernetes/cmd/{name}",
-        ldflags=" ".join(("-s -w", *flags)),
-        cold_s=COLD_S[name],
+        module=MODULES / source.module,
+        package=source.package,
+        ldflags=" ".join(("-s -w", *_stamps(source))),
+        cold_s=source.cold_s,
     )
+
+
+def _stamps(source: Source) -> list[str]:
+    """What makes a program tell its version as a released one does, for those whose version is looked at."""
+    told = version(source.module, source.requirement)
+    if source.module == "helm":
+        return [f"-X helm.sh/helm/v4/internal/version.version=v{told}"]
+    if source.module != "kubernetes":
+        return []
+    major, minor, _ = told.split(".", 2)
+    stamps = {"gitVersion": f"v{told}", "gitMajor": major, "gitMinor": minor}
+    return [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()]
 
 
 def _refuse_old(apiserver: Path) -> None:

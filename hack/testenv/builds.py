@@ -10,6 +10,7 @@ A command is built beside its place and renamed into it, so nobody ever meets ha
 one. What is built, and where it goes, is `binaries`' affair.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -151,6 +152,24 @@ def _run(command: Command, target: Path, go: Path, report: Report) -> None:
 def is_package(line: str) -> bool:
     """Whether a line of `go build -v` names a package; the others are downloads and errors."""
     return bool(line.strip()) and " " not in line.strip() and not line.startswith(("#", "\t"))
+
+
+def module_directory(main: Path, wanted: str, go: Path) -> Path:
+    """Where Go keeps the sources of `module@version`, fetched if they aren't there yet.
+
+    Raises BuildFailed, also when they are not what the main module's go.sum says.
+    """
+    done = subprocess.run(
+        [str(go), "mod", "download", "-json", wanted],
+        cwd=main,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BuildFailed(f"{wanted} could not be fetched:\n{(done.stderr or done.stdout)[-2000:]}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _packages(command: Command, go: Path) -> tuple[int, int]:

@@ -24,8 +24,6 @@ SKEW = datetime.timedelta(minutes=5)
 """Certificates are valid from a little before their making, for clocks that step back."""
 
 SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-SERVER_ADDRESSES = ("127.0.0.1", "10.0.0.1")
-"""The bind address, and the first address of the service range, where pods would find the server."""
 
 SIGNS = x509.KeyUsage(
     key_cert_sign=True,
@@ -60,11 +58,11 @@ class Authority:
         signed = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None), SIGNS)
         self.pair = self._write("ca", signed, self._key)
 
-    def server(self, name: str) -> Pair:
-        """The certificate that the API server shows, good for loopback and its in-cluster names."""
+    def server(self, name: str, *, addresses: tuple[str, ...] = ("127.0.0.1",)) -> Pair:
+        """The certificate that a server shows, good for these addresses and the API server's names."""
         names = [
             *(x509.DNSName(n) for n in SERVER_NAMES),
-            *(x509.IPAddress(ipaddress.ip_address(a)) for a in SERVER_ADDRESSES),
+            *(x509.IPAddress(ipaddress.ip_address(a)) for a in addresses),
         ]
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         return self._issue(name, _subject(name), usage, x509.SubjectAlternativeName(names))

@@ -10,8 +10,10 @@ on: Node and RBAC authorisation, the default admission plug-ins, bound tokens.
 `Bed` owns this and adds nodes, pods and tokens; `processes` holds what is started.
 """
 
+import ipaddress
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from hack.testenv import kubeconfigs
@@ -49,6 +51,9 @@ ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath)}
 RATES = ("--kube-api-qps=200", "--kube-api-burst=400")
 """Chosen: the client's own limits of 20 and 50 requests a second would make 52 pods wait."""
 
+PACES = ("--horizontal-pod-autoscaler-sync-period=2s", "--pvclaimbinder-sync-period=1s")
+"""Chosen: both look every 15 s by default, and a test would wait for that."""
+
 API_READY_S = 30.0
 """Three seconds on an idle machine; the rest is for one that is building at the same time."""
 
@@ -58,6 +63,24 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the API server listens, from which range Services get addresses, and whether kubelets call."""
+
+    address: str = "127.0.0.1"
+    services: str = "10.0.0.0/24"
+    real_nodes: bool = False
+
+    @property
+    def service(self) -> str:
+        """The API server's own address among the Services'."""
+        return str(ipaddress.ip_network(self.services)[1])
+
+
+LOOPBACK = Place()
+"""A control plane for the processes of this machine alone."""
 
 
 class ApiServer:
@@ -99,16 +122,17 @@ class ControlPlane:
         *,
         audit: bool = False,
         controllers: tuple[str, ...] = CONTROLLERS,
+        place: Place = LOOPBACK,
     ) -> None:
         self._household, self._binaries = household, binaries
-        self._controllers = controllers
-        self._reservation = Reservation()
-        self._pki = Authority(household.directory / "pki")
-        self._token_signer = self._pki.signing_key("service-accounts")
-        self.ca = self._pki.pair.certificate
-        self.server = f"https://127.0.0.1:{self._reservation.port}"
+        self._controllers, self._place = controllers, place
+        self._reservation = Reservation(place.address)
+        self.pki = Authority(household.directory / "pki")
+        self._token_signer = self.pki.signing_key("service-accounts")
+        self.ca = self.pki.pair.certificate
+        self.server = f"https://{place.address}:{self._reservation.port}"
         self.audit_log = household.logs / "audit.jsonl" if audit else None
-        self.admin = self._pki.client("admin", groups=("system:masters",))
+        self.admin = self.pki.client("admin", groups=("system:masters",))
         self.kubeconfig = self.kubeconfig_for("admin", self.admin)
         self.client = Client(self.server, tls(self.ca, self.admin))
         self.apiserver = ApiServer(household, self._apiserver_command(), self.client)
@@ -154,28 +178,39 @@ class ControlPlane:
         ]
 
     def _apiserver_command(self) -> list[str]:
-        shown = self._pki.server("kube-apiserver")
+        place = self._place
+        shown = self.pki.server("kube-apiserver", addresses=(place.address, place.service))
         command = [
             str(self._binaries.kube_apiserver),
             f"--etcd-servers={ETCD_ENDPOINT}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={place.address}",
+            f"--advertise-address={place.address}",
             f"--secure-port={self._reservation.port}",
             "--permit-port-sharing",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
             f"--tls-cert-file={shown.certificate}",
             f"--tls-private-key-file={shown.key}",
             f"--client-ca-file={self.ca}",
             "--authorization-mode=Node,RBAC",
-            "--disable-admission-plugins=TaintNodesByCondition",  # no node life cycle would lift the taint
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self._token_signer.certificate}",
             f"--service-account-signing-key-file={self._token_signer.key}",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-cluster-ip-range={place.services}",
             "--allow-privileged",
             "--profiling=false",
         ]
-        return command + self._audit_flags()
+        return command + self._node_flags() + self._audit_flags()
+
+    def _node_flags(self) -> list[str]:
+        """How the server reaches kubelets; where there are none, nobody would lift taints or serve pods."""
+        if not self._place.real_nodes:
+            return ["--endpoint-reconciler-type=none", "--disable-admission-plugins=TaintNodesByCondition"]
+        caller = self.pki.client("kube-apiserver-kubelet-client", groups=("system:masters",))
+        return [
+            f"--kubelet-certificate-authority={self.ca}",
+            f"--kubelet-client-certificate={caller.certificate}",
+            f"--kubelet-client-key={caller.key}",
+            "--kubelet-preferred-address-types=InternalIP",
+        ]
 
     def _audit_flags(self) -> list[str]:
         if self.audit_log is None:
@@ -185,7 +220,7 @@ class ControlPlane:
         return [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={policy}"]
 
     def _manager_command(self) -> list[str]:
-        user = self._pki.client("system:kube-controller-manager")
+        user = self.pki.client("system:kube-controller-manager")
         return [
             str(self._binaries.kube_controller_manager),
             "--use-service-account-credentials",
@@ -196,10 +231,11 @@ class ControlPlane:
             "--leader-elect=false",
             "--secure-port=0",
             *RATES,
+            *PACES,
         ]
 
     def _scheduler_command(self) -> list[str]:
-        user = self._pki.client("system:kube-scheduler")
+        user = self.pki.client("system:kube-scheduler")
         return [
             str(self._binaries.kube_scheduler),
             "--leader-elect=false",

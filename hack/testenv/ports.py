@@ -10,12 +10,12 @@ import socket
 
 
 class Reservation:
-    """A port of 127.0.0.1, held until closed."""
+    """A port of an address of this machine, held until closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((address, 0))
 
     @property
     def port(self) -> int:
@@ -25,3 +25,10 @@ class Reservation:
     def close(self) -> None:
         """Let go of the port."""
         self._socket.close()
+
+
+def free(address: str = "127.0.0.1") -> int:
+    """A port that nobody listens on, for a server that can't share one; it should be quick to take it."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

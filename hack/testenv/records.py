@@ -26,6 +26,7 @@ class Record:
     server: str
     kubeconfig: str
     directory: str
+    depth: str = "control-plane"
 
 
 def path_of(name: str) -> Path:

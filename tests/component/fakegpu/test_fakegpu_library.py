@@ -61,6 +61,29 @@ def test_a_fresh_process_sees_the_gpus_of_its_node(board: Board) -> None:
     assert tuple(said.stdout.split()) == board.uuids(2)
 
 
+def test_a_container_sees_the_gpus_that_it_was_given(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = board.uuids(1)[5], board.uuids(1)[2]
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", ",".join(given))
+    with joined(board.path, "node-01"):
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        assert [pynvml.nvmlDeviceGetUUID(h) for h in handles] == [board.uuids(1)[2], board.uuids(1)[5]]
+        assert [pynvml.nvmlDeviceGetIndex(h) for h in handles] == [0, 1]
+        hidden = board.uuids(1)[0].encode()
+        assert code_of(pynvml.nvmlDeviceGetHandleByUUID, hidden) == pynvml.NVML_ERROR_NOT_FOUND
+        assert code_of(pynvml.nvmlDeviceGetHandleByIndex, 2) == pynvml.NVML_ERROR_INVALID_ARGUMENT
+        pynvml.nvmlShutdown()
+
+
+@pytest.mark.parametrize("word", ["all", "void", "0,1", ""])
+def test_words_other_than_uuids_hide_no_gpu(board: Board, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", word)
+    with joined(board.path, "node-01"):
+        pynvml.nvmlInit()
+        assert pynvml.nvmlDeviceGetCount() == 8
+        pynvml.nvmlShutdown()
+
+
 @pytest.mark.parametrize("node", ["node-09", "3", ""])
 def test_a_node_that_is_not_on_the_board_has_no_driver(board: Board, node: str) -> None:
     with joined(board.path, node):

@@ -1,6 +1,7 @@
 """Programs are found where a developer has them, else built once; a stand-in for `go` does the building."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,6 +63,24 @@ def test_all_programs_are_built_once(built: Callable[[], list[str]], quiet: Cons
     assert built() == [f".{name}-{os.getpid()}" for name in binaries.NAMES]
     assert leftovers() == []
     assert binaries.missing() == ()
+
+
+def test_other_programs_are_built_only_where_asked_for(
+    built: Callable[[], list[str]], quiet: Console
+) -> None:
+    assert binaries.need("helm", "kubelet", console=quiet) == tuple(map(binaries.cached, ("helm", "kubelet")))
+    assert built() == [f".{name}-{os.getpid()}" for name in ("helm", "kubelet")]
+    assert set(binaries.NODE_NAMES).isdisjoint(binaries.NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(binaries.SOURCES))
+def test_every_program_comes_from_a_module_with_checksums(name: str) -> None:
+    command = binaries.command(name)
+    assert (command.module / "go.sum").stat().st_size > 0
+    assert re.fullmatch(r"[a-z]+-\d+\.\d+\.\d+", binaries.cached(name).parent.name)
+    oldest = re.search(r"^go 1\.(\d+)", (command.module / "go.mod").read_text(), re.MULTILINE)
+    assert oldest is not None
+    assert (1, int(oldest[1])) <= toolchains.LEAST
 
 
 def test_two_builders_take_turns(built: Callable[[], list[str]], quiet: Console) -> None:
