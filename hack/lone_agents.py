@@ -30,7 +30,7 @@ from loadline_agent.node_agents import NodeAgent, Surroundings
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.breakers import Curve
-from loadline_policies.power.domains import Domain
+from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
 
@@ -229,7 +229,7 @@ def domain_of(row: Row) -> Domain:
             )
             for node, uuids in row.gpus.items()
         },
-        priorities=row.priorities,
+        services={name: ServiceTerms(priority=priority) for name, priority in row.priorities.items()},
     )
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 
+from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, PowerDocument, parse_power
 from loadline_policies.power.breakers import WARM, Curve
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import SENSOR_GAIN
+from loadline_policies.power.domains import Domain, ServiceTerms
+from loadline_policies.power.messages import SENSOR_GAIN, ServiceReport
+from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safe_states import GpuRating, NodeRating
 from loadline_sim.control.agents import Agent
 from loadline_sim.control.links import Link
@@ -32,7 +34,20 @@ POLCA = parse_power(
 STATIC = parse_power(
     f"schema: {SCHEMA}\nloop: power\npolicy: static-cap\nsettings: {{lowWatts: 180, highWatts: 300}}"
 )
+RELIEF_LOAD = 0.95
 TICK_S = 0.05
+
+
+def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:
+    """Watt limits for both classes, which high priority may be let off while there is room."""
+    caps = Caps(
+        low=Cap(watts=150.0), high=Cap(watts=200.0), level="Held", next_load=1.0, relief_load=RELIEF_LOAD
+    )
+    return Decision(caps, state)
+
+
+RELIEVING = replace(STATIC, policy=replace(STATIC.policy, decide=_hold_all))
+"""Unlike clocks, watts show on paper; so here it shows whom relief lets off."""
 
 
 @dataclass
@@ -103,7 +118,7 @@ class Bench:
             enforce=self.enforce,
             curve=CURVE,
             ratings={rating.node: rating for rating in ratings},
-            priorities={"default/chat": 100, "default/code": 0},
+            services={"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()},
         )
         self.site = Site(self.world, link, domain, candidates=("node-0", "node-1", "node-2"))
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
@@ -195,6 +210,11 @@ def happen(bench: Bench, kind: str, index: int) -> None:
         case "mixed":
             for paper in bench.papers:
                 paper.demand_watts = bench.random.uniform(80.0, 420.0)
+        case "missed":
+            for paper in bench.papers:
+                node = paper.rating.node
+                missed = bench.random.choice([None, -1.0, 0.5, 0.95, bench.random.uniform(1.0, 10.0)])
+                bench.site.services[node] = (ServiceReport("default/chat", missed),)
         case "mode":
             bench.site.declare(replace(bench.site.domain, enforce=True))
         case "member":

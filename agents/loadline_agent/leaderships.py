@@ -10,7 +10,8 @@ its successor must be a higher one, or nodes would refuse its first leases.
 
 The policy is wrapped so that the journal gets each row and its decision in full,
 as often as the policy's state moves and once in a while besides: whatever is
-left out changed nothing, so a replay of the journal meets the same states.
+left out changed nothing, so a replay of the journal meets the same states. Reliefs
+are written down in the same way, whenever one begins, waits or ends.
 """
 
 import asyncio
@@ -20,10 +21,13 @@ from typing import Any, Protocol
 
 from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
+from loadline_policies.power import reliefs
+from loadline_policies.power.claims import Claim
 from loadline_policies.power.coordinators import Coordinator
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import Epoch, Report
 from loadline_policies.power.outlooks import Outlook
+from loadline_policies.power.reliefs import Relief, Room, State
 from loadline_policies.power.rows import Caps, Row
 
 DECIDE_EVERY_S = 1.0
@@ -193,7 +197,9 @@ class Leadership:
             return
         self._declared = declared
         assert self.election is not None
-        self.coordinator = Coordinator(self._recorded(declared), epoch, now, self.election.renewed_sent_s)
+        self.coordinator = Coordinator(
+            self._recorded(declared), epoch, now, self.election.renewed_sent_s, relieve=self._relieve
+        )
         self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": True}, "elected")
 
     def _go_on(self, coordinator: Coordinator, now: float) -> None:
@@ -216,6 +222,22 @@ class Leadership:
         self.coordinator, self._declared, self._ended = None, None, epoch
         if self.election is not None and self.election.epoch == epoch:
             self._resigning = asyncio.ensure_future(self.election.resign())
+
+    def _relieve(
+        self, claims: tuple[Claim, ...], room: Room, state: State, now: float
+    ) -> Decision[Relief, State]:
+        decision = reliefs.decide(claims, room, state, now)
+        changes = reliefs.changes(state, decision.state)
+        if changes:
+            assert self._declared is not None
+            self._journal.write(
+                "power/relief",
+                {"claims": plain(claims), "room": plain(room), "now_s": now, "state": plain(state)},
+                {"relief": plain(decision.actions), "state": plain(decision.state)},
+                "; ".join(changes),
+                domain=self._declared.name,
+            )
+        return decision
 
     def _recorded(self, domain: Domain) -> Domain:
         """The domain with a policy that writes what it sees and decides into the journal."""

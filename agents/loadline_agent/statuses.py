@@ -2,9 +2,9 @@
 What people see of a domain: the coordinator's half of its status, and Events.
 
 The fast path hands over its latest outlook and goes on; a task of its own writes.
-A change of level, of a condition, of the silent nodes or of the policy is written at
-once, at most one a second; watts alone every ten seconds, and only when they moved by
-2 % of the budget. Events tell changes of state, never a state.
+A change of level, of a condition, of the silent nodes, of the services relieved or of
+the policy is written at once, at most one a second; watts alone every ten seconds, and
+only when they moved by 2 % of the budget. Events tell changes of state, never a state.
 
 The admission policy lets only the holder of the domain's Lease write, and only these
 fields. `status_of` and `due` are pure.
@@ -33,8 +33,8 @@ WATTS_EVERY_S, WATTS_SHARE = 10.0, 0.02
 NORMAL = "Normal"
 """The level at which a policy holds nobody back (`Caps.level`)."""
 
-NAMED_NODES = 5
-"""Silent nodes that a sentence names; the status lists them all."""
+NAMED = 5
+"""Silent nodes or relieved services that a sentence names; of the nodes the status lists all."""
 
 EVENT_EVERY_S = 30.0
 """The least time between two Events of one reason, or a row at a threshold would flood. Chosen."""
@@ -198,6 +198,8 @@ def _capped(outlook: Outlook) -> Condition:
         return condition(
             ConditionType.POWER_CAPPED, False, Reason.LEVEL_RAISED, f"{sentence}, and nothing is enforced."
         )
+    if outlook.relieved:
+        sentence += f"; let off it, since they miss their objectives: {_named(outlook.relieved)}"
     return condition(ConditionType.POWER_CAPPED, True, Reason.LEVEL_RAISED, f"{sentence}.")
 
 
@@ -205,9 +207,12 @@ def _reporting(outlook: Outlook) -> Condition:
     silent = outlook.silent
     if not silent:
         return condition(ConditionType.REPORTING, True, Reason.ALL_REPORTING)
-    named = ", ".join(silent[:NAMED_NODES]) + (" and others" if len(silent) > NAMED_NODES else "")
-    sentence = f"{len(silent)} of {outlook.nodes} nodes don't report: {named}."
+    sentence = f"{len(silent)} of {outlook.nodes} nodes don't report: {_named(silent)}."
     return condition(ConditionType.REPORTING, False, Reason.NODES_SILENT, sentence)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
 
 
 def _within(outlook: Outlook) -> Condition:
@@ -232,8 +237,13 @@ def _bad(one: Condition) -> bool:
 
 def _state(status: CoordinatorDomainStatus) -> tuple[object, ...]:
     """What is written at once when it changes."""
-    turned = sorted((one.type, one.status, one.reason) for one in status.conditions)
+    turned = sorted((one.type, one.status, one.reason, _told(one)) for one in status.conditions)
     return status.coordinator, status.level, status.silent_nodes, status.applied_policy_hash, turned
+
+
+def _told(one: Condition) -> str:
+    """The message, where it names what the reason doesn't: who is relieved."""
+    return one.message if one.type == ConditionType.POWER_CAPPED else ""
 
 
 def _body(name: str, part: Object) -> Object:

@@ -122,6 +122,7 @@ def _in_force(where: str, document: documents.PowerDocument) -> dict[str, object
         "document": where,
         "policy": document.policy.name,
         "highPriorityFrom": document.high_priority_from,
+        "sloRelief": document.slo_relief,
         "hash": document.hash,
         "settings": document.config.model_dump(mode="json", by_alias=True),
     }
@@ -136,10 +137,16 @@ def _print_checked(where: str, document: documents.PowerDocument) -> None:
     settings.add_row(
         "highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM)
     )
+    settings.add_row("sloRelief", *_beside(*map(_word, (document.slo_relief, documents.DEFAULT_SLO_RELIEF))))
     values = document.config.model_dump(mode="json", by_alias=True)
     for key, info in _settings(document.policy):
         settings.add_row(key, *_beside(values[key], info.default))
     console.print(settings)
+
+
+def _word(flag: bool) -> str:
+    """A flag as YAML writes it."""
+    return str(flag).lower()
 
 
 def _beside(value: object, default: object) -> tuple[str, str]:

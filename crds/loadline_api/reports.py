@@ -30,8 +30,8 @@ M = TypeVar("M", Report, Lease)
 
 
 def encode_report(report: Report) -> bytes:
-    """A report as JSON."""
-    return _REPORT.dump_json(report)
+    """A report as JSON; `services` only where there are any, since an older coordinator knows no such key."""
+    return _REPORT.dump_json(report, exclude=None if report.services else {"services"})
 
 
 def decode_report(body: bytes) -> Report:

@@ -30,18 +30,23 @@ SCHEMA = "policies.loadline.dev/v1alpha1"
 DEFAULT_HIGH_PRIORITY_FROM = 1
 """A service counts as high priority from here: anything above the namespace's default of 0."""
 
+DEFAULT_SLO_RELIEF = True
+"""It acts only where a service has an `slo`, which is asking for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PowerDocument:
     """A power policy with its settings, ready to decide.
 
-    `high_priority_from` is the least InferenceService priority of the high class.
+    `high_priority_from` is the least InferenceService priority of the high class,
+    `slo_relief` whether its services are let off a cap under which they miss their SLO.
     """
 
     policy: PowerPolicy[Any, Any]
     config: Settings
     high_priority_from: int
     hash: str
+    slo_relief: bool = True
 
 
 def parse_power(text: str) -> PowerDocument:
@@ -49,7 +54,9 @@ def parse_power(text: str) -> PowerDocument:
     content = _mapping(text)
     _expect(content, "schema", SCHEMA)
     _expect(content, "loop", "power")
-    unknown = sorted(content.keys() - {"schema", "loop", "policy", "highPriorityFrom", "settings"})
+    unknown = sorted(
+        content.keys() - {"schema", "loop", "policy", "highPriorityFrom", "sloRelief", "settings"}
+    )
     if unknown:
         raise InvalidPolicy(
             str(unknown[0]),
@@ -60,9 +67,12 @@ def parse_power(text: str) -> PowerDocument:
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
         raise InvalidPolicy("highPriorityFrom", high_from, "give a whole number")
+    relief = content.get("sloRelief", DEFAULT_SLO_RELIEF)
+    if not isinstance(relief, bool):
+        raise InvalidPolicy("sloRelief", relief, "give true or false")
     config = _settings(policy, content.get("settings") or {})
-    meaning = [policy.name, high_from, config.model_dump(mode="json")]
-    return PowerDocument(policy, config, high_from, _hash(meaning))
+    meaning = [policy.name, high_from, relief, config.model_dump(mode="json")]
+    return PowerDocument(policy, config, high_from, _hash(meaning), relief)
 
 
 def _mapping(text: str) -> dict[Any, Any]:

@@ -16,7 +16,7 @@ from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain
+from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.polca import Config
 from loadline_sim import acts, hardware, scenarios
 from loadline_sim.acts import Cue
@@ -34,7 +34,7 @@ SAMPLES_PER_S = 4
 LEAD_S = 30.0
 """Seconds before the window in which agents start and a coordinator is elected."""
 
-PRIORITIES = {"default/chat": 100, "default/code": 0}
+SERVICES = {"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()}
 
 
 class VirtualRow:
@@ -64,7 +64,7 @@ class VirtualRow:
             document=parse_power(acts.POLICY),
             curve=scenarios.CURVE,
             ratings={node.rating.node: node.rating for node in nodes},
-            priorities=PRIORITIES,
+            services=SERVICES,
         )
         self.site = Site(self.world, Link(self.world, random), domain, candidates=tuple(names[:5]))
         self.agents = []

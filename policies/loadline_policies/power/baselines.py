@@ -98,8 +98,9 @@ def _caps(low: Cap, high: Cap, braked: bool, capped: bool, config: OneThresholdC
     if braked:
         low = high = Cap(config.brake_mhz)
     level = "Brake" if braked else "Capped" if capped else "Normal"
-    next_load = 1.0 if capped else config.threshold_percent / 100
-    return Caps(low=low, high=high, brake=braked, level=level, next_load=next_load)
+    threshold = config.threshold_percent / 100
+    next_load = 1.0 if capped else threshold
+    return Caps(low=low, high=high, brake=braked, level=level, next_load=next_load, relief_load=threshold)
 
 
 class StaticCapConfig(Settings):

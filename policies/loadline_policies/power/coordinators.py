@@ -14,20 +14,24 @@ renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power import triggers
+from loadline_policies.power import reliefs, triggers
 from loadline_policies.power.breakers import WARM
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.members import Member
 from loadline_policies.power.messages import Act, Epoch, GpuLimit, Lease, Report
-from loadline_policies.power.orders import Held, Orders, Raising, limit_of
+from loadline_policies.power.orders import Held, Orders, Raising, bounded, limit_of
 from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.plans import Plan
+from loadline_policies.power.reliefs import Relieve
+from loadline_policies.power.relievers import Reliever
 from loadline_policies.power.rosters import Roster
 from loadline_policies.power.rows import Caps, Row
 from loadline_policies.power.safe_states import Safety, assess
+from loadline_policies.power.tenures import Tenure
 
 RELEASE_SHARE = 0.95
 """Nodes are let go only as far as the row would stay under this share of its budget.
@@ -42,13 +46,20 @@ class Coordinator:
     `receive` takes a report, `answer` makes the lease for a node, `urgent` says whether a
     node's held request should be answered now instead of at its time. Once `over` is true
     it must not answer any more. `renewed_sent_s` is when the renewal by which it leads was
-    sent, `now` if it has only just been.
+    sent, `now` if it has only just been. `relieve` decides who is let off a cap.
     """
 
-    def __init__(self, domain: Domain, epoch: Epoch, now: float, renewed_sent_s: float | None = None) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        epoch: Epoch,
+        now: float,
+        renewed_sent_s: float | None = None,
+        *,
+        relieve: Relieve = reliefs.decide,
+    ) -> None:
         self.domain = domain
         self.epoch = epoch
-        self.over = False
         self.brakes = 0
         self.heat = WARM
         self.problem: UnsafeDomain | None = None
@@ -57,11 +68,11 @@ class Coordinator:
         self._plan = Plan()
         self._orders = Orders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
+        self._reliever = Reliever(relieve)
         self._sequence = 0
-        self._renewed_sent_s = now if renewed_sent_s is None else renewed_sent_s
-        self._first_ack_s: float | None = None
+        self._tenure = Tenure(epoch, now, now if renewed_sent_s is None else renewed_sent_s)
         self._heat_heard = False
-        self._began_s = self._decided_s = now
+        self._decided_s = now
         self._watts = 0.0
         self._above = False
         self.configure(domain, now)
@@ -77,7 +88,7 @@ class Coordinator:
 
     def renewed(self, sent_s: float) -> None:
         """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
-        self._renewed_sent_s = max(self._renewed_sent_s, sent_s)
+        self._tenure.renewed(sent_s)
 
     def receive(self, report: Report, now: float) -> None:
         """Take a report that `knows` accepts, and decide anew."""
@@ -86,7 +97,8 @@ class Coordinator:
             return
         rating_before = member.rating
         member.hear(report, now, self.epoch)
-        self._learn(report, now)
+        self._tenure.hear(report, now)
+        self._learn_heat(report)
         gone = report.node not in self.domain.members and not report.armed
         if gone:
             del self.members[report.node]
@@ -109,8 +121,8 @@ class Coordinator:
         hot_watts = self.members.hot_watts(now)
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
-        self._check_alone(now)
-        if self._acquainting(now):
+        self._tenure.check_alone(self.members, self.domain.timings, now)
+        if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = Orders(caps=Caps(), held=Held.NEW)
             return
         self.brakes += self.load > 1.0 and not self._above
@@ -118,7 +130,9 @@ class Coordinator:
         document = self.domain.document
         row = Row(self.load, self.members.age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
-        self._orders = Orders(caps=caps, held=self._held(now))
+        orders = Orders(caps=caps, held=self._held(now))
+        raising = partial(self.raising, now)
+        self._orders = self._reliever.relieved(orders, self.domain, self.members, self._watts, raising, now)
 
     def answer(self, node: str, now: float) -> Lease:
         """The lease for a member, as the answer to its last report."""
@@ -152,9 +166,14 @@ class Coordinator:
     def urgent(self, node: str) -> bool:
         """Whether a node must hear now: it would get less, or its slack could help to hide a crossing."""
         member = self.members[node]
-        if self.domain.enforce and self._orders.lowers(member.told):
+        if self.domain.enforce and self._orders.lowers(member.told, member.uuids):
             return True
         return member.slack_watts > 2 * self._slack_watts() and self._blind()
+
+    @property
+    def over(self) -> bool:
+        """Whether it must not answer any more."""
+        return self._tenure.over
 
     @property
     def load(self) -> float:
@@ -168,19 +187,12 @@ class Coordinator:
 
     @property
     def caps(self) -> Caps:
-        """What the policy last wished for, enforced or not."""
+        """What the row was last told or, where nothing is enforced, would have been."""
         return self._orders.caps
 
     def raising(self, now: float) -> Raising:
         """How far limits may rise, given how sure this coordinator can be to lead alone."""
-        timings = self.domain.timings
-        if self.over or now - self._renewed_sent_s > timings.raise_within_s:
-            return Raising.NOT
-        if self.members.report_epoch(self.epoch):
-            return Raising.FREELY
-        if self._first_ack_s is not None and now - self._first_ack_s >= self._patience_s:
-            return Raising.FREELY
-        return Raising.TO_SAFE
+        return self._tenure.raising(self.members, self.domain.timings, now)
 
     def outlook(self, now: float) -> Outlook:
         """All that people may want to know of the domain now."""
@@ -200,27 +212,18 @@ class Coordinator:
             safety=self.safety,
             problem=self.problem,
             policy_hash=self.domain.document.hash,
+            relieved=self._reliever.relief.services,
+            waiting=self._reliever.relief.waiting,
         )
 
-    def _learn(self, report: Report, now: float) -> None:
-        """What a report tells of other coordinators: a higher epoch, or the heat that they counted."""
-        if report.epoch == self.epoch:
-            self._first_ack_s = now if self._first_ack_s is None else self._first_ack_s
-            return
-        if report.epoch is not None and report.epoch > self.epoch:
-            self.over = True
-        if report.heat is not None:
+    def _learn_heat(self, report: Report) -> None:
+        """Take over the heat that another coordinator has counted."""
+        if report.epoch != self.epoch and report.heat is not None:
             self.heat = max(self.heat, report.heat) if self._heat_heard else report.heat
             self._heat_heard = True
 
-    @property
-    def _patience_s(self) -> float:
-        """How long an older coordinator's leases may outlive its end."""
-        timings = self.domain.timings
-        return timings.silent_after_s + timings.lease_s + timings.slack_s
-
     def _assess(self, before: Domain, now: float) -> None:
-        patient = now - self._began_s < self._patience_s
+        patient = self._tenure.patient(self.domain.timings, now)
         try:
             self.safety = assess(
                 self.members.ratings(patient=patient),
@@ -235,12 +238,6 @@ class Coordinator:
                 self.domain = replace(self.domain, budget_watts=before.budget_watts, curve=before.curve)
         if self.safety is not None:
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
-
-    def _acquainting(self, now: float) -> bool:
-        """Whether members that haven't been heard yet may only not have had the time."""
-        if now - self._began_s >= self.domain.timings.silent_after_s:
-            return False
-        return not self.members.acquainted
 
     def _held(self, now: float) -> Held:
         if self.safety is None:
@@ -259,13 +256,6 @@ class Coordinator:
         given_watts = self.members.slack_watts
         return triggers.blinding(given_watts, self._headroom_watts(), self.domain.budget_watts)
 
-    def _check_alone(self, now: float) -> None:
-        """Stale at the API server, go on only while every member still reports this epoch."""
-        if now - self._renewed_sent_s <= self.domain.timings.raise_within_s:
-            return
-        if self.members.silent(now) or not self.members.report_epoch(self.epoch):
-            self.over = True
-
     def _act(self, member: Member, now: float) -> Act:
         assert member.report is not None
         wanted = self.domain.enforce and member.name in self.domain.members and not member.report.faults
@@ -282,12 +272,13 @@ class Coordinator:
         """Release by headroom: everybody who is let go may rise to what he can draw."""
         if self.raising(now) is not Raising.FREELY:
             return False
-        timings = self.domain.timings
-        settle_s = timings.sensor_s + timings.report_s + timings.actuation_s + timings.slack_s
+        assert member.report is not None
+        if self._orders.free and not bounded(member.report.gpus, self.domain):
+            return True
+        settle_s = self.domain.timings.settle_s
         others = (m for m in self.members.values() if m is not member and m.rising(now, settle_s))
         rises = member.rise_watts + sum(other.rise_watts for other in others)
-        free = self._orders == Orders(caps=replace(Caps(), level=self.level, next_load=self.caps.next_load))
-        return free or self._watts + rises <= RELEASE_SHARE * self.domain.budget_watts
+        return self._watts + rises <= RELEASE_SHARE * self.domain.budget_watts
 
     def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:
         assert member.report is not None

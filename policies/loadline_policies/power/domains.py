@@ -8,13 +8,25 @@ from loadline_policies.power.safe_states import NodeRating, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTerms:
+    """What an InferenceService is due: its priority, and the watts that it allows each of its GPUs."""
+
+    priority: int = 0
+    max_watts: float | None = None
+
+
+NO_TERMS = ServiceTerms()
+"""Of a service that nobody has declared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A power domain as declared, with everything that its coordinator needs to decide.
 
     `leaving` are nodes that the domain doesn't select any more but that are still armed
     for it: they hold a part of the budget until they are released. `ratings` are what
     nodes that haven't been heard are known to be able to draw; a node's own report
-    overrides them. `priorities` maps `namespace/name` of a service to its priority.
+    overrides them. `services` maps `namespace/name` of a service to its terms.
     """
 
     name: str
@@ -26,4 +38,12 @@ class Domain:
     curve: Curve = field(default_factory=Curve)
     timings: Timings = field(default_factory=Timings)
     ratings: dict[str, NodeRating] = field(default_factory=dict)
-    priorities: dict[str, int] = field(default_factory=dict)
+    services: dict[str, ServiceTerms] = field(default_factory=dict)
+
+    def terms_of(self, service: str) -> ServiceTerms:
+        """The terms of a service by its `namespace/name`."""
+        return self.services.get(service, NO_TERMS)
+
+    def is_high(self, service: str) -> bool:
+        """Whether the policy counts the service as high priority."""
+        return self.terms_of(service).priority >= self.document.high_priority_from

@@ -75,6 +75,11 @@ class Member:
         return self.report is not None and self.report.armed
 
     @property
+    def uuids(self) -> tuple[str, ...]:
+        """The GPUs of the last report."""
+        return tuple(gpu.uuid for gpu in self.report.gpus) if self.report is not None else ()
+
+    @property
     def most_watts(self) -> float:
         """The most that the node may draw under the limits that it may have; nameplate if never heard."""
         if self.rating is None:

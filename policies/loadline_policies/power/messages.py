@@ -64,6 +64,20 @@ class GpuReport:
 
 
 @with_config(STRICT)
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """How a service does on one node.
+
+    `service` is its `namespace/name`. `missed` is the worst of its latencies, each at its
+    percentile, divided by its objective: 1.2 is a fifth too slow, 1 and less is met. It has no
+    unit, and is None where nobody knows: no objective, no traffic, no answer from the engine.
+    """
+
+    service: str
+    missed: float | None
+
+
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A node's heartbeat, telemetry and acknowledgement in one.
@@ -74,6 +88,8 @@ class Report:
     are those of the lease in force, None and 0 without one. `heat` is the domain's
     breaker heat that the node last heard. `settable` says whether the node may set
     limits at all, `faults` what else keeps it from enforcing, as CamelCase reasons.
+    `services` tells how those whose pods are on the node do against their objectives; an
+    agent that doesn't tell leaves it empty.
     """
 
     node: str
@@ -90,6 +106,7 @@ class Report:
     heat: float | None = None
     settable: bool = True
     faults: tuple[str, ...] = ()
+    services: tuple[ServiceReport, ...] = ()
 
     @property
     def watts(self) -> float:

@@ -1,18 +1,20 @@
 """
 From the row's caps to one GPU's limit.
 
-A limit is the least of four: what the policy wishes for the GPU's class, the safe
-limit where the row must be safe, what is in force where nobody may be raised, and
-what the GPU can hold. The reason why a row isn't led by the policy's wish is kept
-beside it, since people ask.
+A limit is the least of five: what the policy wishes for the GPU's class, the watts
+that the services on it allow, the safe limit where the row must be safe, what is in
+force where nobody may be raised, and what the GPU can hold. A GPU that is relieved
+is let off the first, and off nothing else. The reason why a row isn't led by the
+policy's wish is kept beside it, since people ask.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.messages import GpuLimit, GpuReport
-from loadline_policies.power.rows import Cap, Caps, Priority
+from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 
 INFINITE = float("inf")
 
@@ -41,21 +43,30 @@ class Raising(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What the whole row is told at one moment."""
+    """What the whole row is told at one moment; `relieved` are the GPUs let off their class's cap."""
 
     caps: Caps
     held: Held = Held.NOT
+    relieved: frozenset[str] = frozenset()
 
     @property
     def safe(self) -> bool:
         """Whether every GPU is at its safe limit or below."""
         return self.caps.brake or self.held in (Held.UNKNOWN, Held.SILENT, Held.HEAT)
 
-    def lowers(self, before: "Orders") -> bool:
-        """Whether some GPU gets less than it was told before."""
+    @property
+    def free(self) -> bool:
+        """Whether the row holds nobody back."""
+        return self.held is Held.NOT and not self.caps.brake and self.caps.low == self.caps.high == FREE
+
+    def lowers(self, before: "Orders", gpus: Iterable[str]) -> bool:
+        """Whether some of these GPUs get less than they were told before."""
         if self.safe and not before.safe:
             return True
-        return _less(self.caps.low, before.caps.low) or _less(self.caps.high, before.caps.high)
+        if _less(self.caps.low, before.caps.low) or _less(self.caps.high, before.caps.high):
+            return True
+        taken_back = before.relieved - self.relieved
+        return self.caps.high != FREE and not taken_back.isdisjoint(gpus)
 
 
 UNTOLD = Orders(caps=Caps())
@@ -70,20 +81,27 @@ def _less(new: Cap, old: Cap) -> bool:
 
 def priority_of(gpu: GpuReport, domain: Domain) -> Priority:
     """The class of a GPU: that of the highest service on it, low when nobody's."""
-    highest = max((domain.priorities.get(owner, 0) for owner in gpu.owners), default=None)
-    if highest is not None and highest >= domain.document.high_priority_from:
-        return Priority.HIGH
-    return Priority.LOW
+    return Priority.HIGH if any(map(domain.is_high, gpu.owners)) else Priority.LOW
+
+
+def allowed_watts(gpu: GpuReport, domain: Domain) -> float:
+    """The most that the GPU may be given: what it can hold, and what every service on it allows."""
+    allowed = (domain.terms_of(owner).max_watts for owner in gpu.owners)
+    most = min((watts for watts in allowed if watts is not None), default=INFINITE)
+    return max(gpu.min_watts, min(gpu.max_watts, most))
+
+
+def bounded(gpus: Iterable[GpuReport], domain: Domain) -> bool:
+    """Whether a service holds one of these below what it can draw, however free the row is."""
+    return any(allowed_watts(gpu, domain) < gpu.max_watts for gpu in gpus)
 
 
 def limit_of(
     gpu: GpuReport, orders: Orders, domain: Domain, *, safe_watts: float, raising: Raising
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
-    cap = orders.caps.of(priority_of(gpu, domain))
-    if orders.held is Held.NEW:
-        cap = Cap(clock_mhz=gpu.clock_mhz)
-    watts = min(gpu.max_watts, cap.watts or INFINITE)
+    cap = _cap_of(gpu, orders, domain, raising)
+    watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
     if orders.safe:
         watts = min(watts, safe_watts)
     if raising is Raising.NOT:
@@ -93,3 +111,11 @@ def limit_of(
     return GpuLimit(
         uuid=gpu.uuid, watts=max(gpu.min_watts, watts), safe_watts=safe_watts, clock_mhz=cap.clock_mhz
     )
+
+
+def _cap_of(gpu: GpuReport, orders: Orders, domain: Domain, raising: Raising) -> Cap:
+    if orders.held is Held.NEW:
+        return Cap(clock_mhz=gpu.clock_mhz)
+    if gpu.uuid in orders.relieved and not orders.safe and raising is Raising.FREELY:
+        return FREE
+    return orders.caps.of(priority_of(gpu, domain))

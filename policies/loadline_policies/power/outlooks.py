@@ -12,7 +12,8 @@ class Outlook:
     """A domain as its coordinator sees it now.
 
     `agreed` says that S1 is in force: what every node has acknowledged to fall to,
-    nameplates of the others, is within the budget.
+    nameplates of the others, is within the budget. `relieved` are the services of which
+    some GPUs are let off their class's cap, `waiting` those for which there is no room.
     """
 
     watts: float
@@ -30,3 +31,5 @@ class Outlook:
     safety: Safety | None
     problem: UnsafeDomain | None
     policy_hash: str
+    relieved: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()

@@ -148,7 +148,9 @@ def _caps(level: Level, config: Config) -> Caps:
         Level.HIGH: (deep, Cap(config.high_mhz), 1.0),
         Level.BRAKE: (Cap(config.brake_mhz), Cap(config.brake_mhz), 1.0),
     }[level]
-    return Caps(low=low, high=high, brake=level is Level.BRAKE, level=level, next_load=next_load)
+    return Caps(
+        low=low, high=high, brake=level is Level.BRAKE, level=level, next_load=next_load, relief_load=t2
+    )
 
 
 POLCA = PowerPolicy(name="polca", config=Config, start=State(), decide=decide)

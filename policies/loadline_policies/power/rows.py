@@ -45,13 +45,22 @@ class Cap:
 FREE = Cap()
 
 
+def deeper(one: Cap, other: Cap) -> Cap:
+    """The lower of both caps, lever by lever."""
+    clocks = [cap.clock_mhz for cap in (one, other) if cap.clock_mhz is not None]
+    watts = [cap.watts for cap in (one, other) if cap.watts is not None]
+    return Cap(min(clocks, default=None), min(watts, default=None))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
     """What a policy wants of the row.
 
     `brake` asks for safe limits everywhere, on top of the clocks. `level` names the
     policy's state in status, metrics and reports. `next_load` is the load at which the
-    policy would want to decide again, from which the nodes' triggers are made.
+    policy would want to decide again, from which the nodes' triggers are made. `relief_load`
+    is the load up to which single GPUs may be let go for a service that misses its objective;
+    a policy that doesn't say lets nobody go.
     """
 
     low: Cap = FREE
@@ -59,6 +68,7 @@ class Caps:
     brake: bool = False
     level: str = "Normal"
     next_load: float = 1.0
+    relief_load: float = 0.0
 
     def of(self, priority: Priority) -> Cap:
         """The cap of one class."""

@@ -131,6 +131,11 @@ class Timings:
         """The longest that a row can stay above its limits before every node is safe."""
         return self.sensor_s + self.report_s + self.decision_s + self.lease_s + self.actuation_s
 
+    @property
+    def settle_s(self) -> float:
+        """How long a GPU that was let go may stay unseen on the meter."""
+        return self.sensor_s + self.report_s + self.actuation_s + self.slack_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Safety:

@@ -146,6 +146,7 @@ class Agent:
             plan_version=holding.lease.plan_version if holding else 0,
             heat=holding.lease.heat if holding else None,
             settable=rating.settable,
+            services=self.site.services.get(self.name, ()),
         )
 
     def _given_up(self, sequence: int) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from loadline_policies.power.domains import Domain
 from loadline_policies.power.elections import Record
-from loadline_policies.power.messages import Report
+from loadline_policies.power.messages import Report, ServiceReport
 from loadline_sim.control.kube_leases import KubeLease
 from loadline_sim.control.links import Link, Reply
 from loadline_sim.control.worlds import World
@@ -27,13 +27,14 @@ class Peer(Protocol):
 
 @dataclass(slots=True)
 class Site:
-    """A domain's place; `owners` are the services on each node."""
+    """A domain's place; `owners` are the services on each node, `services` what it tells of them."""
 
     world: World
     link: Link
     domain: Domain
     candidates: tuple[str, ...]
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    services: dict[str, tuple[ServiceReport, ...]] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     lease: KubeLease = field(init=False)
 

@@ -8,7 +8,7 @@ import pytest
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.breakers import WARM, Curve
 from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain
+from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
 from loadline_policies.power.orders import Raising
 from loadline_policies.power.safe_states import NodeRating
@@ -27,7 +27,7 @@ DOMAIN = Domain(
     document=POLCA,
     enforce=True,
     curve=Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0))),
-    priorities={"default/chat": 100, "default/code": 0},
+    services={"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()},
 )
 
 

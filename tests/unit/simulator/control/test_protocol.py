@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
-from hack.shaken_rows import BUDGET_WATTS, CURVE, GPUS, NODES, POLCA, STATIC, Bench, happen
+from hack.shaken_rows import BUDGET_WATTS, CURVE, GPUS, NODES, POLCA, RELIEVING, STATIC, Bench, happen
 from loadline_policies.documents import PowerDocument
 from loadline_policies.power.breakers import TRIP
 
@@ -131,6 +131,7 @@ EVENTS = st.lists(
                 "worst",
                 "idle",
                 "mixed",
+                "missed",
                 "mode",
                 "budget",
                 "member",
@@ -148,7 +149,7 @@ EVENTS = st.lists(
     loss=st.sampled_from([0.0, 0.05, 0.3]),
     repeat=st.sampled_from([0.0, 0.2]),
     most_delay_s=st.sampled_from([0.02, 0.5, 3.0]),
-    document=st.sampled_from([POLCA, STATIC]),
+    document=st.sampled_from([POLCA, STATIC, RELIEVING]),
     events=EVENTS,
 )
 def test_no_interleaving_trips_the_breaker_or_raises_a_limit_at_a_deadline(

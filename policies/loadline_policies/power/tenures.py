@@ -1,0 +1,68 @@
+"""
+How sure a coordinator can be that it still leads, and leads alone.
+
+Two proofs count: renewals at the API server, by when they were *sent*, and members
+that report its own epoch. Fresh renewals let it go on; to raise anybody above safe it
+needs the members' word too, or so much time that no older coordinator's lease can be
+alive. Without renewals it lives on only while every member still reports its epoch.
+
+Whoever is unsure steps down: `over` never becomes false again.
+"""
+
+from loadline_policies.power.messages import Epoch, Report
+from loadline_policies.power.orders import Raising
+from loadline_policies.power.rosters import Roster
+from loadline_policies.power.safe_states import Timings
+
+
+class Tenure:
+    """One coordinator's time in one epoch; it leads by a renewal that was sent at `renewed_sent_s`."""
+
+    def __init__(self, epoch: Epoch, now: float, renewed_sent_s: float) -> None:
+        self.epoch = epoch
+        self.over = False
+        self._renewed_sent_s = renewed_sent_s
+        self._first_ack_s: float | None = None
+        self._began_s = now
+
+    def renewed(self, sent_s: float) -> None:
+        """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
+        self._renewed_sent_s = max(self._renewed_sent_s, sent_s)
+
+    def hear(self, report: Report, now: float) -> None:
+        """A member acknowledges this epoch, or tells of a higher one."""
+        if report.epoch == self.epoch:
+            self._first_ack_s = now if self._first_ack_s is None else self._first_ack_s
+        elif report.epoch is not None and report.epoch > self.epoch:
+            self.over = True
+
+    def young(self, timings: Timings, now: float) -> bool:
+        """Whether members that haven't been heard yet may only not have had the time."""
+        return now - self._began_s < timings.silent_after_s
+
+    def patient(self, timings: Timings, now: float) -> bool:
+        """Whether a lease of an older coordinator could still bind a member that wasn't heard."""
+        return now - self._began_s < _patience_s(timings)
+
+    def raising(self, members: Roster, timings: Timings, now: float) -> Raising:
+        """How far limits may rise."""
+        if self.over or self._stale(timings, now):
+            return Raising.NOT
+        if members.report_epoch(self.epoch):
+            return Raising.FREELY
+        if self._first_ack_s is not None and now - self._first_ack_s >= _patience_s(timings):
+            return Raising.FREELY
+        return Raising.TO_SAFE
+
+    def check_alone(self, members: Roster, timings: Timings, now: float) -> None:
+        """Stale at the API server, go on only while every member still reports this epoch."""
+        if self._stale(timings, now) and (members.silent(now) or not members.report_epoch(self.epoch)):
+            self.over = True
+
+    def _stale(self, timings: Timings, now: float) -> bool:
+        return now - self._renewed_sent_s > timings.raise_within_s
+
+
+def _patience_s(timings: Timings) -> float:
+    """How long an older coordinator's leases may outlive its end."""
+    return timings.silent_after_s + timings.lease_s + timings.slack_s

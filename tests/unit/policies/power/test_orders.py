@@ -1,0 +1,133 @@
+"""One GPU's limit: the least of all bounds, and who is told that he gets less."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_policies.documents import SCHEMA, parse_power
+from loadline_policies.power.domains import Domain, ServiceTerms
+from loadline_policies.power.messages import GpuReport
+from loadline_policies.power.orders import Held, Orders, Raising, allowed_watts, bounded, limit_of
+from loadline_policies.power.rows import FREE, Cap, Caps
+
+CALM = Orders(caps=Caps())
+HELD_BACK = Orders(caps=Caps(low=Cap(1110, 250.0), high=Cap(1305, 300.0), level="High"))
+GPU = GpuReport(
+    uuid="GPU-0", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, owners=("prod/chat",)
+)
+
+
+def domain(**watts: float | None) -> Domain:
+    """`chat` and `code` of high priority, with these bounds of their own."""
+    return Domain(
+        name="row",
+        budget_watts=20_000.0,
+        members=frozenset({"node-0"}),
+        document=parse_power(f"schema: {SCHEMA}\nloop: power\npolicy: polca"),
+        enforce=True,
+        services={f"prod/{name}": ServiceTerms(priority=100, max_watts=most) for name, most in watts.items()},
+    )
+
+
+def given_watts(
+    orders: Orders = CALM, gpu: GpuReport = GPU, raising: Raising = Raising.FREELY, **watts: float | None
+) -> float:
+    return limit_of(gpu, orders, domain(**watts), safe_watts=200.0, raising=raising).watts
+
+
+def test_a_service_bounds_its_gpus_whatever_the_row_allows() -> None:
+    assert given_watts(chat=300.0) == 300.0
+    assert given_watts(chat=None) == 400.0
+
+
+def test_the_lowest_bound_of_all_services_on_a_gpu_holds() -> None:
+    shared = replace(GPU, owners=("prod/chat", "prod/code", "prod/ghost"))
+    assert given_watts(gpu=shared, chat=350.0, code=250.0) == 250.0
+
+
+def test_a_bound_goes_no_lower_than_the_gpu_can_be_set() -> None:
+    assert given_watts(chat=1.0) == 100.0
+    assert allowed_watts(GPU, domain(chat=1.0)) == 100.0
+
+
+def test_a_bound_beyond_the_gpu_raises_nothing() -> None:
+    assert given_watts(chat=9000.0) == 400.0
+    assert not bounded([GPU], domain(chat=9000.0))
+    assert bounded([GPU], domain(chat=399.0))
+
+
+BOUNDS = st.one_of(st.none(), st.floats(1.0, 1000.0))
+ORDERS = st.builds(
+    Orders,
+    caps=st.builds(
+        Caps,
+        low=st.just(Cap(1110)),
+        high=st.builds(Cap, st.sampled_from([None, 1305]), st.sampled_from([None, 50.0, 300.0])),
+        brake=st.booleans(),
+    ),
+    held=st.sampled_from(Held),
+    relieved=st.sampled_from([frozenset(), frozenset({"GPU-0"})]),
+)
+GPUS = st.builds(replace, st.just(GPU), enforced_watts=st.floats(100.0, 400.0))
+
+
+@given(ORDERS, GPUS, st.sampled_from(Raising), BOUNDS)
+def test_a_services_bound_never_raises_a_limit(
+    orders: Orders, gpu: GpuReport, raising: Raising, most: float | None
+) -> None:
+    assert given_watts(orders, gpu, raising, chat=most) <= given_watts(orders, gpu, raising, chat=None)
+    assert given_watts(orders, gpu, raising, chat=most) <= max(100.0, most or 400.0)
+
+
+@given(ORDERS, GPUS, st.sampled_from(Raising))
+def test_relief_never_lifts_a_gpu_past_safe_in_need_nor_past_what_is_in_force_in_doubt(
+    orders: Orders, gpu: GpuReport, raising: Raising
+) -> None:
+    relieved = replace(orders, relieved=frozenset({"GPU-0"}))
+    watts = given_watts(relieved, gpu, raising, chat=None)
+    if orders.safe:
+        assert watts <= 200.0
+    if raising is Raising.NOT:
+        assert watts <= gpu.enforced_watts
+    if orders.safe or raising is not Raising.FREELY:
+        assert relieved.relieved
+        assert watts == given_watts(replace(orders, relieved=frozenset()), gpu, raising, chat=None)
+
+
+def test_a_gpu_that_is_relieved_is_let_off_its_classs_cap_and_its_neighbour_isnt() -> None:
+    orders = replace(HELD_BACK, relieved=frozenset({"GPU-0"}))
+    one, other = (
+        limit_of(gpu, orders, domain(chat=None), safe_watts=200.0, raising=Raising.FREELY)
+        for gpu in (GPU, replace(GPU, uuid="GPU-1"))
+    )
+    assert (one.clock_mhz, one.watts) == (None, 400.0)
+    assert (other.clock_mhz, other.watts) == (1305, 300.0)
+
+
+def test_a_gpu_that_is_relieved_keeps_its_services_own_bound() -> None:
+    assert given_watts(replace(HELD_BACK, relieved=frozenset({"GPU-0"})), chat=350.0) == 350.0
+
+
+@pytest.mark.parametrize("raising", [Raising.NOT, Raising.TO_SAFE])
+def test_an_unsure_coordinator_lets_nobody_off(raising: Raising) -> None:
+    orders = replace(HELD_BACK, relieved=frozenset({"GPU-0"}))
+    limit = limit_of(GPU, orders, domain(chat=None), safe_watts=200.0, raising=raising)
+    assert limit.clock_mhz == 1305
+
+
+def test_relief_that_ends_is_less_for_its_node_only() -> None:
+    before = replace(HELD_BACK, relieved=frozenset({"GPU-0"}))
+    assert HELD_BACK.lowers(before, ["GPU-0", "GPU-1"])
+    assert not HELD_BACK.lowers(before, ["GPU-2"])
+
+
+def test_relief_that_begins_is_less_for_nobody() -> None:
+    assert not replace(HELD_BACK, relieved=frozenset({"GPU-0"})).lowers(HELD_BACK, ["GPU-0"])
+
+
+def test_relief_that_ends_with_the_cap_is_less_for_nobody() -> None:
+    before = replace(HELD_BACK, relieved=frozenset({"GPU-0"}))
+    deep = replace(HELD_BACK, caps=replace(HELD_BACK.caps, high=FREE))
+    assert not deep.lowers(before, ["GPU-0"])
