@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["hack.testenv.fixtures"]
+pytest_plugins = ["hack.testenv.fixtures", "hack.engines.fixtures"]
 
 TESTS = Path(__file__).parent
 NEED_A_CLUSTER = {"cluster", "e2e"}
 NEED_A_NODE = {"node"}
+NEED_AN_ENGINE = {"engine"}
 
 # A busy machine is not a failure: neither an example's time nor the making of examples is judged.
 # A failure is shrunk but not explained: explaining runs it some hundred times more.
@@ -34,13 +35,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the control plane or a real node, by their folder."""
+    """Mark the tests that need the control plane, a real node or a real engine, by their folder."""
     for item in items:
         folders = item.path.relative_to(TESTS).parts
         if NEED_A_CLUSTER.intersection(folders):
             item.add_marker(pytest.mark.cluster)
         if NEED_A_NODE.intersection(folders):
             item.add_marker(pytest.mark.node)
+        if NEED_AN_ENGINE.intersection(folders):
+            item.add_marker(pytest.mark.engine)
 
 
 class Ran:

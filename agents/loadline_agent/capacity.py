@@ -3,7 +3,7 @@ The node's own NodeCapacity, kept as it should be and written only on a change.
 
 The spec is who the agent is: it is there before anybody can trust the node. The status
 holds slow facts, so a change of limits waits until ten seconds have passed since the
-last write, while a change of conditions, GPUs or domain goes out at once. Whatever was
+last write, while a change of conditions, GPUs, services or domain goes out at once. Whatever was
 written is read again now and then: an object that somebody has deleted or altered is
 written anew. Nobody else may write it, the admission policy sees to that.
 
@@ -19,7 +19,13 @@ from loadline_agent.identity import Identity
 from loadline_agent.kube import Conflict, Kube, KubeError, NotFound, Object
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
 from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
-from loadline_api.node_capacities import Gpu, NodeCapacity, NodeCapacitySpec, NodeCapacityStatus
+from loadline_api.node_capacities import (
+    Gpu,
+    NodeCapacity,
+    NodeCapacitySpec,
+    NodeCapacityStatus,
+    ServiceOnNode,
+)
 from loadline_policies.errors import InvalidInput
 
 LEAST_APART_S = 10.0
@@ -32,7 +38,12 @@ TURN_S = 1.0
 """How often there may be something to do; an attempt that failed is repeated after it."""
 
 GPU_REASONS = (Reason.DRIVER_MISSING, Reason.NO_GPUS, Reason.GPU_LOST, Reason.SENSOR_STUCK)
-SETTING_REASONS = (Reason.MISSING_PRIVILEGE, Reason.RANGE_UNKNOWN)
+SETTING_REASONS = (
+    Reason.DRIVER_MISSING,
+    Reason.NO_GPUS,
+    Reason.MISSING_PRIVILEGE,
+    Reason.RANGE_UNKNOWN,
+)
 CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 """Faults by the condition that shows them, the gravest first."""
 
@@ -44,6 +55,7 @@ class Facts:
     domain: str | None = None
     host_max_watts: float | None = None
     gpus: tuple[Gpu, ...] = ()
+    services: tuple[ServiceOnNode, ...] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     armed: bool = False
 
@@ -54,6 +66,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
         domain=facts.domain,
         host_max_watts=max(1, round(facts.host_max_watts)) if facts.host_max_watts is not None else None,
         gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
+        services=facts.services,
         conditions=(
             _shown(ConditionType.GPUS_READY, True, Reason.ALL_SEEN, GPU_REASONS, facts.faults),
             _shown(ConditionType.LIMITS_SETTABLE, True, Reason.WRITABLE, SETTING_REASONS, facts.faults),

@@ -2,7 +2,7 @@
 What the API server declares about this node and its domain, kept at hand.
 
 Every agent knows its `neighbours`. A coordinator needs more, and follows it only
-between `lead` and `unlead`: policies, priorities, and the capacities and certificates
+between `lead` and `unlead`: policies, services' terms, and the capacities and certificates
 of all nodes. `projections` says what is kept of each kind; the interface that leaf and
 leadership lean on is `leaderships.Declarations`.
 
@@ -60,7 +60,7 @@ class Declarations:
         self._capacities = Follower(
             kube, NODE_CAPACITIES.path(), projections.known_of, self._capacities_changed
         )
-        self._services = Follower(kube, INFERENCE_SERVICES.path(), projections.priority_of, self._outdate)
+        self._services = Follower(kube, INFERENCE_SERVICES.path(), projections.terms_of, self._outdate)
         self._policies = Follower(
             kube,
             f"/api/v1/namespaces/{system_namespace}/configmaps",

@@ -14,8 +14,9 @@ the whole agent's budget less, and the server part is loaded anyway.
 
 import asyncio
 import json
+import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 import aiohttp
@@ -30,6 +31,9 @@ CONNECT_S = 0.5
 
 ANSWER_S = 1.6
 """For a whole exchange: a second of being held, and as much again as it takes to be called late."""
+
+LOOK_AGAIN_S = (1.0, 8.0)
+"""Between two looks for the candidates' addresses while one can't be reached: doubling. Chosen."""
 
 IDLE_S, WARM_EVERY_S = 60.0, 40.0
 """How long an idle connection is kept, and how often the second one is used: before it is that old."""
@@ -48,15 +52,19 @@ class Unanswered(LoadlineError):
 class Exchanges:
     """Speaks to the coordinator among `candidates()`, and finds it again when it moves.
 
-    `context` makes the TLS context for one peer. Use it as an async context manager.
+    `context` makes the TLS context for one peer; `relist` looks for the candidates anew, since one whose
+    pod was replaced has another address. Use it as an async context manager.
     """
 
     def __init__(
         self,
         candidates: Callable[[str], tuple[Peer, ...]],
         context: Callable[[Peer], ssl.SSLContext],
+        relist: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._candidates, self._context = candidates, context
+        self._candidates, self._context, self._relist = candidates, context, relist
+        self._relisting: asyncio.Future[None] | None = None
+        self._relist_from_s, self._misses = float("-inf"), 0
         self._sessions: dict[Peer, aiohttp.ClientSession] = {}
         self._named = ""
         self._passed_over = ""
@@ -69,8 +77,9 @@ class Exchanges:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._warming is not None:
-            self._warming.cancel()
+        for task in (self._warming, self._relisting):
+            if task is not None:
+                task.cancel()
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
@@ -89,12 +98,25 @@ class Exchanges:
         self._warm(peer)
         try:
             async with self._sessions[peer].post("/v1/reports", data=encode_report(report)) as response:
-                return self._read(peer, response.status, await _bounded(response))
+                answer = self._read(peer, response.status, await _bounded(response))
+                self._misses = 0
+                return answer
         except (aiohttp.ClientError, TimeoutError, InvalidInput) as error:
             self._pass_over(peer)
+            self._look_again()
             raise Unanswered(
                 "Unreachable", f"reporting to {peer.node} ({peer.address}): {error!r}"
             ) from error
+
+    def _look_again(self) -> None:
+        """Have the candidates' addresses looked up in the background, ever more seldom until one answers."""
+        now, (first_s, longest_s) = asyncio.get_running_loop().time(), LOOK_AGAIN_S
+        busy = self._relisting is not None and not self._relisting.done()
+        if self._relist is None or busy or now < self._relist_from_s:
+            return
+        self._relist_from_s = now + min(longest_s, first_s * 2**self._misses) * random.uniform(0.5, 1.0)
+        self._misses = min(self._misses + 1, 8)
+        self._relisting = asyncio.ensure_future(self._relist())
 
     def _warm(self, peer: Peer) -> None:
         """Keep a second connection at hand beside the one that is held.

@@ -104,6 +104,10 @@ class Hands:
         state = Records(str(state_dir), boot)
         return cls(Gpus.open(), state, boot, clock, settable=missing_right() is None)
 
+    def close(self) -> None:
+        """Let NVML go; limits and record stay as they are."""
+        self._gpus.close()
+
     @property
     def infos(self) -> tuple[GpuInfo, ...]:
         """The GPUs and their settable ranges."""

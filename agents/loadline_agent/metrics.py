@@ -22,6 +22,8 @@ LEASE_REFUSALS = (
 REPORT_REFUSALS = ("Unreadable", "WrongNode", "NotAMember", "Stranger")
 LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSupported", "RecordUnwritable")
 
+SCRAPE_OUTCOMES = ("read", "unreachable", "unreadable", "foreign")
+
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -59,6 +61,12 @@ class Metrics:
             "Limits or records that couldn't be written.",
             "error",
             LIMIT_ERRORS,
+        )
+        self.engine_scrapes = self._counter(
+            "loadline_engine_scrapes",
+            "Looks at the metrics of engines, by outcome.",
+            "outcome",
+            SCRAPE_OUTCOMES,
         )
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",

@@ -10,10 +10,8 @@ end: first the limits step down, then the domain is given up, then the doors clo
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-
-from aiohttp import web
 
 from loadline_agent.capacity import Facts
 from loadline_agent.exchanges import Exchanges
@@ -22,10 +20,12 @@ from loadline_agent.identity import Identity, client_context, server_context, tr
 from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Declarations, Leadership, Peer
 from loadline_agent.leaf import Leaf
-from loadline_agent.metrics import Metrics, Reading
+from loadline_agent.metrics import Reading
 from loadline_agent.owners import Owners
-from loadline_agent.servers import Reports, Strangers, people_app, serve
+from loadline_agent.people import People
+from loadline_agent.servers import Reports, Strangers, serve
 from loadline_agent.settings import Settings
+from loadline_agent.tenants import Nobody, ServicesHere
 from loadline_agent.views import Reporter
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.outlooks import Outlook
@@ -39,7 +39,10 @@ Tell = Callable[[Epoch, Outlook], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """All that an agent is given: who it is, what it may believe, and its GPUs."""
+    """All that an agent is given: who it is, what it may believe, and its GPUs.
+
+    `people` is the door for everybody, if it is open already.
+    """
 
     settings: Settings
     identity: Identity
@@ -49,18 +52,25 @@ class Surroundings:
     journal: Journal
     clock: Clock
     tell: Tell = lambda epoch, outlook: None
+    services: ServicesHere = field(default_factory=Nobody)
+    people: People | None = None
 
 
 class NodeAgent:
     """The agent of one node; set `leadership.election` while the node is a candidate."""
 
     def __init__(self, given: Surroundings) -> None:
-        self.metrics = Metrics()
         self._given = given
+        self._people = given.people or People(given.settings, given.journal)
+        self.metrics = self._people.metrics
         declarations, clock = given.declarations, given.clock
         self.leadership = Leadership(declarations, given.journal, clock, given.tell)
-        self.reporter = Reporter(given.identity.node, given.hands, given.owners, clock)
-        self._exchanges = Exchanges(declarations.candidates, partial(_context, given.identity))
+        self.reporter = Reporter(
+            given.identity.node, given.hands, given.owners, clock, given.services.reports
+        )
+        self._exchanges = Exchanges(
+            declarations.candidates, partial(_context, given.identity), declarations.relist
+        )
         self.leaf = Leaf(
             given.hands, self._exchanges, declarations, self.reporter, given.journal, self.metrics, clock
         )
@@ -76,17 +86,16 @@ class NodeAgent:
         refused = self._count_refusal
         reports = Reports(self.leadership, self._given.declarations, settings.node, refused)
         Strangers(self._given.declarations.relist, refused).watch(self._context)
-        doors = [
-            await serve(reports.app(), settings.listen, settings.port, self._context),
-            await serve(self._people(), settings.listen, settings.metrics_port),
-        ]
+        self._people.unready = self._unready
+        await self._people.open()
+        door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
         try:
             await self._work(reports, stop)
         finally:
             await self.leaf.close()
             await self.leadership.close()
-            for runner, _ in doors:
-                await runner.cleanup()
+            await door.cleanup()
+            await self._people.close()
 
     async def _work(self, reports: Reports, stop: asyncio.Event) -> None:
         async with self._exchanges, asyncio.TaskGroup() as tasks:
@@ -118,15 +127,13 @@ class NodeAgent:
             domain=self.leaf.domain,
             host_max_watts=self.reporter.home.host_max_watts or None,
             gpus=tuple(self.reporter.gpu_facts()),
+            services=self._given.services.facts(self.reporter.held_back()),
             faults=self.reporter.problems(),
             armed=self.leaf.standing.armed,
         )
 
     def _count_refusal(self, reason: str) -> None:
         self.metrics.report_refusals.labels(reason).inc()
-
-    def _people(self) -> web.Application:
-        return people_app(self._given.journal, self.metrics.text, self._unready)
 
     def _unready(self) -> str | None:
         if self._given.declarations.home() is None:

@@ -84,6 +84,13 @@ def uuids() -> tuple[str, ...]:
     return tuple(found)
 
 
+def parent_of(mig_uuid: str) -> str:
+    """UUID of the GPU that a MIG device is a part of."""
+    part = _call(mig_uuid, "finding the device", pynvml.nvmlDeviceGetHandleByUUID, mig_uuid)
+    whole = _call(mig_uuid, "finding the GPU", pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, part)
+    return str(_call(mig_uuid, "reading the UUID", pynvml.nvmlDeviceGetUUID, whole))
+
+
 class Fields:
     """Several fields of one GPU, read by one call into memory that is kept."""
 

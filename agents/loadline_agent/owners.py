@@ -1,28 +1,20 @@
 """
 Whose work a GPU does: the services behind each UUID, for the report's priorities.
 
-`Owners` is the seam. Today a node's GPUs are taken to belong to every service with a
-GPU pod on the node, which is right where one engine fills a server, and errs towards
-the higher priority where several share it. The kubelet's pod-resources socket will
-tell them apart later, behind the same method.
+`Owners` is the seam. Which pod has which GPU is told by the kubelet (`pod_resources`).
+Where it isn't, a GPU is taken to belong to every service with a GPU pod on the node:
+right where one engine fills a server, and erring towards the higher priority where
+several share it. The same holds for a single pod whose devices can't be told, as with
+claims, which name devices by other words than UUIDs.
 
-One watch on the pods of the own node, of which a name is all that is kept. A pod counts
-from its binding until it has ended, also while it is being deleted: until then it draws.
+`placed` is pure; pods and services are followed in `tenants`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from loadline_agent.followers import Follower
-from loadline_agent.kube import Kube, Object
-from loadline_api.names import SERVICE_LABEL
-
-PODS = "/api/v1/pods"
-
-GPU_VENDORS = ("nvidia.com/",)
-"""Prefixes of extended resources that are GPUs or parts of one."""
-
-ENDED = frozenset({"Succeeded", "Failed"})
+from loadline_agent.pods import NodePod
 
 
 class Owners(Protocol):
@@ -32,35 +24,59 @@ class Owners(Protocol):
         """`namespace/name` of the services, sorted; empty when nobody's work is there."""
 
 
-class NodeOwners:
-    """Every GPU of the node belongs to every service with a GPU pod on it."""
+@dataclass(slots=True)
+class Share:
+    """One service's part of the node: its pods, and the GPUs that they have as far as that is known.
 
-    def __init__(self, kube: Kube, node: str, on_change: Callable[[], None] = lambda: None) -> None:
-        self._pods = Follower(
-            kube, PODS, owner_of, on_change, labels=SERVICE_LABEL, fields=f"spec.nodeName={node}"
-        )
+    `unplaced` counts those of whom it isn't known which they are.
+    """
 
-    async def run(self) -> None:
-        """Follow the node's pods until cancelled."""
-        await self._pods.run()
+    pods: int = 0
+    gpus: set[str] = field(default_factory=set)
+    unplaced: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many GPUs they are."""
+        return len(self.gpus) + self.unplaced
+
+    def among(self, uuids: Collection[str]) -> bool:
+        """Whether one of its GPUs is, or may be, among these."""
+        return bool(uuids) and (self.unplaced > 0 or not self.gpus.isdisjoint(uuids))
+
+
+class Placement:
+    """Who is where on the node; `shares` by service."""
+
+    def __init__(self, shares: Mapping[str, Share]) -> None:
+        self.shares = shares
+        self._everywhere = {service for service, share in shares.items() if share.unplaced}
+        self._owners: dict[str, tuple[str, ...]] = {}
 
     def owners(self, uuid: str) -> tuple[str, ...]:
-        """The same services for every GPU of the node."""
-        return tuple(sorted({owner for owner in self._pods.items.values() if owner is not None}))
+        """The services on a GPU, sorted; worked out once."""
+        if uuid not in self._owners:
+            there = {service for service, share in self.shares.items() if uuid in share.gpus}
+            self._owners[uuid] = tuple(sorted(there | self._everywhere))
+        return self._owners[uuid]
 
 
-def owner_of(pod: Object) -> str | None:
-    """`namespace/name` of the service that the pod works for, if it uses GPUs and hasn't ended."""
-    metadata = pod.get("metadata", {})
-    service = metadata.get("labels", {}).get(SERVICE_LABEL)
-    ended = pod.get("status", {}).get("phase") in ENDED
-    if not service or ended or not _uses_gpus(pod.get("spec", {})):
-        return None
-    return f"{metadata.get('namespace')}/{service}"
-
-
-def _uses_gpus(spec: Mapping[str, Any]) -> bool:
-    """Whether some container asks for a GPU, or the pod holds a claim on a device."""
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
-    asked = (name for one in containers for name in one.get("resources", {}).get("limits", {}))
-    return bool(spec.get("resourceClaims")) or any(name.startswith(GPU_VENDORS) for name in asked)
+def placed(
+    pods: Mapping[str, NodePod],
+    service_of: Callable[[NodePod], str | None],
+    gpus: Mapping[str, frozenset[str] | None] | None,
+) -> Placement:
+    """Where the pods of services are; `gpus` is what the kubelet says, None if it doesn't."""
+    shares: dict[str, Share] = {}
+    for key, pod in pods.items():
+        service = service_of(pod)
+        if service is None or not pod.draws:
+            continue
+        share = shares.setdefault(service, Share())
+        share.pods += 1
+        found = gpus.get(key, frozenset()) if gpus is not None and not pod.claims else None
+        if found is None:
+            share.unplaced += pod.gpus
+        else:
+            share.gpus |= found
+    return Placement(shares)

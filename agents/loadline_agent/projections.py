@@ -25,7 +25,7 @@ from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidPolicy
-from loadline_policies.power.domains import Domain
+from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
 
 
@@ -90,9 +90,11 @@ def known_of(thing: Object) -> Known:
     )
 
 
-def priority_of(thing: Object) -> int:
-    """An InferenceService's priority."""
-    return InferenceService.parse(thing).spec.priority
+def terms_of(thing: Object) -> ServiceTerms:
+    """What an InferenceService is due from its domain's coordinator."""
+    spec = InferenceService.parse(thing).spec
+    most = spec.power.max_watts if spec.power is not None else None
+    return ServiceTerms(priority=spec.priority, max_watts=float(most) if most is not None else None)
 
 
 def policy_of(thing: Object) -> Policy:
@@ -127,7 +129,7 @@ def domain_of(
     declared: Declared,
     document: PowerDocument,
     capacities: Mapping[str, Known],
-    priorities: Mapping[str, int],
+    services: Mapping[str, ServiceTerms],
 ) -> Domain:
     """All that a coordinator needs; InvalidDomain when the curve contradicts itself."""
     spec = declared.spec
@@ -148,7 +150,7 @@ def domain_of(
         curve=spec.breaker.to_curve(),
         timings=Timings(lease_s=float(spec.lease_seconds)),
         ratings=ratings,
-        priorities=dict(priorities),
+        services=dict(services),
     )
 
 

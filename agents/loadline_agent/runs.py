@@ -3,7 +3,8 @@
 
 The agent proper is in `node_agents`; around it are the followers of the API server,
 the election while the node is a candidate, and the writers of its objects. A node
-without a driver is no failure: it publishes that it has none, and looks again.
+without GPUs or without a driver is no failure: its agent is ready, publishes that it has
+none, and looks again.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 import structlog
 
@@ -27,10 +29,11 @@ from loadline_agent.journals import Entry, Journal
 from loadline_agent.kube import Kube
 from loadline_agent.logs import configure
 from loadline_agent.node_agents import NodeAgent, Surroundings
-from loadline_agent.owners import NodeOwners
+from loadline_agent.people import People
 from loadline_agent.settings import Settings
 from loadline_agent.sole import sole
 from loadline_agent.statuses import Statuses
+from loadline_agent.tenants import Tenants
 from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
 from loadline_policies.errors import HardwareError, LoadlineError
@@ -38,22 +41,28 @@ from loadline_policies.errors import HardwareError, LoadlineError
 DRIVER_AGAIN_S = 30.0
 """How often a node without a driver looks for one. Chosen."""
 
+PREDECESSOR_S = 45.0
+"""How long a successor waits for its predecessor: longer than a pod has to end, shorter than probes allow."""
+
 STAND_EVERY_S = 1.0
 """How often it is looked whether this node is a candidate."""
 
 SPREAD_S = 3.0
 """Over how long a row that starts at once spreads its first candidacies. Chosen."""
 
+NOT_LOOKED = {Reason.DRIVER_MISSING.value: "the driver hasn't been looked for yet"}
+
 log = structlog.get_logger("loadline.agent")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; 1 if the agent can't start, with the reason on stderr."""
+    signal.signal(signal.SIGTERM, _leave)  # the first process of a container has no default for it
     try:
         chosen = settings.parse(arguments)
         configure(chosen.log_level)
         records.prepare(str(chosen.state_dir))
-        with sole(chosen.state_dir):
+        with sole(chosen.state_dir, patience_s=PREDECESSOR_S):
             asyncio.run(Run(chosen).run())
     except (LoadlineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,11 +80,13 @@ class Run:
         self._declarations = Declarations(
             self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
         )
-        self._owners = NodeOwners(self._kube, chosen.node)
+        self._journal = Journal(chosen.node, time.time, chosen.journal, tell=_log_entry)
+        self._people = People(chosen, self._journal)
+        self._people.unready = self._unready
+        self._tenants = Tenants(self._kube, chosen.node, chosen.pod_resources, boottime, self._people.metrics)
         self._statuses = Statuses(self._kube, chosen.node, self._declarations.domain, boottime)
         self._capacity = Capacity(self._kube, self._identity, self._facts, boottime)
-        self._journal = Journal(chosen.node, time.time, chosen.journal, tell=_log_entry)
-        self._missing = "the driver hasn't been looked for yet"
+        self._missing: dict[str, str] = {}
         self._agent: NodeAgent | None = None
         self._stop = asyncio.Event()
 
@@ -84,13 +95,14 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         log.info("agent started", node=self._settings.node, address=self._identity.address)
+        await self._people.open()
         try:
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(work)
                     for work in (
                         self._declarations.run(),
-                        self._owners.run(),
+                        self._tenants.run(),
                         self._statuses.run(),
                         self._capacity.run(),
                     )
@@ -100,6 +112,7 @@ class Run:
                     work.cancel()
         finally:
             self._declarations.unlead()
+            await self._people.close()
             await self._kube.close()
         log.info("agent stopped", node=self._settings.node)
 
@@ -113,11 +126,13 @@ class Run:
                 settings=self._settings,
                 identity=self._identity,
                 declarations=self._declarations,
-                owners=self._owners,
+                owners=self._tenants,
                 hands=hands,
                 journal=self._journal,
                 clock=boottime,
                 tell=self._statuses.tell,
+                services=self._tenants,
+                people=self._people,
             )
         )
         standing = asyncio.create_task(self._stand(self._agent))
@@ -130,15 +145,27 @@ class Run:
     async def _find_gpus(self) -> Hands | None:
         """The node's GPUs; None if the agent is stopped before there are any."""
         while not self._stop.is_set():
-            try:
-                return Hands.open(self._settings.state_dir, boottime)
-            except HardwareError as error:
-                self._missing = str(error)
-                log.warning("no GPUs", node=self._settings.node, error=self._missing)
+            found = self._look_for_gpus()
+            if found is not None:
+                return found
             try:
                 await asyncio.wait_for(self._stop.wait(), DRIVER_AGAIN_S)
             except TimeoutError:
                 continue
+        return None
+
+    def _look_for_gpus(self) -> Hands | None:
+        before = self._missing
+        try:
+            hands = Hands.open(self._settings.state_dir, boottime)
+            if hands.infos:
+                return hands
+            hands.close()
+            self._missing = {Reason.NO_GPUS.value: Reason.NO_GPUS.sentence}
+        except HardwareError as error:
+            self._missing = {Reason.DRIVER_MISSING.value: str(error)}
+        if self._missing != before:
+            log.warning("no GPUs", node=self._settings.node, faults=self._missing)
         return None
 
     async def _stand(self, agent: NodeAgent) -> None:
@@ -179,8 +206,17 @@ class Run:
 
     def _facts(self) -> Facts:
         if self._agent is None:
-            return Facts(faults={Reason.DRIVER_MISSING.value: self._missing})
+            return Facts(services=self._tenants.facts(()), faults=self._missing or NOT_LOOKED)
         return self._agent.facts()
+
+    def _unready(self) -> str | None:
+        """Until GPUs are found: a node that has none is as ready as it will be."""
+        return None if self._missing else NOT_LOOKED[Reason.DRIVER_MISSING.value]
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    """End at once: nothing has been touched yet."""
+    raise SystemExit(0)
 
 
 def _log_entry(entry: Entry) -> None:

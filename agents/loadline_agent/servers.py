@@ -1,5 +1,5 @@
 """
-Where the members of a domain report, and where people look: the agent's two doors.
+Where the members of a domain report: the agent's door for its peers.
 
 `/v1/reports` is behind mutual TLS. A member posts its report and is held for up to
 a second; the answer is its next lease. It is answered sooner when the coordinator
@@ -7,8 +7,8 @@ wants it to hear at once, or when the member itself comes back out of turn: the 
 request then ends without a lease, and the new one is answered immediately. A report
 must come from the node that it names, told by the very bytes of its certificate.
 
-The other door is plain HTTP: metrics, health and the journal, nothing that changes
-anything. Which lease a report earns is decided in `leaderships` and below.
+Which lease a report earns is decided in `leaderships` and below. The other door is in
+`people`.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from typing import Any
 
 from aiohttp import web
 
-from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Declarations, Leadership
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
@@ -36,7 +35,6 @@ KEEP_ALIVE_S = 75.0
 """Idle seconds after which a connection is closed: a new handshake costs ten exchanges."""
 
 Refused = Callable[[str], None]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Reports:
@@ -179,38 +177,6 @@ class Strangers:
         self._refused("Stranger")
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._relist())
-
-
-def people_app(
-    journal: Journal, metrics: Callable[[], bytes], unready: Callable[[], str | None]
-) -> web.Application:
-    """Metrics, health and journal; `unready` says why the node isn't ready, None if it is."""
-
-    async def show_metrics(request: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
-
-    async def alive(request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
-    async def ready(request: web.Request) -> web.Response:
-        why = unready()
-        return web.Response(text="ready\n") if why is None else web.Response(status=503, text=f"{why}\n")
-
-    async def show_journal(request: web.Request) -> web.Response:
-        return web.Response(text=journal.lines(), content_type="application/x-ndjson")
-
-    app = web.Application()
-    paths: dict[str, Handler] = {
-        "/metrics": show_metrics,
-        "/healthz": alive,
-        "/readyz": ready,
-        "/v1/journal": show_journal,
-    }
-    for path, handler in paths.items():
-        app.router.add_get(path, handler)
-    return app
 
 
 async def serve(

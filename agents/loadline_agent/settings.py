@@ -56,6 +56,10 @@ class Settings(BaseModel):
         le=65535,
         description="Port of metrics, health and journal, plain HTTP; 0 takes a free one.",
     )
+    pod_resources: Path = Field(
+        default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
+        description="Socket at which the kubelet tells which pod has which GPU.",
+    )
     journal: Path | None = Field(
         default=None, description="File that the journal is written to besides; none unless told."
     )

@@ -20,7 +20,8 @@ from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import GpuReport, Report
+from loadline_policies.power.members import ROUNDING_WATTS
+from loadline_policies.power.messages import GpuReport, Report, ServiceReport
 from loadline_policies.power.triggers import worth_telling
 
 BROKEN_FOR_S: Final = 60.0
@@ -30,11 +31,19 @@ BROKEN_FOR_S: Final = 60.0
 class Reporter:
     """Makes reports of the newest sample. `home`, `heat` and `unanswered` are set as they are learnt."""
 
-    def __init__(self, node: str, hands: Hands, owners: Owners, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        node: str,
+        hands: Hands,
+        owners: Owners,
+        clock: Callable[[], float],
+        services: Callable[[], tuple[ServiceReport, ...]] = tuple,
+    ) -> None:
         self.home = Home()
         self.heat: float | None = None
         self.unanswered: str | None = None
         self._node, self._hands, self._owners, self._clock = node, hands, owners, clock
+        self._services = services
         self._samples: tuple[GpuSample, ...] = ()
         self._sampled_s = float("-inf")
         self._watts = self._reported_watts = 0.0
@@ -95,6 +104,7 @@ class Reporter:
             heat=self.heat,
             settable=self._hands.settable,
             faults=self.faults(),
+            services=self._services(),
         )
 
     def faults(self) -> tuple[str, ...]:
@@ -124,6 +134,15 @@ class Reporter:
                 enforced_watts=round(held.enforced_watts) if held is not None else None,
                 clock_cap_mhz=held.clock_mhz if held is not None else None,
             )
+
+    def held_back(self) -> frozenset[str]:
+        """GPUs whose limit or clock is below its maximum."""
+        most = {info.uuid: info.max_watts for info in self._hands.infos}
+        return frozenset(
+            uuid
+            for uuid, held in self._hands.held.items()
+            if held.clock_mhz is not None or most[uuid] - held.enforced_watts >= ROUNDING_WATTS
+        )
 
     def _grave(self) -> dict[str, str]:
         broken_s, word, sentence = self._broken

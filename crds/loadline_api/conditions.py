@@ -37,7 +37,7 @@ class ConditionType(Explained):
     """What a condition says is so (True), is not so (False) or can't be told (Unknown)."""
 
     READY = "Ready", "All that was asked for is there and answers."
-    WORKLOADS_READY = "WorkloadsReady", "The pods of every pool are there and pass their probes."
+    WORKLOADS_READY = "WorkloadsReady", "The engines of every pool are there and pass their probes."
     ROUTER_READY = "RouterReady", "The router answers, and so does whoever it sends requests to."
     ATTACHED = "Attached", "The workload that workloadRef names is there, and no other service claims it."
     PLUGIN_MISSING = "PluginMissing", "The engine runs without Loadline's plugin, so some loops can't act."
@@ -80,6 +80,9 @@ class Reason(Explained):
     OTHER_SCALER = "OtherScaler", "Somebody else sets the replicas of an object that Loadline owns."
     SCALER_FAILING = "ScalerFailing", "The autoscaler of the service says that it can't do its work."
     CLAIMED_TWICE = "ClaimedTwice", "Two services name the same workload; none of them acts on it."
+    OWN_WORKLOAD = "OwnWorkload", "The workload was made by Loadline for a service that has a model."
+    READ_ONLY = "ReadOnly", "The spec gives no scaling, so the workload's replicas are read and not moved."
+    NOT_ASKED = "NotAsked", "Nothing in the spec asks for it."
     PLUGIN_PRESENT = "PluginPresent", "The engine tells of Loadline's plugin."
     PLUGIN_ABSENT = "PluginAbsent", "The engine doesn't tell of Loadline's plugin."
     LIMITED = "Limited", "A GPU of the service is held below its maximum."

@@ -17,41 +17,15 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
+from loadline_api.engines import Engine, KvCache, Model
 from loadline_api.objectives import Experts, Power, Scaling, Slo
-from loadline_api.pools import (
-    PRESERVED,
-    Engine,
-    KvCache,
-    Model,
-    Parallelism,
-    Prefill,
-    RolloutStrategy,
-    Router,
-)
-from loadline_api.quantities import INT32, INT64, Count, Name, Replicas
+from loadline_api.pools import PRESERVED, Parallelism, Prefill, RolloutStrategy, Router
+from loadline_api.quantities import INT32, INT64, Count, Replicas
 from loadline_api.schemas import ApiObject, Spec, Status, list_map, rule, validations
+from loadline_api.splits import SPLIT_RULES
+from loadline_api.workload_refs import WorkloadRef
 
 MAX_PRIORITY = 1000
-
-OURS = [
-    "--model",
-    "--served-model-name",
-    "--host",
-    "--port",
-    "--tensor-parallel-size",
-    "--pipeline-parallel-size",
-    "--data-parallel-size",
-    "--kv-transfer-config",
-]
-"""Arguments of the engine that follow from other fields, and would contradict them."""
-
-
-class WorkloadRef(Spec):
-    """A workload that somebody else owns."""
-
-    api_version: str = Field(min_length=1, max_length=317, description="Group and version of the workload.")
-    kind: str = Field(min_length=1, max_length=63, description="Kind of the workload.")
-    name: Name = Field(description="Name of the workload in the service's namespace.")
 
 
 class InferenceServiceSpec(Spec):
@@ -65,23 +39,28 @@ class InferenceServiceSpec(Spec):
                 " workloadRef to attach to what runs already",
             ),
             rule(
+                "has(self.model) == has(oldSelf.model)",
+                message="model and workloadRef cannot take each other's place, since what runs for the one is"
+                " nothing to the other: delete this service and make another",
+            ),
+            rule(
                 "!has(self.workloadRef) || !(has(self.prefill) || has(self.parallelism) || has(self.template)"
                 " || has(self.router) || has(self.engine) || has(self.rolloutStrategy))",
                 message="workloadRef names a workload that somebody else shapes: remove prefill, parallelism,"
                 " template, router, engine and rolloutStrategy, or give model instead",
             ),
             rule(
+                "!has(self.workloadRef) || !has(self.kvCache) || self.kvCache.dtype == 'auto'",
+                says="'kvCache.dtype is %s, but workloadRef names an engine of somebody else: remove it'"
+                ".format([self.kvCache.dtype])",
+                at=".kvCache.dtype",
+            ),
+            rule(
                 "!has(self.prefill) || has(self.router)",
                 message="prefill splits requests in two, which needs somebody to send both halves: add router"
                 " (`router: {}` will do) or leave prefill out",
             ),
-            rule(
-                "!has(self.engine) || !has(self.engine.arguments) || !self.engine.arguments.exists(a,"
-                f" {OURS!r}.exists(o, a == o || a.startsWith(o + '=')))",
-                says="'engine.arguments has %s, which the operator sets from the spec itself: remove it'"
-                ".format([self.engine.arguments.filter(a,"
-                f" {OURS!r}.exists(o, a == o || a.startsWith(o + '=')))[0]])",
-            ),
+            *SPLIT_RULES,
         )
     )
 
@@ -91,7 +70,8 @@ class InferenceServiceSpec(Spec):
     )
     scaling: Scaling | None = Field(
         default=None,
-        description="Bounds of the sizing loop, which then moves replicas; leave it out under an HPA.",
+        description="Bounds of the sizing loop, which then moves replicas; leave it out under an HPA. With"
+        " workloadRef: the bounds in which the workload's replicas follow this service's.",
     )
     parallelism: Parallelism | None = Field(
         default=None, description="How one replica is spread over GPUs; left out: one GPU."
@@ -103,7 +83,7 @@ class InferenceServiceSpec(Spec):
     template: dict[str, Any] | None = Field(
         default=None,
         description="Parts of a pod template, merged into the engine's pods by container name; the engine's"
-        " container is `vllm`.",
+        " container is `vllm`. It takes the right to create Deployments.",
         json_schema_extra=PRESERVED,
     )
     router: Router | None = Field(
@@ -126,7 +106,9 @@ class InferenceServiceSpec(Spec):
     experts: Experts | None = Field(default=None, description="How the experts' loop treats the service.")
     kv_cache: KvCache | None = Field(default=None, description="The memory of keys and values.")
     workload_ref: WorkloadRef | None = Field(
-        default=None, description="A workload that somebody else owns, to which the loops attach."
+        default=None,
+        description="A workload that somebody else owns, to which the loops attach; it takes the right to"
+        " patch it.",
     )
 
 
@@ -162,6 +144,12 @@ class InferenceServiceStatus(Status):
     selector: str | None = Field(
         default=None, max_length=1024, description="Label selector of the pool's pods, for /scale."
     )
+    pod_selector: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Label selector of all pods of an attached workload whose replicas are groups of pods;"
+        " left out where selector finds them all.",
+    )
     url: str | None = Field(
         default=None, max_length=1024, description="Where clients in the cluster send their requests."
     )
@@ -194,6 +182,17 @@ ROOT_RULES: JsonDict = validations(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$')",
         says="'metadata.name is %s: use at most 53 letters, digits and dashes, a letter first, since Services"
         " and labels are named after it'.format([self.metadata.name])",
-    )
+    ),
+    rule(
+        "size(self.metadata.name) <= 40 || !((has(self.spec.parallelism) && self.spec.parallelism.nodes > 1)"
+        " || (has(self.spec.prefill) && has(self.spec.prefill.parallelism)"
+        " && self.spec.prefill.parallelism.nodes > 1))",
+        says="'metadata.name is %s: shorten it to 40 characters, since a replica of several nodes is a"
+        " StatefulSet, which makes no pods under a name above 52'.format([self.metadata.name])",
+    ),
 )
-"""Rules that need the object's name: pools append a suffix and 63 characters are the most."""
+"""Rules that need the object's name: pools append a suffix and 63 characters are the most.
+
+A group of nodes is a StatefulSet named after its pool and its index, and the label that
+tells its revision is eleven characters longer.
+"""

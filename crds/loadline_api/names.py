@@ -103,6 +103,9 @@ MAX_CANDIDATES = 5
 NODE_RESTRICTION_PREFIX = "node-restriction.kubernetes.io/"
 """Labels below it can't be changed by a kubelet; a domain should select its nodes by them."""
 
+STARTUP_TAINT = f"{GROUP}/agent-not-ready"
+"""On nodes that are born with it: no engine comes here before the node's agent reports."""
+
 POLICY_KEY = "policy.yaml"
 """The key of a policy ConfigMap's one document."""
 

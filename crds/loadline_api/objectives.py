@@ -7,7 +7,7 @@ anything.
 
 from pydantic import ConfigDict, Field
 
-from loadline_api.quantities import INT32, Milliseconds, Name, Replicas, ServerWatts
+from loadline_api.quantities import INT32, GpuWatts, Milliseconds, Name, Replicas, SomeReplicas
 from loadline_api.schemas import Spec, rule, validations
 
 
@@ -26,7 +26,7 @@ class Scaling(Spec):
     )
 
     min_replicas: Replicas = Field(default=1, description="Fewest replicas that the sizing loop keeps.")
-    max_replicas: Replicas = Field(description="Most replicas that the sizing loop asks for.")
+    max_replicas: SomeReplicas = Field(description="Most replicas that the sizing loop asks for.")
 
 
 class Slo(Spec):
@@ -69,7 +69,7 @@ class PolicyName(Spec):
 class Power(Spec):
     """What the service's GPUs may draw."""
 
-    max_watts: ServerWatts | None = Field(
+    max_watts: GpuWatts | None = Field(
         default=None,
         description="Highest power limit of each GPU that the service runs on, whatever the budget allows.",
     )

@@ -1,13 +1,13 @@
 """
-How an InferenceService runs: its model, its engine, its pools and the router before them.
+How an InferenceService runs: its pools, their spread, the router before them, how they roll.
 
 Field names follow KServe's LLMInferenceService where it has one (`parallelism`,
 `prefill`, `router`, `template`, `rolloutStrategy`), so that its users can read ours.
 Whatever has no field here goes through `template`, which is laid over the pods that the
 operator makes.
 
-What can't work together is refused by CEL, with the field and the mend: an engine that
-only fails once it has loaded its weights costs its owner a quarter of an hour.
+What can't work together is refused by CEL, with the field and the mend. What one engine
+is started with is in `engines`.
 """
 
 from enum import StrEnum
@@ -16,43 +16,31 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from loadline_api.objectives import PolicyName
-from loadline_api.quantities import INT32, DecimalText, Degree, Replicas
+from loadline_api.quantities import DECIMAL, DecimalText, Degree, Replicas
 from loadline_api.schemas import Spec, rule, validations
 
 PRESERVED: JsonDict = {"x-kubernetes-preserve-unknown-fields": True}
 
-Argument = Annotated[str, Field(min_length=1, max_length=1024)]
-"""One argument of the engine's command line, as `--name=value`."""
-
-Tokens = Annotated[int, Field(strict=True, ge=1, le=100_000_000, json_schema_extra=INT32)]
-"""A length in tokens."""
-
-PERCENT = r"^(100|[0-9]{1,2})%$"
+PERCENT = r"^(100|[1-9]?[0-9])%$"
 
 CountOrPercent = Annotated[
     Annotated[int, Field(strict=True, ge=0, le=10_000)] | Annotated[str, Field(pattern=PERCENT)],
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": PERCENT, "minimum": 0, "maximum": 10_000}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            "maximum": 10_000,
+            "maxLength": 16,
+            **validations(
+                rule(
+                    f"type(self) == int || self.matches('{PERCENT}')",
+                    says="'%s is neither a count nor a percentage: write 1, or \"25%%\"'.format([self])",
+                )
+            ),
+        }
+    ),
 ]
 """A count of pods or a percentage of them, as Deployments write it."""
-
-
-class Model(Spec):
-    """What is served."""
-
-    uri: str = Field(
-        min_length=1,
-        max_length=1024,
-        pattern=r"^(hf|pvc|oci|file)://.+$",
-        description="Where the weights are: hf://ORG/MODEL[@REVISION], pvc://CLAIM[/PATH], oci://IMAGE[/PATH]"
-        " or file:///PATH in the pod.",
-    )
-    name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=253,
-        description="Name that clients ask for; left out: the service's name.",
-    )
 
 
 class Parallelism(Spec):
@@ -61,7 +49,8 @@ class Parallelism(Spec):
     model_config = ConfigDict(
         json_schema_extra=validations(
             rule(
-                "(self.tensor * self.pipeline * self.data) % self.nodes == 0",
+                "self.nodes < 1 || (self.tensor * self.pipeline * self.data) % self.nodes == 0",
+                at=".nodes",
                 says="'parallelism.nodes is %d, which does not divide the %d GPUs of the replica (tensor ×"
                 " pipeline × data): use a divisor'"
                 ".format([self.nodes, self.tensor * self.pipeline * self.data])",
@@ -90,42 +79,6 @@ class Parallelism(Spec):
         return self.gpus // self.nodes
 
 
-class Engine(Spec):
-    """What the engine is started with, beyond the model and its spread."""
-
-    max_model_length: Tokens | None = Field(
-        default=None, description="Most tokens of a prompt and its answer; left out: the model's own."
-    )
-    max_sequences: Tokens | None = Field(
-        default=None, description="Most requests in one step; left out: the engine's own."
-    )
-    arguments: tuple[Argument, ...] = Field(
-        default=(),
-        description="Further arguments of the engine, after ours, each as --name=value.",
-        json_schema_extra={"maxItems": 64, "x-kubernetes-list-type": "atomic"},
-    )
-
-
-class KvDtype(StrEnum):
-    """Types in which the engine keeps keys and values."""
-
-    AUTO = "auto"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    FP8 = "fp8"
-    FP8_E4M3 = "fp8_e4m3"
-    FP8_E5M2 = "fp8_e5m2"
-
-
-class KvCache(Spec):
-    """The memory of keys and values."""
-
-    dtype: KvDtype = Field(default=KvDtype.AUTO, description="Type in which keys and values are kept.")
-    policy_ref: PolicyName | None = Field(
-        default=None, description="Policy of the KV memory's loop; left out: the namespace's default."
-    )
-
-
 class Prefill(Spec):
     """A pool of its own for prefill."""
 
@@ -137,7 +90,15 @@ class Prefill(Spec):
                 " for a ratio, one of the two",
             ),
             rule(
-                "!has(self.perDecode) || double(self.perDecode) > 0.0",
+                "!has(self.replicas) || self.replicas > 0",
+                message="prefill.replicas is 0, and nobody would prefill for the decode pool: raise it, or"
+                " leave prefill out",
+                at=".replicas",
+            ),
+            rule(
+                f"!has(self.perDecode) || !self.perDecode.matches('{DECIMAL}')"
+                " || double(self.perDecode) > 0.0",
+                at=".perDecode",
                 says="'prefill.perDecode is %s: give a ratio above zero, or leave prefill out'"
                 ".format([self.perDecode])",
             ),

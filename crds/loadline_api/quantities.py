@@ -9,14 +9,26 @@ The upper bounds are not physics but guards against a slipped digit or a wrong u
 (milliwatts for watts); they also let the API server bound the cost of CEL rules.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
+
+from loadline_api.schemas import rule, validations
 
 INT32: JsonDict = {"format": "int32"}
 INT64: JsonDict = {"format": "int64"}
+
+DECIMAL = "^[0-9]{1,4}([.][0-9]{1,4})?$"
+
+
+def _decimal(text: str) -> str:
+    if not re.match(DECIMAL, text):
+        raise ValueError('write a decimal in quotes, as "0.5"')
+    return text
+
 
 Watts = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000, json_schema_extra=INT64)]
 """A budget: from one watt to a gigawatt."""
@@ -33,8 +45,14 @@ Milliseconds = Annotated[int, Field(strict=True, ge=1, le=3_600_000, json_schema
 Degree = Annotated[int, Field(strict=True, ge=1, le=1024, json_schema_extra=INT32)]
 """A degree of parallelism."""
 
+GpuWatts = Annotated[int, Field(strict=True, ge=1, le=10_000, json_schema_extra=INT32)]
+"""One GPU: up to ten kilowatts, so that milliwatts are noticed."""
+
 Replicas = Annotated[int, Field(strict=True, ge=0, le=10_000, json_schema_extra=INT32)]
 """How many replicas; zero is a service at rest."""
+
+SomeReplicas = Annotated[int, Field(strict=True, ge=1, le=10_000, json_schema_extra=INT32)]
+"""How many replicas, where none would make no sense."""
 
 Count = Annotated[int, Field(strict=True, ge=0, json_schema_extra=INT64)]
 """A count in a status."""
@@ -42,10 +60,35 @@ Count = Annotated[int, Field(strict=True, ge=0, json_schema_extra=INT64)]
 ReportedWatts = Annotated[int, Field(strict=True, json_schema_extra=INT64)]
 """Watts in a status; headroom may be negative."""
 
-DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$", max_length=9)]
+DecimalText = Annotated[
+    str,
+    Field(
+        max_length=9,
+        json_schema_extra=validations(
+            rule(
+                f"self.matches('{DECIMAL}')",
+                says="'%s is no ratio: write a decimal in quotes, as \"0.5\"'.format([self])",
+            )
+        ),
+    ),
+    AfterValidator(_decimal),
+]
 """A ratio written as a decimal string, for example "0.5"."""
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        json_schema_extra=validations(
+            rule(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                says="'%s is no name of an object: use small letters, digits, dashes and dots, a letter or"
+                " digit at both ends'.format([self])",
+            )
+        ),
+    ),
+]
 """The name of a Kubernetes object."""
 
 

@@ -21,15 +21,18 @@ from pydantic.config import JsonDict
 from loadline_policies.errors import InvalidInput
 
 
-def rule(cel: str, *, message: str = "", says: str = "") -> JsonDict:
+def rule(cel: str, *, message: str = "", says: str = "", at: str = "") -> JsonDict:
     """One CEL rule; `message` is a plain sentence, `says` a CEL expression that makes one.
+
+    `at` is the field that the API server blames, as a path from here (`.uri`).
 
     Put values into `says` with `.format([…])`: joining strings by `+` has no bound that
     the API server could estimate, and breaks its cost budget.
     """
     if bool(message) == bool(says):
         raise ValueError("give a rule either `message` or `says`")
-    return {"rule": cel, "message": message} if message else {"rule": cel, "messageExpression": says}
+    told: JsonDict = {"message": message} if message else {"messageExpression": says}
+    return {"rule": cel, **told, **({"fieldPath": at} if at else {})}
 
 
 def validations(*rules: JsonDict) -> JsonDict:

@@ -11,7 +11,15 @@ from datetime import datetime
 
 from loadline_api.conditions import Reason, timestamp
 from loadline_api.names import OPERATOR_ACCOUNT
-from loadline_operator.kinds import CONFIG_MAPS, EVENTS, POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.kinds import (
+    CONFIG_MAPS,
+    EVENTS,
+    INFERENCE_SERVICES,
+    POWER_DOMAINS,
+    Key,
+    Kind,
+    Manifest,
+)
 
 MOST_CHARACTERS = 1024
 """The API server refuses a longer message."""
@@ -38,6 +46,13 @@ def domain_refused(
 ) -> Manifest:
     """A power domain can't be kept as declared."""
     return _event(POWER_DOMAINS, domain, uid=uid, version=f"{generation}", reason=reason, text=text, now=now)
+
+
+def service_failing(
+    service: Key, *, uid: str, version: str, reason: str, text: str, now: datetime
+) -> Manifest:
+    """A service that was ready, or on its way, has begun to fail; `version` tells this time from others."""
+    return _event(INFERENCE_SERVICES, service, uid=uid, version=version, reason=reason, text=text, now=now)
 
 
 def _event(

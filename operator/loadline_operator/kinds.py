@@ -84,13 +84,75 @@ CONFIG_MAPS = Kind(
     group="", version="v1", plural="configmaps", kind="ConfigMap", selector=f"{names.POLICY_LABEL}=power"
 )
 SERVICES = Kind(group="", version="v1", plural="services", kind="Service", selector=names.SERVICE_LABEL)
+SERVICE_ACCOUNTS = Kind(
+    group="", version="v1", plural="serviceaccounts", kind="ServiceAccount", selector=names.SERVICE_LABEL
+)
+PODS = Kind(group="", version="v1", plural="pods", kind="Pod", selector=names.SERVICE_LABEL)
 DEPLOYMENTS = Kind(
     group="apps", version="v1", plural="deployments", kind="Deployment", selector=names.SERVICE_LABEL
 )
+ROLE_BINDINGS = Kind(
+    group="rbac.authorization.k8s.io",
+    version="v1",
+    plural="rolebindings",
+    kind="RoleBinding",
+    selector=names.SERVICE_LABEL,
+)
+POD_DISRUPTION_BUDGETS = Kind(
+    group="policy",
+    version="v1",
+    plural="poddisruptionbudgets",
+    kind="PodDisruptionBudget",
+    selector=names.SERVICE_LABEL,
+)
+AUTOSCALERS = Kind(
+    group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"
+)
 EVENTS = Kind(group="", version="v1", plural="events", kind="Event")
 
-EVERYWHERE = (INFERENCE_SERVICES, POWER_DOMAINS, NODE_CAPACITIES, NODES, DEPLOYMENTS, SERVICES)
-"""Kinds that are watched in the whole cluster."""
+LEADER_WORKER_SETS = Kind(
+    group="leaderworkerset.x-k8s.io",
+    version="v1",
+    plural="leaderworkersets",
+    kind="LeaderWorkerSet",
+    selector=names.SERVICE_LABEL,
+)
+POD_MONITORS = Kind(
+    group="monitoring.coreos.com",
+    version="v1",
+    plural="podmonitors",
+    kind="PodMonitor",
+    selector=names.SERVICE_LABEL,
+)
+INFERENCE_POOLS = Kind(
+    group="inference.networking.k8s.io",
+    version="v1",
+    plural="inferencepools",
+    kind="InferencePool",
+    selector=names.SERVICE_LABEL,
+)
+CUSTOM_RESOURCES = Kind(
+    group="apiextensions.k8s.io",
+    version="v1",
+    plural="customresourcedefinitions",
+    kind="CustomResourceDefinition",
+    namespaced=False,
+)
+
+EVERYWHERE = (
+    INFERENCE_SERVICES,
+    POWER_DOMAINS,
+    NODE_CAPACITIES,
+    NODES,
+    PODS,
+    DEPLOYMENTS,
+    SERVICES,
+    SERVICE_ACCOUNTS,
+    ROLE_BINDINGS,
+    POD_DISRUPTION_BUDGETS,
+    AUTOSCALERS,
+)
+"""Kinds that are watched in the whole cluster, and that every cluster has."""
 
 IN_SYSTEM = (CONFIG_MAPS, LEASES)
 """Kinds that are watched in the system namespace alone; the operator has no rights to them elsewhere."""

@@ -14,10 +14,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from loadline_api.names import OPERATOR_METRICS_PORT, SYSTEM_NAMESPACE
+from loadline_api.names import OPERATOR_METRICS_PORT, STARTUP_TAINT, SYSTEM_NAMESPACE
 from loadline_operator import logs
 from loadline_operator.apply import Applier
 from loadline_operator.connections import Connection
@@ -28,9 +29,14 @@ from loadline_operator.journals import Journal
 from loadline_operator.kinds import CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
 from loadline_operator.metrics import Metrics
 from loadline_operator.servers import Server
+from loadline_operator.services import materials
 from loadline_operator.services.handlers import Services
+from loadline_operator.services.materials import Materials
 from loadline_operator.syncs import Sync, Watched
+from loadline_operator.tables import Table
+from loadline_operator.taints import Taints
 from loadline_operator.watches import Watch
+from loadline_policies.errors import InvalidInput
 
 DESCRIPTION = """\
 Make InferenceServices, PowerDomains and power policies be what they say.
@@ -48,9 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logs.configure(options.log_level)
     try:
-        return asyncio.run(
-            Operator(options.kubeconfig, options.namespace).run(metrics_port=options.metrics_port)
-        )
+        wanted = materials.read(options.defaults) if options.defaults is not None else Materials()
+    except (OSError, InvalidInput) as error:
+        print(f"error: `--defaults`: {error}", file=sys.stderr)
+        return 2
+    operator = Operator(
+        options.kubeconfig, options.namespace, wanted, removes_taints=options.remove_startup_taint
+    )
+    try:
+        return asyncio.run(operator.run(metrics_port=options.metrics_port))
     except KeyboardInterrupt:
         return 0
 
@@ -58,8 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Operator:
     """All controllers over one connection."""
 
-    def __init__(self, kubeconfig: Path | None, namespace: str) -> None:
+    def __init__(
+        self, kubeconfig: Path | None, namespace: str, materials: Materials, *, removes_taints: bool
+    ) -> None:
         self._kubeconfig, self._namespace = kubeconfig, namespace
+        self._materials, self._removes_taints = materials, removes_taints
         self._metrics = Metrics()
         self._journal = Journal(wall_clock)
         self._stopped = asyncio.Event()
@@ -83,23 +98,33 @@ class Operator:
         context = Context(
             applier=applier, metrics=self._metrics, journal=self._journal, system_namespace=self._namespace
         )
-        self._domains, self._services = Domains(context), Services(context)
-        tables = {
-            **self._domains.tables,
-            **self._services.tables,
-            CONFIG_MAPS: self._domains.documents.table,
-        }
-        watched = tuple(
-            Watched(kind=kind, namespace=self._place(kind), table=table) for kind, table in tables.items()
-        )
-        self._sync = Sync(applier, watched, metrics=self._metrics, wake=self._wake)
-        self._watches = (
-            Watch(connection, relisted=self._sync.ask),
-            Watch(connection, namespace=self._namespace, relisted=self._sync.ask),
-        )
-        self._domains.watch(*self._watches)
-        self._services.watch(self._watches[0])
-        self._worklists = (self._domains.worklist, self._services.worklist, self._domains.documents.worklist)
+        self._domains, self._services = Domains(context), Services(context, self._materials)
+        self._taints = Taints(context) if self._removes_taints else None
+        self._sync = Sync(applier, self._watched(), metrics=self._metrics, wake=self._wake)
+        everywhere = Watch(connection, relisted=self._sync.ask)
+        system = Watch(connection, namespace=self._namespace, relisted=self._sync.ask)
+        self._watches = (everywhere, system)
+        self._domains.watch(everywhere, system)
+        self._services.watch(everywhere)
+        self._worklists = [
+            self._domains.worklist,
+            self._services.worklist,
+            self._domains.documents.worklist,
+        ]
+        if self._taints is not None:
+            self._taints.watch(everywhere)
+            self._worklists.append(self._taints.worklist)
+
+    def _watched(self) -> tuple[Watched, ...]:
+        """Every table with where its kind is watched; two may be of one kind."""
+        tables: list[tuple[Kind, Table[Any]]] = [
+            *self._domains.tables.items(),
+            *self._services.memory.tables.items(),
+            (CONFIG_MAPS, self._domains.documents.table),
+        ]
+        if self._taints is not None:
+            tables += self._taints.tables.items()
+        return tuple(Watched(kind=kind, namespace=self._place(kind), table=table) for kind, table in tables)
 
     def _place(self, kind: Kind) -> str:
         return self._namespace if kind in IN_SYSTEM else ""
@@ -107,13 +132,16 @@ class Operator:
     def _wake(self) -> None:
         self._domains.wake()
         self._services.wake()
+        if self._taints is not None:
+            self._taints.wake()
 
     async def _work(self) -> int:
         """Everything at once; the first part that ends, ends all."""
         await self._until_served()
         parts = [watch.run() for watch in self._watches]
         parts += [worklist.run() for worklist in self._worklists]
-        tasks = [asyncio.create_task(part) for part in [*parts, self._begin(), self._sync.run()]]
+        parts += [self._services.offers.run(), self._sync.run(), self._begin()]
+        tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
         return await _end(tasks, stop, stopped=stop in done)
@@ -124,6 +152,7 @@ class Operator:
             await watch.up()
         self._take_signals()
         await self._sync.reached()
+        await self._services.offers.answered()
         for worklist in self._worklists:
             await worklist.open()
         await asyncio.Event().wait()
@@ -149,6 +178,8 @@ class Operator:
     async def _why_not_ready(self) -> str:
         if not self._sync.synced:
             return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
+        if self._services.offers.silent:
+            return f"it is not known yet whether {', '.join(self._services.offers.silent)} are served"
         if not await self._applier.answers(POWER_DOMAINS):
             return "the API server doesn't answer"
         return ""
@@ -177,6 +208,16 @@ def _parser() -> argparse.ArgumentParser:
         "--namespace",
         default=environment.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
         help="namespace of power policies and domain Leases (default: $POD_NAMESPACE, else %(default)s)",
+    )
+    parser.add_argument(
+        "--defaults",
+        type=Path,
+        help="YAML file of what engines and routers are made of, such as images (default: see the docs)",
+    )
+    parser.add_argument(
+        "--remove-startup-taint",
+        action="store_true",
+        help=f"take the taint {STARTUP_TAINT} off nodes whose agents report",
     )
     parser.add_argument(
         "--metrics-port",

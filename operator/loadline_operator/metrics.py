@@ -5,17 +5,31 @@ A registry of its own, so that two operators in one process (a test's) don't mee
 Labels are bounded: kinds, verbs and results, never names of objects.
 """
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
 PREFIX = "loadline_operator"
 
-LOOPS = ("services", "domains", "documents")
-VERBS = ("get", "list", "apply", "status", "event")
+LOOPS = ("services", "domains", "documents", "nodes")
+VERBS = ("get", "list", "watch", "apply", "status", "delete", "scale", "patch", "event")
 KINDS = ("InferenceService", "PowerDomain", "NodeCapacity")
 RESULTS = ("ok", "refused", "unavailable")
 OUTCOMES = ("ok", "failed")
 VERDICTS = ("True", "False", "Unknown")
+CONDITIONS = (
+    "Ready",
+    "WorkloadsReady",
+    "RouterReady",
+    "ScalingReady",
+    "CapacityLimited",
+    "Attached",
+    "PowerCapped",
+    "SLOMet",
+    "PluginMissing",
+)
+"""Conditions of services that are counted."""
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Chosen: an edit shall be answered within half a second, so most buckets lie below."""
@@ -43,11 +57,15 @@ class Metrics:
         self.policy_refusals = self._counter("policy_refusals", "Versions of documents that were refused")
         self.unreadable = self._counter("unreadable_objects", "Objects that could not be parsed", "kind")
         self.domains = self._gauge("domains", "Power domains by condition Accepted", "accepted")
+        self.services = self._gauge("services", "Services by condition and status", "condition", "status")
         self.ready = self._gauge("ready", "1 once every watch has synced")
+        self.measures: list[Callable[[], None]] = []
         self._bear()
 
     def text(self) -> bytes:
-        """All metrics as Prometheus reads them."""
+        """All metrics as Prometheus reads them; what is costly to keep is counted now."""
+        for measure in self.measures:
+            measure()
         return generate_latest(self.registry)
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
@@ -68,5 +86,7 @@ class Metrics:
                 self.requests.labels(verb, result)
         for verdict in VERDICTS:
             self.domains.labels(verdict)
+            for condition in CONDITIONS:
+                self.services.labels(condition, verdict)
         for kind in KINDS:
             self.unreadable.labels(kind)

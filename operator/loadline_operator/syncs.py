@@ -96,9 +96,11 @@ class Sync:
     async def _listed(self) -> list[dict[Key, str]]:
         """What there is of every kind; tried until the API server tells."""
         said = ""
+        places = {(one.kind, one.namespace) for one in self._watched}
         while True:
             try:
-                return [await self._applier.uids(one.kind, one.namespace) for one in self._watched]
+                listed = {place: await self._applier.uids(*place) for place in places}
+                return [listed[one.kind, one.namespace] for one in self._watched]
             except (ApiRefused, ApiUnavailable) as error:
                 if str(error) != said:
                     said = str(error)

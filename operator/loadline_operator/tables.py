@@ -11,13 +11,14 @@ numbers, KEP-5504). And a watch that starts anew doesn't tell what was deleted i
 between; `forget_missing` takes a fresh listing and drops what is gone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from loadline_operator.kinds import Key
 
 F = TypeVar("F")
+G = TypeVar("G", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +79,52 @@ class Table(Generic[F]):
     def has_seen(self, listed: Mapping[Key, str]) -> bool:
         """Whether the watch has delivered every object of a listing."""
         return listed.keys() <= self._rows.keys()
+
+
+class Groups(Table[F], Generic[F, G]):
+    """A table that finds the facts of one group, say of one service, without looking at all of them.
+
+    `group_of` names an object's group, or None for one that is in no group.
+    """
+
+    def __init__(self, group_of: Callable[[Key, F], G | None]) -> None:
+        super().__init__()
+        self._group_of = group_of
+        self._groups: dict[G, dict[Key, None]] = {}
+
+    def group(self, key: Key) -> G | None:
+        """The group of an object that is known."""
+        fact = self.get(key)
+        return self._group_of(key, fact) if fact is not None else None
+
+    def groups(self) -> Iterator[G]:
+        """All groups that have an object."""
+        return iter(self._groups)
+
+    def of(self, group: G) -> dict[Key, F]:
+        """The facts of a group by key, in the keys' order."""
+        keys = sorted(self._groups.get(group, ()))
+        return {key: fact for key in keys if (fact := self.get(key)) is not None}
+
+    def put(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
+        """As of any table, and the object is found by its group."""
+        before = self.group(key)
+        moved = super().put(key, uid=uid, version=version, fact=fact)
+        self._move(key, before)
+        return moved
+
+    def drop(self, key: Key, *, uid: str) -> bool:
+        """As of any table, and the object leaves its group."""
+        before = self.group(key)
+        dropped = super().drop(key, uid=uid)
+        self._move(key, before)
+        return dropped
+
+    def _move(self, key: Key, before: G | None) -> None:
+        after = self.group(key)
+        if before is not None and before != after:
+            self._groups[before].pop(key, None)
+            if not self._groups[before]:
+                del self._groups[before]
+        if after is not None:
+            self._groups.setdefault(after, {})[key] = None

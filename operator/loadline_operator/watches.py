@@ -5,7 +5,7 @@ Every kind has one event handler that hands the object on. There are no create o
 handlers, timers or daemons, so kopf keeps no state in annotations, adds no finalizer and
 never writes. Two operators of kopf run in one process, because one looks at the whole
 cluster and the other at the system namespace, where alone ConfigMaps and Leases may be
-read.
+read. Kinds that come and go are followed by `streams`.
 
 A watch that must begin anew lists everything again without saying what is gone; kopf
 marks such events by an empty type, and whoever is told `relisted` compares.
@@ -14,9 +14,11 @@ marks such events by an empty type, and whoever is told `relisted` compares.
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import kopf
 
+from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.connections import Connection
 from loadline_operator.kinds import Kind, Manifest
 
@@ -26,6 +28,9 @@ Seen = Callable[[Manifest, bool], None]
 SERVER_TIMEOUT_S = 300
 CLIENT_TIMEOUT_S = 310
 """A watch that a network has silently cut is given up after five minutes at most; bookmarks tell sooner."""
+
+CHUNK = 500
+"""Objects of one page of a first listing, so that no list of all pods is ever in memory."""
 
 EXIT_S = 2.0
 
@@ -45,6 +50,7 @@ def settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.watching.server_timeout = SERVER_TIMEOUT_S
     settings.watching.client_timeout = CLIENT_TIMEOUT_S
+    settings.watching.chunk_size = CHUNK
     settings.networking.error_backoffs = Backoffs()
     settings.networking.request_timeout = 30.0
     settings.queueing.exit_timeout = EXIT_S
@@ -59,11 +65,17 @@ class Watch:
         self._namespace, self._relisted = namespace, relisted
         self._registry = kopf.OperatorRegistry()
         self._settings = settings()
+        self._seen: dict[Kind, list[Seen]] = {}
         self._up = asyncio.Event()
         kopf.on.login(registry=self._registry)(connection.login)
 
     def of(self, kind: Kind, seen: Seen) -> None:
-        """Have every event of a kind handed to `seen`."""
+        """Have every event of a kind handed to `seen`, and to others that have asked for it."""
+        self._seen.setdefault(kind, []).append(seen)
+        if len(self._seen[kind]) == 1:
+            self._register(kind)
+
+    def _register(self, kind: Kind) -> None:
         if kind.selector:
             self._settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
 
@@ -77,13 +89,15 @@ class Watch:
         async def handle(event: kopf.RawEvent, **_: object) -> None:
             if event["type"] is None:
                 self._relisted()
-            seen(dict(event["object"]), event["type"] == "DELETED")
+            for seen in self._seen[kind]:
+                seen(dict(event["object"]), event["type"] == "DELETED")
 
     async def run(self) -> None:
         """Watch until cancelled; ends with an error only where kopf itself gives up."""
         await kopf.operator(
             registry=self._registry,
             settings=self._settings,
+            identity=cast("Any", OPERATOR_MANAGER),  # else kopf asks for the user, and a pod has none
             standalone=True,
             clusterwide=not self._namespace,
             namespaces=[self._namespace] if self._namespace else [],

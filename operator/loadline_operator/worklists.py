@@ -23,8 +23,8 @@ K = TypeVar("K", bound=Hashable)
 SETTLE_S = 0.05
 """Chosen: a burst of events becomes one reconcile, and nobody feels the wait."""
 
-WORKERS = 4
-"""Chosen: the API server answers in milliseconds, so a few in flight suffice."""
+WORKERS = 12
+"""Chosen: an apply takes a small API server tens of milliseconds; 200 new services shall not queue here."""
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
@@ -46,6 +46,7 @@ class Worklist(Generic[K]):
         self.loop, self._reconcile, self._metrics, self._settle_s = loop, reconcile, metrics, settle_s
         self._due: dict[K, None] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._later: dict[K, asyncio.TimerHandle] = {}
         self._active: set[K] = set()
         self._failures: dict[K, int] = {}
         self._changed = asyncio.Condition()
@@ -53,7 +54,13 @@ class Worklist(Generic[K]):
 
     def add(self, key: K) -> None:
         """Have `key` reconciled soon; again and again is once."""
+        self._forget_later(key)
         self._schedule(key, self._settle_s)
+
+    def add_later(self, key: K, delay_s: float) -> None:
+        """Have `key` reconciled after a while, for what may change without an event; `add` comes first."""
+        self._forget_later(key)
+        self._later[key] = asyncio.get_running_loop().call_later(delay_s, self.add, key)
 
     async def open(self) -> None:
         """Let the work begin."""
@@ -70,6 +77,11 @@ class Worklist(Generic[K]):
         """Return once nothing waits and nothing is being worked on."""
         async with self._changed:
             await self._changed.wait_for(lambda: not (self._due or self._timers or self._active))
+
+    def _forget_later(self, key: K) -> None:
+        timer = self._later.pop(key, None)
+        if timer is not None:
+            timer.cancel()
 
     def _schedule(self, key: K, delay_s: float) -> None:
         timer = self._timers.pop(key, None)

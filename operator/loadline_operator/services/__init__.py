@@ -1,1 +1,1 @@
-"""InferenceService: the Deployment and the Service that it becomes, and its status."""
+"""InferenceService: what it becomes or is attached to, and its status."""

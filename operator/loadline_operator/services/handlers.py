@@ -1,84 +1,99 @@
 """
-The controller of InferenceServices: every event of a service or of what it owns leads
-to one `reconcile`, which reads everything anew, plans, and applies the difference.
+The controller of InferenceServices: every event that bears on a service leads to one
+`reconcile`, which reads it anew, has it kept or attached, and writes its status.
 
-Three objects of one service are read in a few milliseconds, so nothing of them is
-remembered but their names. What the API server words differently than we did (an amount,
-a sidecar that somebody injects) is applied once and then known to be settled.
+Events become facts in `memories`; what moved no fact wakes nobody. A service in whose way
+stands something that may go without an event (a name that is taken, a template that a
+quota refuses, pods that carry no label of ours) is looked at again after a while.
 """
 
-import asyncio
 from functools import partial
 
 import structlog
 
 from loadline_api.inference_services import InferenceService
-from loadline_api.names import SERVICE_LABEL
-from loadline_operator.apply import holds
 from loadline_operator.contexts import Context
-from loadline_operator.errors import ApiRefused
-from loadline_operator.kinds import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Key, Kind, Manifest
-from loadline_operator.services import workloads
-from loadline_operator.services.plan import Changes, Observed, Signature, plan, signature
-from loadline_operator.tables import Table
+from loadline_operator.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kinds import EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.metrics import CONDITIONS, VERDICTS
+from loadline_operator.offers import Offers
+from loadline_operator.services.attachers import Attacher
+from loadline_operator.services.keepers import Keeper
+from loadline_operator.services.manifests import OPTIONAL_KINDS
+from loadline_operator.services.materials import Materials
+from loadline_operator.services.memories import Memory
+from loadline_operator.services.plan import Changes, key_of
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
 from loadline_policies.errors import InvalidInput
 
-TEMPLATE_FAULTS = frozenset({400, 403, 422})
-"""Statuses by which the API server refuses what a manifest says."""
+LOOK_AGAIN_S = 60.0
+"""Chosen: an obstacle is gone within a minute of its end, and costs some requests a minute until then."""
+
+GONE = frozenset({404, 409})
+"""Statuses by which a write is refused to an object that isn't there, or is another by now."""
 
 log = structlog.get_logger("loadline.operator")
 
 
 class Services:
-    """InferenceServices, their Deployments and their Services."""
+    """InferenceServices and all that belongs to them."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, materials: Materials) -> None:
         self._context = context
-        self.tables: dict[Kind, Table[None]] = {
-            kind: Table() for kind in (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES)
-        }
+        self.memory = Memory()
         self.worklist = Worklist[Key]("services", self.reconcile, metrics=context.metrics)
-        self._settled: dict[Key, frozenset[Signature]] = {}
+        self.offers = Offers(
+            context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
+        )
+        self._keeper = Keeper(context, self.memory, self.offers, materials)
+        self._attacher = Attacher(context, self.memory, self.offers)
+        context.metrics.measures.append(self._measure)
 
     def watch(self, watch: Watch) -> None:
-        """Have all events of the three kinds lead here."""
-        for kind in self.tables:
+        """Have all events of the kinds that every cluster has lead here."""
+        for kind in self.memory.tables:
             watch.of(kind, partial(self.see, kind))
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
-        """An event: remember that the object is there, and look at its service soon."""
-        key, metadata = Key.of(raw), raw["metadata"]
-        if gone:
-            self.tables[kind].drop(key, uid=metadata["uid"])
-        else:
-            version = metadata["resourceVersion"]
-            self.tables[kind].put(key, uid=metadata["uid"], version=version, fact=None)
-        owner = metadata.get("labels", {}).get(SERVICE_LABEL) if kind is not INFERENCE_SERVICES else key.name
-        if owner:
-            self.worklist.add(Key(key.namespace, owner))
+        """An event: remember its fact, and look soon at the services that it concerns."""
+        for key in self.memory.see(kind, raw, gone):
+            self.worklist.add(key)
+        if kind is INFERENCE_SERVICES:
+            self.offers.want(self.memory.foreign_kinds())
 
     def wake(self) -> None:
         """Look at every service."""
-        for key in sorted(self.tables[INFERENCE_SERVICES].uids()):
+        for key in sorted(self.memory.services.uids()):
+            self.worklist.add(key)
+
+    def _turned(self, kind: Kind) -> None:
+        """A kind of another project has come or gone: who may use it, or is attached to it, looks."""
+        if kind in OPTIONAL_KINDS:
+            self.wake()
+        for key in self.memory.claimants(kind):
             self.worklist.add(key)
 
     async def reconcile(self, key: Key) -> None:
         """Make the cluster as the service says: read, plan, apply."""
-        service = await self._read(key)
-        if service is None:
-            return
-        observed = await self._observe(key)
-        changes = plan(service, observed, now=self._context.clock())
-        if changes:
-            await self._apply(service, observed, changes)
-
-    async def _read(self, key: Key) -> InferenceService | None:
         raw = await self._context.applier.get(INFERENCE_SERVICES, key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
-            self._settled.pop(key, None)
-            return None
+            self._keeper.forget(key)
+            return
+        service = self._parsed(key, raw)
+        if service is None:
+            return
+        if service.spec.model is not None:
+            changes, did = await self._keeper.keep(service)
+        else:
+            changes, did = await self._attacher.attach(service, raw)
+        did += await self._write(changes)
+        if changes.waits:
+            self.worklist.add_later(key, LOOK_AGAIN_S)
+        if did:
+            self._tell(service, did, changes)
+
+    def _parsed(self, key: Key, raw: Manifest) -> InferenceService | None:
         try:
             return InferenceService.parse(raw)
         except InvalidInput as error:
@@ -88,44 +103,45 @@ class Services:
             )
             return None
 
-    async def _observe(self, key: Key) -> Observed:
-        get = self._context.applier.get
-        deployment, front = await asyncio.gather(get(DEPLOYMENTS, key), get(SERVICES, key))
-        return Observed(deployment=deployment, front=front, settled=self._settled.get(key, frozenset()))
-
-    async def _apply(self, service: InferenceService, observed: Observed, changes: Changes) -> None:
-        """Apply what owns pods first; a refusal becomes the status."""
-        key = Key(service.metadata.namespace, service.metadata.name)
-        did: list[str] = []
+    async def _write(self, changes: Changes) -> list[str]:
+        """Write the status, then post the Event of a turn; a service that is gone needs neither."""
+        applier = self._context.applier
+        if changes.status is None:
+            return []
         try:
-            for kind, manifest in ((DEPLOYMENTS, changes.deployment), (SERVICES, changes.front)):
-                if manifest is not None:
-                    await self._apply_one(kind, key, manifest)
-                    did.append(f"applied {kind.kind}")
+            made = await applier.apply_status(INFERENCE_SERVICES, changes.status)
         except ApiRefused as error:
-            if error.code not in TEMPLATE_FAULTS:
+            if error.code not in GONE:
                 raise
-            refused = Observed(deployment=observed.deployment, front=observed.front, refusal=str(error))
-            changes = plan(service, refused, now=self._context.clock())
-        if changes.status is not None:
-            await self._context.applier.apply_status(INFERENCE_SERVICES, changes.status)
-            did.append("applied status")
-        self._tell(key, service, did, changes)
+            return []
+        self.memory.see(INFERENCE_SERVICES, made, False)
+        if changes.event is not None:
+            await self._post(changes.event)
+        return ["applied status"]
 
-    async def _apply_one(self, kind: Kind, key: Key, manifest: Manifest) -> None:
-        made = await self._context.applier.apply(kind, manifest)
-        if not holds(manifest, made):
-            known = self._settled.get(key, frozenset())
-            digest = manifest["metadata"]["annotations"][workloads.APPLIED]
-            others = frozenset(one for one in known if one[0] != digest)
-            self._settled[key] = others | {signature(manifest, made)}
+    async def _post(self, event: Manifest) -> None:
+        """An Event is a courtesy: one that can't be posted stops nobody."""
+        try:
+            await self._context.applier.create_event(EVENTS, event)
+        except (ApiRefused, ApiUnavailable) as error:
+            log.warning("an Event was not posted", error=str(error))
 
-    def _tell(self, key: Key, service: InferenceService, did: list[str], changes: Changes) -> None:
-        if not did:
-            return
+    def _tell(self, service: InferenceService, did: list[str], changes: Changes) -> None:
         self._context.metrics.writes.labels("services").inc(len(did))
-        conditions = (changes.status or {}).get("status", {}).get("conditions", [{}])
-        reason = conditions[0].get("message", "the spec has changed")
+        key = str(key_of(service))
+        conditions = (changes.status or {}).get("status", {}).get("conditions", ())
+        reasons = [one["message"] for one in conditions if one["type"] == "Ready"]
+        reason = reasons[0] if reasons else "the spec or the cluster has changed"
         saw = {"generation": service.metadata.generation, "replicas": service.spec.replicas}
-        self._context.journal.write(INFERENCE_SERVICES.kind, str(key), saw=saw, did=did, reason=reason)
-        log.info("a service was brought up to date", object=str(key), did=did, reason=reason)
+        self._context.journal.write(INFERENCE_SERVICES.kind, key, saw=saw, did=did, reason=reason)
+        log.info("a service was brought up to date", object=key, did=did, reason=reason)
+
+    def _measure(self) -> None:
+        """Count services by condition and status."""
+        counts = {(condition, verdict): 0 for condition in CONDITIONS for verdict in VERDICTS}
+        for fact in self.memory.services.facts():
+            for told in fact.conditions:
+                if told in counts:
+                    counts[told] += 1
+        for (condition, verdict), count in counts.items():
+            self._context.metrics.services.labels(condition, verdict).set(count)

@@ -1,191 +1,181 @@
 """
-What to write for one InferenceService: its Deployment, its Service, its status.
+What to write for one InferenceService of ours: its objects, what is obsolete, its status.
 
-Pure: the service and what was found of it come in, the differences go out, and planning
-the result again gives nothing. Objects of the same name that somebody else owns are
-never taken over; the condition says so instead.
+Pure: the service, what it becomes and what was found of it come in, the differences go
+out, and planning the result again gives nothing. Objects of the same name that somebody
+else owns are never taken over, replicas that somebody else scales are left to him; the
+conditions say so instead. Where the spec can't be made true (an API that isn't there, a
+template that the API server refuses), what was made before goes on untouched.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
-from loadline_api.inference_services import InferenceService, InferenceServiceStatus
-from loadline_operator.apply import holds
-from loadline_operator.kinds import INFERENCE_SERVICES, Key, Manifest
-from loadline_operator.services import workloads
-
-Signature = tuple[str, str]
-"""A manifest's hash, and the state of the object that the API server made of it."""
-
-OWN_CONDITIONS = frozenset({ConditionType.READY, ConditionType.WORKLOADS_READY})
-"""Conditions that the operator writes; power's and the objectives' come from elsewhere."""
-
-NOT_ACTED_ON = {
-    "scaling": "scaling",
-    "slo": "slo",
-    "power": "power",
-    "experts": "experts",
-    "kvCache": "kv_cache",
-}
-"""Parts of a spec that are checked and kept, but that no loop reads yet, by their names in the API."""
+from loadline_api.conditions import ConditionType, Reason
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import ROUTER_POOL
+from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Manifest
+from loadline_operator.services import health, manifests, scalers, statuses
+from loadline_operator.services.belongings import Belonging, refused_pods
+from loadline_operator.services.findings import Finding
+from loadline_operator.services.health import PoolView
+from loadline_operator.services.manifests import OWNED_KINDS, Wanted
+from loadline_operator.services.pods import PodFact
+from loadline_operator.services.pools import pools_of, router_name
+from loadline_operator.services.scalers import Autoscaler
+from loadline_operator.services.sightings import Sighting
+from loadline_operator.services.stands import Known, Ref, Stand, stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What there is of a service; `settled` names manifests the API server has in its own words.
+    """What there is of a service.
 
-    `refusal` is its sentence about the last apply, if it refused that.
+    `wanted` is what it becomes, `rivals` are others that scale it, by what they scale,
+    `lacking` says why it becomes nothing. `refusal` is what the API server said against an
+    apply of just now, `remarks` what it said against extras that nothing depends on.
     """
 
-    deployment: Manifest | None = None
-    front: Manifest | None = None
-    settled: frozenset[Signature] = frozenset()
-    refusal: str | None = None
+    wanted: tuple[Wanted, ...] = ()
+    rivals: Mapping[Ref, str] = field(default_factory=dict)
+    lacking: str | None = None
+    known: Known = field(default_factory=Known)
+    pods: tuple[PodFact, ...] = ()
+    autoscalers: tuple[Autoscaler, ...] = ()
+    seen: tuple[Sighting, ...] = ()
+    refusal: Finding | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What to apply; empty when everything is as the spec says."""
+    """What to write: objects in their order, then what is obsolete by uid, then the status.
 
-    deployment: Manifest | None = None
-    front: Manifest | None = None
+    Empty when everything is as the spec says. `waits` tells that what is in the way may go
+    without an event, so that it is worth looking again.
+    """
+
+    apply: tuple[Wanted, ...] = ()
+    delete: tuple[tuple[Ref, str], ...] = ()
     status: Manifest | None = None
+    event: Manifest | None = None
+    waits: bool = False
 
     def __bool__(self) -> bool:
-        return any((self.deployment, self.front, self.status))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Health:
-    so: bool | None
-    reason: Reason
-    text: str
+        return bool(self.apply or self.delete or self.status)
 
 
 def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Changes:
     """What to write so that the cluster is as the spec says; nothing, when it already is."""
-    wanted = status(service, observed, now=now)
-    changed = wanted != _own(service.status)
+    uid = service.metadata.uid
+    stands = {Ref.of(one): stand(uid, one, observed.known) for one in observed.wanted}
+    obstacle = _obstacle(observed, stands)
+    pools = views(service, observed)
+    found = health.findings(pools, obstacle)
+    found[ConditionType.SCALING_READY] = scalers.scaling(
+        key_of(service), {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
+    )
+    found[ConditionType.READY] = _remarked(found[ConditionType.READY], observed.remarks)
+    wanted = statuses.written(service, statuses.own(service, found, pools, observed.seen), now=now)
     return Changes(
-        deployment=_needed(service, workloads.deployment, observed.deployment, observed),
-        front=_needed(service, workloads.front, observed.front, observed),
-        status=_status_manifest(service, wanted) if changed else None,
+        apply=tuple(one for one in observed.wanted if stands[Ref.of(one)] is Stand.NEEDED),
+        delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
+        status=statuses.manifest(service, wanted) if wanted is not None else None,
+        event=statuses.warning(service, wanted.conditions, now=now) if wanted is not None else None,
+        waits=bool(observed.remarks) or (obstacle is not None and observed.lacking is None),
     )
 
 
-def status(service: InferenceService, observed: Observed, *, now: datetime) -> InferenceServiceStatus:
-    """The operator's part of the status."""
-    health = _with_ignored(_health(service, observed), service)
-    generation = service.metadata.generation
-    wanted: list[Condition] = [
-        condition(type, health.so, health.reason, health.text, generation=generation)
-        for type in OWN_CONDITIONS
-    ]
-    counts = _counts(service, observed)
-    return InferenceServiceStatus(
-        observed_generation=generation,
-        replicas=counts.get("replicas", 0),
-        ready_replicas=counts.get("readyReplicas", 0),
-        selector=workloads.selector_of(service) if service.spec.model is not None else None,
-        conditions=merge(service.status.conditions, wanted, now=now),
+def wishes(
+    wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging], autoscalers: tuple[Autoscaler, ...]
+) -> tuple[tuple[Wanted, ...], dict[Ref, str]]:
+    """The manifests without the replicas that others scale, and who these are, by what they scale."""
+    rivals: dict[Ref, str] = {}
+    for one in wanted:
+        ref = Ref.of(one)
+        there = belongings.get(ref)
+        manager = there.rollout.scaled_by if there is not None and there.rollout is not None else ""
+        who = scalers.rival(ref.kind, ref.key, manager, autoscalers)
+        if who and "replicas" in one.manifest.get("spec", {}):
+            rivals[ref] = who
+    left = tuple(manifests.without_replicas(one) if Ref.of(one) in rivals else one for one in wanted)
+    return left, rivals
+
+
+def unread(service: InferenceService, observed: Observed) -> tuple[Ref, ...]:
+    """Objects to read before a plan, since facts don't tell how they stand."""
+    uid = service.metadata.uid
+    return tuple(Ref.of(one) for one in observed.wanted if stand(uid, one, observed.known) is Stand.UNREAD)
+
+
+def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]:
+    """The service's pools as they stand, the router last."""
+    namespace = service.metadata.namespace
+    found = []
+    for one in pools_of(service):
+        kind = LEADER_WORKER_SETS if one.spans_nodes else DEPLOYMENTS
+        found.append((one.name, Ref(kind, Key(namespace, one.object_name)), one.replicas))
+    router = service.spec.router
+    if router is not None:
+        ref = Ref(DEPLOYMENTS, Key(namespace, router_name(service.metadata.name)))
+        found.append((ROUTER_POOL, ref, router.replicas))
+    return tuple(_view(service, observed, name, ref, asked) for name, ref, asked in found)
+
+
+def key_of(service: InferenceService) -> Key:
+    """The service's key."""
+    return Key(service.metadata.namespace, service.metadata.name)
+
+
+def _view(service: InferenceService, observed: Observed, name: str, ref: Ref, asked: int) -> PoolView:
+    there = observed.known.belongings.get(ref)
+    rollout = there.rollout if there is not None and there.is_of(service.metadata.uid) else None
+    left = ref in observed.rivals and rollout is not None
+    return PoolView(
+        name=name,
+        workload=str(ref),
+        asked=rollout.asked if left and rollout is not None else asked,
+        rollout=rollout,
+        pods=tuple(pod for pod in observed.pods if pod.pool == name),
     )
 
 
-def signature(wanted: Manifest, there: Manifest) -> Signature:
-    """Which wish is fulfilled by an object in which state, however the API server words it.
-
-    The state is the generation, or for kinds that count none the resourceVersion.
-    """
-    metadata = there["metadata"]
-    state = metadata.get("generation") or metadata.get("resourceVersion")
-    return wanted["metadata"]["annotations"][workloads.APPLIED], str(state)
-
-
-def _needed(
-    service: InferenceService,
-    make: Callable[[InferenceService], Manifest],
-    there: Manifest | None,
-    observed: Observed,
-) -> Manifest | None:
-    if service.spec.model is None:
-        return None
-    wanted = make(service)
-    if there is None:
-        return wanted
-    same = holds(wanted, there) or signature(wanted, there) in observed.settled
-    return None if same or not workloads.is_ours(there, service) else wanted
-
-
-def _with_ignored(health: _Health, service: InferenceService) -> _Health:
-    """The same health, saying which parts of the spec nothing acts on: silence would be a promise."""
-    ignored = [
-        f"spec.{name}" for name, part in NOT_ACTED_ON.items() if getattr(service.spec, part) is not None
-    ]
-    if not ignored:
-        return health
-    return replace(health, text=f"{health.text}; this version doesn't act on {', '.join(ignored)}")
-
-
-def _health(service: InferenceService, observed: Observed) -> _Health:
-    if service.spec.model is None:
-        text = "workloadRef names a workload of somebody else, whose health isn't read by this version"
-        return _Health(so=None, reason=Reason.NOT_TOLD, text=text)
-    foreign = [there for there in (observed.deployment, observed.front) if there is not None]
-    foreign = [there for there in foreign if not workloads.is_ours(there, service)]
-    if foreign:
-        text = f"{foreign[0]['kind']} {service.metadata.name} belongs to somebody else: rename one of the two"
-        return _Health(so=False, reason=Reason.NO_WORKLOAD, text=text)
+def _obstacle(observed: Observed, stands: Mapping[Ref, Stand]) -> Finding | None:
+    """Why the cluster isn't and won't be as the spec says, if something is in the way."""
+    if observed.lacking is not None:
+        return Finding(so=False, reason=Reason.API_MISSING, text=observed.lacking)
     if observed.refusal is not None:
-        return _Health(so=False, reason=Reason.TEMPLATE_REFUSED, text=observed.refusal)
-    if service.spec.prefill is not None or service.spec.router is not None:
-        text = "prefill and router are not made into pools by this version; the main pool runs alone"
-        return _Health(so=False, reason=Reason.NO_WORKLOAD, text=text)
-    return _pods(service, observed.deployment)
+        return observed.refusal
+    taken = [ref for ref, one in stands.items() if one is Stand.TAKEN]
+    if not taken:
+        return None
+    text = f"{taken[0]} belongs to somebody else: rename one of the two"
+    return Finding(so=False, reason=Reason.NAME_TAKEN, text=text)
 
 
-def _pods(service: InferenceService, deployment: Manifest | None) -> _Health:
-    if deployment is None:
-        return _Health(so=False, reason=Reason.PROGRESSING, text="the Deployment is being made")
-    there = deployment.get("status") or {}
-    wanted, ready = service.spec.replicas, there.get("readyReplicas", 0)
-    text = f"{ready} of {wanted} replicas are ready"
-    current = there.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    asked = (deployment.get("spec") or {}).get("replicas")
-    if not current or asked != wanted:
-        return _Health(so=False, reason=Reason.PROGRESSING, text=text)
-    failure = _failure(there)
-    if failure is not None and ready < wanted:
-        return _Health(so=False, reason=Reason.UNAVAILABLE, text=f"{text}: {failure}")
-    if ready == wanted == there.get("replicas", 0) == there.get("updatedReplicas", 0):
-        return _Health(so=True, reason=Reason.AS_DECLARED, text=text)
-    return _Health(so=False, reason=Reason.PROGRESSING, text=text)
-
-
-def _failure(status: Manifest) -> str | None:
-    """What the Deployment's own conditions complain about."""
-    bad = {"ReplicaFailure": "True", "Progressing": "False"}
-    found = [c for c in status.get("conditions") or () if bad.get(c["type"]) == c["status"]]
-    return str(found[0].get("message") or found[0].get("reason")) if found else None
-
-
-def _counts(service: InferenceService, observed: Observed) -> Manifest:
-    there = observed.deployment
-    if there is None or not workloads.is_ours(there, service):
-        return {}
-    return dict(there.get("status") or {})
-
-
-def _own(there: InferenceServiceStatus) -> InferenceServiceStatus:
-    """The operator's part of a status that others write to as well."""
-    conditions = tuple(
-        sorted((c for c in there.conditions if c.type in OWN_CONDITIONS), key=lambda c: c.type)
+def _remarked(ready: Finding, remarks: tuple[str, ...]) -> Finding:
+    """Whether the service is ready doesn't hang on extras, but its status says what became of them."""
+    return (
+        replace(ready, text="; ".join((ready.text or ready.reason.sentence, *remarks))) if remarks else ready
     )
-    return there.model_copy(update={"conditions": conditions, "policies": ()})
 
 
-def _status_manifest(service: InferenceService, wanted: InferenceServiceStatus) -> Manifest:
-    key = Key(service.metadata.namespace, service.metadata.name)
-    head = INFERENCE_SERVICES.manifest(key, uid=service.metadata.uid)
-    return {**head, "status": wanted.to_api()}
+def _obsolete(uid: str, observed: Observed) -> tuple[tuple[Ref, str], ...]:
+    """Objects of this service that the spec doesn't want any more."""
+    wanted = {Ref.of(one) for one in observed.wanted}
+    return tuple(
+        (ref, one.uid)
+        for ref, one in sorted(
+            observed.known.belongings.items(), key=lambda item: (OWNED_KINDS.index(item[0].kind), item[0].key)
+        )
+        if ref not in wanted and one.is_of(uid) and not one.deleting
+    )
+
+
+def refusal(ref: Ref, said: str) -> Finding:
+    """What the API server says against an object of ours, as a finding."""
+    trouble = refused_pods(said)
+    if trouble.reason is Reason.QUOTA_EXCEEDED:
+        return Finding(so=False, reason=trouble.reason, text=f"{ref}: {trouble.text}")
+    return Finding(so=False, reason=Reason.TEMPLATE_REFUSED, text=f"{ref}: {said}")

@@ -21,11 +21,12 @@ from loadline_agent.elections import Election
 from loadline_agent.identity import Identity
 from loadline_agent.kube import Kube
 from loadline_agent.leaderships import Home
-from loadline_agent.owners import NodeOwners
+from loadline_agent.metrics import Metrics
 from loadline_agent.statuses import Statuses
+from loadline_agent.tenants import Tenants
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
-from loadline_api.node_capacities import Gpu
+from loadline_api.node_capacities import Gpu, ServiceOnNode
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held
 from loadline_policies.power.outlooks import Outlook
@@ -374,26 +375,65 @@ def _first_threshold(told: Declarations) -> object:
 
 def _priority(told: Declarations, service: str) -> int | None:
     found = told.domain()
-    return found.priorities.get(service) if found is not None else None
+    return found.services[service].priority if found is not None and service in found.services else None
 
 
 async def test_pods_on_the_node_own_its_gpus(
-    row: Bed, namespace: str, agents: list[Agent], background: Callable[[Any], None]
+    row: Bed, namespace: str, agents: list[Agent], background: Callable[[Any], None], tmp_path: Path
 ) -> None:
-    owners = NodeOwners(agents[0].kube, "buoy-0")
-    background(owners.run())
-    row.apply([pod("chat-0", namespace, "chat", "buoy-0"), pod("code-0", namespace, "code", "buoy-1")])
-    await until(lambda: owners.owners("GPU-0") == (f"{namespace}/chat",))
+    here = Tenants(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    background(here.run())
+    ours = {names.SERVICE_LABEL: "chat"}
+    row.apply([pod("chat-0", namespace, ours, "buoy-0"), pod("code-0", namespace, ours, "buoy-1")])
+    await until(lambda: here.owners("GPU-0") == (f"{namespace}/chat",))
     row.client.delete(f"/api/v1/namespaces/{namespace}/pods/chat-0", gracePeriodSeconds="0")
-    await until(lambda: owners.owners("GPU-0") == ())
+    await until(lambda: here.owners("GPU-0") == ())
 
 
-def pod(name: str, namespace: str, service: str, node: str) -> dict[str, Any]:
+async def test_pods_of_a_foreign_workload_are_the_attached_services(
+    row: Bed,
+    namespace: str,
+    agents: list[Agent],
+    operator: Caller,
+    background: Callable[[Any], None],
+    tmp_path: Path,
+) -> None:
+    here = Tenants(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    background(here.run())
+    row.apply([pod("theirs-0", namespace, {"app": "theirs", "pod-template-hash": "1"}, "buoy-0")])
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+    made: dict[str, Any] = {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceService",
+        "metadata": {"name": "attached", "namespace": namespace},
+        "spec": {"workloadRef": ref},
+    }
+    row.apply([made])
+    del made["spec"]
+    path = names.INFERENCE_SERVICES.path("attached", namespace)
+    operator.apply_status(
+        path, {**made, "status": {"selector": "app=theirs"}}, manager=names.OPERATOR_MANAGER
+    )
+    await until(lambda: here.owners("GPU-0") == (f"{namespace}/attached",))
+    assert [(one.service, one.pods, one.gpus) for one in here.facts(())] == [(f"{namespace}/attached", 1, 8)]
+
+
+async def test_a_services_facts_are_taken_by_the_api(row: Bed, agents: list[Agent]) -> None:
+    service = ServiceOnNode(service="prod/chat", pods=2, gpus=8, capped=True, slo_met=False, plugin=True)
+    told = capacity(agents[2], replace(FACTS, services=(service,)))
+    await told.step()
+    assert told.problem is None
+    written = row.client.get(names.NODE_CAPACITIES.path("buoy-2"))["status"]["services"]
+    facts = {"pods": 2, "gpus": 8, "capped": True, "sloMet": False, "plugin": True}
+    assert written == [{"service": "prod/chat", **facts}]
+
+
+def pod(name: str, namespace: str, labels: dict[str, str], node: str) -> dict[str, Any]:
     container = {"name": "engine", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "8"}}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": {names.SERVICE_LABEL: service}},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {"nodeName": node, "containers": [container]},
     }
 

@@ -15,7 +15,9 @@ NAMES = [
     "loadline-domain-status",
     "loadline-lease-holders",
     "loadline-node-identity",
+    "loadline-service-attachments",
     "loadline-service-priority",
+    "loadline-service-templates",
 ]
 
 

@@ -1,4 +1,8 @@
-"""What the API server refuses by itself, with the field and the mend in its sentence."""
+"""
+What the API server refuses of domains and capacities, with the field and the mend in its sentence.
+
+Bad InferenceServices are in one table beside the operator's tests, since half of them are told by it.
+"""
 
 from typing import Any
 
@@ -14,7 +18,6 @@ DOMAIN: dict[str, Any] = {
     "nodeSelector": {"matchLabels": {"row": "a"}},
     "hostWatts": {"max": 2600},
 }
-SERVICE: dict[str, Any] = {"model": {"uri": "hf://org/model", "name": "chat"}}
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 NODE: dict[str, Any] = {"certificate": CERTIFICATE, "address": "10.0.0.7:9476"}
 
@@ -125,81 +128,6 @@ def test_a_domain_too_long_for_a_label_is_refused(charted: Bed) -> None:
 def test_the_row_of_the_demo_is_taken(charted: Bed) -> None:
     spec = {**DOMAIN, "mode": "Enforce", **curve((105, None), (108, 60), (130, 40))}
     assert sent(charted, names.POWER_DOMAINS, spec)["spec"]["breaker"]["coolingSeconds"] == 600
-
-
-BAD_SERVICES = [
-    pytest.param({"model": None}, ("model and workloadRef", "say what is served"), id="nothing-served"),
-    pytest.param(
-        {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}},
-        ("model and workloadRef", "say what is served"),
-        id="served-twice",
-    ),
-    pytest.param(
-        {
-            "model": None,
-            "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"},
-            "router": {},
-        },
-        ("workloadRef", "remove prefill"),
-        id="a-foreign-workload-shaped",
-    ),
-    pytest.param({"model": {"uri": "s3://bucket"}}, ("spec.model.uri", "hf|pvc|oci|file"), id="uri-unknown"),
-    pytest.param({"replicas": -1}, ("spec.replicas", "greater than or equal to 0"), id="replicas-negative"),
-    pytest.param(
-        {"scaling": {"minReplicas": 4, "maxReplicas": 2}},
-        ("scaling.minReplicas is 4", "maxReplicas (2)", "lower"),
-        id="scaling-crossed",
-    ),
-    pytest.param({"parallelism": {"tensor": 0}}, ("parallelism.tensor", "equal to 1"), id="no-gpu"),
-    pytest.param({"parallelism": {"sequence": 2}}, ("sequence", "unknown field"), id="parallelism-unknown"),
-    pytest.param({"prefill": {}}, ("prefill needs one size", "prefill.perDecode"), id="prefill-unsized"),
-    pytest.param(
-        {"prefill": {"replicas": 2, "perDecode": "0.5"}},
-        ("prefill needs one size", "one of the two"),
-        id="prefill-sized-twice",
-    ),
-    pytest.param({"prefill": {"perDecode": "half"}}, ("perDecode", "should match"), id="ratio-not-decimal"),
-    pytest.param({"prefill": {"perDecode": 0.5}}, ("perDecode", "string"), id="ratio-a-float"),
-    pytest.param(
-        {"prefill": {"perDecode": "0"}}, ("prefill.perDecode is 0", "leave prefill out"), id="ratio-zero"
-    ),
-    pytest.param({"slo": {}}, ("slo sets no objective", "slo.ttftMs"), id="slo-empty"),
-    pytest.param({"slo": {"ttftMs": 0}}, ("slo.ttftMs", "equal to 1"), id="slo-impossible"),
-    pytest.param({"slo": {"ttftMs": 9, "percentile": 100}}, ("percentile", "equal to 99"), id="slo-absolute"),
-    pytest.param({"priority": 1001}, ("spec.priority", "equal to 1000"), id="priority-too-high"),
-    pytest.param({"power": {"maxWatts": 0}}, ("power.maxWatts", "equal to 1"), id="no-watts"),
-]
-
-
-@pytest.mark.parametrize(("change", "words"), BAD_SERVICES)
-def test_a_bad_service_is_refused(charted: Bed, change: dict[str, Any], words: tuple[str, ...]) -> None:
-    spec = {key: value for key, value in {**SERVICE, **change}.items() if value is not None}
-    sentence = refusal(charted, names.INFERENCE_SERVICES, spec, name="chat")
-    assert [word for word in words if word not in sentence] == [], sentence
-
-
-@pytest.mark.parametrize("name", ["c" * 54, "1st", "chat.v2"])
-def test_a_service_whose_name_makes_no_service_is_refused(charted: Bed, name: str) -> None:
-    sentence = refusal(charted, names.INFERENCE_SERVICES, SERVICE, name=name)
-    assert f"metadata.name is {name}: use at most 53" in sentence
-
-
-def test_a_service_with_everything_is_taken(charted: Bed) -> None:
-    spec = {
-        **SERVICE,
-        "scaling": {"minReplicas": 1, "maxReplicas": 4},
-        "parallelism": {"tensor": 4, "data": 2, "expert": True},
-        "prefill": {"perDecode": "0.5", "parallelism": {"tensor": 4}},
-        "template": {"spec": {"containers": [{"name": "engine", "env": [{"name": "A", "value": "b"}]}]}},
-        "router": {"replicas": 2},
-        "slo": {"ttftMs": 2000, "itlMs": 40, "percentile": 95},
-        "power": {"maxWatts": 350},
-        "experts": {"policyRef": {"name": "gentle"}},
-        "kvCache": {},
-    }
-    taken = sent(charted, names.INFERENCE_SERVICES, spec, name="chat")["spec"]
-    assert taken["template"] == spec["template"]
-    assert taken["replicas"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,32 @@
-"""Every object of the chart, pods included, is taken by the API server as it is."""
+"""Every object of the chart, pods and hooks included, is taken by the API server as it is."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from hack import charts
+from hack.charts import Manifest
 from hack.testenv.bed import Bed
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+HOOKS = ("pre-upgrade", "pre-delete", "test")
 
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {
-            "agent": {
-                "runtimeClassName": "nvidia",
-                "affinity": {"nodeAffinity": {}},
-                "nodeSelector": {"a": "b"},
-            },
-            "operator": {"extraEnv": [{"name": "A", "value": "b"}], "logLevel": "debug"},
-            "imagePullSecrets": [{"name": "pull"}],
-            "priority": {"default": -5, "className": "admirals"},
-        },
-    ],
-    ids=["defaults", "changed"],
+FILES = pytest.mark.parametrize(
+    "file", [None, *charts.VALUES], ids=lambda file: file.stem if file else "defaults"
 )
-def test_the_server_takes_every_object(charted: Bed, values: dict[str, Any]) -> None:
-    manifests = yaml.safe_dump_all(charts.rendered(values))
+
+
+def everything(values: dict[str, Any] | None) -> list[Manifest]:
+    hooks = [one for event in HOOKS for one in charts.hooks(event, values)]
+    return [*charts.rendered(values), *hooks]
+
+
+@FILES
+def test_the_server_takes_every_object(charted: Bed, file: Path | None) -> None:
+    found = everything(charts.read(file) if file else None)
+    objects = [one for one in found if one["kind"] != "Pod"]  # whose account would have to be there
     told = charted.kubectl(
         "apply",
         "--dry-run=server",
@@ -38,20 +35,37 @@ def test_the_server_takes_every_object(charted: Bed, values: dict[str, Any]) -> 
         "--validate=strict",
         "-f",
         "-",
-        input=manifests,
+        input=yaml.safe_dump_all(objects),
     )
-    assert len(told.splitlines()) == len(charts.rendered(values))
+    assert len(told.splitlines()) == len(objects)
 
 
-def test_the_operators_pod_passes_the_restricted_standard(charted: Bed) -> None:
+@pytest.fixture(scope="module")
+def restricted(charted: Bed) -> str:
+    """A namespace that admits only what Pod Security calls restricted."""
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "restricted", "labels": RESTRICTED}}
     charted.apply([home])
     charted.kubectl("wait", "--for=create", "--timeout=20s", "-n", "restricted", "serviceaccount/default")
-    (operator,) = (one for one in charts.rendered() if one["kind"] == "Deployment")
-    spec = {**operator["spec"]["template"]["spec"], "serviceAccountName": "default"}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec}
-    taken = charted.client.create("/api/v1/namespaces/restricted/pods?dryRun=All", pod)
-    assert taken["metadata"]["name"] == "operator"
+    return "restricted"
+
+
+def pod_of(manifest: Manifest) -> Manifest:
+    spec = manifest["spec"]
+    return {**spec.get("template", {"spec": spec})["spec"], "serviceAccountName": "default"}
+
+
+@FILES
+def test_all_pods_but_the_agents_pass_the_restricted_standard(
+    charted: Bed, restricted: str, file: Path | None
+) -> None:
+    values = charts.read(file) if file else None
+    for manifest in everything(values):
+        if manifest["kind"] in ("Deployment", "Job", "Pod"):
+            name = manifest["metadata"]["name"]
+            spec = {**pod_of(manifest), "priorityClassName": ""}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+            taken = charted.client.create(f"/api/v1/namespaces/{restricted}/pods?dryRun=All", pod)
+            assert taken["metadata"]["name"] == name
 
 
 def test_the_chart_can_be_applied_again(charted: Bed) -> None:
@@ -59,3 +73,42 @@ def test_the_chart_can_be_applied_again(charted: Bed) -> None:
     after = charted.apply(charts.control_plane_objects())
     versions = [one["metadata"]["resourceVersion"] for one in before]
     assert [one["metadata"]["resourceVersion"] for one in after] == versions
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        (
+            "view",
+            {("list", "inferenceservices")},
+            {("create", "inferenceservices"), ("patch", "powerdomains")},
+        ),
+        (
+            "edit",
+            {("create", "inferenceservices"), ("patch", "inferenceservices/scale")},
+            {("patch", "powerdomains"), ("patch", "inferenceservices/status")},
+        ),
+        (
+            "admin",
+            {("create", "powerdomains"), ("delete", "nodecapacities")},
+            {("patch", "powerdomains/status"), ("create", "nodecapacities")},
+        ),
+    ],
+)
+def test_the_clusters_own_roles_take_our_kinds_in(
+    charted: Bed, role: str, may: set[tuple[str, str]], may_not: set[tuple[str, str]]
+) -> None:
+    charted.kubectl(
+        "create", "clusterrolebinding", f"crew-{role}", f"--clusterrole={role}", f"--group=crew-{role}"
+    )
+    for (verb, resource), allowed in {**dict.fromkeys(may, "yes"), **dict.fromkeys(may_not, "no")}.items():
+        assert can(charted, role, verb, resource) == allowed, f"{role}: {verb} {resource}"
+
+
+def can(bed: Bed, role: str, verb: str, resource: str) -> str:
+    plural, _, subresource = resource.partition("/")
+    attributes = {"group": "loadline.dev", "resource": plural, "subresource": subresource, "verb": verb}
+    spec = {"user": "sailor", "groups": [f"crew-{role}"], "resourceAttributes": attributes}
+    head = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+    answer = bed.client.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {**head, "spec": spec})
+    return "yes" if answer["status"]["allowed"] else "no"

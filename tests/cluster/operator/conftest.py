@@ -5,20 +5,21 @@ It gets a bed of its own: an operator reacts to everything, so it must not see t
 objects with which other tests try the API server.
 """
 
-import json
-import os
-import sys
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import httpx
 import pytest
 
 from hack import callers, charts
+from hack.lone_operators import LoneOperator, forbidden
 from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
-from hack.testenv.processes import Process
+from hack.testenv.control_planes import CONTROLLERS
 from loadline_api import names
+
+NUMBERS = itertools.count()
+MORE_CONTROLLERS = ("horizontal-pod-autoscaler-controller", "resourcequota-controller")
 
 ROW = f"{names.NODE_RESTRICTION_PREFIX}row"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -28,70 +29,13 @@ WRITTEN = (
     names.POWER_DOMAINS.path(),
     f"/apis/coordination.k8s.io/v1/namespaces/{names.SYSTEM_NAMESPACE}/leases",
     "/apis/apps/v1/deployments",
+    "/apis/policy/v1/poddisruptionbudgets",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings",
+    "/api/v1/serviceaccounts",
     "/api/v1/services",
     "/api/v1/events",
 )
 """Collections that the operator writes to."""
-
-
-class Operator:
-    """The operator's process on a bed, to be stopped and started, with the port that it serves."""
-
-    def __init__(self, bed: Bed) -> None:
-        self._bed = bed
-        self._identity = bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
-        self._runs = 0
-        self.process: Process | None = None
-        self.url = ""
-
-    def launch(self) -> None:
-        """Start the process and learn its port."""
-        self._runs += 1
-        command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
-        command += ["--kubeconfig", str(self._identity.kubeconfig)]
-        self.process = self._bed.spawn(f"operator-{self._runs}", command, environment=dict(os.environ))
-        self.process.until(lambda: bool(self.logged("the operator listens")), timeout_s=30)
-        self.url = f"http://127.0.0.1:{self.logged('the operator listens')[0]['port']}"
-
-    def start(self) -> None:
-        """Start the process and wait until it is ready."""
-        self.launch()
-        assert self.process is not None
-        self.process.until(lambda: self.readiness()[0] == 200, timeout_s=30)
-
-    def stop(self) -> int:
-        """Ask it to end; the exit status."""
-        assert self.process is not None
-        return self.process.stop()
-
-    def restart(self) -> None:
-        """End it and start another."""
-        self.stop()
-        self.start()
-
-    def readiness(self) -> tuple[int, str]:
-        """What a readiness probe sees."""
-        try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=5.0)
-        except httpx.TransportError as error:
-            return 0, str(error)
-        return answer.status_code, answer.text.strip()
-
-    def metric(self, series: str) -> float:
-        """The value of one series, written as Prometheus does."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{series} "))
-
-    def journal(self) -> list[dict[str, Any]]:
-        """The journal's entries."""
-        return [json.loads(line) for line in httpx.get(f"{self.url}/v1/journal").text.splitlines()]
-
-    def logged(self, sentence: str) -> list[dict[str, Any]]:
-        """Lines of this run's log with that sentence."""
-        assert self.process is not None
-        lines = self.process.log.read_text().splitlines() if self.process.log.exists() else []
-        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return [entry for entry in entries if entry["event"] == sentence]
 
 
 class Row:
@@ -106,15 +50,18 @@ class Row:
         self._bed.add_nodes(nodes, labels={ROW: self.name})
         return nodes
 
-    def tell(self, nodes: Sequence[str]) -> None:
-        """Have the agents of these nodes tell of eight GPUs of 100 to 400 W each."""
+    def tell(self, nodes: Sequence[str], **status: Any) -> None:
+        """Have the agents of these nodes tell of eight GPUs of 100 to 400 W each, and of more."""
         for node in nodes:
             agent = callers.caller(self._bed, names.AGENT_ACCOUNT, node=node)
+            uid = self._bed.client.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
+            owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+            head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
             spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
-            head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "metadata": {"name": node}}
-            agent.send("POST", names.NODE_CAPACITIES.path(), {**head, "spec": spec})
+            made = {**head, "metadata": {"name": node, "ownerReferences": [owner]}, "spec": spec}
+            agent.apply(names.NODE_CAPACITIES.path(node), made, manager=names.AGENT_MANAGER)
             gpus = [{"uuid": f"{node}-{i}", "minWatts": 100, "maxWatts": 400} for i in range(8)]
-            body = {**head, "status": {"gpus": gpus}}
+            body = {**head, "metadata": {"name": node}, "status": {"gpus": gpus, **status}}
             agent.apply_status(names.NODE_CAPACITIES.path(node), body, manager=names.AGENT_MANAGER)
             agent.http.close()
 
@@ -133,19 +80,32 @@ class Row:
 
 @pytest.fixture(scope="package")
 def harbour() -> Iterator[Bed]:
-    """A bed with the chart, without agents."""
-    with Bed(audit=True) as bed:
-        bed.apply(charts.control_plane_objects())
+    """A bed with the chart, without agents, and with the controllers that scale and count quotas."""
+    with Bed(audit=True, controllers=(*CONTROLLERS, *MORE_CONTROLLERS)) as bed:
+        bed.apply(charts.control_plane_objects({"agent": {"startupTaint": {"enabled": True}}}))
+        bed.add_nodes([f"quay-{index}" for index in range(3)])
         yield bed
 
 
 @pytest.fixture(scope="package")
-def operator(harbour: Bed) -> Iterator[Operator]:
+def operator(harbour: Bed) -> Iterator[LoneOperator]:
     """The running operator."""
-    one = Operator(harbour)
+    one = LoneOperator(harbour, "--remove-startup-taint")
     one.start()
     yield one
     assert one.stop() == 0
+    assert forbidden(harbour) == set(), "the chart's rights are exactly what it needs"
+
+
+@pytest.fixture
+def namespace(harbour: Bed) -> Iterator[str]:
+    """A namespace of the test's own; what is in it goes with it."""
+    name = f"test-{next(NUMBERS)}"
+    harbour.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+    yield name
+    for one in harbour.client.get(names.INFERENCE_SERVICES.path(namespace=name))["items"]:
+        harbour.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], name))
+    harbour.client.delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture(scope="package")

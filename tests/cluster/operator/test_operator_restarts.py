@@ -1,20 +1,22 @@
 """The operator comes and goes, and so does the API server; nothing is written that was written before."""
 
-import json
+import os
+import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from hack.callers import eventually
+from hack.lone_operators import LoneOperator, lines_of, pods_of, says, service, written
 from hack.testenv.bed import Bed
 from loadline_api import names
 
 pytestmark = pytest.mark.cluster
 
-USER = f"system:serviceaccount:{names.SYSTEM_NAMESPACE}:{names.OPERATOR_ACCOUNT}"
-WRITES = {"create", "update", "patch", "delete"}
+SPLIT: dict[str, Any] = {"prefill": {"replicas": 1}, "router": {}}
 
 
 @pytest.fixture
@@ -24,31 +26,12 @@ def settled(harbour: Bed, operator: Any, row: Callable[[str], Any], status: Call
     domain = harbour.client.get(names.POWER_DOMAINS.path())["items"]
     if "quiet" not in {each["metadata"]["name"] for each in domain}:
         one.tell(one.add(3))
-        service = {"model": {"uri": "hf://org/llm"}, "parallelism": {"tensor": 8}}
-        head = {"apiVersion": names.API_VERSION, "kind": "InferenceService"}
-        harbour.apply(
-            [
-                one.domain(budget=17_000),
-                {**head, "metadata": {"name": "quiet", "namespace": "default"}, "spec": service},
-            ]
-        )
+        harbour.apply([one.domain(budget=17_000), service("quiet", parallelism={"tensor": 8}, **SPLIT)])
     eventually(lambda: _is_accepted(status))
 
 
 def _is_accepted(status: Callable[[str], Any]) -> None:
     assert status("quiet")["conditions"].get("Accepted", {}).get("status") == "True"
-
-
-def written(bed: Bed, since: int) -> list[tuple[str, str]]:
-    """What the operator has sent to change anything, from a line of the audit log on."""
-    assert bed.audit_log is not None
-    lines = bed.audit_log.read_text().splitlines()[since:]
-    entries = [json.loads(line) for line in lines]
-    return [
-        (one["verb"], one["requestURI"])
-        for one in entries
-        if one["user"]["username"] == USER and one["verb"] in WRITES
-    ]
 
 
 def at_rest(versions: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -67,8 +50,7 @@ def test_a_restart_writes_nothing(
     harbour: Bed, operator: Any, versions: Callable[[], dict[str, str]]
 ) -> None:
     before = at_rest(versions)
-    assert harbour.audit_log is not None
-    since = len(harbour.audit_log.read_text().splitlines())
+    since = lines_of(harbour)
     operator.restart()
     eventually(lambda: _has_reconciled(operator))
     assert at_rest(versions) == before
@@ -114,3 +96,42 @@ def test_the_journal_tells_what_was_decided_and_why(operator: Any) -> None:
     assert {"time", "component", "kind", "name", "observation", "decision", "reason"} == set(entries[0])
     assert entries[0]["kind"] == "ConfigMap"
     assert entries[0]["reason"] == "it parses"
+
+
+def test_an_operator_that_is_killed_in_the_middle_makes_nothing_twice(
+    harbour: Bed, operator: LoneOperator, namespace: str
+) -> None:
+    """Killed while services change: afterwards all is as asked for, and no other pod has gone."""
+    still = [f"still-{index}" for index in range(4)]
+    fresh = [f"fresh-{index}" for index in range(4)]
+    harbour.apply([service(name, namespace=namespace) for name in still])
+    for name in still:
+        eventually(partial(says, harbour, name, "Ready", namespace=namespace, status="True"))
+    before = _uids(harbour, still, namespace)
+    harbour.apply([service(name, namespace=namespace, replicas=2, **SPLIT) for name in fresh])
+    eventually(lambda: _has_begun(harbour, namespace))
+    assert operator.process is not None
+    os.kill(operator.process.pid, signal.SIGKILL)
+    operator.start()
+    for name in fresh:
+        ready = partial(says, harbour, name, "Ready", namespace=namespace, status="True")
+        eventually(ready, patience_s=60.0)
+    sets = harbour.client.get(f"/apis/apps/v1/namespaces/{namespace}/replicasets")["items"]
+    assert len(sets) == len(still) + 3 * len(fresh), "a rollout leaves a second ReplicaSet"
+    assert _uids(harbour, still, namespace) == before
+
+
+def _uids(bed: Bed, services: list[str], namespace: str) -> set[str]:
+    return {pod["metadata"]["uid"] for name in services for pod in pods_of(bed, name, namespace)}
+
+
+def _has_begun(bed: Bed, namespace: str) -> None:
+    assert pods_of(bed, "fresh-0", namespace)
+
+
+@pytest.mark.usefixtures("settled")
+def test_at_rest_nothing_is_written(harbour: Bed, versions: Callable[[], dict[str, str]]) -> None:
+    at_rest(versions)
+    since = lines_of(harbour)
+    time.sleep(5.0)
+    assert written(harbour, since) == []

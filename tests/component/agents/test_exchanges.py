@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -62,10 +62,10 @@ class Bench:
         self.stack.push_async_callback(runner.cleanup)
         return door
 
-    async def node(self, name: str) -> Exchanges:
+    async def node(self, name: str, relist: Callable[[], Awaitable[None]] | None = None) -> Exchanges:
         declarations = FileDeclarations(RowFile(self.directory / "row.json"), name)
         contexts = partial(_context, self.identities[name])
-        return await self.stack.enter_async_context(Exchanges(declarations.candidates, contexts))
+        return await self.stack.enter_async_context(Exchanges(declarations.candidates, contexts, relist))
 
     async def post(self, node: str, body: bytes, headers: dict[str, str] | None = None) -> int:
         """A raw request to node-0, with the certificate of `node`."""
@@ -243,6 +243,40 @@ async def test_a_stranger_cannot_connect_and_causes_a_look_for_new_members(bench
         await bench.post("node-9", encode_report(report("node-1")))
     assert door.refusals == ["Stranger"]
     assert door.declarations.relists == 1
+
+
+async def test_a_candidate_whose_pod_was_replaced_is_found_at_its_new_address(bench: Bench) -> None:
+    address, pem = bench.row.nodes["node-0"]
+    looked = asyncio.Event()
+
+    async def relist() -> None:
+        bench.tell(nodes={**bench.row.nodes, "node-0": (address, pem)})
+        looked.set()
+
+    await bench.open("node-0")
+    bench.tell(nodes={**bench.row.nodes, "node-0": ("127.0.0.1:1", pem)}, candidates=("node-0",))
+    member = await bench.node("node-1", relist)
+    with pytest.raises(Unanswered, match=r"127\.0\.0\.1:1"):
+        await member.exchange(report("node-1"))
+    async with within(5.0):
+        await looked.wait()
+    lease = await member.exchange(report("node-1", 2))
+    assert lease is not None
+    assert lease.answers == 2
+
+
+async def test_a_candidate_that_stays_away_is_looked_for_no_more_than_once_a_second(bench: Bench) -> None:
+    looks: list[float] = []
+
+    async def relist() -> None:
+        looks.append(boottime())
+
+    member = await bench.node("node-1", relist)
+    began_s = boottime()
+    for sequence in range(30):
+        with pytest.raises(Unanswered, match="reporting to"):
+            await member.exchange(report("node-1", sequence))
+    assert 1 <= len(looks) <= 2 + 2 * (boottime() - began_s)
 
 
 async def test_one_who_pretends_to_be_a_candidate_is_not_spoken_to(bench: Bench) -> None:

@@ -1,23 +1,39 @@
 """Exactly the rights of the design, verb by verb."""
 
+from typing import Any
+
 import pytest
 
 from hack import charts
+from hack.charts import Manifest
 from loadline_api import names
+from loadline_operator.kinds import EVERYWHERE, Kind
+from loadline_operator.services.foreigners import FOREIGN_KINDS
+from loadline_operator.services.manifests import OWNED_KINDS
 
 Right = tuple[str, str, str]
+TAINT = {"agent": {"startupTaint": {"enabled": True}}}
 
 
-def rights(kind: str, name: str) -> set[Right]:
+def rights(kind: str, name: str, values: dict[str, Any] | None = None) -> set[Right]:
     """Every (group, resource, verb) that the role gives."""
-    (role,) = (o for o in charts.rendered() if (o["kind"], o["metadata"]["name"]) == (kind, name))
+    return given(charts.one(kind, name, values)["rules"])
+
+
+def given(rules: list[dict[str, Any]]) -> set[Right]:
     return {
         (group, resource, verb)
-        for rule in role["rules"]
+        for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def roles() -> list[Manifest]:
+    """Every role of the chart, hooks' among them."""
+    hooks = [one for event in ("pre-upgrade", "pre-delete", "test") for one in charts.hooks(event)]
+    return [one for one in [*charts.rendered(TAINT), *hooks] if one["kind"] in ("Role", "ClusterRole")]
 
 
 def spelled(*rules: tuple[str, str, str]) -> set[Right]:
@@ -41,32 +57,106 @@ def test_an_agent_has_these_rights_and_no_others() -> None:
     )
 
 
+READ = "get list watch"
+MAKE = f"{READ} create patch delete"
+
+
 def test_the_operator_has_these_rights_and_no_others() -> None:
-    assert rights("ClusterRole", names.OPERATOR_ACCOUNT) == spelled(
-        (names.GROUP, "inferenceservices powerdomains nodecapacities", "get list watch"),
-        (names.GROUP, "inferenceservices/status powerdomains/status", "patch"),
-        ("apps", "deployments", "get list watch create patch"),
-        ("", "services", "get list watch create patch"),
-        ("", "nodes", "get list watch"),
-        ("", "events", "create"),
-    )
+    assert rights("ClusterRole", names.OPERATOR_ACCOUNT) == OPERATOR
     assert rights("Role", names.OPERATOR_ACCOUNT) == spelled(
-        ("coordination.k8s.io", "leases", "get list watch create patch"),
-        ("", "configmaps", "get list watch"),
+        ("coordination.k8s.io", "leases", "get list watch create patch"), ("", "configmaps", READ)
     )
 
 
-@pytest.mark.parametrize("word", ["*", "secrets", "escalate", "impersonate", "bind"])
+OPERATOR = spelled(
+    (names.GROUP, "inferenceservices powerdomains nodecapacities", READ),
+    (names.GROUP, "inferenceservices/status powerdomains/status", "patch"),
+    ("apps", "deployments", MAKE),
+    ("", "services serviceaccounts", MAKE),
+    ("policy", "poddisruptionbudgets", MAKE),
+    ("rbac.authorization.k8s.io", "rolebindings", MAKE),
+    ("rbac.authorization.k8s.io", "clusterroles", "bind"),
+    ("apiextensions.k8s.io", "customresourcedefinitions", "list watch"),
+    ("leaderworkerset.x-k8s.io", "leaderworkersets", MAKE),
+    ("monitoring.coreos.com", "podmonitors", MAKE),
+    ("inference.networking.k8s.io", "inferencepools", MAKE),
+    ("apps", "statefulsets", READ),
+    ("serving.kserve.io", "inferenceservices llminferenceservices", READ),
+    ("apps", "deployments/scale statefulsets/scale", "patch"),
+    ("leaderworkerset.x-k8s.io", "leaderworkersets/scale", "patch"),
+    ("", "pods nodes", READ),
+    ("autoscaling", "horizontalpodautoscalers", "list watch"),
+    ("", "events", "create"),
+)
+
+
+@pytest.mark.parametrize("kind", OWNED_KINDS, ids=lambda kind: kind.plural)
+def test_the_operator_may_make_change_and_remove_what_a_service_becomes(kind: Kind) -> None:
+    assert spelled((kind.group, kind.plural, MAKE)) <= OPERATOR
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE, ids=lambda kind: kind.plural)
+def test_the_operator_may_watch_what_it_watches(kind: Kind) -> None:
+    assert spelled((kind.group, kind.plural, "list watch")) <= OPERATOR
+
+
+@pytest.mark.parametrize("kind", FOREIGN_KINDS, ids=lambda kind: f"{kind.group}/{kind.plural}")
+def test_the_operator_may_read_what_a_service_attaches_to(kind: Kind) -> None:
+    assert spelled((kind.group, kind.plural, READ)) <= OPERATOR
+
+
+def test_nodes_are_written_only_for_the_startup_taint() -> None:
+    assert rights("ClusterRole", names.OPERATOR_ACCOUNT, TAINT) - OPERATOR == {("", "nodes", "patch")}
+
+
+def test_the_operator_may_bind_the_routers_role_alone() -> None:
+    rules = charts.one("ClusterRole", names.OPERATOR_ACCOUNT)["rules"]
+    (rule,) = (one for one in rules if "bind" in one["verbs"])
+    assert rule["resourceNames"] == [names.ROUTER_ROLE]
+    assert rule["resources"] == ["clusterroles"]
+    assert rule["verbs"] == ["bind"]
+
+
+def test_a_router_may_only_look_at_pods() -> None:
+    assert rights("ClusterRole", names.ROUTER_ROLE) == spelled(("", "pods", READ))
+
+
+def test_the_hooks_have_these_rights_and_no_others() -> None:
+    (crds,) = (one for one in charts.hooks("pre-upgrade") if one["kind"] == "ClusterRole")
+    assert given(crds["rules"]) == spelled(
+        ("apiextensions.k8s.io", "customresourcedefinitions", "get create patch")
+    )
+    (release,) = (one for one in charts.hooks("pre-delete") if one["kind"] == "ClusterRole")
+    assert given(release["rules"]) == spelled(
+        (names.GROUP, "powerdomains", "list patch"), (names.GROUP, "nodecapacities", "list")
+    )
+
+
+@pytest.mark.parametrize("word", ["*", "secrets", "escalate", "impersonate"])
 def test_no_role_reaches_further(word: str) -> None:
-    roles = [o for o in charts.rendered() if o["kind"] in ("Role", "ClusterRole")]
-    for role in roles:
-        given = {
-            right
-            for rule in role["rules"]
-            for key in ("resources", "verbs", "apiGroups")
-            for right in rule[key]
-        }
-        assert word not in given
+    for role in roles():
+        for rule in role["rules"]:
+            assert word not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+            assert "nonResourceURLs" not in rule
+
+
+def test_only_the_operator_may_bind() -> None:
+    binders = {
+        role["metadata"]["name"] for role in roles() for rule in role["rules"] if "bind" in rule["verbs"]
+    }
+    assert binders == {names.OPERATOR_ACCOUNT}
+
+
+def test_nobody_reads_tokens_or_runs_in_pods() -> None:
+    for role in roles():
+        for _, resource, verb in given(role["rules"]):
+            assert resource not in {
+                "serviceaccounts/token",
+                "pods/exec",
+                "pods/attach",
+                "pods/ephemeralcontainers",
+            }
+            assert (resource, verb) not in {("pods", "create"), ("pods", "patch"), ("pods", "delete")}
 
 
 def test_every_role_is_bound_to_its_own_account() -> None:
@@ -78,8 +168,28 @@ def test_every_role_is_bound_to_its_own_account() -> None:
         assert subject["namespace"] == names.SYSTEM_NAMESPACE
 
 
-def test_a_token_reaches_only_the_containers_that_talk_to_the_api() -> None:
+def test_a_token_is_mounted_only_where_a_pod_asks_for_it() -> None:
     accounts = [o for o in charts.rendered() if o["kind"] == "ServiceAccount"]
     assert [account["automountServiceAccountToken"] for account in accounts] == [False, False]
-    (daemons,) = (o for o in charts.rendered() if o["kind"] == "DaemonSet")
-    assert daemons["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_people_who_view_edit_and_administer_get_our_kinds_too() -> None:
+    viewer, editor, admin = (
+        rights("ClusterRole", f"loadline-{role}") for role in ("viewer", "editor", "admin")
+    )
+    assert viewer < editor < admin
+    assert {verb for _, _, verb in viewer} == {"get", "list", "watch"}
+    assert {resource for _, resource, _ in editor - viewer} == {
+        "inferenceservices",
+        "inferenceservices/scale",
+    }
+    assert {resource for _, resource, _ in admin - editor} == {"powerdomains", "nodecapacities"}
+    assert not any(resource.endswith("/status") for _, resource, _ in admin - viewer), "statuses are ours"
+
+
+@pytest.mark.parametrize(("role", "to"), [("viewer", "view"), ("editor", "edit"), ("admin", "admin")])
+def test_the_clusters_own_roles_take_them_in_unless_told_not_to(role: str, to: str) -> None:
+    label = f"rbac.authorization.k8s.io/aggregate-to-{to}"
+    assert charts.one("ClusterRole", f"loadline-{role}")["metadata"]["labels"][label] == "true"
+    apart = charts.one("ClusterRole", f"loadline-{role}", {"rbac": {"aggregateRoles": False}})
+    assert label not in apart["metadata"]["labels"]

@@ -1,5 +1,6 @@
 """Values are checked before anything is rendered, and told in the README."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import helm_python
@@ -31,6 +32,22 @@ from hack.charts import CHART
         ({"policies": {"experts": {"create": True}}}, "experts"),
         ({"policies": {"power": {"overrides": "x"}}}, "/policies/power/overrides"),
         ({"monitoring": {"podMonitor": {"interval": "often"}}}, "/monitoring/podMonitor/interval"),
+        ({"image": {"digest": "sha256:0"}}, "/image/digest"),
+        ({"gpuResource": "gpu"}, "/gpuResource"),
+        ({"engine": {"image": "Vllm"}}, "/engine/image"),
+        ({"engine": {"template": "hostNetwork"}}, "/engine/template"),
+        ({"router": {"replicas": 2}}, "replicas"),
+        ({"modelCache": {"hostPath": "/srv/"}}, "/modelCache/hostPath"),
+        ({"inferencePool": {"endpointPicker": "{pool}"}}, "/inferencePool/endpointPicker"),
+        ({"operator": {"livenessProbe": {"httpGet": {}}}}, "/operator/livenessProbe"),
+        ({"agent": {"updateStrategy": {"type": "Recreate"}}}, "/agent/updateStrategy/type"),
+        ({"agent": {"kubeletPodResources": "pod-resources"}}, "/agent/kubeletPodResources"),
+        ({"priority": {"classes": [{"name": "system-node", "value": 1}]}}, "/priority/classes/0/name"),
+        ({"priority": {"classes": [{"name": "a", "value": 2_000_000_000}]}}, "/priority/classes/0/value"),
+        ({"networkPolicy": {"apiServerCidrs": ["10.0.0.1"]}}, "/networkPolicy/apiServerCidrs/0"),
+        ({"networkPolicy": {"enginePorts": [0]}}, "/networkPolicy/enginePorts/0"),
+        ({"uninstall": {"timeoutSeconds": "4m"}}, "/uninstall/timeoutSeconds"),
+        ({"tests": {"service": "chat"}}, "/tests/service"),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
@@ -41,27 +58,51 @@ def test_a_bad_value_is_refused_by_name(values: dict[str, Any], word: str) -> No
 
 
 def test_the_schema_knows_every_default_and_no_more() -> None:
+    schema, values = described_and_told()
+    assert known(schema) == known_of(values, schema)
+
+
+def test_every_key_is_required_so_that_values_of_an_older_chart_are_refused_by_name() -> None:
+    schema, _ = described_and_told()
+    for path, node in closed(schema):
+        keys = node["properties"].keys() - {"global"}
+        assert set(node["required"]) == keys, path
+    with pytest.raises(helm_python.HelmError) as refused:
+        charts.rendered({"networkPolicy": None})
+    assert "missing property 'networkPolicy'" in str(refused.value)
+
+
+def described_and_told() -> tuple[dict[str, Any], dict[str, Any]]:
     with helm_python.Chart.load(CHART) as chart:
         schema, values = chart.schema, chart.values
     assert schema is not None
-    assert known(schema) == told(values)
+    return schema, values
 
 
-def known(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the schema's closed objects, `global` aside, which Helm adds by itself."""
-    properties = {key: value for key, value in schema["properties"].items() if key != "global"}
+def closed(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The blocks of our own keys, whose shape nobody else decides."""
+    if node.get("additionalProperties") is False:
+        yield path, node
+        for key, value in node["properties"].items():
+            yield from closed(value, f"{path}.{key}")
+
+
+def known(node: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the schema's closed blocks, `global` aside, which Helm adds by itself."""
+    properties = {key: value for key, value in node["properties"].items() if key != "global"}
     return {
         key: known(value) if value.get("additionalProperties") is False else {}
         for key, value in properties.items()
     }
 
 
-def told(values: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the default values, resources filled up to both of their halves."""
-    found = {key: told(value) if isinstance(value, dict) else {} for key, value in values.items()}
+def known_of(values: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the default values, as deep as the schema's closed blocks go."""
     return {
-        key: {"requests": {}, "limits": {}} if key.lower().endswith("resources") else value
-        for key, value in found.items()
+        key: known_of(value, node["properties"][key])
+        if node["properties"].get(key, {}).get("additionalProperties") is False
+        else {}
+        for key, value in values.items()
     }
 
 
@@ -101,10 +142,3 @@ last: 1
         ("agent.enabled", "true", "Run it."),
         ("agent.deep.sizes", "{a: [1, 2]}", "How many."),
     ]
-
-
-def test_the_chart_has_the_projects_version() -> None:
-    project = (charts.ROOT / "pyproject.toml").read_text()
-    with helm_python.Chart.load(CHART) as chart:
-        assert f'version = "{chart.version}"' in project
-        assert chart.metadata["appVersion"] == chart.version

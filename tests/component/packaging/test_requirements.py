@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 LISTS = sorted((ROOT / "requirements").glob("*.txt"))
+ENGINE = ("engine", "router")
+"""Programs that run beside ours and pin what they like; `python -m hack.engines lock` writes their lists."""
 PARTS = {"base": (), "operator": ("operator",), "agent": ("agent",), "sim": ("sim",)}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -24,8 +26,12 @@ EXTRA_OF = {
     "agents": "agent",
     "simulator": "sim",
     "cli": "sim",
+    "workers": "base",
 }
 """Which installation each floor must run in."""
+
+BY_THE_ENGINE = {"workers": {"prometheus-client"}}
+"""What a floor imports of its host: vLLM depends on it, so the wheel needn't."""
 
 PART_OF = {"pydantic-core": "pydantic"}
 """What comes with another distribution in exactly one version, and is imported as its documentation says."""
@@ -77,9 +83,17 @@ def test_every_pin_has_hashes_and_no_list_names_a_host(path: Path) -> None:
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in LISTS if path.stem not in ENGINE], ids=lambda path: path.stem
+)
 def test_images_run_what_the_tests_ran(path: Path) -> None:
     assert pins(path).items() <= pins(ROOT / "requirements" / "dev.txt").items()
+
+
+def test_the_router_is_the_one_that_engines_are_tested_with() -> None:
+    engine, router = (pins(ROOT / "requirements" / f"{name}.txt") for name in ENGINE)
+    assert "vllm-router" in router
+    assert router.items() <= engine.items()
 
 
 def test_the_pins_meet_what_is_declared() -> None:
@@ -101,7 +115,7 @@ def test_each_list_holds_what_its_extra_declares(part: str) -> None:
 @pytest.mark.parametrize("floor", EXTRA_OF)
 def test_a_floor_imports_only_what_its_extra_declares(floor: str) -> None:
     asked = {canonicalize_name(one.name) for one in declared(EXTRA_OF[floor])}
-    assert imported(floor) <= asked
+    assert imported(floor) <= asked | BY_THE_ENGINE.get(floor, set())
 
 
 @pytest.mark.parametrize("floor", EXTRA_OF)

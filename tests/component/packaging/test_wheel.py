@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FLOORS = ("policies", "crds", "operator", "agents", "simulator", "cli")
+FLOORS = ("policies", "crds", "operator", "agents", "simulator", "workers", "cli")
 SCRIPTS = {"loadline", "kubectl-loadline", "loadline-operator", "loadline-agent"}
 
 IMPORT_ALL = """
@@ -112,12 +112,24 @@ def test_every_command_leads_to_a_function(installed: Path) -> None:
         installed,
         "-c",
         "import importlib.metadata as m, json;"
-        "print(json.dumps({e.name: e.value for e in m.distribution('loadline').entry_points}))",
+        "print(json.dumps({e.name: e.value for e in m.distribution('loadline').entry_points"
+        " if e.group == 'console_scripts'}))",
     )
     commands = json.loads(told)
     assert set(commands) == SCRIPTS
     for name, value in commands.items():
         assert callable(EntryPoint(name, value, "console_scripts").load())
+
+
+def test_the_plug_in_that_vllm_finds_is_there_without_an_extra(installed: Path) -> None:
+    python(installed, "-c", IMPORT_ALL, "loadline_vllm")
+    told = python(
+        installed,
+        "-c",
+        "import importlib.metadata as m;"
+        "print(*[e.load().__module__ for e in m.entry_points(group='vllm.general_plugins')])",
+    )
+    assert told.split() == ["loadline_vllm.plugin"]
 
 
 @pytest.mark.parametrize("command", ["loadline", "kubectl-loadline"])

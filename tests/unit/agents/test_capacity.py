@@ -1,10 +1,12 @@
 """What a node says of itself to the API server, and when it is worth a write."""
 
+from dataclasses import replace
+
 import pytest
 
 from loadline_agent.capacity import Facts, status_of, urgent
 from loadline_api.conditions import ConditionType, find
-from loadline_api.node_capacities import Gpu
+from loadline_api.node_capacities import Gpu, ServiceOnNode
 
 
 def facts(*, enforced_watts: int = 400, armed: bool = False, **faults: str) -> Facts:
@@ -34,6 +36,8 @@ def test_gpus_are_in_order_and_watts_are_whole() -> None:
         (facts(SensorStuck="A", NoGpus="none"), ConditionType.GPUS_READY, ("False", "NoGpus")),
         (facts(), ConditionType.LIMITS_SETTABLE, ("True", "Writable")),
         (facts(MissingPrivilege="x"), ConditionType.LIMITS_SETTABLE, ("False", "MissingPrivilege")),
+        (Facts(faults={"NoGpus": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "NoGpus")),
+        (Facts(faults={"DriverMissing": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMissing")),
         (facts(), ConditionType.CONFLICT, ("False", "SoleWriter")),
         (facts(OtherWriter="x"), ConditionType.CONFLICT, ("True", "OtherWriter")),
         (facts(NodeClaimedTwice="x"), ConditionType.CONFLICT, ("True", "NodeClaimedTwice")),
@@ -53,6 +57,16 @@ def test_a_condition_says_which_right_is_missing() -> None:
     found = find(status_of(facts(MissingPrivilege=sentence)).conditions, ConditionType.LIMITS_SETTABLE)
     assert found is not None
     assert found.message == sentence
+
+
+def test_what_turns_for_a_service_can_not_wait() -> None:
+    chat = ServiceOnNode(service="prod/chat", pods=1, gpus=8)
+    before = status_of(replace(facts(), services=(chat,)))
+    assert before.services == (chat,)
+    assert not urgent(before, status_of(replace(facts(enforced_watts=200), services=(chat,))))
+    turned = chat.model_copy(update={"capped": True})
+    assert urgent(before, status_of(replace(facts(), services=(turned,))))
+    assert urgent(before, status_of(facts()))
 
 
 def test_limits_can_wait_and_faults_can_not() -> None:

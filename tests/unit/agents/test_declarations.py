@@ -10,9 +10,10 @@ from loadline_agent.certificates import self_signed
 from loadline_agent.identity import der_of
 from loadline_agent.leaderships import Home
 from loadline_agent.memories import Memory, RememberedPeer
-from loadline_agent.projections import declared_of, domain_of, home_of, known_of, policy_of, priority_of
+from loadline_agent.projections import declared_of, domain_of, home_of, known_of, policy_of, terms_of
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.breakers import FOREVER
+from loadline_policies.power.domains import ServiceTerms
 from loadline_policies.power.safe_states import GpuRating, NodeRating
 
 PEM = self_signed("node-00")[1].decode()
@@ -88,13 +89,13 @@ def test_a_coordinator_gets_all_that_is_declared() -> None:
     thing["status"] = {"members": ["node-00", "node-01"]}
     document = policy_of({"data": {"policy.yaml": POLICY}}).document
     known = {"node-00": known_of(capacity()), "node-09": known_of(capacity("node-09"))}
-    made = domain_of(declared_of(thing), document, known, {"prod/chat": 100})
+    made = domain_of(declared_of(thing), document, known, {"prod/chat": ServiceTerms(priority=100)})
     assert (made.name, made.budget_watts, made.enforce) == ("row-a", 243_200.0, True)
     assert made.members == {"node-00", "node-01"}
     assert made.timings.lease_s == 6.0
     assert made.curve.cooling_s == 300.0
     assert made.curve.points[0] == (1.05, FOREVER)
-    assert made.priorities == {"prod/chat": 100}
+    assert made.services == {"prod/chat": ServiceTerms(priority=100)}
     rating = NodeRating(node="node-00", host_max_watts=2600.0, gpus=(GpuRating("GPU-0", 100.0, 400.0),))
     assert made.ratings == {"node-00": rating}
 
@@ -148,7 +149,14 @@ def test_a_policy_is_under_its_key() -> None:
 
 def test_a_service_without_a_priority_has_the_default() -> None:
     spec = {"model": {"uri": "hf://org/name"}}
-    assert priority_of({"metadata": {"name": "code"}, "spec": spec}) == 0
+    assert terms_of({"metadata": {"name": "code"}, "spec": spec}) == ServiceTerms()
+
+
+def test_a_service_may_bound_the_watts_of_its_gpus() -> None:
+    spec = {"model": {"uri": "hf://org/name"}, "priority": 100, "power": {"maxWatts": 300}}
+    assert terms_of({"metadata": {"name": "chat"}, "spec": spec}) == ServiceTerms(
+        priority=100, max_watts=300.0
+    )
 
 
 def test_a_memory_is_kept_for_root_alone(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from loadline_agent.gpus import GpuInfo
 from loadline_agent.hands import order_of
 from loadline_agent.journals import Journal
 from loadline_agent.leaderships import Home, Leadership, Peer
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import Epoch, GpuLimit
+from loadline_policies.decisions import Decision
+from loadline_policies.power.domains import Domain, ServiceTerms
+from loadline_policies.power.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
+from loadline_policies.power.rows import Cap, Caps
+from loadline_policies.power.rows import Row as PowerRow
 
 INFO = GpuInfo(
     uuid="GPU-0",
@@ -196,3 +199,39 @@ def test_each_move_of_the_policy_is_in_the_journal_and_a_still_row_is_not(clock:
     what = [json.loads(line)["what"] for line in journal.lines().splitlines()]
     assert what.count("leadership") == 1
     assert 1 <= what.count("power/polca") <= 4, "once in ten seconds"
+
+
+def report(sequence: int, leads: Epoch | None) -> Report:
+    """The one node under a clock, with a service that misses its objective."""
+    gpu = GpuReport(
+        uuid="GPU-0", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0,
+        safe_watts=100.0, clock_mhz=1305, owners=("prod/chat",),
+    )  # fmt: skip
+    return Report(
+        node="node-0", domain="row", sequence=sequence, age_s=0.1, host_watts=500.0, host_max_watts=500.0,
+        gpus=(gpu,), epoch=leads, armed=True, heat=0.1, services=(ServiceReport("prod/chat", 1.5),),
+    )  # fmt: skip
+
+
+def hold_high(row: PowerRow, state: object, config: object, now: float) -> Decision[Caps, object]:
+    return Decision(Caps(high=Cap(1305), level="High", relief_load=0.9), state)
+
+
+def test_who_is_let_off_a_cap_is_in_the_journal_with_why_and_once(clock: Moment) -> None:
+    domain = declared(services={"prod/chat": ServiceTerms(priority=100)})
+    policy = replace(domain.document.policy, decide=hold_high)
+    journal = Journal("node-0", clock)
+    told = Told(replace(domain, document=replace(domain.document, policy=policy)))
+    leadership = leader(told, clock, journal)
+    told.epoch = Epoch(1, "uid")
+    for second in range(20):
+        clock.now = told.renewed_sent_s = float(second)
+        leadership.step()
+        leadership.receive(report(second + 1, told.epoch if second else None))
+    entries = [json.loads(line) for line in journal.lines().splitlines()]
+    (entry,) = [entry for entry in entries if entry["what"] == "power/relief"]
+    assert entry["reason"] == "prod/chat on node-0: Relieved"
+    assert entry["observation"]["claims"][0]["missed"] == 1.5
+    assert entry["decision"]["relief"]["gpus"] == ["GPU-0"]
+    assert leadership.coordinator is not None
+    assert leadership.coordinator.outlook(clock.now).relieved == ("prod/chat",)

@@ -19,6 +19,7 @@ def test_the_promised_defaults() -> None:
         listen="",
         port=9476,
         metrics_port=9478,
+        pod_resources=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
         journal=None,
         log_level="info",
     )

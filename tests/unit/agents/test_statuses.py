@@ -105,6 +105,29 @@ def test_conditions(given: CoordinatorDomainStatus, type: ConditionType, expecte
     assert shown(given, type) == expected
 
 
+def capped_message(*relieved: str) -> str:
+    found = find(
+        status(replace(CALM, level="High", relieved=relieved)).conditions, ConditionType.POWER_CAPPED
+    )
+    assert found is not None
+    return found.message
+
+
+def test_who_is_let_off_a_cap_is_named_and_some_of_many() -> None:
+    assert capped_message() == "The policy's level is High."
+    assert capped_message("prod/chat", "prod/search") == (
+        "The policy's level is High; let off it, since they miss their objectives: prod/chat, prod/search."
+    )
+    assert capped_message(*"abcdefg").endswith(": a, b, c, d, e and others.")
+
+
+def test_a_relief_that_begins_or_ends_is_written_at_once_and_one_that_goes_on_is_not() -> None:
+    held, let_off = (status(replace(CALM, level="High", relieved=names)) for names in ((), ("prod/chat",)))
+    assert worth(held, let_off, 1.0)
+    assert worth(let_off, held, 1.0)
+    assert not worth(let_off, let_off, 1e6)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -114,6 +137,7 @@ def test_conditions(given: CoordinatorDomainStatus, type: ConditionType, expecte
         replace(CALM, load=1.01),
         replace(CALM, enforcing=False),
         replace(CALM, policy_hash="def"),
+        replace(CALM, level="High", relieved=("prod/chat",)),
     ],
 )
 def test_a_change_of_state_is_written_at_once(changed: Outlook) -> None:

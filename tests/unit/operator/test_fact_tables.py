@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_operator.kinds import Key
-from loadline_operator.tables import Table
+from loadline_operator.tables import Groups, Table
 
 KEY = Key("", "row-a")
 
@@ -59,3 +59,18 @@ def test_the_newest_version_wins_in_any_order(versions: list[int]) -> None:
     for version in versions:
         one.put(KEY, uid="u", version=str(version), fact=version)
     assert one.get(KEY) == 6
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "x", "y"]), st.booleans()), max_size=30)
+)
+def test_groups_are_what_a_look_at_everything_would_find(moves: list[tuple[str, str | None, bool]]) -> None:
+    groups: Groups[str, str] = Groups(lambda key, fact: fact)
+    for version, (name, fact, gone) in enumerate(moves):
+        if gone:
+            groups.drop(Key("", name), uid=name)
+        else:
+            groups.put(Key("", name), uid=name, version=str(version), fact=fact)
+    for group in ("x", "y"):
+        found = {key: fact for key in groups.uids() if (fact := groups.get(key)) == group}
+        assert groups.of(group) == found

@@ -3,6 +3,7 @@
 import json
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_help_begins_with_what_you_get(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert "Make InferenceServices, PowerDomains and power policies be what they say." in text
-    for option in ("--kubeconfig", "--namespace", "--metrics-port", "--log-level"):
+    for option in ("--kubeconfig", "--namespace", "--defaults", "--metrics-port", "--log-level"):
         assert option in text
 
 
@@ -32,6 +33,22 @@ def test_an_unknown_level_is_refused(capsys: pytest.CaptureFixture[str]) -> None
         main(["--log-level", "chatty"])
     assert ended.value.code == 2
     assert "choose from" in capsys.readouterr().err
+
+
+def test_defaults_that_cannot_be_used_are_refused_with_the_field(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "defaults.yaml"
+    file.write_text("engineImages: mine:2\n")
+    assert main(["--defaults", str(file)]) == 2
+    assert "engineImages" in capsys.readouterr().err
+    assert main(["--defaults", str(tmp_path / "nowhere.yaml")]) == 2
+
+
+def test_what_is_costly_to_count_is_counted_when_somebody_asks() -> None:
+    metrics = Metrics()
+    metrics.measures.append(lambda: metrics.services.labels("Ready", "True").set(3))
+    assert 'loadline_operator_services{condition="Ready",status="True"} 3.0' in metrics.text().decode()
 
 
 def test_the_journal_is_bounded_and_keeps_the_latest() -> None:

@@ -93,3 +93,21 @@ async def test_a_failure_is_tried_again_and_stops_nobody() -> None:
         await worklist.idle()
     assert done == ["good", "bad"]
     assert times[1] - times[0] >= FIRST_RETRY_S
+
+
+async def test_a_later_look_waits_its_time_and_a_sooner_one_replaces_it() -> None:
+    done: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+
+    async with working(reconcile) as worklist:
+        await worklist.open()
+        worklist.add_later("a", 3600.0)
+        worklist.add_later("b", 0.0)
+        await asyncio.sleep(0.01)
+        await worklist.idle()
+        assert done == ["b"]
+        worklist.add("a")
+        await worklist.idle()
+    assert done == ["b", "a"]

@@ -1,0 +1,194 @@
+"""
+What an engine serves and is started with: the model, its limits, its arguments, its KV memory.
+
+What can't work is refused here, with the field and the mend: an engine that only fails
+once it has loaded its weights costs its owner a quarter of an hour. So the address of a
+model is checked by its scheme, and an argument that would contradict another field is
+not taken in any of the ways in which vLLM lets it be written.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from loadline_api.objectives import PolicyName
+from loadline_api.quantities import INT32
+from loadline_api.schemas import Spec, rule, validations
+
+FROM_FIELDS = (
+    "--model",
+    "--revision",
+    "--served-model-name",
+    "--tensor-parallel-size",
+    "--pipeline-parallel-size",
+    "--data-parallel-size",
+    "--enable-expert-parallel",
+    "--max-model-len",
+    "--max-num-seqs",
+    "--kv-cache-dtype",
+)
+"""Arguments of vLLM that follow from fields of the spec."""
+
+FROM_OPERATOR = (
+    "--host",
+    "--port",
+    "--uds",
+    "--config",
+    "--nnodes",
+    "--node-rank",
+    "--master-addr",
+    "--master-port",
+    "--headless",
+    "--kv-transfer-config",
+)
+"""Arguments of vLLM by which the operator joins engines to each other, to probes and to routers."""
+
+NEVER_SPLIT = ("--enable-return-routed-experts", "--use-replayssm", "--prefill-context-parallel-size")
+"""Arguments of vLLM that its KV transfer refuses in one of the two phases."""
+
+HF_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+
+Argument = Annotated[str, Field(min_length=1, max_length=1024)]
+"""One argument of the engine's command line, as `--name=value`."""
+
+Tokens = Annotated[int, Field(strict=True, ge=1, le=100_000_000, json_schema_extra=INT32)]
+"""A length in tokens."""
+
+
+def written(names: Iterable[str]) -> str:
+    """The regular expression of arguments of these names.
+
+    vLLM takes underscores for dashes, and a dotted name for a key of a JSON value; `--no-`
+    turns a switch off.
+    """
+    stems = "|".join(re.sub("-", "[-_]", name.removeprefix("--")) for name in names)
+    return f"^--(no[-_])?({stems})([=.].*)?$"
+
+
+def _argument(names: Iterable[str], mend: str) -> JsonDict:
+    """The rule that refuses arguments of these names."""
+    found = f"self.arguments.filter(a, a.matches('{written(names)}'))"
+    return rule(
+        f"{found}.size() == 0",
+        says=f"'engine.arguments has %s, {mend}'.format([{found}[0]])",
+        at=".arguments",
+    )
+
+
+def _uri(scheme: str, rest: str, mend: str) -> JsonDict:
+    """The rule of addresses of one scheme."""
+    return rule(
+        f"!self.uri.startsWith('{scheme}://') || self.uri.matches('^{scheme}://{rest}$')",
+        says=f"'model.uri is %s: {mend}'.format([self.uri])",
+        at=".uri",
+    )
+
+
+class Model(Spec):
+    """What is served."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            rule(
+                "self.uri.matches('^(hf|pvc|oci|file)://')",
+                says="'model.uri is %s: begin it with hf://, pvc://, oci:// or file://'.format([self.uri])",
+                at=".uri",
+            ),
+            _uri(
+                "hf",
+                f"({HF_NAME}/)?{HF_NAME}(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
+                "write hf://ORG/MODEL[@REVISION]",
+            ),
+            _uri(
+                "pvc",
+                "[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^[:space:]]*)?",
+                "write pvc://CLAIM[/PATH], the claim as PersistentVolumeClaims are named",
+            ),
+            _uri(
+                "oci",
+                "[A-Za-z0-9][A-Za-z0-9._:@/-]*[A-Za-z0-9]",
+                "write oci://IMAGE[/PATH], the image as pods name it",
+            ),
+            _uri("file", "/[^[:space:]]+", "write file:///PATH, from the root of the pod"),
+            rule(
+                "!self.uri.matches('/[.][.](/|$)')",
+                says="'model.uri is %s: leave out /.., which leads out of the model'.format([self.uri])",
+                at=".uri",
+            ),
+            rule(
+                "!has(self.name) || self.name.matches('^[^[:space:],]+$')",
+                says="'model.name is \"%s\": leave out blanks and commas, clients send it as it is'"
+                ".format([self.name])",
+                at=".name",
+            ),
+        )
+    )
+
+    uri: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="Where the weights are: hf://ORG/MODEL[@REVISION], pvc://CLAIM[/PATH], oci://IMAGE[/PATH]"
+        " or file:///PATH in the pod.",
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="Name that clients ask for; left out: the service's name.",
+    )
+
+
+class Engine(Spec):
+    """What the engine is started with, beyond the model and its spread."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            rule(
+                "self.arguments.all(a, a.matches('^--[A-Za-z]'))",
+                says="'engine.arguments has \"%s\": write each argument as one entry, --name=value'"
+                ".format([self.arguments.filter(a, !a.matches('^--[A-Za-z]'))[0]])",
+                at=".arguments",
+            ),
+            _argument(
+                FROM_FIELDS,
+                "which follows from model, parallelism, engine or kvCache: set it there and remove it here",
+            ),
+            _argument(FROM_OPERATOR, "which the operator sets for probes, routers and other pods: remove it"),
+        )
+    )
+
+    max_model_length: Tokens | None = Field(
+        default=None, description="Most tokens of a prompt and its answer; left out: the model's own."
+    )
+    max_sequences: Tokens | None = Field(
+        default=None, description="Most requests in one step; left out: the engine's own."
+    )
+    arguments: tuple[Argument, ...] = Field(
+        default=(),
+        description="Further arguments of the engine, after ours, each as --name=value.",
+        json_schema_extra={"maxItems": 64, "x-kubernetes-list-type": "atomic"},
+    )
+
+
+class KvDtype(StrEnum):
+    """Types in which the engine keeps keys and values."""
+
+    AUTO = "auto"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    FP8 = "fp8"
+    FP8_E4M3 = "fp8_e4m3"
+    FP8_E5M2 = "fp8_e5m2"
+
+
+class KvCache(Spec):
+    """The memory of keys and values."""
+
+    dtype: KvDtype = Field(default=KvDtype.AUTO, description="Type in which keys and values are kept.")
+    policy_ref: PolicyName | None = Field(
+        default=None, description="Policy of the KV memory's loop; left out: the namespace's default."
+    )

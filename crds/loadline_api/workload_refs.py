@@ -1,0 +1,52 @@
+"""
+A workload that somebody else owns, and which kinds of them Loadline can read.
+
+Attaching needs to know where a kind keeps its counts, its health and its pods' labels.
+So the kinds are a short list, and any other is refused with it rather than taken and
+never understood. The operator has a row for each in its own table.
+"""
+
+from pydantic import ConfigDict, Field
+
+from loadline_api.quantities import Name
+from loadline_api.schemas import Spec, rule, validations
+
+ATTACHABLE = (
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("serving.kserve.io/v1alpha2", "LLMInferenceService"),
+    ("serving.kserve.io/v1alpha1", "LLMInferenceService"),
+)
+"""API version and kind of what `workloadRef` may name."""
+
+_KNOWN = " || ".join(
+    f"(self.apiVersion == {version!r} && self.kind == {kind!r})" for version, kind in ATTACHABLE
+)
+_NAMED = ", ".join(f"{kind} ({version})" for version, kind in ATTACHABLE)
+
+
+class WorkloadRef(Spec):
+    """A workload that somebody else owns."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            rule(
+                _KNOWN,
+                says=f"'workloadRef names %s of %s, which Loadline cannot read: name one of {_NAMED}'"
+                ".format([self.kind, self.apiVersion])",
+            )
+        )
+    )
+
+    api_version: str = Field(
+        min_length=1, max_length=317, description="Group and version of the workload, as in its manifest."
+    )
+    kind: str = Field(
+        min_length=1,
+        max_length=63,
+        description="Kind of the workload: Deployment, StatefulSet, LeaderWorkerSet, or KServe's"
+        " InferenceService or LLMInferenceService.",
+    )
+    name: Name = Field(description="Name of the workload in the service's namespace.")

@@ -1,0 +1,101 @@
+"""
+What pods are made of unless a service says otherwise: images, the GPU's name, the cache.
+
+A cluster decides these once, not each service: a mirror of the images, the resource that
+its GPUs are called by, the directory of a node in which weights are kept. The chart
+writes them into a file, the operator reads it once at its start. A file with a fault is
+refused whole, since half a default is a pod that nobody asked for.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from loadline_policies.errors import InvalidInput
+
+ENGINE_IMAGE = "docker.io/vllm/vllm-openai:v0.32.0"
+"""The engine that the plugins are built for."""
+
+ROUTER_IMAGE = "docker.io/vllm/vllm-router:v0.1.17"
+"""The router whose flags and probes `routers` was written for."""
+
+Text = Annotated[str, Field(min_length=1, max_length=512)]
+Directory = Annotated[str, Field(pattern=r"^(/[^/:]+)+$", max_length=512)]
+Picker = Annotated[str, Field(pattern=r"^([-a-z0-9]|\{service\})+$", max_length=63)]
+
+MENDS = {
+    "extra_forbidden": "remove it, or upgrade the operator to the version that knows it",
+    "string_type": "give a text",
+    "dict_type": "give a mapping",
+    "model_type": "give a mapping of names to values",
+    "string_too_short": "give a value, or leave it out",
+}
+PATTERN_MENDS = {
+    "modelCache": "give an absolute path, without a slash at its end",
+    "endpointPicker": "give the name of a Service, in which {service} stands for the InferenceService's",
+}
+"""What to do about a fault, by its kind or its field; for others pydantic's own sentence says it."""
+
+
+class Materials(BaseModel):
+    """The cluster's defaults; keys are camelCase in the file, and all of them may be left out."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    engine_image: Text = ENGINE_IMAGE
+    router_image: Text = ROUTER_IMAGE
+    gpu_resource: Text = "nvidia.com/gpu"
+    """The extended resource that pods ask GPUs by."""
+
+    model_cache: Directory | None = None
+    """Directory of each node that keeps fetched models; None: every pod fetches its own."""
+
+    kv_buffer_device: Text | None = None
+    """Where KV is held for a transfer; None: the engine's own choice, the memory of its GPU."""
+
+    engine_template: dict[str, Any] | None = None
+    router_template: dict[str, Any] | None = None
+    """Parts of a pod template for all engines or routers, below what the service says itself."""
+
+    endpoint_picker: Picker | None = None
+    """Service that a Gateway asks where to send a request; `{service}` stands for the service's name.
+
+    None: no InferencePool is made, since one without a picker answers nobody.
+    """
+
+    monitor_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels by which a Prometheus chooses the PodMonitors that it reads."""
+
+
+def read(path: Path) -> Materials:
+    """The defaults in a file; InvalidInput names what can't be used."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InvalidInput("--defaults", str(path), f"give a file that can be read ({error})") from error
+    return parse(text)
+
+
+def parse(text: str) -> Materials:
+    """The defaults in `text`, one YAML mapping; an empty text leaves all as they are."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput("--defaults", "not YAML", str(error).replace("\n", " ")) from error
+    try:
+        return Materials.model_validate({} if content is None else content)
+    except ValidationError as error:
+        raise _explained(error.errors(include_url=False)[0]) from error
+
+
+def _explained(fault: ErrorDetails) -> InvalidInput:
+    field = ".".join(str(part) for part in fault["loc"]) or "--defaults"
+    kinds = {**MENDS, "string_pattern_mismatch": PATTERN_MENDS.get(field, "")}
+    mend = kinds.get(fault["type"]) or fault["msg"][:1].lower() + fault["msg"][1:]
+    return InvalidInput(field, fault["input"], mend)

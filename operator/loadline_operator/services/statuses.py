@@ -1,0 +1,161 @@
+"""
+The status of a service: the operator's conditions and counts, and what turns are worth an Event.
+
+One writer for all of it. Conditions that others might add stay theirs, and a time moves
+only when a condition turns. Where nothing acts on a part of the spec, the status says
+so: silence would be a promise.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
+from loadline_api.inference_services import InferenceService, InferenceServiceStatus, PoolStatus
+from loadline_api.names import ENGINE_PORT, MAIN_POOL
+from loadline_operator import events
+from loadline_operator.kinds import INFERENCE_SERVICES, Key, Manifest
+from loadline_operator.services import sightings
+from loadline_operator.services.attachments import Attachment
+from loadline_operator.services.findings import Finding
+from loadline_operator.services.health import Findings, PoolView
+from loadline_operator.services.plugins import plugin_missing
+from loadline_operator.services.pools import scale_selector
+from loadline_operator.services.sightings import Sighting
+
+OWN_CONDITIONS = frozenset(
+    {
+        ConditionType.READY,
+        ConditionType.WORKLOADS_READY,
+        ConditionType.ROUTER_READY,
+        ConditionType.SCALING_READY,
+        ConditionType.CAPACITY_LIMITED,
+        ConditionType.POWER_CAPPED,
+        ConditionType.SLO_MET,
+        ConditionType.PLUGIN_MISSING,
+        ConditionType.ATTACHED,
+    }
+)
+"""Conditions of a service that the operator writes."""
+
+PASSING = frozenset({Reason.PROGRESSING, Reason.SCALED_TO_ZERO, Reason.NOT_TOLD, Reason.AS_DECLARED})
+"""Reasons of Ready that are worth no warning."""
+
+
+def own(
+    service: InferenceService, found: Findings, pools: tuple[PoolView, ...], seen: tuple[Sighting, ...]
+) -> InferenceServiceStatus:
+    """The status of a service whose pods are ours; conditions have no times yet."""
+    told = {**found, **on_nodes(service, seen)}
+    told[ConditionType.READY] = with_ignored(service, found[ConditionType.READY])
+    generation = service.metadata.generation
+    main = next((one.rollout for one in pools if one.name == MAIN_POOL), None)
+    return InferenceServiceStatus(
+        observed_generation=generation,
+        replicas=main.there if main is not None else 0,
+        ready_replicas=main.ready if main is not None else 0,
+        selector=scale_selector(service),
+        url=f"http://{service.metadata.name}.{service.metadata.namespace}.svc:{ENGINE_PORT}",
+        pools=tuple(_pool(one) for one in pools),
+        conditions=(
+            *(one.as_condition(type, generation=generation) for type, one in told.items()),
+            plugin_missing(service, told=sightings.has_plugin(seen)),
+        ),
+    )
+
+
+def attached(
+    service: InferenceService, attachment: Attachment, limited: Finding, seen: tuple[Sighting, ...]
+) -> InferenceServiceStatus:
+    """The status of a service whose pods are somebody else's; conditions have no times yet."""
+    generation = service.metadata.generation
+    told = {**attachment.findings, ConditionType.CAPACITY_LIMITED: limited, **on_nodes(service, seen)}
+    told[ConditionType.READY] = with_ignored(service, told[ConditionType.READY])
+    return InferenceServiceStatus(
+        observed_generation=generation,
+        replicas=attachment.replicas,
+        ready_replicas=attachment.ready_replicas,
+        selector=attachment.selector,
+        pod_selector=attachment.pod_selector,
+        url=attachment.url,
+        conditions=(
+            *(one.as_condition(type, generation=generation) for type, one in told.items()),
+            plugin_missing(service, told=sightings.has_plugin(seen), configured=attachment.configured),
+        ),
+    )
+
+
+def on_nodes(service: InferenceService, seen: tuple[Sighting, ...]) -> Findings:
+    """What the nodes tell; without objectives there is none to be met."""
+    told = {ConditionType.POWER_CAPPED: sightings.capped(seen)}
+    if service.spec.slo is not None:
+        told[ConditionType.SLO_MET] = sightings.slo_met(seen)
+    return told
+
+
+def with_ignored(service: InferenceService, finding: Finding) -> Finding:
+    """The same finding, naming the parts of the spec that no loop reads yet."""
+    spec = service.spec
+    parts = {
+        "scaling": spec.scaling is not None and spec.workload_ref is None,
+        "experts.policyRef": spec.experts is not None and spec.experts.policy_ref is not None,
+        "kvCache.policyRef": spec.kv_cache is not None and spec.kv_cache.policy_ref is not None,
+    }
+    ignored = ", ".join(f"spec.{name}" for name, given in parts.items() if given)
+    if not ignored:
+        return finding
+    text = finding.text or finding.reason.sentence
+    return replace(finding, text=f"{text}; this version doesn't act on {ignored}")
+
+
+def written(
+    service: InferenceService, wanted: InferenceServiceStatus, *, now: datetime
+) -> InferenceServiceStatus | None:
+    """The status to write, with its times; None where it is so already."""
+    timed = wanted.model_copy(
+        update={"conditions": merge(service.status.conditions, wanted.conditions, now=now)}
+    )
+    return None if timed == _ours(service.status) else timed
+
+
+def manifest(service: InferenceService, status: InferenceServiceStatus) -> Manifest:
+    """A status to apply, to this very object."""
+    key = Key(service.metadata.namespace, service.metadata.name)
+    head = INFERENCE_SERVICES.manifest(key, uid=service.metadata.uid)
+    return {**head, "status": status.to_api()}
+
+
+def warning(service: InferenceService, wanted: Iterable[Condition], *, now: datetime) -> Manifest | None:
+    """An Event when Ready has just turned to a failure; none while it lasts."""
+    ready = find(wanted, ConditionType.READY)
+    before = find(service.status.conditions, ConditionType.READY)
+    if ready is None or ready.status != "False" or ready.reason in PASSING:
+        return None
+    if before is not None and (before.status, before.reason) == (ready.status, ready.reason):
+        return None
+    key = Key(service.metadata.namespace, service.metadata.name)
+    return events.service_failing(
+        key,
+        uid=service.metadata.uid,
+        version=f"{service.metadata.generation}/{ready.last_transition_time}",
+        reason=ready.reason,
+        text=ready.message,
+        now=now,
+    )
+
+
+def _pool(one: PoolView) -> PoolStatus:
+    there = one.rollout
+    if there is None:
+        return PoolStatus(name=one.name, replicas=one.asked)
+    return PoolStatus(
+        name=one.name, replicas=one.asked, ready_replicas=there.ready, updated_replicas=there.updated
+    )
+
+
+def _ours(there: InferenceServiceStatus) -> InferenceServiceStatus:
+    """The operator's part of a status that others write to as well."""
+    conditions = tuple(
+        sorted((c for c in there.conditions if c.type in OWN_CONDITIONS), key=lambda c: c.type)
+    )
+    return there.model_copy(update={"conditions": conditions, "policies": ()})

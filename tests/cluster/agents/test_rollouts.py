@@ -1,0 +1,192 @@
+"""
+Whole agents replaced under a real API server: successors overlap, and answer at other addresses.
+
+A new pod has a new address, and may start before the old one has ended. The row here is
+of real processes; only the kubelet's part, who starts and ends them, is the test's.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from hack import callers, charts
+from hack.demo.members import Member, members
+from hack.fakegpu.board import Board
+from hack.testenv.bed import Bed
+from loadline_api import names
+from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NAMESPACE
+
+NODES = ("pier-0", "pier-1", "pier-2")
+CANDIDATES = NODES[:2]
+DOMAIN = "pier"
+ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": DOMAIN}
+LEASE = LEASES.path(names.lease_name(DOMAIN), SYSTEM_NAMESPACE)
+BUSY_WATTS, MOST_WATTS = 330.0, 400.0
+SAFE_WATTS = 357.0
+"""(10,500 W / 3 - 500 W) / 8 / 1.05, whole watts down."""
+LEASED = 'loadline_power_exchanges_total{outcome="leased"}'
+
+
+@dataclass
+class Row:
+    """Three nodes, their agents, and what was seen of their limits."""
+
+    bed: Bed
+    board: Board
+    members: dict[str, Member]
+    seen: list[tuple[float, list[list[float]]]] = field(default_factory=list)
+
+    def limits(self, node: str) -> list[float]:
+        return [float(watts) for watts in self.board.enforced_watts()[NODES.index(node)]]
+
+    def metric(self, node: str, series: str) -> float:
+        """A series of a node's agent; -1 while nobody tells."""
+        try:
+            url = f"http://127.0.0.1:{self.members[node].metrics_port}/metrics"
+            text = httpx.get(url, trust_env=False).text
+        except httpx.HTTPError:
+            return -1.0
+        found = (line.rpartition(" ") for line in text.splitlines())
+        return next((float(value) for name, _, value in found if name == series), -1.0)
+
+    def holder(self) -> str:
+        return str(self.bed.client.get(LEASE)["spec"].get("holderIdentity") or "")
+
+    def replace(self, node: str) -> None:
+        """A successor comes up beside its predecessor, whose pod is then ended."""
+        old = self.members[node]
+        new = members(self.bed, (node,), self.board.path)[node]
+        new.start()
+        time.sleep(2.0)  # it waits for the predecessor's lock by now
+        self.members[node] = new
+        for process in old.processes:
+            process.send(signal.SIGTERM)
+        assert [process.wait(10.0) for process in old.processes] == [0, 0]
+
+
+def until(so: Callable[[], bool], what: str, within_s: float = 60.0) -> float:
+    began_s = time.monotonic()
+    while not so():
+        assert time.monotonic() - began_s < within_s, f"not within {within_s:g} s: {what}"
+        time.sleep(0.05)
+    return time.monotonic() - began_s
+
+
+def declare(bed: Bed) -> None:
+    """What people and the operator would write."""
+    bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
+    bed.add_nodes(NODES, labels=ROW)
+    kind = {"apiVersion": names.API_VERSION, "kind": "PowerDomain"}
+    spec = {
+        "budgetWatts": 10_500,
+        "mode": "Enforce",
+        "nodeSelector": {"matchLabels": ROW},
+        "hostWatts": {"max": 500},
+    }
+    bed.apply([{**kind, "metadata": {"name": DOMAIN}, "spec": spec}])
+    operator = callers.caller(bed, names.OPERATOR_ACCOUNT)
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": names.lease_name(DOMAIN),
+            "labels": {names.DOMAIN_LABEL: DOMAIN},
+            "annotations": {names.CANDIDATES_ANNOTATION: ",".join(CANDIDATES)},
+        },
+        "spec": {"leaseDurationSeconds": 15},
+    }
+    operator.send("POST", LEASES.path(namespace=SYSTEM_NAMESPACE), lease)
+    status = {"members": list(NODES), "candidates": list(CANDIDATES)}
+    operator.apply_status(
+        POWER_DOMAINS.path(DOMAIN), {**kind, "status": status}, manager=names.OPERATOR_MANAGER
+    )
+    operator.http.close()
+
+
+@pytest.fixture(scope="module")
+def row() -> Iterator[Row]:
+    with Bed() as bed:
+        declare(bed)
+        board = Board.create(bed.directory / "board", NODES)
+        board.set_sensors(watts=200.0)
+        made = Row(bed, board, members(bed, NODES, bed.directory / "board"))
+        for member in made.members.values():
+            member.start()
+        until(lambda: all(member.record().armed for member in made.members.values()), "all are armed")
+        board.set_sensors(watts=BUSY_WATTS)
+        until(lambda: all(made.limits(node) == [MOST_WATTS] * 8 for node in NODES), "all are free")
+        yield made
+        board.close()
+
+
+class Witness:
+    """Looks at one node's limits all the time."""
+
+    def __init__(self, row: Row, node: str) -> None:
+        self.seen: list[tuple[float, list[float]]] = []
+        self._row, self._node, self._over = row, node, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> "Witness":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.002):
+            limits = self._row.limits(self._node)
+            if not self.seen or limits != self.seen[-1][1]:
+                self.seen.append((time.monotonic(), limits))
+
+    @property
+    def rises(self) -> list[float]:
+        """When limits were raised."""
+        return [
+            at_s
+            for (_, before), (at_s, after) in zip(self.seen, self.seen[1:], strict=False)
+            if any(new > old for old, new in zip(before, after, strict=True))
+        ]
+
+
+def test_a_successor_waits_for_its_predecessor_and_raises_by_lease_only(row: Row) -> None:
+    node = NODES[2]
+    with Witness(row, node) as witness:
+        row.replace(node)
+        until_leased(row, node, within_s=20.0)
+        until(lambda: row.limits(node) == [MOST_WATTS] * 8, "the successor is leased all")
+    limits = [set(seen) for _, seen in witness.seen]
+    assert limits[0] == limits[-1] == {MOST_WATTS}
+    assert {SAFE_WATTS} in limits
+    safe_s = next(at_s for at_s, seen in witness.seen if set(seen) == {SAFE_WATTS})
+    assert all(at_s > safe_s for at_s in witness.rises)
+
+
+def test_candidates_with_new_addresses_are_found_by_everybody(row: Row) -> None:
+    until(lambda: row.holder() in CANDIDATES, "somebody leads")
+    leader = row.holder()
+    for leaving in sorted(CANDIDATES, key=lambda node: node != leader):
+        before = address(row, leaving)
+        row.replace(leaving)
+        for node in NODES:
+            until_leased(row, node, within_s=20.0)
+        until(lambda: all(row.limits(node) == [MOST_WATTS] * 8 for node in NODES), "all are free again")
+        assert address(row, leaving) != before
+    assert row.holder() in CANDIDATES, "whoever leads now answers at an address that nobody knew at first"
+
+
+def address(row: Row, node: str) -> str:
+    return str(row.bed.client.get(NODE_CAPACITIES.path(node))["spec"]["address"])
+
+
+def until_leased(row: Row, node: str, within_s: float) -> None:
+    """Three leases from now on."""
+    before = max(0.0, row.metric(node, LEASED))
+    until(lambda: row.metric(node, LEASED) >= before + 3, f"{node} is leased", within_s)

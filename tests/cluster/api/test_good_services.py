@@ -1,0 +1,113 @@
+"""Nothing that can work is refused: what the rules about InferenceServices let through."""
+
+from typing import Any
+
+import pytest
+
+from hack.testenv.bed import Bed
+from loadline_api import names
+from loadline_api.workload_refs import ATTACHABLE
+
+SPLIT: dict[str, Any] = {"prefill": {"perDecode": "0.5"}, "router": {}}
+
+
+def taken(bed: Bed, name: str = "chat", **spec: Any) -> dict[str, Any]:
+    """The spec as the API server stores it; it would be refused with ApiError."""
+    body = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.INFERENCE_SERVICES.kind,
+        "metadata": {"name": name},
+        "spec": spec if "workloadRef" in spec else {"model": {"uri": "hf://org/model"}, **spec},
+    }
+    path = names.INFERENCE_SERVICES.path(namespace="default")
+    stored = bed.client.create(f"{path}?dryRun=All&fieldValidation=Strict", body)
+    return dict(stored["spec"])
+
+
+def test_a_service_with_everything_is_taken(charted: Bed) -> None:
+    spec: dict[str, Any] = {
+        "model": {"uri": "hf://org/model@refs/pr/1", "name": "org/chat:v2"},
+        "scaling": {"minReplicas": 1, "maxReplicas": 4},
+        "parallelism": {"tensor": 4, "data": 2, "expert": True, "nodes": 2},
+        "engine": {"maxModelLength": 32768, "maxSequences": 256, "arguments": ["--seed=7", "--enable-lora"]},
+        "prefill": {"perDecode": "0.5", "parallelism": {"tensor": 2}},
+        "template": {"spec": {"containers": [{"name": "vllm", "env": [{"name": "A", "value": "b"}]}]}},
+        "router": {"replicas": 2, "policy": "PowerOfTwo"},
+        "rolloutStrategy": {"maxSurge": "25%", "maxUnavailable": 0},
+        "slo": {"ttftMs": 2000, "itlMs": 40, "percentile": 95},
+        "power": {"maxWatts": 350},
+        "experts": {"policyRef": {"name": "gentle"}},
+        "kvCache": {"dtype": "fp8", "policyRef": {"name": "bulk.v2"}},
+    }
+    stored = taken(charted, **spec)
+    assert stored["template"] == spec["template"]
+    assert stored["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "hf://gpt2",
+        "hf://org/model",
+        "hf://Qwen/Qwen3-30B-A3B-Instruct-2507-FP8@main",
+        "hf://org/model@3f8a0c7",
+        "pvc://weights",
+        "pvc://weights/llama/70b",
+        "pvc://weights.v2/",
+        "oci://ghcr.io/org/llama:70b",
+        "oci://registry:5000/llama@sha256:" + "0" * 64,
+        "oci://ghcr.io/org/llama:70b/weights",
+        "file:///models/llama",
+    ],
+)
+def test_addresses_of_every_scheme_are_taken(charted: Bed, uri: str) -> None:
+    assert taken(charted, model={"uri": uri})["model"]["uri"] == uri
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--seed=7",
+        "--enable-prefix-caching",
+        "--no-enable-chunked-prefill",
+        "--models-cache=/tmp",
+        "--port-range=1-2",
+        '--speculative-config={"method": "ngram"}',
+        "--hf-overrides.rope=1",
+        "--shutdown-timeout=30",
+        "--all2all-backend=deepep_low_latency",
+    ],
+)
+def test_an_argument_that_only_begins_like_one_of_ours_is_taken(charted: Bed, argument: str) -> None:
+    assert taken(charted, engine={"arguments": [argument]})["engine"]["arguments"] == [argument]
+
+
+@pytest.mark.parametrize(
+    ("main", "prefill"), [(4, 4), (4, 2), (2, 4), (1, 8), (6, 3)], ids=lambda tensor: str(tensor)
+)
+def test_a_split_of_which_one_degree_divides_the_other_is_taken(
+    charted: Bed, main: int, prefill: int
+) -> None:
+    own = {"perDecode": "1", "parallelism": {"tensor": prefill}}
+    taken(charted, parallelism={"tensor": main}, prefill=own, router={})
+
+
+def test_a_prefill_pool_takes_after_the_main_one(charted: Bed) -> None:
+    assert "parallelism" not in taken(charted, parallelism={"tensor": 3}, **SPLIT)["prefill"]
+
+
+@pytest.mark.parametrize(("api_version", "kind"), ATTACHABLE)
+def test_every_known_workload_may_be_attached_to(charted: Bed, api_version: str, kind: str) -> None:
+    ref = {"apiVersion": api_version, "kind": kind, "name": "llama.v2"}
+    bounds = {"minReplicas": 0, "maxReplicas": 4}
+    taken(charted, workloadRef=ref, scaling=bounds, slo={"itlMs": 50}, kvCache={}, experts={}, priority=-5)
+
+
+@pytest.mark.parametrize("surge", [0, 1, 10_000, "0%", "1%", "99%", "100%"])
+def test_pods_may_roll_by_count_or_percentage(charted: Bed, surge: int | str) -> None:
+    taken(charted, rolloutStrategy={"maxSurge": surge, "maxUnavailable": 1})
+
+
+@pytest.mark.parametrize("name", ["a", "c" * 53, "chat-2"])
+def test_names_that_fit_are_taken(charted: Bed, name: str) -> None:
+    taken(charted, name)

@@ -1,0 +1,117 @@
+"""
+The real helm on beds of its own: a release owns objects that all clusters have once.
+
+A test that installs gets a bed for itself, since what it leaves behind is what the next
+one would stumble over.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hack.charts import CHART
+from hack.hooks import Hooks
+from hack.serving.helms import Helm
+from hack.testenv.bed import Bed
+from hack.testenv.clients import Object
+from loadline_api import names
+
+OLD = Path(__file__).parent / "old" / "loadline-0.1.0.tgz"
+NODES = ("pier-0", "pier-1")
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="session")
+def new() -> str:
+    """The chart as it is now."""
+    return str(CHART)
+
+
+@pytest.fixture(scope="session")
+def old() -> str:
+    """The first chart."""
+    return str(OLD)
+
+
+@pytest.fixture
+def quay() -> Iterator[Bed]:
+    """A bed without Loadline, with two nodes."""
+    with Bed() as bed:
+        bed.add_nodes(NODES)
+        yield bed
+
+
+@pytest.fixture
+def helm(quay: Bed) -> Helm:
+    """helm on it."""
+    return Helm(quay)
+
+
+@pytest.fixture
+def hooks(quay: Bed) -> Iterator[Hooks]:
+    """Hooks run there."""
+    with Hooks(quay) as hooks:
+        yield hooks
+
+
+@pytest.fixture
+def definition(quay: Bed) -> Callable[[str], Object]:
+    """Read a CustomResourceDefinition: `definition("powerdomains")`."""
+    return lambda plural: quay.client.get(f"{DEFINITIONS}/{plural}.{names.GROUP}")
+
+
+@pytest.fixture
+def fields(definition: Callable[[str], Object]) -> Callable[[str], set[str]]:
+    """The fields of a kind's spec as the API server knows them."""
+
+    def read(plural: str) -> set[str]:
+        (version,) = definition(plural)["spec"]["versions"]
+        return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+
+    return read
+
+
+@pytest.fixture
+def row(quay: Bed) -> Callable[..., Object]:
+    """Declare a power domain: `row(mode="Enforce")`."""
+
+    def declare(**spec: Any) -> Object:
+        declared = {
+            "budgetWatts": 40_000,
+            "nodeSelector": {"matchLabels": {"row": "a"}},
+            "hostWatts": {"max": 2600},
+            **spec,
+        }
+        head = {"apiVersion": names.API_VERSION, "kind": "PowerDomain", "metadata": {"name": "row-a"}}
+        (made,) = quay.apply([{**head, "spec": declared}])
+        return made
+
+    return declare
+
+
+@pytest.fixture
+def service(quay: Bed) -> Callable[[], Object]:
+    """Declare an InferenceService."""
+
+    def declare() -> Object:
+        head = {"apiVersion": names.API_VERSION, "kind": "InferenceService"}
+        metadata = {"name": "chat", "namespace": "default"}
+        (made,) = quay.apply([{**head, "metadata": metadata, "spec": {"model": {"uri": "hf://a/b"}}}])
+        return made
+
+    return declare
+
+
+@pytest.fixture
+def released(quay: Bed) -> Callable[..., list[str]]:
+    """Names of the release's objects of these kinds: `released("clusterroles", "jobs")`."""
+
+    def read(*kinds: str) -> list[str]:
+        told = quay.kubectl(
+            "get", ",".join(kinds), "-A", "-l", "app.kubernetes.io/name=loadline", "-o", "name"
+        )
+        return [line.split("/")[1] for line in told.splitlines()]
+
+    return read

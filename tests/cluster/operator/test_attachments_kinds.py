@@ -1,0 +1,166 @@
+"""Deployments and StatefulSets of somebody else: attached, told, scaled, and otherwise left alone."""
+
+from typing import Any
+
+import pytest
+
+from hack.callers import eventually
+from hack.lone_operators import lines_of, says, service, status_of, written
+from hack.testenv.bed import Bed
+from hack.testenv.clients import Object
+from hack.testenv.errors import ApiError
+from loadline_api import names
+from loadline_api.names import OPERATOR_MANAGER
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
+
+KINDS = pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+BOUNDS = {"minReplicas": 1, "maxReplicas": 3}
+
+
+def theirs(kind: str, namespace: str, *, replicas: int = 2, **pod: Any) -> Object:
+    """A workload as its owner writes it."""
+    labels = {"app": "llm"}
+    spec = {"containers": [{"name": "engine", "image": "theirs"}], **pod}
+    body = {
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": spec},
+    }
+    metadata = {"name": "llm", "namespace": namespace}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": body}
+
+
+def path_of(kind: str, namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/llm"
+
+
+def attached(kind: str, namespace: str, name: str = "mine", **spec: Any) -> Object:
+    ref = {"apiVersion": "apps/v1", "kind": kind, "name": "llm"}
+    return service(name, namespace=namespace, workloadRef=ref, **spec)
+
+
+def is_there(found: Object, **wanted: Any) -> None:
+    assert {key: found.get(key) for key in wanted} == wanted, found
+
+
+def our_part(found: Object) -> list[str | None]:
+    """The subresources by which the operator has written to an object; None is the object itself."""
+    entries = found["metadata"]["managedFields"]
+    return [one.get("subresource") for one in entries if one["manager"] == OPERATOR_MANAGER]
+
+
+def has_replicas(bed: Bed, path: str, wanted: int) -> None:
+    eventually(lambda: is_there(bed.client.get(path)["spec"], replicas=wanted))
+
+
+def has_seen(bed: Bed, name: str, namespace: str, *, generation: int) -> None:
+    eventually(lambda: is_there(status_of(bed, name, namespace), observedGeneration=generation))
+
+
+@KINDS
+def test_a_workload_may_come_later_go_and_come_again(harbour: Bed, namespace: str, kind: str) -> None:
+    harbour.apply([attached(kind, namespace)])
+    eventually(lambda: says(harbour, "mine", "Attached", namespace=namespace, reason="NoWorkload"))
+    for _ in range(2):
+        harbour.apply([theirs(kind, namespace)])
+        eventually(lambda: says(harbour, "mine", "Ready", namespace=namespace, status="True"))
+        is_there(status_of(harbour, "mine", namespace), replicas=2, readyReplicas=2, selector="app=llm")
+        harbour.client.delete(path_of(kind, namespace))
+        eventually(lambda: says(harbour, "mine", "Attached", namespace=namespace, reason="NoWorkload"))
+        assert "selector" not in status_of(harbour, "mine", namespace)
+
+
+@KINDS
+def test_only_its_replicas_are_moved_and_only_when_asked(harbour: Bed, namespace: str, kind: str) -> None:
+    harbour.apply([theirs(kind, namespace), attached(kind, namespace, scaling=BOUNDS)])
+    eventually(lambda: says(harbour, "mine", "ScalingReady", namespace=namespace, reason="NotAsked"))
+    assert our_part(harbour.client.get(path_of(kind, namespace))) == []
+    for asked, wanted in ((3, 3), (9, 3), (1, 1), (0, 1)):
+        harbour.kubectl("scale", "llsvc/mine", f"--replicas={asked}", "-n", namespace)
+        has_replicas(harbour, path_of(kind, namespace), wanted)
+    assert our_part(harbour.client.get(path_of(kind, namespace))) == ["scale"]
+
+
+@KINDS
+def test_without_scaling_nothing_is_ever_written(harbour: Bed, namespace: str, kind: str) -> None:
+    harbour.apply([theirs(kind, namespace), attached(kind, namespace, replicas=7)])
+    eventually(lambda: says(harbour, "mine", "ScalingReady", namespace=namespace, reason="ReadOnly"))
+    eventually(lambda: says(harbour, "mine", "Ready", namespace=namespace, status="True"))
+    is_there(harbour.client.get(path_of(kind, namespace))["spec"], replicas=2)
+    assert our_part(harbour.client.get(path_of(kind, namespace))) == []
+
+
+@KINDS
+def test_a_workload_stays_when_the_service_goes(harbour: Bed, namespace: str, kind: str) -> None:
+    harbour.apply([theirs(kind, namespace), attached(kind, namespace, replicas=1, scaling=BOUNDS)])
+    has_replicas(harbour, path_of(kind, namespace), 1)
+    eventually(lambda: is_there(status_of(harbour, "mine", namespace), replicas=1))
+    before, since = harbour.client.get(path_of(kind, namespace)), lines_of(harbour)
+    harbour.client.delete(names.INFERENCE_SERVICES.path("mine", namespace))
+    harbour.apply([attached(kind, namespace, "next")])
+    eventually(lambda: says(harbour, "next", "Ready", namespace=namespace, status="True"))
+    after = harbour.client.get(path_of(kind, namespace))
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert not [path for _, path, _ in written(harbour, since) if "/llm" in path]
+
+
+def test_two_services_on_one_workload_do_nothing_and_name_each_other(harbour: Bed, namespace: str) -> None:
+    harbour.apply([theirs("Deployment", namespace)])
+    for name in ("one", "two"):
+        harbour.apply([attached("Deployment", namespace, name, replicas=3, scaling=BOUNDS)])
+    for name, other in (("one", "two"), ("two", "one")):
+        is_claimed_twice(harbour, name, other, namespace)
+    since = lines_of(harbour)
+    for name in ("one", "two"):
+        harbour.kubectl("scale", f"llsvc/{name}", "--replicas=1", "-n", namespace)
+        has_seen(harbour, name, namespace, generation=2)
+    assert not [path for _, path, _ in written(harbour, since) if "/llm" in path]
+    harbour.client.delete(names.INFERENCE_SERVICES.path("two", namespace))
+    eventually(lambda: says(harbour, "one", "Attached", namespace=namespace, status="True"))
+    has_replicas(harbour, path_of("Deployment", namespace), 1)
+
+
+def is_claimed_twice(bed: Bed, name: str, other: str, namespace: str) -> None:
+    def check() -> None:
+        found = says(bed, name, "Attached", namespace=namespace, reason="ClaimedTwice")
+        assert f"is named by {other} too" in found["message"]
+
+    eventually(check)
+    assert "selector" not in status_of(bed, name, namespace)
+
+
+def test_an_autoscaler_of_the_workload_itself_is_not_fought(harbour: Bed, namespace: str) -> None:
+    harbour.apply([theirs("Deployment", namespace)])
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"}
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    spec = {"scaleTargetRef": target, "maxReplicas": 4, "metrics": [{"type": "Resource", "resource": cpu}]}
+    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    harbour.apply([{**head, "metadata": {"name": "theirs", "namespace": namespace}, "spec": spec}])
+    harbour.apply([attached("Deployment", namespace, replicas=3, scaling=BOUNDS)])
+    eventually(lambda: says(harbour, "mine", "ScalingReady", namespace=namespace, reason="OtherScaler"))
+    text = says(harbour, "mine", "ScalingReady", namespace=namespace)["message"]
+    assert "HorizontalPodAutoscaler theirs scales Deployment" in text
+    assert our_part(harbour.client.get(path_of("Deployment", namespace))) == []
+    harbour.kubectl("delete", "hpa", "theirs", "-n", namespace)
+    has_replicas(harbour, path_of("Deployment", namespace), 3)
+
+
+def test_an_engine_that_is_told_to_leave_the_plugin_out_is_named(harbour: Bed, namespace: str) -> None:
+    engine = {"name": "vllm", "image": "theirs", "env": [{"name": "VLLM_PLUGINS", "value": "lora"}]}
+    harbour.apply([theirs("Deployment", namespace, containers=[engine])])
+    harbour.apply([attached("Deployment", namespace, experts={})])
+    eventually(lambda: says(harbour, "mine", "PluginMissing", namespace=namespace, reason="PluginAbsent"))
+    text = says(harbour, "mine", "PluginMissing", namespace=namespace, status="True")["message"]
+    assert "experts can't act" in text
+
+
+def test_a_model_and_a_workload_do_not_take_each_others_place(harbour: Bed, namespace: str) -> None:
+    harbour.apply([service("mine", namespace=namespace)])
+    path = names.INFERENCE_SERVICES.path("mine", namespace)
+    swapped = {
+        "spec": {"model": None, "workloadRef": attached("Deployment", namespace)["spec"]["workloadRef"]}
+    }
+    with pytest.raises(ApiError, match="delete this service and make another"):
+        harbour.client.patch(path, swapped)

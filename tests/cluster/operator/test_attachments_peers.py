@@ -1,0 +1,253 @@
+"""
+Workloads of KServe and LeaderWorkerSet, by their own definitions and real controllers.
+
+The bed is its own: LeaderWorkerSet's webhooks see every pod of a cluster. KServe's
+controllers don't run here, so a test writes the conditions that they would.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hack import charts, peers
+from hack.callers import eventually
+from hack.lone_operators import LoneOperator, lines_of, pods_of, says, service, status_of, written
+from hack.testenv.bed import Bed
+from hack.testenv.clients import Object
+from loadline_api import names
+from loadline_api.names import OPERATOR_MANAGER
+
+pytestmark = pytest.mark.cluster
+
+PATIENCE_S = 60.0
+"""A group's pods come one after the other, through webhooks."""
+
+SETS = "leaderworkersets"
+LWS = "leaderworkerset.x-k8s.io/v1"
+KSERVE = "serving.kserve.io"
+BOUNDS = {"minReplicas": 1, "maxReplicas": 3}
+CONTAINER: Object = {"name": "vllm", "image": "theirs", "resources": {"limits": {"nvidia.com/gpu": "8"}}}
+
+
+@pytest.fixture(scope="module")
+def roads() -> Iterator[Bed]:
+    """A bed with the chart and LeaderWorkerSet; KServe comes later."""
+    with Bed(audit=True) as bed:
+        bed.apply(charts.control_plane_objects())
+        bed.add_nodes([f"mole-{index}" for index in range(6)])
+        peers.start_leader_worker_sets(bed)
+        yield bed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operator(roads: Bed) -> Iterator[LoneOperator]:
+    """The running operator."""
+    one = LoneOperator(roads)
+    one.start()
+    yield one
+    assert one.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def kserve(roads: Bed) -> str:
+    """KServe's group, its two kinds defined."""
+    peers.install(roads, peers.KSERVE_SERVICES, peers.KSERVE_LLM_SERVICES)
+    return KSERVE
+
+
+def ref(api_version: str, kind: str, name: str) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "name": name}
+
+
+def a_set(name: str, *, size: int = 2, replicas: int = 1) -> Object:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [CONTAINER]}}
+    spec = {"replicas": replicas, "leaderWorkerTemplate": {"size": size, "workerTemplate": template}}
+    head = {"apiVersion": LWS, "kind": "LeaderWorkerSet"}
+    return {**head, "metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def set_path(name: str) -> str:
+    return f"/apis/{LWS}/namespaces/default/{SETS}/{name}"
+
+
+def is_there(found: Object, **wanted: Any) -> None:
+    assert {key: found.get(key) for key in wanted} == wanted, found
+
+
+def selected(bed: Bed, selector: str) -> list[Object]:
+    return list(bed.client.get("/api/v1/namespaces/default/pods", labelSelector=selector)["items"])
+
+
+def our_part(found: Object) -> list[str | None]:
+    """The subresources by which the operator has written to an object; None is the object itself."""
+    entries = found["metadata"]["managedFields"]
+    return [one.get("subresource") for one in entries if one["manager"] == OPERATOR_MANAGER]
+
+
+def test_a_service_over_two_nodes_becomes_groups_that_run(roads: Bed) -> None:
+    roads.apply([service("wide", parallelism={"tensor": 8, "pipeline": 2, "nodes": 2})])
+    eventually(lambda: says(roads, "wide", "Ready", status="True"), patience_s=PATIENCE_S)
+    made = roads.client.get(set_path("wide"))
+    assert made["spec"]["leaderWorkerTemplate"]["size"] == 2
+    pods = pods_of(roads, "wide")
+    indices = [pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/worker-index"] for pod in pods]
+    assert sorted(indices) == ["0", "1"]
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+    (worker,) = (pod for pod in pods if pod["metadata"]["name"].endswith("-1"))
+    environment = {one["name"]: one.get("value") for one in worker["spec"]["containers"][0]["env"]}
+    assert environment["LWS_LEADER_ADDRESS"] == "wide-0.wide.default"
+
+
+def test_such_a_service_is_scaled_by_whole_groups(roads: Bed) -> None:
+    roads.kubectl("scale", "llsvc/wide", "--replicas=2", "-n", "default")
+    eventually(lambda: is_there(status_of(roads, "wide"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S)
+    assert len(pods_of(roads, "wide")) == 4
+    scale = roads.client.get(names.INFERENCE_SERVICES.path("wide", "default", "scale"))
+    assert len(selected(roads, scale["status"]["selector"])) == 2, "an HPA takes one pod for one replica"
+    roads.client.delete(names.INFERENCE_SERVICES.path("wide", "default"))
+    eventually(lambda: is_there({"pods": pods_of(roads, "wide")}, pods=[]), patience_s=PATIENCE_S)
+
+
+def test_a_set_of_somebody_else_is_attached_and_scaled(roads: Bed) -> None:
+    roads.apply([a_set("theirs")])
+    roads.apply([service("mine", workloadRef=ref(LWS, "LeaderWorkerSet", "theirs"), scaling=BOUNDS)])
+    eventually(lambda: says(roads, "mine", "Ready", status="True"), patience_s=PATIENCE_S)
+    status = status_of(roads, "mine")
+    assert len(selected(roads, status["podSelector"])) == 2, "agents find leader and worker"
+    assert len(selected(roads, status["selector"])) == 1, "an HPA takes one pod for one replica"
+    assert our_part(roads.client.get(set_path("theirs"))) == []
+    roads.kubectl("scale", "llsvc/mine", "--replicas=2", "-n", "default")
+    eventually(lambda: is_there(status_of(roads, "mine"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S)
+    assert our_part(roads.client.get(set_path("theirs"))) == ["scale"]
+    roads.kubectl("scale", "llsvc/mine", "--replicas=1", "-n", "default")
+    eventually(lambda: is_there(status_of(roads, "mine"), replicas=1, readyReplicas=1), patience_s=PATIENCE_S)
+
+
+def test_a_set_outlives_the_service_that_was_attached_to_it(roads: Bed) -> None:
+    before = roads.client.get(set_path("theirs"))["metadata"]
+    since = lines_of(roads)
+    roads.client.delete(names.INFERENCE_SERVICES.path("mine", "default"))
+    roads.apply([service("after", workloadRef=ref(LWS, "LeaderWorkerSet", "theirs"))])
+    eventually(lambda: says(roads, "after", "ScalingReady", reason="ReadOnly"))
+    after = roads.client.get(set_path("theirs"))["metadata"]
+    assert (after["uid"], after["generation"]) == (before["uid"], before["generation"])
+    assert not [path for _, path, _ in written(roads, since) if SETS in path]
+    roads.client.delete(set_path("theirs"))
+    eventually(lambda: says(roads, "after", "Attached", reason="NoWorkload"))
+
+
+def test_what_loadline_made_is_no_workload_of_somebody_else(roads: Bed) -> None:
+    roads.apply([service("own", parallelism={"tensor": 2, "nodes": 2})])
+    roads.apply([service("thief", workloadRef=ref(LWS, "LeaderWorkerSet", "own"))])
+    eventually(lambda: says(roads, "thief", "Attached", reason="OwnWorkload"))
+    text = says(roads, "thief", "Ready", status="False")["message"]
+    assert "was made by Loadline for inferenceservices.loadline.dev/own" in text
+    assert "selector" not in status_of(roads, "thief")
+    for name in ("own", "thief"):
+        roads.client.delete(names.INFERENCE_SERVICES.path(name, "default"))
+
+
+def test_attaching_waits_for_kserve_to_be_installed(roads: Bed) -> None:
+    missing = ref(f"{KSERVE}/v1alpha2", "LLMInferenceService", "llama")
+    roads.apply([service("early", workloadRef=missing)])
+    eventually(lambda: says(roads, "early", "Attached", reason="ApiMissing"))
+    text = says(roads, "early", "Attached", status="False")["message"]
+    assert "the cluster serves no LLMInferenceService of serving.kserve.io/v1alpha2: install it" in text
+
+
+def theirs(kind: str, version: str, name: str) -> Object:
+    """A workload of KServe as its users write it."""
+    spec: Object = {"model": {"uri": "hf://org/llama", "name": "llama"}, "replicas": 2}
+    if kind == "InferenceService":
+        model = {"modelFormat": {"name": "huggingface"}, "storageUri": "hf://org/llama"}
+        spec = {"predictor": {"minReplicas": 2, "model": model}}
+    head = {"apiVersion": f"{KSERVE}/{version}", "kind": kind}
+    return {**head, "metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def path_of(body: Object) -> str:
+    plural = f"{body['kind'].lower()}s"
+    return f"/apis/{body['apiVersion']}/namespaces/default/{plural}/{body['metadata']['name']}"
+
+
+def kserve_says(bed: Bed, body: Object, status: str, reason: str = "", message: str = "") -> None:
+    """Write the status that KServe's controller would."""
+    told = {"type": "Ready", "status": status, "reason": reason, "message": message}
+    bed.client.patch(
+        f"{path_of(body)}/status", {"status": {"url": "http://llama.example.com", "conditions": [told]}}
+    )
+
+
+@pytest.mark.usefixtures("kserve")
+@pytest.mark.parametrize(
+    ("kind", "version", "selector"),
+    [
+        ("InferenceService", "v1beta1", "serving.kserve.io/inferenceservice={name}"),
+        (
+            "LLMInferenceService",
+            "v1alpha2",
+            "app.kubernetes.io/name={name},app.kubernetes.io/part-of=llminferenceservice",
+        ),
+        (
+            "LLMInferenceService",
+            "v1alpha1",
+            "app.kubernetes.io/name={name},app.kubernetes.io/part-of=llminferenceservice",
+        ),
+    ],
+)
+def test_kserves_own_words_are_passed_on_and_its_object_is_never_written(
+    roads: Bed, kind: str, version: str, selector: str
+) -> None:
+    name = f"{kind.lower()}-{version}"
+    body = theirs(kind, version, name)
+    ours = f"on-{version}-{len(kind)}"
+    roads.apply(
+        [service(ours, workloadRef=ref(f"{KSERVE}/{version}", kind, name), scaling=BOUNDS, replicas=3)]
+    )
+    eventually(lambda: says(roads, ours, "Attached", reason="NoWorkload"))
+    roads.apply([body])
+    eventually(lambda: says(roads, ours, "Attached", status="True"))
+    says(roads, ours, "Ready", status="Unknown", reason="NotTold")
+    kserve_says(
+        roads, body, "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+    )
+    eventually(lambda: says(roads, ours, "Ready", status="False"))
+    assert "MinimumReplicasUnavailable: Deployment does not have" in says(roads, ours, "Ready")["message"]
+    kserve_says(roads, body, "True")
+    version_before = roads.client.get(path_of(body))["metadata"]["resourceVersion"]
+    eventually(lambda: says(roads, ours, "Ready", status="True"))
+    says(roads, ours, "ScalingReady", status="False", reason="NotScalable")
+    is_there(status_of(roads, ours), selector=selector.format(name=name), url="http://llama.example.com")
+    roads.client.delete(names.INFERENCE_SERVICES.path(ours, "default"))
+    there = roads.client.get(path_of(body))
+    assert there["metadata"]["resourceVersion"] == version_before
+    assert our_part(there) == []
+
+
+def is_claimed_twice(bed: Bed, name: str, other: str) -> None:
+    eventually(lambda: says(bed, name, "Attached", reason="ClaimedTwice"))
+    assert f"named by {other} too" in says(bed, name, "Attached")["message"]
+
+
+@pytest.mark.usefixtures("kserve")
+def test_two_versions_of_one_object_are_one_claim(roads: Bed) -> None:
+    roads.apply([theirs("LLMInferenceService", "v1alpha2", "llama")])
+    eventually(lambda: says(roads, "early", "Attached", status="True"))
+    old = ref(f"{KSERVE}/v1alpha1", "LLMInferenceService", "llama")
+    roads.apply([service("late", workloadRef=old)])
+    for name, other in (("early", "late"), ("late", "early")):
+        is_claimed_twice(roads, name, other)
+        assert "selector" not in status_of(roads, name)
+    roads.client.delete(names.INFERENCE_SERVICES.path("late", "default"))
+    eventually(lambda: says(roads, "early", "Attached", status="True"))
+
+
+@pytest.mark.usefixtures("kserve")
+def test_a_definition_that_goes_takes_nothing_of_ours_with_it(roads: Bed, operator: LoneOperator) -> None:
+    eventually(lambda: says(roads, "early", "Attached", status="True"))
+    peers.uninstall(roads, peers.KSERVE_LLM_SERVICES)
+    eventually(lambda: says(roads, "early", "Attached", reason="ApiMissing"), patience_s=PATIENCE_S)
+    assert operator.readiness() == (200, "ok")
+    peers.install(roads, peers.KSERVE_LLM_SERVICES)
+    eventually(lambda: says(roads, "early", "Attached", reason="NoWorkload"), patience_s=PATIENCE_S)

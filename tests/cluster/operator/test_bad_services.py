@@ -1,0 +1,520 @@
+"""
+Everything that a person may write wrongly into an InferenceService, and who says what about it.
+
+One table: the API server refuses what it can know, with the field and the mend; what only
+the cluster can know is taken, and a condition says it. Nothing is taken in silence.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from hack.callers import eventually
+from hack.lone_operators import LoneOperator, pods_of, says
+from hack.testenv.bed import Bed
+from hack.testenv.clients import Object
+from hack.testenv.errors import ApiError
+from loadline_api import names
+
+pytestmark = pytest.mark.cluster
+
+GOOD: Object = {"model": {"uri": "hf://org/model", "name": "chat"}}
+LONG = "m" * 254
+DEPLOYMENT: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
+SPLIT: Object = {"prefill": {"replicas": 1}, "router": {}}
+
+
+def manifest(name: str, change: Object) -> Object:
+    spec = {key: value for key, value in {**GOOD, **change}.items() if value is not None}
+    head = {"apiVersion": names.API_VERSION, "kind": "InferenceService"}
+    return {**head, "metadata": {"name": name}, "spec": spec}
+
+
+def refused(id: str, change: Object, *words: str) -> Any:
+    """A row of a manifest that the API server refuses with these words."""
+    return pytest.param(change, words, id=id)
+
+
+def arguments(*words: str) -> Object:
+    return {"engine": {"arguments": list(words)}}
+
+
+def attached(**ref: str) -> Object:
+    return {"model": None, "workloadRef": {**DEPLOYMENT, **ref}}
+
+
+MODELS = (
+    refused("nothing-served", {"model": None}, "model and workloadRef", "say what is served"),
+    refused("served-twice", {"workloadRef": DEPLOYMENT}, "model and workloadRef", "say what is served"),
+    refused("uri-missing", {"model": {}}, "spec.model.uri", "Required"),
+    refused("uri-empty", {"model": {"uri": ""}}, "spec.model.uri", "at least 1"),
+    refused("uri-a-name", {"model": {"uri": "org/model"}}, "model.uri is org/model", "begin it with hf://"),
+    refused(
+        "uri-of-s3", {"model": {"uri": "s3://bucket/model"}}, "model.uri is s3://", "begin it with hf://"
+    ),
+    refused("hf-empty", {"model": {"uri": "hf://"}}, "model.uri is hf://", "hf://ORG/MODEL"),
+    refused(
+        "hf-too-deep", {"model": {"uri": "hf://org/model/file"}}, "hf://org/model/file", "hf://ORG/MODEL"
+    ),
+    refused("hf-with-a-blank", {"model": {"uri": "hf://org/my model"}}, "org/my model", "hf://ORG/MODEL"),
+    refused("hf-revision-empty", {"model": {"uri": "hf://org/model@"}}, "org/model@", "[@REVISION]"),
+    refused("pvc-without-claim", {"model": {"uri": "pvc:///llama"}}, "pvc:///llama", "write pvc://CLAIM"),
+    refused("pvc-in-capitals", {"model": {"uri": "pvc://Weights/l"}}, "pvc://Weights", "the claim as"),
+    refused("pvc-climbs-out", {"model": {"uri": "pvc://weights/../secret"}}, "/../secret", "leave out /.."),
+    refused(
+        "oci-with-a-blank", {"model": {"uri": "oci://reg.io/my image"}}, "my image", "oci://IMAGE[/PATH]"
+    ),
+    refused("file-relative", {"model": {"uri": "file://models/l"}}, "file://models/l", "from the root"),
+    refused(
+        "name-too-long", {"model": {"uri": "hf://o/m", "name": LONG}}, "spec.model.name", "may not be more"
+    ),
+    refused(
+        "name-with-a-blank",
+        {"model": {"uri": "hf://o/m", "name": "my chat"}},
+        '"my chat"',
+        "leave out blanks",
+    ),
+    refused("model-a-text", {"model": "hf://org/model"}, "spec.model", "object"),
+)
+COUNTS = (
+    refused("replicas-negative", {"replicas": -1}, "spec.replicas", "greater than or equal to 0"),
+    refused("replicas-a-text", {"replicas": "3"}, "spec.replicas", "integer"),
+    refused("replicas-a-float", {"replicas": 2.5}, "spec.replicas", "integer"),
+    refused("replicas-too-many", {"replicas": 10_001}, "spec.replicas", "less than or equal to 10000"),
+    refused(
+        "scaling-crossed",
+        {"scaling": {"minReplicas": 4, "maxReplicas": 2}},
+        "scaling.minReplicas is 4",
+        "lower",
+    ),
+    refused(
+        "scaling-to-none",
+        {"scaling": {"minReplicas": 0, "maxReplicas": 0}},
+        "scaling.maxReplicas",
+        "equal to 1",
+    ),
+    refused("scaling-unbounded", {"scaling": {"minReplicas": 1}}, "spec.scaling.maxReplicas", "Required"),
+    refused(
+        "rollout-stuck", {"rolloutStrategy": {"maxSurge": 0, "maxUnavailable": "0%"}}, "lets no pod", "raise"
+    ),
+    refused(
+        "rollout-percent", {"rolloutStrategy": {"maxSurge": "101%"}}, "101% is neither a count", "write 1"
+    ),
+    refused("rollout-bare-text", {"rolloutStrategy": {"maxUnavailable": "1"}}, "1 is neither a count", "25%"),
+    refused(
+        "rollout-negative", {"rolloutStrategy": {"maxSurge": -1}}, "maxSurge", "greater than or equal to 0"
+    ),
+)
+SPREADS = (
+    refused("tensor-zero", {"parallelism": {"tensor": 0}}, "parallelism.tensor", "equal to 1"),
+    refused("tensor-negative", {"parallelism": {"tensor": -1}}, "parallelism.tensor", "equal to 1"),
+    refused("tensor-a-float", {"parallelism": {"tensor": 3.5}}, "parallelism.tensor", "integer"),
+    refused("tensor-too-many", {"parallelism": {"tensor": 1025}}, "parallelism.tensor", "equal to 1024"),
+    refused("parallelism-unknown", {"parallelism": {"sequence": 2}}, "sequence", "unknown field"),
+    refused("expert-a-count", {"parallelism": {"expert": 8}}, "parallelism.expert", "boolean"),
+    refused(
+        "nodes-odd", {"parallelism": {"tensor": 8, "nodes": 3}}, "parallelism.nodes", "does not divide the 8"
+    ),
+    refused("nodes-zero", {"parallelism": {"nodes": 0}}, "parallelism.nodes", "equal to 1"),
+)
+SPLITS = (
+    refused("prefill-without-router", {"prefill": {"replicas": 1}}, "prefill splits", "add router"),
+    refused("prefill-unsized", {"prefill": {}, "router": {}}, "prefill needs one size", "prefill.perDecode"),
+    refused(
+        "prefill-sized-twice",
+        {"prefill": {"replicas": 2, "perDecode": "0.5"}, "router": {}},
+        "prefill needs one size",
+        "one of the two",
+    ),
+    refused(
+        "prefill-none",
+        {"prefill": {"replicas": 0}, "router": {}},
+        "prefill.replicas is 0",
+        "leave prefill out",
+    ),
+    refused("ratio-a-word", {"prefill": {"perDecode": "half"}, "router": {}}, "half is no ratio", "0.5"),
+    refused("ratio-a-float", {"prefill": {"perDecode": 0.5}, "router": {}}, "perDecode", "string"),
+    refused(
+        "ratio-zero", {"prefill": {"perDecode": "0"}, "router": {}}, "prefill.perDecode is 0", "above zero"
+    ),
+    refused("ratio-negative", {"prefill": {"perDecode": "-1"}, "router": {}}, "-1 is no ratio", "0.5"),
+    refused(
+        "decode-in-stages",
+        {**SPLIT, "parallelism": {"pipeline": 2}},
+        "parallelism.pipeline is 2",
+        "raise tensor",
+    ),
+    refused(
+        "prefill-in-stages",
+        {"prefill": {"replicas": 1, "parallelism": {"pipeline": 2}}, "router": {}},
+        "prefill.parallelism.pipeline is 2",
+        "raise tensor",
+    ),
+    refused(
+        "tensors-apart",
+        {
+            "prefill": {"replicas": 1, "parallelism": {"tensor": 3}},
+            "router": {},
+            "parallelism": {"tensor": 4},
+        },
+        "prefill.parallelism.tensor is 3 and parallelism.tensor is 4",
+        "divide",
+    ),
+    refused(
+        "split-never", {**SPLIT, **arguments("--use-replayssm")}, "--use-replayssm", "KV transfer", "remove"
+    ),
+    refused("router-none", {"router": {"replicas": 0}}, "router.replicas", "equal to 1"),
+    refused("router-policy-unknown", {"router": {"policy": "Sticky"}}, "router.policy", '"CacheAware"'),
+)
+ENGINES = (
+    refused("argument-ours", arguments("--port=80"), "--port=80", "the operator sets", "remove it"),
+    refused(
+        "argument-of-a-field", arguments("--tensor-parallel-size=2"), "-size=2", "parallelism", "set it there"
+    ),
+    refused(
+        "argument-underscored", arguments("--tensor_parallel_size=2"), "tensor_parallel_size=2", "parallelism"
+    ),
+    refused("argument-dotted", arguments("--kv-transfer-config.kv_role=kv_both"), "kv_role", "remove it"),
+    refused("argument-negated", arguments("--no-enable-expert-parallel"), "--no-enable", "set it there"),
+    refused("argument-short", arguments("-tp=2"), '"-tp=2"', "--name=value"),
+    refused("argument-apart", arguments("--seed", "7"), '"7"', "one entry"),
+    refused("argument-empty", arguments(""), "engine.arguments[0]", "at least 1"),
+    refused(
+        "arguments-too-many", arguments(*(f"--a{i}" for i in range(65))), "engine.arguments", "at most 64"
+    ),
+    refused("arguments-a-text", {"engine": {"arguments": "--seed=7"}}, "engine.arguments", "array"),
+    refused("length-zero", {"engine": {"maxModelLength": 0}}, "engine.maxModelLength", "equal to 1"),
+    refused("length-a-text", {"engine": {"maxModelLength": "32k"}}, "engine.maxModelLength", "integer"),
+    refused("sequences-zero", {"engine": {"maxSequences": 0}}, "engine.maxSequences", "equal to 1"),
+    refused("dtype-unknown", {"kvCache": {"dtype": "int4"}}, "kvCache.dtype", '"fp8"'),
+    refused("template-a-text", {"template": "privileged"}, "spec.template", "object"),
+)
+PROMISES = (
+    refused("slo-empty", {"slo": {}}, "slo sets no objective", "slo.ttftMs"),
+    refused("slo-with-a-unit", {"slo": {"ttftMs": "2s"}}, "slo.ttftMs", "integer"),
+    refused("slo-in-seconds", {"slo": {"ttftMs": 0.5}}, "slo.ttftMs", "integer"),
+    refused("slo-at-once", {"slo": {"ttftMs": 0}}, "slo.ttftMs", "equal to 1"),
+    refused("slo-some-day", {"slo": {"ttftMs": 3_600_001}}, "slo.ttftMs", "equal to 3600000"),
+    refused(
+        "slo-upside-down",
+        {"slo": {"ttftMs": 40, "itlMs": 200}},
+        "slo.ttftMs is 40",
+        "slo.itlMs (200)",
+        "raise",
+    ),
+    refused("percentile-of-all", {"slo": {"ttftMs": 9, "percentile": 100}}, "slo.percentile", "equal to 99"),
+    refused("percentile-a-sign", {"slo": {"ttftMs": 9, "percentile": "95%"}}, "slo.percentile", "integer"),
+    refused("priority-too-high", {"priority": 1001}, "spec.priority", "equal to 1000"),
+    refused("priority-a-word", {"priority": "high"}, "spec.priority", "integer"),
+    refused("watts-none", {"power": {"maxWatts": 0}}, "power.maxWatts", "equal to 1"),
+    refused("watts-in-milliwatts", {"power": {"maxWatts": 350_000}}, "power.maxWatts", "equal to 10000"),
+    refused("watts-with-a-unit", {"power": {"maxWatts": "350W"}}, "power.maxWatts", "integer"),
+    refused("policy-nameless", {"experts": {"policyRef": {}}}, "policyRef.name", "Required"),
+    refused(
+        "policy-misnamed", {"kvCache": {"policyRef": {"name": "My KV"}}}, "My KV is no name", "small letters"
+    ),
+    refused("field-unknown", {"replica": 3}, "spec.replica", "unknown field"),
+)
+ATTACHMENTS = (
+    refused(
+        "workload-unknown", attached(kind="ReplicaSet"), "ReplicaSet of apps/v1", "name one of Deployment"
+    ),
+    refused("workload-of-old", attached(apiVersion="apps/v1beta1"), "apps/v1beta1", "Deployment (apps/v1)"),
+    refused(
+        "workload-itself",
+        attached(apiVersion=names.API_VERSION, kind="InferenceService"),
+        "InferenceService of loadline.dev/v1alpha1",
+        "name one of Deployment",
+    ),
+    refused("workload-nameless", attached(name=""), "workloadRef.name", "at least 1"),
+    refused("workload-misnamed", attached(name="Chat_1"), "Chat_1 is no name", "small letters"),
+    refused("workload-elsewhere", attached(namespace="other"), "workloadRef.namespace", "unknown field"),
+    refused("workload-routed", {**attached(), "router": {}}, "workloadRef", "remove prefill"),
+    refused("workload-split", {**attached(), **SPLIT}, "workloadRef", "remove prefill"),
+    refused("workload-spread", {**attached(), "parallelism": {"tensor": 2}}, "workloadRef", "remove prefill"),
+    refused("workload-started", {**attached(), **arguments("--seed=7")}, "workloadRef", "remove prefill"),
+    refused(
+        "workload-typed", {**attached(), "kvCache": {"dtype": "fp8"}}, "kvCache.dtype is fp8", "remove it"
+    ),
+)
+
+
+def told(
+    id: str, change: Object, type: str, reason: str, *words: str, before: tuple[Object, ...] = ()
+) -> Any:
+    """A row of a manifest that is taken; `before` is what lies in its namespace."""
+    return pytest.param(id, change, type, reason, words, before, id=id)
+
+
+def template(**spec: Any) -> Object:
+    return {"template": {"spec": spec}}
+
+
+def engine(**container: Any) -> Object:
+    return template(containers=[{"name": "vllm", **container}])
+
+
+def there(api_version: str, kind: str, name: str, **body: Any) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **body}
+
+
+THEIR_PODS: Object = {"containers": [{"name": "theirs", "image": "theirs"}]}
+THEIR_DEPLOYMENT: Object = {
+    "selector": {"matchLabels": {"app": "theirs"}},
+    "template": {"metadata": {"labels": {"app": "theirs"}}, "spec": THEIR_PODS},
+}
+
+TEMPLATES = (
+    told("field-of-no-pod", template(restrtPolicy="Always"), "Ready", "TemplateRefused", "restrtPolicy"),
+    told("value-of-no-pod", template(restartPolicy="Sometimes"), "Ready", "TemplateRefused", "restartPolicy"),
+    told("containers-a-text", template(containers="vllm"), "Ready", "TemplateRefused", "containers"),
+    told("container-nameless", template(containers=[{"image": "x"}]), "Ready", "TemplateRefused", "name"),
+    told("image-empty", engine(image=""), "Ready", "TemplateRefused", "image", "Required"),
+    told(
+        "cpu-of-no-unit", engine(resources={"limits": {"cpu": "lots"}}), "Ready", "TemplateRefused", "quantit"
+    ),
+    told(
+        "request-above-limit",
+        engine(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
+        "Ready",
+        "TemplateRefused",
+        "must be less than or equal to cpu limit",
+    ),
+    told(
+        "volume-missing",
+        engine(volumeMounts=[{"name": "nowhere", "mountPath": "/nowhere"}]),
+        "Ready",
+        "TemplateRefused",
+        "volumeMounts",
+        "nowhere",
+    ),
+    told(
+        "account-missing",
+        template(serviceAccountName="ghost"),
+        "Ready",
+        "TemplateRefused",
+        '"ghost" not found',
+    ),
+    told("class-missing", template(priorityClassName="admiral"), "Ready", "TemplateRefused", "admiral"),
+    told(
+        "runtime-missing", template(runtimeClassName="kata"), "Ready", "TemplateRefused", '"kata" not found'
+    ),
+    told(
+        "node-missing",
+        template(nodeSelector={"planet": "mars"}),
+        "Ready",
+        "Unschedulable",
+        "affinity/selector",
+    ),
+)
+CLUSTERS = (
+    told(
+        "gpus-missing", {"parallelism": {"tensor": 64}}, "Ready", "GpuMissing", "asks for 64 nvidia.com/gpu"
+    ),
+    told("capacity-limited", {"parallelism": {"tensor": 64}}, "CapacityLimited", "GpuMissing", "add nodes"),
+    told(
+        "claim-missing",
+        {"model": {"uri": "pvc://nowhere/l"}},
+        "Ready",
+        "ModelUnavailable",
+        "nowhere",
+        "create it",
+    ),
+    told(
+        "groups-missing",
+        {"parallelism": {"tensor": 2, "nodes": 2}},
+        "Ready",
+        "ApiMissing",
+        "parallelism.nodes is 2",
+        "install LeaderWorkerSet or set nodes to 1",
+    ),
+    told(
+        "deployment-taken",
+        {},
+        "Ready",
+        "NameTaken",
+        "Deployment deployment-taken belongs to somebody else",
+        before=(there("apps/v1", "Deployment", "deployment-taken", spec=THEIR_DEPLOYMENT),),
+    ),
+    told(
+        "service-taken",
+        {},
+        "Ready",
+        "NameTaken",
+        "Service service-taken belongs to somebody else",
+        before=(there("v1", "Service", "service-taken", spec={"ports": [{"port": 80}]}),),
+    ),
+    told(
+        "quota-used-up",
+        {},
+        "Ready",
+        "QuotaExceeded",
+        "ResourceQuota none",
+        before=(there("v1", "ResourceQuota", "none", spec={"hard": {"pods": "0"}}),),
+    ),
+    told(
+        "range-left",
+        engine(resources={"limits": {"cpu": "64"}, "requests": {"cpu": "1"}}),
+        "Ready",
+        "TemplateRefused",
+        "maximum cpu usage per Container is 2",
+        before=(
+            there("v1", "LimitRange", "small", spec={"limits": [{"type": "Container", "max": {"cpu": "2"}}]}),
+        ),
+    ),
+    told(
+        "nobody-sizes", {"scaling": {"maxReplicas": 4}}, "Ready", "AsDeclared", "doesn't act on spec.scaling"
+    ),
+    told(
+        "policy-nowhere",
+        {"experts": {"policyRef": {"name": "nowhere"}}},
+        "Ready",
+        "AsDeclared",
+        "doesn't act on spec.experts.policyRef",
+    ),
+    told("plugin-unknown", {"experts": {}}, "PluginMissing", "NotTold", "Loadline's plugin", "experts"),
+)
+FOREIGN = (
+    told(
+        "attached-to-nothing", attached(), "Attached", "NoWorkload", "Deployment", "is not there: create it"
+    ),
+    told(
+        "attached-to-no-api",
+        attached(apiVersion="serving.kserve.io/v1beta1", kind="InferenceService"),
+        "Attached",
+        "ApiMissing",
+        "serves no InferenceService of serving.kserve.io/v1beta1",
+        "install it",
+    ),
+    told(
+        "attached-twice",
+        attached(),
+        "Attached",
+        "ClaimedTwice",
+        "named by rival too",
+        before=(manifest("rival", attached()),),
+    ),
+    told(
+        "attached-to-ours",
+        attached(name="ours"),
+        "Attached",
+        "OwnWorkload",
+        "made by Loadline for inferenceservices.loadline.dev/ours",
+        before=(manifest("ours", {}),),
+    ),
+    told(
+        "attached-by-half",
+        attached(name="theirs"),
+        "Attached",
+        "AsDeclared",
+        "no agent acts on its pods",
+        "tier in (a,b)",
+        before=(
+            there(
+                "apps/v1",
+                "Deployment",
+                "theirs",
+                spec={
+                    "replicas": 0,
+                    "selector": {
+                        "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}]
+                    },
+                    "template": {"metadata": {"labels": {"tier": "a"}}, "spec": THEIR_PODS},
+                },
+            ),
+        ),
+    ),
+)
+
+REFUSED = (*MODELS, *COUNTS, *SPREADS, *SPLITS, *ENGINES, *PROMISES, *ATTACHMENTS)
+TOLD = (*TEMPLATES, *CLUSTERS, *FOREIGN)
+
+
+def refusal(bed: Bed, body: Object) -> str:
+    """The API server's sentence, as kubectl would have it: unknown fields are refused too."""
+    path = names.INFERENCE_SERVICES.path(namespace="default")
+    with pytest.raises(ApiError) as refused:
+        bed.client.create(f"{path}?dryRun=All&fieldValidation=Strict", body)
+    assert refused.value.code in (400, 422)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED)
+def test_the_api_server_refuses(harbour: Bed, change: Object, words: tuple[str, ...]) -> None:
+    sentence = refusal(harbour, manifest("chat", change))
+    assert [word for word in words if word not in sentence] == [], sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("c" * 54, ("use at most 53",)),
+        ("1st", ("a letter first",)),
+        ("chat.v2", ("letters, digits and dashes",)),
+        ("Chat", ("metadata.name", "lower case")),
+        ("chat-", ("metadata.name", "start and end")),
+    ],
+    ids=["too-long", "a-digit-first", "a-dot", "a-capital", "a-dash-last"],
+)
+def test_a_name_that_no_pod_could_bear_is_refused(harbour: Bed, name: str, words: tuple[str, ...]) -> None:
+    sentence = refusal(harbour, manifest(name, {}))
+    assert [word for word in words if word not in sentence] == [], sentence
+
+
+@pytest.fixture(scope="module")
+def taken(harbour: Bed, operator: LoneOperator) -> Iterator[Callable[[str], str]]:
+    """All that is taken, each in a namespace of its own; gives the namespace of one."""
+    namespaces = {row.id: f"bad-{row.id}" for row in TOLD}
+    for row in TOLD:
+        id, change, _, _, _, before = row.values
+        harbour.apply([there("v1", "Namespace", namespaces[id])])
+        for body in (*before, manifest(id, change)):
+            harbour.apply([{**body, "metadata": {**body["metadata"], "namespace": namespaces[id]}}])
+            eventually(partial(_counted, harbour, body, namespaces[id]))
+    yield namespaces.__getitem__
+    for namespace in namespaces.values():
+        for one in harbour.client.get(names.INFERENCE_SERVICES.path(namespace=namespace))["items"]:
+            harbour.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], namespace))
+        harbour.client.delete(f"/api/v1/namespaces/{namespace}")
+
+
+@pytest.mark.parametrize(("id", "change", "type", "reason", "words", "before"), TOLD)
+def test_the_status_says(
+    harbour: Bed,
+    taken: Callable[[str], str],
+    id: str,
+    change: Object,
+    type: str,
+    reason: str,
+    words: tuple[str, ...],
+    before: tuple[Object, ...],
+) -> None:
+    def check() -> None:
+        text = says(harbour, id, type, namespace=taken(id), reason=reason)["message"]
+        assert [word for word in words if word not in text] == [], text
+
+    eventually(check, patience_s=60.0)
+
+
+def test_a_template_keeps_its_hands_off_our_labels(harbour: Bed, operator: LoneOperator) -> None:
+    labels = {names.SERVICE_LABEL: "another", "team": "blue"}
+    harbour.apply([manifest("labelled", {"template": {"metadata": {"labels": labels}, "spec": {}}})])
+    eventually(lambda: says(harbour, "labelled", "Ready", status="True"))
+    (pod,) = pods_of(harbour, "labelled")
+    assert pod["metadata"]["labels"]["team"] == "blue"
+    harbour.client.delete(names.INFERENCE_SERVICES.path("labelled", "default"))
+
+
+def test_one_table_holds_more_than_sixty_bad_manifests() -> None:
+    ids = [row.id for row in (*REFUSED, *TOLD)]
+    assert len(ids) > 120
+    assert len(set(ids)) == len(ids)
+
+
+def _counted(bed: Bed, body: Object, namespace: str) -> None:
+    """A quota counts for the API server once its controller has looked at it."""
+    if body["kind"] == "ResourceQuota":
+        path = f"/api/v1/namespaces/{namespace}/resourcequotas/{body['metadata']['name']}"
+        assert bed.client.get(path).get("status", {}).get("used")

@@ -1,0 +1,67 @@
+"""What services are made of: the operator understands the file that the chart writes for it."""
+
+from typing import Any
+
+import yaml
+
+from hack import charts
+from loadline_operator.services import materials
+from loadline_operator.services.materials import Materials
+
+
+def text(values: dict[str, Any] | None = None) -> str:
+    return str(charts.one("ConfigMap", "loadline-defaults", values)["data"]["defaults.yaml"])
+
+
+def test_what_nobody_gave_is_the_operators_own() -> None:
+    assert materials.parse(text()) == Materials()
+    assert yaml.safe_load(text()) == {"gpuResource": "nvidia.com/gpu"}
+
+
+def test_every_default_reaches_the_operator() -> None:
+    values = {
+        "gpuResource": "amd.com/gpu",
+        "engine": {
+            "image": "registry.example/vllm:v1",
+            "kvBufferDevice": "cpu",
+            "template": {"spec": {"runtimeClassName": "nvidia"}},
+        },
+        "router": {"image": "registry.example/router:v1", "template": {"spec": {"hostUsers": False}}},
+        "modelCache": {"enabled": True, "hostPath": "/srv/models"},
+        "inferencePool": {"endpointPicker": "{service}-picker"},
+        "monitoring": {"engines": {"labels": {"team": "sre"}}},
+    }
+    assert materials.parse(text(values)) == Materials(
+        gpu_resource="amd.com/gpu",
+        engine_image="registry.example/vllm:v1",
+        kv_buffer_device="cpu",
+        engine_template={"spec": {"runtimeClassName": "nvidia"}},
+        router_image="registry.example/router:v1",
+        router_template={"spec": {"hostUsers": False}},
+        model_cache="/srv/models",
+        endpoint_picker="{service}-picker",
+        monitor_labels={"team": "sre"},
+    )
+
+
+def test_the_operator_has_no_default_that_the_chart_can_not_set() -> None:
+    given = {
+        "engine": {"image": "a", "kvBufferDevice": "cpu", "template": {"a": "b"}},
+        "router": {"image": "a", "template": {"a": "b"}},
+        "modelCache": {"enabled": True},
+        "inferencePool": {"endpointPicker": "a"},
+        "monitoring": {"engines": {"labels": {"a": "b"}}},
+    }
+    known = {field.alias for field in Materials.model_fields.values()}
+    assert yaml.safe_load(text(given)).keys() == known
+
+
+def test_the_cache_is_nowhere_unless_it_is_wanted() -> None:
+    assert "modelCache" not in text({"modelCache": {"hostPath": "/srv/models"}})
+
+
+def test_the_file_lies_where_the_operator_is_told() -> None:
+    (container,) = charts.containers(charts.one("Deployment", "loadline-operator"))
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "defaults")
+    assert f"--defaults={mount['mountPath']}/defaults.yaml" in container["args"]
+    assert "subPath" not in mount

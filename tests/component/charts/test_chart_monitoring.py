@@ -1,0 +1,67 @@
+"""Monitors and alerts: they need a flag and an API, and speak of series that exist."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from hack import charts
+from hack.charts import CHART, ROOT
+from loadline_agent.metrics import Metrics as AgentMetrics
+from loadline_operator.metrics import Metrics as OperatorMetrics
+
+RULES = CHART / "files" / "rules" / "loadline.yaml"
+KINDS = {
+    "serviceMonitor": ("ServiceMonitor", "monitors.yaml"),
+    "podMonitor": ("PodMonitor", "monitors.yaml"),
+    "prometheusRule": ("PrometheusRule", "rules.yaml"),
+}
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("monitor", KINDS)
+def test_monitors_need_the_flag_and_the_api(tmp_path: Path, monitor: str) -> None:
+    kind, file = KINDS[monitor]
+    values = {"monitoring": {monitor: {"enabled": True, "labels": {"team": "sre"}}}}
+    assert kind not in {found["kind"] for found in charts.rendered(values)}, "that API is not there"
+    copy = shutil.copytree(CHART, tmp_path / "loadline")
+    template = copy / "templates" / file
+    template.write_text(re.sub(r'Has "monitoring.coreos.com/v1/\w+"', 'Has "v1"', template.read_text()))
+    with helm_python.Chart.load(copy) as chart:
+        without = chart.render({}, name="loadline", namespace="x")[f"loadline/templates/{file}"]
+        text = chart.render(values, name="loadline", namespace="x")[f"loadline/templates/{file}"]
+    assert without.strip() == ""
+    (found,) = (told for told in yaml.safe_load_all(text) if told)
+    assert found["kind"] == kind
+    assert found["metadata"]["labels"]["team"] == "sre"
+    if kind == "PrometheusRule":
+        assert found["spec"] == yaml.safe_load(RULES.read_text()), "not a word of it was taken for a template"
+
+
+def test_alerts_speak_of_series_that_are_told() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "agents" / "loadline_agent").glob("*.py"))
+    told = OperatorMetrics().text().decode() + AgentMetrics().text().decode() + sources
+    rows = re.findall(r'"(\w+)": \(', (ROOT / "agents" / "loadline_agent" / "node_agents.py").read_text())
+    told += "".join(f" loadline_power_domain_{row} " for row in rows)
+    for rule in rules():
+        for series in re.findall(r"loadline_\w+", rule["expr"]):
+            assert re.search(rf"\b{series}\b", told), f"{rule['alert']} asks for {series}"
+
+
+def test_every_alert_says_what_to_do_and_how_grave_it_is() -> None:
+    for rule in rules():
+        assert rule["alert"].startswith("Loadline")
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"].keys() == {"summary", "description"}
+
+
+def test_labels_in_a_sentence_are_labels_of_the_series() -> None:
+    labels = {"domain", "instance", "gpu", "error", "loop"}
+    assert set(re.findall(r"\$labels\.(\w+)", RULES.read_text())) <= labels

@@ -1,0 +1,144 @@
+"""
+The chart's life on a real node: installed, tested, enforcing, removed.
+
+One story is lived through once, and every test looks at a moment of it: the hooks are
+real Jobs of the real image, the agent sets limits on (fake) GPUs, a service serves.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from hack import callers
+from hack.serving.clusters import Engine, ServingCluster
+from loadline_api import names
+
+SERVICE = {
+    "apiVersion": names.API_VERSION,
+    "kind": "InferenceService",
+    "metadata": {"name": "chat"},
+    "spec": {"model": {"uri": "file:///models/tiny"}},
+}
+ROW = {
+    "apiVersion": names.API_VERSION,
+    "kind": "PowerDomain",
+    "metadata": {"name": "row-a"},
+    "spec": {
+        "mode": "Enforce",
+        "budgetWatts": 3100,
+        "nodeSelector": {"matchLabels": {f"{names.NODE_RESTRICTION_PREFIX}row": "a"}},
+        "hostWatts": {"max": 2600},
+    },
+}
+
+SURGE_WATTS, CALM_WATTS = 390.0, 60.0
+"""Draws of a GPU of two, above and below what the row's budget leaves them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What was seen, moment by moment."""
+
+    hooks_left: list[str]
+    trial: str
+    found_watts: list[float]
+    armed_watts: list[float]
+    left_watts: list[float]
+    mode_left: str
+    served_before: set[str]
+    served_after: set[str]
+    completed_after: bool
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    """Install, test, enforce, uninstall."""
+    with ServingCluster(Engine.STANDIN, gpus=2) as cluster:
+        cluster.install(tests={"service": "default/chat"})
+        hooks_left = named(cluster, "crds")
+        cluster.apply(SERVICE)
+        chat = cluster.service("chat")
+        chat.until("Ready", "True")
+        trial = cluster.helm("test", "loadline", "--logs")
+        found = watts(cluster)
+        cluster.apply(ROW)
+        cluster.gpus.board.set_sensors(watts=SURGE_WATTS)
+        callers.eventually(lambda: lowered(cluster, found), patience_s=60.0)
+        armed, served = watts(cluster), engines(cluster)
+        cluster.gpus.board.set_sensors(watts=CALM_WATTS)
+        cluster.helm("uninstall", "loadline")
+        row = cluster.bed.client.get(names.POWER_DOMAINS.path("row-a"))
+        callers.eventually(lambda: gone(cluster), patience_s=60.0)
+        yield Story(
+            hooks_left=hooks_left,
+            trial=trial,
+            found_watts=found,
+            armed_watts=armed,
+            left_watts=watts(cluster),
+            mode_left=row["spec"]["mode"],
+            served_before=served,
+            served_after=engines(cluster),
+            completed_after=bool(chat.complete("hello")),
+            left=[
+                name for component in ("operator", "agent", "release") for name in named(cluster, component)
+            ],
+        )
+
+
+def test_the_definitions_were_brought_by_a_job_that_is_gone(story: Story) -> None:
+    assert story.hooks_left == []
+
+
+def test_helms_test_had_a_completion_from_the_service(story: Story) -> None:
+    assert "the operator is ready" in story.trial
+    assert "http://chat.default:8000 completed" in story.trial
+
+
+def test_limits_were_in_force_before_the_removal(story: Story) -> None:
+    assert max(story.armed_watts) < min(story.found_watts)
+
+
+def test_the_removal_gave_back_the_limits_that_were_found(story: Story) -> None:
+    assert story.left_watts == story.found_watts
+    assert story.mode_left == "Observe"
+
+
+def test_nothing_of_loadline_runs_any_more(story: Story) -> None:
+    assert story.left == []
+
+
+def test_what_served_goes_on_serving(story: Story) -> None:
+    assert story.served_after == story.served_before != set()
+    assert story.completed_after
+
+
+def watts(cluster: ServingCluster) -> list[float]:
+    """The limits that the GPUs obey."""
+    return [float(one) for one in cluster.gpus.board.enforced_watts().ravel()]
+
+
+def lowered(cluster: ServingCluster, found: list[float]) -> None:
+    assert max(watts(cluster)) < min(found)
+
+
+def engines(cluster: ServingCluster) -> set[str]:
+    """The pods of the service."""
+    selector = f"{names.SERVICE_LABEL}=chat"
+    listed = cluster.bed.client.get("/api/v1/namespaces/default/pods", labelSelector=selector)
+    return {pod["metadata"]["uid"] for pod in listed["items"]}
+
+
+def named(cluster: ServingCluster, component: str) -> list[str]:
+    """What there is of one of the chart's components."""
+    selector = f"app.kubernetes.io/name=loadline,app.kubernetes.io/component={component}"
+    kinds = "pods,jobs,deployments,daemonsets,serviceaccounts"
+    told = cluster.bed.kubectl("get", kinds, "-n", names.SYSTEM_NAMESPACE, "-l", selector, "-o", "json")
+    return [one["metadata"]["name"] for one in json.loads(told)["items"]]
+
+
+def gone(cluster: ServingCluster) -> None:
+    assert not named(cluster, "agent")
+    assert not named(cluster, "operator")

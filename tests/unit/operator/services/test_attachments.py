@@ -1,0 +1,361 @@
+"""What an attached service says of a workload of somebody else, and when it moves its replicas."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_api.conditions import ConditionType, Reason, condition, merge
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import API_VERSION
+from loadline_api.workload_refs import ATTACHABLE
+from loadline_operator.kinds import Kind, Manifest
+from loadline_operator.services.attachments import (
+    TOLD,
+    Attachment,
+    attachment,
+    claim,
+    kind_of,
+    replicas_are_set,
+)
+from loadline_operator.services.foreigners import FOREIGN_KINDS, Foreign, find, foreign
+from loadline_operator.services.troubles import Trouble
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LWS = ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")
+KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
+KSERVE_LLM = ("serving.kserve.io/v1alpha2", "LLMInferenceService")
+BOUNDS = {"minReplicas": 1, "maxReplicas": 8}
+
+
+def service(
+    kind: tuple[str, str] = ("apps/v1", "Deployment"), *, scaling_ready: Reason | None = None, **spec: Any
+) -> InferenceService:
+    ref = {"apiVersion": kind[0], "kind": kind[1], "name": "llm"}
+    status: Manifest = {}
+    if scaling_ready is not None:
+        last = condition(ConditionType.SCALING_READY, True, scaling_ready)
+        status = {"conditions": [last.to_api()]}
+    metadata = {"name": "chat", "namespace": "serving", "generation": 4}
+    return InferenceService.parse(
+        {"metadata": metadata, "spec": {"workloadRef": ref, **spec}, "status": status}
+    )
+
+
+def kind(name: tuple[str, str]) -> Kind:
+    row = find(*name)
+    assert row is not None
+    return row.kind
+
+
+def workload(
+    name: tuple[str, str] = ("apps/v1", "Deployment"), *, spec: Manifest | None = None, **status: Any
+) -> Foreign:
+    """A workload of two replicas, both ready unless told otherwise."""
+    raw = {
+        "metadata": {"name": "llm", "namespace": "serving", "generation": 3},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "llm"}}, **(spec or {})},
+        "status": {
+            "observedGeneration": 3,
+            "replicas": 2,
+            "readyReplicas": 2,
+            "updatedReplicas": 2,
+            **status,
+        },
+    }
+    return foreign(kind(name), raw)
+
+
+def judged(there: Foreign | None, one: InferenceService | None = None, **facts: Any) -> Attachment:
+    return attachment(one or service(), there, **{"api_served": True, **facts})
+
+
+def told(found: Attachment, type: ConditionType) -> tuple[bool | None, Reason]:
+    return found.findings[type].so, found.findings[type].reason
+
+
+def test_every_kind_that_the_api_takes_can_be_read() -> None:
+    assert [(one.api_version, one.kind) for one in FOREIGN_KINDS] == list(ATTACHABLE)
+
+
+def test_a_running_workload_is_attached_and_told() -> None:
+    found = judged(workload())
+    assert told(found, ConditionType.ATTACHED) == (True, Reason.AS_DECLARED)
+    assert told(found, ConditionType.READY) == (True, Reason.AS_DECLARED)
+    assert (found.replicas, found.ready_replicas, found.selector) == (2, 2, "app=llm")
+    assert "2 of 2 replicas of Deployment serving/llm" in found.findings[ConditionType.WORKLOADS_READY].text
+
+
+@pytest.mark.parametrize(
+    ("there", "facts", "reason", "words"),
+    [
+        (None, {}, Reason.NO_WORKLOAD, ("Deployment serving/llm is not there", "workloadRef.name")),
+        (None, {"api_served": False}, Reason.API_MISSING, ("no Deployment of apps/v1", "install")),
+        (workload(), {"rivals": ["code", "bulk"]}, Reason.CLAIMED_TWICE, ("named by bulk, code too",)),
+        (None, {"rivals": ["code"]}, Reason.CLAIMED_TWICE, ("named by code too",)),
+    ],
+    ids=["not-there", "no-such-api", "named-twice", "named-twice-and-not-there"],
+)
+def test_what_cannot_be_attached_to_is_left_alone(
+    there: Foreign | None, facts: dict[str, Any], reason: Reason, words: tuple[str, ...]
+) -> None:
+    found = judged(there, service(scaling=BOUNDS, replicas=5), **facts)
+    assert {told(found, type) for type in TOLD} == {(False, reason)}
+    assert [word for word in words if word not in found.findings[ConditionType.READY].text] == []
+    assert (found.selector, found.replicas, found.scale_to) == (None, None, None)
+
+
+def test_a_workload_on_its_way_out_is_gone() -> None:
+    raw = {"metadata": {"name": "llm", "namespace": "serving", "deletionTimestamp": "now"}, "spec": {}}
+    found = judged(foreign(kind(("apps/v1", "Deployment")), raw))
+    assert told(found, ConditionType.ATTACHED) == (False, Reason.NO_WORKLOAD)
+    assert "is being deleted" in found.findings[ConditionType.ATTACHED].text
+
+
+def test_what_loadline_made_itself_is_not_attached_to() -> None:
+    owner = {"apiVersion": API_VERSION, "kind": "InferenceService", "name": "code", "uid": "u"}
+    metadata = {"name": "llm", "namespace": "serving", "ownerReferences": [owner]}
+    found = judged(foreign(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
+    assert told(found, ConditionType.ATTACHED) == (False, Reason.OWN_WORKLOAD)
+    assert "inferenceservices.loadline.dev/code" in found.findings[ConditionType.ATTACHED].text
+    assert found.selector is None
+
+
+@pytest.mark.parametrize("owner", [("serving.kserve.io/v1beta1", "InferenceService"), (API_VERSION, "Row")])
+def test_owners_of_other_kinds_do_not_matter(owner: tuple[str, str]) -> None:
+    reference = {"apiVersion": owner[0], "kind": owner[1], "name": "llm", "uid": "u"}
+    metadata = {"name": "llm", "namespace": "serving", "ownerReferences": [reference]}
+    found = judged(foreign(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
+    assert told(found, ConditionType.ATTACHED) == (True, Reason.AS_DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("there", "so", "reason"),
+    [
+        (workload(readyReplicas=1), False, Reason.PROGRESSING),
+        (workload(observedGeneration=2), False, Reason.PROGRESSING),
+        (workload(spec={"replicas": 0}, replicas=0, readyReplicas=0), True, Reason.AS_DECLARED),
+        (
+            workload(
+                readyReplicas=0,
+                conditions=[{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}],
+            ),
+            False,
+            Reason.UNAVAILABLE,
+        ),
+    ],
+    ids=["fewer", "change-not-seen", "none-wanted", "stuck"],
+)
+def test_counts_tell_whether_the_workload_serves(there: Foreign, so: bool, reason: Reason) -> None:
+    assert told(judged(there), ConditionType.WORKLOADS_READY) == (so, reason)
+
+
+def test_a_workload_of_no_replicas_is_at_rest() -> None:
+    found = judged(workload(spec={"replicas": 0}, replicas=0, readyReplicas=0))
+    assert told(found, ConditionType.READY) == (False, Reason.SCALED_TO_ZERO)
+
+
+def test_a_pods_trouble_comes_before_its_controllers_complaint() -> None:
+    trouble = Trouble(reason=Reason.CRASH_LOOP, text="container vllm of pod llm-0 ends again and again")
+    found = judged(workload(readyReplicas=0), trouble=trouble)
+    assert told(found, ConditionType.READY) == (False, Reason.CRASH_LOOP)
+    assert "pod llm-0" in found.findings[ConditionType.READY].text
+
+
+@pytest.mark.parametrize("name", [KSERVE, KSERVE_LLM], ids=["isvc", "llmisvc"])
+@pytest.mark.parametrize(
+    ("conditions", "so", "words"),
+    [
+        ([], None, "hasn't told anything yet"),
+        ([{"type": "Ready", "status": "Unknown", "reason": "Init"}], None, "Init"),
+        ([{"type": "Ready", "status": "True"}], True, "says that it is ready"),
+        (
+            [{"type": "Ready", "status": "False", "reason": "HTTPRoutesNotReady", "message": "no gateway"}],
+            False,
+            "HTTPRoutesNotReady: no gateway",
+        ),
+    ],
+    ids=["new", "unknown", "ready", "not-ready"],
+)
+def test_kserve_tells_its_health_in_its_own_words(
+    name: tuple[str, str], conditions: list[Manifest], so: bool | None, words: str
+) -> None:
+    found = judged(workload(name, conditions=conditions), service(name))
+    works = found.findings[ConditionType.WORKLOADS_READY]
+    assert (works.so, words in works.text) == (so, True), works.text
+
+
+@pytest.mark.parametrize(
+    ("name", "selector"),
+    [
+        (KSERVE, "serving.kserve.io/inferenceservice=llm"),
+        (KSERVE_LLM, "app.kubernetes.io/name=llm,app.kubernetes.io/part-of=llminferenceservice"),
+    ],
+)
+def test_pods_are_found_by_the_labels_that_their_project_gives(name: tuple[str, str], selector: str) -> None:
+    assert judged(workload(name), service(name)).selector == selector
+
+
+def test_for_an_autoscaler_a_group_of_pods_counts_once() -> None:
+    found = judged(workload(LWS), service(LWS))
+    name, leaders = "leaderworkerset.sigs.k8s.io/name=llm", "leaderworkerset.sigs.k8s.io/worker-index=0"
+    assert (found.selector, found.pod_selector) == (f"{name},{leaders}", name)
+    assert judged(workload()).pod_selector is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "text", "matched"),
+    [
+        ({"operator": "In", "values": ["a"]}, "tier=a", True),
+        ({"operator": "In", "values": ["a", "b"]}, "tier in (a,b)", False),
+        ({"operator": "NotIn", "values": ["a"]}, "tier notin (a)", False),
+        ({"operator": "Exists"}, "tier", False),
+        ({"operator": "DoesNotExist"}, "!tier", False),
+    ],
+)
+def test_a_selector_that_agents_cannot_match_is_told(expression: Manifest, text: str, matched: bool) -> None:
+    selector = {"matchLabels": {"app": "llm"}, "matchExpressions": [{"key": "tier", **expression}]}
+    found = judged(workload(spec={"selector": selector}))
+    assert found.selector == f"app=llm,{text}"
+    assert ("no agent acts" not in found.findings[ConditionType.ATTACHED].text) == matched
+
+
+@pytest.mark.parametrize("name", [KSERVE, KSERVE_LLM])
+def test_kserve_is_not_scaled_and_that_is_no_failure(name: tuple[str, str]) -> None:
+    ready = workload(name, conditions=[{"type": "Ready", "status": "True"}])
+    found = judged(ready, service(name, scaling=BOUNDS, replicas=4), replicas_set=True)
+    assert told(found, ConditionType.SCALING_READY) == (False, Reason.NOT_SCALABLE)
+    assert told(found, ConditionType.READY) == (True, Reason.OBSERVED)
+    assert found.scale_to is None
+
+
+def test_without_scaling_replicas_are_only_read() -> None:
+    found = judged(workload(), service(replicas=5), replicas_set=True)
+    assert told(found, ConditionType.SCALING_READY) == (False, Reason.READ_ONLY)
+    assert found.scale_to is None
+
+
+def test_replicas_follow_within_the_bounds() -> None:
+    within = judged(workload(), service(scaling=BOUNDS, replicas=5), replicas_set=True)
+    assert within.scale_to == 5
+    beyond = judged(workload(), service(scaling=BOUNDS, replicas=50), replicas_set=True)
+    assert beyond.scale_to == 8
+    assert "scaling allows 1 to 8" in beyond.findings[ConditionType.SCALING_READY].text
+
+
+def test_a_default_moves_nothing() -> None:
+    found = judged(workload(), service(scaling=BOUNDS), replicas_set=False)
+    assert told(found, ConditionType.SCALING_READY) == (True, Reason.NOT_ASKED)
+    assert found.scale_to is None
+
+
+def test_an_autoscaler_that_comes_back_to_the_default_is_followed() -> None:
+    found = judged(workload(), service(scaling=BOUNDS, scaling_ready=Reason.AS_DECLARED), replicas_set=False)
+    assert found.scale_to == 1
+
+
+def test_somebody_elses_scaler_is_not_fought() -> None:
+    found = judged(
+        workload(), service(scaling=BOUNDS, replicas=5), replicas_set=True, scaler="HorizontalPodAutoscaler h"
+    )
+    assert told(found, ConditionType.SCALING_READY) == (False, Reason.OTHER_SCALER)
+    assert "inferenceservices.loadline.dev/chat" in found.findings[ConditionType.SCALING_READY].text
+    assert found.scale_to is None
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+    st.integers(1, 10_000),
+    st.integers(0, 10_000),
+    st.booleans(),
+)
+def test_replicas_never_leave_the_bounds_and_settle(
+    asked: int, low: int, high: int, there: int, is_set: bool
+) -> None:
+    one = service(replicas=asked, scaling={"minReplicas": min(low, high), "maxReplicas": high})
+    first = judged(workload(spec={"replicas": there}), one, replicas_set=is_set).scale_to
+    assert first is None or (is_set and min(low, high) <= first <= high)
+    if first is not None:
+        assert judged(workload(spec={"replicas": first}), one, replicas_set=is_set).scale_to is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "replicas", "is_set"),
+    [
+        ({}, 1, False),
+        ({}, 3, True),
+        ({}, 0, True),
+        ({"managedFields": [{"operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}, 1, False),
+        ({"managedFields": [{"operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}, 1, True),
+        ({"managedFields": [{"operation": "Apply", "fieldsV1": {"f:spec": {"f:slo": {}}}}]}, 1, False),
+        (
+            {
+                "managedFields": [
+                    {
+                        "operation": "Update",
+                        "subresource": "scale",
+                        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+                    }
+                ]
+            },
+            1,
+            True,
+        ),
+        ({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}, 1, False),
+        ({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "no json"}}, 1, False),
+        (
+            {
+                "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": {"replicas": 1}})
+                }
+            },
+            1,
+            True,
+        ),
+    ],
+    ids=[
+        "bare",
+        "three",
+        "none",
+        "posted",
+        "applied",
+        "applied-else",
+        "scaled",
+        "kubectl",
+        "broken",
+        "kubectl-said",
+    ],
+)
+def test_who_said_replicas_is_told_from_who_left_it_out(
+    metadata: Manifest, replicas: int, is_set: bool
+) -> None:
+    assert replicas_are_set({"metadata": metadata, "spec": {"replicas": replicas}}) is is_set
+
+
+def test_two_versions_of_one_api_claim_the_same_object() -> None:
+    old = service(("serving.kserve.io/v1alpha1", "LLMInferenceService"))
+    assert claim(old) == claim(service(KSERVE_LLM))
+    assert claim(old) != claim(service())
+    assert kind_of(old) != kind_of(service(KSERVE_LLM))
+
+
+def test_a_service_of_ours_claims_nothing() -> None:
+    raw = {"metadata": {"name": "chat"}, "spec": {"model": {"uri": "hf://org/m"}}}
+    assert claim(InferenceService.parse(raw)) is None
+    assert kind_of(InferenceService.parse(raw)) is None
+
+
+@pytest.mark.parametrize("name", ATTACHABLE)
+def test_an_object_of_before_its_first_status_is_read(name: tuple[str, str]) -> None:
+    raw = {"metadata": {"name": "llm", "namespace": "serving"}, "spec": {}}
+    found = judged(foreign(kind(name), raw), service(name))
+    conditions = [one.as_condition(type, generation=4) for type, one in found.findings.items()]
+    assert len(merge([], conditions, now=NOON)) == len(TOLD)
+
+
+def test_a_fact_stays_the_same_while_nothing_of_interest_moves() -> None:
+    assert workload() == workload(unavailableReplicas=1, collisionCount=2)

@@ -1,0 +1,142 @@
+"""What pools come to: ready, on their way, or wrong; and what a router makes of it."""
+
+from typing import Any
+
+import pytest
+
+from loadline_api.conditions import ConditionType, Reason
+from loadline_operator.kinds import Key
+from loadline_operator.services import health
+from loadline_operator.services.belongings import Rollout
+from loadline_operator.services.findings import Finding
+from loadline_operator.services.health import PoolView
+from loadline_operator.services.pods import PodFact
+from loadline_operator.services.troubles import Trouble
+
+CRASH = Trouble(reason=Reason.CRASH_LOOP, text="it ends again and again")
+LOADING = Trouble(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)
+NO_GPU = Trouble(reason=Reason.GPU_MISSING, text="no node has 8")
+STUCK = Trouble(reason=Reason.UNAVAILABLE, text="no progress", lasting=False)
+
+
+def view(asked: int = 2, ready: int = 2, *troubles: Trouble, name: str = "main", **more: Any) -> PoolView:
+    """A pool; what isn't said is as it should be."""
+    counts = {"asked": asked, "there": asked, "ready": ready, "updated": asked, "current": True, **more}
+    pods = tuple(
+        PodFact(key=Key("serving", f"{name}-{index}"), pool=name, trouble=trouble)
+        for index, trouble in enumerate(troubles)
+    )
+    rollout = Rollout(**counts)
+    return PoolView(name=name, workload=f"Deployment {name}", asked=asked, rollout=rollout, pods=pods)
+
+
+def ready(*pools: PoolView, obstacle: Finding | None = None) -> Finding:
+    return health.findings(pools, obstacle)[ConditionType.READY]
+
+
+def test_all_replicas_as_asked_for_are_ready() -> None:
+    found = ready(view(2, 2))
+    assert (found.so, found.reason, found.text) == (True, Reason.AS_DECLARED, "2 of 2 replicas are ready")
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        view(2, 1),
+        view(2, 2, updated=1),
+        view(2, 2, there=3),
+        view(2, 2, current=False),
+        PoolView(name="main", workload="Deployment main", asked=2, rollout=None),
+    ],
+)
+def test_less_is_progress_while_nothing_is_wrong(pool: PoolView) -> None:
+    assert (ready(pool).so, ready(pool).reason) == (False, Reason.PROGRESSING)
+
+
+def test_a_rollout_behind_old_pods_says_how_many_are_new() -> None:
+    assert ready(view(2, 2, updated=1)).text == "2 of 2 replicas are ready, 1 of them as the spec says now"
+
+
+def test_a_pods_trouble_is_the_reason() -> None:
+    found = ready(view(2, 1, CRASH))
+    assert (found.so, found.reason) == (False, Reason.CRASH_LOOP)
+    assert found.text == "1 of 2 replicas are ready: it ends again and again"
+
+
+def test_a_new_pod_that_fails_is_told_though_the_old_ones_serve() -> None:
+    assert ready(view(2, 2, CRASH, updated=1, there=3)).reason is Reason.CRASH_LOOP
+
+
+def test_a_trouble_of_a_pool_that_has_all_it_needs_is_none() -> None:
+    assert ready(view(2, 2, CRASH)).so
+
+
+def test_loading_becomes_a_trouble_when_the_workload_complains() -> None:
+    assert ready(view(2, 1, LOADING)).reason is Reason.PROGRESSING
+    assert ready(view(2, 1, LOADING, complaint=STUCK)).reason is Reason.PROBE_FAILING
+    assert ready(view(2, 1, complaint=STUCK)).reason is Reason.UNAVAILABLE
+
+
+def test_nobody_asked_for_a_replica() -> None:
+    told = health.findings((view(0, 0),), None)
+    assert told[ConditionType.WORKLOADS_READY].so
+    assert told[ConditionType.READY].reason is Reason.SCALED_TO_ZERO
+
+
+def test_a_failure_of_one_pool_comes_before_the_progress_of_another() -> None:
+    found = ready(view(2, 1), view(1, 0, CRASH, name="prefill"))
+    assert found.reason is Reason.CRASH_LOOP
+    assert found.text.startswith("prefill: 0 of 1 replicas are ready")
+
+
+def test_a_router_needs_somebody_of_every_phase() -> None:
+    told = health.findings((view(2, 2), view(1, 0, name="prefill"), view(1, 1, name="router")), None)
+    found = told[ConditionType.ROUTER_READY]
+    assert (found.so, found.reason) == (False, Reason.PROGRESSING)
+    assert "the router has no prefill pod to send requests to" in found.text
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+def test_a_router_in_front_of_nothing_says_so(ready: int) -> None:
+    told = health.findings((view(0, 0), view(1, ready, name="router")), None)
+    assert told[ConditionType.WORKLOADS_READY].so
+    assert told[ConditionType.ROUTER_READY].reason is Reason.SCALED_TO_ZERO
+    assert told[ConditionType.READY].reason is Reason.SCALED_TO_ZERO
+
+
+def test_a_router_that_crashes_is_the_reason_whatever_is_behind_it() -> None:
+    told = health.findings((view(2, 0), view(1, 0, CRASH, name="router")), None)
+    assert told[ConditionType.WORKLOADS_READY].reason is Reason.PROGRESSING
+    assert told[ConditionType.ROUTER_READY].reason is Reason.CRASH_LOOP
+    assert told[ConditionType.READY].reason is Reason.CRASH_LOOP
+
+
+def test_without_a_router_there_is_nothing_to_say_of_one() -> None:
+    assert ConditionType.ROUTER_READY not in health.findings((view(),), None)
+
+
+def test_an_obstacle_is_told_with_what_goes_on() -> None:
+    obstacle = Finding(so=False, reason=Reason.TEMPLATE_REFUSED, text="Deployment chat: no")
+    found = ready(view(2, 2), obstacle=obstacle)
+    assert found.reason is Reason.TEMPLATE_REFUSED
+    assert found.text == "Deployment chat: no; what was made before goes on: 2 of 2 replicas are ready"
+
+
+def test_an_obstacle_to_the_first_of_everything_leaves_nothing_to_go_on() -> None:
+    obstacle = Finding(so=False, reason=Reason.NAME_TAKEN, text="Deployment chat belongs to somebody else")
+    none = PoolView(name="main", workload="Deployment main", asked=2, rollout=None)
+    assert ready(none, obstacle=obstacle).text == "Deployment chat belongs to somebody else"
+
+
+@pytest.mark.parametrize(
+    ("pool", "so"),
+    [
+        (view(2, 1, NO_GPU), True),
+        (view(2, 1, complaint=Trouble(reason=Reason.QUOTA_EXCEEDED, text="q")), True),
+        (view(2, 1, CRASH), False),
+        (view(2, 1, Trouble(reason=Reason.UNSCHEDULABLE, text="gated", lasting=False)), False),
+        (view(2, 2), False),
+    ],
+)
+def test_capacity_is_limited_where_pods_wait_for_nodes_gpus_or_quota(pool: PoolView, so: bool) -> None:
+    assert health.capacity((pool,)).so is so

@@ -1,0 +1,64 @@
+"""Loops that need Loadline's plugin say when the engine runs without it."""
+
+from typing import Any
+
+import pytest
+
+from loadline_api.conditions import Condition, Reason
+from loadline_api.inference_services import InferenceService
+from loadline_operator.services.plugins import configured_in, plugin_missing
+
+
+def missing(*, told: bool | None = None, configured: bool | None = None, **spec: Any) -> Condition:
+    raw = {"metadata": {"name": "chat", "generation": 4}, "spec": {"model": {"uri": "hf://org/m"}, **spec}}
+    return plugin_missing(InferenceService.parse(raw), told=told, configured=configured)
+
+
+def template(*environment: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "proxy"}, {"name": "vllm", "env": list(environment)}]}}
+
+
+def test_nobody_misses_what_nobody_asked_for() -> None:
+    one = missing(told=False)
+    assert (one.status, one.reason) == ("False", Reason.NOT_ASKED)
+
+
+@pytest.mark.parametrize(
+    ("told", "configured", "status", "reason"),
+    [
+        (True, None, "False", Reason.PLUGIN_PRESENT),
+        (True, False, "False", Reason.PLUGIN_PRESENT),
+        (False, None, "True", Reason.PLUGIN_ABSENT),
+        (None, False, "True", Reason.PLUGIN_ABSENT),
+        (None, None, "Unknown", Reason.NOT_TOLD),
+    ],
+)
+@pytest.mark.parametrize("loop", ["experts", "kvCache"])
+def test_what_the_engines_tell_counts_most(
+    loop: str, told: bool | None, configured: bool | None, status: str, reason: Reason
+) -> None:
+    one = missing(told=told, configured=configured, **{loop: {}})
+    assert (one.status, one.reason) == (status, reason)
+    assert loop in one.message or told
+
+
+def test_the_sentence_names_every_loop_that_is_asked_for() -> None:
+    assert "experts and kvCache can't act" in missing(told=False, experts={}, kvCache={}).message
+
+
+@pytest.mark.parametrize(
+    ("environment", "configured"),
+    [
+        ((), None),
+        (({"name": "VLLM_PLUGINS", "value": "lora_resolver"},), False),
+        (({"name": "VLLM_PLUGINS", "value": "lora_resolver, loadline"},), None),
+        (({"name": "VLLM_PLUGINS", "value": ""},), False),
+        (({"name": "VLLM_PLUGINS", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},), None),
+        (({"name": "HOME", "value": "/tmp"},), None),
+    ],
+    ids=["unset", "others", "among-others", "none", "from-elsewhere", "another-variable"],
+)
+def test_a_container_can_only_prove_that_the_plugin_is_left_out(
+    environment: tuple[dict[str, Any], ...], configured: bool | None
+) -> None:
+    assert configured_in(template(*environment)) is configured

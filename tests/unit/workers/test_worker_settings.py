@@ -1,0 +1,29 @@
+"""What the plug-in is told by its environment."""
+
+import pytest
+
+from loadline_policies.errors import InvalidInput
+from loadline_vllm import settings
+
+
+def test_nothing_is_asked_for_by_default() -> None:
+    assert settings.read({}) == settings.Settings(namespace=None, service=None, pool=None, plugin=True)
+
+
+def test_it_knows_its_place() -> None:
+    told = {"LOADLINE_NAMESPACE": "team", "LOADLINE_SERVICE": "chat", "LOADLINE_POOL": "decode"}
+    assert settings.read(told) == settings.Settings(namespace="team", service="chat", pool="decode")
+
+
+@pytest.mark.parametrize(("text", "on"), [("0", False), ("false", False), ("1", True), ("true", True)])
+def test_it_may_be_turned_off(text: str, on: bool) -> None:
+    assert settings.read({"LOADLINE_PLUGIN": text}).plugin is on
+
+
+def test_what_is_meant_for_others_is_let_be() -> None:
+    assert settings.read({"LOADLINE_STATE_DIR": "/var/lib"}) == settings.read({})
+
+
+def test_a_wrong_value_is_refused_by_the_variables_name() -> None:
+    with pytest.raises(InvalidInput, match=r"LOADLINE_NAMESPACE is 'n+': string should have at most 63"):
+        settings.read({"LOADLINE_NAMESPACE": "n" * 64})
