@@ -28,6 +28,10 @@ cluster-down: $(READY) ## Take it down; nothing of it stays
 cluster-status: $(READY) ## Which programs are built, and which clusters are up
 	@python -m hack.testenv status
 
+.PHONY: demo-serve
+demo-serve: $(READY) parts ## A served model: helm install, one manifest, tokens; prefill and decode apart, on a real node
+	@python -m hack.serving.demonstrations
+
 ##@ Check it
 
 .PHONY: check
@@ -36,9 +40,15 @@ check: $(READY) ## Style, types, layers, unit and component tests: under a minut
 	  && echo "make check: all is well"
 
 .PHONY: test
-test: check ## All of check, then what waits out real leases or needs a real control plane (built once)
-	@echo "== control plane: programs" && python -m hack.testenv build >/dev/null
-	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "cluster or slow"
+test: check parts ## All of check, then what needs a control plane, a node or an engine (made once a machine)
+	@echo "== programs" && python -m hack.testenv build >/dev/null
+	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "(cluster or slow) and not node and not engine"
+	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
+	@echo "== engines" && python -m hack.engines ensure >/dev/null && $(PYTEST) -m engine
+
+.PHONY: parts
+parts: $(READY) # what a node needs of the distribution; without root its tests are skipped, aloud
+	@if [[ $$(id -u) == 0 ]]; then python -m hack.testenv prepare; fi
 
 .PHONY: lint
 lint: $(READY) ## What needs no test: style, types, layers
@@ -61,16 +71,22 @@ units: $(READY)
 	@echo "== unit tests" && $(PYTEST) -m "not slow" tests/unit
 
 components: $(READY)
-	@echo "== component tests" && $(PYTEST) -m "not slow" tests/component
+	@echo "== component tests" && $(PYTEST) -m "not slow and not node and not cluster" tests/component
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo
+.PHONY: bench-agent bench-demo bench-operator bench-serving
+bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
+	@python -m hack.benches.serving
+
 bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
 	@python -m hack.benches.agent
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m hack.testenv build >/dev/null && python -m hack.benches.demo
+
+bench-operator: $(READY) ## What 200 services cost the operator, beside kopf alone, and how fast it is
+	@python -m hack.testenv build >/dev/null && python -m hack.benches.operator
 
 ##@ Work on it
 

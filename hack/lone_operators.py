@@ -121,16 +121,19 @@ def written(bed: Bed, since: int, *, user: str = USER) -> list[tuple[str, str, i
 
 
 def forbidden(bed: Bed) -> set[tuple[str, str]]:
-    """Verbs and resources that the operator asked for and has no right to, in all the bed's life."""
+    """Verbs and resources that the operator was always refused, so that it has no right to them.
+
+    An API server that has just started refuses everything for a moment.
+    """
     assert bed.audit_log is not None
-    entries = (json.loads(line) for line in bed.audit_log.read_text().splitlines())
-    return {
-        (one["verb"], (one.get("objectRef") or {}).get("resource", one["requestURI"]))
-        for one in entries
-        if one["user"]["username"] == USER
-        and one.get("responseStatus", {}).get("code") == 403
-        and one.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
-    }
+    decided: dict[tuple[str, str], set[str]] = {}
+    for one in map(json.loads, bed.audit_log.read_text().splitlines()):
+        if one["user"]["username"] == USER and "objectRef" in one:
+            about = one["objectRef"]
+            what = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+            decision = one.get("annotations", {}).get("authorization.k8s.io/decision", "")
+            decided.setdefault((one["verb"], what), set()).add(decision)
+    return {what for what, decisions in decided.items() if decisions == {"forbid"}}
 
 
 def pods_of(bed: Bed, name: str, namespace: str = "default", pools: Sequence[str] = ()) -> list[Object]:

@@ -50,12 +50,15 @@ CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the agent knows of its node. `faults` maps a word of the API's table to the sentence why."""
+    """What the agent knows of its node. `faults` maps a word of the API's table to the sentence why.
+
+    `services` is None while it isn't known who is here: what was written of them then stays.
+    """
 
     domain: str | None = None
     host_max_watts: float | None = None
     gpus: tuple[Gpu, ...] = ()
-    services: tuple[ServiceOnNode, ...] = ()
+    services: tuple[ServiceOnNode, ...] | None = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     armed: bool = False
 
@@ -66,7 +69,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
         domain=facts.domain,
         host_max_watts=max(1, round(facts.host_max_watts)) if facts.host_max_watts is not None else None,
         gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
-        services=facts.services,
+        services=facts.services or (),
         conditions=(
             _shown(ConditionType.GPUS_READY, True, Reason.ALL_SEEN, GPU_REASONS, facts.faults),
             _shown(ConditionType.LIMITS_SETTABLE, True, Reason.WRITABLE, SETTING_REASONS, facts.faults),
@@ -82,7 +85,10 @@ def urgent(written: NodeCapacityStatus | None, wanted: NodeCapacityStatus) -> bo
 
 
 class Capacity:
-    """Writes the NodeCapacity of one node. `problem` says why the last attempt failed."""
+    """Writes the NodeCapacity of one node. `problem` says why the last attempt failed.
+
+    `found` is told what a predecessor has written, so that a restart turns no fact.
+    """
 
     def __init__(
         self,
@@ -92,10 +98,11 @@ class Capacity:
         clock: Callable[[], float],
         *,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        found: Callable[[NodeCapacityStatus], None] | None = None,
     ) -> None:
         self.problem: str | None = None
         self._kube, self._identity, self._facts = kube, identity, facts
-        self._clock, self._wall = clock, wall
+        self._clock, self._wall, self._found = clock, wall, found
         self._path = NODE_CAPACITIES.path(identity.node)
         self._spec = NodeCapacitySpec(certificate=identity.pem, address=identity.address)
         self._written: NodeCapacityStatus | None = None
@@ -132,7 +139,14 @@ class Capacity:
             if existing.spec != self._spec:
                 await self._apply({"spec": self._spec.to_api()})
             self._written = existing.status
+            self._recall(existing.status)
         self._checked_s = self._clock()
+
+    def _recall(self, status: NodeCapacityStatus) -> None:
+        """Tell of what a predecessor has written, once."""
+        if self._found is not None:
+            self._found(status)
+            self._found = None
 
     async def _create(self) -> None:
         node = await self._kube.get(f"/api/v1/nodes/{self._identity.node}")
@@ -146,7 +160,10 @@ class Capacity:
             await self._apply({"spec": self._spec.to_api()})
 
     async def _write_status(self) -> None:
-        wanted = status_of(self._facts())
+        facts = self._facts()
+        wanted = status_of(facts)
+        if facts.services is None and self._written is not None:
+            wanted = wanted.model_copy(update={"services": self._written.services})
         before = self._written.conditions if self._written is not None else ()
         wanted = wanted.model_copy(update={"conditions": merge(before, wanted.conditions, now=self._wall())})
         if self._written is not None and _comparable(self._written) == _comparable(wanted):

@@ -26,7 +26,7 @@ from loadline_agent.scrapes import Scrape, scrape_of
 from loadline_policies.errors import InvalidInput
 
 EVERY_S: Final = 5.0
-"""Between two rounds. Chosen: a miss is seen within a dozen seconds, and eight engines cost 0.1 % of a core."""
+"""Between two rounds. Chosen: a miss is seen in a dozen seconds, and eight engines cost 0.1 % of a core."""
 
 ANSWER_S: Final = 2.0
 """For one answer; an engine on the same node takes some 10 ms. Chosen."""

@@ -27,7 +27,7 @@ LEAST_S, MOST_S = 60.0, 300.0
 """How far back a window reaches: a minute, or up to five where a minute has too few samples. Chosen."""
 
 SLICE_S = 10.0
-"""Looks closer together than this are kept as one. Chosen: a window of 31 slices at most."""
+"""Looks closer together than this are kept as one, so a minute may be so much shorter. Chosen."""
 
 STALE_S = 30.0
 """Without a look for so long nothing is known any more. Chosen: six looks that failed."""
@@ -89,13 +89,13 @@ def together(one: Histogram, other: Histogram) -> Histogram:
 
 def quantile(histogram: Histogram, percentile: float) -> Quantile:
     """Where the percentile of at least one sample lies."""
-    rank = percentile / 100 * histogram.total
+    rank = percentile * histogram.total / 100
     at = bisect_left(histogram.counts, rank)
     low, below = (histogram.bounds[at - 1], histogram.counts[at - 1]) if at else (0.0, 0.0)
     high, inside = histogram.bounds[at], histogram.counts[at] - below
     if high == INFINITE:
         return Quantile(low, high, low)
-    return Quantile(low, high, low + (high - low) * (rank - below) / inside)
+    return Quantile(low, high, min(high, low + (high - low) * (rank - below) / inside))
 
 
 class Window:

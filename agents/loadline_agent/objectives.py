@@ -115,6 +115,10 @@ class Steady(Generic[T]):
             held.shown = value
         return held.shown
 
+    def recall(self, key: object, value: T, now: float) -> None:
+        """Show `value` of a key until another one has held from now on."""
+        self._held[key] = _Held(value, value, now)
+
     def keep(self, keys: Iterable[object]) -> None:
         """Forget all others."""
         kept = set(keys)

@@ -85,7 +85,9 @@ class Run:
         self._people.unready = self._unready
         self._tenants = Tenants(self._kube, chosen.node, chosen.pod_resources, boottime, self._people.metrics)
         self._statuses = Statuses(self._kube, chosen.node, self._declarations.domain, boottime)
-        self._capacity = Capacity(self._kube, self._identity, self._facts, boottime)
+        self._capacity = Capacity(
+            self._kube, self._identity, self._facts, boottime, found=self._tenants.recall
+        )
         self._missing: dict[str, str] = {}
         self._agent: NodeAgent | None = None
         self._stop = asyncio.Event()

@@ -28,7 +28,7 @@ from loadline_agent.pod_resources import PodResources
 from loadline_agent.pods import NodePod, pod_of
 from loadline_agent.services import Services
 from loadline_api.names import PREFILL_POOL
-from loadline_api.node_capacities import MAX_SERVICES, ServiceOnNode
+from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.messages import ServiceReport
 
 FACTS = ("capped", "slo-met", "plugin")
@@ -43,8 +43,11 @@ class ServicesHere(Protocol):
     def reports(self) -> tuple[ServiceReport, ...]:
         """Against their objectives, for the coordinator; those that have any."""
 
-    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
-        """What seldom turns, for the NodeCapacity; `held_back` are the GPUs below their maximum."""
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
+        """What seldom turns, for the NodeCapacity; None while nothing is known.
+
+        `held_back` are the GPUs below their maximum.
+        """
 
 
 class Nobody:
@@ -95,8 +98,17 @@ class Tenants:
             if self._objectives(service).any
         )
 
-    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
-        """All services with pods here, by name."""
+    def recall(self, status: NodeCapacityStatus) -> None:
+        """Begin with what a predecessor has found: a fact turns by what is seen, not by a restart."""
+        now = self._clock()
+        for one in status.services:
+            for fact, value in zip(FACTS, (one.capped, one.slo_met, one.plugin), strict=True):
+                self._steady.recall((one.service, fact), value, now)
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
+        """All services with pods here, by name; None until the pods were listed."""
+        if not self._pods.listed:
+            return None
         now = self._clock()
         services = sorted(self._placement.shares.keys() | self._engines.measured.keys())[:MAX_SERVICES]
         self._steady.keep((service, fact) for service in services for fact in FACTS)

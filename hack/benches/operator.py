@@ -19,18 +19,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from hack import charts
-from hack.benches import machine
+from hack.benches import fleets, machine
 from hack.benches.agent import cpu_s, pss_mib
 from hack.demo.members import members
 from hack.fakegpu.board import Board
-from hack.lone_operators import USER, LoneOperator, lines_of, service, written
+from hack.lone_operators import LoneOperator, lines_of, written
 from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from loadline_api import names
@@ -39,24 +38,14 @@ from loadline_sim.reports import runs
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "operator.json"
 SERVICES, REST_S, SETTLING_S = 200, 300.0, 20.0
-SPLIT_EVERY = 5
-"""Each fifth service has a prefill pool and a router."""
-
 EDITS, EDITS_HZ, POLICY_EDITS = 100, 5.0, 5
 PATIENCE_S = 300.0
-NAMESPACE = "fleet"
+LAST_SURGE = 7
+READY = 'loadline_operator_services{condition="Ready",status="True"}'
 ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": "bench"}
 MEMBERS = ("member-0", "member-1")
 HEAD = "schema: policies.loadline.dev/v1alpha1\nloop: power\n"
 POLICIES = (f"{HEAD}policy: no-cap\n", f"{HEAD}policy: static-cap\n")
-
-OWNED = (
-    "/apis/apps/v1/namespaces/fleet/deployments",
-    "/apis/policy/v1/namespaces/fleet/poddisruptionbudgets",
-    "/apis/rbac.authorization.k8s.io/v1/namespaces/fleet/rolebindings",
-    "/api/v1/namespaces/fleet/serviceaccounts",
-    "/api/v1/namespaces/fleet/services",
-)
 
 GOALS = {
     "services_200_cold_s": 30.0,
@@ -77,10 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rest-s", type=float, default=REST_S)
     options = parser.parse_args(arguments)
     with Bed(audit=True) as bed:
-        fleet = [f"service-{index:03}" for index in range(options.services)]
-        _declare(bed, fleet)
+        bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
+        fleet = fleets.declare(bed, options.services)
         operator = LoneOperator(bed)
-        results = _cold(bed, operator, fleet)
+        results = _cold(bed, operator, options.services)
         results |= _edited(bed, fleet)
         results |= _killed(bed, operator, fleet)
         results |= _policy(bed)
@@ -94,43 +83,26 @@ def main(arguments: list[str] | None = None) -> int:
     return int(not all(check["ok"] for check in report["checks"]))
 
 
-def _declare(bed: Bed, fleet: list[str]) -> None:
-    """The chart, nodes with a GPU for every replica, and all services, with no operator yet."""
-    bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
-    bed.add_nodes([f"node-{index:02}" for index in range(1 + len(fleet) // 4)])
-    bed.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
-    split: dict[str, Any] = {"prefill": {"perDecode": "1"}, "router": {}}
-    bed.apply(
-        service(name, namespace=NAMESPACE, **({} if index % SPLIT_EVERY else split))
-        for index, name in enumerate(fleet)
-    )
-
-
-def _cold(bed: Bed, operator: LoneOperator, fleet: list[str]) -> dict[str, float]:
+def _cold(bed: Bed, operator: LoneOperator, count: int) -> dict[str, float]:
     """From the start of the process to the last service that is Ready."""
     began_s = time.monotonic()
     operator.launch()
-    _until(lambda: _ready(bed) == len(fleet))
-    return {"services_200_cold_s": time.monotonic() - began_s}
-
-
-def _ready(bed: Bed) -> int:
-    found = bed.client.get(names.INFERENCE_SERVICES.path(namespace=NAMESPACE))["items"]
-    return sum(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for one in found
-        for condition in one.get("status", {}).get("conditions", ())
-    )
+    _until(lambda: operator.metric(READY) == count)
+    taken_s = time.monotonic() - began_s
+    if (told := fleets.ready(bed)) != count:
+        raise RuntimeError(f"the operator counts {count} services that are ready, the API server {told}")
+    return {"services_200_cold_s": taken_s}
 
 
 def _edited(bed: Bed, fleet: list[str]) -> dict[str, float]:
-    """From the answer to an edit to the operator's patch of the Deployment, by the API server's clock."""
+    """From the answer to an edit to the operator's patch of the Deployment."""
+    assert bed.audit_log is not None
     since = lines_of(bed)
     for index in range(EDITS):
-        _surge(bed, fleet[index % len(fleet)], 2 + index // len(fleet))
+        fleets.surge(bed, fleet[index % len(fleet)], 2 + index // len(fleet))
         time.sleep(1.0 / EDITS_HZ)
     time.sleep(2.0)
-    delays = sorted(_delays(bed, since))
+    delays = sorted(fleets.delays_s(bed.audit_log.read_text().splitlines()[since:]))
     if len(delays) != EDITS:
         raise RuntimeError(f"{len(delays)} of {EDITS} edits were followed by a patch")
     return {
@@ -139,64 +111,21 @@ def _edited(bed: Bed, fleet: list[str]) -> dict[str, float]:
     }
 
 
-def _surge(bed: Bed, name: str, pods: int) -> None:
-    """An edit that changes the Deployment and moves no pod."""
-    path = names.INFERENCE_SERVICES.path(name, NAMESPACE)
-    bed.client.patch(path, {"spec": {"rolloutStrategy": {"maxSurge": pods}}})
-
-
-def _delays(bed: Bed, since: int) -> list[float]:
-    assert bed.audit_log is not None
-    edited: dict[str, datetime] = {}
-    delays: list[float] = []
-    for line in bed.audit_log.read_text().splitlines()[since:]:
-        entry = json.loads(line)
-        about = entry.get("objectRef") or {}
-        if entry["verb"] != "patch" or about.get("namespace") != NAMESPACE or about.get("subresource"):
-            continue
-        name, resource = about["name"], about["resource"]
-        if resource == names.INFERENCE_SERVICES.plural and entry["user"]["username"] != USER:
-            edited[name] = datetime.fromisoformat(entry["stageTimestamp"])
-        elif resource == "deployments" and entry["user"]["username"] == USER and name in edited:
-            received = datetime.fromisoformat(entry["requestReceivedTimestamp"])
-            delays.append((received - edited.pop(name)).total_seconds())
-    return delays
-
-
 def _killed(bed: Bed, operator: LoneOperator, fleet: list[str]) -> dict[str, float]:
-    """Killed while it acts on a change of every service: what is there twice, which pods are new."""
-    before, pods = _owned(bed), _pods(bed)
-    for name in fleet:
-        _surge(bed, name, 7)
+    """Killed halfway through a change of every service: what is there twice, which pods are new."""
+    before, pods = fleets.owned(bed), fleets.pods(bed)
     assert operator.process is not None
-    operator.process.kill()
+    for index, name in enumerate(fleet):
+        if index == len(fleet) // 2:
+            operator.process.kill()
+        fleets.surge(bed, name, LAST_SURGE)
     operator.start()
-    _until(lambda: _surges(bed) == {7})
-    time.sleep(5.0)
+    _until(lambda: fleets.surges(bed) == {LAST_SURGE})
+    time.sleep(SETTLING_S)
     return {
-        "restart_mid_change_duplicates": float(len(_owned(bed) ^ before)),
-        "restart_mid_change_restarts": float(len(_pods(bed) ^ pods)),
+        "restart_mid_change_duplicates": float(len(fleets.owned(bed) ^ before)),
+        "restart_mid_change_restarts": float(len(fleets.pods(bed) - pods)),
     }
-
-
-def _owned(bed: Bed) -> set[str]:
-    return {
-        f"{path}/{one['metadata']['name']}"
-        for path in OWNED
-        for one in bed.client.get(path, labelSelector=names.SERVICE_LABEL)["items"]
-    }
-
-
-def _pods(bed: Bed) -> set[str]:
-    found = bed.client.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
-    return {one["metadata"]["uid"] for one in found}
-
-
-def _surges(bed: Bed) -> set[object]:
-    """maxSurge of all engines; routers have their own."""
-    selector = f"{names.POOL_LABEL}={names.MAIN_POOL}"
-    found = bed.client.get(OWNED[0], labelSelector=selector)["items"]
-    return {one["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for one in found}
 
 
 def _policy(bed: Bed) -> dict[str, float]:
@@ -288,7 +217,7 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
         "machine": machine(),
         "inputs": {
             "services": SERVICES,
-            "split_services": SERVICES // SPLIT_EVERY,
+            "split_services": SERVICES // fleets.SPLIT_EVERY,
             "edits": EDITS,
             "edits_hz": EDITS_HZ,
             "policy_edits": POLICY_EDITS,

@@ -32,8 +32,8 @@ TRANSFER_DEVICE = "cpu"
 
 PLUGINS = "/opt/plugins"
 LIBRARIES = ("/usr", "/lib", "/lib64", "/bin")
-MEMORY = "6Gi"
-"""An engine takes some 2 GiB, one of them its KV cache."""
+ASKED_MEMORY, MOST_MEMORY = "2Gi", "6Gi"
+"""An engine takes some 2 GiB, one of them its KV cache; more while it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class EngineMounts:
             "imagePullPolicy": "Never",
             "command": [str(self.venv.python), "-m", "vllm.entrypoints.openai.api_server"],
             "env": [{"name": name, "value": value} for name, value in told.items()],
-            "resources": {"limits": {"memory": MEMORY}},
+            "resources": {"requests": {"memory": ASKED_MEMORY}, "limits": {"memory": MOST_MEMORY}},
             "volumeMounts": [*self._mounts(), {"name": "engine-tmp", "mountPath": "/tmp"}],
         }
 

@@ -81,6 +81,11 @@ class ServingCluster:
         assert self._gpus is not None
         return self._gpus
 
+    @property
+    def engine_image(self) -> str:
+        """The image that engines run."""
+        return self._images[IMAGES[self._engine]].name
+
     def install(self, **more: Any) -> None:
         """Install the chart, or bring its release to these values, and wait until its pods are ready."""
         self.helm.install(merged(self.values(), more))
@@ -91,7 +96,7 @@ class ServingCluster:
         return {
             "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
             "engine": {
-                "image": self._images[IMAGES[self._engine]].name,
+                "image": self.engine_image,
                 "kvBufferDevice": TRANSFER_DEVICE,
                 "template": self._pods,
             },

@@ -10,7 +10,7 @@ same by hand. What doesn't hold ends the demo with a sentence: it is a test as w
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import yaml
@@ -67,7 +67,7 @@ class Demonstration:
             if text != said:
                 said = text
                 self._console.print(f"    [dim]{text}[/]", highlight=False, soft_wrap=True)
-            return True if condition.get("status") == "True" else None
+            return True if condition.get("status") == "True" and service.current else None
 
         service.wait(ready, "Ready=True")
 
@@ -147,9 +147,9 @@ def main() -> int:
     """Play the demo; 1 with a sentence where something didn't hold."""
     console = Console()
     try:
-        with console.status("a Kubernetes node that runs pods …"):
-            cluster = ServingCluster(Engine.VLLM).__enter__()
-        with cluster:
+        with ExitStack() as up:
+            with console.status("a Kubernetes node that runs pods …"):
+                cluster = up.enter_context(ServingCluster(Engine.VLLM))
             Demonstration(cluster, console).play()
     except (BedError, KeyboardInterrupt) as error:
         Console(stderr=True).print(f"error: {error or 'interrupted'}", style="red", markup=False)

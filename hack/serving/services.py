@@ -19,8 +19,8 @@ from loadline_api.names import ENGINE_PORT, INFERENCE_SERVICES, POOL_LABEL, SERV
 
 T = TypeVar("T")
 
-READY_S = 300.0
-"""Two engines that start at once on two cores take three minutes."""
+READY_S = 600.0
+"""Three engines that start at once on two cores take four minutes, and other work may go on there."""
 
 LOOK_EVERY_S = 0.25
 
@@ -37,6 +37,12 @@ class Service:
     def now(self) -> Object:
         """The object as it is."""
         return self.bed.client.get(INFERENCE_SERVICES.path(self.name, self.namespace))
+
+    @property
+    def current(self) -> bool:
+        """Whether the status is about the spec as it is."""
+        now: dict[str, Any] = self.now
+        return bool(now.get("status", {}).get("observedGeneration") == now["metadata"]["generation"])
 
     @property
     def model(self) -> str:
@@ -60,7 +66,7 @@ class Service:
         def holds() -> Object | None:
             found = self.condition(type)
             same = found.get("status") == status and (reason is None or found.get("reason") == reason)
-            return found if same and self._current() else None
+            return found if same and self.current else None
 
         return self.wait(holds, f"{type}={status}{f' ({reason})' if reason else ''}", limit_s=limit_s)
 
@@ -111,8 +117,3 @@ class Service:
         """Prompt tokens that decode engines were given by others: what proves that the split happened."""
         found = self.counters("main", "vllm:prompt_tokens_by_source_total")
         return sum(value for series, value in found.items() if TRANSFERRED in series)
-
-    def _current(self) -> bool:
-        """Whether the status is about the spec as it is."""
-        now: dict[str, Any] = self.now
-        return bool(now.get("status", {}).get("observedGeneration") == now["metadata"]["generation"])

@@ -102,9 +102,11 @@ async def _wait(api: Api, calm: Calm) -> None:
 
 def _left(still: Held) -> str:
     return (
-        f"not released in time: {still}. Where an agent is gone, run `loadline-agent release --state"
-        f" {STATE_DIRECTORY}` on the node and delete its NodeCapacity, then uninstall again."
-        " `helm uninstall --no-hooks` removes Loadline at once, and leaves these limits as they are"
+        f"not released in time: {still}. A domain lets a node go only when its budget bears all that the"
+        " node may then draw: take load off it, or raise budgetWatts. Where an agent is gone, run"
+        f" `loadline-agent release --state {STATE_DIRECTORY}` on the node and delete its NodeCapacity."
+        " Then uninstall again. `helm uninstall --no-hooks` removes Loadline at once, and leaves these"
+        " limits as they are"
     )
 
 

@@ -21,6 +21,7 @@ import kopf
 from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.connections import Connection
 from loadline_operator.kinds import Kind, Manifest
+from loadline_operator.storages import NoDiffBase, NoProgress
 
 Seen = Callable[[Manifest, bool], None]
 """Called with an object and whether it is gone."""
@@ -43,7 +44,7 @@ class Backoffs:
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf without finalizers, scanning, peering or Events of its own."""
+    """kopf without finalizers, scanning, peering, memory or Events of its own."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.peering.standalone = True
@@ -51,6 +52,8 @@ def settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = SERVER_TIMEOUT_S
     settings.watching.client_timeout = CLIENT_TIMEOUT_S
     settings.watching.chunk_size = CHUNK
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.networking.error_backoffs = Backoffs()
     settings.networking.request_timeout = 30.0
     settings.queueing.exit_timeout = EXIT_S

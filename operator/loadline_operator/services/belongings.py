@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from loadline_api.conditions import Reason
 from loadline_api.names import SERVICE_LABEL
 from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Kind, Manifest
-from loadline_operator.services.manifests import APPLIED
+from loadline_operator.services.manifests import APPLIED, mark_of
 from loadline_operator.services.scalers import scaled_by
 from loadline_operator.services.troubles import Trouble
+from loadline_operator.services.wishes import Mark
 
 WITH_ROLLOUT = frozenset({DEPLOYMENTS, LEADER_WORKER_SETS})
 
@@ -46,7 +47,7 @@ class Belonging:
     """One object; `service` is by its label, `owners` by uid, `applied` the hash of its manifest.
 
     `state` moves with the object's spec: the generation, or the resourceVersion of kinds that
-    count none.
+    count none. `mark` is what a workload's pods were made for.
     """
 
     uid: str
@@ -56,6 +57,7 @@ class Belonging:
     state: str
     deleting: bool = False
     rollout: Rollout | None = None
+    mark: Mark | None = None
 
     def is_of(self, uid: str) -> bool:
         """Whether it belongs to the service of that uid, and not to somebody else or a namesake."""
@@ -73,6 +75,7 @@ def belonging(kind: Kind, raw: Manifest) -> Belonging:
         state=state_of(raw),
         deleting="deletionTimestamp" in metadata,
         rollout=rollout(raw) if kind in WITH_ROLLOUT else None,
+        mark=mark_of(raw) if kind in WITH_ROLLOUT else None,
     )
 
 

@@ -41,7 +41,7 @@ class Services:
 
     def __init__(self, context: Context, materials: Materials) -> None:
         self._context = context
-        self.memory = Memory()
+        self.memory = Memory(self._unreadable)
         self.worklist = Worklist[Key]("services", self.reconcile, metrics=context.metrics)
         self.offers = Offers(
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
@@ -97,11 +97,12 @@ class Services:
         try:
             return InferenceService.parse(raw)
         except InvalidInput as error:
-            self._context.metrics.unreadable.labels(INFERENCE_SERVICES.kind).inc()
-            log.warning(
-                "an object can't be read", kind=INFERENCE_SERVICES.kind, object=str(key), error=str(error)
-            )
+            self._unreadable(INFERENCE_SERVICES, key, error)
             return None
+
+    def _unreadable(self, kind: Kind, key: Key, error: Exception) -> None:
+        self._context.metrics.unreadable.labels(kind.kind).inc()
+        log.warning("an object can't be read", kind=kind.kind, object=str(key), error=repr(error))
 
     async def _write(self, changes: Changes) -> list[str]:
         """Write the status, then post the Event of a turn; a service that is gone needs neither."""

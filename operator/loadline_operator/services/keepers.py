@@ -8,6 +8,7 @@ nobody.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from loadline_api.inference_services import InferenceService
@@ -16,11 +17,13 @@ from loadline_operator.errors import ApiRefused
 from loadline_operator.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind
 from loadline_operator.offers import Offers
 from loadline_operator.services import manifests
+from loadline_operator.services.belongings import Belonging
 from loadline_operator.services.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.materials import Materials
 from loadline_operator.services.memories import Memory
 from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, wishes
 from loadline_operator.services.stands import Known, Ref, Signature, Stand, stand
+from loadline_operator.services.wishes import stays
 
 TEMPLATE_FAULTS = frozenset({400, 403, 422})
 """Statuses by which the API server refuses what a manifest says."""
@@ -57,6 +60,7 @@ class Keeper:
         autoscalers = tuple(self._memory.autoscalers.of(key.namespace).values())
         made = manifests.wanted(service, self._materials, offered)
         wanted, rivals = wishes(made, belongings, autoscalers)
+        wanted = await self._with_pods_that_stay(service, wanted, belongings)
         observed = Observed(
             wanted=wanted,
             rivals=rivals,
@@ -67,6 +71,21 @@ class Keeper:
             seen=self._memory.sightings_of(key),
         )
         return await self._read(service, observed)
+
+    async def _with_pods_that_stay(
+        self, service: InferenceService, wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging]
+    ) -> tuple[Wanted, ...]:
+        """The same, but for pods that another version of the operator made of the same wish."""
+        return tuple([await self._staying(service, one, belongings.get(Ref.of(one))) for one in wanted])
+
+    async def _staying(self, service: InferenceService, one: Wanted, there: Belonging | None) -> Wanted:
+        mark = manifests.mark_of(one.manifest)
+        if mark is None or there is None or not there.is_of(service.metadata.uid):
+            return one
+        if not stays(mark, there.mark, service):
+            return one
+        found = await self._context.applier.get(one.kind, one.key)
+        return manifests.with_pods_of(one, found) if found is not None else one
 
     async def _read(self, service: InferenceService, observed: Observed) -> Observed:
         """Read what facts can't tell, and settle what turns out to be as wanted."""

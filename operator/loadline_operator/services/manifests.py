@@ -40,6 +40,7 @@ from loadline_operator.services.inference_pools import inference_pools
 from loadline_operator.services.materials import Materials
 from loadline_operator.services.monitors import monitors
 from loadline_operator.services.pools import described, pools_of
+from loadline_operator.services.wishes import MARK, TEMPLATES, Mark, kept, mark
 
 APPLIED = f"{GROUP}/applied"
 """Annotation: the hash of the manifest that was applied."""
@@ -88,7 +89,7 @@ def wanted(
         *_of(POD_MONITORS, monitors(service, materials) if POD_MONITORS in offered else ()),
         *_of(INFERENCE_POOLS, inference_pools(service, materials) if INFERENCE_POOLS in offered else ()),
     ]
-    return tuple(_owned(one, service) for one in made)
+    return tuple(_owned(one, service, materials) for one in made)
 
 
 def lacking(service: InferenceService, offered: frozenset[Kind]) -> str | None:
@@ -116,12 +117,26 @@ def is_ours(observed: Manifest, service: InferenceService) -> bool:
     return any(owner["uid"] == service.metadata.uid for owner in owners)
 
 
+def with_pods_of(one: Wanted, there: Manifest) -> Wanted:
+    """The same, but with the pods of the object that is there: they were asked for as these are."""
+    wanted, found = mark_of(one.manifest), mark_of(there)
+    assert wanted is not None, "a workload of ours is marked"
+    keeps = Mark(wanted.wish, found.pods if found is not None else "kept")
+    return Wanted(kind=one.kind, manifest=signed(kept(one.kind, one.manifest, there, keeps)))
+
+
+def mark_of(manifest: Manifest) -> Mark | None:
+    """What a workload's pods were made for."""
+    return Mark.read(manifest["metadata"].get("annotations") or {})
+
+
 def signed(manifest: Manifest) -> Manifest:
     """The manifest with the hash of itself."""
-    metadata = {key: value for key, value in manifest["metadata"].items() if key != "annotations"}
-    bare = {**manifest, "metadata": metadata}
+    there = manifest["metadata"].get("annotations") or {}
+    others = {key: value for key, value in there.items() if key != APPLIED}
+    bare = {**manifest, "metadata": {**manifest["metadata"], "annotations": others}}
     digest = hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()[:16]
-    return {**bare, "metadata": {**metadata, "annotations": {APPLIED: digest}}}
+    return {**bare, "metadata": {**bare["metadata"], "annotations": {**others, APPLIED: digest}}}
 
 
 def _workloads(service: InferenceService, materials: Materials) -> list[Wanted]:
@@ -140,7 +155,7 @@ def _of(kind: Kind, manifests: Iterable[Manifest]) -> list[Wanted]:
     return [Wanted(kind=kind, manifest=manifest) for manifest in manifests]
 
 
-def _owned(one: Wanted, service: InferenceService) -> Wanted:
+def _owned(one: Wanted, service: InferenceService, materials: Materials) -> Wanted:
     owner = {
         "apiVersion": INFERENCE_SERVICES.api_version,
         "kind": INFERENCE_SERVICES.kind,
@@ -153,4 +168,7 @@ def _owned(one: Wanted, service: InferenceService) -> Wanted:
     name = service.metadata.name
     labels = {**labels, **described(name, labels.get(POOL_LABEL)), SERVICE_LABEL: name}
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
+    if one.kind in TEMPLATES:
+        made = mark(service, labels[POOL_LABEL], materials, one.kind, one.manifest)
+        metadata["annotations"] = {MARK: str(made)}
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))

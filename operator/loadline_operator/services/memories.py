@@ -7,7 +7,7 @@ Each event comes in here, becomes a fact, and the services are told that need an
 look because of it. An event that moves no fact concerns nobody.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,14 @@ class ServiceFact:
 
 
 class Memory:
-    """The facts of all services, and the services that a fact concerns."""
+    """The facts of all services, and the services that a fact concerns.
 
-    def __init__(self) -> None:
+    An object that isn't shaped as its kind should be is remembered without a fact, and told
+    to `unreadable`: somebody else's oddity stops nobody.
+    """
+
+    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None]) -> None:
+        self._unreadable = unreadable
         self.services: Groups[ServiceFact, Claim] = Groups(lambda key, fact: fact.claim)
         self.owned: dict[Kind, Groups[Belonging, Key]] = {
             kind: Groups(lambda key, fact: Key(key.namespace, fact.service)) for kind in OWNED_KINDS
@@ -106,10 +111,13 @@ class Memory:
                 yield key
 
     def _put(self, table: Table[Any], kind: Kind, raw: Manifest) -> bool:
-        metadata = raw["metadata"]
-        return table.put(
-            Key.of(raw), uid=metadata["uid"], version=metadata["resourceVersion"], fact=self._fact(kind, raw)
-        )
+        metadata, key = raw["metadata"], Key.of(raw)
+        try:
+            fact = self._fact(kind, raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._unreadable(kind, key, error)
+            fact = None
+        return table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
 
     def _fact(self, kind: Kind, raw: Manifest) -> Any:
         if kind in self.owned:

@@ -4,8 +4,8 @@ The user's parts of a pod, laid over ours.
 `template` is the way out for everything that the spec has no field for. Mappings merge
 key by key, lists of named things (containers, environment, volumes, ports) by name, mounts
 by the path where they are mounted, and whatever else is a list replaces ours; null removes
-a key, an empty list of named things nothing. So a user can add a sidecar, change the image or give arguments of his own without
-repeating the rest.
+a key, an empty list of named things nothing. So a user can add a sidecar, change the image
+or give arguments of his own without repeating the rest.
 
 Both a pod's spec (as in KServe's LLMInferenceService) and a whole pod template (with
 `metadata` and `spec`) are understood; they share no key.

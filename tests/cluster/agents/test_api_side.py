@@ -26,7 +26,7 @@ from loadline_agent.statuses import Statuses
 from loadline_agent.tenants import Tenants
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
-from loadline_api.node_capacities import Gpu, ServiceOnNode
+from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held
 from loadline_policies.power.outlooks import Outlook
@@ -415,7 +415,8 @@ async def test_pods_of_a_foreign_workload_are_the_attached_services(
         path, {**made, "status": {"selector": "app=theirs"}}, manager=names.OPERATOR_MANAGER
     )
     await until(lambda: here.owners("GPU-0") == (f"{namespace}/attached",))
-    assert [(one.service, one.pods, one.gpus) for one in here.facts(())] == [(f"{namespace}/attached", 1, 8)]
+    facts = [(one.service, one.pods, one.gpus) for one in here.facts(()) or ()]
+    assert facts == [(f"{namespace}/attached", 1, 8)]
 
 
 async def test_a_services_facts_are_taken_by_the_api(row: Bed, agents: list[Agent]) -> None:
@@ -426,6 +427,20 @@ async def test_a_services_facts_are_taken_by_the_api(row: Bed, agents: list[Agen
     written = row.client.get(names.NODE_CAPACITIES.path("buoy-2"))["status"]["services"]
     facts = {"pods": 2, "gpus": 8, "capped": True, "sloMet": False, "plugin": True}
     assert written == [{"service": "prod/chat", **facts}]
+
+
+async def test_a_successor_learns_what_was_found_of_services_and_leaves_it(
+    row: Bed, agents: list[Agent]
+) -> None:
+    service = ServiceOnNode(service="prod/chat", pods=2, gpus=8, slo_met=True)
+    await capacity(agents[1], replace(FACTS, services=(service,))).step()
+    found: list[NodeCapacityStatus] = []
+    unknown = replace(FACTS, services=None)
+    told = Capacity(agents[1].kube, agents[1].identity, lambda: unknown, time.monotonic, found=found.append)
+    await told.step()
+    assert [status.services for status in found] == [(service,)]
+    written = row.client.get(names.NODE_CAPACITIES.path("buoy-1"))["status"]["services"]
+    assert written == [{"service": "prod/chat", "pods": 2, "gpus": 8, "sloMet": True}]
 
 
 def pod(name: str, namespace: str, labels: dict[str, str], node: str) -> dict[str, Any]:

@@ -92,16 +92,18 @@ def test_a_second_release_is_refused_and_changes_nothing_of_the_first(
     helm: Helm, hooks: Hooks, new: str, quay: Bed, namespace: str
 ) -> None:
     helm("install", "loadline", new, "--create-namespace")
-    before = versions(quay)
+    before = declared(quay)
     with pytest.raises(HelmFailed) as refused:
         Helm(quay, namespace=namespace)("install", "second", new, "--create-namespace")
     assert 'must equal "second": current value is "loadline"' in str(refused.value)
-    assert versions(quay) == before
+    assert declared(quay) == before
 
 
-def versions(bed: Bed) -> dict[str, str]:
-    """The resourceVersion of everything that a release would touch."""
+def declared(bed: Bed) -> dict[str, Object]:
+    """Everything that a release would touch, as it was declared: without what controllers note on it."""
     kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,priorityclasses,crds"
     listed = json.loads(bed.kubectl("get", kinds, "-o", "json"))["items"]
     ours = [one for one in listed if "loadline" in one["metadata"]["name"]]
-    return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in ours}
+    for one in ours:
+        one["metadata"].pop("resourceVersion")
+    return {f"{one['kind']}/{one['metadata']['name']}": {**one, "status": None} for one in ours}

@@ -119,9 +119,6 @@ def test_the_same_chart_again_restarts_nothing(helm: Helm, hooks: Hooks, new: st
     assert [quay.client.get(path)["metadata"]["generation"] for path in workloads] == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the operator makes other pod templates than the one before, and applies them"
-)
 def test_no_pod_that_serves_is_replaced_by_an_upgrade(
     helm: Helm, hooks: Hooks, new: str, quay: Bed, service: Callable[[], Object]
 ) -> None:

@@ -18,9 +18,11 @@ KSERVE = Kind(
 )
 
 
-def definition(kind: Kind, *versions: str) -> Object:
-    """A CustomResourceDefinition that takes anything."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+def definition(kind: Kind, *, refuses: str = "") -> Object:
+    """A CustomResourceDefinition that takes anything, or refuses everything in these words."""
+    anything: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    if refuses:
+        anything["x-kubernetes-validations"] = [{"rule": "false", "message": refuses}]
     scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -35,13 +37,12 @@ def definition(kind: Kind, *versions: str) -> Object:
             "names": {"plural": kind.plural, "kind": kind.kind, "singular": kind.kind.lower()},
             "versions": [
                 {
-                    "name": version,
+                    "name": kind.version,
                     "served": True,
-                    "storage": version == (versions or (kind.version,))[0],
+                    "storage": True,
                     "schema": {"openAPIV3Schema": anything},
                     "subresources": {"status": {}, "scale": scale},
                 }
-                for version in versions or (kind.version,)
             ],
         },
     }
@@ -112,6 +113,19 @@ def test_monitors_are_made_once_somebody_reads_them(
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     assert not [code for _, _, code in written(harbour, since) if code >= 400]
     assert operator.readiness() == (200, "ok")
+
+
+def test_a_monitor_that_is_refused_is_told_and_does_no_harm(harbour: Bed, namespace: str) -> None:
+    harbour.apply([definition(POD_MONITORS, refuses="no monitors here")])
+    harbour.apply([service("chat", namespace=namespace)])
+    eventually(lambda: tells(harbour, namespace, "1 of 1 replicas are ready; PodMonitor chat was refused"))
+    uninstall(harbour, POD_MONITORS)
+    eventually(lambda: tells(harbour, namespace, "1 of 1 replicas are ready"))
+
+
+def tells(bed: Bed, namespace: str, words: str) -> None:
+    text: str = says(bed, "chat", "Ready", namespace=namespace, status="True")["message"]
+    assert text.partition(":")[0] == words
 
 
 def test_a_restart_asks_which_kinds_are_served_before_it_judges(

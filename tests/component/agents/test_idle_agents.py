@@ -90,6 +90,7 @@ def idle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Idle]:
     made.process.communicate()
 
 
+@pytest.mark.slow
 def test_an_agent_without_gpus_is_alive_and_ready_and_costs_next_to_nothing(idle: Idle) -> None:
     idle.until_ready()
     assert idle.ask("/healthz") == (200, "alive\n")

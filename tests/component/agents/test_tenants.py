@@ -18,6 +18,7 @@ from loadline_agent.objectives import HOLD_S
 from loadline_agent.pod_resources import Unread
 from loadline_agent.scrapes import Scrape
 from loadline_agent.tenants import Tenants
+from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.messages import ServiceReport
 
 PODS = "/api/v1/pods"
@@ -109,6 +110,9 @@ class Here:
         if self.devices is None:
             raise Unread("no kubelet")
         return self.devices
+
+    def facts(self, *held_back: str) -> list[ServiceOnNode]:
+        return list(self.tenants.facts(held_back) or ())
 
     async def until(self, so: Callable[[], bool]) -> None:
         for _ in range(500):
@@ -266,13 +270,13 @@ async def test_a_service_that_misses_is_reported_and_its_fact_turns_later(
     await here.until(lambda: here.tenants.owners("GPU-0") == ("prod/chat",))
     answers.latencies["10.0.0.7:8000"] += [0.7] * 100
     await here.until(lambda: (here.tenants.reports()[0].missed or 0.0) > 1.0)
-    fact = here.tenants.facts({"GPU-0"})[0]
+    fact = here.facts("GPU-0")[0]
     assert (fact.service, fact.pods, fact.gpus, fact.capped) == ("prod/chat", 1, 1, True)
     here.now += HOLD_S
-    await here.until(lambda: here.tenants.facts({"GPU-0"})[0].slo_met is False)
-    assert here.tenants.facts(())[0].capped is True
+    await here.until(lambda: here.facts("GPU-0")[0].slo_met is False)
+    assert here.facts()[0].capped is True
     here.now += HOLD_S
-    assert here.tenants.facts(())[0].capped is False
+    assert here.facts()[0].capped is False
     assert b'loadline_service_missed_ratio{service="prod/chat"} 1.9' in here.metrics.text()
 
 
@@ -284,8 +288,8 @@ async def test_engines_without_gpus_are_asked_and_routers_are_not(
     api.put(services(), service("chat"))
     api.put(PODS, ours("router-0", "chat", "router", gpus=0, ip="10.0.0.8"))
     api.put(PODS, ours("chat-0", "chat", gpus=0, ip="10.0.0.7"))
-    await here.until(lambda: bool(here.tenants.facts(())))
-    facts = here.tenants.facts(())
+    await here.until(lambda: bool(here.facts()))
+    facts = here.facts()
     assert [(one.service, one.pods, one.gpus) for one in facts] == [("prod/chat", 0, 0)]
     text = here.metrics.text().decode()
     assert 'loadline_service_waiting{service="prod/chat"} 2.0' in text
@@ -297,6 +301,25 @@ async def test_an_engine_of_an_unknown_service_is_not_asked(answers: Answers, ap
     api.put(PODS, ours("chat-0", "chat", ip="10.0.0.7"))
     await here.until(lambda: api.watches == [PODS, services()])
     await asyncio.sleep(0.05)
-    assert [one.plugin for one in here.tenants.facts(())] == [None]
+    assert [one.plugin for one in here.facts()] == [None]
     api.put(services(), service("chat"))
     await here.until(lambda: b"loadline_service_running" in here.metrics.text())
+
+
+async def test_a_restart_turns_no_fact(api: Api, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ServiceOnNode(service="prod/chat", pods=1, gpus=1, capped=True, slo_met=False, plugin=True)
+    here.tenants.recall(NodeCapacityStatus(services=(before,)))
+    here.devices = {"prod/chat-0": ("GPU-0",)}
+    api.put(PODS, ours("chat-0", "chat"))
+    await here.until(lambda: here.tenants.owners("GPU-0") == ("prod/chat",))
+    assert here.facts() == [before]
+    here.now += HOLD_S
+    turned = before.model_copy(update={"capped": False})
+    assert here.facts() == [turned]
+
+
+async def test_before_the_pods_are_listed_nobody_says_who_is_here(tmp_path: Path) -> None:
+    kube = Kube(Credentials(server="http://127.0.0.1:1"))
+    tenants = Tenants(kube, NODE, tmp_path / "kubelet.sock", lambda: 0.0, Metrics())
+    assert tenants.facts(()) is None
+    await kube.close()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loadline_agent.histograms import (
     LEAST_S,
     MOST_S,
+    SLICE_S,
     STALE_S,
     Histogram,
     Window,
@@ -142,5 +143,5 @@ def test_no_sample_is_counted_twice_and_a_window_stays_small(
     found = window.recent(now, samples)
     assert found is not None
     assert found.total <= sum(len(seen) for at_s, seen in brought if now - at_s <= MOST_S)
-    assert found.total >= sum(len(seen) for at_s, seen in brought if now - at_s <= LEAST_S)
-    assert len(window._slices) <= MOST_S / 10.0 + 2
+    assert found.total >= sum(len(seen) for at_s, seen in brought if now - at_s <= LEAST_S - SLICE_S)
+    assert len(window._slices) <= MOST_S / SLICE_S + 2

@@ -125,6 +125,13 @@ def test_what_was_known_is_forgotten_late() -> None:
     assert shown == [True, True, True, None]
 
 
+def test_what_a_predecessor_has_found_is_shown_until_another_value_has_held() -> None:
+    steady = Steady[bool | None]()
+    steady.recall("slo", False, 0.0)
+    assert [steady.see("slo", None, s) for s in (0.0, FORGET_S - 1.0)] == [False, False]
+    assert [steady.see("slo", True, 100.0 + s) for s in (0.0, HOLD_S)] == [False, True]
+
+
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.booleans()), max_size=50))
 def test_two_turns_are_never_closer_than_a_fact_must_hold(looks: list[tuple[float, bool]]) -> None:
     steady, now, turns = Steady[bool](), 0.0, []

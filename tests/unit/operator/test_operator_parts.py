@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+import kopf
 import pytest
 
 from loadline_operator import events
@@ -104,6 +105,12 @@ def test_kopf_writes_nothing_by_itself() -> None:
     assert one.posting.enabled is False
     assert one.scanning.disabled is True
     assert one.peering.standalone is True
+    body, patch = kopf.Body({"spec": {"replicas": 1}}), kopf.Patch()
+    essence = one.persistence.diffbase_storage.build(body=body)
+    one.persistence.diffbase_storage.store(body=body, patch=patch, essence=essence)
+    assert one.persistence.diffbase_storage.fetch(body=body) is None
+    assert one.persistence.progress_storage.clear(essence=essence) == essence == {}
+    assert not patch
 
 
 def test_retries_of_a_watch_never_end() -> None:

@@ -37,8 +37,14 @@ def service(name: str, version: int = 1, **spec: Any) -> Manifest:
 
 
 @pytest.fixture
-def memory() -> Memory:
-    return Memory()
+def odd() -> list[str]:
+    """Objects that could not be read."""
+    return []
+
+
+@pytest.fixture
+def memory(odd: list[str]) -> Memory:
+    return Memory(lambda kind, key, error: odd.append(f"{kind.kind} {key}"))
 
 
 def test_a_pod_concerns_its_service_once_its_fact_moves(memory: Memory) -> None:
@@ -112,3 +118,10 @@ def test_a_node_concerns_services_of_which_it_tells_something_new(memory: Memory
 def test_a_service_that_cannot_be_read_claims_nothing(memory: Memory) -> None:
     assert memory.see(INFERENCE_SERVICES, service("chat", replicas="many"), False) == {CHAT}
     assert memory.foreign_kinds() == frozenset()
+
+
+def test_an_object_of_another_shape_stops_nobody(memory: Memory, odd: list[str]) -> None:
+    memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+    assert memory.see(THEIRS, raw("theirs", 1), False) == {CHAT}
+    assert odd == ["Deployment serving/theirs"]
+    assert memory.foreign[THEIRS].get(Key("serving", "theirs")) is None

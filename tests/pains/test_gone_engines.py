@@ -1,0 +1,92 @@
+"""An engine that is gone must not be counted on: the agent's scraper against real servers, its clock in our hand."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from hack.engines import standins
+from hack.engines.standins import Standin
+from hack.testenv.processes import Household
+from loadline_agent import engines
+from loadline_agent.engines import Engine, Engines, Measured
+from loadline_agent.histograms import STALE_S
+from loadline_agent.objectives import Objectives
+
+SLOW_MS = 200
+
+
+class Node:
+    """The engines of a node, looked at when the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._engines = Engines(lambda: self.now, lambda outcome: None)
+
+    def follow(self, *standins: Standin) -> None:
+        """These pods are there, and no others any more."""
+        self._engines.follow(
+            Engine(
+                pod=f"prod/{one.url}",
+                service="prod/chat",
+                pool="",
+                address=one.url.removeprefix("http://"),
+                objectives=Objectives(itl_s=10.0, percentile=50),
+            )
+            for one in standins
+        )
+
+    async def look(self, after_s: float = 0.0) -> Measured:
+        self.now += after_s
+        async with engines.sessions() as session:
+            await self._engines.round(session)
+        return self._engines.measured["prod/chat"]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Standin, Standin]]:
+    """Two engines, of which the second one has five requests under way."""
+    with Household() as household:
+        idle, busy = standins.start(household), standins.start(household, told={"itl_ms": SLOW_MS})
+        for one in (idle, busy):
+            one.wait()
+        asking = [threading.Thread(target=ask, args=(busy,)) for _ in range(5)]
+        for thread in asking:
+            thread.start()
+        busy.process.until(lambda: busy.metric("vllm:num_requests_running") == 5, timeout_s=10)
+        yield idle, busy
+        busy.process.kill()
+        for thread in asking:
+            thread.join()
+
+
+def ask(standin: Standin) -> None:
+    """Ask for more than is waited for; the end of the test cuts it."""
+    with contextlib.suppress(httpx.HTTPError):
+        standin.ask(max_tokens=200, ignore_eos=True)
+
+
+async def test_an_engine_whose_pod_is_gone_is_counted_no_more(pair: tuple[Standin, Standin]) -> None:
+    idle, busy = pair
+    node = Node()
+    node.follow(idle, busy)
+    assert (await node.look()).running == 5.0
+    node.follow(idle)
+    assert (await node.look()).running == 0.0
+
+
+async def test_an_engine_that_stops_answering_meets_no_objective(pair: tuple[Standin, Standin]) -> None:
+    idle, _ = pair
+    node = Node()
+    node.follow(idle)
+    await node.look()
+    for _ in range(20):
+        await asyncio.to_thread(idle.complete, "hello", max_tokens=4)
+    missed = (await node.look(5.0)).missed
+    assert missed is not None
+    assert missed < 1.0, "while it answers it is well within its objective"
+    idle.process.kill()
+    assert await node.look(STALE_S + 1.0) == Measured(), "neither met nor missed: not known"
