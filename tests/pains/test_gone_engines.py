@@ -1,4 +1,4 @@
-"""An engine that is gone must not be counted on: the agent's scraper against real servers, its clock in our hand."""
+"""An engine that is gone is not counted on: the agent's scraper against real servers, time in our hand."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Replicas that span nodes, by LeaderWorkerSet's real controllers: a fault costs its own group and no other."""
+"""Replicas that span nodes, by LeaderWorkerSet's own controllers: a fault costs one group and no other."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Two pools and one budget of GPUs: both move in one step, and what doesn't fit ends nothing and sticks nowhere."""
+"""Two pools, one budget of GPUs: both move in one step; what doesn't fit ends nothing and sticks nowhere."""
 
 from functools import partial
 from typing import Any

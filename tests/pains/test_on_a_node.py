@@ -1,5 +1,5 @@
 """
-Pains that need running pods: nothing to serve with, a crash, a GPU that falls off its bus, one that nobody knows.
+Pains that need running pods: nothing to serve with, a crash, a GPU that is lost, one that nobody knows.
 
 One cluster and one service for the file: every test finds it Ready and leaves it so. The node
 has two GPUs of a make that no list holds, each with an engine, which is a stand-in.
@@ -93,7 +93,7 @@ def lives(pods: list[Object]) -> dict[str, int]:
 
 def capacity(cluster: ServingCluster) -> Object:
     """What the node's agent tells of the node."""
-    return cluster.bed.client.get(names.NODE_CAPACITIES.path(cluster.bed.node.name))["status"]
+    return dict(cluster.bed.client.get(names.NODE_CAPACITIES.path(cluster.bed.node.name))["status"])
 
 
 def gpus_ready(cluster: ServingCluster) -> Object:
@@ -132,6 +132,7 @@ def test_a_crash_costs_no_other_pod_and_no_request(dock: ServingCluster, service
     struck, _ = service.pods("main")
     engines, front = lives(service.pods("main")), lives(service.pods("router"))
     generation = deployment(service)["metadata"]["generation"]
+    since = service.condition("Ready")["lastTransitionTime"]
     with Load(service.url, service.model) as load:
         service.wait(lambda: load.tally.answered > 10 or None, "an answer")
         strike(dock, struck)
@@ -144,6 +145,7 @@ def test_a_crash_costs_no_other_pod_and_no_request(dock: ServingCluster, service
     assert lives(service.pods("main")) == {**engines, uid: engines[uid] + 1}
     assert lives(service.pods("router")) == front
     assert deployment(service)["metadata"]["generation"] == generation
+    assert service.condition("Ready")["lastTransitionTime"] > since, "it was told meanwhile"
 
 
 def deployment(service: Service) -> Object:
