@@ -156,6 +156,7 @@ class NodeAgent:
             "brakes": ("Times above the budget under this coordinator.", outlook.brakes),
             "nodes": ("Members of the domain.", outlook.nodes),
             "silent_nodes": ("Members that don't report.", len(outlook.silent)),
+            "relieved_services": ("Services let off their limits for an objective.", len(outlook.relieved)),
             "enforcing": ("1 while some node is armed.", outlook.enforcing),
         }
         for name, (help, value) in rows.items():

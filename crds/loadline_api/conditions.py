@@ -89,7 +89,6 @@ class Reason(Explained):
     UNLIMITED = "Unlimited", "No GPU of the service is held back."
     OBJECTIVE_MISSED = "ObjectiveMissed", "A latency at its percentile is above its objective."
     OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
-    RELIEVED = "Relieved", "Limits on the service were lifted before others, since it missed its objective."
     TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
     PARSED = "Parsed", "The document was read and is in force."
     POLICY_INVALID = "PolicyInvalid", "The document can't be used; the last good one stays in force."
@@ -102,7 +101,6 @@ class Reason(Explained):
     PARENT_MISSING = "ParentMissing", "The parent that the spec names doesn't exist."
     OWN_ANCESTOR = "OwnAncestor", "Following parents leads back to the domain itself."
     BUDGET_TOO_SMALL = "BudgetTooSmall", "Hosts at their maximum and GPUs at their lowest limits exceed it."
-    SAFE_UNREACHABLE = "SafeUnreachable", "A GPU's settable range doesn't reach its safe limit."
     SAFE_FITS = "SafeFits", "All safe limits together, hosts at their maximum, are within the budget."
     CAPACITY_UNKNOWN = "CapacityUnknown", "No NodeCapacity tells yet what the members can draw."
     REACTION_TOO_SLOW = "ReactionTooSlow", "The breaker could trip before twice the reaction time is over."
@@ -126,7 +124,6 @@ class Reason(Explained):
     OTHER_WRITER = "OtherWriter", "A limit read back is not the one written."
     SOLE_WRITER = "SoleWriter", "Every limit read back is the one written."
     STATE_LOST = "StateLost", "Neither the state directory nor the API is there; the node only observes."
-    GUARD_ACTED = "GuardActed", "The lease ran out and the guard set the safe limits."
     NOT_TOLD = "NotTold", "Nobody who would know has reported yet."
 
 

@@ -28,7 +28,7 @@ def told(cell: str) -> list[tuple[str, str]]:
 
 
 @cache
-def tests_of(file: str) -> dict[str, bool]:
+def named_in(file: str) -> dict[str, bool]:
     """A file's tests by name, and whether they are expected to fail."""
     found = {}
     for one in ast.parse((ROOT / file).read_text()).body:
@@ -48,17 +48,17 @@ def test_every_pain_has_threads_and_tests_that_hold(row: list[str]) -> None:
     _, elsewhere, _, shown = row
     assert THREAD.search(elsewhere)
     assert told(shown)
-    assert [one for one in told(shown) if tests_of(one[0]).get(one[1]) is not False] == []
+    assert [one for one in told(shown) if named_in(one[0]).get(one[1]) is not False] == []
 
 
 def test_what_is_missing_is_seen_to_be_missing() -> None:
     named = [one for row in rows() for one in told(row[2])]
-    assert [one for one in named if tests_of(one[0]).get(one[1]) is not True] == []
+    assert [one for one in named if named_in(one[0]).get(one[1]) is not True] == []
 
 
 def test_no_test_of_a_pain_is_left_out() -> None:
     files = [file for file in Path(__file__).parent.glob("test_*.py") if file.name != Path(__file__).name]
     there = {
-        (name, test) for file in files for name in [str(file.relative_to(ROOT))] for test in tests_of(name)
+        (name, test) for file in files for name in [str(file.relative_to(ROOT))] for test in named_in(name)
     }
     assert there == {one for one in told(PAGE.read_text()) if one[0].startswith("tests/pains/")}
