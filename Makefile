@@ -71,7 +71,7 @@ units: $(READY)
 	@echo "== unit tests" && $(PYTEST) -m "not slow" tests/unit
 
 components: $(READY)
-	@echo "== component tests" && $(PYTEST) -m "not slow and not node and not cluster" tests/component
+	@echo "== component tests" && $(PYTEST) -m "not slow and not node and not cluster and not engine" tests/component tests/pains
 
 ##@ Measure it
 

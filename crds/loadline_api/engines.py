@@ -175,14 +175,27 @@ class Engine(Spec):
 
 
 class KvDtype(StrEnum):
-    """Types in which the engine keeps keys and values."""
+    """Types in which the engine keeps keys and values: those of vLLM 0.32."""
 
     AUTO = "auto"
-    BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
     FP8 = "fp8"
     FP8_E4M3 = "fp8_e4m3"
     FP8_E5M2 = "fp8_e5m2"
+    FP8_INC = "fp8_inc"
+    FP8_DS_MLA = "fp8_ds_mla"
+    NVFP4_DS_MLA = "nvfp4_ds_mla"
+    TURBOQUANT_K8V4 = "turboquant_k8v4"
+    TURBOQUANT_4BIT_NC = "turboquant_4bit_nc"
+    TURBOQUANT_K3V4_NC = "turboquant_k3v4_nc"
+    TURBOQUANT_3BIT_NC = "turboquant_3bit_nc"
+    ULTRAQUANT_4BIT = "ultraquant_4bit"
+    INT4_PER_TOKEN_HEAD = "int4_per_token_head"
+    INT8_PER_TOKEN_HEAD = "int8_per_token_head"
+    FP8_PER_TOKEN_HEAD = "fp8_per_token_head"
+    NVFP4 = "nvfp4"
+    NVFP4_4OVER6 = "nvfp4_4over6"
 
 
 class KvCache(Spec):

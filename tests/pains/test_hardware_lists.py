@@ -74,9 +74,6 @@ def test_any_vendors_device_can_be_asked_for() -> None:
     assert container["resources"]["limits"] == {"gpu.example.com/next": "2"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="kvCache.dtype lists six types of the engine's, and --kv-cache-dtype is refused"
-)
 def test_every_type_of_kv_that_the_engine_knows_can_be_asked_for(engine_venv: Venv) -> None:
     (file,) = engine_venv.path.glob("lib/python3*/site-packages/vllm/config/cache.py")
     listed = (
