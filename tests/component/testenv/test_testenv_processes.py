@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 OWNER = """
 import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have had it ignored
 from hack.testenv.processes import Household
 with Household() as household:
     household.start("plain", ["sleep", "1000"])
