@@ -9,7 +9,8 @@ that came of it, and what the operator has sent to the API server since.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -143,3 +144,32 @@ def pods_of(bed: Bed, name: str, namespace: str = "default", pools: Sequence[str
         selector += f",{names.POOL_LABEL} in ({','.join(pools)})"
     found = bed.client.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)["items"]
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def autoscaler(
+    namespace: str, target: tuple[str, str], *, least: int, most: int, name: str = "auto"
+) -> Object:
+    """A HorizontalPodAutoscaler of `chat`, an object of this API version and kind.
+
+    Its metric is one that nobody serves: its bounds are all it has.
+    """
+    api_version, kind = target
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    spec = {
+        "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": "chat"},
+        "minReplicas": least,
+        "maxReplicas": most,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }
+    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    return {**head, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+@contextmanager
+def own_namespace(bed: Bed, name: str) -> Iterator[str]:
+    """A namespace while the block lasts; what is in it goes with it, services first."""
+    bed.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+    yield name
+    for one in bed.client.get(names.INFERENCE_SERVICES.path(namespace=name))["items"]:
+        bed.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], name))
+    bed.client.delete(f"/api/v1/namespaces/{name}")

@@ -6,15 +6,14 @@ The engine as a command; paths go to stdout, all else to stderr.
     python -m hack.engines lock          its packages, and the router's, resolved anew into requirements/
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from hack import commands
 from hack.engines import locks, models, venvs
-from hack.testenv.errors import BedError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="A real engine and a small model for tests."
@@ -47,11 +46,7 @@ def lock() -> None:
 
 def main() -> None:
     """Run the command; what could not be made is a sentence, not a traceback."""
-    try:
-        app()
-    except BedError as error:
-        stderr.print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+    commands.run(app, stderr)
 
 
 if __name__ == "__main__":

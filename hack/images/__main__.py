@@ -5,12 +5,12 @@ Images as a command: the archive and the image's name go to stdout, all else to 
     python -m hack.images names
 """
 
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from hack import commands
 from hack.images import builds
 from hack.images.recipes import RECIPES, digest, reference
 from hack.testenv.errors import BedError
@@ -40,11 +40,7 @@ def names() -> None:
 
 def main() -> None:
     """Run the command; what could not be built is a sentence, not a traceback."""
-    try:
-        app()
-    except BedError as error:
-        stderr.print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+    commands.run(app, stderr)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from hack.serving import completions
 from hack.serving.clusters import Engine, ServingCluster
-from hack.serving.services import Service
 from hack.testenv.errors import BedError
 from loadline_api.names import DEFAULT_POWER_POLICY, POLICY_KEY, POWER_DOMAINS, SYSTEM_NAMESPACE
 
@@ -54,22 +53,22 @@ class Demonstration:
     def _apply(self) -> None:
         with self._act("two prefill, one decode, a router", f"kubectl apply -f examples/{CHAT.name}"):
             self._cluster.apply(CHAT, DOMAIN)
-            self._tell_until_ready(self._service)
+            self._tell_until_ready()
 
-    def _tell_until_ready(self, service: Service) -> None:
+    def _tell_until_ready(self) -> None:
         """Pass on the Ready condition's words whenever they change."""
         said = ""
 
         def ready() -> bool | None:
             nonlocal said
-            condition = service.condition("Ready")
+            condition = self._service.condition("Ready")
             text = f"{condition.get('reason', 'Unknown')}: {condition.get('message', 'not looked at yet')}"
             if text != said:
                 said = text
                 self._console.print(f"    [dim]{text}[/]", highlight=False, soft_wrap=True)
-            return True if condition.get("status") == "True" and service.current else None
+            return True if condition.get("status") == "True" and self._service.current else None
 
-        service.wait(ready, "Ready=True")
+        self._service.wait(ready, "Ready=True")
 
     def _ask(self) -> None:
         command = f'curl {self._service.url}/v1/completions -d \'{{"model": "{NAME}", "stream": true, …}}\''
@@ -80,7 +79,7 @@ class Demonstration:
             self._console.print()
 
     def _count(self) -> None:
-        with self._act("was it split?", f"curl DECODE_POD:8000/metrics | grep {'external_kv_transfer'}"):
+        with self._act("was it split?", "curl DECODE_POD:8000/metrics | grep external_kv_transfer"):
             tokens = self._service.external_kv_tokens()
             sent = sum(self._service.counters("main", "vllm:nixl_bytes_transferred_sum").values())
             self._console.print(f"    prompt tokens whose KV came from prefill: [bold]{tokens:.0f}[/]")
@@ -92,7 +91,7 @@ class Demonstration:
         command = f"kubectl scale inferenceservices.loadline.dev {NAME} --replicas=2"
         with self._act("scale decode", command):
             self._service.scale(2)
-            self._tell_until_ready(self._service)
+            self._tell_until_ready()
 
     def _edit(self) -> None:
         policy = self._cluster.bed.kubectl(

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 import httpx
 
+from hack.lone_operators import pods_of
 from hack.serving import completions
 from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from hack.testenv.errors import BedError
-from loadline_api.names import ENGINE_PORT, INFERENCE_SERVICES, POOL_LABEL, SERVICE_LABEL
+from loadline_api.names import ENGINE_PORT, INFERENCE_SERVICES
 
 T = TypeVar("T")
 
@@ -93,9 +94,7 @@ class Service:
 
     def pods(self, pool: str | None = None) -> list[Object]:
         """The service's pods that are not on their way out."""
-        selector = f"{SERVICE_LABEL}={self.name}" + (f",{POOL_LABEL}={pool}" if pool else "")
-        found = self.bed.client.get(f"/api/v1/namespaces/{self.namespace}/pods", labelSelector=selector)
-        return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
+        return pods_of(self.bed, self.name, self.namespace, [pool] if pool else ())
 
     def complete(self, prompt: str, *, tokens: int = 16) -> str:
         """The greedy completion of a prompt, through the Service."""

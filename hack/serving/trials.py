@@ -7,7 +7,6 @@ measured is what is tested. `plain_rollout` is the peer: the same engine as an o
 Deployment behind an ordinary Service.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from hack.serving.completions import Load, Tally
 from hack.serving.services import Service
 from hack.testenv.clients import Object
 from hack.testenv.errors import BedError
+from hack.testenv.workloads import eventually
 from loadline_api import names
 
 SLOW = {"STANDIN_ITL_MS": "20"}
@@ -117,11 +117,8 @@ def to_zero_and_back(service: Service) -> bool:
 
 def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> None:
     """Return once it holds; BedError when it doesn't in time."""
-    deadline_s = time.monotonic() + limit_s
-    while not holds():
-        if time.monotonic() > deadline_s:
-            raise BedError(f"not so after {limit_s:g} s")
-        time.sleep(0.1)
+    if not eventually(holds, limit_s):
+        raise BedError(f"not so after {limit_s:g} s")
 
 
 def _under_load(load: Load, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:

@@ -25,6 +25,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from hack import commands
 from hack.testenv import binaries, debian, records
 from hack.testenv.bed import Bed
 from hack.testenv.errors import BedError
@@ -170,11 +171,7 @@ def _detach(name: str, depth: Depth, nodes: int, gpus: int) -> None:
 
 def main() -> None:
     """Run the command; an error of the bed is a sentence, not a traceback."""
-    try:
-        app()
-    except BedError as error:
-        stderr.print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+    commands.run(app, stderr)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from hack import charts
-from hack.lone_operators import LoneOperator
+from hack.lone_operators import LoneOperator, own_namespace
 from hack.testenv.bed import Bed
 from hack.testenv.control_planes import CONTROLLERS
-from loadline_api import names
 
 NUMBERS = itertools.count(1)
 NODES = ("pier-0", "pier-1", "pier-2")
@@ -44,9 +43,5 @@ def operator(pier: Bed) -> Iterator[LoneOperator]:
 @pytest.fixture
 def namespace(pier: Bed) -> Iterator[str]:
     """A namespace of the test's own; what is in it goes with it."""
-    name = f"pain-{next(NUMBERS)}"
-    pier.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
-    yield name
-    for one in pier.client.get(names.INFERENCE_SERVICES.path(namespace=name))["items"]:
-        pier.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], name))
-    pier.client.delete(f"/api/v1/namespaces/{name}")
+    with own_namespace(pier, f"pain-{next(NUMBERS)}") as name:
+        yield name

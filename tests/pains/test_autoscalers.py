@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from hack.callers import eventually
-from hack.lone_operators import says, service, status_of
+from hack.lone_operators import autoscaler, says, service, status_of
 from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
 from loadline_api import names
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
@@ -19,20 +18,6 @@ DEPLOYMENT = ("apps/v1", "Deployment")
 PATIENCE_S = 60.0
 LOOKS_S = 6.0
 """Autoscalers of a bed look every 2 s, so a fight would show three times."""
-
-
-def autoscaler(namespace: str, name: str, target: tuple[str, str], *, least: int, most: int) -> Object:
-    """A HorizontalPodAutoscaler of `chat` by a metric that nobody serves: its bounds are all it has."""
-    api_version, kind = target
-    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
-    spec = {
-        "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": "chat"},
-        "minReplicas": least,
-        "maxReplicas": most,
-        "metrics": [{"type": "Resource", "resource": cpu}],
-    }
-    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
-    return {**head, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
 def of_deployments(bed: Bed, namespace: str, key: str) -> dict[str, Any]:
@@ -55,10 +40,10 @@ def test_two_autoscalers_of_one_service_do_not_fight(pier: Bed, namespace: str) 
     split: dict[str, Any] = {"prefill": {"perDecode": "1"}, "router": {}}
     pier.apply([service("chat", namespace=namespace, **split)])
     eventually(lambda: says(pier, "chat", "Ready", namespace=namespace, status="True"))
-    pier.apply([autoscaler(namespace, "ours", SERVICE, least=2, most=4)])
+    pier.apply([autoscaler(namespace, SERVICE, name="ours", least=2, most=4)])
     pools = {"chat": 2, "chat-prefill": 2}
     eventually(lambda: has(of_deployments(pier, namespace, "replicas"), **pools), patience_s=PATIENCE_S)
-    pier.apply([autoscaler(namespace, "theirs", DEPLOYMENT, least=3, most=4)])
+    pier.apply([autoscaler(namespace, DEPLOYMENT, name="theirs", least=3, most=4)])
     eventually(lambda: has(status_of(pier, "chat", namespace), readyReplicas=3), patience_s=PATIENCE_S)
     before = changes(pier, namespace)
     time.sleep(LOOKS_S)
@@ -74,7 +59,7 @@ def test_an_autoscaler_that_sees_no_metrics_moves_nothing_and_is_told(pier: Bed,
     pier.apply([service("chat", namespace=namespace, replicas=3)])
     eventually(lambda: says(pier, "chat", "Ready", namespace=namespace, status="True"))
     before = changes(pier, namespace)
-    pier.apply([autoscaler(namespace, "blind", SERVICE, least=1, most=5)])
+    pier.apply([autoscaler(namespace, SERVICE, name="blind", least=1, most=5)])
     eventually(
         lambda: says(pier, "chat", "ScalingReady", namespace=namespace, reason="ScalerFailing"),
         patience_s=PATIENCE_S,

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_api.names import SERVICE_LABEL
-from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Kind, Manifest
+from loadline_operator.kinds import Kind, Manifest
 from loadline_operator.services.manifests import APPLIED, mark_of
 from loadline_operator.services.scalers import scaled_by
 from loadline_operator.services.troubles import Trouble
-from loadline_operator.services.wishes import Mark
-
-WITH_ROLLOUT = frozenset({DEPLOYMENTS, LEADER_WORKER_SETS})
+from loadline_operator.services.wishes import TEMPLATES, Mark
 
 QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited: (.+)$")
 FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
@@ -70,13 +68,18 @@ def belonging(kind: Kind, raw: Manifest) -> Belonging:
     return Belonging(
         uid=metadata["uid"],
         service=(metadata.get("labels") or {}).get(SERVICE_LABEL, ""),
-        owners=tuple(one["uid"] for one in metadata.get("ownerReferences") or ()),
+        owners=owners_of(raw),
         applied=(metadata.get("annotations") or {}).get(APPLIED, ""),
         state=state_of(raw),
         deleting="deletionTimestamp" in metadata,
-        rollout=rollout(raw) if kind in WITH_ROLLOUT else None,
-        mark=mark_of(raw) if kind in WITH_ROLLOUT else None,
+        rollout=rollout(raw) if kind in TEMPLATES else None,
+        mark=mark_of(raw) if kind in TEMPLATES else None,
     )
+
+
+def owners_of(raw: Manifest) -> tuple[str, ...]:
+    """The uids of those that an object belongs to."""
+    return tuple(one["uid"] for one in raw["metadata"].get("ownerReferences") or ())
 
 
 def state_of(raw: Manifest) -> str:

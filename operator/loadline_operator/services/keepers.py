@@ -76,7 +76,8 @@ class Keeper:
         self, service: InferenceService, wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging]
     ) -> tuple[Wanted, ...]:
         """The same, but for pods that another version of the operator made of the same wish."""
-        return tuple([await self._staying(service, one, belongings.get(Ref.of(one))) for one in wanted])
+        staying = (self._staying(service, one, belongings.get(Ref.of(one))) for one in wanted)
+        return tuple(await asyncio.gather(*staying))
 
     async def _staying(self, service: InferenceService, one: Wanted, there: Belonging | None) -> Wanted:
         mark = manifests.mark_of(one.manifest)

@@ -111,12 +111,6 @@ def without_replicas(one: Wanted) -> Wanted:
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "spec": spec}))
 
 
-def is_ours(observed: Manifest, service: InferenceService) -> bool:
-    """Whether an object of our name belongs to this service and not to somebody else."""
-    owners = observed["metadata"].get("ownerReferences") or ()
-    return any(owner["uid"] == service.metadata.uid for owner in owners)
-
-
 def with_pods_of(one: Wanted, there: Manifest) -> Wanted:
     """The same, but with the pods of the object that is there: they were asked for as these are."""
     wanted, found = mark_of(one.manifest), mark_of(there)

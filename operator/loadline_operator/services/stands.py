@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from loadline_operator.apply import holds
 from loadline_operator.kinds import Key, Kind, Manifest
-from loadline_operator.services.belongings import Belonging, state_of
+from loadline_operator.services.belongings import Belonging, owners_of, state_of
 from loadline_operator.services.manifests import APPLIED, Wanted
 
 
@@ -100,5 +100,4 @@ def _of_unknown(uid: str, ref: Ref, known: Known) -> Stand:
     there = known.read[ref]
     if there is None:
         return Stand.NEEDED
-    owners = there["metadata"].get("ownerReferences") or ()
-    return Stand.NEEDED if any(one["uid"] == uid for one in owners) else Stand.TAKEN
+    return Stand.NEEDED if uid in owners_of(there) else Stand.TAKEN

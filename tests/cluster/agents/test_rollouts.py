@@ -6,7 +6,6 @@ of real processes; only the kubelet's part, who starts and ends them, is the tes
 """
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from hack import callers, charts
 from hack.demo.members import Member, members
 from hack.fakegpu.board import Board
 from hack.testenv.bed import Bed
+from hack.witnesses import Witness
 from loadline_api import names
 from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NAMESPACE
 
@@ -124,41 +124,9 @@ def row() -> Iterator[Row]:
         board.close()
 
 
-class Witness:
-    """Looks at one node's limits all the time."""
-
-    def __init__(self, row: Row, node: str) -> None:
-        self.seen: list[tuple[float, list[float]]] = []
-        self._row, self._node, self._over = row, node, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def __enter__(self) -> "Witness":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.002):
-            limits = self._row.limits(self._node)
-            if not self.seen or limits != self.seen[-1][1]:
-                self.seen.append((time.monotonic(), limits))
-
-    @property
-    def rises(self) -> list[float]:
-        """When limits were raised."""
-        return [
-            at_s
-            for (_, before), (at_s, after) in zip(self.seen, self.seen[1:], strict=False)
-            if any(new > old for old, new in zip(before, after, strict=True))
-        ]
-
-
 def test_a_successor_waits_for_its_predecessor_and_raises_by_lease_only(row: Row) -> None:
     node = NODES[2]
-    with Witness(row, node) as witness:
+    with Witness(lambda: row.limits(node)) as witness:
         row.replace(node)
         until_leased(row, node, within_s=20.0)
         until(lambda: row.limits(node) == [MOST_WATTS] * 8, "the successor is leased all")

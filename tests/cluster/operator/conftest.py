@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hack import callers, charts
-from hack.lone_operators import LoneOperator, forbidden
+from hack.lone_operators import LoneOperator, forbidden, own_namespace
 from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from hack.testenv.control_planes import CONTROLLERS
@@ -100,12 +100,8 @@ def operator(harbour: Bed) -> Iterator[LoneOperator]:
 @pytest.fixture
 def namespace(harbour: Bed) -> Iterator[str]:
     """A namespace of the test's own; what is in it goes with it."""
-    name = f"test-{next(NUMBERS)}"
-    harbour.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
-    yield name
-    for one in harbour.client.get(names.INFERENCE_SERVICES.path(namespace=name))["items"]:
-        harbour.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], name))
-    harbour.client.delete(f"/api/v1/namespaces/{name}")
+    with own_namespace(harbour, f"test-{next(NUMBERS)}") as name:
+        yield name
 
 
 @pytest.fixture(scope="package")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hack.callers import eventually
-from hack.lone_operators import lines_of, says, service, status_of, written
+from hack.lone_operators import autoscaler, lines_of, says, service, status_of, written
 from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from loadline_api import names
@@ -15,18 +15,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
 ROUND_S = 60.0
 """HPAs look every 15 s."""
-
-
-def autoscaler(namespace: str, api_version: str, kind: str, *, least: int, most: int) -> Object:
-    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
-    spec = {
-        "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": "chat"},
-        "minReplicas": least,
-        "maxReplicas": most,
-        "metrics": [{"type": "Resource", "resource": cpu}],
-    }
-    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
-    return {**head, "metadata": {"name": "auto", "namespace": namespace}, "spec": spec}
 
 
 def has(found: Any, **wanted: object) -> None:
@@ -48,7 +36,7 @@ def test_an_autoscaler_of_the_service_moves_both_pools_and_its_failure_is_told(
     harbour.apply([service("chat", namespace=namespace, **split)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     ours = names.API_VERSION, names.INFERENCE_SERVICES.kind
-    harbour.apply([autoscaler(namespace, *ours, least=2, most=4)])
+    harbour.apply([autoscaler(namespace, ours, least=2, most=4)])
     for pool in ("chat", "chat-prefill"):
         eventually(partial(has_replicas, harbour, namespace, pool, 2), patience_s=ROUND_S)
     eventually(
@@ -58,7 +46,7 @@ def test_an_autoscaler_of_the_service_moves_both_pools_and_its_failure_is_told(
     text = says(harbour, "chat", "ScalingReady", namespace=namespace, status="False")["message"]
     assert text.startswith("HorizontalPodAutoscaler auto: ")
     says(harbour, "chat", "Ready", namespace=namespace, status="True")
-    harbour.apply([autoscaler(namespace, *ours, least=1, most=1)])
+    harbour.apply([autoscaler(namespace, ours, least=1, most=1)])
     eventually(lambda: has(spec_of(harbour, namespace), replicas=1), patience_s=ROUND_S)
     harbour.kubectl("delete", "hpa", "auto", "-n", namespace)
     eventually(lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, status="True"))
@@ -67,7 +55,7 @@ def test_an_autoscaler_of_the_service_moves_both_pools_and_its_failure_is_told(
 def test_an_autoscaler_of_our_deployment_is_named_and_not_fought(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
-    harbour.apply([autoscaler(namespace, "apps/v1", "Deployment", least=3, most=4)])
+    harbour.apply([autoscaler(namespace, ("apps/v1", "Deployment"), least=3, most=4)])
     eventually(lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, reason="OtherScaler"))
     eventually(lambda: has(spec_of(harbour, namespace), replicas=3), patience_s=ROUND_S)
     eventually(lambda: has(status_of(harbour, "chat", namespace), replicas=3, readyReplicas=3))

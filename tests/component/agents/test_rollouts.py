@@ -1,48 +1,20 @@
 """A node's pod replaced while the row is busy: agent and guard end together, successors take over."""
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hack.lone_rows import LoneRow
+from hack.witnesses import Witness
 
 NODE, OTHERS = "node-1", ("node-0", "node-2")
 SAFE_WATTS = 357.0
 BUSY_WATTS = 330.0
 LEASED = 'loadline_power_exchanges_total{outcome="leased"}'
-
-
-class Witness:
-    """Looks at a node's limits all the time. Use it as a context manager."""
-
-    def __init__(self, row: LoneRow, node: str) -> None:
-        self.seen: list[tuple[float, ...]] = []
-        self._row, self._node, self._over = row, node, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def __enter__(self) -> "Witness":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.002):
-            limits = tuple(self._row.limits(self._node))
-            if not self.seen or limits != self.seen[-1]:
-                self.seen.append(limits)
-
-    @property
-    def rose(self) -> bool:
-        """Whether some limit was raised."""
-        pairs = zip(self.seen, self.seen[1:], strict=False)
-        return any(new > old for before, after in pairs for old, new in zip(before, after, strict=True))
 
 
 @pytest.fixture
@@ -81,24 +53,24 @@ def safe(row: LoneRow) -> bool:
 
 @pytest.mark.slow
 def test_a_pod_that_ends_leaves_its_node_safe_and_the_row_goes_on(row: LoneRow) -> None:
-    with Witness(row, NODE) as witness:
+    with Witness(lambda: row.limits(NODE)) as witness:
         end(row, NODE)
         time.sleep(row.row.lease_s)
     assert safe(row)
-    assert not witness.rose
+    assert not witness.rises
     assert all(row.limits(node) == [400.0] * 8 for node in OTHERS)
 
 
 @pytest.mark.slow
 def test_a_successor_raises_nothing_before_it_is_leased(row: LoneRow) -> None:
     row.tell(holder="")
-    with Witness(row, NODE) as witness:
+    with Witness(lambda: row.limits(NODE)) as witness:
         replace(row, NODE)
         row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 1.0)
         time.sleep(2 * row.row.lease_s)
         assert row.metric(NODE, LEASED) == 0.0
     assert safe(row)
-    assert not witness.rose
+    assert not witness.rises
     row.tell(holder="node-0", transitions=2)
     row.wait(lambda: row.limits(NODE) == [400.0] * 8)
     assert (row.metric(NODE, LEASED) or 0.0) >= 1.0
@@ -121,7 +93,8 @@ def test_a_successor_within_one_lease_takes_over_the_armed_record(row: LoneRow) 
 def test_every_pod_of_a_row_is_replaced_in_turn_and_nobody_else_falls(row: LoneRow) -> None:
     for node in ("node-1", "node-2"):
         others = [one for one in row.nodes if one != node]
-        with Witness(row, others[0]) as first, Witness(row, others[1]) as second:
+        witnesses = [Witness(partial(row.limits, one)) for one in others]
+        with witnesses[0], witnesses[1]:
             replace(row, node)
             until_free(row, node)
-        assert {limits for witness in (first, second) for limits in witness.seen} == {(400.0,) * 8}
+        assert {limits for witness in witnesses for _, limits in witness.seen} == {(400.0,) * 8}

@@ -17,12 +17,12 @@ from loadline_operator.kinds import (
     Kind,
     Manifest,
 )
+from loadline_operator.services.belongings import owners_of
 from loadline_operator.services.manifests import (
     APPLIED,
     OPTIONAL_KINDS,
     OWNED_KINDS,
     Wanted,
-    is_ours,
     lacking,
     wanted,
     without_replicas,
@@ -133,8 +133,8 @@ def test_everything_belongs_to_the_service_and_says_so() -> None:
         assert metadata["labels"]["loadline.dev/service"] == "chat"
         (owner,) = metadata["ownerReferences"]
         assert (owner["uid"], owner["controller"]) == ("uid-chat", True)
-        assert is_ours(each.manifest, one)
-        assert not is_ours(each.manifest, service("other"))
+        assert one.metadata.uid in owners_of(each.manifest)
+        assert service("other").metadata.uid not in owners_of(each.manifest)
 
 
 def test_requests_go_to_routers_where_there_are_some() -> None:
