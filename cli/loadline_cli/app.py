@@ -120,7 +120,7 @@ def demo(
 
 @policies.callback()
 def _policies(context: typer.Context) -> None:
-    """List the power policies, or check a document of your own.
+    """List the policies of every loop, or check a document of your own.
 
     \b
     Know whether an edited policy will be taken, before you apply it:
@@ -129,16 +129,19 @@ def _policies(context: typer.Context) -> None:
     _help_unless_told(context)
 
 
-@policies.command("list", short_help="See which power policies there are.")
+@policies.command("list", short_help="See which policies there are.")
 def list_policies(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One policy instead of all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A policy or a loop instead of all.")
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """See which power policies there are, and what each may be told.
+    """See which policies there are, and what each may be told.
 
     \b
-    All of them, or one as JSON:
+    All of them, one loop's, or one as JSON:
       loadline policies list
+      loadline policies list kv
       loadline policies list polca -o json
 
     Exit codes: 0 here they are, 2 there is none of that name.
@@ -161,7 +164,7 @@ def check(
       kubectl get configmap power -o yaml | loadline policies check -
 
     Prints the policy with the settings that would be in force and their hash, which
-    is the one in the status of every PowerDomain that follows it.
+    is the one in the status of every PowerDomain or InferenceService that follows it.
 
     Exit codes: 0 it is valid, 1 it isn't, 2 it could not be read.
     """
@@ -170,4 +173,4 @@ def check(
     commands.check(file, output)
 
 
-app.add_typer(policies, name="policies", short_help="List the power policies, or check a document.")
+app.add_typer(policies, name="policies", short_help="List the policies of every loop, or check a document.")

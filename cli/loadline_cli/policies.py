@@ -2,14 +2,13 @@
 `loadline policies`: what policies there are, and whether a document will be taken.
 
 The answer to both comes from the code that the operator and the coordinator run: the
-registry, the settings' own fields and `documents.parse_power`. So what is said here is
+registries, the settings' own fields and `documents.parse`. So what is said here is
 what would happen there, down to the hash.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -17,50 +16,57 @@ from pydantic.fields import FieldInfo
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, print_json, screen, table
 from loadline_policies import documents
+from loadline_policies.documents import Policy
 from loadline_policies.errors import InvalidPolicy
-from loadline_policies.power import registry
+from loadline_policies.loops import Loop
 from loadline_policies.power.rows import PowerPolicy
+from loadline_policies.standings import StandingPolicy
 
 STDIN = "-"
 
 
 def list_policies(name: str | None, output: Output) -> None:
-    """Print all policies, or the one of that name, with their settings."""
-    chosen = [_find(name)] if name is not None else list(registry.POLICIES.values())
+    """Print all policies with their settings, or those of a loop, or the one of that name."""
+    chosen = [(loop, policy) for loop, policy in _all() if name in (None, loop, policy.name)]
+    if not chosen:
+        known = ", ".join([*Loop, *(policy.name for _, policy in _all())])
+        raise CommandError(f"there is no policy or loop `{name}`", hint=f"use one of {known}")
     if output is Output.JSON:
-        print_json([_described(policy) for policy in chosen])
+        print_json([_described(loop, policy) for loop, policy in chosen])
         return
-    for policy in chosen:
-        _print_policy(policy)
+    for loop, policy in chosen:
+        _print_policy(loop, policy)
 
 
-def _find(name: str) -> PowerPolicy[Any, Any]:
-    try:
-        return registry.find(name)
-    except InvalidPolicy as error:
-        raise CommandError(f"there is no power policy `{name}`", hint=error.mend) from error
+def _all() -> Iterator[tuple[Loop, Policy]]:
+    """Every policy with its loop, in the order of the registries."""
+    for loop, policies in documents.POLICIES.items():
+        yield from ((loop, policy) for policy in policies.values())
 
 
-def _described(policy: PowerPolicy[Any, Any]) -> dict[str, object]:
+def _described(loop: Loop, policy: Policy) -> dict[str, object]:
     settings = [
         {"name": key, "default": info.default, "description": info.description}
         for key, info in _settings(policy)
     ]
-    return {"name": policy.name, "summary": _summary(policy), "settings": settings}
+    return {"loop": loop, "name": policy.name, "summary": _summary(policy), "settings": settings}
 
 
-def _settings(policy: PowerPolicy[Any, Any]) -> list[tuple[str, FieldInfo]]:
+def _settings(policy: Policy) -> list[tuple[str, FieldInfo]]:
     return [(info.alias or name, info) for name, info in policy.config.model_fields.items()]
 
 
-def _summary(policy: PowerPolicy[Any, Any]) -> str:
-    """The first line of what its `decide` says of itself."""
-    return (policy.decide.__doc__ or "").strip().splitlines()[0]
+def _summary(policy: Policy) -> str:
+    """What it says of itself; a policy that decides, in the first line of its `decide`."""
+    if isinstance(policy, PowerPolicy):
+        return (policy.decide.__doc__ or "").strip().splitlines()[0]
+    assert isinstance(policy, StandingPolicy)
+    return policy.summary
 
 
-def _print_policy(policy: PowerPolicy[Any, Any]) -> None:
+def _print_policy(loop: Loop, policy: Policy) -> None:
     console = screen()
-    console.print(f"[bold]{policy.name}[/bold]  {_summary(policy)}", soft_wrap=True)
+    console.print(f"[bold]{policy.name}[/bold] ({loop})  {_summary(policy)}", soft_wrap=True)
     settings = table("setting", "default", "what it does", right=frozenset({"default"}))
     for key, info in _settings(policy):
         settings.add_row(key, "–" if info.default is None else f"{info.default}", info.description or "")
@@ -108,40 +114,50 @@ def _documents(file: str, text: str) -> Iterator[tuple[str, str]]:
     yield from ((f"{name}: data.{key}", str(document)) for key, document in data.items())
 
 
-def _parsed(where: str, text: str) -> tuple[str, documents.PowerDocument]:
+def _parsed(where: str, text: str) -> tuple[str, documents.Document]:
     try:
-        return where, documents.parse_power(text)
+        return where, documents.parse(text)
     except InvalidPolicy as error:
         raise CommandError(
             f"`{where}`: `{error.field}` is {error.value!r}", hint=error.mend, code=Exit.FAILURE
         ) from error
 
 
-def _in_force(where: str, document: documents.PowerDocument) -> dict[str, object]:
+def _in_force(where: str, document: documents.Document) -> dict[str, object]:
     return {
         "document": where,
+        "loop": document.loop,
         "policy": document.policy.name,
-        "highPriorityFrom": document.high_priority_from,
-        "sloRelief": document.slo_relief,
+        **_beside_settings(document),
         "hash": document.hash,
         "settings": document.config.model_dump(mode="json", by_alias=True),
     }
 
 
-def _print_checked(where: str, document: documents.PowerDocument) -> None:
+def _beside_settings(document: documents.Document) -> dict[str, object]:
+    """What the documents of a loop say beside their policy's settings."""
+    if not isinstance(document, documents.PowerDocument):
+        return {}
+    return {"highPriorityFrom": document.high_priority_from, "sloRelief": document.slo_relief}
+
+
+def _print_checked(where: str, document: documents.Document) -> None:
     console = screen()
     console.print(
-        f"[bold]{where}[/bold] is valid: {document.policy.name}, hash {document.hash}", soft_wrap=True
+        f"[bold]{where}[/bold] is valid: {document.policy.name} ({document.loop}), hash {document.hash}",
+        soft_wrap=True,
     )
     settings = table("setting", "value", "default", right=frozenset({"value", "default"}))
-    settings.add_row(
-        "highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM)
-    )
-    settings.add_row("sloRelief", *_beside(*map(_word, (document.slo_relief, documents.DEFAULT_SLO_RELIEF))))
+    if isinstance(document, documents.PowerDocument):
+        relief = map(_word, (document.slo_relief, documents.DEFAULT_SLO_RELIEF))
+        settings.add_row(
+            "highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM)
+        )
+        settings.add_row("sloRelief", *_beside(*relief))
     values = document.config.model_dump(mode="json", by_alias=True)
     for key, info in _settings(document.policy):
         settings.add_row(key, *_beside(values[key], info.default))
-    console.print(settings)
+    console.print(settings if settings.row_count else "nothing to set")
 
 
 def _word(flag: bool) -> str:

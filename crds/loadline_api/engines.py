@@ -15,9 +15,10 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from loadline_api.objectives import PolicyName
+from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import INT32
 from loadline_api.schemas import Spec, rule, validations
+from loadline_policies.loops import Loop
 
 FROM_FIELDS = (
     "--model",
@@ -202,6 +203,4 @@ class KvCache(Spec):
     """The memory of keys and values."""
 
     dtype: KvDtype = Field(default=KvDtype.AUTO, description="Type in which keys and values are kept.")
-    policy_ref: PolicyName | None = Field(
-        default=None, description="Policy of the KV memory's loop; left out: the namespace's default."
-    )
+    policy_ref: PolicyName | None = policy_of(Loop.KV)

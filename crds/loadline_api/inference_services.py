@@ -18,12 +18,13 @@ from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engines import Engine, KvCache, Model
-from loadline_api.objectives import Experts, Power, Scaling, Slo
+from loadline_api.objectives import Experts, PolicyName, Power, Scaling, Slo
 from loadline_api.pools import PRESERVED, Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.quantities import INT32, INT64, Count, Replicas
 from loadline_api.schemas import ApiObject, Spec, Status, list_map, rule, validations
 from loadline_api.splits import SPLIT_RULES
 from loadline_api.workload_refs import WorkloadRef
+from loadline_policies.loops import Loop
 
 MAX_PRIORITY = 1000
 
@@ -111,12 +112,29 @@ class InferenceServiceSpec(Spec):
         " patch it.",
     )
 
+    @property
+    def loops(self) -> dict[Loop, PolicyName | None]:
+        """Loops that the spec has a part for, each with the policy that the part names, if it does."""
+        parts = {
+            Loop.EXPERTS: self.experts,
+            Loop.KV: self.kv_cache,
+            Loop.PHASES: self.prefill,
+            Loop.SIZING: self.scaling,
+        }
+        return {loop: part.policy_ref for loop, part in parts.items() if part is not None}
+
 
 class PolicyInForce(Status):
     """Which policy one loop goes by."""
 
-    loop: str = Field(max_length=32, description="The loop: power, experts, kv, phases or sizing.")
-    name: str = Field(max_length=253, description="Name of the policy's ConfigMap.")
+    loop: str = Field(max_length=32, description="The loop: experts, kv, phases or sizing.")
+    policy: str = Field(default="", max_length=64, description="The policy that the document names.")
+    name: str | None = Field(
+        default=None, max_length=253, description="Name of the policy's ConfigMap; left out: it is built in."
+    )
+    namespace: str | None = Field(
+        default=None, max_length=63, description="Namespace of the ConfigMap; left out: it is built in."
+    )
     hash: str = Field(max_length=64, description="Hash of the document in force.")
 
 

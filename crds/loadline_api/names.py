@@ -69,7 +69,7 @@ LEASES = Resource(
 RESOURCES = (INFERENCE_SERVICES, POWER_DOMAINS, NODE_CAPACITIES)
 
 POLICY_LABEL = f"{GROUP}/policy"
-"""On ConfigMaps: which loop's policy the document is (power, later experts, kv, phases, sizing)."""
+"""On ConfigMaps: which loop's policy the document is (power, experts, kv, phases or sizing)."""
 
 SERVICE_LABEL = f"{GROUP}/service"
 """On workloads and pods: the InferenceService, of the same namespace, that they serve."""
@@ -140,3 +140,8 @@ TOKEN_NODE_NAME = "authentication.kubernetes.io/node-name"
 def lease_name(domain: str) -> str:
     """The name of the Lease by which `domain` elects its coordinator."""
     return f"loadline-{domain}"
+
+
+def default_policy(loop: str) -> str:
+    """The name of the policy's ConfigMap that a loop goes by where no other is named."""
+    return f"{loop}-default"

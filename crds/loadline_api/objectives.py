@@ -7,8 +7,28 @@ anything.
 
 from pydantic import ConfigDict, Field
 
+from loadline_api.names import default_policy
 from loadline_api.quantities import INT32, GpuWatts, Milliseconds, Name, Replicas, SomeReplicas
 from loadline_api.schemas import Spec, rule, validations
+from loadline_policies.loops import Loop
+
+
+class PolicyName(Spec):
+    """A policy ConfigMap, by name."""
+
+    name: Name = Field(
+        description="Name of the policy's ConfigMap, of the service's namespace where that may have policies"
+        " of its own, else of the system namespace."
+    )
+
+
+def policy_of(loop: Loop) -> PolicyName | None:
+    """The field by which a part of a service chooses its loop's policy."""
+    text = (
+        f"Policy of the {loop} loop; left out: the ConfigMap `{default_policy(loop)}`, or what is built in."
+    )
+    field: PolicyName | None = Field(default=None, description=text)
+    return field
 
 
 class Scaling(Spec):
@@ -27,6 +47,7 @@ class Scaling(Spec):
 
     min_replicas: Replicas = Field(default=1, description="Fewest replicas that the sizing loop keeps.")
     max_replicas: SomeReplicas = Field(description="Most replicas that the sizing loop asks for.")
+    policy_ref: PolicyName | None = policy_of(Loop.SIZING)
 
 
 class Slo(Spec):
@@ -60,12 +81,6 @@ class Slo(Spec):
     )
 
 
-class PolicyName(Spec):
-    """A policy ConfigMap, by name."""
-
-    name: Name = Field(description="Name of the policy's ConfigMap.")
-
-
 class Power(Spec):
     """What the service's GPUs may draw."""
 
@@ -78,6 +93,4 @@ class Power(Spec):
 class Experts(Spec):
     """How the experts' loop treats the service."""
 
-    policy_ref: PolicyName | None = Field(
-        default=None, description="Policy of this loop; left out: the namespace's default."
-    )
+    policy_ref: PolicyName | None = policy_of(Loop.EXPERTS)

@@ -16,8 +16,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
+from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import DECIMAL, DecimalText, Degree, Replicas
 from loadline_api.schemas import Spec, rule, validations
+from loadline_policies.loops import Loop
 
 PRESERVED: JsonDict = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -119,6 +121,7 @@ class Prefill(Spec):
         description="As spec.template, for the prefill pods alone; laid over it.",
         json_schema_extra=PRESERVED,
     )
+    policy_ref: PolicyName | None = policy_of(Loop.PHASES)
 
 
 class RouterPolicy(StrEnum):

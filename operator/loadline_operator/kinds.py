@@ -80,9 +80,7 @@ POWER_DOMAINS = _own(names.POWER_DOMAINS)
 NODE_CAPACITIES = _own(names.NODE_CAPACITIES)
 LEASES = _own(names.LEASES, names.DOMAIN_LABEL)
 NODES = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
-CONFIG_MAPS = Kind(
-    group="", version="v1", plural="configmaps", kind="ConfigMap", selector=f"{names.POLICY_LABEL}=power"
-)
+CONFIG_MAPS = Kind(group="", version="v1", plural="configmaps", kind="ConfigMap", selector=names.POLICY_LABEL)
 SERVICES = Kind(group="", version="v1", plural="services", kind="Service", selector=names.SERVICE_LABEL)
 SERVICE_ACCOUNTS = Kind(
     group="", version="v1", plural="serviceaccounts", kind="ServiceAccount", selector=names.SERVICE_LABEL
@@ -155,4 +153,4 @@ EVERYWHERE = (
 """Kinds that are watched in the whole cluster, and that every cluster has."""
 
 IN_SYSTEM = (CONFIG_MAPS, LEASES)
-"""Kinds that are watched in the system namespace alone; the operator has no rights to them elsewhere."""
+"""Kinds that are watched in the system namespace; of others the operator may read ConfigMaps at most."""

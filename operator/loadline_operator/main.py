@@ -23,6 +23,7 @@ from loadline_operator import logs
 from loadline_operator.apply import Applier
 from loadline_operator.connections import Connection
 from loadline_operator.contexts import Context, wall_clock
+from loadline_operator.documents.handlers import Documents
 from loadline_operator.domains.handlers import Domains
 from loadline_operator.errors import ApiRefused, ApiUnavailable
 from loadline_operator.journals import Journal
@@ -59,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: `--defaults`: {error}", file=sys.stderr)
         return 2
     operator = Operator(
-        options.kubeconfig, options.namespace, wanted, removes_taints=options.remove_startup_taint
+        options.kubeconfig,
+        options.namespace,
+        wanted,
+        policy_namespaces=options.policy_namespace,
+        removes_taints=options.remove_startup_taint,
     )
     try:
         return asyncio.run(operator.run(metrics_port=options.metrics_port))
@@ -71,9 +76,16 @@ class Operator:
     """All controllers over one connection."""
 
     def __init__(
-        self, kubeconfig: Path | None, namespace: str, materials: Materials, *, removes_taints: bool
+        self,
+        kubeconfig: Path | None,
+        namespace: str,
+        materials: Materials,
+        *,
+        policy_namespaces: Sequence[str],
+        removes_taints: bool,
     ) -> None:
         self._kubeconfig, self._namespace = kubeconfig, namespace
+        self._policy_namespaces = policy_namespaces
         self._materials, self._removes_taints = materials, removes_taints
         self._metrics = Metrics()
         self._journal = Journal(wall_clock)
@@ -98,18 +110,21 @@ class Operator:
         context = Context(
             applier=applier, metrics=self._metrics, journal=self._journal, system_namespace=self._namespace
         )
-        self._domains, self._services = Domains(context), Services(context, self._materials)
+        self._documents = Documents(context, own=self._policy_namespaces)
+        self._domains = Domains(context, self._documents)
+        self._services = Services(context, self._materials, self._documents)
         self._taints = Taints(context) if self._removes_taints else None
         self._sync = Sync(applier, self._watched(), metrics=self._metrics, wake=self._wake)
         everywhere = Watch(connection, relisted=self._sync.ask)
         system = Watch(connection, namespace=self._namespace, relisted=self._sync.ask)
         self._watches = (everywhere, system)
         self._domains.watch(everywhere, system)
+        self._documents.watch(system)
         self._services.watch(everywhere)
         self._worklists = [
             self._domains.worklist,
             self._services.worklist,
-            self._domains.documents.worklist,
+            self._documents.worklist,
         ]
         if self._taints is not None:
             self._taints.watch(everywhere)
@@ -120,7 +135,7 @@ class Operator:
         tables: list[tuple[Kind, Table[Any]]] = [
             *self._domains.tables.items(),
             *self._services.memory.tables.items(),
-            (CONFIG_MAPS, self._domains.documents.table),
+            (CONFIG_MAPS, self._documents.shelf.system),
         ]
         if self._taints is not None:
             tables += self._taints.tables.items()
@@ -140,7 +155,7 @@ class Operator:
         await self._until_served()
         parts = [watch.run() for watch in self._watches]
         parts += [worklist.run() for worklist in self._worklists]
-        parts += [self._services.offers.run(), self._sync.run(), self._begin()]
+        parts += [self._services.offers.run(), self._documents.run(), self._sync.run(), self._begin()]
         tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -153,6 +168,7 @@ class Operator:
         self._take_signals()
         await self._sync.reached()
         await self._services.offers.answered()
+        await self._documents.answered()
         for worklist in self._worklists:
             await worklist.open()
         await asyncio.Event().wait()
@@ -180,6 +196,8 @@ class Operator:
             return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
         if self._services.offers.silent:
             return f"it is not known yet whether {', '.join(self._services.offers.silent)} are served"
+        if self._documents.silent:
+            return f"it is not known yet which policies are in {', '.join(self._documents.silent)}"
         if not await self._applier.answers(POWER_DOMAINS):
             return "the API server doesn't answer"
         return ""
@@ -213,6 +231,13 @@ def _parser() -> argparse.ArgumentParser:
         "--defaults",
         type=Path,
         help="YAML file of what engines and routers are made of, such as images (default: see the docs)",
+    )
+    parser.add_argument(
+        "--policy-namespace",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help="a namespace whose services may go by policies of its own, all but power; may be repeated",
     )
     parser.add_argument(
         "--remove-startup-taint",

@@ -28,6 +28,7 @@ CONDITIONS = (
     "PowerCapped",
     "SLOMet",
     "PluginMissing",
+    "PolicyValid",
 )
 """Conditions of services that are counted."""
 

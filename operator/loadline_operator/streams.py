@@ -44,13 +44,17 @@ log = structlog.get_logger("loadline.operator")
 
 
 class Stream:
-    """One kind, followed from `run` on; `served` is None until the API server has answered once."""
+    """One kind, everywhere or in one namespace, followed from `run` on.
+
+    `served` is None until the API server has answered once.
+    """
 
     def __init__(
         self,
         requests: Requests,
         kind: Kind,
         *,
+        namespace: str = "",
         seen: Seen,
         turned: Callable[[], None],
         metadata_only: bool = False,
@@ -58,6 +62,7 @@ class Stream:
     ) -> None:
         self._retry_s = retry_s
         self._requests, self.kind, self._seen, self._turned = requests, kind, seen, turned
+        self.namespace, self._path = namespace, kind.path(namespace=namespace)
         self._accepts = (LISTED_METADATA, WATCHED_METADATA) if metadata_only else (JSON, JSON)
         self._known: dict[Key, str] = {}
         self._poked = asyncio.Event()
@@ -93,9 +98,7 @@ class Stream:
         query = {"limit": str(PAGE), "labelSelector": self.kind.selector}
         listed: set[Key] = set()
         while True:
-            page = await self._requests.send(
-                "list", "GET", self.kind.path(), query=query, accept=self._accepts[0]
-            )
+            page = await self._requests.send("list", "GET", self._path, query=query, accept=self._accepts[0])
             for item in page["items"] or ():
                 listed.add(Key.of(item))
                 self._put(item)
@@ -117,9 +120,7 @@ class Stream:
                 "timeoutSeconds": str(SERVER_TIMEOUT_S),
                 "labelSelector": self.kind.selector,
             }
-            events = self._requests.lines(
-                self.kind.path(), query=query, accept=self._accepts[1], timeout=TIMEOUT
-            )
+            events = self._requests.lines(self._path, query=query, accept=self._accepts[1], timeout=TIMEOUT)
             async for event in events:
                 kind, found = event["type"], event["object"]
                 if kind == "ERROR":
@@ -158,7 +159,8 @@ class Stream:
         """Log a failure once, however long it lasts."""
         if sentence != self._said:
             self._said = sentence
-            log.info("a kind can't be followed now", kind=self.kind.plural, error=sentence)
+            kind, where = self.kind.plural, self.namespace
+            log.info("a kind can't be followed now", kind=kind, where=where, error=sentence)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or less if somebody pokes."""

@@ -13,25 +13,48 @@ simulator; none of them parses by itself.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from pydantic import ValidationError
 
 from loadline_policies.errors import InvalidPolicy
+from loadline_policies.loops import Loop
 from loadline_policies.power import registry
 from loadline_policies.power.rows import PowerPolicy
 from loadline_policies.settings import Settings
+from loadline_policies.standings import STANDING, StandingPolicy
 
 SCHEMA = "policies.loadline.dev/v1alpha1"
 """The only schema so far; a new one is parsed beside it, never instead."""
+
+HEAD = frozenset({"schema", "loop", "policy", "settings"})
+"""Keys of every document."""
 
 DEFAULT_HIGH_PRIORITY_FROM = 1
 """A service counts as high priority from here: anything above the namespace's default of 0."""
 
 DEFAULT_SLO_RELIEF = True
 """It acts only where a service has an `slo`, which is asking for it."""
+
+
+class Policy(Protocol):
+    """What a document needs to know of any policy: its name, and the settings that it reads."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> type[Any]: ...
+
+
+POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
+    Loop.POWER: registry.POLICIES,
+    **{loop: {one.name: one} for loop, one in STANDING.items()},
+}
+"""All policies by loop and by the name that documents use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +70,76 @@ class PowerDocument:
     high_priority_from: int
     hash: str
     slo_relief: bool = True
+    loop: Loop = Loop.POWER
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDocument:
+    """The policy of a loop over services with its settings."""
+
+    loop: Loop
+    policy: StandingPolicy
+    config: Settings
+    hash: str
+
+
+Document = PowerDocument | ServiceDocument
+
+
+def parse(text: str, loop: Loop | None = None) -> Document:
+    """The policy in `text`, one YAML document; InvalidPolicy says what is wrong.
+
+    Any loop's will do, unless one is told.
+    """
+    content = _mapping(text)
+    _expect(content, "schema", SCHEMA)
+    told = _loop(content)
+    if loop is not None and told is not loop:
+        raise InvalidPolicy("loop", str(told), f"set it to `{loop}`, or label the document `{told}`")
+    return _power(content) if told is Loop.POWER else _of_services(content, told)
 
 
 def parse_power(text: str) -> PowerDocument:
     """The power policy in `text`, one YAML document; InvalidPolicy says what is wrong."""
-    content = _mapping(text)
-    _expect(content, "schema", SCHEMA)
-    _expect(content, "loop", "power")
-    unknown = sorted(
-        content.keys() - {"schema", "loop", "policy", "highPriorityFrom", "sloRelief", "settings"}
-    )
-    if unknown:
-        raise InvalidPolicy(
-            str(unknown[0]),
-            content[unknown[0]],
-            "remove it, or put it under `settings` if the policy knows it",
-        )
-    policy = registry.find(str(content.get("policy")))
+    document = parse(text, Loop.POWER)
+    assert isinstance(document, PowerDocument)
+    return document
+
+
+def built_in(loop: Loop) -> ServiceDocument:
+    """What is in force in a loop over services where there is no document."""
+    return _of_services({"policy": STANDING[loop].name}, loop)
+
+
+def find(loop: Loop, name: str) -> Policy:
+    """The policy of that loop and name; InvalidPolicy where there is none."""
+    if name not in POLICIES[loop]:
+        raise InvalidPolicy("policy", name, f"use one of {', '.join(sorted(POLICIES[loop]))}")
+    return POLICIES[loop][name]
+
+
+def _power(content: dict[Any, Any]) -> PowerDocument:
+    _refuse_unknown(content, {"highPriorityFrom", "sloRelief"})
+    policy = find(Loop.POWER, str(content.get("policy")))
+    assert isinstance(policy, PowerPolicy)
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
         raise InvalidPolicy("highPriorityFrom", high_from, "give a whole number")
     relief = content.get("sloRelief", DEFAULT_SLO_RELIEF)
     if not isinstance(relief, bool):
         raise InvalidPolicy("sloRelief", relief, "give true or false")
-    config = _settings(policy, content.get("settings") or {})
+    config = _settings(policy, content)
     meaning = [policy.name, high_from, relief, config.model_dump(mode="json")]
     return PowerDocument(policy, config, high_from, _hash(meaning), relief)
+
+
+def _of_services(content: dict[Any, Any], loop: Loop) -> ServiceDocument:
+    _refuse_unknown(content, set())
+    policy = find(loop, str(content.get("policy")))
+    assert isinstance(policy, StandingPolicy)
+    config = _settings(policy, content)
+    meaning = [loop.value, policy.name, config.model_dump(mode="json")]
+    return ServiceDocument(loop, policy, config, _hash(meaning))
 
 
 def _mapping(text: str) -> dict[Any, Any]:
@@ -92,7 +159,24 @@ def _expect(content: dict[Any, Any], key: str, value: str) -> None:
         raise InvalidPolicy(key, content.get(key), f"set it to `{value}`")
 
 
-def _settings(policy: PowerPolicy[Any, Any], given: object) -> Settings:
+def _loop(content: dict[Any, Any]) -> Loop:
+    told = content.get("loop")
+    try:
+        return Loop(str(told))
+    except ValueError as error:
+        raise InvalidPolicy("loop", told, f"set it to one of {', '.join(Loop)}") from error
+
+
+def _refuse_unknown(content: dict[Any, Any], more: set[str]) -> None:
+    """Keys beside the head that the loop's documents don't have."""
+    for key in sorted(content.keys() - HEAD - more, key=str):
+        raise InvalidPolicy(
+            str(key), content[key], "remove it, or put it under `settings` if the policy knows it"
+        )
+
+
+def _settings(policy: Policy, content: dict[Any, Any]) -> Settings:
+    given = content.get("settings") or {}
     if not isinstance(given, dict):
         raise InvalidPolicy("settings", given, "write a mapping")
     config: type[Settings] = policy.config

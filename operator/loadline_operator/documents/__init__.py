@@ -1,1 +1,1 @@
-"""Policy documents: ConfigMaps of the system namespace, validated, the last good one kept."""
+"""Policy documents: ConfigMaps of some namespaces, validated, the last good version of each kept."""

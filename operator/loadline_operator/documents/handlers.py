@@ -1,23 +1,33 @@
 """
-The controller of policy documents: every event of a ConfigMap is read at once, and what
-has become invalid is told by metric, log and Event; domains are woken when a hash moves.
+The controller of policy documents: every event of a ConfigMap is read at once, what has
+become invalid is told by metric, log and Event, and whoever goes by a document is woken
+when it moves.
 
-Reading happens in the watch's own callback, since it takes a millisecond and the domains
+The system namespace is watched by kopf with the rest. A namespace that may have policies
+of its own is followed by a stream, since the right to read its ConfigMaps comes and goes
+with the namespace, and must never keep the operator from starting.
+
+Reading happens in the watch's own callback, since it takes a millisecond and others
 want the result; only the Event goes through a worklist, because posting it may fail.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from loadline_operator import events
 from loadline_operator.contexts import Context
-from loadline_operator.documents.store import Document, read
+from loadline_operator.documents.store import Document, Shelf, read
 from loadline_operator.kinds import CONFIG_MAPS, EVENTS, Key, Manifest
-from loadline_operator.tables import Table
+from loadline_operator.streams import Stream
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
+from loadline_policies.loops import OF_SERVICES, Loop
+
+Moved = Callable[[Key, frozenset[Loop]], None]
+"""Called with a document that has moved and the loops that it was or is of."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -29,39 +39,71 @@ class _Version:
 
 
 class Documents:
-    """The power policies of the system namespace."""
+    """The policies of the system namespace, and of those that may have their own."""
 
-    def __init__(self, context: Context, *, changed: Callable[[], None]) -> None:
-        self._context, self._changed = context, changed
-        self.table: Table[Document] = Table()
+    def __init__(self, context: Context, *, own: Sequence[str] = ()) -> None:
+        self._context = context
+        others = tuple(dict.fromkeys(one for one in own if one != context.system_namespace))
+        self.shelf = Shelf(system_namespace=context.system_namespace, others=others)
         self.worklist = Worklist[Key]("documents", self.reconcile, metrics=context.metrics)
+        self.moved: list[Moved] = []
+        self._streams = [
+            Stream(
+                context.applier.requests, CONFIG_MAPS, namespace=one, seen=self.see, turned=self._turned
+            ) for one in others
+        ]  # fmt: skip
+        self._answered = asyncio.Event()
         self._versions: dict[Key, _Version] = {}
         self._told: dict[Key, str | None] = {}
 
     def watch(self, watch: Watch) -> None:
-        """Have all events of policy ConfigMaps lead here."""
+        """Have all events of the system namespace's policies lead here."""
         watch.of(CONFIG_MAPS, self.see)
 
-    def find(self, name: str) -> Document | None:
-        """The document of that name."""
-        return self.table.get(Key(self._context.system_namespace, name))
+    async def run(self) -> None:
+        """Follow the other namespaces until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for stream in self._streams:
+                group.create_task(stream.run(), name=f"policies of {stream.namespace}")
+            await asyncio.Event().wait()
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Other namespaces of which it isn't known yet what policies they have."""
+        return tuple(stream.namespace for stream in self._streams if stream.served is None)
+
+    async def answered(self) -> None:
+        """Return once it is known of every namespace which policies it has."""
+        while self.silent:
+            self._answered.clear()
+            await self._answered.wait()
 
     def see(self, raw: Manifest, gone: bool) -> None:
-        """An event: read the document, and wake the domains if it moved."""
+        """An event: read the document, and tell those who go by it if it moved."""
         key, metadata = Key.of(raw), raw["metadata"]
+        table = self.shelf.table(key.namespace)
+        before = table.get(key)
         if gone:
-            moved = self.table.drop(key, uid=metadata["uid"])
+            moved, after = table.drop(key, uid=metadata["uid"]), None
         else:
             version = metadata["resourceVersion"]
-            before = self.table.get(key)
-            document = read(raw, before)
-            moved = self.table.put(key, uid=metadata["uid"], version=version, fact=document)
+            after = read(raw, before, loops=self._loops(key.namespace))
+            moved = table.put(key, uid=metadata["uid"], version=version, fact=after)
             self._versions[key] = _Version(uid=metadata["uid"], version=version)
-            if moved:
-                self._tell(key, document)
-        if moved:
-            self._measure()
-            self._changed()
+        if not moved:
+            return
+        if after is not None:
+            self._tell(key, after)
+        self._measure()
+        loops = frozenset(one.loop for one in (before, after) if one is not None and one.loop is not None)
+        for callback in self.moved:
+            callback(key, loops)
+
+    def _loops(self, namespace: str) -> tuple[Loop, ...]:
+        return tuple(Loop) if namespace == self._context.system_namespace else OF_SERVICES
+
+    def _turned(self) -> None:
+        self._answered.set()
 
     def _tell(self, key: Key, document: Document) -> None:
         """Log and count a new version; its Event follows."""
@@ -83,13 +125,13 @@ class Documents:
         self.worklist.add(key)
 
     def _measure(self) -> None:
-        documents = list(self.table.facts())
+        documents = self.shelf.all()
         self._context.metrics.policies.set(len(documents))
         self._context.metrics.policies_invalid.set(sum(not one.valid for one in documents))
 
     async def reconcile(self, key: Key) -> None:
         """Post an Event if what people were last told of the document isn't so any more."""
-        document, version = self.table.get(key), self._versions.get(key)
+        document, version = self.shelf.table(key.namespace).get(key), self._versions.get(key)
         told = self._told.get(key)
         if document is None or version is None or document.fault == told:
             return

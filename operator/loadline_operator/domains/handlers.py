@@ -24,6 +24,7 @@ from loadline_operator.tables import Table
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
 from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
 
 SETTLE_S = 0.1
 """Chosen: nodes come and go in bursts, and an edit of a policy shall show within two seconds."""
@@ -34,9 +35,9 @@ log = structlog.get_logger("loadline.operator")
 class Domains:
     """PowerDomains with all that belongs to them."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self.documents = Documents(context, changed=self.wake)
+    def __init__(self, context: Context, documents: Documents) -> None:
+        self._context, self._shelf = context, documents.shelf
+        documents.moved.append(self._policy_moved)
         self.nodes: Table[facts.Node] = Table()
         self.capacities: Table[facts.Capacity] = Table()
         self.leases: Table[facts.DomainLease] = Table()
@@ -64,13 +65,16 @@ class Domains:
         for kind, read in readers.items():
             watch = system if kind is LEASES else everywhere
             watch.of(kind, partial(self._see, kind, read))
-        self.documents.watch(system)
 
     def wake(self) -> None:
         """Look at every domain."""
         self._measure()
         for key in sorted(self.domains.uids()):
             self.worklist.add(key)
+
+    def _policy_moved(self, key: Key, loops: frozenset[Loop]) -> None:
+        if Loop.POWER in loops:
+            self.wake()
 
     def _see(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest, gone: bool) -> None:
         key, metadata = Key.of(raw), raw["metadata"]
@@ -108,7 +112,7 @@ class Domains:
             nodes=tuple(self.nodes.facts()),
             capacities={one.node: one for one in self.capacities.facts()},
             lease=self.leases.get(Key(namespace, lease_name(domain.name))),
-            document=self.documents.find(domain.spec.policy_ref.name),
+            document=self._shelf.find(Loop.POWER, Key(namespace, domain.spec.policy_ref.name)),
         )
 
     async def _apply(self, key: Key, domain: facts.Domain, changes: Changes) -> None:

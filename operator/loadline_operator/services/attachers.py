@@ -13,6 +13,7 @@ from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
+from loadline_operator.documents.store import Shelf
 from loadline_operator.errors import ApiRefused
 from loadline_operator.kinds import Key, Kind, Manifest
 from loadline_operator.offers import Offers
@@ -23,6 +24,7 @@ from loadline_operator.services.health import PoolView
 from loadline_operator.services.memories import Memory
 from loadline_operator.services.plan import Changes, key_of
 from loadline_operator.services.pods import PodFact
+from loadline_operator.services.policies import policies
 from loadline_operator.services.troubles import Trouble
 
 PODS_OF_OTHERS = Kind(group="", version="v1", plural="pods", kind="Pod")
@@ -42,8 +44,8 @@ class _Case:
 class Attacher:
     """Tells of services whose pods are somebody else's."""
 
-    def __init__(self, context: Context, memory: Memory, offers: Offers) -> None:
-        self._context, self._memory, self._offers = context, memory, offers
+    def __init__(self, context: Context, memory: Memory, offers: Offers, shelf: Shelf) -> None:
+        self._context, self._memory, self._offers, self._shelf = context, memory, offers, shelf
 
     async def attach(self, service: InferenceService, raw: Manifest) -> tuple[Changes, list[str]]:
         """Bring one service up to date; the changes, and what was done in words."""
@@ -113,12 +115,17 @@ class Attacher:
     def _changes(self, case: _Case, found: Attachment, bad: tuple[PodFact, ...]) -> Changes:
         service, now = case.service, self._context.clock()
         view = PoolView(name=MAIN_POOL, workload="", asked=0, rollout=None, pods=bad)
-        seen = self._memory.sightings_of(key_of(service))
-        status = statuses.attached(service, found, health.capacity((view,)), seen)
+        status = statuses.attached(
+            service,
+            found,
+            health.capacity((view,)),
+            seen=self._memory.sightings_of(key_of(service)),
+            policies=policies(service, self._shelf),
+        )
         wanted = statuses.written(service, status, now=now)
         return Changes(
             status=statuses.manifest(service, wanted) if wanted is not None else None,
-            event=statuses.warning(service, wanted.conditions, now=now) if wanted is not None else None,
+            events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
             waits=bool(bad) or (case.there is not None and not _works(found)),
         )
 

@@ -13,6 +13,7 @@ import structlog
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
+from loadline_operator.documents.handlers import Documents
 from loadline_operator.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kinds import EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.metrics import CONDITIONS, VERDICTS
@@ -26,6 +27,7 @@ from loadline_operator.services.plan import Changes, key_of
 from loadline_operator.watches import Watch
 from loadline_operator.worklists import Worklist
 from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
 
 LOOK_AGAIN_S = 60.0
 """Chosen: an obstacle is gone within a minute of its end, and costs some requests a minute until then."""
@@ -39,15 +41,16 @@ log = structlog.get_logger("loadline.operator")
 class Services:
     """InferenceServices and all that belongs to them."""
 
-    def __init__(self, context: Context, materials: Materials) -> None:
+    def __init__(self, context: Context, materials: Materials, documents: Documents) -> None:
         self._context = context
+        documents.moved.append(self._policy_moved)
         self.memory = Memory(self._unreadable)
         self.worklist = Worklist[Key]("services", self.reconcile, metrics=context.metrics)
         self.offers = Offers(
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
         )
-        self._keeper = Keeper(context, self.memory, self.offers, materials)
-        self._attacher = Attacher(context, self.memory, self.offers)
+        self._keeper = Keeper(context, self.memory, self.offers, materials, documents.shelf)
+        self._attacher = Attacher(context, self.memory, self.offers, documents.shelf)
         context.metrics.measures.append(self._measure)
 
     def watch(self, watch: Watch) -> None:
@@ -73,6 +76,12 @@ class Services:
             self.wake()
         for key in self.memory.claimants(kind):
             self.worklist.add(key)
+
+    def _policy_moved(self, key: Key, loops: frozenset[Loop]) -> None:
+        """A document has moved: who asks for its loop looks, of its own namespace or of all."""
+        everywhere = key.namespace == self._context.system_namespace
+        for one in self.memory.asking(loops, "" if everywhere else key.namespace):
+            self.worklist.add(one)
 
     async def reconcile(self, key: Key) -> None:
         """Make the cluster as the service says: read, plan, apply."""
@@ -105,7 +114,7 @@ class Services:
         log.warning("an object can't be read", kind=kind.kind, object=str(key), error=repr(error))
 
     async def _write(self, changes: Changes) -> list[str]:
-        """Write the status, then post the Event of a turn; a service that is gone needs neither."""
+        """Write the status, then post the Events of turns; a service that is gone needs neither."""
         applier = self._context.applier
         if changes.status is None:
             return []
@@ -116,8 +125,8 @@ class Services:
                 raise
             return []
         self.memory.see(INFERENCE_SERVICES, made, False)
-        if changes.event is not None:
-            await self._post(changes.event)
+        for event in changes.events:
+            await self._post(event)
         return ["applied status"]
 
     async def _post(self, event: Manifest) -> None:

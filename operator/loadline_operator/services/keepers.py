@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
+from loadline_operator.documents.store import Shelf
 from loadline_operator.errors import ApiRefused
 from loadline_operator.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind
 from loadline_operator.offers import Offers
@@ -22,6 +23,7 @@ from loadline_operator.services.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.materials import Materials
 from loadline_operator.services.memories import Memory
 from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, wishes
+from loadline_operator.services.policies import policies
 from loadline_operator.services.stands import Known, Ref, Signature, Stand, stand
 from loadline_operator.services.wishes import stays
 
@@ -38,8 +40,11 @@ GOING = "because it is being terminated"
 class Keeper:
     """Keeps services whose pods are ours."""
 
-    def __init__(self, context: Context, memory: Memory, offers: Offers, materials: Materials) -> None:
-        self._context, self._memory, self._offers, self._materials = context, memory, offers, materials
+    def __init__(
+        self, context: Context, memory: Memory, offers: Offers, materials: Materials, shelf: Shelf
+    ) -> None:
+        self._context, self._memory, self._offers = context, memory, offers
+        self._materials, self._shelf = materials, shelf
         self._settled: dict[Key, dict[Ref, Signature]] = {}
 
     async def keep(self, service: InferenceService) -> tuple[Changes, list[str]]:
@@ -69,6 +74,7 @@ class Keeper:
             pods=tuple(self._memory.pods.of(key).values()),
             autoscalers=autoscalers,
             seen=self._memory.sightings_of(key),
+            policies=policies(service, self._shelf),
         )
         return await self._read(service, observed)
 

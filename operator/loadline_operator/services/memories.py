@@ -33,15 +33,17 @@ from loadline_operator.services.sightings import Sighting, Sightings
 from loadline_operator.services.stands import Ref
 from loadline_operator.tables import Groups, Table
 from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFact:
-    """A service: which version of it, what it claims of others, and what its status says."""
+    """A service: which version of it, what it claims of others, its loops, and what its status says."""
 
     version: str
     claim: Claim | None = None
     foreign: Kind | None = None
+    loops: frozenset[Loop] = frozenset()
     conditions: tuple[tuple[str, str], ...] = ()
 
 
@@ -110,6 +112,13 @@ class Memory:
             if fact is not None and fact.foreign == kind:
                 yield key
 
+    def asking(self, loops: frozenset[Loop], namespace: str = "") -> Iterator[Key]:
+        """Services, of one namespace or of all, that ask for one of these loops."""
+        for key in self.services.uids():
+            fact = self.services.get(key)
+            if fact is not None and fact.loops & loops and namespace in ("", key.namespace):
+                yield key
+
     def _put(self, table: Table[Any], kind: Kind, raw: Manifest) -> bool:
         metadata, key = raw["metadata"], Key.of(raw)
         try:
@@ -167,6 +176,7 @@ def service_fact(raw: Manifest) -> ServiceFact:
         version=version,
         claim=attachments.claim(service),
         foreign=attachments.kind_of(service),
+        loops=frozenset(service.spec.loops),
         conditions=tuple(_told(one) for one in service.status.conditions),
     )
 

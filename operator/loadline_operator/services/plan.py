@@ -22,6 +22,7 @@ from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.manifests import OWNED_KINDS, Wanted
 from loadline_operator.services.pods import PodFact
+from loadline_operator.services.policies import Policies
 from loadline_operator.services.pools import pools_of, router_name
 from loadline_operator.services.scalers import Autoscaler
 from loadline_operator.services.sightings import Sighting
@@ -44,6 +45,7 @@ class Observed:
     pods: tuple[PodFact, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
     seen: tuple[Sighting, ...] = ()
+    policies: Policies = field(default_factory=Policies)
     refusal: Finding | None = None
     remarks: tuple[str, ...] = ()
 
@@ -59,7 +61,7 @@ class Changes:
     apply: tuple[Wanted, ...] = ()
     delete: tuple[tuple[Ref, str], ...] = ()
     status: Manifest | None = None
-    event: Manifest | None = None
+    events: tuple[Manifest, ...] = ()
     waits: bool = False
 
     def __bool__(self) -> bool:
@@ -77,12 +79,13 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
         key_of(service), {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
     )
     found[ConditionType.READY] = _remarked(found[ConditionType.READY], observed.remarks)
-    wanted = statuses.written(service, statuses.own(service, found, pools, observed.seen), now=now)
+    status = statuses.own(service, found, pools, seen=observed.seen, policies=observed.policies)
+    wanted = statuses.written(service, status, now=now)
     return Changes(
         apply=tuple(one for one in observed.wanted if stands[Ref.of(one)] is Stand.NEEDED),
         delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
-        event=statuses.warning(service, wanted.conditions, now=now) if wanted is not None else None,
+        events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
         waits=bool(observed.remarks) or (obstacle is not None and observed.lacking is None),
     )
 

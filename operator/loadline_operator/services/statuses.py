@@ -20,6 +20,7 @@ from loadline_operator.services.attachments import Attachment
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.plugins import plugin_missing
+from loadline_operator.services.policies import Policies
 from loadline_operator.services.pools import scale_selector
 from loadline_operator.services.sightings import Sighting
 
@@ -34,6 +35,7 @@ OWN_CONDITIONS = frozenset(
         ConditionType.SLO_MET,
         ConditionType.PLUGIN_MISSING,
         ConditionType.ATTACHED,
+        ConditionType.POLICY_VALID,
     }
 )
 """Conditions of a service that the operator writes."""
@@ -43,10 +45,15 @@ PASSING = frozenset({Reason.PROGRESSING, Reason.SCALED_TO_ZERO, Reason.NOT_TOLD,
 
 
 def own(
-    service: InferenceService, found: Findings, pools: tuple[PoolView, ...], seen: tuple[Sighting, ...]
+    service: InferenceService,
+    found: Findings,
+    pools: tuple[PoolView, ...],
+    *,
+    seen: tuple[Sighting, ...],
+    policies: Policies,
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are ours; conditions have no times yet."""
-    told = {**found, **on_nodes(service, seen)}
+    told = {**found, **on_nodes(service, seen), **of_policies(policies)}
     told[ConditionType.READY] = with_ignored(service, found[ConditionType.READY])
     generation = service.metadata.generation
     main = next((one.rollout for one in pools if one.name == MAIN_POOL), None)
@@ -57,6 +64,7 @@ def own(
         selector=scale_selector(service),
         url=f"http://{service.metadata.name}.{service.metadata.namespace}.svc:{ENGINE_PORT}",
         pools=tuple(_pool(one) for one in pools),
+        policies=policies.in_force,
         conditions=(
             *(one.as_condition(type, generation=generation) for type, one in told.items()),
             plugin_missing(service, told=sightings.has_plugin(seen)),
@@ -65,11 +73,21 @@ def own(
 
 
 def attached(
-    service: InferenceService, attachment: Attachment, limited: Finding, seen: tuple[Sighting, ...]
+    service: InferenceService,
+    attachment: Attachment,
+    limited: Finding,
+    *,
+    seen: tuple[Sighting, ...],
+    policies: Policies,
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are somebody else's; conditions have no times yet."""
     generation = service.metadata.generation
-    told = {**attachment.findings, ConditionType.CAPACITY_LIMITED: limited, **on_nodes(service, seen)}
+    told = {
+        **attachment.findings,
+        ConditionType.CAPACITY_LIMITED: limited,
+        **on_nodes(service, seen),
+        **of_policies(policies),
+    }
     told[ConditionType.READY] = with_ignored(service, told[ConditionType.READY])
     return InferenceServiceStatus(
         observed_generation=generation,
@@ -78,6 +96,7 @@ def attached(
         selector=attachment.selector,
         pod_selector=attachment.pod_selector,
         url=attachment.url,
+        policies=policies.in_force,
         conditions=(
             *(one.as_condition(type, generation=generation) for type, one in told.items()),
             plugin_missing(service, told=sightings.has_plugin(seen), configured=attachment.configured),
@@ -93,19 +112,18 @@ def on_nodes(service: InferenceService, seen: tuple[Sighting, ...]) -> Findings:
     return told
 
 
+def of_policies(policies: Policies) -> Findings:
+    """Whether the policies that the service names are good; without loops there is none to be good."""
+    return {ConditionType.POLICY_VALID: policies.valid} if policies.valid is not None else {}
+
+
 def with_ignored(service: InferenceService, finding: Finding) -> Finding:
     """The same finding, naming the parts of the spec that no loop reads yet."""
     spec = service.spec
-    parts = {
-        "scaling": spec.scaling is not None and spec.workload_ref is None,
-        "experts.policyRef": spec.experts is not None and spec.experts.policy_ref is not None,
-        "kvCache.policyRef": spec.kv_cache is not None and spec.kv_cache.policy_ref is not None,
-    }
-    ignored = ", ".join(f"spec.{name}" for name, given in parts.items() if given)
-    if not ignored:
+    if spec.scaling is None or spec.workload_ref is not None:
         return finding
     text = finding.text or finding.reason.sentence
-    return replace(finding, text=f"{text}; this version doesn't act on {ignored}")
+    return replace(finding, text=f"{text}; this version doesn't act on spec.scaling")
 
 
 def written(
@@ -125,23 +143,31 @@ def manifest(service: InferenceService, status: InferenceServiceStatus) -> Manif
     return {**head, "status": status.to_api()}
 
 
-def warning(service: InferenceService, wanted: Iterable[Condition], *, now: datetime) -> Manifest | None:
-    """An Event when Ready has just turned to a failure; none while it lasts."""
-    ready = find(wanted, ConditionType.READY)
-    before = find(service.status.conditions, ConditionType.READY)
-    if ready is None or ready.status != "False" or ready.reason in PASSING:
-        return None
-    if before is not None and (before.status, before.reason) == (ready.status, ready.reason):
-        return None
-    key = Key(service.metadata.namespace, service.metadata.name)
-    return events.service_failing(
-        key,
-        uid=service.metadata.uid,
-        version=f"{service.metadata.generation}/{ready.last_transition_time}",
-        reason=ready.reason,
-        text=ready.message,
-        now=now,
+def warnings(
+    service: InferenceService, wanted: Iterable[Condition], *, now: datetime
+) -> tuple[Manifest, ...]:
+    """An Event for each of Ready and PolicyValid that has just turned to a failure; none while it lasts."""
+    key, told = Key(service.metadata.namespace, service.metadata.name), tuple(wanted)
+    return tuple(
+        events.service_failing(
+            key,
+            uid=service.metadata.uid,
+            version=f"{service.metadata.generation}/{turned.last_transition_time}",
+            reason=turned.reason,
+            text=turned.message,
+            now=now,
+        )
+        for type in (ConditionType.READY, ConditionType.POLICY_VALID)
+        if (turned := _failing(service, find(told, type))) is not None
     )
+
+
+def _failing(service: InferenceService, now_so: Condition | None) -> Condition | None:
+    """The condition, if it says a failure that the status didn't say before."""
+    if now_so is None or now_so.status != "False" or now_so.reason in PASSING:
+        return None
+    before = {one.type: (one.status, one.reason) for one in service.status.conditions}
+    return None if before.get(now_so.type) == (now_so.status, now_so.reason) else now_so
 
 
 def _pool(one: PoolView) -> PoolStatus:
@@ -158,4 +184,4 @@ def _ours(there: InferenceServiceStatus) -> InferenceServiceStatus:
     conditions = tuple(
         sorted((c for c in there.conditions if c.type in OWN_CONDITIONS), key=lambda c: c.type)
     )
-    return there.model_copy(update={"conditions": conditions, "policies": ()})
+    return there.model_copy(update={"conditions": conditions})

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from loadline_policies.errors import InvalidPolicy
 from loadline_policies.power import baselines
 from loadline_policies.power.polca import POLCA
 from loadline_policies.power.rows import PowerPolicy
@@ -17,10 +16,3 @@ _ALL: tuple[PowerPolicy[Any, Any], ...] = (
 
 POLICIES = {policy.name: policy for policy in _ALL}
 assert len(POLICIES) == len(_ALL), "two power policies share a name"
-
-
-def find(name: str) -> PowerPolicy[Any, Any]:
-    """The policy of that name; InvalidPolicy where there is none."""
-    if name not in POLICIES:
-        raise InvalidPolicy("policy", name, f"use one of {', '.join(sorted(POLICIES))}")
-    return POLICIES[name]

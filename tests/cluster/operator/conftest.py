@@ -19,6 +19,9 @@ from hack.testenv.control_planes import CONTROLLERS
 from loadline_api import names
 
 NUMBERS = itertools.count()
+TENANT = "tenant"
+"""A namespace that may have policies of its own."""
+
 MORE_CONTROLLERS = ("horizontal-pod-autoscaler-controller", "resourcequota-controller")
 
 ROW = f"{names.NODE_RESTRICTION_PREFIX}row"
@@ -82,7 +85,9 @@ class Row:
 def harbour() -> Iterator[Bed]:
     """A bed with the chart, without agents, and with the controllers that scale and count quotas."""
     with Bed(audit=True, controllers=(*CONTROLLERS, *MORE_CONTROLLERS)) as bed:
-        bed.apply(charts.control_plane_objects({"agent": {"startupTaint": {"enabled": True}}}))
+        bed.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TENANT}}])
+        values = {"agent": {"startupTaint": {"enabled": True}}, "policyNamespaces": [TENANT]}
+        bed.apply(charts.control_plane_objects(values))
         bed.add_nodes([f"quay-{index}" for index in range(3)])
         yield bed
 
@@ -90,7 +95,8 @@ def harbour() -> Iterator[Bed]:
 @pytest.fixture(scope="package")
 def operator(harbour: Bed) -> Iterator[LoneOperator]:
     """The running operator."""
-    one = LoneOperator(harbour, "--remove-startup-taint")
+    own = [f"--policy-namespace={name}" for name in (TENANT, "not-there")]
+    one = LoneOperator(harbour, "--remove-startup-taint", *own)
     one.start()
     yield one
     assert one.stop() == 0
@@ -102,6 +108,13 @@ def namespace(harbour: Bed) -> Iterator[str]:
     """A namespace of the test's own; what is in it goes with it."""
     with own_namespace(harbour, f"test-{next(NUMBERS)}") as name:
         yield name
+
+
+@pytest.fixture
+def tenant(harbour: Bed) -> Iterator[str]:
+    """The namespace that may have policies of its own, without any before and after."""
+    yield TENANT
+    harbour.kubectl("delete", "llsvc,configmap", "--all", "-n", TENANT, "--wait=false")
 
 
 @pytest.fixture(scope="package")

@@ -68,6 +68,16 @@ def test_the_operator_has_these_rights_and_no_others() -> None:
     )
 
 
+def test_a_namespace_with_policies_of_its_own_lets_the_operator_read_them_and_nothing_else() -> None:
+    values = {"policyNamespaces": ["team-a"]}
+    own = [one for one in charts.rendered(values) if one["metadata"].get("namespace") == "team-a"]
+    assert {one["kind"] for one in own} == {"Role", "RoleBinding"}
+    role, binding = own
+    assert given(role["rules"]) == spelled(("", "configmaps", "list watch"))
+    (subject,) = binding["subjects"]
+    assert (binding["roleRef"]["name"], subject["name"]) == (role["metadata"]["name"], names.OPERATOR_ACCOUNT)
+
+
 OPERATOR = spelled(
     (names.GROUP, "inferenceservices powerdomains nodecapacities", READ),
     (names.GROUP, "inferenceservices/status powerdomains/status", "patch"),

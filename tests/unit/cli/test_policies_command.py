@@ -9,7 +9,6 @@ import pytest
 
 from loadline_cli.exits import Exit
 from loadline_policies import documents
-from loadline_policies.power import registry
 
 GOOD = """\
 schema: policies.loadline.dev/v1alpha1
@@ -41,8 +40,24 @@ def document(tmp_path: Path) -> Any:
 
 def test_every_registered_policy_is_listed_with_its_settings(loadline: Any) -> None:
     listed = json.loads(loadline("policies", "list", "-o", "json").out)
-    assert [one["name"] for one in listed] == list(registry.POLICIES)
+    assert [(one["loop"], one["name"]) for one in listed] == [
+        (loop, name) for loop, policies in documents.POLICIES.items() for name in policies
+    ]
+    assert all(one["summary"] for one in listed)
     assert all(one["description"] for policy in listed for one in policy["settings"])
+
+
+def test_a_loop_lists_its_own_policies(loadline: Any) -> None:
+    (listed,) = json.loads(loadline("policies", "list", "kv", "-o", "json").out)
+    assert (listed["loop"], listed["name"]) == ("kv", "keep-all")
+
+
+def test_a_document_of_a_loop_over_services_is_judged_too(loadline: Any, document: Any) -> None:
+    text = "schema: policies.loadline.dev/v1alpha1\nloop: kv\npolicy: keep-all\n"
+    (told,) = json.loads(loadline("policies", "check", document(text), "-o", "json").out)
+    assert told.keys() == {"document", "loop", "policy", "hash", "settings"}
+    assert told["hash"] == documents.parse(text).hash
+    assert "keep-all (kv)" in loadline("policies", "check", document(text)).out
 
 
 def test_one_policy_is_a_table(loadline: Any, same_as_before: Any) -> None:

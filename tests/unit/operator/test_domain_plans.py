@@ -15,9 +15,10 @@ from loadline_operator.documents.store import Document
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.kinds import Manifest
+from loadline_policies.loops import Loop
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-GOOD = Document(good_hash="0123456789ab", policy="polca", fault=None)
+GOOD = Document(loop=Loop.POWER, good_hash="0123456789ab", policy="polca", fault=None)
 
 ROW = "node-restriction.kubernetes.io/row"
 CURVE = [{"percent": 105}, {"percent": 108, "seconds": 60}, {"percent": 130, "seconds": 40}]
@@ -147,7 +148,9 @@ def test_planning_its_own_result_gives_nothing(
     row = nodes(count)
     start = domain(budget=budget, leaseSeconds=lease_s, parent=parent)
     site = domain("site", labels={}, budget=300_000)
-    broken = Document(good_hash=None, policy=None, fault="threshold1Percent is 'x': give a whole number")
+    broken = Document(
+        loop=Loop.POWER, good_hash=None, policy=None, fault="threshold1Percent is 'x': give a whole number"
+    )
     held = facts.DomainLease(
         domain="row-a", owner_uid="uid-row-a", candidates=("row-a-00",), holder=f"row-a-{holder:02d}"
     )
@@ -263,7 +266,7 @@ def test_a_label_that_kubelets_may_change_is_warned_of(key: str, status: str) ->
 
 
 def test_a_broken_policy_keeps_the_hash_of_the_last_good_one() -> None:
-    broken = Document(good_hash="aaaa", policy="polca", fault="settings.x is 1: remove it")
+    broken = Document(loop=Loop.POWER, good_hash="aaaa", policy="polca", fault="settings.x is 1: remove it")
     changes = plan(domain(), seen(domain(), document=broken), now=NOON)
     assert verdict(changes, ConditionType.POLICY_VALID) == ("False", "PolicyInvalid")
     assert changes.wanted is not None
@@ -271,7 +274,7 @@ def test_a_broken_policy_keeps_the_hash_of_the_last_good_one() -> None:
 
 
 def test_after_a_restart_the_published_hash_stays() -> None:
-    broken = Document(good_hash=None, policy=None, fault="settings.x is 1: remove it")
+    broken = Document(loop=Loop.POWER, good_hash=None, policy=None, fault="settings.x is 1: remove it")
     start = domain(status={"policyHash": "bbbb"})
     changes = plan(start, seen(start, document=broken), now=NOON)
     assert changes.wanted is not None

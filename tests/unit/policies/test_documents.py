@@ -1,11 +1,14 @@
-"""What a power document says besides its policy's settings."""
+"""What documents say besides their policy's settings, and what is refused in them."""
 
 import pytest
 
-from loadline_policies.documents import SCHEMA, parse_power
+from loadline_policies.documents import POLICIES, SCHEMA, ServiceDocument, built_in, parse, parse_power
 from loadline_policies.errors import InvalidPolicy
+from loadline_policies.loops import OF_SERVICES, Loop
+from loadline_policies.standings import STANDING
 
 TEXT = f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
+KV = f"schema: {SCHEMA}\nloop: kv\npolicy: keep-all\n"
 
 
 def test_relief_is_on_unless_a_document_says_otherwise() -> None:
@@ -23,3 +26,47 @@ def test_relief_is_part_of_what_a_document_means() -> None:
 def test_relief_is_either_on_or_off(value: str) -> None:
     with pytest.raises(InvalidPolicy, match="give true or false"):
         parse_power(TEXT + f"sloRelief: {value}\n")
+
+
+@pytest.mark.parametrize("loop", OF_SERVICES)
+def test_what_is_built_in_can_be_written_down(loop: Loop) -> None:
+    text = f"schema: {SCHEMA}\nloop: {loop}\npolicy: {STANDING[loop].name}\n"
+    assert parse(text, loop) == built_in(loop)
+
+
+def test_every_loop_has_policies_and_no_name_stands_for_two() -> None:
+    assert POLICIES.keys() == set(Loop)
+    names = [name for policies in POLICIES.values() for name in policies]
+    assert len(names) == len(set(names))
+
+
+def test_the_same_policy_of_two_loops_would_be_told_apart_by_its_hash() -> None:
+    assert len({built_in(loop).hash for loop in OF_SERVICES}) == len(OF_SERVICES)
+
+
+def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
+    with pytest.raises(InvalidPolicy, match="sloRelief is True: remove it"):
+        parse(KV + "sloRelief: true\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (KV.replace("kv", "kvs"), r"loop is 'kvs': set it to one of power, experts, kv, phases, sizing"),
+        (KV.replace("loop: kv\n", ""), r"loop is None: set it to one of"),
+        (KV.replace("keep-all", "polca"), r"policy is 'polca': use one of keep-all"),
+        (KV + "settings: {most: 1}\n", r"settings.most is 1: remove it or use one of none"),
+        (KV + "settings: [1]\n", r"settings is \[1\]: write a mapping"),
+        (KV + "1: 2\n", "1 is 2: remove it"),
+        (KV.replace("v1alpha1", "v9"), r"schema is .*: set it to"),
+    ],
+)
+def test_a_fault_is_told_with_field_value_and_mend(text: str, told: str) -> None:
+    with pytest.raises(InvalidPolicy, match=told):
+        parse(text)
+
+
+def test_a_document_of_another_loop_than_told_is_refused() -> None:
+    with pytest.raises(InvalidPolicy, match="loop is 'power': set it to `kv`"):
+        parse(TEXT, Loop.KV)
+    assert isinstance(parse(KV, Loop.KV), ServiceDocument)

@@ -1,0 +1,23 @@
+"""
+The five loops by the names that labels, documents, statuses and metrics share.
+
+Each loop looks after one kind of stranded capacity. Power is a loop over rows, so its
+documents are the cluster's; the others are loops over services, and a service's
+namespace may have documents of its own.
+"""
+
+from enum import StrEnum
+
+
+class Loop(StrEnum):
+    """A loop, as the label `loadline.dev/policy` and a document's `loop` write it."""
+
+    POWER = "power"
+    EXPERTS = "experts"
+    KV = "kv"
+    PHASES = "phases"
+    SIZING = "sizing"
+
+
+OF_SERVICES = tuple(loop for loop in Loop if loop is not Loop.POWER)
+"""Loops whose policy each service may choose."""
