@@ -30,6 +30,9 @@ from loadline_operator.services.wishes import stays
 TEMPLATE_FAULTS = frozenset({400, 403, 422})
 """Statuses by which the API server refuses what a manifest says."""
 
+UNSERVED = frozenset({404, 405})
+"""Statuses by which a write is refused to a kind or a namespace that goes or has gone."""
+
 EXTRAS = frozenset({POD_MONITORS, INFERENCE_POOLS})
 """Objects for other projects, without which a service serves as well."""
 
@@ -140,7 +143,7 @@ class Keeper:
         """Whether the namespace, or the API of a kind, goes just now, of which an event will tell."""
         if error.code in TEMPLATE_FAULTS:
             return GOING in str(error)
-        if error.code == 404 and (kind in OPTIONAL_KINDS or kind.namespaced):
+        if error.code in UNSERVED and (kind in OPTIONAL_KINDS or kind.namespaced):
             return True
         raise error
 

@@ -10,6 +10,7 @@ from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from hack.testenv.errors import ApiError
 from loadline_operator.kinds import LEADER_WORKER_SETS, POD_MONITORS, Kind
+from loadline_operator.services.keepers import UNSERVED
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
@@ -108,10 +109,14 @@ def test_monitors_are_made_once_somebody_reads_them(
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     harbour.apply([definition(POD_MONITORS)])
     eventually(lambda: are(bool(objects(harbour, POD_MONITORS, namespace)), True))
+    failed = operator.metric('loadline_operator_reconciles_total{loop="services",result="failed"}')
     since = lines_of(harbour)
     uninstall(harbour, POD_MONITORS)
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
-    assert not [code for _, _, code in written(harbour, since) if code >= 400]
+    refused = [code for _, _, code in written(harbour, since) if code >= 400]
+    assert len(refused) <= 1, "what was deleted with its kind is asked for once more at most"
+    assert set(refused) <= UNSERVED
+    assert operator.metric('loadline_operator_reconciles_total{loop="services",result="failed"}') == failed
     assert operator.readiness() == (200, "ok")
 
 
