@@ -1,0 +1,120 @@
+"""
+How the GPU commands report and end: a table, a result file, and a status that can fail.
+
+The form of a result is that of `hack.benches`: name, commit, machine, inputs, seeds,
+results, checks. A check without a figure isn't kept; its reason says what was missing.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hack.gpus.errors import Unmeasured
+from loadline_policies.errors import HardwareError
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+REFUSED = 2
+
+Result: TypeAlias = float | bool | str | list[Any] | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A figure and its goal; `reason` is said if it wasn't kept."""
+
+    name: str
+    value: float | bool | None
+    goal: str
+    ok: bool
+    reason: str
+
+
+def at_most(name: str, value: float | None, goal: float, reason: str) -> Check:
+    """A check of a figure that should be small."""
+    ok = value is not None and value <= goal
+    return Check(name=name, value=value, goal=f"<= {goal:g}", ok=ok, reason=reason)
+
+
+def near(name: str, value: float | None, goal: float, within: float, reason: str) -> Check:
+    """A check of a figure that should be what something else says it is."""
+    ok = value is not None and abs(value - goal) <= within
+    return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=reason)
+
+
+def holds(name: str, value: bool, reason: str) -> Check:
+    """A check of something that is so or isn't."""
+    return Check(name=name, value=value, goal="= true", ok=value, reason=reason)
+
+
+def report(
+    name: str,
+    *,
+    commit: str,
+    machine: str,
+    inputs: dict[str, Any],
+    seeds: list[int],
+    results: dict[str, Result],
+    checks: tuple[Check, ...],
+) -> dict[str, Any]:
+    """The result file's content."""
+    return {
+        "name": name,
+        "commit": commit,
+        "machine": machine,
+        "inputs": inputs,
+        "seeds": seeds,
+        "results": {key: rounded(value) for key, value in results.items()},
+        "checks": [
+            {
+                "name": check.name,
+                "value": rounded(check.value),
+                "goal": check.goal,
+                "ok": check.ok,
+                "reason": "" if check.ok else _reason(check),
+            }
+            for check in checks
+        ],
+    }
+
+
+def finish(document: dict[str, Any], path: Path) -> int:
+    """Print and write a report; 1 if a check wasn't kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    for name, value in document["results"].items():
+        rows = value if isinstance(value, list) and value else [value]
+        for row in rows:
+            print(f"{name:36} {row}")
+    for check in document["checks"]:
+        print(f"{check['name']:36} {check['value']!s:>10} {check['goal']:>14}  {check['reason'] or 'kept'}")
+    return int(not all(check["ok"] for check in document["checks"]))
+
+
+def refusing(measure: Callable[[], int]) -> int:
+    """Run a command; without a GPU, or what loads it, a sentence and status 2."""
+    try:
+        return measure()
+    except Unmeasured as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+    except HardwareError as error:
+        print(f"error: no GPU can be read here: {error}", file=sys.stderr)
+        return REFUSED
+
+
+def rounded(value: Result) -> Result:
+    """Figures to four digits behind the point, in lists and tables too."""
+    if isinstance(value, bool) or not isinstance(value, float | list | dict):
+        return value
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return round(value, 4)
+
+
+def _reason(check: Check) -> str:
+    return "the readings gave no figure" if check.value is None else check.reason
