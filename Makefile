@@ -36,7 +36,7 @@ demo-serve: $(READY) parts ## A served model: helm install, one manifest, tokens
 
 .PHONY: check
 check: $(READY) ## Style, types, layers, unit and component tests: under a minute, side by side
-	@$(MAKE) --jobs=2 --keep-going --output-sync=target types components units imports style \
+	@$(MAKE) --jobs=3 --keep-going --output-sync=target components units types imports style \
 	  && echo "make check: all is well"
 
 .PHONY: test
@@ -75,7 +75,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-operator bench-serving
+.PHONY: bench-agent bench-demo bench-gpu bench-operator bench-serving
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m hack.benches.serving
 
@@ -84,6 +84,9 @@ bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare 
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m hack.testenv build >/dev/null && python -m hack.benches.demo
+
+bench-gpu: $(READY) ## What a real GPU tells the agent and at what cost, and its watts by phase; reads only, needs torch
+	@status=0; python -m hack.gpus.sampling || status=$$?; python -m hack.gpus.phases || status=$$?; exit $$status
 
 bench-operator: $(READY) ## What 200 services cost the operator, beside kopf alone, and how fast it is
 	@python -m hack.testenv build >/dev/null && python -m hack.benches.operator

@@ -2,14 +2,14 @@
 The node's GPUs: which there are, what they draw, and whether to believe it.
 
 `Gpus.open()` lists them by UUID with their settable ranges; `sample(now)` asks
-each for its power and energy by one call, four times a second. A GPU without
-the instantaneous field (186) answers by GetPowerUsage, and one without that by
-its energy counter.
+each for its power by one call, four times a second. A GPU without the instantaneous
+field (186) answers by GetPowerUsage, and one without that by its energy counter.
 
 A sensor that repeats itself to the milliwatt is held against the energy counted
 meanwhile. If the two disagree, the energy is right, since it goes on counting;
 if neither moves, nothing is known of the GPU and the sample isn't `ok`: whoever
-adds up a row then counts its limit in place of its draw.
+adds up a row then counts its limit in place of its draw. The counter is asked only
+then, once a second, since an answer of it can take a hundred times that of the sensor.
 
 `missing_right()` says, without trying, whether this process may set anything.
 """
@@ -17,15 +17,17 @@ adds up a row then counts its limit in place of its draw.
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadline_agent import nvml
 from loadline_policies.errors import GpuLost, HardwareError
 
 STUCK_AFTER_S: Final = 3.0
 """How long a reading repeats before it is doubted: 30 of the sensor's periods of 100 ms. Chosen."""
+DOUBT_AFTER_S: Final = 1.0
+"""From when on the energy is counted: a live sensor of an H200 repeated for 0.75 s at most, idle."""
 STUCK_SHARE, STUCK_WATTS = 0.15, 20.0
 """How far reading and energy may part: thrice the sensor's gain of 5 %, or the step of an idle GPU."""
 MEAN_OVER_S: Final = 1.0
@@ -51,13 +53,11 @@ class GpuInfo:
 class GpuSample:
     """One reading. `watts` counts only if `ok`; `fault` says what was wrong, mended or not.
 
-    `age_s` is how long ago the watts were true. `energy_j` is since the driver
-    was loaded, None where it can't be read.
+    `age_s` is how long ago the watts were true.
     """
 
     uuid: str
     watts: float
-    energy_j: float | None
     age_s: float
     ok: bool
     fault: str | None
@@ -70,28 +70,39 @@ class _Trail:
     watts: float = 0.0
     read_at_s: float = float("-inf")
     frozen_since_s: float = 0.0
-    marks: list[tuple[float, float]] = field(default_factory=list)
+    counted: tuple[float, float] | None = None
+    mean: "_Mean | None" = None
 
-    def follow(self, watts: float, energy_j: float | None, now: float) -> None:
+    def follow(self, watts: float, now: float) -> float:
+        """Take a reading; for how long it has been the same."""
         if watts != self.watts or self.read_at_s == float("-inf"):
             self.frozen_since_s = now
         self.watts, self.read_at_s = watts, now
-        if energy_j is None:
-            return
-        if self.marks and energy_j < self.marks[-1][1]:
-            self.marks.clear()  # the driver was loaded anew
-        if not self.marks or now - self.marks[-1][0] >= MEAN_OVER_S:
-            self.marks.append((now, energy_j))
-            del self.marks[:-3]
+        return now - self.frozen_since_s
 
-    def mean_watts(self, energy_j: float | None, now: float) -> float | None:
-        """ΔE ÷ Δt over the last one to two seconds; None before there is so much."""
-        if energy_j is None:
-            return None
-        for since, was_j in reversed(self.marks):
-            if now - since >= MEAN_OVER_S:
-                return (energy_j - was_j) / (now - since)
-        return None
+    def believe(self) -> None:
+        """The sensor moves: what was counted while it didn't is of no use."""
+        self.counted = self.mean = None
+
+    def count(self, device: nvml.Device, now: float) -> "_Mean | None":
+        """The mean of the last whole second or so, by the energy counter; None before there is one."""
+        if self.counted is not None and now - self.counted[0] < MEAN_OVER_S:
+            return self.mean
+        energy_j, before = device.energy_mj() / 1000.0, self.counted
+        self.counted = (now, energy_j)
+        if before is None or energy_j < before[1]:  # the driver was loaded anew
+            self.mean = None
+        else:
+            seconds = now - before[0]
+            self.mean = _Mean((energy_j - before[1]) / seconds, now - seconds / 2)
+        return self.mean
+
+
+class _Mean(NamedTuple):
+    """Mean watts by the energy counter, and the middle of the time that they are of."""
+
+    watts: float
+    at_s: float
 
 
 class Gpus:
@@ -128,16 +139,10 @@ class Gpus:
     def _sample(self, uuid: str, now: float, wall: float) -> GpuSample:
         trail = self._trails[uuid]
         try:
-            watts, energy_j, age_s = _read(self.device(uuid), trail, now, wall)
+            return _sampled(self.device(uuid), trail, now, wall)
         except HardwareError as error:
             age_s = now - trail.read_at_s
-            return GpuSample(
-                uuid=uuid, watts=trail.watts, energy_j=None, age_s=age_s, ok=False, fault=str(error)
-            )
-        trail.follow(watts, energy_j, now)
-        if now - trail.frozen_since_s >= STUCK_AFTER_S:
-            return _doubted(uuid, trail, energy_j, age_s, now)
-        return GpuSample(uuid=uuid, watts=watts, energy_j=energy_j, age_s=age_s, ok=True, fault=None)
+            return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=str(error))
 
 
 def missing_right(
@@ -169,42 +174,55 @@ def _info(device: nvml.Device) -> GpuInfo:
     )
 
 
-def _read(device: nvml.Device, trail: _Trail, now: float, wall: float) -> tuple[float, float | None, float]:
-    """Watts, energy and age from the best source that this GPU has."""
+def _sampled(device: nvml.Device, trail: _Trail, now: float, wall: float) -> GpuSample:
+    """One GPU's sample from the best source that it has; raises HardwareError."""
+    reading = _read(device, wall)
+    if reading is None:
+        return _by_energy(device, trail, now)
+    watts, age_s = reading
+    frozen_s = trail.follow(watts, now)
+    if frozen_s < DOUBT_AFTER_S:
+        trail.believe()
+    elif (mean := _counted(device, trail, now)) is not None and frozen_s >= STUCK_AFTER_S:
+        return _doubted(device.uuid, watts, age_s, frozen_s, mean)
+    return GpuSample(uuid=device.uuid, watts=watts, age_s=age_s, ok=True, fault=None)
+
+
+def _read(device: nvml.Device, wall: float) -> tuple[float, float] | None:
+    """Watts and their age; None where the GPU has no power reading."""
     code, rows = device.power.read()
     if code:
         raise nvml.translated(code, device.uuid, "reading the power")
-    milliwatts, millijoules = nvml.value_of(rows, 0), nvml.value_of(rows, 1)
-    energy_j = None if millijoules is None else millijoules / 1000.0
+    milliwatts = nvml.value_of(rows, 0)
     if milliwatts is not None:
-        return milliwatts / 1000.0, energy_j, max(0.0, wall - (nvml.taken_at_s(rows) or wall))
-    if energy_j is None:
-        energy_j = _energy_j(device)
+        return milliwatts / 1000.0, max(0.0, wall - (nvml.taken_at_s(rows) or wall))
     try:
-        return device.usage_mw() / 1000.0, energy_j, 0.0
-    except nvml.NotSupported:
-        trail.follow(trail.watts, energy_j, now)
-        mean = trail.mean_watts(energy_j, now)
-        if mean is None:
-            raise
-        return mean, energy_j, MEAN_OVER_S / 2
-
-
-def _energy_j(device: nvml.Device) -> float | None:
-    try:
-        return device.energy_mj() / 1000.0
+        return device.usage_mw() / 1000.0, 0.0
     except nvml.NotSupported:
         return None
 
 
-def _doubted(uuid: str, trail: _Trail, energy_j: float | None, age_s: float, now: float) -> GpuSample:
+def _by_energy(device: nvml.Device, trail: _Trail, now: float) -> GpuSample:
+    """What a GPU draws that has a counter only."""
+    mean = trail.count(device, now)
+    if mean is None:
+        raise nvml.NotSupported(f"reading the power of {device.uuid}: its energy is counted instead; wait")
+    trail.follow(mean.watts, now)
+    return GpuSample(uuid=device.uuid, watts=mean.watts, age_s=now - mean.at_s, ok=True, fault=None)
+
+
+def _counted(device: nvml.Device, trail: _Trail, now: float) -> _Mean | None:
+    try:
+        return trail.count(device, now)
+    except nvml.NotSupported:
+        return None
+
+
+def _doubted(uuid: str, watts: float, age_s: float, frozen_s: float, mean: _Mean) -> GpuSample:
     """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
-    mean = trail.mean_watts(energy_j, now)
-    watts, ok, fault = trail.watts, True, None
-    if mean is not None and abs(mean - watts) > max(STUCK_WATTS, STUCK_SHARE * watts):
-        ok = mean > 0.0
-        frozen_s = now - trail.frozen_since_s
-        fault = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean:.1f} W"
-        watts = mean if ok else watts
-        age_s = age_s if ok else frozen_s
-    return GpuSample(uuid=uuid, watts=watts, energy_j=energy_j, age_s=age_s, ok=ok, fault=fault)
+    if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
+        return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=None)
+    fault = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean.watts:.1f} W"
+    if mean.watts > 0.0:
+        return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)
+    return GpuSample(uuid=uuid, watts=watts, age_s=frozen_s, ok=False, fault=fault)

@@ -8,8 +8,9 @@ known to `limits`, what a reading is worth to `gpus`.
 The calls of the 4 Hz loop keep their ctypes arrays, and read them with one
 `struct`: pynvml's own call allocates and walks them anew each time.
 
-Field numbers: nvml.h (2026-07); 186 is the instantaneous power, 83 the energy
-since the driver was loaded, 190 and 192 the limits in force and asked for.
+Field numbers: nvml.h (2026-07); 186 is the instantaneous power, 190 and 192 the limits
+in force and asked for. The energy counter is asked by itself, and seldom: it took an H200's
+driver 3 to 7 ms, where 186 takes 55 µs (`benchmarks/results/gpu-sampling.json`).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,6 @@ from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOf
 
 T = TypeVar("T")
 
-TOTAL_ENERGY: Final = 83
 POWER_INSTANT: Final = 186
 CURRENT_LIMIT: Final = 190
 REQUESTED_LIMIT: Final = 192
@@ -129,7 +129,7 @@ class Device:
         self.uuid = uuid
         self.handle = self._ask("finding the handle", pynvml.nvmlDeviceGetHandleByUUID, uuid)
         self._verify()
-        self.power = Fields(self.handle, (POWER_INSTANT, TOTAL_ENERGY))
+        self.power = Fields(self.handle, (POWER_INSTANT,))
         self._limits = Fields(self.handle, (CURRENT_LIMIT, REQUESTED_LIMIT))
         self.name: str = self._ask("reading the name", pynvml.nvmlDeviceGetName, self.handle)
         lowest, highest = self._ask(

@@ -1,7 +1,7 @@
 """
 The floor under an agent: a loop over pynvml and nothing else.
 
-Reads power and energy of every GPU four times a second, with the libraries imported
+Reads the power of every GPU four times a second, with the libraries imported
 that an agent can't do without. Runs until it is killed.
 """
 
@@ -11,7 +11,7 @@ import httpx
 import prometheus_client
 import pynvml  # type: ignore[import-untyped]
 
-FIELDS = [pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION]
+FIELDS = [pynvml.NVML_FI_DEV_POWER_INSTANT]
 LOADED = (httpx, prometheus_client)
 
 

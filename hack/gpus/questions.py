@@ -14,7 +14,7 @@ from functools import partial
 import pynvml  # type: ignore[import-untyped]
 
 from hack.gpus.traces import Costs
-from hack.gpus.watching import POWER_AVERAGE, Buffer, Steps
+from hack.gpus.watching import POWER_AVERAGE, TOTAL_ENERGY, Buffer, Steps
 from loadline_agent import nvml
 from loadline_policies.errors import HardwareError
 
@@ -28,10 +28,10 @@ def asked(device: nvml.Device) -> dict[str, Question]:
     """The questions, by what they ask; the first is the agent's, four times a second."""
     fields = partial(nvml.Fields, device.handle)
     return {
-        "fields_186_83": device.power.read,
-        "field_186": fields((nvml.POWER_INSTANT,)).read,
+        "field_186": device.power.read,
+        "fields_186_83": fields((nvml.POWER_INSTANT, TOTAL_ENERGY)).read,
         "field_185": fields((POWER_AVERAGE,)).read,
-        "field_83": fields((nvml.TOTAL_ENERGY,)).read,
+        "field_83": fields((TOTAL_ENERGY,)).read,
         "power_usage": device.usage_mw,
         "total_energy": device.energy_mj,
         "power_samples": Buffer(device).fetch,

@@ -21,8 +21,11 @@ from loadline_agent.limits import Limits
 
 POWER_AVERAGE = 185
 LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT = 187, 188, 189
-ASKED = (nvml.TOTAL_ENERGY, nvml.POWER_INSTANT, nvml.CURRENT_LIMIT, nvml.REQUESTED_LIMIT)
-"""The fields that the agent asks for."""
+TOTAL_ENERGY = 83
+ASKED = (TOTAL_ENERGY, nvml.POWER_INSTANT, nvml.CURRENT_LIMIT, nvml.REQUESTED_LIMIT)
+"""What the agent asks for, the energy only of a sensor that repeats itself."""
+COUNTED_EVERY_S = 2.0
+"""How often the energy is read beside the agent's rounds, outside of what they are timed by."""
 BESIDE = (POWER_AVERAGE, LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT, 74, 269, 270, 271)
 """Fields that it doesn't: the averaged power, the limits, times spent capped, thermally slowed and braked."""
 
@@ -42,6 +45,7 @@ class Steps:
 def rounds(gpus: Gpus, uuid: str, *, rate_hz: float, seconds: float) -> Rounds:
     """The agent's samples of all GPUs for so long; kept of the one of that UUID."""
     samples: list[tuple[float, GpuSample]] = []
+    counted: list[float | None] = []
     costs: list[tuple[float, float]] = []
     steps, end_s = Steps(1.0 / rate_hz), boottime() + seconds
     while (now := boottime()) < end_s:
@@ -49,12 +53,14 @@ def rounds(gpus: Gpus, uuid: str, *, rate_hz: float, seconds: float) -> Rounds:
         taken = gpus.sample(now)
         costs.append(((time.perf_counter_ns() - wall_ns) / 1e3, (time.thread_time_ns() - cpu_ns) / 1e3))
         samples.append((now, next(sample for sample in taken if sample.uuid == uuid)))
+        counts = len(samples) % max(round(rate_hz * COUNTED_EVERY_S), 1) == 0
+        counted.append(gpus.device(uuid).energy_mj() / 1e3 if counts else None)
         steps.wait()
     return Rounds(
         rate_hz=rate_hz,
         t_s=tuple(now for now, _ in samples),
         watts=tuple(sample.watts for _, sample in samples),
-        energy_j=tuple(sample.energy_j for _, sample in samples),
+        energy_j=tuple(counted),
         age_s=tuple(sample.age_s for _, sample in samples),
         faults=tuple(sample.fault for _, sample in samples),
         ok=tuple(sample.ok for _, sample in samples),
@@ -74,11 +80,12 @@ class Glance(NamedTuple):
 
 def glances(device: nvml.Device, *, every_s: float, seconds: float) -> list[Glance]:
     """Fields 186, 83 and 185 for so long."""
+    powers = nvml.Fields(device.handle, (nvml.POWER_INSTANT, TOTAL_ENERGY))
     averages = nvml.Fields(device.handle, (POWER_AVERAGE,))
     seen: list[Glance] = []
     steps, end_s = Steps(every_s), boottime() + seconds
     while boottime() < end_s:
-        code, rows = device.power.read()
+        code, rows = powers.read()
         now = boottime()
         other_code, others = averages.read()
         instant, energy = (None, None) if code else (nvml.value_of(rows, 0), nvml.value_of(rows, 1))

@@ -6,6 +6,8 @@ from loadline_sim.demonstrations import run_virtual
 from loadline_sim.reports.checks import Check
 from loadline_sim.reports.findings import found_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checks() -> dict[str, Check]:

@@ -12,6 +12,8 @@ import pytest
 
 from hack.engines.standins import Standin
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Standin]
 
 

@@ -15,6 +15,8 @@ from hack.testenv import janitors
 from hack.testenv.errors import ProcessFailed
 from hack.testenv.processes import Household
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 OWNER = """
