@@ -24,7 +24,7 @@ LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT = 187, 188, 189
 TOTAL_ENERGY = 83
 ASKED = (TOTAL_ENERGY, nvml.POWER_INSTANT, nvml.CURRENT_LIMIT, nvml.REQUESTED_LIMIT)
 """What the agent asks for, the energy only of a sensor that repeats itself."""
-COUNTED_EVERY_S = 2.0
+COUNTED_EVERY_S = 0.5
 """How often the energy is read beside the agent's rounds, outside of what they are timed by."""
 BESIDE = (POWER_AVERAGE, LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT, 74, 269, 270, 271)
 """Fields that it doesn't: the averaged power, the limits, times spent capped, thermally slowed and braked."""
