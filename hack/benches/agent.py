@@ -11,7 +11,6 @@ nanoseconds over a minute, memory the proportional set size, agent and guard tog
 Writes benchmarks/results/agent.json.
 """
 
-import json
 import os
 import random
 import subprocess
@@ -22,20 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from hack import callers, charts
-from hack.benches import machine
+from hack.benches.results import RESULTS, at_most, finish, report
 from hack.demo.members import Member, members
 from hack.fakegpu import build
 from hack.fakegpu.board import Board
 from hack.testenv.bed import Bed
 from loadline_api import names
-from loadline_sim.reports import runs
 
 NODES = ("node-00", "node-01", "node-02")
 SETTLING_S, MEASURED_S = 45.0, 60.0
 SEED = 1
 ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": "bench"}
 DOMAIN = "row-bench"
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "agent.json"
+RESULT = RESULTS / "agent.json"
 CORE_PERCENT_GOAL, RSS_MIB_GOAL = 0.5, 80.0
 
 
@@ -53,12 +51,7 @@ def main() -> int:
         finally:
             floor.kill()
             floor.wait()
-    report = _report(results)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
-    for name, value in results.items():
-        print(f"{name:28} {value:8.3f}")
-    return int(not all(check["ok"] for check in report["checks"]))
+    return finish(_report(results), RESULT)
 
 
 def _declare(bed: Bed) -> None:
@@ -140,15 +133,10 @@ def pss_mib(pid: int) -> float:
 
 
 def _report(results: dict[str, float]) -> dict[str, Any]:
-    checks = (
-        ("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL),
-        ("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL),
-    )
-    return {
-        "name": "agent",
-        "commit": runs.commit(),
-        "machine": machine(),
-        "inputs": {
+    reason = "the agent costs more than its budget on this machine"
+    return report(
+        "agent",
+        inputs={
             "gpus": 8,
             "sample_hz": 4,
             "exchange_hz": 1,
@@ -156,19 +144,13 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
             "settling_s": SETTLING_S,
             "measured_s": MEASURED_S,
         },
-        "seeds": [SEED],
-        "results": {name: round(value, 3) for name, value in results.items()},
-        "checks": [
-            {
-                "name": name,
-                "value": round(value, 3),
-                "goal": f"<= {goal}",
-                "ok": value <= goal,
-                "reason": "" if value <= goal else "the agent costs more than its budget on this machine",
-            }
-            for name, value, goal in checks
-        ],
-    }
+        seeds=[SEED],
+        results=results,
+        checks=(
+            at_most("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL, reason),
+            at_most("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL, reason),
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-The live demo without a terminal: the issue's promises, measured on real parts.
+The live demo without a terminal: its promises, measured on real parts.
 
 Plays the whole demo on the row of 52 nodes, writes its report into build/demo as
 `loadline demo` does, prints what every component cost, and keeps the checks.
@@ -9,21 +9,18 @@ Plays the whole demo on the row of 52 nodes, writes its report into build/demo a
 Writes benchmarks/results/demo.json.
 """
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
-from hack.benches import machine
+from hack.benches.results import RESULTS, Check, finish, report
 from hack.demo import demonstrations
 from hack.demo.demonstrations import OUT, Outcome
 from loadline_sim import scenarios
-from loadline_sim.reports import pages, runs
-from loadline_sim.reports.checks import Check, kept
+from loadline_sim.reports import pages
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.snapshots import Snapshot
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "demo.json"
+RESULT = RESULTS / "demo.json"
 SAID_EVERY_S = 60.0
 
 
@@ -33,43 +30,28 @@ def main() -> int:
     recording, run, outcome = demonstrations.perform(scenarios.load(), OUT, _prepare, _Said())
     found = found_in(recording, run)
     page, _ = pages.write(found, OUT)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(report(found, outcome), indent=2, ensure_ascii=False) + "\n")
-    for name, seconds in outcome.cpu_seconds.items():
-        print(f"{name:20} {seconds:8.1f} s of CPU  {100 * seconds / outcome.end_s:6.1f} % of a core")
-    for one in found.checks:
-        print(f"{one.name:30} {one.value!s:>22} {one.goal:>8}  {one.reason or 'kept'}")
+    status = finish(_report(found, outcome), RESULT)
     print(page)
-    return int(not kept(found.checks))
+    return status
 
 
-def report(found: Findings, outcome: Outcome) -> dict[str, Any]:
+def _report(found: Findings, outcome: Outcome) -> dict[str, Any]:
     """The results as they are kept."""
     core_percent = {name: 100 * used_s / outcome.end_s for name, used_s in outcome.cpu_seconds.items()}
-    return {
-        "name": "demo",
-        "commit": runs.commit().removeprefix("commit "),
-        "machine": machine(),
-        "inputs": {"nodes": found.row.servers, "budget_watts": found.row.budget_watts},
-        "seeds": [found.run.seed],
-        "results": {f"{_key(name)}_core_percent": round(used, 2) for name, used in core_percent.items()},
-        "checks": [_plain(one) for one in found.checks],
-    }
+    return report(
+        "demo",
+        inputs={"nodes": found.row.servers, "budget_watts": found.row.budget_watts},
+        seeds=[found.run.seed],
+        results={f"{_key(name)}_core_percent": used for name, used in core_percent.items()},
+        checks=[
+            Check(name=one.name, value=one.value, goal=one.goal, ok=one.ok is True, reason=one.reason)
+            for one in found.checks
+        ],
+    )
 
 
 def _key(component: str) -> str:
     return component.lower().replace(" ", "_")
-
-
-def _plain(one: Check) -> dict[str, Any]:
-    value = None if one.value is None else round(one.value, 4)
-    return {
-        "name": one.name,
-        "value": value,
-        "goal": one.goal,
-        "ok": one.ok is True,
-        "reason": one.reason,
-    }
 
 
 class _Said:

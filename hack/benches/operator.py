@@ -14,19 +14,18 @@ Writes benchmarks/results/operator.json, unless it was told less than the full r
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from hack import charts
-from hack.benches import fleets, machine
+from hack.benches import fleets
 from hack.benches.agent import cpu_s, pss_mib
+from hack.benches.results import RESULTS, at_most, finish, report
 from hack.demo.members import members
 from hack.fakegpu.board import Board
 from hack.lone_operators import LoneOperator, lines_of, written
@@ -34,9 +33,8 @@ from hack.testenv.bed import Bed
 from hack.testenv.clients import Object
 from loadline_api import names
 from loadline_policies.documents import parse_power
-from loadline_sim.reports import runs
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "operator.json"
+RESULT = RESULTS / "operator.json"
 SERVICES, REST_S, SETTLING_S = 200, 300.0, 20.0
 EDITS, EDITS_HZ, POLICY_EDITS = 100, 5.0, 5
 PATIENCE_S = 300.0
@@ -74,13 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         results |= _killed(bed, operator, fleet)
         results |= _policy(bed)
         results |= _at_rest(bed, operator, options.rest_s)
-    for name, value in results.items():
-        print(f"{name:36} {value:9.3f}")
-    report = _report(results)
-    if (options.services, options.rest_s) == (SERVICES, REST_S):
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        RESULT.write_text(json.dumps(report, indent=2) + "\n")
-    return int(not all(check["ok"] for check in report["checks"]))
+    whole = (options.services, options.rest_s) == (SERVICES, REST_S)
+    return finish(_report(results), RESULT if whole else None)
 
 
 def _cold(bed: Bed, operator: LoneOperator, count: int) -> dict[str, float]:
@@ -211,11 +204,10 @@ def _until(check: Callable[[], bool], *, every_s: float = 0.25) -> None:
 
 
 def _report(results: dict[str, float]) -> dict[str, Any]:
-    return {
-        "name": "operator",
-        "commit": runs.commit(),
-        "machine": machine(),
-        "inputs": {
+    reason = "more than was promised, on this machine"
+    return report(
+        "operator",
+        inputs={
             "services": SERVICES,
             "split_services": SERVICES // fleets.SPLIT_EVERY,
             "edits": EDITS,
@@ -223,19 +215,10 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
             "policy_edits": POLICY_EDITS,
             "rest_s": REST_S,
         },
-        "seeds": [],
-        "results": {name: round(value, 3) for name, value in results.items()},
-        "checks": [
-            {
-                "name": name,
-                "value": round(results[name], 3),
-                "goal": f"<= {goal}",
-                "ok": results[name] <= goal,
-                "reason": "" if results[name] <= goal else "more than was promised, on this machine",
-            }
-            for name, goal in GOALS.items()
-        ],
-    }
+        seeds=[],
+        results=results,
+        checks=[at_most(name, results[name], goal, reason) for name, goal in GOALS.items()],
+    )
 
 
 if __name__ == "__main__":

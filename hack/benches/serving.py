@@ -12,23 +12,20 @@ while a row is held back.
 Writes benchmarks/results/serving.json.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from hack.benches import machine
+from hack.benches.results import RESULTS, above, at_most, finish, holds, report
 from hack.serving import trials
 from hack.serving.clusters import Engine, ServingCluster
 from hack.serving.rows import HeldRow
-from loadline_sim.reports import runs
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "serving.json"
+RESULT = RESULTS / "serving.json"
 LOAD_GPUS = 4
 
 Results = dict[str, float | bool]
@@ -54,13 +51,7 @@ def main() -> int:
         with _told(console, "the agents rolled at peak"):
             results |= _agents(cluster)
     results["minutes"] = (time.monotonic() - began_s) / 60
-    report = _report(results)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
-    for name, value in results.items():
-        print(f"{name:38} {value:>10}" if isinstance(value, bool) else f"{name:38} {value:10.1f}")
-    for check in report["checks"]:
-        print(f"{check['name']:38} {check['value']!s:>10} {check['goal']:>8}  {check['reason'] or 'kept'}")
-    return int(not all(check["ok"] for check in report["checks"]))
+    return finish(_report(results), RESULT)
 
 
 def _split(cluster: ServingCluster) -> Results:
@@ -89,33 +80,20 @@ def _agents(cluster: ServingCluster) -> Results:
 
 
 def _report(results: Results) -> dict[str, Any]:
-    goals: tuple[tuple[str, str, bool], ...] = (
-        ("external_kv_tokens", "> 0", results["external_kv_tokens"] > 0),
-        ("split_text_equals_unsplit", "= true", bool(results["split_text_equals_unsplit"])),
-        ("rolling_update_failed_requests", "= 0", results["rolling_update_failed_requests"] == 0),
-        ("scale_to_zero_and_back", "= true", bool(results["scale_to_zero_and_back"])),
-        ("agent_rollout_limits_raised", "= 0", results["agent_rollout_limits_raised"] == 0),
+    reason = "not so in this run"
+    return report(
+        "serving",
+        inputs={"prompts": len(trials.PROMPTS), "replicas": 2, "requests_at_once": 4},
+        seeds=[],
+        results=results,
+        checks=(
+            above("external_kv_tokens", results["external_kv_tokens"], 0, reason),
+            holds("split_text_equals_unsplit", bool(results["split_text_equals_unsplit"]), reason),
+            at_most("rolling_update_failed_requests", results["rolling_update_failed_requests"], 0, reason),
+            holds("scale_to_zero_and_back", bool(results["scale_to_zero_and_back"]), reason),
+            at_most("agent_rollout_limits_raised", results["agent_rollout_limits_raised"], 0, reason),
+        ),
     )
-    return {
-        "name": "serving",
-        "commit": runs.commit(),
-        "machine": machine(),
-        "inputs": {"prompts": len(trials.PROMPTS), "replicas": 2, "requests_at_once": 4},
-        "seeds": [],
-        "results": {
-            name: value if isinstance(value, bool) else round(value, 1) for name, value in results.items()
-        },
-        "checks": [
-            {
-                "name": name,
-                "value": results[name],
-                "goal": goal,
-                "ok": ok,
-                "reason": "" if ok else "not so in this run",
-            }
-            for name, goal, ok in goals
-        ],
-    }
 
 
 @contextmanager

@@ -1,4 +1,11 @@
-"""Why nothing could be measured: a sentence and exit code 2, never a figure in its place."""
+"""Why nothing could be measured: a sentence and status 2, never a figure in its place."""
+
+import sys
+from collections.abc import Callable
+
+from loadline_policies.errors import HardwareError
+
+REFUSED = 2
 
 
 class Unmeasured(Exception):
@@ -6,3 +13,15 @@ class Unmeasured(Exception):
 
     The text says what to mend.
     """
+
+
+def refusing(measure: Callable[[], int]) -> int:
+    """Run a command; without a GPU, or what loads it, a sentence and status 2."""
+    try:
+        return measure()
+    except Unmeasured as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+    except HardwareError as error:
+        print(f"error: no GPU can be read here: {error}", file=sys.stderr)
+        return REFUSED

@@ -8,8 +8,8 @@ that the agent's own readings cost little, miss nothing and raise no false alarm
 Everything is made from what was kept, so that it can be made again without the GPU.
 """
 
+from hack.benches.results import Check, Result
 from hack.gpus import pace_findings, sensor_findings
-from hack.gpus.reports import Check, Result
 from hack.gpus.traces import Seen
 
 

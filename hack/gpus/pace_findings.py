@@ -4,8 +4,8 @@ What the agent's own samples come to: what they miss, what they cost, and whethe
 
 import numpy as np
 
+from hack.benches.results import Check, Result, at_most, holds
 from hack.gpus import series
-from hack.gpus.reports import Check, Result, at_most, holds
 from hack.gpus.traces import Costs, Facts, Floats, Pace, Questions, Rounds, floats
 from hack.gpus.watching import ASKED, HIGHEST_LIMIT, LOWEST_LIMIT
 from loadline_agent.keepers import SAMPLE_EVERY_S

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from hack.benches import machine
-from hack.gpus import loads, reports, series, watching
+from hack.benches.results import RESULTS, Check, at_most, finish, report
+from hack.gpus import loads, series, watching
+from hack.gpus.errors import refusing
 from hack.gpus.loads import Load
-from hack.gpus.reports import Check
 from hack.gpus.traces import Rounds, floats
 from loadline_agent.gpus import Gpus
 from loadline_policies.models import parameters, watts
@@ -32,7 +33,7 @@ from loadline_policies.models.watts import WattModel
 from loadline_sim.hardware import SENSOR_GAIN
 from loadline_sim.reports import runs
 
-RESULT = reports.RESULTS / "gpu-phases.json"
+RESULT = RESULTS / "gpu-phases.json"
 SECONDS, SETTLING_S, PAUSE_S = 3.0, 1.0, 0.5
 RATE_HZ = 20.0
 BATCHES = (1, 2, 4, 8, 16)
@@ -78,10 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
         points = _points(gpus, scaled, options.seconds)
     finally:
         gpus.close()
-    document = reports.report(
+    document = report(
         "gpu-phases",
         commit=options.commit or runs.commit(),
-        machine=f"{facts.name}, driver {facts.driver}; {machine()}",
+        on=f"{facts.name}, driver {facts.driver}; {machine()}",
         inputs=_inputs(model.name, scaled, options.seconds),
         seeds=[loads.SEED],
         results={
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         },
         checks=_checks(points),
     )
-    return reports.finish(document, options.result)
+    return finish(document, options.result)
 
 
 def mape_percent(points: Iterable[Point], phase: str) -> float:
@@ -167,10 +168,10 @@ def _checks(points: list[Point]) -> tuple[Check, ...]:
     """A prediction is as good as a reading if it is no further off than a meter's own gain."""
     reason = "fitted on the A100, the model isn't this GPU's: it takes a calibration of its own"
     return tuple(
-        reports.at_most(f"{phase}_mape_percent", mape_percent(points, phase), 100 * SENSOR_GAIN, reason)
+        at_most(f"{phase}_mape_percent", mape_percent(points, phase), 100 * SENSOR_GAIN, reason)
         for phase in (PREFILL, DECODE)
     )
 
 
 if __name__ == "__main__":
-    sys.exit(reports.refusing(main))
+    sys.exit(refusing(main))

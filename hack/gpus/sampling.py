@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hack.benches import machine
-from hack.gpus import findings, loads, questions, reports, watching
-from hack.gpus.errors import Unmeasured
+from hack.benches.results import RESULTS, finish, report
+from hack.gpus import findings, loads, questions, watching
+from hack.gpus.errors import Unmeasured, refusing
 from hack.gpus.loads import SEED, Load, Timetable
 from hack.gpus.traces import Glances, Pace, Part, Questions, Rounds, Seen, Sensors
 from loadline_agent import nvml
@@ -34,7 +35,7 @@ from loadline_agent.gpus import Gpus
 from loadline_agent.keepers import SAMPLE_EVERY_S
 from loadline_sim.reports import runs
 
-RESULT = reports.RESULTS / "gpu-sampling.json"
+RESULT = RESULTS / "gpu-sampling.json"
 RATES_HZ = (1.0 / SAMPLE_EVERY_S, 10.0)
 SECONDS, BLINKS_S, SETTLING_S = 60.0, 30.0, 2.0
 GLANCE_S, FLASH_S = 0.005, 0.001
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         sensors=_part(Sensors, partial(_sensors, options.blinks_s), commit, options.kept),
         questions=_part(Questions, partial(_questions, options.question_rounds), commit, options.kept),
     )
-    return reports.finish(_report(seen, options.note), options.result)
+    return finish(_report(seen, options.note), options.result)
 
 
 def _part(kind: type[P], see: Callable[[Gpus, Stamp], P], commit: str, kept: Path | None) -> P:
@@ -165,10 +166,10 @@ def _report(seen: Seen, note: str) -> dict[str, Any]:
         raise Unmeasured("the kept parts are of more than one commit or machine: see them anew")
     results, checks = findings.findings(seen)
     rounds, sensors = seen.pace.rounds.values(), seen.sensors
-    return reports.report(
+    return report(
         "gpu-sampling",
         commit=seen.pace.commit,
-        machine=seen.pace.machine,
+        on=seen.pace.machine,
         inputs={
             "gpus": seen.pace.facts.gpus,
             "rates_hz": [one.rate_hz for one in rounds],
@@ -189,4 +190,4 @@ def _report(seen: Seen, note: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(reports.refusing(main))
+    sys.exit(refusing(main))

@@ -8,9 +8,9 @@ buffer is judged as another meter.
 
 import numpy as np
 
+from hack.benches.results import Check, Result, at_most, near
 from hack.gpus import lags, meters, series
 from hack.gpus.meters import Meter
-from hack.gpus.reports import Check, Result, at_most, near
 from hack.gpus.series import Points
 from hack.gpus.traces import Glances, Sensors, floats
 from loadline_policies.power.safe_states import Timings

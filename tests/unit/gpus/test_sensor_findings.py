@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
+from hack.benches.results import Result
 from hack.gpus import loads, meters, sensor_findings
-from hack.gpus.reports import Result
 from hack.gpus.traces import Buffered, Column, Floats, Glances, Sensors, Spans
 
 EDGES: Spans = ((1.0, 3.0), (5.0, 7.0), (9.0, 11.0))

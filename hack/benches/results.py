@@ -1,22 +1,20 @@
 """
-How the GPU commands report and end: a table, a result file, and a status that can fail.
+How a benchmark reports and ends: a table, a result file, and a status that can fail.
 
-The form of a result is that of `hack.benches`: name, commit, machine, inputs, seeds,
+A result says what was measured and on what: name, commit, machine, inputs, seeds,
 results, checks. A check without a figure isn't kept; its reason says what was missing.
 """
 
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hack.gpus.errors import Unmeasured
-from loadline_policies.errors import HardwareError
+from hack.benches import machine
+from loadline_sim.reports import runs
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-REFUSED = 2
 
 Result: TypeAlias = float | bool | str | list[Any] | dict[str, Any] | None
 
@@ -35,13 +33,19 @@ class Check:
 def at_most(name: str, value: float | None, goal: float, reason: str) -> Check:
     """A check of a figure that should be small."""
     ok = value is not None and value <= goal
-    return Check(name=name, value=value, goal=f"<= {goal:g}", ok=ok, reason=reason)
+    return Check(name=name, value=value, goal=f"<= {goal:g}", ok=ok, reason=_why(value, reason))
+
+
+def above(name: str, value: float | None, goal: float, reason: str) -> Check:
+    """A check of a figure that shows by being there at all."""
+    ok = value is not None and value > goal
+    return Check(name=name, value=value, goal=f"> {goal:g}", ok=ok, reason=_why(value, reason))
 
 
 def near(name: str, value: float | None, goal: float, within: float, reason: str) -> Check:
     """A check of a figure that should be what something else says it is."""
     ok = value is not None and abs(value - goal) <= within
-    return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=reason)
+    return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=_why(value, reason))
 
 
 def holds(name: str, value: bool, reason: str) -> Check:
@@ -52,20 +56,20 @@ def holds(name: str, value: bool, reason: str) -> Check:
 def report(
     name: str,
     *,
-    commit: str,
-    machine: str,
-    inputs: dict[str, Any],
-    seeds: list[int],
-    results: dict[str, Result],
-    checks: tuple[Check, ...],
+    inputs: Mapping[str, Any],
+    seeds: Sequence[int],
+    results: Mapping[str, Result],
+    checks: Sequence[Check],
+    commit: str = "",
+    on: str = "",
 ) -> dict[str, Any]:
-    """The result file's content."""
+    """The result file's content, of this commit `on` this machine unless told otherwise."""
     return {
         "name": name,
-        "commit": commit,
-        "machine": machine,
-        "inputs": inputs,
-        "seeds": seeds,
+        "commit": commit or runs.commit(),
+        "machine": on or machine(),
+        "inputs": dict(inputs),
+        "seeds": list(seeds),
         "results": {key: rounded(value) for key, value in results.items()},
         "checks": [
             {
@@ -73,17 +77,18 @@ def report(
                 "value": rounded(check.value),
                 "goal": check.goal,
                 "ok": check.ok,
-                "reason": "" if check.ok else _reason(check),
+                "reason": "" if check.ok else check.reason,
             }
             for check in checks
         ],
     }
 
 
-def finish(document: dict[str, Any], path: Path) -> int:
-    """Print and write a report; 1 if a check wasn't kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+def finish(document: dict[str, Any], path: Path | None) -> int:
+    """Print a report, and write it where a path is told; 1 if a check wasn't kept."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     for name, value in document["results"].items():
         rows = value if isinstance(value, list) and value else [value]
         for row in rows:
@@ -91,18 +96,6 @@ def finish(document: dict[str, Any], path: Path) -> int:
     for check in document["checks"]:
         print(f"{check['name']:36} {check['value']!s:>10} {check['goal']:>14}  {check['reason'] or 'kept'}")
     return int(not all(check["ok"] for check in document["checks"]))
-
-
-def refusing(measure: Callable[[], int]) -> int:
-    """Run a command; without a GPU, or what loads it, a sentence and status 2."""
-    try:
-        return measure()
-    except Unmeasured as error:
-        print(f"error: {error}", file=sys.stderr)
-        return REFUSED
-    except HardwareError as error:
-        print(f"error: no GPU can be read here: {error}", file=sys.stderr)
-        return REFUSED
 
 
 def rounded(value: Result) -> Result:
@@ -116,5 +109,5 @@ def rounded(value: Result) -> Result:
     return round(value, 4)
 
 
-def _reason(check: Check) -> str:
-    return "the readings gave no figure" if check.value is None else check.reason
+def _why(value: float | None, reason: str) -> str:
+    return "there was no figure" if value is None else reason

@@ -1,0 +1,50 @@
+"""How benchmarks end: what a check says of its figure, and which status comes of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hack.benches import results
+from hack.benches.results import Check
+
+
+def ended(path: Path, *checks: Check) -> tuple[int, list[dict[str, object]]]:
+    """The status of a report with these checks, and the checks as the file has them."""
+    document = results.report("test", commit="commit 0", inputs={}, seeds=[], results={}, checks=checks)
+    status = results.finish(document, path / "result.json")
+    return status, json.loads((path / "result.json").read_text("utf-8"))["checks"]
+
+
+def test_a_figure_within_its_goal_is_kept(tmp_path: Path) -> None:
+    kept = (results.at_most("a", 1.0, 1.0, "no"), results.near("b", 9.0, 10.0, 1.0, "no"))
+    status, checks = ended(tmp_path, *kept, results.holds("c", True, "no"))
+    assert status == 0
+    assert {check["reason"] for check in checks} == {""}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        results.at_most("a", 1.1, 1.0, "too much"),
+        results.above("a", 0.0, 0.0, "too much"),
+        results.near("a", 8.9, 10.0, 1.0, "too much"),
+        results.near("a", 11.1, 10.0, 1.0, "too much"),
+        results.holds("a", False, "too much"),
+    ],
+)
+def test_a_figure_beyond_its_goal_fails_the_run_and_says_why(tmp_path: Path, check: Check) -> None:
+    status, (told,) = ended(tmp_path, check)
+    assert (status, told["ok"], told["reason"]) == (1, False, "too much")
+
+
+def test_a_check_without_a_figure_is_not_kept(tmp_path: Path) -> None:
+    status, (told,) = ended(tmp_path, results.at_most("a", None, 1.0, "too much"))
+    assert (status, told["reason"]) == (1, "there was no figure")
+
+
+def test_a_report_tells_commit_and_machine_by_itself() -> None:
+    document = results.report("test", inputs={"n": 1}, seeds=[], results={"a": 1.23456, "b": True}, checks=())
+    assert document["commit"]
+    assert "cores" in document["machine"]
+    assert document["results"] == {"a": 1.2346, "b": True}
