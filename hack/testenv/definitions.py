@@ -2,7 +2,8 @@
 CustomResourceDefinitions of other projects, as they release them: in their Go modules.
 
 What a service becomes where LeaderWorkerSet, the Prometheus operator or a Gateway with
-the inference extension is installed is checked against their real schemas. A module is
+the inference extension is installed, and what scales it where KEDA is, is checked against
+their real schemas. A module is
 downloaded once, into Go's own cache, and `go` compares it with the checksum in go.sum.
 Only the schemas are taken: whose controllers a test needs runs them itself.
 """
@@ -35,6 +36,11 @@ POD_MONITORS = Definition(
     module="definitions",
     requirement="github.com/prometheus-operator/prometheus-operator",
     file="example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+)
+SCALED_OBJECTS = Definition(
+    module="definitions",
+    requirement="github.com/kedacore/keda/v2",
+    file="config/crd/bases/keda.sh_scaledobjects.yaml",
 )
 INFERENCE_POOLS = Definition(
     module="definitions",
