@@ -116,6 +116,9 @@ OPERATOR_ACCOUNT = "loadline-operator"
 AGENT_ACCOUNT = "loadline-agent"
 """ServiceAccounts in the system namespace; the admission policies know them by these names."""
 
+AGENT_SELECTOR = "app.kubernetes.io/name=loadline,app.kubernetes.io/component=agent"
+"""The agents' pods in the system namespace, as the chart labels them."""
+
 OPERATOR_MANAGER = "loadline-operator"
 AGENT_MANAGER = "loadline-agent"
 COORDINATOR_MANAGER = "loadline-coordinator"

@@ -106,6 +106,7 @@ POD_DISRUPTION_BUDGETS = Kind(
 AUTOSCALERS = Kind(
     group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"
 )
+AGENT_PODS = Kind(group="", version="v1", plural="pods", kind="Pod", selector=names.AGENT_SELECTOR)
 EVENTS = Kind(group="", version="v1", plural="events", kind="Event")
 
 LEADER_WORKER_SETS = Kind(
@@ -152,5 +153,5 @@ EVERYWHERE = (
 )
 """Kinds that are watched in the whole cluster, and that every cluster has."""
 
-IN_SYSTEM = (CONFIG_MAPS, LEASES)
-"""Kinds that are watched in the system namespace; of others the operator may read ConfigMaps at most."""
+IN_SYSTEM = (CONFIG_MAPS, LEASES, AGENT_PODS)
+"""Kinds that are watched in the system namespace, since they mean something only there."""

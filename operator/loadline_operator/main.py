@@ -6,19 +6,15 @@ is, and the API must serve our kinds before kopf looks for them, since it looks 
 once. After that the process lives on events alone: no timer, no polling.
 """
 
-import argparse
 import asyncio
-import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from loadline_api.names import OPERATOR_METRICS_PORT, STARTUP_TAINT, SYSTEM_NAMESPACE
 from loadline_operator import logs
 from loadline_operator.apply import Applier
 from loadline_operator.connections import Connection
@@ -27,10 +23,12 @@ from loadline_operator.documents.handlers import Documents
 from loadline_operator.domains.handlers import Domains
 from loadline_operator.errors import ApiRefused, ApiUnavailable
 from loadline_operator.journals import Journal
-from loadline_operator.kinds import CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
+from loadline_operator.kinds import AGENT_PODS, CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
 from loadline_operator.metrics import Metrics
+from loadline_operator.options import Options, parse
 from loadline_operator.servers import Server
 from loadline_operator.services import materials
+from loadline_operator.services.agents import Agents
 from loadline_operator.services.handlers import Services
 from loadline_operator.services.materials import Materials
 from loadline_operator.syncs import Sync, Watched
@@ -39,35 +37,20 @@ from loadline_operator.taints import Taints
 from loadline_operator.watches import Watch
 from loadline_policies.errors import InvalidInput
 
-DESCRIPTION = """\
-Make InferenceServices, PowerDomains and power policies be what they say.
-
-  loadline-operator --kubeconfig ~/.kube/config --namespace loadline-system
-
-Without --kubeconfig it uses the ServiceAccount of the pod that it runs in.
-"""
-
 log = structlog.get_logger("loadline.operator")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; the exit status."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     logs.configure(options.log_level)
     try:
         wanted = materials.read(options.defaults) if options.defaults is not None else Materials()
     except (OSError, InvalidInput) as error:
         print(f"error: `--defaults`: {error}", file=sys.stderr)
         return 2
-    operator = Operator(
-        options.kubeconfig,
-        options.namespace,
-        wanted,
-        policy_namespaces=options.policy_namespace,
-        removes_taints=options.remove_startup_taint,
-    )
     try:
-        return asyncio.run(operator.run(metrics_port=options.metrics_port))
+        return asyncio.run(Operator(options, wanted).run())
     except KeyboardInterrupt:
         return 0
 
@@ -75,31 +58,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Operator:
     """All controllers over one connection."""
 
-    def __init__(
-        self,
-        kubeconfig: Path | None,
-        namespace: str,
-        materials: Materials,
-        *,
-        policy_namespaces: Sequence[str],
-        removes_taints: bool,
-    ) -> None:
-        self._kubeconfig, self._namespace = kubeconfig, namespace
-        self._policy_namespaces = policy_namespaces
-        self._materials, self._removes_taints = materials, removes_taints
+    def __init__(self, options: Options, materials: Materials) -> None:
+        self._options, self._materials = options, materials
         self._metrics = Metrics()
         self._journal = Journal(wall_clock)
         self._stopped = asyncio.Event()
 
-    async def run(self, *, metrics_port: int) -> int:
+    async def run(self) -> int:
         """Work until stopped; 1 when a part gave up by itself, so that the pod is started anew."""
-        connection = await Connection.open(self._kubeconfig)
+        connection = await Connection.open(self._options.kubeconfig)
         applier = Applier(connection.client(), self._metrics)
         self._build(connection, applier)
         server = Server(self._metrics, self._journal, probe=self._why_not_ready, clock=time.monotonic)
         try:
-            port = await server.start(metrics_port)
-            log.info("the operator listens", port=port, server=connection.server, namespace=self._namespace)
+            port = await server.start(self._options.metrics_port)
+            log.info(
+                "the operator listens", port=port, server=connection.server, namespace=self._options.namespace
+            )
             return await self._work()
         finally:
             await server.stop()
@@ -108,19 +83,23 @@ class Operator:
     def _build(self, connection: Connection, applier: Applier) -> None:
         self._applier = applier
         context = Context(
-            applier=applier, metrics=self._metrics, journal=self._journal, system_namespace=self._namespace
+            applier=applier,
+            metrics=self._metrics,
+            journal=self._journal,
+            system_namespace=self._options.namespace,
         )
-        self._documents = Documents(context, own=self._policy_namespaces)
+        self._documents = Documents(context, own=self._options.policy_namespaces)
         self._domains = Domains(context, self._documents)
-        self._services = Services(context, self._materials, self._documents)
-        self._taints = Taints(context) if self._removes_taints else None
+        agents = Agents(silent_after_s=self._options.agent_silent_after_s)
+        self._services = Services(context, self._materials, self._documents, agents)
+        self._taints = Taints(context) if self._options.removes_startup_taint else None
         self._sync = Sync(applier, self._watched(), metrics=self._metrics, wake=self._wake)
         everywhere = Watch(connection, relisted=self._sync.ask)
-        system = Watch(connection, namespace=self._namespace, relisted=self._sync.ask)
+        system = Watch(connection, namespace=self._options.namespace, relisted=self._sync.ask)
         self._watches = (everywhere, system)
         self._domains.watch(everywhere, system)
         self._documents.watch(system)
-        self._services.watch(everywhere)
+        self._services.watch(everywhere, system)
         self._worklists = [
             self._domains.worklist,
             self._services.worklist,
@@ -136,13 +115,14 @@ class Operator:
             *self._domains.tables.items(),
             *self._services.memory.tables.items(),
             (CONFIG_MAPS, self._documents.shelf.system),
+            (AGENT_PODS, self._services.memory.agents.table),
         ]
         if self._taints is not None:
             tables += self._taints.tables.items()
         return tuple(Watched(kind=kind, namespace=self._place(kind), table=table) for kind, table in tables)
 
     def _place(self, kind: Kind) -> str:
-        return self._namespace if kind in IN_SYSTEM else ""
+        return self._options.namespace if kind in IN_SYSTEM else ""
 
     def _wake(self) -> None:
         self._domains.wake()
@@ -212,51 +192,6 @@ async def _end(tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool], *, sto
         if isinstance(result, Exception):
             log.error("a part of the operator gave up", error=repr(result), exc_info=result)
     return 0 if stopped else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="loadline-operator",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    environment = os.environ
-    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's account")
-    parser.add_argument(
-        "--namespace",
-        default=environment.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
-        help="namespace of power policies and domain Leases (default: $POD_NAMESPACE, else %(default)s)",
-    )
-    parser.add_argument(
-        "--defaults",
-        type=Path,
-        help="YAML file of what engines and routers are made of, such as images (default: see the docs)",
-    )
-    parser.add_argument(
-        "--policy-namespace",
-        action="append",
-        default=[],
-        metavar="NAMESPACE",
-        help="a namespace whose services may go by policies of its own, all but power; may be repeated",
-    )
-    parser.add_argument(
-        "--remove-startup-taint",
-        action="store_true",
-        help=f"take the taint {STARTUP_TAINT} off nodes whose agents report",
-    )
-    parser.add_argument(
-        "--metrics-port",
-        type=int,
-        default=OPERATOR_METRICS_PORT,
-        help="port of /metrics, /healthz, /readyz and /v1/journal; 0 takes a free one (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=logs.LEVELS,
-        default=environment.get("LOADLINE_LOG_LEVEL", "info"),
-        help="least level that is logged (default: $LOADLINE_LOG_LEVEL, else info)",
-    )
-    return parser
 
 
 if __name__ == "__main__":

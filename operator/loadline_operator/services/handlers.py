@@ -15,9 +15,10 @@ from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
 from loadline_operator.documents.handlers import Documents
 from loadline_operator.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kinds import EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.kinds import AGENT_PODS, EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.metrics import CONDITIONS, VERDICTS
 from loadline_operator.offers import Offers
+from loadline_operator.services.agents import Agents
 from loadline_operator.services.attachers import Attacher
 from loadline_operator.services.keepers import Keeper
 from loadline_operator.services.manifests import OPTIONAL_KINDS
@@ -41,10 +42,10 @@ log = structlog.get_logger("loadline.operator")
 class Services:
     """InferenceServices and all that belongs to them."""
 
-    def __init__(self, context: Context, materials: Materials, documents: Documents) -> None:
+    def __init__(self, context: Context, materials: Materials, documents: Documents, agents: Agents) -> None:
         self._context = context
         documents.moved.append(self._policy_moved)
-        self.memory = Memory(self._unreadable)
+        self.memory = Memory(self._unreadable, agents)
         self.worklist = Worklist[Key]("services", self.reconcile, metrics=context.metrics)
         self.offers = Offers(
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
@@ -53,10 +54,11 @@ class Services:
         self._attacher = Attacher(context, self.memory, self.offers, documents.shelf)
         context.metrics.measures.append(self._measure)
 
-    def watch(self, watch: Watch) -> None:
+    def watch(self, everywhere: Watch, system: Watch) -> None:
         """Have all events of the kinds that every cluster has lead here."""
         for kind in self.memory.tables:
-            watch.of(kind, partial(self.see, kind))
+            everywhere.of(kind, partial(self.see, kind))
+        system.of(AGENT_PODS, self._see_agent)
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: remember its fact, and look soon at the services that it concerns."""
@@ -64,6 +66,10 @@ class Services:
             self.worklist.add(key)
         if kind is INFERENCE_SERVICES:
             self.offers.want(self.memory.foreign_kinds())
+
+    def _see_agent(self, raw: Manifest, gone: bool) -> None:
+        for key in self.memory.see_agent(raw, gone):
+            self.worklist.add(key)
 
     def wake(self) -> None:
         """Look at every service."""
@@ -99,6 +105,8 @@ class Services:
         did += await self._write(changes)
         if changes.waits:
             self.worklist.add_later(key, LOOK_AGAIN_S)
+        elif self.memory.fades(key):
+            self.worklist.add_later(key, self.memory.agents.silent_after_s)
         if did:
             self._tell(service, did, changes)
 

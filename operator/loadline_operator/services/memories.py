@@ -23,6 +23,7 @@ from loadline_operator.kinds import (
     Manifest,
 )
 from loadline_operator.services import attachments, foreigners, pods, scalers, sightings
+from loadline_operator.services.agents import Agents
 from loadline_operator.services.attachments import Claim
 from loadline_operator.services.belongings import Belonging, belonging
 from loadline_operator.services.foreigners import FOREIGN_KINDS, Foreign
@@ -54,8 +55,8 @@ class Memory:
     to `unreadable`: somebody else's oddity stops nobody.
     """
 
-    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None]) -> None:
-        self._unreadable = unreadable
+    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None], agents: Agents) -> None:
+        self._unreadable, self.agents = unreadable, agents
         self.services: Groups[ServiceFact, Claim] = Groups(lambda key, fact: fact.claim)
         self.owned: dict[Kind, Groups[Belonging, Key]] = {
             kind: Groups(lambda key, fact: Key(key.namespace, fact.service)) for kind in OWNED_KINDS
@@ -94,8 +95,24 @@ class Memory:
         }
 
     def sightings_of(self, service: Key) -> tuple[Sighting, ...]:
-        """What the nodes tell of a service."""
-        return tuple(told[str(service)] for told in self.nodes.facts() if str(service) in told)
+        """What the nodes tell of a service, those whose agents still speak."""
+        told = self._told_of(service)
+        return tuple(one for node, one in told.items() if not self.agents.silent(node))
+
+    def fades(self, service: Key) -> bool:
+        """Whether something told of a service will soon be believed no more, without an event."""
+        return any(self.agents.fades(node) for node in self._told_of(service))
+
+    def see_agent(self, raw: Manifest, gone: bool) -> set[Key]:
+        """An event of an agent's pod: the services of whose node's word another look is to be had."""
+        nodes = self.agents.see(raw, gone)
+        return {_key(name) for node in nodes for name in self.nodes.get(Key("", node)) or ()}
+
+    def _told_of(self, service: Key) -> dict[str, Sighting]:
+        """What is told of a service, by node."""
+        name = str(service)
+        told = {key.name: self.nodes.get(key) or {} for key in sorted(self.nodes.uids())}
+        return {node: one[name] for node, one in told.items() if name in one}
 
     def rivals_of(self, service: Key, claim: Claim) -> tuple[str, ...]:
         """The names of other services with the same claim."""

@@ -96,7 +96,7 @@ def harbour() -> Iterator[Bed]:
 def operator(harbour: Bed) -> Iterator[LoneOperator]:
     """The running operator."""
     own = [f"--policy-namespace={name}" for name in (TENANT, "not-there")]
-    one = LoneOperator(harbour, "--remove-startup-taint", *own)
+    one = LoneOperator(harbour, "--remove-startup-taint", "--agent-silent-after-seconds=2", *own)
     one.start()
     yield one
     assert one.stop() == 0

@@ -174,6 +174,33 @@ def test_what_nodes_tell_becomes_conditions(harbour: Bed, row: Any, namespace: s
     eventually(lambda: says(harbour, "chat", "PluginMissing", namespace=namespace, reason="PluginPresent"))
 
 
+def test_what_a_dead_agent_has_said_is_believed_no_more(harbour: Bed, row: Any, namespace: str) -> None:
+    one = row("dying")
+    (node,) = one.add(1)
+    harbour.apply([agent_pod(node)])
+    harbour.apply([service("chat", namespace=namespace, slo={"itlMs": 50})])
+    one.tell([node], services=[{"service": f"{namespace}/chat", "pods": 1, "capped": False, "sloMet": True}])
+    eventually(lambda: says(harbour, "chat", "SLOMet", namespace=namespace, reason="ObjectiveMet"))
+    time.sleep(3.0)  # longer than a silence is borne
+    says(harbour, "chat", "SLOMet", namespace=namespace, reason="ObjectiveMet")
+    harbour.kubectl("delete", "pod", f"agent-{node}", "-n", names.SYSTEM_NAMESPACE, "--force")
+    eventually(
+        lambda: says(harbour, "chat", "SLOMet", namespace=namespace, status="Unknown", reason="NotTold")
+    )
+    says(harbour, "chat", "PowerCapped", namespace=namespace, reason="NotTold")
+    harbour.apply([agent_pod(node)])
+    eventually(lambda: says(harbour, "chat", "SLOMet", namespace=namespace, reason="ObjectiveMet"))
+    harbour.kubectl("delete", "pod", f"agent-{node}", "-n", names.SYSTEM_NAMESPACE, "--force")
+
+
+def agent_pod(node: str) -> Object:
+    """A pod as the DaemonSet of the agents would put it on a node."""
+    labels = dict(label.split("=") for label in names.AGENT_SELECTOR.split(","))
+    metadata = {"name": f"agent-{node}", "namespace": names.SYSTEM_NAMESPACE, "labels": labels}
+    spec = {"nodeName": node, "containers": [{"name": "agent", "image": "agent"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
 def test_a_node_is_freed_of_its_taint_when_its_agent_tells(harbour: Bed, row: Any) -> None:
     one = row("born")
     (name,) = one.add(1)

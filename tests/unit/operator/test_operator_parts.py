@@ -24,7 +24,7 @@ def test_help_begins_with_what_you_get(capsys: pytest.CaptureFixture[str]) -> No
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert "Make InferenceServices, PowerDomains and power policies be what they say." in text
+    assert "Make InferenceServices, PowerDomains and policies be what they say." in text
     for option in ("--kubeconfig", "--namespace", "--defaults", "--metrics-port", "--log-level"):
         assert option in text
 
@@ -96,7 +96,7 @@ def test_paths_are_the_api_servers() -> None:
 
 
 def test_namespaced_rights_are_only_used_in_the_system_namespace() -> None:
-    assert {kind.plural for kind in IN_SYSTEM} == {"configmaps", "leases"}
+    assert {kind.plural for kind in IN_SYSTEM} == {"configmaps", "leases", "pods"}
     assert not set(IN_SYSTEM) & set(EVERYWHERE)
 
 

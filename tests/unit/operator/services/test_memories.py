@@ -14,6 +14,7 @@ from loadline_operator.kinds import (
     Kind,
     Manifest,
 )
+from loadline_operator.services.agents import Agents
 from loadline_operator.services.foreigners import FOREIGN_KINDS
 from loadline_operator.services.memories import Memory
 from loadline_operator.services.stands import Ref
@@ -44,7 +45,7 @@ def odd() -> list[str]:
 
 @pytest.fixture
 def memory(odd: list[str]) -> Memory:
-    return Memory(lambda kind, key, error: odd.append(f"{kind.kind} {key}"))
+    return Memory(lambda kind, key, error: odd.append(f"{kind.kind} {key}"), Agents(silent_after_s=60.0))
 
 
 def test_a_pod_concerns_its_service_once_its_fact_moves(memory: Memory) -> None:
@@ -125,3 +126,18 @@ def test_an_object_of_another_shape_stops_nobody(memory: Memory, odd: list[str])
     assert memory.see(THEIRS, raw("theirs", 1), False) == {CHAT}
     assert odd == ["Deployment serving/theirs"]
     assert memory.foreign[THEIRS].get(Key("serving", "theirs")) is None
+
+
+def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(memory: Memory) -> None:
+    told = {"services": [{"service": "serving/chat", "sloMet": True}]}
+    capacity = {"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "status": told}
+    memory.see(NODE_CAPACITIES, capacity, False)
+    pod = raw(
+        "agent", 1, spec={"nodeName": "a"}, status={"conditions": [{"type": "Ready", "status": "True"}]}
+    )
+    assert memory.see_agent(pod, False) == set()
+    assert len(memory.sightings_of(CHAT)) == 1
+    assert not memory.fades(CHAT)
+    assert memory.see_agent(pod, True) == {CHAT}
+    assert len(memory.sightings_of(CHAT)) == 1
+    assert memory.fades(CHAT)
