@@ -7,6 +7,7 @@ really run, and `make check` leaves both out.
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -66,5 +67,12 @@ class Ran:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the run counted."""
+    """Have the run counted, and hear the signals that tests send to what they start.
+
+    `nohup` and a shell's background jobs are deaf to some, and whatever they start inherits that.
+    """
     config.pluginmanager.register(Ran(), "ran")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

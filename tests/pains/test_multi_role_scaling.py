@@ -63,9 +63,9 @@ def test_asking_for_more_than_there_is_costs_nothing_that_serves(pier: Bed, name
     pier.kubectl("scale", "llsvc/chat", "--replicas=8", "-n", namespace)
     eventually(lambda: says(pier, "chat", "CapacityLimited", namespace=namespace, reason="GpuMissing"))
     assert min(ready(status_of(pier, "chat", namespace)).values()) >= 2
+    assert before <= uids(engines(pier, namespace))
     pier.kubectl("scale", "llsvc/chat", "--replicas=3", "-n", namespace)
     eventually(partial(is_settled, pier, namespace, main=3, prefill=3), patience_s=PATIENCE_S)
-    assert before <= uids(engines(pier, namespace))
 
 
 def test_a_rebalance_at_the_budget_comes_to_its_end(pier: Bed, namespace: str) -> None:

@@ -370,9 +370,9 @@ CLUSTERS = (
     told(
         "policy-nowhere",
         {"experts": {"policyRef": {"name": "nowhere"}}},
-        "Ready",
-        "AsDeclared",
-        "doesn't act on spec.experts.policyRef",
+        "PolicyValid",
+        "PolicyMissing",
+        "policyRef.name is nowhere: no ConfigMap of that name labelled loadline.dev/policy: experts is in",
     ),
     told("plugin-unknown", {"experts": {}}, "PluginMissing", "NotTold", "Loadline's plugin", "experts"),
 )

@@ -21,8 +21,6 @@ ROOT = Path(__file__).parents[3]
 
 OWNER = """
 import signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have had it ignored,
-signal.signal(signal.SIGINT, signal.default_int_handler)  # as a shell's background jobs have this one
 from hack.testenv.processes import Household
 with Household() as household:
     household.start("plain", ["sleep", "1000"])
