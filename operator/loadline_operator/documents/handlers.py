@@ -47,12 +47,8 @@ class Documents:
         self.shelf = Shelf(system_namespace=context.system_namespace, others=others)
         self.worklist = Worklist[Key]("documents", self.reconcile, metrics=context.metrics)
         self.moved: list[Moved] = []
-        self._streams = [
-            Stream(
-                context.applier.requests, CONFIG_MAPS, namespace=one, seen=self.see, turned=self._turned
-            ) for one in others
-        ]  # fmt: skip
         self._answered = asyncio.Event()
+        self._streams = tuple(map(self._stream, others))
         self._versions: dict[Key, _Version] = {}
         self._told: dict[Key, str | None] = {}
 
@@ -102,8 +98,9 @@ class Documents:
     def _loops(self, namespace: str) -> tuple[Loop, ...]:
         return tuple(Loop) if namespace == self._context.system_namespace else OF_SERVICES
 
-    def _turned(self) -> None:
-        self._answered.set()
+    def _stream(self, namespace: str) -> Stream:
+        requests, turned = self._context.applier.requests, self._answered.set
+        return Stream(requests, CONFIG_MAPS, namespace=namespace, seen=self.see, turned=turned)
 
     def _tell(self, key: Key, document: Document) -> None:
         """Log and count a new version; its Event follows."""
