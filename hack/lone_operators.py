@@ -104,6 +104,13 @@ def says(bed: Bed, name: str, type: str, *, namespace: str = "default", **wanted
     return found
 
 
+def warnings_of(bed: Bed, name: str, namespace: str) -> set[str]:
+    """Reasons of the Warning Events about the objects of that name."""
+    path = f"/api/v1/namespaces/{namespace}/events"
+    found = bed.client.get(path, fieldSelector=f"involvedObject.name={name}")["items"]
+    return {one["reason"] for one in found if one["type"] == "Warning"}
+
+
 def lines_of(bed: Bed) -> int:
     """How long the audit log is, to count from there."""
     assert bed.audit_log is not None

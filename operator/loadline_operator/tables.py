@@ -51,6 +51,10 @@ class Table(Generic[F]):
         """All facts, by key; objects that can't be read have none."""
         return (fact for key in sorted(self._rows) if (fact := self._rows[key].fact) is not None)
 
+    def items(self) -> Iterator[tuple[Key, F]]:
+        """All facts with their keys, in no order; objects that can't be read have none."""
+        return ((key, row.fact) for key, row in self._rows.items() if row.fact is not None)
+
     def uids(self) -> dict[Key, str]:
         """Which object each key is at the moment."""
         return {key: row.uid for key, row in self._rows.items()}

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import yaml
@@ -106,6 +107,7 @@ def parse_power(text: str) -> PowerDocument:
     return document
 
 
+@cache
 def built_in(loop: Loop) -> ServiceDocument:
     """What is in force in a loop over services where there is no document."""
     return _of_services({"policy": STANDING[loop].name}, loop)

@@ -96,23 +96,23 @@ class Memory:
 
     def sightings_of(self, service: Key) -> tuple[Sighting, ...]:
         """What the nodes tell of a service, those whose agents still speak."""
-        told = self._told_of(service)
-        return tuple(one for node, one in told.items() if not self.agents.silent(node))
+        return tuple(one for node, one in self._told_of(service) if not self.agents.silent(node))
 
     def fades(self, service: Key) -> bool:
         """Whether something told of a service will soon be believed no more, without an event."""
-        return any(self.agents.fades(node) for node in self._told_of(service))
+        return any(self.agents.fades(node) for node, _ in self._told_of(service))
 
     def see_agent(self, raw: Manifest, gone: bool) -> set[Key]:
         """An event of an agent's pod: the services of whose node's word another look is to be had."""
         nodes = self.agents.see(raw, gone)
         return {_key(name) for node in nodes for name in self.nodes.get(Key("", node)) or ()}
 
-    def _told_of(self, service: Key) -> dict[str, Sighting]:
-        """What is told of a service, by node."""
+    def _told_of(self, service: Key) -> Iterator[tuple[str, Sighting]]:
+        """Each node that tells of a service, and what."""
         name = str(service)
-        told = {key.name: self.nodes.get(key) or {} for key in sorted(self.nodes.uids())}
-        return {node: one[name] for node, one in told.items() if name in one}
+        for node, told in self.nodes.items():
+            if name in told:
+                yield node.name, told[name]
 
     def rivals_of(self, service: Key, claim: Claim) -> tuple[str, ...]:
         """The names of other services with the same claim."""

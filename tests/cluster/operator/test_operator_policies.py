@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hack.callers import eventually
+from hack.lone_operators import warnings_of
 from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_policies.documents import parse_power
@@ -102,9 +103,7 @@ def test_a_policy_that_is_deleted_stays_in_force(
 
 
 def _told(bed: Bed, reason: str) -> None:
-    path = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/events"
-    events = bed.client.get(path, fieldSelector="involvedObject.name=ruling")["items"]
-    assert reason in {one["reason"] for one in events if one["type"] == "Warning"}
+    assert reason in warnings_of(bed, "ruling", names.SYSTEM_NAMESPACE)
 
 
 def _says_it_has_not_read_it(status: Status) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hack.callers import eventually
-from hack.lone_operators import LoneOperator, says, service, status_of
+from hack.lone_operators import LoneOperator, says, service, status_of, warnings_of
 from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_policies.documents import SCHEMA, built_in, parse
@@ -56,14 +56,8 @@ def valid(bed: Bed, namespace: str, so: bool, reason: str) -> dict[str, Any]:
     return says(bed, "chat", "PolicyValid", namespace=namespace, status=str(so), reason=reason)
 
 
-def warnings(bed: Bed, namespace: str, name: str) -> set[str]:
-    path = f"/api/v1/namespaces/{namespace}/events"
-    found = bed.client.get(path, fieldSelector=f"involvedObject.name={name}")["items"]
-    return {one["reason"] for one in found if one["type"] == "Warning"}
-
-
 def has_warned(bed: Bed, namespace: str, name: str, reason: str) -> None:
-    assert reason in warnings(bed, namespace, name)
+    assert reason in warnings_of(bed, name, namespace)
 
 
 def test_without_a_document_the_built_in_policy_is_named(harbour: Bed, operator: Any, namespace: str) -> None:
