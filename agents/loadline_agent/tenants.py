@@ -130,7 +130,7 @@ class Tenants:
                 labels,
             )
         for service, one in self._engines.measured.items():
-            for name, help, value in _gauges(one):
+            for name, help, value in gauges(one):
                 if value is not None:
                     yield Reading(f"loadline_service_{name}", help, float(value), (("service", service),))
 
@@ -179,7 +179,8 @@ class Tenants:
         self._told = problems
 
 
-def _gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
+def gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
+    """Name after `loadline_service_`, help and value of each gauge of a service; None is not shown."""
     yield "running", "Requests that the service's engines on this node run.", one.running
     yield "waiting", "Requests that wait in the service's engines on this node.", one.waiting
     yield "kv_use_ratio", "Share of KV memory in use, of the fullest engine.", one.kv_use
