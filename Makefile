@@ -16,21 +16,21 @@ PYTEST := python -m pytest --quiet --no-header
 
 .PHONY: demo
 demo: $(READY) ## The row that was provisioned for 40 servers carries 52, live; report in build/demo
-	@hack/demo.sh
+	@demos/power/demo.sh
 
 .PHONY: cluster-up cluster-down cluster-status
 cluster-up: $(READY) ## A Kubernetes on which pods really run, with GPUS=8 fake ones; needs root
-	@python -m hack.testenv prepare && python -m hack.testenv up --depth node --gpus $(or $(GPUS),8)
+	@python -m testbed.cluster prepare && python -m testbed.cluster up --depth node --gpus $(or $(GPUS),8)
 
 cluster-down: $(READY) ## Take it down; nothing of it stays
-	@python -m hack.testenv down
+	@python -m testbed.cluster down
 
 cluster-status: $(READY) ## Which programs are built, and which clusters are up
-	@python -m hack.testenv status
+	@python -m testbed.cluster status
 
 .PHONY: demo-serve
 demo-serve: $(READY) parts ## A served model: helm install, one manifest, tokens; prefill and decode apart, on a real node
-	@python -m hack.serving.demonstrations
+	@python -m demos.serving.demonstrations
 
 ##@ Check it
 
@@ -41,14 +41,14 @@ check: $(READY) ## Style, types, layers, unit and component tests: under a minut
 
 .PHONY: test
 test: check parts ## All of check, then what needs a control plane, a node or an engine (made once a machine)
-	@echo "== programs" && python -m hack.testenv build >/dev/null
+	@echo "== programs" && python -m testbed.cluster build >/dev/null
 	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "(cluster or slow) and not node and not engine"
 	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
-	@echo "== engines" && python -m hack.engines ensure >/dev/null && $(PYTEST) -m engine
+	@echo "== engines" && python -m testbed.engines ensure >/dev/null && $(PYTEST) -m engine
 
 .PHONY: parts
 parts: $(READY) # what a node needs of the distribution; without root its tests are skipped, aloud
-	@if [[ $$(id -u) == 0 ]]; then python -m hack.testenv prepare; fi
+	@if [[ $$(id -u) == 0 ]]; then python -m testbed.cluster prepare; fi
 
 .PHONY: lint
 lint: $(READY) ## What needs no test: style, types, layers
@@ -77,19 +77,19 @@ components: $(READY)
 
 .PHONY: bench-agent bench-demo bench-gpu bench-operator bench-serving
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
-	@python -m hack.benches.serving
+	@python -m benchmarks.serving
 
 bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
-	@python -m hack.benches.agent
+	@python -m benchmarks.agent
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
-	@python -m hack.testenv build >/dev/null && python -m hack.benches.demo
+	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo
 
 bench-gpu: $(READY) ## What a real GPU tells the agent and at what cost, and its watts by phase; reads only, needs torch
-	@status=0; python -m hack.gpus.sampling || status=$$?; python -m hack.gpus.phases || status=$$?; exit $$status
+	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status
 
 bench-operator: $(READY) ## What 200 services cost the operator, beside kopf alone, and how fast it is
-	@python -m hack.testenv build >/dev/null && python -m hack.benches.operator
+	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
 
 ##@ Work on it
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["hack.testenv.fixtures", "hack.engines.fixtures"]
+pytest_plugins = ["testbed.cluster.fixtures", "testbed.engines.fixtures"]
 
 TESTS = Path(__file__).parent
 NEED_A_CLUSTER = {"cluster", "e2e"}
@@ -37,14 +37,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the control plane, a real node or a real engine, by their folder."""
+    """Mark the tests that need the control plane, a real node or a real engine, by their first folder."""
     for item in items:
-        folders = item.path.relative_to(TESTS).parts
-        if NEED_A_CLUSTER.intersection(folders):
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in NEED_A_CLUSTER:
             item.add_marker(pytest.mark.cluster)
-        if NEED_A_NODE.intersection(folders):
+        if folder in NEED_A_NODE:
             item.add_marker(pytest.mark.node)
-        if NEED_AN_ENGINE.intersection(folders):
+        if folder in NEED_AN_ENGINE:
             item.add_marker(pytest.mark.engine)
 
 

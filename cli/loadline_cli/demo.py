@@ -2,7 +2,7 @@
 `loadline demo`: runs a demonstration, shows it while it goes on, and leaves a report.
 
 What happens in a demonstration is not known here. The virtual one comes with the
-simulator and works from any installation; the live one lies in a checkout's `hack/` and
+simulator and works from any installation; the live one lies in a checkout's `demos/` and
 is looked for there, by name, because nothing that is installed may depend on it. Both
 give a recording and what is to be told of the run.
 """
@@ -35,7 +35,7 @@ Virtual = Callable[[int, Progress], Recorded]
 Live = Callable[[int, Progress, Show], Recorded]
 """The same on real parts: what is prepared goes to the progress, the row itself to the view."""
 
-LIVE_MODULE = "hack.demo.demonstrations"
+LIVE_MODULE = "demos.power.demonstrations"
 
 
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:
@@ -67,9 +67,9 @@ def live_runner(module: str = LIVE_MODULE) -> Live:
 
 
 def _find_checkout() -> None:
-    """Let `hack` be imported where this very file lies in a checkout; another folder's is not trusted."""
+    """Let `demos` be imported where this very file lies in a checkout; another folder's is not trusted."""
     root = Path(__file__).parents[2]
-    if (root / "hack" / "__init__.py").is_file() and str(root) not in sys.path:
+    if (root / "demos" / "__init__.py").is_file() and str(root) not in sys.path:
         sys.path.append(str(root))
 
 

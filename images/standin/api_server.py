@@ -1,6 +1,6 @@
 """vLLM's module of this name starts its server; here it starts the stand-in."""
 
-from hack.engines.standin.__main__ import main
+from testbed.engines.standin.__main__ import main
 
 if __name__ == "__main__":
     main()

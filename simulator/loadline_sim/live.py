@@ -7,7 +7,7 @@ what the meters say back. It publishes a small snapshot for whoever watches, and
 the recording. It must cost little, since everything else shares its two cores: a tick
 is one call into compiled code and one pass over arrays of 52 × 8.
 
-The board is a protocol, because the one that exists belongs to `hack/fakegpu`, which
+The board is a protocol, because the one that exists belongs to `testbed/fakegpu`, which
 nothing here may import.
 """
 

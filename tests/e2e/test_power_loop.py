@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hack.demo import manifests
-from hack.demo.rows import LiveRow
+from demos.power import manifests
+from demos.power.rows import LiveRow
 from loadline_api import names
 from loadline_policies.documents import parse_power
 from loadline_policies.models import parameters

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hack.serving.clusters import Engine, ServingCluster
-from hack.serving.limits import FREE_MHZ
-from hack.serving.rows import HeldRow
-from hack.serving.trials import until
+from demos.serving.clusters import Engine, ServingCluster
+from demos.serving.limits import FREE_MHZ
+from demos.serving.rows import HeldRow
+from demos.serving.trials import until
 
 pytestmark = pytest.mark.node
 

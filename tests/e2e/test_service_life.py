@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hack.serving import trials
-from hack.serving.clusters import Engine, ServingCluster
+from demos.serving import trials
+from demos.serving.clusters import Engine, ServingCluster
 from loadline_api import names
 
 pytestmark = pytest.mark.node

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.engines.processes import Engines, Server
-from hack.engines.standin import settings
-from hack.engines.standin.engines import Engine
-from hack.engines.venvs import Venv
 from loadline_vllm.presence import told_version
+from testbed.engines.processes import Engines, Server
+from testbed.engines.standin import settings
+from testbed.engines.standin.engines import Engine
+from testbed.engines.venvs import Venv
 
 pytestmark = pytest.mark.timeout(600)
 

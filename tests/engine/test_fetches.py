@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hack.engines.venvs import Venv
 from loadline_operator.services.engine_pods import PLAINLY
 from loadline_operator.services.materials import Materials
 from loadline_operator.services.sources import source_of
+from testbed.engines.venvs import Venv
 
 COMMIT = "c" * 40
 FILES = {

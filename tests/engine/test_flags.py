@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from hack.engines.venvs import ENVIRONMENT, Venv
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
 from loadline_operator.services.engine_args import Member, arguments
@@ -14,6 +13,7 @@ from loadline_operator.services.materials import Materials
 from loadline_operator.services.pools import pools_of
 from loadline_operator.services.routers import arguments as router_arguments
 from loadline_operator.services.sources import source_of
+from testbed.engines.venvs import ENVIRONMENT, Venv
 
 URI = "hf://org/llm@v2"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hack.engines.venvs import Venv
-from hack.images import builds
-from hack.images.engine_mounts import ARGUMENTS, MODEL, EngineMounts
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace
+from testbed.engines.venvs import Venv
+from testbed.images import builds
+from testbed.images.engine_mounts import ARGUMENTS, MODEL, EngineMounts
 
 CONFINED = {
     "runAsUser": 65532,

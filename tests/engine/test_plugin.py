@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hack.engines.venvs import ENVIRONMENT, Venv
 from loadline_vllm.presence import told_version
+from testbed.engines.venvs import ENVIRONMENT, Venv
 
 LOAD = "from vllm.plugins import load_general_plugins; load_general_plugins()"
 COLLECT = f"""{LOAD}

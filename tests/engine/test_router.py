@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from hack.engines import standins
-from hack.engines.processes import free_ports
-from hack.engines.standins import Standin
-from hack.engines.venvs import Venv
-from hack.testenv.bed import Bed
-from hack.testenv.pods import CONDITIONS
-from hack.testenv.processes import Household, Process
+from testbed.cluster.bed import Bed
+from testbed.cluster.pods import CONDITIONS
+from testbed.cluster.processes import Household, Process
+from testbed.engines import standins
+from testbed.engines.processes import free_ports
+from testbed.engines.standins import Standin
+from testbed.engines.venvs import Venv
 
 TRANSFER = '--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_%s"}'
 SPLIT = ("--vllm-pd-disaggregation", "--prefill-selector", "role=prefill", "--decode-selector", "role=decode")

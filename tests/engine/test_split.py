@@ -2,7 +2,7 @@
 
 import pytest
 
-from hack.engines.processes import Engines
+from testbed.engines.processes import Engines
 
 PROMPTS = (
     "The pilot asked where the harbour ends and where the open sea begins, and got no answer. " * 3,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hack.testenv.gpus import Gpus
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace
+from testbed.cluster.gpus import Gpus
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace
 
 
 @pytest.fixture

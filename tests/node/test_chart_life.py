@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from hack import callers
-from hack.serving.clusters import Engine, ServingCluster
+from demos.serving.clusters import Engine, ServingCluster
 from loadline_api import names
+from testbed import api_callers
 
 SERVICE = {
     "apiVersion": names.API_VERSION,
@@ -66,12 +66,12 @@ def story() -> Iterator[Story]:
         found = limits(cluster)
         cluster.apply(ROW)
         cluster.gpus.board.set_sensors(watts=SURGE_WATTS)
-        callers.eventually(lambda: slowed(cluster), patience_s=90.0)
+        api_callers.eventually(lambda: slowed(cluster), patience_s=90.0)
         armed, served = limits(cluster), engines(cluster)
         cluster.gpus.board.set_sensors(watts=CALM_WATTS)
         cluster.helm("uninstall", "loadline")
         row = cluster.bed.client.get(names.POWER_DOMAINS.path("row-a"))
-        callers.eventually(lambda: gone(cluster), patience_s=60.0)
+        api_callers.eventually(lambda: gone(cluster), patience_s=60.0)
         yield Story(
             hooks_left=hooks_left,
             trial=trial,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hack.testenv import images, leader_worker_sets
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace
+from testbed.cluster import images, leader_worker_sets
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import httpx
 import pytest
 
-from hack.testenv import binaries
-from hack.testenv.errors import KubectlFailed
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace, deployment, eventually, fetched, service
+from testbed.cluster import binaries
+from testbed.cluster.errors import KubectlFailed
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace, deployment, eventually, fetched, service
 
 
 def test_a_deployment_runs_and_is_ready_when_its_probe_says_so(space: Namespace) -> None:

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hack.testenv import binaries, janitors
+from testbed.cluster import binaries, janitors
 
 ROOT = Path(__file__).parents[2]
 NAME = f"node-{os.getpid()}"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hack.testenv", *arguments]
+    command = [sys.executable, "-m", "testbed.cluster", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hack.testenv import janitors, namespaces
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace, eventually, fetched
+from testbed.cluster import janitors, namespaces
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace, eventually, fetched
 
 ROOT = Path(__file__).parents[2]
 SLEEP_S = str(1_000_000 + os.getpid())
@@ -21,8 +21,8 @@ SLEEP_S = str(1_000_000 + os.getpid())
 
 OWNER = """
 import sys, time
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace
 with NodeBed() as bed:
     space = Namespace(bed, "default")
     mount = {"name": "shelf", "mountPath": "/shelf"}

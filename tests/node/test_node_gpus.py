@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hack.testenv.clients import Object
-from hack.testenv.errors import KubectlFailed
-from hack.testenv.gpus import RUNTIME_CLASS, Gpus
-from hack.testenv.node_beds import NodeBed
-from hack.testenv.workloads import Namespace, eventually, pod
 from loadline_agent import pod_resources
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import KubectlFailed
+from testbed.cluster.gpus import RUNTIME_CLASS, Gpus
+from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.workloads import Namespace, eventually, pod
 
 SEEN = """
 import pynvml as p, time

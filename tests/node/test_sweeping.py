@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hack.testenv import janitors
+from testbed.cluster import janitors
 
 
 @pytest.fixture

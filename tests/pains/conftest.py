@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hack import charts
-from hack.lone_operators import LoneOperator, own_namespace
-from hack.testenv.bed import Bed
-from hack.testenv.control_planes import CONTROLLERS
+from testbed import charts
+from testbed.cluster.bed import Bed
+from testbed.cluster.control_planes import CONTROLLERS
+from testbed.doubles.operators import LoneOperator, own_namespace
 
 NUMBERS = itertools.count(1)
 NODES = ("pier-0", "pier-1", "pier-2")

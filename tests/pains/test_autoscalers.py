@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import autoscaler, says, service, status_of
-from hack.testenv.bed import Bed
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.doubles.operators import autoscaler, says, service, status_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

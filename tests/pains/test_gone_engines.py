@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from hack.engines import standins
-from hack.engines.standins import Standin
-from hack.testenv.processes import Household
 from loadline_agent import engines
 from loadline_agent.engines import Engine, Engines, Measured
 from loadline_agent.histograms import STALE_S
 from loadline_agent.objectives import Objectives
+from testbed.cluster.processes import Household
+from testbed.engines import standins
+from testbed.engines.standins import Standin
 
 SLOW_MS = 200
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from hack import peers
-from hack.callers import eventually
-from hack.lone_operators import pods_of, service
-from hack.testenv.bed import Bed
-from hack.testenv.clients import STRATEGIC, Object
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kinds import LEADER_WORKER_SETS
 from loadline_operator.services.manifests import wanted
 from loadline_operator.services.materials import Materials
+from testbed import peers
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import STRATEGIC, Object
+from testbed.doubles.operators import pods_of, service
 
 pytestmark = pytest.mark.cluster
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hack import charts
-from hack.engines.venvs import Venv
 from loadline_api.engines import KvDtype
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.engine_pods import pod_template
 from loadline_operator.services.materials import Materials
 from loadline_operator.services.pools import pools_of
+from testbed import charts
+from testbed.engines.venvs import Venv
 
 PRODUCT = re.compile(
     r"\b(GB?\d{3}|[ABHV]\d{2,3}|L40?S?|T4|MI\d{3}[A-Z]?|RTX|Gaudi\d?|TPU|Trainium\d?)\b",

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, pods_of, says, service, status_of
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.doubles.operators import LoneOperator, pods_of, says, service, status_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hack.callers import eventually
-from hack.serving.clusters import Engine, ServingCluster
-from hack.serving.completions import Load
-from hack.serving.services import Service
-from hack.testenv.clients import Object
+from demos.serving.clusters import Engine, ServingCluster
+from demos.serving.completions import Load
+from demos.serving.services import Service
 from loadline_agent import pod_resources
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster.clients import Object
 
 pytestmark = pytest.mark.node
 

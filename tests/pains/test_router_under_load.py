@@ -9,10 +9,10 @@ import aiohttp
 import httpx
 import pytest
 
-from hack.engines import standins
-from hack.engines.processes import NAME, free_ports
-from hack.engines.venvs import Venv
-from hack.testenv.processes import Household, Process
+from testbed.cluster.processes import Household, Process
+from testbed.engines import standins
+from testbed.engines.processes import NAME, free_ports
+from testbed.engines.venvs import Venv
 
 STREAMS = 1000
 TOKENS, ITL_MS = 6, 1000

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from hack import charts
-from hack.callers import eventually, refusal
-from hack.lone_operators import LoneOperator, pods_of, says, service
-from hack.testenv.bed import Bed
 from loadline_api import names
+from testbed import charts
+from testbed.api_callers import eventually, refusal
+from testbed.cluster.bed import Bed
+from testbed.doubles.operators import LoneOperator, pods_of, says, service
 
 OPTIONAL = (
     "gateway.networking.k8s.io",

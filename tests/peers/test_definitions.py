@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hack import peers
 from loadline_operator.services.foreigners import TABLE, ForeignKind
+from testbed import peers
 
 PEERS = Path(__file__).parent
 BUILT_IN = ("apps",)

@@ -2,7 +2,7 @@
 The plant's GPUs as virtual agents set and read them.
 
 An order takes the hardware's time before it is in force: a clock some 10 ms, a
-power limit some 100 ms, as in `hack/fakegpu`. What agents read are the sensors.
+power limit some 100 ms, as in `testbed/fakegpu`. What agents read are the sensors.
 """
 
 from dataclasses import dataclass, field

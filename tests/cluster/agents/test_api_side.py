@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 
-from hack import callers, charts
-from hack.callers import Caller
-from hack.testenv.bed import Bed
 from loadline_agent import credentials
 from loadline_agent.capacity import Capacity, Facts
 from loadline_agent.credentials import Credentials
@@ -31,6 +28,9 @@ from loadline_policies.power.messages import Epoch
 from loadline_policies.power.orders import Held
 from loadline_policies.power.outlooks import Outlook
 from loadline_policies.power.safe_states import GpuRating
+from testbed import api_callers, charts
+from testbed.api_callers import Caller
+from testbed.cluster.bed import Bed
 
 NODES = ("buoy-0", "buoy-1", "buoy-2")
 CANDIDATES = NODES[:2]
@@ -69,7 +69,7 @@ def row(bed: Bed) -> Iterator[Bed]:
     bed.apply(charts.control_plane_objects())
     bed.add_nodes(NODES, labels=ROW)
     bed.apply([domain()])
-    operator = callers.caller(bed, names.OPERATOR_ACCOUNT)
+    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
     status = {"members": list(NODES), "candidates": list(CANDIDATES)}
     body = {"apiVersion": names.API_VERSION, "kind": "PowerDomain", "status": status}
     operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
@@ -95,7 +95,7 @@ def domain(name: str = DOMAIN, **spec: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def operator(row: Bed) -> Iterator[Caller]:
-    made = callers.caller(row, names.OPERATOR_ACCOUNT)
+    made = api_callers.caller(row, names.OPERATOR_ACCOUNT)
     yield made
     made.http.close()
 
@@ -114,8 +114,8 @@ def lease(row: Bed, operator: Caller) -> Iterator[None]:
         "spec": {"leaseDurationSeconds": 15},
     }
     made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body)
-    stranger = callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
-    callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))
+    stranger = api_callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
+    api_callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))
     stranger.http.close()
     yield
     row.client.delete(LEASE)
@@ -206,7 +206,7 @@ async def test_a_capacity_that_somebody_deleted_is_written_anew(row: Bed, agents
 
 
 async def test_nobody_writes_another_nodes_capacity(row: Bed, agents: list[Agent]) -> None:
-    callers.eventually(lambda: _denied(row))
+    api_callers.eventually(lambda: _denied(row))
     forged = Agent("buoy-0", agents[2].kube, agents[0].identity)
     told = capacity(forged, replace(FACTS, domain="another"))
     await told.step()
@@ -215,7 +215,7 @@ async def test_nobody_writes_another_nodes_capacity(row: Bed, agents: list[Agent
 
 def _denied(row: Bed) -> str:
     path, body = names.NODE_CAPACITIES.path(), {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
-    stranger = callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
+    stranger = api_callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
     spec = {"certificate": "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", "address": "h:1"}
     forged = {**body, "metadata": {"name": "buoy-9"}, "spec": spec}
     with stranger.http:

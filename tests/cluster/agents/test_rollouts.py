@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from hack import callers, charts
-from hack.demo.members import Member, members
-from hack.fakegpu.board import Board
-from hack.testenv.bed import Bed
-from hack.witnesses import Witness
+from demos.power.members import Member, members
 from loadline_api import names
 from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NAMESPACE
+from testbed import api_callers, charts
+from testbed.cluster.bed import Bed
+from testbed.fakegpu.board import Board
+from testbed.limit_watchers import Witness
 
 NODES = ("pier-0", "pier-1", "pier-2")
 CANDIDATES = NODES[:2]
@@ -89,7 +89,7 @@ def declare(bed: Bed) -> None:
         "hostWatts": {"max": 500},
     }
     bed.apply([{**kind, "metadata": {"name": DOMAIN}, "spec": spec}])
-    operator = callers.caller(bed, names.OPERATOR_ACCOUNT)
+    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

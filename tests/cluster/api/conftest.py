@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hack import callers, charts
-from hack.callers import Caller
-from hack.testenv.bed import Bed
 from loadline_api import names
+from testbed import api_callers, charts
+from testbed.api_callers import Caller
+from testbed.cluster.bed import Bed
 
 NODES = ("berth-0", "berth-1", "berth-2")
 
@@ -26,7 +26,7 @@ def caller(charted: Bed) -> Iterator[Callable[..., Caller]]:
     made: list[Caller] = []
 
     def make(account: str, *, node: str | None = None, namespace: str = names.SYSTEM_NAMESPACE) -> Caller:
-        made.append(callers.caller(charted, account, node=node, namespace=namespace))
+        made.append(api_callers.caller(charted, account, node=node, namespace=namespace))
         return made[-1]
 
     yield make
@@ -49,7 +49,7 @@ def operator(caller: Callable[..., Caller]) -> Caller:
 @pytest.fixture(scope="session")
 def admin(charted: Bed, caller: Callable[..., Caller]) -> Caller:
     """A ServiceAccount bound to cluster-admin."""
-    charted.apply(callers.bound_account("captain", "cluster-admin"))
+    charted.apply(api_callers.bound_account("captain", "cluster-admin"))
     return caller("captain", namespace="default")
 
 
@@ -61,10 +61,10 @@ def tenant(charted: Bed, caller: Callable[..., Caller]) -> Caller:
         {"apiGroups": [names.LEASES.group], "resources": ["leases"], "verbs": ["create", "update", "delete"]},
     ]
     role = {
-        "apiVersion": f"{callers.RBAC}/v1",
+        "apiVersion": f"{api_callers.RBAC}/v1",
         "kind": "ClusterRole",
         "metadata": {"name": "tenant"},
         "rules": rules,
     }
-    charted.apply([role, *callers.bound_account("tenant", "tenant")])
+    charted.apply([role, *api_callers.bound_account("tenant", "tenant")])
     return caller("tenant", namespace="default")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from hack import charts
-from hack.callers import eventually
-from hack.testenv.bed import Bed
 from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS
 from loadline_api.power_domains import MembershipStatus
+from testbed import charts
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 NAMES = [

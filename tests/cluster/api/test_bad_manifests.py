@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hack.testenv.bed import Bed
-from hack.testenv.errors import ApiError
 from loadline_api import names
 from loadline_api.names import Resource
+from testbed.cluster.bed import Bed
+from testbed.cluster.errors import ApiError
 
 DOMAIN: dict[str, Any] = {
     "budgetWatts": 243_200,

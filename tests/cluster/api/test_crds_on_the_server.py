@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_api.names import DEFAULT_POWER_POLICY, RESOURCES, Resource
 from loadline_api.power_domains import PowerDomain
+from testbed.cluster.bed import Bed
 
 
 def undescribed(schema: dict[str, Any], path: str = "") -> Iterator[str]:

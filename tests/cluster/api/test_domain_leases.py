@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hack.callers import Caller, eventually
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
+from testbed.api_callers import Caller, eventually
 
 PATH = names.LEASES.path(namespace=SYSTEM_NAMESPACE)
 NAME = names.lease_name("quay")

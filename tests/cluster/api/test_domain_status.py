@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hack.callers import Caller, eventually, refusal
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.power_domains import PowerDomain
+from testbed.api_callers import Caller, eventually, refusal
 
 LEASES = names.LEASES.path(namespace=SYSTEM_NAMESPACE)
 DOMAINS = names.POWER_DOMAINS.path()

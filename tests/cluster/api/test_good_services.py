@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_api.workload_refs import ATTACHABLE
+from testbed.cluster.bed import Bed
 
 SPLIT: dict[str, Any] = {"prefill": {"perDecode": "0.5"}, "router": {}}
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hack.callers import Caller, bound_account, eventually
-from hack.testenv.bed import Bed
 from loadline_api import names
+from testbed.api_callers import Caller, bound_account, eventually
+from testbed.cluster.bed import Bed
 
 PATH = names.INFERENCE_SERVICES.path(namespace="default")
 

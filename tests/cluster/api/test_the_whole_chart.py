@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from hack import charts
-from hack.charts import Manifest
-from hack.testenv.bed import Bed
+from testbed import charts
+from testbed.charts import Manifest
+from testbed.cluster.bed import Bed
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 HOOKS = ("pre-upgrade", "pre-delete", "test")

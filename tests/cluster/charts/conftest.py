@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from hack.charts import CHART
-from hack.hooks import Hooks
-from hack.serving.helms import Helm
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
+from demos.serving.helms import Helm
 from loadline_api import names
+from testbed.chart_hooks import Hooks
+from testbed.charts import CHART
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
 
 OLD = Path(__file__).parent / "old" / "loadline-0.1.0.tgz"
 NODES = ("pier-0", "pier-1")

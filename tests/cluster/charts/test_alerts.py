@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack import promtools
-from hack.charts import CHART
+from testbed import promtools
+from testbed.charts import CHART
 
 RULES = CHART / "files" / "rules" / "loadline.yaml"
 SERIES = Path(__file__).parent / "alerts.yaml"

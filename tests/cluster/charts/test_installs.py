@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack import callers, charts
-from hack.charts import HOOK
-from hack.hooks import Hooks
-from hack.serving.helms import Helm, HelmFailed
-from hack.testenv import binaries
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
+from demos.serving.helms import Helm, HelmFailed
 from loadline_api import generate, names
+from testbed import api_callers, charts
+from testbed.chart_hooks import Hooks
+from testbed.charts import HOOK
+from testbed.cluster import binaries
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
 
 KEEPS = {("helm", "Apply"), ("kube-apiserver", "Update")}
 
@@ -61,11 +61,11 @@ def test_the_hook_may_touch_no_other_definition(quay: Bed) -> None:
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.SYSTEM_NAMESPACE}}
     rights = [one for one in charts.hooks("pre-upgrade") if one["kind"] != "Job"]
     quay.apply([home, *rights])
-    hook = callers.caller(quay, "loadline-crds")
+    hook = api_callers.caller(quay, "loadline-crds")
     body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     foreign = {**body, "metadata": {"name": "ships.example.com"}}
-    told = callers.refusal(lambda: hook.apply(f"{path}/ships.example.com", foreign, manager="helm"))
+    told = api_callers.refusal(lambda: hook.apply(f"{path}/ships.example.com", foreign, manager="helm"))
     assert "cannot patch resource" in told
     hook.refusal("DELETE", f"{path}/powerdomains.loadline.dev", by="cannot delete resource")
     hook.refusal("GET", path, by="cannot list resource")

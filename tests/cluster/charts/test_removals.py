@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hack import callers, charts
-from hack.hooks import Hooks
-from hack.serving.helms import Helm, HelmFailed
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
+from demos.serving.helms import Helm, HelmFailed
 from loadline_api import names
+from testbed import api_callers, charts
+from testbed.chart_hooks import Hooks
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
 
 AGENTS = f"/apis/apps/v1/namespaces/{names.SYSTEM_NAMESPACE}/daemonsets/{names.AGENT_ACCOUNT}"
 DOMAIN = names.POWER_DOMAINS.path("row-a")
@@ -22,7 +22,7 @@ class Node:
     """What one node's agent writes of itself."""
 
     def __init__(self, bed: Bed, name: str) -> None:
-        self._agent = callers.caller(bed, names.AGENT_ACCOUNT, node=name)
+        self._agent = api_callers.caller(bed, names.AGENT_ACCOUNT, node=name)
         self._head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "metadata": {"name": name}}
         self._path = names.NODE_CAPACITIES.path(name)
         spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
@@ -145,8 +145,8 @@ def test_the_release_hook_may_do_this_and_nothing_else(
     helm("install", "loadline", new, "--create-namespace")
     row()
     quay.apply(one for one in charts.hooks("pre-delete") if one["kind"] != "Job")
-    hook = callers.caller(quay, "loadline-release")
-    callers.eventually(lambda: hook.send("GET", names.POWER_DOMAINS.path()))
+    hook = api_callers.caller(quay, "loadline-release")
+    api_callers.eventually(lambda: hook.send("GET", names.POWER_DOMAINS.path()))
     hook.refusal("DELETE", DOMAIN, by="cannot delete resource")
     hook.refusal("GET", names.INFERENCE_SERVICES.path(), by="cannot list resource")
     hook.refusal("GET", "/api/v1/secrets", by="cannot list resource")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from hack.charts import ROOT
-from hack.hooks import Hooks
-from hack.serving.helms import Helm, HelmFailed
-from hack.testenv import ports
-from hack.testenv.bed import Bed
+from demos.serving.helms import Helm, HelmFailed
 from loadline_api import names
+from testbed.chart_hooks import Hooks
+from testbed.charts import ROOT
+from testbed.cluster import ports
+from testbed.cluster.bed import Bed
 
 OPERATOR = "http://loadline-operator.loadline-system:9477"
 SERVICE = "http://chat.prod:8000"
@@ -41,7 +41,7 @@ def engine(quay: Bed) -> Start:
 
     def start() -> str:
         port = ports.free()
-        command = [sys.executable, "-m", "hack.engines.standin", "serve", "/models/tiny"]
+        command = [sys.executable, "-m", "testbed.engines.standin", "serve", "/models/tiny"]
         command += ["--served-model-name", "chat", "--host", "127.0.0.1", "--port", str(port)]
         quay.spawn("engine", command, environment={**os.environ, "PYTHONPATH": str(ROOT)})
         return f"http://127.0.0.1:{port}"

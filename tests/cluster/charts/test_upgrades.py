@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack import callers
-from hack.hooks import Hooks
-from hack.serving.helms import Helm, HelmFailed
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
+from demos.serving.helms import Helm, HelmFailed
 from loadline_api import generate, names
+from testbed import api_callers
+from testbed.chart_hooks import Hooks
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
 
 
 def test_an_upgrade_brings_new_fields_and_loses_no_object(
@@ -130,8 +130,8 @@ def test_no_pod_that_serves_is_replaced_by_an_upgrade(
     command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
     quay.spawn("operator", [*command, "--kubeconfig", str(account.kubeconfig)], environment=dict(os.environ))
     path = names.INFERENCE_SERVICES.path("chat", "default")
-    callers.eventually(lambda: url_of(quay.client.get(path)), patience_s=60.0)
-    callers.eventually(lambda: same(quay.client.get(DEPLOYMENT)), patience_s=20.0)
+    api_callers.eventually(lambda: url_of(quay.client.get(path)), patience_s=60.0)
+    api_callers.eventually(lambda: same(quay.client.get(DEPLOYMENT)), patience_s=20.0)
     assert pods(quay) == before
 
 
@@ -141,7 +141,7 @@ FIRST = Path(__file__).parent / "old" / "deployment.yaml"
 
 def as_the_first_operator(bed: Bed, service: Object) -> None:
     """What the operator of the first chart left: a Deployment whose pods run, and a status."""
-    operator = callers.caller(bed, names.OPERATOR_ACCOUNT)
+    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
     manifest = yaml.safe_load(FIRST.read_text().replace("uid: UID", f"uid: {service['metadata']['uid']}"))
     operator.apply(DEPLOYMENT, manifest, manager=names.OPERATOR_MANAGER)
     head = {key: service[key] for key in ("apiVersion", "kind")}
@@ -149,7 +149,7 @@ def as_the_first_operator(bed: Bed, service: Object) -> None:
     path = names.INFERENCE_SERVICES.path("chat", "default")
     operator.apply_status(path, {**head, "status": status}, manager=names.OPERATOR_MANAGER)
     operator.http.close()
-    callers.eventually(lambda: same(bed.client.get(DEPLOYMENT)))
+    api_callers.eventually(lambda: same(bed.client.get(DEPLOYMENT)))
 
 
 def same(deployment: Object) -> None:

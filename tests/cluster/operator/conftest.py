@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from hack import callers, charts
-from hack.lone_operators import LoneOperator, forbidden, own_namespace
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
-from hack.testenv.control_planes import CONTROLLERS
 from loadline_api import names
+from testbed import api_callers, charts
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.control_planes import CONTROLLERS
+from testbed.doubles.operators import LoneOperator, forbidden, own_namespace
 
 NUMBERS = itertools.count()
 TENANT = "tenant"
@@ -56,7 +56,7 @@ class Row:
     def tell(self, nodes: Sequence[str], **status: Any) -> None:
         """Have the agents of these nodes tell of eight GPUs of 100 to 400 W each, and of more."""
         for node in nodes:
-            agent = callers.caller(self._bed, names.AGENT_ACCOUNT, node=node)
+            agent = api_callers.caller(self._bed, names.AGENT_ACCOUNT, node=node)
             uid = self._bed.client.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
             owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
             head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import lines_of, says, service, status_of, written
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
-from hack.testenv.errors import ApiError
 from loadline_api import names
 from loadline_api.names import OPERATOR_MANAGER
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import ApiError
+from testbed.doubles.operators import lines_of, says, service, status_of, written
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hack import charts, peers
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, lines_of, pods_of, says, service, status_of, written
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
 from loadline_api import names
 from loadline_api.names import OPERATOR_MANAGER
+from testbed import charts, peers
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.doubles.operators import LoneOperator, lines_of, pods_of, says, service, status_of, written
 
 pytestmark = pytest.mark.cluster
 

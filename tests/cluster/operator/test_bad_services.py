@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, pods_of, says
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
-from hack.testenv.errors import ApiError
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import ApiError
+from testbed.doubles.operators import LoneOperator, pods_of, says
 
 pytestmark = pytest.mark.cluster
 

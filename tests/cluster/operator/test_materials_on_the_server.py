@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.testenv import definitions
-from hack.testenv.bed import Bed
-from hack.testenv.clients import APPLY, Object
-from hack.testenv.errors import ApiError
 from loadline_api import generate
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Manifest
 from loadline_operator.services.manifests import OPTIONAL_KINDS, Wanted, wanted
 from loadline_operator.services.materials import Materials
+from testbed.cluster import definitions
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import APPLY, Object
+from testbed.cluster.errors import ApiError
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
 PICKED = Materials(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hack.callers import caller, eventually
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
 from loadline_api import names
+from testbed.api_callers import caller, eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import warnings_of
-from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_policies.documents import parse_power
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.doubles.operators import warnings_of
 
 pytestmark = pytest.mark.cluster
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, lines_of, pods_of, says, service, written
-from hack.testenv.bed import Bed
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.doubles.operators import LoneOperator, lines_of, pods_of, says, service, written
 
 pytestmark = pytest.mark.cluster
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, lines_of, says, service, written
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
-from hack.testenv.errors import ApiError
 from loadline_operator.kinds import LEADER_WORKER_SETS, POD_MONITORS, Kind
 from loadline_operator.services.keepers import UNSERVED
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import ApiError
+from testbed.doubles.operators import LoneOperator, lines_of, says, service, written
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

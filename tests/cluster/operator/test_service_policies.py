@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import LoneOperator, says, service, status_of, warnings_of
-from hack.testenv.bed import Bed
 from loadline_api import names
 from loadline_policies.documents import SCHEMA, built_in, parse
 from loadline_policies.loops import Loop
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.doubles.operators import LoneOperator, says, service, status_of, warnings_of
 
 pytestmark = pytest.mark.cluster
 

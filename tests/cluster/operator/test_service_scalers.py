@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import autoscaler, lines_of, says, service, status_of, written
-from hack.testenv.bed import Bed
-from hack.testenv.clients import Object
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.doubles.operators import autoscaler, lines_of, says, service, status_of, written
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

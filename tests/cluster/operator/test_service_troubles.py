@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hack.callers import eventually
-from hack.lone_operators import lines_of, pods_of, says, service, status_of, written
-from hack.testenv import nodes
-from hack.testenv.bed import Bed
-from hack.testenv.clients import STRATEGIC, Object
 from loadline_api import names
+from testbed.api_callers import eventually
+from testbed.cluster import nodes
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import STRATEGIC, Object
+from testbed.doubles.operators import lines_of, pods_of, says, service, status_of, written
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

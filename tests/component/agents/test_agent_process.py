@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hack.lone_rows import LoneRow
+from testbed.doubles.rows import LoneRow
 
 NODE = "node-0"
 SAFE_WATTS = 357.0

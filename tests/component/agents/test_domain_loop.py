@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hack.lone_rows import LoneRow
 from loadline_policies.documents import parse_power
 from loadline_policies.power import polca
 from loadline_policies.power.rows import Row
+from testbed.doubles.rows import LoneRow
 
 SAFE_WATTS = 357.0
 """(3 x 3,500 W / 3 - 500 W) / 8 / 1.05, whole watts down."""

@@ -11,8 +11,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from hack.lone_agents import FileDeclarations, FileElection, Row, RowFile
-from hack.lone_rows import free_ports
 from loadline_agent.exchanges import Exchanges, Unanswered
 from loadline_agent.guard import boottime
 from loadline_agent.identity import Identity, client_context, server_context, trust
@@ -21,6 +19,8 @@ from loadline_agent.leaderships import Leadership, Peer
 from loadline_agent.servers import Reports, Strangers, serve
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report
 from loadline_policies.power.messages import Act, GpuReport, Lease, Report
+from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
+from testbed.doubles.rows import free_ports
 
 NODES = ("node-0", "node-1", "node-2")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hack.fakegpu import layouts
-from hack.fakegpu.board import Board, GpuSpec
-from hack.fakegpu.joining import joined
 from loadline_agent import nvml
 from loadline_agent.gpus import Gpus, GpuSample, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
+from testbed.fakegpu import layouts
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
 
 PERIOD_S = 0.25
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hack.fakegpu.board import Board, GpuSpec
-from hack.fakegpu.joining import joined
 from loadline_agent import guard, records
 from loadline_agent.guard import Driver, Guard
 from loadline_agent.records import FILE, GpuRecord, Record, Records, Report
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0

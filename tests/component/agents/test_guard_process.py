@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.fakegpu import build
-from hack.fakegpu.board import Board, GpuSpec
 from loadline_agent import guard, records
 from loadline_agent.guard import boottime
 from loadline_agent.records import GpuRecord, Record, Records
+from testbed.fakegpu import build
+from testbed.fakegpu.board import Board, GpuSpec
 
 SAFE_WATTS = 247.0
 PATIENCE_S = 20.0

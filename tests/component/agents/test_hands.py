@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hack.fakegpu.board import Board, GpuSpec
-from hack.fakegpu.joining import joined
 from loadline_agent.gpus import Gpus
 from loadline_agent.hands import SUSPECT_FOR_S, Conflict, Hands
 from loadline_agent.records import Records, Report
 from loadline_policies.power.messages import GpuLimit
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0

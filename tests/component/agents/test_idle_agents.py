@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.fakegpu import build
-from hack.fakegpu.board import Board
-from hack.lone_rows import free_ports
+from testbed.doubles.rows import free_ports
+from testbed.fakegpu import build
+from testbed.fakegpu.board import Board
 
 PATIENCE_S = 30.0
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.fakegpu.board import Board, GpuSpec
-from hack.fakegpu.joining import joined
 from loadline_agent.gpus import Gpus
 from loadline_agent.limits import Found, Limits, Order
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
 
 SAFE_WATTS = 247.0
 DEADLINE_S = 4.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hack.lone_rows import LoneRow
+from testbed.doubles.rows import LoneRow
 
 GAUGES = {
     "loadline_power_armed": (),

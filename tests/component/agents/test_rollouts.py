@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hack.lone_rows import LoneRow
-from hack.witnesses import Witness
+from testbed.doubles.rows import LoneRow
+from testbed.limit_watchers import Witness
 
 NODE, OTHERS = "node-1", ("node-0", "node-2")
 SAFE_WATTS = 357.0

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from hack.fakegpu.board import Board, GpuSpec
-from hack.fakegpu.joining import joined
-from hack.lone_agents import FixedOwners
 from loadline_agent.gpus import Gpus
 from loadline_agent.hands import Hands
 from loadline_agent.records import Records
 from loadline_agent.views import Reporter
 from loadline_policies.power.leases import Standing
 from loadline_policies.power.messages import GpuLimit, ServiceReport
+from testbed.doubles.agents import FixedOwners
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 CHAT = ServiceReport("prod/chat", 1.2)

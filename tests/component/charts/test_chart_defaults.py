@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
-from hack import charts
 from loadline_operator.services import materials
 from loadline_operator.services.materials import Materials
+from testbed import charts
 
 
 def text(values: dict[str, Any] | None = None) -> str:

@@ -4,9 +4,9 @@ import importlib
 
 import pytest
 
-from hack import charts
-from hack.charts import HOOK, Manifest
 from loadline_api import generate
+from testbed import charts
+from testbed.charts import HOOK, Manifest
 
 EVENTS = ("pre-install", "pre-upgrade", "pre-delete", "test")
 RUNS = ("Job", "Pod")

@@ -6,12 +6,12 @@ from typing import Any
 import helm_python
 import yaml
 
-from hack import charts
-from hack.charts import CHART
 from loadline_api.generate import DEFINITIONS
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import VERSION
 from loadline_api.power_domains import PowerDomain
+from testbed import charts
+from testbed.charts import CHART
 
 
 def metadata() -> dict[str, Any]:

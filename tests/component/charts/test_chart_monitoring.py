@@ -9,10 +9,10 @@ import helm_python
 import pytest
 import yaml
 
-from hack import charts
-from hack.charts import CHART, ROOT
 from loadline_agent.metrics import Metrics as AgentMetrics
 from loadline_operator.metrics import Metrics as OperatorMetrics
+from testbed import charts
+from testbed.charts import CHART, ROOT
 
 RULES = CHART / "files" / "rules" / "loadline.yaml"
 KINDS = {

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from hack import charts
 from loadline_api import names
+from testbed import charts
 
 CLOSED = {"networkPolicy": {"enabled": True}}
 

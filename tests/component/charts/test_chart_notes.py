@@ -7,8 +7,8 @@ import helm_python
 import pytest
 import yaml
 
-from hack import charts
-from hack.charts import CHART
+from testbed import charts
+from testbed.charts import CHART
 
 
 def notes(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str:

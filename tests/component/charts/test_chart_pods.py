@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from hack import charts
-from hack.charts import Manifest
 from loadline_agent.settings import Settings
 from loadline_api import names
+from testbed import charts
+from testbed.charts import Manifest
 
 
 def pod(kind: str, name: str, values: dict[str, Any] | None = None) -> Manifest:

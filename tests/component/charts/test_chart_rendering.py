@@ -7,9 +7,9 @@ import helm_python
 import pytest
 import yaml
 
-from hack import charts
-from hack.charts import CHART
 from loadline_api import names
+from testbed import charts
+from testbed.charts import CHART
 
 
 def kinds(values: dict[str, Any] | None = None) -> list[str]:

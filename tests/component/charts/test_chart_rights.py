@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from hack import charts
-from hack.charts import Manifest
 from loadline_api import names
 from loadline_operator.kinds import EVERYWHERE, Kind
 from loadline_operator.services.foreigners import FOREIGN_KINDS
 from loadline_operator.services.manifests import OWNED_KINDS
+from testbed import charts
+from testbed.charts import Manifest
 
 Right = tuple[str, str, str]
 TAINT = {"agent": {"startupTaint": {"enabled": True}}}

@@ -7,8 +7,8 @@ import helm_python
 import pytest
 import yaml
 
-from hack import charts
-from hack.charts import CHART
+from testbed import charts
+from testbed.charts import CHART
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def known_of(values: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_generated_files_are_up_to_date() -> None:
-    assert charts.stale() == [], "run `python -m hack.charts`"
+    assert charts.stale() == [], "run `python -m testbed.charts`"
 
 
 def test_every_value_is_told_in_the_readme() -> None:

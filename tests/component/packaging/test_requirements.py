@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[3]
 LISTS = sorted((ROOT / "requirements").glob("*.txt"))
 ENGINE = ("engine", "router")
-"""Programs that run beside ours and pin what they like; `python -m hack.engines lock` writes their lists."""
+"""Programs beside ours, which pin what they like; `python -m testbed.engines lock` writes their lists."""
 PARTS = {"base": (), "operator": ("operator",), "agent": ("agent",), "sim": ("sim",)}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hack.lone_agents import POLICY, Row, domain_of
 from loadline_agent.exchanges import chosen
 from loadline_agent.gpus import GpuInfo
 from loadline_agent.hands import order_of
@@ -19,6 +18,7 @@ from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
 from loadline_policies.power.rows import Cap, Caps
 from loadline_policies.power.rows import Row as PowerRow
+from testbed.doubles.agents import POLICY, Row, domain_of
 
 INFO = GpuInfo(
     uuid="GPU-0",

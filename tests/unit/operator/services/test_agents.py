@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from hack import charts
 from loadline_api.names import AGENT_SELECTOR
 from loadline_operator.kinds import Manifest
 from loadline_operator.services.agents import Agents
+from testbed import charts
 
 
 class Clock:

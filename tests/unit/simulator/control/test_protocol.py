@@ -12,9 +12,19 @@ import pytest
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
-from hack.shaken_rows import BUDGET_WATTS, CURVE, GPUS, NODES, POLCA, RELIEVING, STATIC, Bench, happen
 from loadline_policies.documents import PowerDocument
 from loadline_policies.power.breakers import TRIP
+from testbed.doubles.shaken_rows import (
+    BUDGET_WATTS,
+    CURVE,
+    GPUS,
+    NODES,
+    POLCA,
+    RELIEVING,
+    STATIC,
+    Bench,
+    happen,
+)
 
 
 def test_a_quiet_row_is_armed_within_seconds_and_left_alone() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hack.shaken_rows import BUDGET_WATTS, GPUS, NODES, RELIEF_LOAD, RELIEVING, Bench
 from loadline_policies.power.domains import ServiceTerms
 from loadline_policies.power.messages import ServiceReport
 from loadline_policies.power.reliefs import TRIAL_S
+from testbed.doubles.shaken_rows import BUDGET_WATTS, GPUS, NODES, RELIEF_LOAD, RELIEVING, Bench
 
 
 def row(seed: int = 1, **missed: float) -> Bench:

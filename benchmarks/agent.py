@@ -1,0 +1,157 @@
+"""
+What an agent and its guard cost a node, beside a bare loop over pynvml in the same run.
+
+Three nodes on the test bed's API server, under the chart's accounts: the domain is
+enforced, sensors move all the time. Measured is a member that doesn't lead; what the
+coordinator costs more stands beside it. CPU is the scheduler's own count of
+nanoseconds over a minute, memory the proportional set size, agent and guard together.
+
+    python -m benchmarks.agent
+
+Writes benchmarks/results/agent.json.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.result_files import RESULTS, at_most, finish, report
+from demos.power.members import Member, members
+from loadline_api import names
+from testbed import api_callers, charts
+from testbed.cluster.bed import Bed
+from testbed.fakegpu import build
+from testbed.fakegpu.board import Board
+
+NODES = ("node-00", "node-01", "node-02")
+SETTLING_S, MEASURED_S = 45.0, 60.0
+SEED = 1
+ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": "bench"}
+DOMAIN = "row-bench"
+RESULT = RESULTS / "agent.json"
+CORE_PERCENT_GOAL, RSS_MIB_GOAL = 0.5, 80.0
+
+
+def main() -> int:
+    """Measure, print, write; 1 if a goal was missed."""
+    with Bed() as bed:
+        _declare(bed)
+        board = Board.create(bed.directory / "board", NODES)
+        row = members(bed, NODES, bed.directory / "board")
+        floor = _bare_loop(bed, bed.directory / "board")
+        try:
+            for member in row.values():
+                member.start()
+            results = _measured(board, row, floor.pid)
+        finally:
+            floor.kill()
+            floor.wait()
+    return finish(_report(results), RESULT)
+
+
+def _declare(bed: Bed) -> None:
+    """What people and the operator would write: the chart, nodes, an enforced domain, its Lease."""
+    bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
+    bed.add_nodes(NODES, labels=ROW)
+    spec = {
+        "budgetWatts": 12_000,
+        "mode": "Enforce",
+        "nodeSelector": {"matchLabels": ROW},
+        "hostWatts": {"max": 500},
+    }
+    kind = names.POWER_DOMAINS.kind
+    bed.apply([{"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": DOMAIN}, "spec": spec}])
+    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": names.lease_name(DOMAIN),
+            "labels": {names.DOMAIN_LABEL: DOMAIN},
+            "annotations": {names.CANDIDATES_ANNOTATION: NODES[0]},
+        },
+        "spec": {"leaseDurationSeconds": 15},
+    }
+    operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), lease)
+    status = {"members": list(NODES), "candidates": [NODES[0]]}
+    body = {"apiVersion": names.API_VERSION, "kind": kind, "status": status}
+    operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
+    operator.http.close()
+
+
+def _bare_loop(bed: Bed, board_path: Path) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **build.environment(board_path, NODES[2])}
+    return subprocess.Popen((sys.executable, "-m", "benchmarks.bare_loop"), env=environment)
+
+
+def _measured(board: Board, row: dict[str, Member], floor: int) -> dict[str, float]:
+    _live(board, SETTLING_S)
+    member, leader = row[NODES[1]], row[NODES[0]]
+    groups = {
+        "member": [process.pid for process in member.processes],
+        "guard": [member.processes[1].pid],
+        "coordinator": [process.pid for process in leader.processes],
+        "floor": [floor],
+    }
+    armed = [one.record().armed for one in row.values()]
+    if not all(armed):
+        raise RuntimeError(f"armed is {armed} after {SETTLING_S} s: see the agents' logs")
+    before, began_s = {name: cpu_s(pids) for name, pids in groups.items()}, time.monotonic()
+    _live(board, MEASURED_S)
+    taken_s = time.monotonic() - began_s
+    results: dict[str, float] = {}
+    for name, pids in groups.items():
+        results[f"{name}_core_percent"] = 100 * (cpu_s(pids) - before[name]) / taken_s
+        results[f"{name}_pss_mib"] = sum(map(pss_mib, pids))
+    return results
+
+
+def _live(board: Board, seconds: float) -> None:
+    """Let all sensors move at 4 Hz, as real ones do, well under every threshold."""
+    draw = random.Random(SEED)
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        board.set_sensors(watts=draw.uniform(240.0, 260.0))
+        time.sleep(0.25)
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """CPU seconds of these processes so far, by the scheduler's count of all their threads."""
+    tasks = (task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def pss_mib(pid: int) -> float:
+    """Proportional set size of a process in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _report(results: dict[str, float]) -> dict[str, Any]:
+    reason = "the agent costs more than its budget on this machine"
+    return report(
+        "agent",
+        inputs={
+            "gpus": 8,
+            "sample_hz": 4,
+            "exchange_hz": 1,
+            "nodes": len(NODES),
+            "settling_s": SETTLING_S,
+            "measured_s": MEASURED_S,
+        },
+        seeds=[SEED],
+        results=results,
+        checks=(
+            at_most("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL, reason),
+            at_most("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL, reason),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

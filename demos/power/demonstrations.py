@@ -1,0 +1,144 @@
+"""
+The live demo: the play on real parts, recorded by the plant, beside its uncapped replay.
+
+It is the twin of the simulator's virtual demo, on the same cues and the same minutes of
+the traces, and gives the same two things, so that one report reads both. `loadline demo`
+finds it by name, in a checkout; `benchmarks.demo` runs it without a terminal.
+
+The play ends once the released row has its limits back, or two minutes after the
+release at the latest. Everything started here is gone when it returns, however it does.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demos.power import plants, screens
+from demos.power.conductors import Conductor
+from demos.power.costs import Costs
+from demos.power.rows import LiveRow
+from demos.power.watches import Watch
+from loadline_policies.models import parameters
+from loadline_sim import acts, replays, scenarios
+from loadline_sim.recordings import Act, Recording
+from loadline_sim.reports import runs
+from loadline_sim.reports.runs import Run
+from loadline_sim.reports.snapshots import Progress, Show
+from loadline_sim.scenarios import Scenario
+
+OUT = Path("build/demo")
+LOOK_EVERY_S, SHOW_EVERY_S, COST_EVERY_S = 0.1, 1.0, 5.0
+RELEASED_WITHIN_S = 120.0
+"""The promise: after so long nothing of ours is left on any GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a play leaves besides the plant's recording."""
+
+    end_s: float
+    limits_left: int
+    policy_edit_s: float
+    cores_busy: float
+    cpu_seconds: dict[str, float]
+
+
+def run_live(seed: int, progress: Progress, show: Show) -> tuple[Recording, Run]:
+    """The whole demo on real parts. They draw their own chance, so that `seed` has nothing to decide."""
+    del seed
+    recording, run, _ = perform(scenarios.load(), OUT, progress, show)
+    return recording, run
+
+
+def perform(scenario: Scenario, out: Path, progress: Progress, show: Show) -> tuple[Recording, Run, Outcome]:
+    """The play on a scenario's row, logs under `out`; the run, and what it cost."""
+    began_s = time.monotonic()
+    model = parameters.load()
+    with LiveRow(scenario, model, out, progress) as row:
+        progress("replaying the row uncapped", 0.0)
+        baseline = replays.uncapped(scenario, model, row.services)
+        progress("replaying the row uncapped", 1.0)
+        outcome, watch = _play(row, baseline, show)
+        row.stop_plant()
+        told = Recording.load(row.plant_out / "recording.npz")
+        reactions = plants.reactions_in(row.plant_out / "reactions.json")
+    story = _story(outcome.end_s)
+    recording = told.with_story(story, tuple(watch.levels), tuple(watch.thresholds)).with_baseline(baseline)
+    recording.save(out / "recording.npz")
+    measured = {
+        "limits_left_after_release": float(outcome.limits_left),
+        "policy_edit_s": outcome.policy_edit_s,
+        "cores_busy": outcome.cores_busy,
+        "minutes": (time.monotonic() - began_s) / 60.0,
+    }
+    return recording, runs.run_of(recording, kind=runs.LIVE, reactions=reactions, measured=measured), outcome
+
+
+def _play(row: LiveRow, baseline: Recording, show: Show) -> tuple[Outcome, Watch]:
+    row.start_plant()
+    costs, watch = Costs(row.bed.directory), Watch(row)
+    conductor = Conductor(row, watch, costs)
+    screen = screens.Screen(row, watch, conductor, baseline.requests)
+    watch.start()
+    try:
+        _until(
+            lambda: _over(row, watch, conductor),
+            (LOOK_EVERY_S, conductor.go_on),
+            (SHOW_EVERY_S, lambda: _show(screen, show)),
+            (COST_EVERY_S, costs.look),
+        )
+        costs.look()
+        return _outcome(row, watch, conductor, costs), watch
+    finally:
+        conductor.close()
+        watch.close()
+
+
+def _over(row: LiveRow, watch: Watch, conductor: Conductor) -> bool:
+    if not conductor.finished:
+        return False
+    released_s = acts.ACTS[-1].start_s
+    return screens.caps_of(row, row.model).gpus_left == 0 or watch.now_s > released_s + RELEASED_WITHIN_S
+
+
+def _outcome(row: LiveRow, watch: Watch, conductor: Conductor, costs: Costs) -> Outcome:
+    return Outcome(
+        end_s=watch.now_s,
+        limits_left=screens.caps_of(row, row.model).gpus_left,
+        policy_edit_s=max(conductor.policy_edits_s, default=float("nan")),
+        cores_busy=costs.cores_busy(),
+        cpu_seconds=costs.by_component(),
+    )
+
+
+def _show(screen: screens.Screen, show: Show) -> None:
+    snapshot = screen.snapshot()
+    if snapshot is not None:
+        show(snapshot)
+
+
+def _until(over: Callable[[], bool], *works: tuple[float, Callable[[], None]]) -> None:
+    """Do each of the works every so many seconds, until it is over."""
+    due_s = dict.fromkeys(works, 0.0)
+    while not over():
+        now_s = time.monotonic()
+        for work in works:
+            if due_s[work] <= now_s:
+                due_s[work] = now_s + work[0]
+                work[1]()
+        time.sleep(LOOK_EVERY_S / 2)
+
+
+def _story(end_s: float) -> tuple[Act, ...]:
+    """The acts as they were played; the last one ends with the recording."""
+    return tuple(
+        Act(
+            name=act.name,
+            title=act.title,
+            start_s=act.start_s,
+            end_s=end_s if act is acts.ACTS[-1] else act.end_s,
+            detail=act.detail,
+        )
+        for act in acts.ACTS
+    )

@@ -1,0 +1,100 @@
+"""
+The nodes' own processes: an agent each, and its guard.
+
+On a real node the kubelet starts both containers and restarts the one that died; here
+the demo does. An agent gets its node's bound token, its node of the board by an
+unmodified pynvml, and a state directory that outlives it, as a hostPath would.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from demos.power.ports import free_ports
+from loadline_agent import records
+from loadline_agent.records import Record, Records
+from loadline_api import names
+from testbed.cluster.bed import Bed
+from testbed.cluster.processes import Process
+from testbed.fakegpu import build
+
+PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV")
+"""Of the owner's environment; no bytecode cache is forbidden, or 52 agents would compile 52 times."""
+
+
+class Member:
+    """One node's agent and guard."""
+
+    def __init__(self, bed: Bed, node: str, board_path: Path, port: int, metrics_port: int) -> None:
+        self.node, self.metrics_port = node, metrics_port
+        self.state = bed.directory / "state" / node
+        self._bed, self._port = bed, port
+        self._environment = {**environment(), **build.environment(board_path, node)}
+        self._identity = bed.identity(names.AGENT_ACCOUNT, names.SYSTEM_NAMESPACE, node=node)
+        records.prepare(str(self.state))
+        self._records = Records(str(self.state), records.boot_id())
+        self._agent: Process | None = None
+        self._guard: Process | None = None
+
+    def start(self) -> None:
+        """Start both; nothing to do for one that runs."""
+        if self._guard is None or not self._guard.running:
+            guard = ("guard", "--state", str(self.state))
+            self._guard = self._spawn(f"guard-{self.node}", guard)
+        if self._agent is None or not self._agent.running:
+            self._agent = self._spawn(f"agent-{self.node}", ("run", *self._flags()))
+
+    def kill(self) -> None:
+        """SIGKILL to the agent; the guard lives on."""
+        self.agent.kill()
+
+    def suspend(self) -> None:
+        """SIGSTOP to the agent."""
+        self.agent.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to the agent."""
+        self.agent.send(signal.SIGCONT)
+
+    @property
+    def agent(self) -> Process:
+        """The agent's process, once it was started."""
+        assert self._agent is not None, f"the agent of {self.node} was never started"
+        return self._agent
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """What was started last of each."""
+        return tuple(one for one in (self._agent, self._guard) if one is not None)
+
+    def record(self) -> Record:
+        """What the node's agent promises; Unreadable if it is torn."""
+        return self._records.read()
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> Process:
+        command = [sys.executable, "-m", "loadline_agent.main", *arguments]
+        return self._bed.spawn(name, command, environment=self._environment)
+
+    def _flags(self) -> list[str]:
+        flags = {
+            "--node": self.node,
+            "--state-dir": self.state,
+            "--kubeconfig": self._identity.kubeconfig,
+            "--listen": "127.0.0.1",
+            "--port": self._port,
+            "--metrics-port": self.metrics_port,
+        }
+        return [str(part) for pair in flags.items() for part in pair]
+
+
+def members(bed: Bed, nodes: Sequence[str], board_path: Path) -> dict[str, Member]:
+    """A member for each node, none started yet."""
+    ports = iter(free_ports(2 * len(nodes)))
+    return {node: Member(bed, node, board_path, next(ports), next(ports)) for node in nodes}
+
+
+def environment() -> Mapping[str, str]:
+    """What a process of the demo sees of its owner's environment."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}

@@ -1,0 +1,214 @@
+"""
+The live row, brought up: a control plane, the operator, agents, guards and the plant.
+
+`LiveRow` is a context manager; inside it everything runs, after it nothing does. It
+comes up in the order in which a cluster would: the chart, the operator, a person's
+declarations, and then node after node, few at a time, because all of them share two
+cores. The scheduler decides which service runs where; the plant is told.
+
+Every process logs under `out/logs`. What happens then is the conductor's.
+"""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from demos.power import manifests, members
+from demos.power.members import Member
+from loadline_api import names
+from loadline_policies.models.parameters import ServerModel
+from loadline_sim.reports.snapshots import Progress
+from loadline_sim.scenarios import Scenario
+from testbed import charts
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import ApiError, BedError
+from testbed.cluster.processes import Process
+from testbed.fakegpu.board import Board, boottime
+
+AT_ONCE = 6
+"""Agents that may be starting at the same time; chosen, for two cores."""
+
+PATIENCE_S = 120.0
+"""For any step of the bring-up, on a machine that has other things to do as well."""
+
+UNSETTLED = (429, 503)
+"""An API server answers so for a moment after a CRD has come."""
+
+LEAD_S = 4.0
+"""Seconds between the plant's readiness and the play's beginning."""
+
+ACQUAINTING = "electing a coordinator that hears every node"
+
+REPO = Path(__file__).parents[2]
+
+
+class LiveRow:
+    """The row of a scenario on real parts; `services` lists the service of each node."""
+
+    def __init__(self, scenario: Scenario, model: ServerModel, out: Path, progress: Progress) -> None:
+        self.scenario, self.model, self.out = scenario, model, out
+        self.nodes = manifests.node_names(scenario)
+        self.members: dict[str, Member] = {}
+        self.services: tuple[str, ...] = ()
+        self.start_at = 0.0
+        self._progress = progress
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._bring_up()
+        except BaseException:
+            self._dismiss()
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dismiss()
+        self._stack.close()
+
+    def _dismiss(self) -> None:
+        """Ask all at once, since the bed waits for one by one; a stopped one must go on first."""
+        for process in (one for member in self.members.values() for one in member.processes):
+            process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)
+
+    @property
+    def control(self) -> Path:
+        """The file that tells the plant's meter what to watch for."""
+        return self.bed.directory / "control.json"
+
+    @property
+    def plant_out(self) -> Path:
+        """Where the plant leaves snapshots, and at its end the recording."""
+        return self.bed.directory / "plant"
+
+    def start_plant(self, lead_s: float = LEAD_S) -> float:
+        """Start the plant, warm; gives the boot time at which the play begins."""
+        self.start_at = boottime() + 3600.0
+        services = self.bed.directory / "services.json"
+        services.write_text(json.dumps(self.services))
+        scenario = self.bed.directory / "scenario.json"
+        scenario.write_text(self.scenario.model_dump_json())
+        self.plant_out.mkdir()
+        arguments = {
+            "--board": self.board.path,
+            "--services": services,
+            "--scenario": scenario,
+            "--control": self.control,
+            "--out": self.plant_out,
+        }
+        command = [sys.executable, "-m", "demos.power.plants"]
+        command += [str(part) for pair in arguments.items() for part in pair]
+        environment = {**members.environment(), "PYTHONPATH": str(REPO)}
+        self.plant = self.bed.spawn("plant", command, environment=environment)
+        ready = self.plant_out / "ready"
+        self.plant.until(ready.exists, timeout_s=PATIENCE_S)
+        self.start_at = boottime() + lead_s
+        (self.plant_out / "start-at").write_text(repr(self.start_at))
+        return self.start_at
+
+    def stop_plant(self) -> None:
+        """End the plant; its recording lies in `plant_out` then."""
+        self.plant.send(signal.SIGTERM)
+        if self.plant.wait(PATIENCE_S):
+            raise BedError(f"the plant has failed:\n{self.plant.tail()}")
+
+    def restart(self, node: str) -> None:
+        """What a kubelet does for a container that died."""
+        self.members[node].start()
+
+    def _bring_up(self) -> None:
+        progress = self._progress
+        progress("bringing up the control plane", 0.0)
+        logs = (self.out / "logs").resolve()
+        shutil.rmtree(logs, ignore_errors=True)  # of an earlier run, which would be gone on with
+        self.bed = self._stack.enter_context(Bed(logs=logs))
+        self.board = self._stack.enter_context(
+            Board.create(self.bed.directory / "board", self.nodes, gpus_per_node=self.model.gpus)
+        )
+        self.bed.add_nodes(self.nodes, labels=manifests.node_labels(self.scenario))
+        progress("bringing up the control plane", 0.6)
+        self.bed.apply(charts.control_plane_objects())
+        self.operator = self._start_operator()
+        self.bed.apply(manifests.declarations(self.scenario, self.model))
+        progress("bringing up the control plane", 1.0)
+        self._start_members()
+        self._until(self._placed, "placing the pods", "the scheduler has not bound every pod")
+        self._until(self._led, ACQUAINTING, "no coordinator hears all nodes")
+
+    def _start_operator(self) -> Process:
+        identity = self.bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
+        command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
+        command += ["--kubeconfig", str(identity.kubeconfig)]
+        return self.bed.spawn("operator", command, environment=members.environment())
+
+    def _start_members(self) -> None:
+        """Start every member, with at most `AT_ONCE` agents that haven't told of their GPUs yet."""
+        self.members = members.members(self.bed, self.nodes, self.board.path)
+        waiting = list(self.nodes)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while len(told := self._told()) < len(self.nodes):
+            starting = len(self.nodes) - len(waiting) - len(told)
+            for node in waiting[: AT_ONCE - starting]:
+                self.members[node].start()
+                waiting.remove(node)
+            self._progress("starting an agent and a guard on each node", len(told) / len(self.nodes))
+            if time.monotonic() > deadline_s:
+                missing = ", ".join(sorted(set(self.nodes) - told))
+                raise BedError(f"agents of {missing} have not told of their GPUs: read {self.out / 'logs'}")
+            time.sleep(0.25)
+
+    def _told(self) -> set[str]:
+        """Nodes whose agents have told of their GPUs."""
+        found = self._get(names.NODE_CAPACITIES.path()).get("items", ())
+        return {one["metadata"]["name"] for one in found if one.get("status", {}).get("gpus")}
+
+    def _placed(self) -> bool:
+        """Read off the pods which service each node runs; false while one runs none."""
+        pods = self._get(
+            f"/api/v1/namespaces/{manifests.NAMESPACE}/pods", labelSelector=names.SERVICE_LABEL
+        ).get("items", ())
+        by_node = {
+            pod["spec"]["nodeName"]: pod["metadata"]["labels"][names.SERVICE_LABEL]
+            for pod in pods
+            if pod["spec"].get("nodeName")
+        }
+        if by_node.keys() != set(self.nodes):
+            return False
+        self.services = tuple(by_node[node] for node in self.nodes)
+        return True
+
+    def _led(self) -> bool:
+        status = self._get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
+        heard = int(status.get("nodesReporting", 0))
+        self._progress(ACQUAINTING, heard / len(self.nodes))
+        return heard == len(self.nodes)
+
+    def _get(self, path: str, **parameters: str) -> Object:
+        """What is at a path; nothing while a new kind's storage is being made ready."""
+        try:
+            return self.bed.client.get(path, **parameters)
+        except ApiError as error:
+            if error.code not in UNSETTLED:
+                raise
+            return {}
+
+    def _until(self, holds: Callable[[], bool], what: str, complaint: str) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        self._progress(what, 0.0)
+        while not holds():
+            if time.monotonic() > deadline_s:
+                raise BedError(f"{complaint} after {PATIENCE_S:g} s: read {self.out / 'logs'}")
+            time.sleep(0.25)
+        self._progress(what, 1.0)

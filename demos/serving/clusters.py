@@ -1,0 +1,147 @@
+"""
+A cluster that serves: a real node with fake GPUs, and Loadline installed by its chart.
+
+Everything is what a user has, but for what can't be here: the GPUs are fakes below NVML,
+images come from files, and the engine's six gigabytes are mounted from this machine
+instead of lying in an image. Those differences are in `values` and nowhere else; the
+manifests that are applied are the ones of `examples/`.
+
+An `Engine` says what serves: vLLM on this machine's CPU, with a model that answers, or
+the stand-in that speaks its API, for tests that are not about tokens.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from demos.serving.helms import Helm
+from demos.serving.services import Service
+from loadline_api.names import NODE_RESTRICTION_PREFIX, SYSTEM_NAMESPACE
+from testbed.cluster.gpus import RUNTIME_CLASS, Gpus
+from testbed.cluster.node_beds import NodeBed
+from testbed.engines import models, venvs
+from testbed.images import builds
+from testbed.images.engine_mounts import TRANSFER_DEVICE, EngineMounts
+
+GPUS = 8
+
+ROW = f"{NODE_RESTRICTION_PREFIX}row"
+"""The label by which the example's power domain selects its nodes."""
+
+ON_A_CPU = ("--dtype=float32", "--enforce-eager")
+"""What vLLM needs to be told here; a cluster of GPUs needs none of it."""
+
+
+class Engine(StrEnum):
+    """What answers requests."""
+
+    VLLM = "vllm"
+    STANDIN = "standin"
+
+
+IMAGES = {Engine.VLLM: "base", Engine.STANDIN: "standin"}
+
+
+class ServingCluster:
+    """A context manager: the bed, the chart on it, and words for what a person does there."""
+
+    def __init__(self, engine: Engine, *, gpus: int = GPUS, audit: bool = False) -> None:
+        names = ("loadline", "router", IMAGES[engine])
+        self._images = {name: builds.ensure(name) for name in names}
+        self._engine, self._count = engine, gpus
+        self._pods = self._mounted() if engine is Engine.VLLM else {}
+        self.bed = NodeBed(audit=audit)
+        self.helm = Helm(self.bed)
+        self._gpus: Gpus | None = None
+
+    def __enter__(self) -> Self:
+        self.bed.__enter__()
+        try:
+            self.bed.kubectl("label", "node", self.bed.node.name, f"{ROW}=a")
+            self._gpus = self.bed.add_gpus(self._count)
+            for image in self._images.values():
+                self.bed.load_image(image.archive)
+        except BaseException:
+            self.bed.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bed.__exit__(kind, error, trace)
+
+    @property
+    def gpus(self) -> Gpus:
+        """The node's GPUs; there are some while the cluster is up."""
+        assert self._gpus is not None
+        return self._gpus
+
+    @property
+    def engine_image(self) -> str:
+        """The image that engines run."""
+        return self._images[IMAGES[self._engine]].name
+
+    def install(self, **more: Any) -> None:
+        """Install the chart, or bring its release to these values, and wait until its pods are ready."""
+        self.helm.install(merged(self.values(), more))
+
+    def values(self) -> dict[str, Any]:
+        """What a cluster without registry and GPUs has to say to the chart."""
+        repository, tag = self._images["loadline"].name.rsplit(":", 1)
+        return {
+            "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+            "engine": {
+                "image": self.engine_image,
+                "kvBufferDevice": TRANSFER_DEVICE,
+                "template": self._pods,
+            },
+            "router": {"image": self._images["router"].name},
+            "agent": {"runtimeClassName": RUNTIME_CLASS},
+        }
+
+    def apply(self, *manifests: Path | Mapping[str, Any], namespace: str = "default") -> None:
+        """`kubectl apply`, with files or objects."""
+        documents = [one for given in manifests for one in _documents(given)]
+        self.bed.kubectl(
+            "apply", "--namespace", namespace, "--filename", "-", input=yaml.safe_dump_all(documents)
+        )
+
+    def service(self, name: str, namespace: str = "default") -> Service:
+        """An InferenceService, to be watched and asked."""
+        return Service(self.bed, name, namespace)
+
+    def system_pods(self, component: str) -> list[str]:
+        """The names of the chart's pods of a component."""
+        selector = f"app.kubernetes.io/name=loadline,app.kubernetes.io/component={component}"
+        found = self.bed.kubectl("get", "pods", "-n", SYSTEM_NAMESPACE, "-l", selector, "-o", "name")
+        return [line.removeprefix("pod/") for line in found.split()]
+
+    def _mounted(self) -> dict[str, Any]:
+        """The part of every engine's pod that makes it run this machine's vLLM."""
+        mounts = EngineMounts(
+            venv=venvs.ensure(), model=models.ensure(), image=self._images[IMAGES[self._engine]]
+        )
+        template = mounts.template()
+        template["spec"]["containers"][0]["command"] += ON_A_CPU
+        return template
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `more` laid over it, mapping by mapping, as Helm merges values."""
+    return {
+        key: merged(base[key], value)
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        else value
+        for key, value in {**base, **more}.items()
+    }
+
+
+def _documents(given: Path | Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    if isinstance(given, Path):
+        return [one for one in yaml.safe_load_all(given.read_text()) if one]
+    return [given]

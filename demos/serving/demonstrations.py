@@ -1,0 +1,160 @@
+"""
+The demo of a served model: what a person does on the first day, and what comes of it.
+
+A cluster, `helm install`, `kubectl apply` of an example with prefill and decode apart, a
+completion that streams, the counters that prove the split, `kubectl scale`, an edit of a
+policy, and the status as a person reads it. Every step prints the command that does the
+same by hand. What doesn't hold ends the demo with a sentence: it is a test as well.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from demos.serving import completions
+from demos.serving.clusters import Engine, ServingCluster
+from loadline_api.names import DEFAULT_POWER_POLICY, POLICY_KEY, POWER_DOMAINS, SYSTEM_NAMESPACE
+from testbed.cluster.errors import BedError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CHAT, DOMAIN = EXAMPLES / "chat-pd.yaml", EXAMPLES / "power-domain.yaml"
+NAME = "chat-pd"
+PROMPT = "The load line of a ship shows how deep she may lie in the water, and the captain says:"
+HOT_S = 2.0
+"""The promise: an edited policy is in force everywhere after so long."""
+
+
+class Demonstration:
+    """The acts, on one cluster, told on one console."""
+
+    def __init__(self, cluster: ServingCluster, console: Console) -> None:
+        self._cluster, self._console = cluster, console
+        self._service = cluster.service(NAME)
+
+    def play(self) -> None:
+        """All of it, in order."""
+        self._install()
+        self._apply()
+        self._ask()
+        self._count()
+        self._scale()
+        self._edit()
+        self._look()
+
+    def _install(self) -> None:
+        with self._act("helm install", "helm install loadline charts/loadline --wait"):
+            self._cluster.install()
+
+    def _apply(self) -> None:
+        with self._act("two prefill, one decode, a router", f"kubectl apply -f examples/{CHAT.name}"):
+            self._cluster.apply(CHAT, DOMAIN)
+            self._tell_until_ready()
+
+    def _tell_until_ready(self) -> None:
+        """Pass on the Ready condition's words whenever they change."""
+        said = ""
+
+        def ready() -> bool | None:
+            nonlocal said
+            condition = self._service.condition("Ready")
+            text = f"{condition.get('reason', 'Unknown')}: {condition.get('message', 'not looked at yet')}"
+            if text != said:
+                said = text
+                self._console.print(f"    [dim]{text}[/]", highlight=False, soft_wrap=True)
+            return True if condition.get("status") == "True" and self._service.current else None
+
+        self._service.wait(ready, "Ready=True")
+
+    def _ask(self) -> None:
+        command = f'curl {self._service.url}/v1/completions -d \'{{"model": "{NAME}", "stream": true, …}}\''
+        with self._act("a completion, as it comes", command):
+            self._console.print(f"    [dim]{PROMPT}[/]", end="", highlight=False)
+            for piece in completions.stream(self._service.url, self._service.model, PROMPT):
+                self._console.print(piece, end="", style="bold", highlight=False)
+            self._console.print()
+
+    def _count(self) -> None:
+        with self._act("was it split?", "curl DECODE_POD:8000/metrics | grep external_kv_transfer"):
+            tokens = self._service.external_kv_tokens()
+            sent = sum(self._service.counters("main", "vllm:nixl_bytes_transferred_sum").values())
+            self._console.print(f"    prompt tokens whose KV came from prefill: [bold]{tokens:.0f}[/]")
+            self._console.print(f"    bytes that NIXL moved: [bold]{sent:,.0f}[/]")
+            if tokens <= 0:
+                raise BedError("the decode engine computed every prompt by itself: the split did not happen")
+
+    def _scale(self) -> None:
+        command = f"kubectl scale inferenceservices.loadline.dev {NAME} --replicas=2"
+        with self._act("scale decode", command):
+            self._service.scale(2)
+            self._tell_until_ready()
+
+    def _edit(self) -> None:
+        policy = self._cluster.bed.kubectl(
+            "get", "configmap", DEFAULT_POWER_POLICY, "-n", SYSTEM_NAMESPACE, "-o", "yaml"
+        )
+        document = yaml.safe_load(yaml.safe_load(policy)["data"][POLICY_KEY])
+        document.setdefault("settings", {})["threshold1Percent"] = 75
+        command = (
+            f"kubectl edit configmap {DEFAULT_POWER_POLICY} -n {SYSTEM_NAMESPACE}   # threshold1Percent: 75"
+        )
+        with self._act("edit a policy", command):
+            before = self._policy_hash()
+            began_s = time.monotonic()
+            body = {"data": {POLICY_KEY: yaml.safe_dump(document)}}
+            self._cluster.bed.kubectl(
+                "patch", "configmap", DEFAULT_POWER_POLICY, "-n", SYSTEM_NAMESPACE, "-p", yaml.safe_dump(body)
+            )
+            while (now := self._policy_hash()) == before:
+                if time.monotonic() - began_s > 10 * HOT_S:
+                    raise BedError(f"the policy {before} is still in force")
+                time.sleep(0.05)
+            took_s = time.monotonic() - began_s
+            self._console.print(f"    {before} → [bold]{now}[/] in {took_s:.1f} s; no pod was touched")
+
+    def _policy_hash(self) -> str:
+        name = yaml.safe_load(DOMAIN.read_text())["metadata"]["name"]
+        domain = self._cluster.bed.client.get(POWER_DOMAINS.path(name))
+        return str(domain.get("status", {}).get("appliedPolicyHash", "none"))
+
+    def _look(self) -> None:
+        kubectl = self._cluster.bed.kubectl
+        with self._act("status, as a person reads it", "kubectl get loadline; kubectl get pods"):
+            self._print(kubectl("get", "inferenceservices.loadline.dev,powerdomains.loadline.dev"))
+            self._print(kubectl("get", "pods", "-o", "wide"))
+            for one in self._service.now["status"]["conditions"]:
+                self._print(f"{one['type']:<16}{one['status']:<8}{one['reason']:<18}{one['message']}")
+
+    def _print(self, text: str) -> None:
+        for line in text.strip().splitlines():
+            self._console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def _act(self, title: str, command: str) -> Iterator[None]:
+        self._console.print(f"\n[bold cyan]▌[/] [bold]{title}[/]")
+        self._console.print(f"    $ {command}", style="green", highlight=False, markup=False, soft_wrap=True)
+        began_s = time.monotonic()
+        yield
+        self._console.print(f"    [dim]{time.monotonic() - began_s:.1f} s[/]", highlight=False)
+
+
+def main() -> int:
+    """Play the demo; 1 with a sentence where something didn't hold."""
+    console = Console()
+    try:
+        with ExitStack() as up:
+            with console.status("a Kubernetes node that runs pods …"):
+                cluster = up.enter_context(ServingCluster(Engine.VLLM))
+            Demonstration(cluster, console).play()
+    except (BedError, KeyboardInterrupt) as error:
+        Console(stderr=True).print(f"error: {error or 'interrupted'}", style="red", markup=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""
+An InferenceService as its owner sees it: what its status says, and what it answers.
+
+Waiting is for a condition, and gives up with the status that was there last, since that
+is what says why.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from demos.serving import completions
+from loadline_api.names import ENGINE_PORT, INFERENCE_SERVICES
+from testbed.cluster.bed import Bed
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import BedError
+from testbed.doubles.operators import pods_of
+
+T = TypeVar("T")
+
+READY_S = 600.0
+"""Three engines that start at once on two cores take four minutes, and other work may go on there."""
+
+LOOK_EVERY_S = 0.25
+
+TRANSFERRED = 'source="external_kv_transfer"'
+
+
+class Service:
+    """One service of a bed."""
+
+    def __init__(self, bed: Bed, name: str, namespace: str) -> None:
+        self.bed, self.name, self.namespace = bed, name, namespace
+
+    @property
+    def now(self) -> Object:
+        """The object as it is."""
+        return self.bed.client.get(INFERENCE_SERVICES.path(self.name, self.namespace))
+
+    @property
+    def current(self) -> bool:
+        """Whether the status is about the spec as it is."""
+        now: dict[str, Any] = self.now
+        return bool(now.get("status", {}).get("observedGeneration") == now["metadata"]["generation"])
+
+    @property
+    def model(self) -> str:
+        """What clients ask for."""
+        return str(self.now["spec"]["model"].get("name", self.name))
+
+    @property
+    def url(self) -> str:
+        """Where the service answers, from this machine: the address of its Service."""
+        front = self.bed.client.get(f"/api/v1/namespaces/{self.namespace}/services/{self.name}")
+        return f"http://{front['spec']['clusterIP']}:{ENGINE_PORT}"
+
+    def condition(self, type: str) -> Object:
+        """A condition; empty if nobody has reported it."""
+        found = (one for one in self.now.get("status", {}).get("conditions", ()) if one["type"] == type)
+        return next(found, {})
+
+    def until(self, type: str, status: str, *, reason: str | None = None, limit_s: float = READY_S) -> Object:
+        """The condition once it has that status, and that reason if one is given."""
+
+        def holds() -> Object | None:
+            found = self.condition(type)
+            same = found.get("status") == status and (reason is None or found.get("reason") == reason)
+            return found if same and self.current else None
+
+        return self.wait(holds, f"{type}={status}{f' ({reason})' if reason else ''}", limit_s=limit_s)
+
+    def wait(self, found: Callable[[], T | None], what: str, *, limit_s: float = READY_S) -> T:
+        """What `found` gives once it gives something; BedError with the status otherwise."""
+        deadline_s = time.monotonic() + limit_s
+        while (value := found()) is None:
+            if time.monotonic() > deadline_s:
+                status = self.now.get("status", {})
+                raise BedError(f"{self.namespace}/{self.name}: no {what} after {limit_s:g} s: {status}")
+            time.sleep(LOOK_EVERY_S)
+        return value
+
+    def scale(self, replicas: int) -> None:
+        """`kubectl scale`, as a person does it."""
+        self.bed.kubectl(
+            "scale", INFERENCE_SERVICES.full_name, self.name, "-n", self.namespace, f"--replicas={replicas}"
+        )
+
+    def ready_replicas(self, pool: str = "main") -> int:
+        """Replicas of a pool that are ready, by the status."""
+        pools = {one["name"]: one for one in self.now.get("status", {}).get("pools", ())}
+        return int(pools.get(pool, {}).get("readyReplicas", 0))
+
+    def pods(self, pool: str | None = None) -> list[Object]:
+        """The service's pods that are not on their way out."""
+        return pods_of(self.bed, self.name, self.namespace, [pool] if pool else ())
+
+    def complete(self, prompt: str, *, tokens: int = 16) -> str:
+        """The greedy completion of a prompt, through the Service."""
+        return completions.complete(self.url, self.model, prompt, tokens=tokens)
+
+    def counters(self, pool: str, prefix: str) -> dict[str, float]:
+        """The sums over a pool's pods of all series of a name, by series."""
+        sums: dict[str, float] = {}
+        for pod in self.pods(pool):
+            address = pod["status"]["podIP"]
+            text = httpx.get(f"http://{address}:{ENGINE_PORT}/metrics", timeout=10, trust_env=False).text
+            for line in text.splitlines():
+                if line.startswith(prefix):
+                    series, value = line.rsplit(" ", 1)
+                    sums[series] = sums.get(series, 0.0) + float(value)
+        return sums
+
+    def external_kv_tokens(self) -> float:
+        """Prompt tokens that decode engines were given by others: what proves that the split happened."""
+        found = self.counters("main", "vllm:prompt_tokens_by_source_total")
+        return sum(value for series, value in found.items() if TRANSFERRED in series)

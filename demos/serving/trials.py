@@ -1,0 +1,170 @@
+"""
+What a served model is put through: a change under load, a night at zero, a split.
+
+Each trial does one thing to a service as its owner would, and gives back what came of it;
+judging is the caller's. Tests and the benchmark use the same ones, so that what is
+measured is what is tested. `plain_rollout` is the peer: the same engine as an ordinary
+Deployment behind an ordinary Service.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from demos.serving.clusters import ServingCluster
+from demos.serving.completions import Load, Tally
+from demos.serving.services import Service
+from loadline_api import names
+from testbed.cluster.clients import Object
+from testbed.cluster.errors import BedError
+from testbed.cluster.workloads import eventually
+
+SLOW = {"STANDIN_ITL_MS": "20"}
+"""So that requests are under way whenever a pod goes."""
+
+WARM_ANSWERS, AFTER_ANSWERS = 10, 10
+SOON_S = 90.0
+
+PROMPTS = (
+    "The load line of a ship shows how deep she may lie in the water",
+    "A sailor in the harbour counts the anchors of the fleet before the storm",
+    "Tide and wind, said the pilot, and then the lighthouse went dark",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """What came of the same prompts with prefill apart, and without."""
+
+    external_tokens: float
+    texts: tuple[str, ...]
+    unsplit_texts: tuple[str, ...]
+
+
+def manifest(name: str = "chat", **spec: Any) -> Object:
+    """An InferenceService of the tiny model behind a router, unless the spec says otherwise."""
+    whole = {"model": {"uri": "file:///models/tiny"}, "router": {"policy": "RoundRobin"}, **spec}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.INFERENCE_SERVICES.kind,
+        "metadata": {"name": name},
+        "spec": {key: value for key, value in whole.items() if value is not None},
+    }
+
+
+def told(**environment: str) -> Object:
+    """A template that gives the stand-in settings."""
+    listed = [{"name": name, "value": value} for name, value in environment.items()]
+    return {"spec": {"containers": [{"name": names.ENGINE_CONTAINER, "env": listed}]}}
+
+
+def serve(cluster: ServingCluster, namespace: str, name: str = "chat", **spec: Any) -> Service:
+    """A service that has become Ready."""
+    cluster.apply(manifest(name, **spec), namespace=namespace)
+    service = cluster.service(name, namespace)
+    service.until("Ready", "True")
+    return service
+
+
+def split(cluster: ServingCluster, namespace: str) -> Split:
+    """The prompts through prefill and decode apart; then, alone, through one engine."""
+    apart = serve(cluster, namespace, "apart", prefill={"replicas": 1})
+    texts = tuple(apart.complete(prompt) for prompt in PROMPTS)
+    tokens = apart.external_kv_tokens()
+    remove(apart)
+    alone = serve(cluster, namespace, "alone", router=None)
+    unsplit = tuple(alone.complete(prompt) for prompt in PROMPTS)
+    remove(alone)
+    return Split(external_tokens=tokens, texts=texts, unsplit_texts=unsplit)
+
+
+def rollout(cluster: ServingCluster, namespace: str, **spec: Any) -> Tally:
+    """What became of a steady load's requests while every engine was replaced."""
+    shape = {"replicas": 2, "template": told(**SLOW), **spec}
+    service = serve(cluster, namespace, **shape)
+
+    def change() -> None:
+        cluster.apply(manifest(**shape, engine={"maxModelLength": 1024}), namespace=namespace)
+        service.until("Ready", "True")
+
+    return _under_load(Load(service.url, service.model), change, lambda: _uids(service))
+
+
+def plain_rollout(cluster: ServingCluster, namespace: str) -> Tally:
+    """The same for a Deployment and a Service as people write them: probes, and nothing else."""
+    url = _plain(cluster, namespace, "1")
+
+    def change() -> None:
+        _plain(cluster, namespace, "2")
+
+    def uids() -> set[str]:
+        pods = f"/api/v1/namespaces/{namespace}/pods"
+        found = cluster.bed.client.get(pods, labelSelector="app=plain")["items"]
+        return {pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
+
+    return _under_load(Load(url, "plain"), change, uids)
+
+
+def to_zero_and_back(service: Service) -> bool:
+    """Whether a service that was scaled to zero answers again once it was scaled up."""
+    service.scale(0)
+    service.until("Ready", "False", reason="ScaledToZero")
+    until(lambda: not service.pods("main"))
+    service.scale(1)
+    service.until("Ready", "True")
+    return bool(service.complete(PROMPTS[0]))
+
+
+def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> None:
+    """Return once it holds; BedError when it doesn't in time."""
+    if not eventually(holds, limit_s):
+        raise BedError(f"not so after {limit_s:g} s")
+
+
+def _under_load(load: Load, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:
+    """The load's tally once all pods of before are gone, and answers have come after that."""
+    with load:
+        until(lambda: load.tally.answered > WARM_ANSWERS)
+        before = uids()
+        change()
+        until(lambda: not before & uids())
+        answered = load.tally.answered
+        until(lambda: load.tally.answered > answered + AFTER_ANSWERS)
+    return load.tally
+
+
+def _uids(service: Service) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in service.pods("main")}
+
+
+def remove(service: Service) -> None:
+    kubectl = service.bed.kubectl
+    kubectl("delete", names.INFERENCE_SERVICES.full_name, service.name, "--namespace", service.namespace)
+    until(lambda: not service.pods("main"))
+
+
+def _plain(cluster: ServingCluster, namespace: str, version: str) -> str:
+    """Apply the plain Deployment and wait for it; its address."""
+    labels = {"app": "plain"}
+    container: Mapping[str, Any] = {
+        "name": "engine",
+        "image": cluster.engine_image,
+        "args": ["--served-model-name=plain", "--port=8000"],
+        "env": [*told(**SLOW)["spec"]["containers"][0]["env"], {"name": "VERSION", "value": version}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2},
+    }
+    spec = {
+        "replicas": 2,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+    }
+    head = {"metadata": {"name": "plain"}}
+    ports = {"selector": labels, "ports": [{"port": 8000, "targetPort": 8000}]}
+    cluster.apply(
+        {"apiVersion": "apps/v1", "kind": "Deployment", **head, "spec": spec},
+        {"apiVersion": "v1", "kind": "Service", **head, "spec": ports},
+        namespace=namespace,
+    )
+    cluster.bed.kubectl("rollout", "status", "deployment/plain", "-n", namespace, "--timeout=120s")
+    front = cluster.bed.client.get(f"/api/v1/namespaces/{namespace}/services/plain")
+    return f"http://{front['spec']['clusterIP']}:8000"

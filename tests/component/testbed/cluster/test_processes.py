@@ -1,0 +1,132 @@
+"""However a bed's owner ends, no process and no file of the bed stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from testbed.cluster import janitors
+from testbed.cluster.errors import ProcessFailed
+from testbed.cluster.processes import Household
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[4]
+
+OWNER = """
+import signal, sys
+from testbed.cluster.processes import Household
+with Household() as household:
+    household.start("plain", ["sleep", "1000"])
+    household.start("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], grace_s=0.1)
+    household.start("runaway", ["setsid", "sh", "-c", "sleep 1000 & wait"])
+    print(household.directory, household._janitor.pid, flush=True)
+    LAST
+"""
+
+PROCESSES = 5
+"""sleep; sh and its sleep; setsid's sh and its sleep."""
+
+
+def eventually(holds: Callable[[], bool], limit_s: float = 10.0) -> bool:
+    deadline_s = time.monotonic() + limit_s
+    while not holds() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    return holds()
+
+
+@contextmanager
+def owner(last: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
+    """A process that owns a household, its directory and its janitor's id."""
+    command = [sys.executable, "-c", OWNER.replace("LAST", last)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as it:
+        try:
+            assert it.stdout is not None
+            directory, janitor = it.stdout.readline().split()
+            yield it, directory, int(janitor)
+        finally:
+            it.kill()
+
+
+def gone(directory: str) -> bool:
+    return not janitors.processes_of(directory) and not Path(directory).exists()
+
+
+@pytest.mark.parametrize("last", ["pass", "raise ValueError", "sys.exit(3)", "import os; os._exit(4)"])
+def test_nothing_stays_when_the_owner_ends(last: str) -> None:
+    with owner(last) as (process, directory, _):
+        process.wait(20)
+        assert eventually(lambda: gone(directory))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_stays_when_the_owner_is_struck_down(number: signal.Signals) -> None:
+    with owner("signal.pause()") as (process, directory, _):
+        assert eventually(lambda: len(janitors.processes_of(directory)) == PROCESSES)
+        process.send_signal(number)
+        process.wait(20)
+        assert eventually(lambda: gone(directory))
+
+
+def test_an_owner_sweeps_for_itself_when_its_janitor_was_killed() -> None:
+    with owner("signal.pause()") as (process, directory, janitor):
+        assert eventually(lambda: len(janitors.processes_of(directory)) == PROCESSES)
+        os.kill(janitor, signal.SIGKILL)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert eventually(lambda: gone(directory))
+
+
+def test_the_next_bed_sweeps_for_an_owner_killed_with_its_janitor() -> None:
+    with owner("signal.pause()") as (process, directory, janitor):
+        assert eventually(lambda: len(janitors.processes_of(directory)) == PROCESSES)
+        os.kill(janitor, signal.SIGKILL)
+        process.kill()
+        process.wait(20)
+        assert janitors.processes_of(directory)
+        with Household():
+            assert eventually(lambda: gone(directory))
+
+
+def test_a_bed_leaves_its_neighbour_alone() -> None:
+    with Household() as one:
+        sleeper = one.start("sleep", ["sleep", "1000"])
+        with Household() as other:
+            assert other.directory != one.directory
+        assert sleeper.running
+    assert not sleeper.running
+
+
+def test_logs_can_outlive_the_bed(tmp_path: Path) -> None:
+    with Household(logs=tmp_path / "logs") as household:
+        household.start("greeter", ["echo", "hello"]).wait(10)
+    assert (tmp_path / "logs" / "greeter.log").read_text() == "hello\n"
+
+
+def test_a_process_that_ends_too_early_shows_the_end_of_its_log() -> None:
+    with Household() as household:
+        process = household.start("broken", ["sh", "-c", "seq 100; exit 3"])
+        with pytest.raises(ProcessFailed, match=r"(?s)broken ended with status 3:.*99\n100"):
+            process.until(lambda: False, timeout_s=10)
+
+
+def test_a_process_that_is_never_ready_is_not_waited_for_longer_than_said() -> None:
+    with Household() as household:
+        process = household.start("slow", ["sleep", "1000"])
+        with pytest.raises(ProcessFailed, match=r"slow is not ready after 0\.1 s"):
+            process.until(lambda: False, timeout_s=0.1)
+
+
+def test_a_process_sees_only_the_environment_it_is_given() -> None:
+    with Household() as household:
+        process = household.start("env", ["/usr/bin/env"], environment={"A": "1"})
+        process.wait(10)
+        assert process.log.read_text().splitlines() == ["A=1", f"{janitors.MARK}={household.directory}"]
