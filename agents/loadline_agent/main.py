@@ -22,17 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (given[0], given[1:]) if given else ("", [])
     if command == "run":
-        from loadline_agent import runs
+        from loadline_agent import agent_process
 
-        return runs.main(rest)
+        return agent_process.main(rest)
     if command == "guard":
-        from loadline_agent import guard
+        from loadline_agent.hardware import guard
 
         return guard.main(rest)
     if command == "release":
-        from loadline_agent import releases
+        from loadline_agent.hardware import restores
 
-        return releases.main(rest)
+        return restores.main(rest)
     wants_help = command in ("-h", "--help")
     print(USAGE, end="", file=sys.stdout if wants_help else sys.stderr)
     return 0 if wants_help else WRONG_USAGE

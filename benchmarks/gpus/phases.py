@@ -27,7 +27,7 @@ from benchmarks.gpus.errors import refusing
 from benchmarks.gpus.loads import Load
 from benchmarks.gpus.traces import Rounds, floats
 from benchmarks.result_files import RESULTS, Check, at_most, finish, report
-from loadline_agent.gpus import Gpus
+from loadline_agent.hardware.sensors import Gpus
 from loadline_policies.models import parameters, watts
 from loadline_policies.models.watts import WattModel
 from loadline_sim.hardware import SENSOR_GAIN

@@ -15,7 +15,7 @@ import pynvml  # type: ignore[import-untyped]
 
 from benchmarks.gpus.traces import Costs
 from benchmarks.gpus.watching import POWER_AVERAGE, TOTAL_ENERGY, Buffer, Steps
-from loadline_agent import nvml
+from loadline_agent.hardware import nvml
 from loadline_policies.errors import HardwareError
 
 Question = Callable[[], object]

@@ -30,9 +30,9 @@ from benchmarks.gpus.errors import Unmeasured, refusing
 from benchmarks.gpus.loads import SEED, Load, Timetable
 from benchmarks.gpus.traces import Glances, Pace, Part, Questions, Rounds, Seen, Sensors
 from benchmarks.result_files import RESULTS, finish, report
-from loadline_agent import nvml
-from loadline_agent.gpus import Gpus
-from loadline_agent.keepers import SAMPLE_EVERY_S
+from loadline_agent.hardware import nvml
+from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S
+from loadline_agent.hardware.sensors import Gpus
 from loadline_sim.reports import runs
 
 RESULT = RESULTS / "gpu-sampling.json"

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import pynvml  # type: ignore[import-untyped]
 
 from benchmarks.gpus.traces import Buffered, Facts, Glances, Rounds, Spans
-from loadline_agent import nvml
-from loadline_agent.gpus import Gpus, GpuSample, missing_right
-from loadline_agent.guard import boottime
-from loadline_agent.limits import Limits
+from loadline_agent.hardware import nvml
+from loadline_agent.hardware.guard import boottime
+from loadline_agent.hardware.limits import Limits
+from loadline_agent.hardware.sensors import Gpus, GpuSample, missing_right
 
 POWER_AVERAGE = 185
 LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT = 187, 188, 189

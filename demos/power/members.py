@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from demos.power.ports import free_ports
-from loadline_agent import records
-from loadline_agent.records import Record, Records
+from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.armed_records import Record, Records
 from loadline_api import names
 from testbed.cluster.bed import Bed
 from testbed.cluster.processes import Process
@@ -33,8 +33,8 @@ class Member:
         self._bed, self._port = bed, port
         self._environment = {**environment(), **build.environment(board_path, node)}
         self._identity = bed.identity(names.AGENT_ACCOUNT, names.SYSTEM_NAMESPACE, node=node)
-        records.prepare(str(self.state))
-        self._records = Records(str(self.state), records.boot_id())
+        armed_records.prepare(str(self.state))
+        self._records = Records(str(self.state), armed_records.boot_id())
         self._agent: Process | None = None
         self._guard: Process | None = None
 

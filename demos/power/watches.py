@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from demos.power.members import Member
 from demos.power.plants import Control
 from demos.power.rows import LiveRow
-from loadline_agent.records import Unreadable
+from loadline_agent.hardware.armed_records import Unreadable
 from loadline_api import names
 from loadline_api.power_domains import Mode
 from loadline_policies.documents import PowerDocument, parse_power

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loadline_agent import records
-from loadline_agent.guard import boottime
-from loadline_agent.hands import Hands
-from loadline_agent.identity import Identity
+from loadline_agent.agent import NodeAgent, Surroundings
+from loadline_agent.domain.identity import Identity
+from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.guard import boottime
+from loadline_agent.hardware.node_gpus import Hands
 from loadline_agent.journals import Journal
-from loadline_agent.leaderships import Home, Peer
-from loadline_agent.node_agents import NodeAgent, Surroundings
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.breakers import Curve
@@ -237,7 +237,7 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
     """One agent until SIGTERM."""
     file = RowFile(row_path)
     address = file.row.nodes[node][0]
-    records.prepare(str(state_dir))
+    armed_records.prepare(str(state_dir))
     settings = Settings(
         node=node,
         state_dir=state_dir,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent import pod_resources
+from loadline_agent.workloads import pod_resources
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import KubectlFailed
 from testbed.cluster.gpus import RUNTIME_CLASS, Gpus

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from loadline_agent import engines
-from loadline_agent.engines import Engine, Engines, Measured
-from loadline_agent.histograms import STALE_S
-from loadline_agent.objectives import Objectives
+from loadline_agent.workloads import engine_scrapers
+from loadline_agent.workloads.engine_scrapers import Engine, Engines, Measured
+from loadline_agent.workloads.histograms import STALE_S
+from loadline_agent.workloads.objectives import Objectives
 from testbed.cluster.processes import Household
 from testbed.engines import standins
 from testbed.engines.standins import Standin
@@ -41,7 +41,7 @@ class Node:
 
     async def look(self, after_s: float = 0.0) -> Measured:
         self.now += after_s
-        async with engines.sessions() as session:
+        async with engine_scrapers.sessions() as session:
             await self._engines.round(session)
         return self._engines.measured["prod/chat"]
 

@@ -18,7 +18,7 @@ import pytest
 from demos.serving.clusters import Engine, ServingCluster
 from demos.serving.completions import Load
 from demos.serving.services import Service
-from loadline_agent import pod_resources
+from loadline_agent.workloads import pod_resources
 from loadline_api import names
 from testbed.api_callers import eventually
 from testbed.cluster.clients import Object

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadline_agent.engines import Measured
 from loadline_agent.metrics import Metrics as AgentMetrics
-from loadline_agent.tenants import gauges
+from loadline_agent.workloads.engine_scrapers import Measured
+from loadline_agent.workloads.node_workloads import gauges
 from loadline_api import names
 from loadline_api.conditions import ConditionType, Explained, Reason
 from loadline_operator.metrics import Metrics as OperatorMetrics

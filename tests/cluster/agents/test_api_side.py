@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from loadline_agent import credentials
-from loadline_agent.capacity import Capacity, Facts
-from loadline_agent.credentials import Credentials
-from loadline_agent.declarations import Declarations
-from loadline_agent.elections import Election
-from loadline_agent.identity import Identity
-from loadline_agent.kube import Kube
-from loadline_agent.leaderships import Home
+from loadline_agent.domain.identity import Identity
+from loadline_agent.domain.leaderships import Home
+from loadline_agent.kube import credentials
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.credentials import Credentials
+from loadline_agent.kube.declarations import Declarations
+from loadline_agent.kube.domain_statuses import Statuses
+from loadline_agent.kube.elections import Election
+from loadline_agent.kube.node_capacities import Capacity, Facts
 from loadline_agent.metrics import Metrics
-from loadline_agent.statuses import Statuses
-from loadline_agent.tenants import Tenants
+from loadline_agent.workloads.node_workloads import Tenants
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode

@@ -46,9 +46,9 @@ def test_monitors_need_the_flag_and_the_api(tmp_path: Path, monitor: str) -> Non
 
 
 def test_alerts_speak_of_series_that_are_told() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "agents" / "loadline_agent").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "agents" / "loadline_agent").rglob("*.py"))
     told = OperatorMetrics().text().decode() + AgentMetrics().text().decode() + sources
-    rows = re.findall(r'"(\w+)": \(', (ROOT / "agents" / "loadline_agent" / "node_agents.py").read_text())
+    rows = re.findall(r'"(\w+)": \(', (ROOT / "agents" / "loadline_agent" / "agent.py").read_text())
     told += "".join(f" loadline_power_domain_{row} " for row in rows)
     for rule in rules():
         for series in re.findall(r"loadline_\w+", rule["expr"]):

@@ -1,0 +1,169 @@
+"""
+One node's agent as a whole, but for where it gets its declarations from.
+
+Here the parts are put together and taken apart again: two doors, the leaf, the
+leadership. `main` gives it declarations, owners and an election that come from the
+API server; a test or a benchmark gives others of the same shape. What matters is the
+end: first the limits step down, then the domain is given up, then the doors close.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from loadline_agent.domain.identity import Identity, client_context, server_context, trust
+from loadline_agent.domain.leaderships import Declarations, Leadership, Peer
+from loadline_agent.domain.leaf import Leaf
+from loadline_agent.domain.node_reports import Reporter
+from loadline_agent.domain.report_clients import Exchanges
+from loadline_agent.domain.report_servers import Reports, Strangers, serve
+from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.journals import Journal
+from loadline_agent.kube.node_capacities import Facts
+from loadline_agent.metrics import Reading
+from loadline_agent.settings import Settings
+from loadline_agent.status_servers import People
+from loadline_agent.workloads.gpu_owners import Owners
+from loadline_agent.workloads.node_workloads import Nobody, ServicesHere
+from loadline_policies.power.messages import Epoch
+from loadline_policies.power.outlooks import Outlook
+
+TRUST_EVERY_S = 1.0
+"""How often newly published certificates are made known to the server's TLS."""
+
+Clock = Callable[[], float]
+Tell = Callable[[Epoch, Outlook], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that an agent is given: who it is, what it may believe, and its GPUs.
+
+    `people` is the door for everybody, if it is open already.
+    """
+
+    settings: Settings
+    identity: Identity
+    declarations: Declarations
+    owners: Owners
+    hands: Hands
+    journal: Journal
+    clock: Clock
+    tell: Tell = lambda epoch, outlook: None
+    services: ServicesHere = field(default_factory=Nobody)
+    people: People | None = None
+
+
+class NodeAgent:
+    """The agent of one node; set `leadership.election` while the node is a candidate."""
+
+    def __init__(self, given: Surroundings) -> None:
+        self._given = given
+        self._people = given.people or People(given.settings, given.journal)
+        self.metrics = self._people.metrics
+        declarations, clock = given.declarations, given.clock
+        self.leadership = Leadership(declarations, given.journal, clock, given.tell)
+        self.reporter = Reporter(
+            given.identity.node, given.hands, given.owners, clock, given.services.reports
+        )
+        self._exchanges = Exchanges(
+            declarations.candidates, partial(_context, given.identity), declarations.relist
+        )
+        self.leaf = Leaf(
+            given.hands, self._exchanges, declarations, self.reporter, given.journal, self.metrics, clock
+        )
+        self._context = server_context(given.identity)
+        self._trusted: set[bytes] = set()
+        self._known: Mapping[bytes, str] = {}
+        self.metrics.read(lambda: self.reporter.readings(self.leaf.standing))
+        self.metrics.read(self._domain_readings)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then step down, give up the domain and close."""
+        settings = self._given.settings
+        refused = self._count_refusal
+        reports = Reports(self.leadership, self._given.declarations, settings.node, refused)
+        Strangers(self._given.declarations.relist, refused).watch(self._context)
+        self._people.unready = self._unready
+        await self._people.open()
+        door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
+        try:
+            await self._work(reports, stop)
+        finally:
+            await self.leaf.close()
+            await self.leadership.close()
+            await door.cleanup()
+            await self._people.close()
+
+    async def _work(self, reports: Reports, stop: asyncio.Event) -> None:
+        async with self._exchanges, asyncio.TaskGroup() as tasks:
+            works = [
+                tasks.create_task(self.leaf.run()),
+                tasks.create_task(self._lead(reports)),
+                tasks.create_task(self._trust()),
+            ]
+            await stop.wait()
+            for work in works:
+                work.cancel()
+
+    async def _lead(self, reports: Reports) -> None:
+        async for _ in self.leadership.steps():
+            reports.flush()
+
+    async def _trust(self) -> None:
+        while True:
+            known = self._given.declarations.certificates
+            if known is not self._known:
+                trust(self._context, *(known.keys() - self._trusted))
+                self._trusted |= known.keys()
+                self._known = known
+            await asyncio.sleep(TRUST_EVERY_S)
+
+    def facts(self) -> Facts:
+        """The node's slow facts, for its NodeCapacity."""
+        return Facts(
+            domain=self.leaf.domain,
+            host_max_watts=self.reporter.home.host_max_watts or None,
+            gpus=tuple(self.reporter.gpu_facts()),
+            services=self._given.services.facts(self.reporter.held_back()),
+            faults=self.reporter.problems(),
+            armed=self.leaf.standing.armed,
+        )
+
+    def _count_refusal(self, reason: str) -> None:
+        self.metrics.report_refusals.labels(reason).inc()
+
+    def _unready(self) -> str | None:
+        if self._given.declarations.home() is None:
+            return "neither the API server nor a memory of it has said where this node belongs"
+        if not self.reporter.ready:
+            return "the GPUs haven't been sampled yet"
+        return None
+
+    def _domain_readings(self) -> Iterator[Reading]:
+        coordinator = self.leadership.coordinator
+        yield Reading("loadline_power_leading", "1 while this node coordinates.", coordinator is not None)
+        if coordinator is None:
+            return
+        outlook = coordinator.outlook(self._given.clock())
+        labels = (("domain", coordinator.domain.name),)
+        rows = {
+            "watts": ("Draw of the domain, silent nodes at their limits.", outlook.watts),
+            "budget_watts": ("What the breaker is rated for.", coordinator.domain.budget_watts),
+            "heat_ratio": ("Share of the breaker's dose that is spent.", outlook.heat),
+            "brakes": ("Times above the budget under this coordinator.", outlook.brakes),
+            "nodes": ("Members of the domain.", outlook.nodes),
+            "silent_nodes": ("Members that don't report.", len(outlook.silent)),
+            "relieved_services": ("Services let off their limits for an objective.", len(outlook.relieved)),
+            "enforcing": ("1 while some node is armed.", outlook.enforcing),
+        }
+        for name, (help, value) in rows.items():
+            yield Reading(f"loadline_power_domain_{name}", help, float(value), labels)
+        level = (*labels, ("level", outlook.level), ("policy_hash", outlook.policy_hash))
+        yield Reading("loadline_power_domain_level", "1 for the level in force.", 1.0, level)
+
+
+def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:
+    return client_context(identity, peer.certificate)

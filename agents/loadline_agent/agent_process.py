@@ -1,0 +1,228 @@
+"""
+`loadline-agent run`: a node's agent with everything that the API server tells it.
+
+The agent proper is in `agent`; around it are the followers of the API server,
+the election while the node is a candidate, and the writers of its objects. A node
+without GPUs or without a driver is no failure: its agent is ready, publishes that it has
+none, and looks again.
+"""
+
+import asyncio
+import gc
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+import structlog
+
+from loadline_agent import settings
+from loadline_agent.agent import NodeAgent, Surroundings
+from loadline_agent.domain.identity import Identity
+from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.guard import boottime
+from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.journals import Entry, Journal
+from loadline_agent.kube import credentials
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.declarations import Declarations
+from loadline_agent.kube.domain_statuses import Statuses
+from loadline_agent.kube.elections import Election
+from loadline_agent.kube.node_capacities import Capacity, Facts
+from loadline_agent.locks import sole
+from loadline_agent.logs import configure
+from loadline_agent.settings import Settings
+from loadline_agent.status_servers import People
+from loadline_agent.workloads.node_workloads import Tenants
+from loadline_api.conditions import Reason
+from loadline_api.names import lease_name
+from loadline_policies.errors import HardwareError, LoadlineError
+
+DRIVER_AGAIN_S = 30.0
+"""How often a node without a driver looks for one. Chosen."""
+
+PREDECESSOR_S = 45.0
+"""How long a successor waits for its predecessor: longer than a pod has to end, shorter than probes allow."""
+
+STAND_EVERY_S = 1.0
+"""How often it is looked whether this node is a candidate."""
+
+SPREAD_S = 3.0
+"""Over how long a row that starts at once spreads its first candidacies. Chosen."""
+
+NOT_LOOKED = {Reason.DRIVER_MISSING.value: "the driver hasn't been looked for yet"}
+
+log = structlog.get_logger("loadline.agent")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT; 1 if the agent can't start, with the reason on stderr."""
+    signal.signal(signal.SIGTERM, _leave)  # the first process of a container has no default for it
+    try:
+        chosen = settings.parse(arguments)
+        configure(chosen.log_level)
+        armed_records.prepare(str(chosen.state_dir))
+        with sole(chosen.state_dir, patience_s=PREDECESSOR_S):
+            asyncio.run(Run(chosen).run())
+    except (LoadlineError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Run:
+    """One life of the agent."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self._settings = chosen
+        self._identity = Identity.load_or_create(chosen.state_dir, chosen.node, chosen.address)
+        self._kube = Kube(credentials.find(chosen.kubeconfig))
+        self._declarations = Declarations(
+            self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
+        )
+        self._journal = Journal(chosen.node, time.time, chosen.journal, tell=_log_entry)
+        self._people = People(chosen, self._journal)
+        self._people.unready = self._unready
+        self._tenants = Tenants(self._kube, chosen.node, chosen.pod_resources, boottime, self._people.metrics)
+        self._statuses = Statuses(self._kube, chosen.node, self._declarations.domain, boottime)
+        self._capacity = Capacity(
+            self._kube, self._identity, self._facts, boottime, found=self._tenants.recall
+        )
+        self._missing: dict[str, str] = {}
+        self._agent: NodeAgent | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until a signal; the limits step down before anything else ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        log.info("agent started", node=self._settings.node, address=self._identity.address)
+        await self._people.open()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                works = [
+                    tasks.create_task(work)
+                    for work in (
+                        self._declarations.run(),
+                        self._tenants.run(),
+                        self._statuses.run(),
+                        self._capacity.run(),
+                    )
+                ]
+                await self._serve()
+                for work in works:
+                    work.cancel()
+        finally:
+            self._declarations.unlead()
+            await self._people.close()
+            await self._kube.close()
+        log.info("agent stopped", node=self._settings.node)
+
+    async def _serve(self) -> None:
+        """Run the agent proper as soon as there is a driver."""
+        hands = await self._find_gpus()
+        if hands is None:
+            return
+        self._agent = NodeAgent(
+            Surroundings(
+                settings=self._settings,
+                identity=self._identity,
+                declarations=self._declarations,
+                owners=self._tenants,
+                hands=hands,
+                journal=self._journal,
+                clock=boottime,
+                tell=self._statuses.tell,
+                services=self._tenants,
+                people=self._people,
+            )
+        )
+        standing = asyncio.create_task(self._stand(self._agent))
+        gc.freeze()  # what is loaded by now stays: the collector needn't walk it again
+        try:
+            await self._agent.run(self._stop)
+        finally:
+            standing.cancel()
+
+    async def _find_gpus(self) -> Hands | None:
+        """The node's GPUs; None if the agent is stopped before there are any."""
+        while not self._stop.is_set():
+            found = self._look_for_gpus()
+            if found is not None:
+                return found
+            try:
+                await asyncio.wait_for(self._stop.wait(), DRIVER_AGAIN_S)
+            except TimeoutError:
+                continue
+        return None
+
+    def _look_for_gpus(self) -> Hands | None:
+        before = self._missing
+        try:
+            hands = Hands.open(self._settings.state_dir, boottime)
+            if hands.infos:
+                return hands
+            hands.close()
+            self._missing = {Reason.NO_GPUS.value: Reason.NO_GPUS.sentence}
+        except HardwareError as error:
+            self._missing = {Reason.DRIVER_MISSING.value: str(error)}
+        if self._missing != before:
+            log.warning("no GPUs", node=self._settings.node, faults=self._missing)
+        return None
+
+    async def _stand(self, agent: NodeAgent) -> None:
+        """Stand for election as long as this node is a candidate of its domain."""
+        domain, standing = None, None
+        await asyncio.sleep(random.uniform(0.0, SPREAD_S))
+        try:
+            while True:
+                wanted = self._candidacy()
+                if wanted != domain and (agent.leadership.coordinator is None or wanted is not None):
+                    standing = await self._change(agent, wanted, standing)
+                    domain = wanted
+                await asyncio.sleep(STAND_EVERY_S)
+        finally:
+            if standing is not None:
+                standing.cancel()
+
+    async def _change(
+        self, agent: NodeAgent, domain: str | None, standing: "asyncio.Task[None] | None"
+    ) -> "asyncio.Task[None] | None":
+        if standing is not None:
+            standing.cancel()
+            await agent.leadership.close()
+            agent.leadership.election = None
+        if domain is None:
+            return None
+        chosen = self._settings
+        election = Election(self._kube, chosen.namespace, lease_name(domain), chosen.node, boottime)
+        agent.leadership.election = election
+        return asyncio.create_task(election.run())
+
+    def _candidacy(self) -> str | None:
+        home = self._declarations.home()
+        if home is None or home.domain is None:
+            return None
+        names = (peer.node for peer in self._declarations.candidates(home.domain))
+        return home.domain if self._settings.node in names else None
+
+    def _facts(self) -> Facts:
+        if self._agent is None:
+            return Facts(services=self._tenants.facts(()), faults=self._missing or NOT_LOOKED)
+        return self._agent.facts()
+
+    def _unready(self) -> str | None:
+        """Until GPUs are found: a node that has none is as ready as it will be."""
+        return None if self._missing else NOT_LOOKED[Reason.DRIVER_MISSING.value]
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    """End at once: nothing has been touched yet."""
+    raise SystemExit(0)
+
+
+def _log_entry(entry: Entry) -> None:
+    if entry["reason"] != "unmoved":
+        log.info("decided", what=entry["what"], reason=entry["reason"], domain=entry.get("domain"))

@@ -1,0 +1,148 @@
+"""
+How an agent proves to its peers who it is: a key of its own and nothing else.
+
+Each agent keeps a P-256 key and a self-signed certificate in its root-only state
+directory, and publishes the certificate in its NodeCapacity, where only it may write.
+Peers trust exactly the certificates published, so there is no authority, no Secret
+and no bearer token between nodes. Dates in the certificate mean nothing, since it is
+trusted for being published; and it signs nobody else, or one member could vouch for
+strangers. A server tells its peers apart by the bytes of what they showed.
+
+`server_context` is open to new anchors while it runs (`trust`); anchors never leave a
+context, so a server must still compare the peer's bytes with what is published now.
+A client's context trusts one peer alone, and then there is nothing left to compare.
+"""
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadline_policies.errors import InvalidInput
+
+KEY_FILE, CERTIFICATE_FILE = "key.pem", "certificate.pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A node's name, where its agent listens (host:port), and its certificate."""
+
+    node: str
+    address: str
+    key_file: Path
+    certificate_file: Path
+    pem: str
+
+    @property
+    def der(self) -> bytes:
+        """The certificate's bytes, by which peers know it."""
+        return ssl.PEM_cert_to_DER_cert(self.pem)
+
+    @classmethod
+    def load_or_create(cls, state_dir: Path, node: str, address: str) -> "Identity":
+        """The identity kept in `state_dir`, or a new one if there is none of this node that can be used.
+
+        A directory copied from another node (a cloned disk) holds another node's name and is
+        replaced. Raises InvalidInput when the directory can't be written.
+        """
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            state_dir.chmod(0o700)
+            if not _usable(state_dir, node):
+                _create(state_dir, node)
+        except OSError as error:
+            raise InvalidInput(
+                "state-dir", str(state_dir), f"give one that this process may write ({error})"
+            ) from error
+        key_file, certificate_file = state_dir / KEY_FILE, state_dir / CERTIFICATE_FILE
+        return cls(
+            node=node,
+            address=address,
+            key_file=key_file,
+            certificate_file=certificate_file,
+            pem=certificate_file.read_text(),
+        )
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """TLS 1.3 for the agent's server: a peer without a trusted certificate can't connect."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
+    context.num_tickets = 0  # connections are kept alive; a resumed one could outlive its certificate
+    return context
+
+
+def client_context(identity: Identity, peer_der: bytes) -> ssl.SSLContext:
+    """TLS 1.3 towards one peer: a server that shows any other certificate is refused."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
+    trust(context, peer_der)
+    return context
+
+
+def trust(context: ssl.SSLContext, *peers_der: bytes) -> None:
+    """Accept these certificates too, from the next handshake on."""
+    if peers_der:
+        context.load_verify_locations(cadata=b"".join(peers_der))
+
+
+def der_of(pem: str) -> bytes:
+    """The bytes of one PEM certificate; InvalidInput if it isn't one."""
+    try:
+        der = ssl.PEM_cert_to_DER_cert(pem)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except (ValueError, ssl.SSLError) as error:
+        raise InvalidInput("certificate", pem[:40], f"publish one PEM certificate ({error})") from error
+    return der
+
+
+def peer_der(ssl_object: Any) -> bytes:
+    """The bytes of the certificate that the peer showed; empty if it showed none."""
+    shown: bytes | None = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
+    return shown or b""
+
+
+def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the certificate itself is what is trusted, not a name in it
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(identity.certificate_file, identity.key_file)
+    return context
+
+
+def _usable(state_dir: Path, node: str) -> bool:
+    key_file, certificate_file = state_dir / KEY_FILE, state_dir / CERTIFICATE_FILE
+    if not (key_file.exists() and certificate_file.exists()):
+        return False
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
+        return _dns_name(node) in ssl.PEM_cert_to_DER_cert(certificate_file.read_text())
+    except (ValueError, ssl.SSLError):
+        return False
+
+
+def _dns_name(node: str) -> bytes:
+    """How a certificate's alternative name spells the node: tag 2, length, ASCII (RFC 5280, 4.2.1.6)."""
+    name = node.encode("ascii")
+    length = bytes([len(name)]) if len(name) < 128 else bytes([0x81, len(name)])
+    return b"\x82" + length + name
+
+
+def _create(state_dir: Path, node: str) -> None:
+    """A new key and certificate; the key first, so that a certificate never lacks its own."""
+    from loadline_agent.domain import (
+        certificates,  # a key is made once in a node's life: don't carry the library
+    )
+
+    key_pem, certificate_pem = certificates.self_signed(node)
+    _write(state_dir / KEY_FILE, key_pem)
+    _write(state_dir / CERTIFICATE_FILE, certificate_pem)
+
+
+def _write(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,132 @@
+"""
+The one thread that touches the GPUs: it samples, keeps the deadline, and does jobs between.
+
+A thread of its own, since a sick GPU lets the driver hang for seconds and the event
+loop, which may carry a whole domain, must go on; and since a loop that hangs must not
+keep the node from stepping down. It wakes the loop only when there is something to
+say: at 4 Hz each wake would cost more than the sample (280 µs against 55 µs).
+
+The deadline is that of the record on file, the same that the guard goes by. What to
+do with a sample is the caller's: `seen` runs in this thread and only says whether
+`alarm` should run in the loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final, TypeVar
+
+from loadline_agent.hardware.node_gpus import Done, Hands
+from loadline_agent.hardware.sensors import GpuSample
+
+SAMPLE_EVERY_S: Final = 0.25
+"""4 Hz: a crossing is seen before the sensor's own lag of some 0.35 s is over."""
+
+HUNG_AFTER_S: Final = 3.0
+"""How long an exit waits for a driver that hangs; the guard has the record."""
+
+T = TypeVar("T")
+
+
+class Keeper:
+    """Owns `hands`; `do` is the only way to them while the thread runs.
+
+    `seen(samples, now)` is called after each round, `stepped(done)` in the loop after
+    each step down at a deadline.
+    """
+
+    def __init__(
+        self,
+        hands: Hands,
+        clock: Callable[[], float],
+        *,
+        seen: Callable[[tuple[GpuSample, ...], float], bool],
+        alarm: Callable[[], object],
+        stepped: Callable[[Done], object],
+    ) -> None:
+        self._hands, self._clock = hands, clock
+        self._seen, self._alarm, self._stepped = seen, alarm, stepped
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._kept_s = float("-inf")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="gpus", daemon=True)
+
+    def start(self) -> None:
+        """Begin; to be called in the event loop that is to be woken."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def do(self, act: Callable[[], T]) -> T:
+        """Run `act` in the thread, between two samples; raises what it raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = act()
+            except Exception as error:
+                loop.call_soon_threadsafe(_fail, future, error)
+            else:
+                loop.call_soon_threadsafe(_settle, future, result)
+
+        self._jobs.put(job)
+        return await future
+
+    async def close(self) -> Done | None:
+        """Step down if the node is armed, and end; None if there was nothing to do or the driver hangs."""
+        if self._loop is None:
+            return None
+        done: Done | None = None
+        try:
+            if self._hands.record.armed:
+                done = await asyncio.wait_for(self.do(self._hands.step_down), HUNG_AFTER_S)
+        except TimeoutError:
+            return None
+        finally:
+            self._jobs.put(None)
+        self._thread.join(HUNG_AFTER_S)
+        return done
+
+    def _run(self) -> None:
+        due_s = self._clock()
+        while True:
+            now = self._clock()
+            try:
+                job = self._jobs.get(timeout=max(0.0, min(due_s, self._deadline_s()) - now))
+            except Empty:
+                job = self._turn
+            if job is None:
+                return
+            job()
+            if job == self._turn:
+                due_s = max(due_s + SAMPLE_EVERY_S, now)
+
+    def _turn(self) -> None:
+        """Keep the deadline, then look at the sensors: each in its time, at most a sample late."""
+        assert self._loop is not None
+        deadline_s = self._deadline_s()
+        if self._clock() >= deadline_s:
+            done = self._hands.step_down()
+            self._kept_s = self._kept_s if done.errors else deadline_s
+            self._loop.call_soon_threadsafe(self._stepped, done)
+        now = self._clock()
+        if self._seen(self._hands.sample(), now):
+            self._loop.call_soon_threadsafe(self._alarm)
+
+    def _deadline_s(self) -> float:
+        """When to step down; not again for a deadline that was kept."""
+        record = self._hands.record
+        if not record.armed or record.deadline_s == self._kept_s:
+            return float("inf")
+        return record.deadline_s
+
+
+def _settle(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[T]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,217 @@
+"""
+The last one awake on a node: it lowers the limits when the agent can't.
+
+A process of its own, in the pod a container of its own. It shares with the
+agent nothing but the file of `armed_records`, and touches no network. While a record
+is armed it looks at it until the deadline; after that it steps every GPU to
+min(current, safe), and does so again at each look, so that an agent that wakes
+up late and acts on an old order is corrected. It never raises a limit. A record
+that can't be read counts as expired, by the last one that could.
+
+It must not die, and it runs on every node: hence it catches everything and
+counts it, calls NVML by ctypes (pynvml costs 5 MiB, 18 without a bytecode
+cache) and imports no argparse, logging or dataclasses. What it did is in its
+own part of the record, from where the agent exports it.
+"""
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.armed_records import GpuRecord, Record, Records, Report
+from loadline_agent.hardware.step_downs import lowered_mw
+
+LOOK_S = 0.5
+"""The longest sleep: how late a deadline that was moved, or an agent's late write, is seen."""
+
+_LIBRARY = "libnvidia-ml.so.1"
+_CURRENT_LIMIT, _REQUESTED_LIMIT = 190, 192
+_FIELDS = struct.Struct("IIqqIIQ" * 2)  # id, scope, timestamp, latency, type, error, value
+
+Clock = Callable[[], float]
+
+
+class NvmlFailed(Exception):
+    """A call that NVML answered with an error code."""
+
+
+class Driver:
+    """The five calls of NVML that a guard needs, by ctypes; any of them may raise NvmlFailed or OSError."""
+
+    def __init__(self) -> None:
+        self._nvml: ctypes.CDLL | None = None
+        self._handles: dict[str, ctypes.c_void_p] = {}
+        self._fields = ctypes.create_string_buffer(_FIELDS.size)
+
+    def forget(self) -> None:
+        """Let NVML go, so that the next call loads it anew: after an error, or when nothing is armed."""
+        if self._nvml is not None:
+            self._nvml.nvmlShutdown()
+        self._nvml = None
+        self._handles.clear()
+
+    def ready(self, uuids: Sequence[str]) -> None:
+        """Load NVML and find the GPUs beforehand: on an idle driver that can take seconds."""
+        for uuid in uuids:
+            self._handle(uuid)
+
+    def lower(self, uuid: str, safe_mw: int) -> bool:
+        """Step one GPU to min(current, safe); whether that took a write."""
+        handle = self._handle(uuid)
+        enforced, requested = self._limits(handle)
+        lowest, highest = ctypes.c_uint(), ctypes.c_uint()
+        self._call(
+            "nvmlDeviceGetPowerManagementLimitConstraints",
+            handle,
+            ctypes.byref(lowest),
+            ctypes.byref(highest),
+        )
+        target = lowered_mw(
+            enforced_mw=enforced, requested_mw=requested, safe_mw=safe_mw, lowest_mw=lowest.value
+        )
+        if target is None:
+            return False
+        self._call("nvmlDeviceSetPowerManagementLimit", handle, ctypes.c_uint(target))
+        return True
+
+    def _limits(self, handle: ctypes.c_void_p) -> tuple[int, int]:
+        """Limits in force and asked for, in mW; where the fields are missing, by the older calls."""
+        row = (0, 0, 0, 0, 0, 0)
+        _FIELDS.pack_into(self._fields, 0, _CURRENT_LIMIT, *row, _REQUESTED_LIMIT, *row)
+        self._call("nvmlDeviceGetFieldValues", handle, ctypes.c_int(2), self._fields)
+        rows = _FIELDS.unpack_from(self._fields)
+        enforced = (
+            self._number("nvmlDeviceGetEnforcedPowerLimit", handle) if rows[5] else rows[6] & 0xFFFFFFFF
+        )
+        requested = (
+            self._number("nvmlDeviceGetPowerManagementLimit", handle) if rows[12] else rows[13] & 0xFFFFFFFF
+        )
+        return enforced, requested
+
+    def _number(self, name: str, handle: ctypes.c_void_p) -> int:
+        answer = ctypes.c_uint()
+        self._call(name, handle, ctypes.byref(answer))
+        return answer.value
+
+    def _handle(self, uuid: str) -> ctypes.c_void_p:
+        if uuid not in self._handles:
+            handle = ctypes.c_void_p()
+            self._call("nvmlDeviceGetHandleByUUID", ctypes.c_char_p(uuid.encode()), ctypes.byref(handle))
+            self._handles[uuid] = handle
+        return self._handles[uuid]
+
+    def _call(self, name: str, *arguments: object) -> None:
+        if self._nvml is None:
+            library = ctypes.CDLL(_LIBRARY)
+            if code := library.nvmlInit_v2():
+                raise NvmlFailed(f"nvmlInit_v2 answered {code}")
+            self._nvml = library
+        if code := getattr(self._nvml, name)(*arguments):
+            raise NvmlFailed(f"{name} answered {code}")
+
+
+class Guard:
+    """One look after another; all its state is the last record that it could read, and its counts."""
+
+    def __init__(self, state: Records, driver: Driver, clock: Clock, boot: str) -> None:
+        self._state, self._driver, self._clock, self._boot = state, driver, clock, boot
+        self._last = Record(boot)
+        self.looks = self.interventions = self.errors = 0
+
+    def look(self) -> float:
+        """Read the record, act if its time is over, report; the seconds to sleep. Never raises."""
+        self.looks += 1
+        readable = self._read()
+        if not self._last.armed:
+            self._forget()
+            return self._report(armed_records.IDLE if readable else armed_records.BLIND)
+        left_s = self._last.deadline_s - self._clock()
+        if readable and left_s > 0.0:
+            self._make_ready()
+            self._report(armed_records.WATCHING)
+            return min(LOOK_S, left_s)
+        self.step_down()
+        return self._report(armed_records.EXPIRED)
+
+    def step_down(self) -> None:
+        """Every GPU of the last armed record to min(current, safe); errors are counted, and tried again."""
+        if not self._last.armed:
+            return
+        done = [self._attempt(partial(self._lower, gpu)) for gpu in self._last.gpus]
+        if not all(done):
+            self._forget()
+
+    def _make_ready(self) -> None:
+        if not self._attempt(lambda: self._driver.ready([gpu.uuid for gpu in self._last.gpus])):
+            self._forget()
+
+    def _lower(self, gpu: GpuRecord) -> None:
+        self.interventions += self._driver.lower(gpu.uuid, round(gpu.safe_watts * 1000))
+
+    def _read(self) -> bool:
+        """Take the record if it can be believed. A disarmed one older than the armed one can't."""
+        try:
+            record = self._state.read()
+        except Exception:
+            self.errors += 1
+            return False
+        if self._last.armed and not record.armed and record.sequence <= self._last.sequence:
+            return False
+        self._last = record
+        return True
+
+    def _forget(self) -> None:
+        self._attempt(self._driver.forget)
+
+    def _attempt(self, act: Callable[[], None]) -> bool:
+        try:
+            act()
+        except Exception:
+            self.errors += 1
+            return False
+        return True
+
+    def _report(self, state: int) -> float:
+        counts = (self.looks, self.interventions, self.errors)
+        report = Report(self._boot, os.getpid(), self._clock(), *counts, state)
+        self._attempt(lambda: self._state.write_report(report))
+        return LOOK_S
+
+
+def boottime() -> float:
+    """Seconds of CLOCK_BOOTTIME, the clock of every deadline."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Guard the node until SIGTERM; `--state DIR` is the agent's state directory.
+
+    At SIGTERM the limits step down as at a deadline, since nobody would do it
+    after that. 2 is a wrong command line, 1 a state directory that isn't ours.
+    """
+    if len(argv) != 2 or argv[0] != "--state":
+        print("usage: loadline-agent guard --state DIR", file=sys.stderr)
+        return 2
+    try:
+        armed_records.prepare(argv[1])
+        boot = armed_records.boot_id()
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    guard = Guard(Records(argv[1], boot), Driver(), boottime, boot)
+    stops = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    while signal.sigtimedwait(stops, guard.look()) is None:
+        pass
+    guard.step_down()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

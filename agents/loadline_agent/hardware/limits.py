@@ -1,0 +1,228 @@
+"""
+Puts a lease's watts and clocks on the node's GPUs, and knows what really holds.
+
+An `Order` is what a lease says of one GPU, together with the safe limit that it
+falls back to. `apply` asks the clock before and after each setter, because a
+process may be stopped between any two of its lines: an order whose deadline is
+over isn't begun, and one that was overtaken by it in the setter is taken back to
+min(what held before, safe) at once. What is in force already isn't written.
+
+Power limits bind; a locked clock only shapes performance, so that it may outlive
+its deadline. The driver can't be asked for locked clocks: `Limits` keeps its own
+record of them, and believes it until the SM clock runs above.
+
+What is read back is told as it is: whether a limit there is ours, the guard's or a
+stranger's is for `node_gpus` to say. `restore` gives back what was found before the first
+write, and may raise limits: only a release calls it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from loadline_agent.hardware.nvml import Device
+from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.step_downs import lowered_mw
+from loadline_policies.errors import HardwareError, OutOfRange
+
+SETTLE_S: Final = 1.0
+"""How long after a write a different reading means nothing yet: ten times a cap's delay. Chosen."""
+_SAME_MHZ: Final = 30
+"""Two steps of the clock table: a driver rounds a lock to a step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A lease's word on one GPU. `clock_mhz` None lets the clock free, if it was ours."""
+
+    uuid: str
+    watts: float
+    safe_watts: float
+    clock_mhz: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an order, or of a step down: `late` if its deadline was over."""
+
+    uuid: str
+    written: bool = False
+    late: bool = False
+    error: HardwareError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What holds on a GPU. `clock_mhz` is our own lock, `sm_mhz` the clock that it runs at."""
+
+    uuid: str
+    enforced_watts: float
+    requested_watts: float
+    sm_mhz: int
+    clock_mhz: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A GPU before our first write; locked clocks can't be read, None stands for free."""
+
+    watts: float
+    clock_mhz: int | None = None
+
+
+@dataclass(slots=True)
+class _Written:
+    """Our lock on a GPU's clock, None where there is none, and when we last wrote anything to it."""
+
+    clock_mhz: int | None = None
+    at_s: float = float("-inf")
+
+
+class Limits:
+    """The setters of one node; `found` is what an earlier process found before its first write."""
+
+    def __init__(
+        self, gpus: Gpus, clock: Callable[[], float], found: Mapping[str, Found] | None = None
+    ) -> None:
+        self._gpus, self._clock = gpus, clock
+        self._found = dict(found or {})
+        self._written = {info.uuid: _Written() for info in gpus.infos}
+
+    @property
+    def found(self) -> Mapping[str, Found]:
+        """What was there before the first write, by UUID; a record keeps it over restarts."""
+        return dict(self._found)
+
+    def remember(self) -> Mapping[str, Found]:
+        """Look at each GPU that wasn't looked at yet, and return `found`. Writes nothing.
+
+        To be called, and recorded, before the first `apply`: a process that dies
+        in between must not take its own limits for somebody's.
+        """
+        for info in self._gpus.infos:
+            if info.uuid not in self._found:
+                _, requested_mw = self._gpus.device(info.uuid).limits_mw()
+                self._found[info.uuid] = Found(watts=requested_mw / 1000.0)
+        return self.found
+
+    def apply(self, orders: Iterable[Order], deadline_s: float) -> tuple[Outcome, ...]:
+        """Carry out orders that hold until `deadline_s` (CLOCK_BOOTTIME); errors are in the outcomes."""
+        return tuple([self._guarded(order.uuid, self._apply, order, deadline_s) for order in orders])
+
+    def step_down(self, safe_watts: Mapping[str, float]) -> tuple[Outcome, ...]:
+        """Every GPU to min(current, safe); never raises a limit, and goes on after an error."""
+        return tuple(
+            [self._guarded(uuid, self._step_down, uuid, watts) for uuid, watts in safe_watts.items()]
+        )
+
+    def read_back(self) -> tuple[Held, ...]:
+        """What holds on each GPU that answers."""
+        held: list[Held] = []
+        for uuid, written in self._written.items():
+            try:
+                device = self._gpus.device(uuid)
+                enforced_mw, requested_mw = device.limits_mw()
+                sm_mhz = device.sm_mhz()
+            except HardwareError:
+                continue  # sample() of the same GPU carries the fault
+            held.append(_held(uuid, enforced_mw, requested_mw, sm_mhz, written.clock_mhz))
+        return tuple(held)
+
+    def restore(self) -> tuple[Outcome, ...]:
+        """Give back limits and clocks as they were before the first write; for a release only."""
+        return tuple([self._guarded(uuid, self._restore, uuid, found) for uuid, found in self.found.items()])
+
+    def _guarded(self, uuid: str, act: Callable[..., Outcome], *arguments: object) -> Outcome:
+        try:
+            return act(*arguments)
+        except HardwareError as error:
+            return Outcome(uuid=uuid, error=error)
+
+    def _apply(self, order: Order, deadline_s: float) -> Outcome:
+        device = self._gpus.device(order.uuid)
+        limit_mw = _in_range(order, device)
+        if order.uuid not in self._found:
+            self._found[order.uuid] = Found(watts=device.limits_mw()[1] / 1000.0)
+        if self._is_late(deadline_s):
+            return Outcome(uuid=order.uuid, late=True)
+        before_mw, requested_mw = device.limits_mw()
+        written = requested_mw != limit_mw
+        if written:
+            self._set_limit(device, limit_mw)
+        if self._is_late(deadline_s):
+            ceiling_mw = min(before_mw, round(order.safe_watts * 1000))
+            taken_back = written and self._lower(device, ceiling_mw)
+            return Outcome(uuid=order.uuid, written=written or taken_back, late=True)
+        written |= self._apply_clock(device, order.clock_mhz)
+        return Outcome(uuid=order.uuid, written=written, late=self._is_late(deadline_s))
+
+    def _apply_clock(self, device: Device, clock_mhz: int | None) -> bool:
+        written = self._written[device.uuid]
+        lost = written.clock_mhz is not None and device.sm_mhz() > written.clock_mhz + _SAME_MHZ
+        settled = self._clock() - written.at_s >= SETTLE_S
+        if clock_mhz == written.clock_mhz and not (lost and settled):
+            return False
+        if clock_mhz is None:
+            device.unlock_clock()
+        else:
+            device.lock_clock(clock_mhz)
+        written.clock_mhz, written.at_s = clock_mhz, self._clock()
+        return True
+
+    def _step_down(self, uuid: str, safe_watts: float) -> Outcome:
+        lowered = self._lower(self._gpus.device(uuid), round(safe_watts * 1000))
+        return Outcome(uuid=uuid, written=lowered)
+
+    def _lower(self, device: Device, ceiling_mw: int) -> bool:
+        enforced_mw, requested_mw = device.limits_mw()
+        target_mw = lowered_mw(
+            enforced_mw=enforced_mw,
+            requested_mw=requested_mw,
+            safe_mw=ceiling_mw,
+            lowest_mw=device.lowest_mw,
+        )
+        if target_mw is not None:
+            self._set_limit(device, target_mw)
+        return target_mw is not None
+
+    def _set_limit(self, device: Device, limit_mw: int) -> None:
+        device.set_limit_mw(limit_mw)
+        self._written[device.uuid].at_s = self._clock()
+
+    def _restore(self, uuid: str, found: Found) -> Outcome:
+        device = self._gpus.device(uuid)
+        if device.limits_mw()[1] != round(found.watts * 1000):
+            device.set_limit_mw(round(found.watts * 1000))
+        if found.clock_mhz is None:
+            device.unlock_clock()
+        else:
+            device.lock_clock(found.clock_mhz)
+        del self._found[uuid]
+        self._written[uuid] = _Written()
+        return Outcome(uuid=uuid, written=True)
+
+    def _is_late(self, deadline_s: float) -> bool:
+        return not self._clock() < deadline_s
+
+
+def _in_range(order: Order, device: Device) -> int:
+    lowest, highest = device.lowest_mw / 1000, device.highest_mw / 1000
+    if not lowest <= order.watts <= highest:
+        raise OutOfRange(f"watts of {order.uuid} is {order.watts:g}: ask for {lowest:g} to {highest:g}")
+    clock_mhz = order.clock_mhz
+    if clock_mhz is not None and not device.lowest_mhz <= clock_mhz <= device.highest_mhz:
+        mend = f"ask for {device.lowest_mhz} to {device.highest_mhz}"
+        raise OutOfRange(f"clock_mhz of {order.uuid} is {clock_mhz}: {mend}")
+    if not order.safe_watts > 0.0:
+        raise OutOfRange(f"safe_watts of {order.uuid} is {order.safe_watts:g}: it must be above 0")
+    return round(order.watts * 1000)
+
+
+def _held(uuid: str, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> Held:
+    return Held(
+        uuid=uuid,
+        enforced_watts=enforced_mw / 1000.0,
+        requested_watts=requested_mw / 1000.0,
+        sm_mhz=sm_mhz,
+        clock_mhz=clock_mhz,
+    )

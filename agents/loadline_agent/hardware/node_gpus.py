@@ -1,0 +1,260 @@
+"""
+Everything that the leaf lets one thread do with GPUs, limits and the record.
+
+Its calls block, for seconds if a GPU is sick, so `leaf` never makes them on the
+event loop, and never two at once. The order in them is what keeps the node safe: a
+promise is in the record, where the guard reads it, before the hardware may rise;
+the record is disarmed only after what was found is back. What the GPUs hold is
+believed as read back and no other way.
+
+A limit that isn't ours is a conflict only if it is seen twice and the guard hasn't
+stepped in between: the guard lowers limits when this process was stopped, and that
+is no stranger.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.armed_records import GpuRecord, Record, Records
+from loadline_agent.hardware.limits import SETTLE_S, Found, Held, Limits, Order, Outcome
+from loadline_agent.hardware.sensors import GpuInfo, Gpus, GpuSample, missing_right
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission
+from loadline_policies.power.members import ROUNDING_WATTS
+from loadline_policies.power.messages import GpuLimit
+
+LOOK_IDLE_EVERY_S: Final = 10.0
+"""How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
+
+SUSPECT_FOR_S: Final = 60.0
+"""A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
+
+CONFLICT_FOR_S: Final = 600.0
+"""How long a conflict keeps a node from enforcing after it was last seen. Chosen, or it would flap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of a job: how many setters wrote, and the errors by GPU. `late` is past the deadline."""
+
+    writes: int = 0
+    late: bool = False
+    errors: tuple[HardwareError, ...] = ()
+
+    @classmethod
+    def of(cls, outcomes: tuple[Outcome, ...]) -> "Done":
+        """The sum of the outcomes of all GPUs."""
+        return cls(
+            writes=sum(outcome.written for outcome in outcomes),
+            late=any(outcome.late for outcome in outcomes),
+            errors=tuple(outcome.error for outcome in outcomes if outcome.error is not None),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Somebody else's limit where ours should be."""
+
+    uuid: str
+    wanted_watts: float
+    requested_watts: float
+    enforced_watts: float
+
+    def __str__(self) -> str:
+        asked = f"{self.requested_watts:g} W are asked of it, {self.enforced_watts:g} W in force"
+        return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
+
+
+class Hands:
+    """The node's GPUs, their limits, and the record that the guard acts by.
+
+    `record` is the one on file; `held` what was last read back, by UUID; `conflict_s`
+    when a stranger's limit was last seen; `settable` turns False at the first refusal.
+    """
+
+    def __init__(
+        self, gpus: Gpus, state: Records, boot: str, clock: Callable[[], float], *, settable: bool = True
+    ) -> None:
+        self.record: Record = state.read()
+        self.held: dict[str, Held] = {}
+        self.settable = settable
+        self.conflict_s = float("-inf")
+        self.guard: armed_records.Report | None = None
+        found = {
+            gpu.uuid: Found(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
+            for gpu in self.record.gpus
+            if self.record.armed and gpu.found_watts is not None
+        }
+        self._gpus, self._state, self._boot, self._clock = gpus, state, boot, clock
+        self._limits = Limits(gpus, clock, found)
+        self._orders: tuple[Order, ...] = ()
+        self._inherited = self.record.armed
+        self._suspected_s: dict[str, float] = {}
+        self._disturbed = False
+        self.conflicts: tuple[Conflict, ...] = ()
+        self._looked_s = self._applied_s = float("-inf")
+        self.look()
+
+    @classmethod
+    def open(cls, state_dir: Path, clock: Callable[[], float]) -> "Hands":
+        """Load NVML, and take up the record in `state_dir`; HardwareError where there is no driver."""
+        boot = armed_records.boot_id()
+        state = Records(str(state_dir), boot)
+        return cls(Gpus.open(), state, boot, clock, settable=missing_right() is None)
+
+    def close(self) -> None:
+        """Let NVML go; limits and record stay as they are."""
+        self._gpus.close()
+
+    @property
+    def infos(self) -> tuple[GpuInfo, ...]:
+        """The GPUs and their settable ranges."""
+        return self._gpus.infos
+
+    def sample(self) -> tuple[GpuSample, ...]:
+        """One round of all sensors; while nothing is enforced, limits are read back now and then too."""
+        now = self._clock()
+        if not self.record.armed and now - self._looked_s >= LOOK_IDLE_EVERY_S:
+            self.look()
+        return self._gpus.sample(now)
+
+    def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> Done:
+        """Promise and then apply a lease's limits.
+
+        Raises OSError when the record can't be written, and HardwareError when what is to
+        be found again can't be read; nothing is applied then.
+        """
+        self._promise(limits, plan_version, deadline_s)
+        self.look()
+        orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
+        if orders == self._orders and not self._disturbed and not self._inherited:
+            return Done()
+        done = Done.of(self._apply(orders, deadline_s))
+        self._orders = () if done.errors or done.late else orders
+        self._applied_s = self._clock()
+        if any(isinstance(error, NoPermission) for error in done.errors):
+            self.settable = False
+            self._disarm_if_untouched()
+        return done
+
+    def step_down(self) -> Done:
+        """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""
+        self._orders = ()
+        done = Done.of(self._limits.step_down({gpu.uuid: gpu.safe_watts for gpu in self.record.gpus}))
+        self.look()
+        return done
+
+    def restore(self, deadline_s: float) -> Done:
+        """Give back what was found, then disarm; stays armed where a GPU that is there refused.
+
+        Raises OSError when the record can't be written.
+        """
+        self._write(self.record._replace(deadline_s=deadline_s))
+        self._orders = ()
+        done = Done.of(self._limits.restore())
+        left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
+        if not left:
+            self._write(Record(self._boot))
+            self._inherited = False
+        self.look()
+        return replace(done, errors=left)
+
+    def look(self) -> None:
+        """Read back what holds, and tell strangers' limits from our own and the guard's."""
+        now = self._looked_s = self._clock()
+        held = self._limits.read_back()
+        self.held |= {one.uuid: one for one in held}
+        if not self.record.armed:
+            self._suspected_s.clear()
+            return
+        if self._guard_has_acted():
+            self._orders = ()
+            self._suspected_s.clear()
+        conflicts = self._conflicts(now)
+        self._disturbed = bool(conflicts)
+        if any(0.0 < now - self._suspected_s.get(one.uuid, now) < SUSPECT_FOR_S for one in conflicts):
+            self.conflict_s, self.conflicts = now, conflicts
+        self._suspected_s |= {one.uuid: now for one in conflicts}
+
+    @property
+    def settled(self) -> bool:
+        """Whether every limit that was ordered is the one in force."""
+        return all(same(self.held[one.uuid].enforced_watts, one.watts) for one in self._orders)
+
+    @property
+    def in_conflict(self) -> bool:
+        """Whether somebody else has written limits here lately."""
+        return self._clock() - self.conflict_s < CONFLICT_FOR_S
+
+    def _promise(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> None:
+        found = self._limits.remember()
+        gpus = tuple(
+            GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
+            for one in limits
+        )
+        self._write(Record(self._boot, True, deadline_s, plan_version, gpus))
+
+    def _disarm_if_untouched(self) -> None:
+        """A node on which nothing could be set has nothing to release."""
+        found = self._limits.found
+        if all(same(one.requested_watts, found[uuid].watts) for uuid, one in self.held.items()):
+            self._write(Record(self._boot))
+
+    def _write(self, record: Record) -> None:
+        self._state.write(record)
+        self.record = record
+
+    def _conflicts(self, now: float) -> tuple[Conflict, ...]:
+        """Limits that differ from the orders in force, also where an order had nothing to write."""
+        if now - self._applied_s < SETTLE_S:
+            return ()
+        read = ((order, self.held[order.uuid]) for order in self._orders)
+        return tuple(
+            Conflict(
+                uuid=order.uuid,
+                wanted_watts=order.watts,
+                requested_watts=held.requested_watts,
+                enforced_watts=held.enforced_watts,
+            )
+            for order, held in read
+            if not all(same(watts, order.watts) for watts in (held.requested_watts, held.enforced_watts))
+        )
+
+    def _by(self, limits: tuple[GpuLimit, ...]) -> tuple[GpuInfo, ...]:
+        infos = {info.uuid: info for info in self.infos}
+        return tuple(infos[limit.uuid] for limit in limits)
+
+    def _apply(self, orders: tuple[Order, ...], deadline_s: float) -> tuple[Outcome, ...]:
+        if self._inherited:
+            # A predecessor's locked clock can't be read: lock all, so that letting go is a write.
+            tops = {info.uuid: info.max_mhz for info in self.infos}
+            locked = tuple(replace(one, clock_mhz=one.clock_mhz or tops[one.uuid]) for one in orders)
+            self._limits.apply(locked, deadline_s)
+            self._inherited = False
+        return self._limits.apply(orders, deadline_s)
+
+    def _guard_has_acted(self) -> bool:
+        before, self.guard = self.guard, self._guard_report()
+        counts = (0 if one is None else one.interventions for one in (before, self.guard))
+        return len(set(counts)) > 1
+
+    def _guard_report(self) -> armed_records.Report | None:
+        try:
+            return self._state.read_report()
+        except armed_records.Unreadable:
+            return None
+
+
+def same(watts: float, other_watts: float) -> bool:
+    """Whether two limits are one: they travel as watts and are kept as milliwatts."""
+    return abs(watts - other_watts) < ROUNDING_WATTS
+
+
+def order_of(limit: GpuLimit, info: GpuInfo) -> Order:
+    """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's."""
+    clock_mhz = limit.clock_mhz
+    if clock_mhz is not None:
+        clock_mhz = None if clock_mhz >= info.max_mhz else max(info.min_mhz, clock_mhz)
+    return Order(uuid=limit.uuid, watts=limit.watts, safe_watts=limit.safe_watts, clock_mhz=clock_mhz)

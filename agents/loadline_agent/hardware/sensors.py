@@ -1,0 +1,228 @@
+"""
+The node's GPUs: which there are, what they draw, and whether to believe it.
+
+`Gpus.open()` lists them by UUID with their settable ranges; `sample(now)` asks
+each for its power by one call, four times a second. A GPU without the instantaneous
+field (186) answers by GetPowerUsage, and one without that by its energy counter.
+
+A sensor that repeats itself to the milliwatt is held against the energy counted
+meanwhile. If the two disagree, the energy is right, since it goes on counting;
+if neither moves, nothing is known of the GPU and the sample isn't `ok`: whoever
+adds up a row then counts its limit in place of its draw. The counter is asked only
+then, once a second, since an answer of it can take a hundred times that of the sensor.
+
+`missing_right()` says, without trying, whether this process may set anything.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from loadline_agent.hardware import nvml
+from loadline_policies.errors import GpuLost, HardwareError
+
+STUCK_AFTER_S: Final = 3.0
+"""How long a reading repeats before it is doubted: 30 of the sensor's periods of 100 ms. Chosen."""
+DOUBT_AFTER_S: Final = 1.0
+"""From when on the energy is counted: a live sensor of an H200 repeated for 0.75 s at most, idle."""
+STUCK_SHARE, STUCK_WATTS = 0.15, 20.0
+"""How far reading and energy may part: thrice the sensor's gain of 5 %, or the step of an idle GPU."""
+MEAN_OVER_S: Final = 1.0
+"""The least window for watts from energy: the counter itself moves in steps of some 100 ms."""
+
+_CAP_SYS_ADMIN: Final = 21
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInfo:
+    """What doesn't change while the driver is loaded: identity and settable ranges."""
+
+    uuid: str
+    name: str
+    min_watts: float
+    max_watts: float
+    default_watts: float
+    min_mhz: int
+    max_mhz: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSample:
+    """One reading. `watts` counts only if `ok`; `fault` says what was wrong, mended or not.
+
+    `age_s` is how long ago the watts were true.
+    """
+
+    uuid: str
+    watts: float
+    age_s: float
+    ok: bool
+    fault: str | None
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What a GPU said before: enough to tell a steady sensor from a stuck one."""
+
+    watts: float = 0.0
+    read_at_s: float = float("-inf")
+    frozen_since_s: float = 0.0
+    counted: tuple[float, float] | None = None
+    mean: "_Mean | None" = None
+
+    def follow(self, watts: float, now: float) -> float:
+        """Take a reading; for how long it has been the same."""
+        if watts != self.watts or self.read_at_s == float("-inf"):
+            self.frozen_since_s = now
+        self.watts, self.read_at_s = watts, now
+        return now - self.frozen_since_s
+
+    def believe(self) -> None:
+        """The sensor moves: what was counted while it didn't is of no use."""
+        self.counted = self.mean = None
+
+    def count(self, device: nvml.Device, now: float) -> "_Mean | None":
+        """The mean of the last whole second or so, by the energy counter; None before there is one."""
+        if self.counted is not None and now - self.counted[0] < MEAN_OVER_S:
+            return self.mean
+        energy_j, before = device.energy_mj() / 1000.0, self.counted
+        self.counted = (now, energy_j)
+        if before is None or energy_j < before[1]:  # the driver was loaded anew
+            self.mean = None
+        else:
+            seconds = now - before[0]
+            self.mean = _Mean((energy_j - before[1]) / seconds, now - seconds / 2)
+        return self.mean
+
+
+class _Mean(NamedTuple):
+    """Mean watts by the energy counter, and the middle of the time that they are of."""
+
+    watts: float
+    at_s: float
+
+
+class Gpus:
+    """The GPUs of this node, held open."""
+
+    def __init__(self, devices: tuple[nvml.Device, ...], wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._trails = {device.uuid: _Trail() for device in devices}
+        self._devices = {device.uuid: device for device in devices}
+        self.infos = tuple(_info(device) for device in devices)
+
+    @classmethod
+    def open(cls, *, wall: Callable[[], float] = time.time) -> "Gpus":
+        """Load NVML and find the GPUs; HardwareError where there is no driver. Changes nothing."""
+        nvml.start()
+        return cls(tuple(nvml.Device(uuid) for uuid in nvml.uuids()), wall)
+
+    def close(self) -> None:
+        """Let NVML go; limits stay as they are."""
+        nvml.stop()
+
+    def device(self, uuid: str) -> nvml.Device:
+        """The GPU of that UUID; GpuLost if this node hasn't it."""
+        device = self._devices.get(uuid)
+        if device is None:
+            raise GpuLost(f"gpu is {uuid!r}, which isn't on this node; ask for one of its own")
+        return device
+
+    def sample(self, now: float) -> tuple[GpuSample, ...]:
+        """What every GPU draws at `now` (CLOCK_BOOTTIME); a GPU that fails is a fault, never a raise."""
+        wall = self._wall()
+        return tuple([self._sample(uuid, now, wall) for uuid in self._devices])
+
+    def _sample(self, uuid: str, now: float, wall: float) -> GpuSample:
+        trail = self._trails[uuid]
+        try:
+            return _sampled(self.device(uuid), trail, now, wall)
+        except HardwareError as error:
+            age_s = now - trail.read_at_s
+            return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=str(error))
+
+
+def missing_right(
+    environ: Mapping[str, str] = os.environ, status: Path = Path("/proc/self/status")
+) -> str | None:
+    """The right that this process lacks to set limits and clocks; None if it has it.
+
+    NVML has no question for it, and trying would be a write. The driver asks for
+    CAP_SYS_ADMIN, so the effective capabilities tell. LOADLINE_NVML_PRIVILEGE=1
+    or 0 overrules them, for drivers that ask for something else; a refusal at
+    the first write is NoPermission all the same.
+    """
+    said = environ.get("LOADLINE_NVML_PRIVILEGE")
+    if said in ("0", "1"):
+        return None if said == "1" else "LOADLINE_NVML_PRIVILEGE=1"
+    line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
+    return None if int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1 else "CAP_SYS_ADMIN"
+
+
+def _info(device: nvml.Device) -> GpuInfo:
+    return GpuInfo(
+        uuid=device.uuid,
+        name=device.name,
+        min_watts=device.lowest_mw / 1000.0,
+        max_watts=device.highest_mw / 1000.0,
+        default_watts=device.default_mw / 1000.0,
+        min_mhz=device.lowest_mhz,
+        max_mhz=device.highest_mhz,
+    )
+
+
+def _sampled(device: nvml.Device, trail: _Trail, now: float, wall: float) -> GpuSample:
+    """One GPU's sample from the best source that it has; raises HardwareError."""
+    reading = _read(device, wall)
+    if reading is None:
+        return _by_energy(device, trail, now)
+    watts, age_s = reading
+    frozen_s = trail.follow(watts, now)
+    if frozen_s < DOUBT_AFTER_S:
+        trail.believe()
+    elif (mean := _counted(device, trail, now)) is not None and frozen_s >= STUCK_AFTER_S:
+        return _doubted(device.uuid, watts, age_s, frozen_s, mean)
+    return GpuSample(uuid=device.uuid, watts=watts, age_s=age_s, ok=True, fault=None)
+
+
+def _read(device: nvml.Device, wall: float) -> tuple[float, float] | None:
+    """Watts and their age; None where the GPU has no power reading."""
+    code, rows = device.power.read()
+    if code:
+        raise nvml.translated(code, device.uuid, "reading the power")
+    milliwatts = nvml.value_of(rows, 0)
+    if milliwatts is not None:
+        return milliwatts / 1000.0, max(0.0, wall - (nvml.taken_at_s(rows) or wall))
+    try:
+        return device.usage_mw() / 1000.0, 0.0
+    except nvml.NotSupported:
+        return None
+
+
+def _by_energy(device: nvml.Device, trail: _Trail, now: float) -> GpuSample:
+    """What a GPU draws that has a counter only."""
+    mean = trail.count(device, now)
+    if mean is None:
+        raise nvml.NotSupported(f"reading the power of {device.uuid}: its energy is counted instead; wait")
+    trail.follow(mean.watts, now)
+    return GpuSample(uuid=device.uuid, watts=mean.watts, age_s=now - mean.at_s, ok=True, fault=None)
+
+
+def _counted(device: nvml.Device, trail: _Trail, now: float) -> _Mean | None:
+    try:
+        return trail.count(device, now)
+    except nvml.NotSupported:
+        return None
+
+
+def _doubted(uuid: str, watts: float, age_s: float, frozen_s: float, mean: _Mean) -> GpuSample:
+    """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
+    if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
+        return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=None)
+    fault = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean.watts:.1f} W"
+    if mean.watts > 0.0:
+        return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)
+    return GpuSample(uuid=uuid, watts=watts, age_s=frozen_s, ok=False, fault=fault)

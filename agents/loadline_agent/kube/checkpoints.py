@@ -1,0 +1,56 @@
+"""
+What an agent remembers of the API server, for a restart while that is away.
+
+One small file in the root-only state directory: where the node belongs, who may lead
+there, and the last good policies. A file that can't be read is no memory, and the
+agent then waits for the API server, in Observe. What is remembered is used until the
+API server has spoken, and not a moment longer.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from loadline_agent.domain.leaderships import Home
+from loadline_policies.errors import InvalidInput
+
+FILE = "domain.json"
+
+
+class RememberedPeer(BaseModel):
+    """A candidate: name, address, PEM certificate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    node: str
+    address: str
+    certificate: str
+
+
+class Memory(BaseModel):
+    """All that is remembered. `home` is None while the node's place was never known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Home | None = None
+    candidates: tuple[RememberedPeer, ...] = ()
+    policies: dict[str, str] = {}
+
+
+def recall(state_dir: Path) -> Memory:
+    """What was kept, or an empty memory where nothing (usable) was; InvalidInput says what is unusable."""
+    path = state_dir / FILE
+    try:
+        return Memory.model_validate_json(path.read_text()) if path.exists() else Memory()
+    except (OSError, ValidationError) as error:
+        raise InvalidInput(FILE, str(path), "remove it; it is written anew from the API server") from error
+
+
+def keep(state_dir: Path, memory: Memory) -> None:
+    """Replace what was kept, as a whole; OSError when the directory can't be written."""
+    path = state_dir / FILE
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(memory.model_dump_json())
+    os.replace(fresh, path)

@@ -1,0 +1,260 @@
+"""
+What the API server declares about this node and its domain, kept at hand.
+
+Every agent knows its `memberships`. A coordinator needs more, and follows it only
+between `lead` and `unlead`: policies, services' terms, and the capacities and certificates
+of all nodes. `parsed_objects` says what is kept of each kind; the interface that leaf and
+leadership lean on is `leaderships.Declarations`.
+
+Nothing here is lost with the API server: the last state stays, also over a restart,
+from `checkpoints`. A policy that can't be used keeps the last good one, whoever saw it
+good; a coordinator that never saw one decides by the policy that the product ships,
+since a row without a coordinator would fall to its safe limits.
+"""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.kube import checkpoints, parsed_objects
+from loadline_agent.kube.checkpoints import Memory, RememberedPeer
+from loadline_agent.kube.clients import Kube, KubeError
+from loadline_agent.kube.informers import Follower
+from loadline_agent.kube.memberships import Neighbours
+from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
+from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.domains import Domain
+
+
+class Declarations:
+    """The declarations that concern one node.
+
+    `on_change` is called after home, candidates or certificates have changed. Without a
+    `state_dir` nothing is remembered.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        node: str,
+        system_namespace: str,
+        *,
+        state_dir: Path | None = None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._kube, self._state_dir, self._on_change = kube, state_dir, on_change
+        self._memory, self._memory_problem = _recalled(state_dir)
+        self._domain: Domain | None = None
+        self._domain_problem: str | None = None
+        self._stale = True
+        self._certificates: Mapping[bytes, str] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._leading: asyncio.Task[None] | None = None
+        self._leads = False
+        self._domains = Follower(
+            kube, POWER_DOMAINS.path(), parsed_objects.declared_of, self._domains_changed
+        )
+        self._capacities = Follower(
+            kube, NODE_CAPACITIES.path(), parsed_objects.known_of, self._capacities_changed
+        )
+        self._services = Follower(kube, INFERENCE_SERVICES.path(), parsed_objects.terms_of, self._outdate)
+        self._policies = Follower(
+            kube,
+            f"/api/v1/namespaces/{system_namespace}/configmaps",
+            parsed_objects.policy_of,
+            self._policies_changed,
+            labels=f"{POLICY_LABEL}=power",
+        )
+        self._followed = (self._capacities, self._services, self._policies)
+        self._namespace = system_namespace
+        self._neighbours = Neighbours(kube, node, self._domains, self._neighbours_changed)
+
+    async def run(self) -> None:
+        """Follow what every agent needs, and a coordinator's part while it leads; until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._domains.run())
+                self._group.create_task(self._neighbours.run())
+                self._follow()
+        finally:
+            self._group = None
+
+    def lead(self) -> None:
+        """Begin to follow what a coordinator needs; `domain` answers when it is there."""
+        if not self._leads:
+            self._leads, self._stale = True, True
+            for follower in self._followed:
+                follower.start_over()
+            self._follow()
+
+    def unlead(self) -> None:
+        """Stop following it; what was known is kept as it was."""
+        self._leads = False
+        if self._leading is not None:
+            self._leading.cancel()
+            self._leading = None
+
+    def home(self) -> Home | None:
+        """Where this node belongs; None while neither the API server nor a memory of it has told."""
+        return self._neighbours.home or self._memory.home
+
+    def candidates(self, domain: str) -> tuple[Peer, ...]:
+        """The members that may lead `domain`; those of whom more is known than a name.
+
+        Not only of the node's own: one that has left a domain while armed is released by its coordinator.
+        """
+        remembered = {one.node: _peer(one) for one in self._memory.candidates}
+        peers = {**remembered, **self._neighbours.peers}
+        if self._neighbours.home is not None:
+            names = self._neighbours.candidates(domain)
+        else:
+            home = self._memory.home
+            names = tuple(remembered) if home is not None and home.domain == domain else ()
+        return tuple(peers[name] for name in names if name in peers)
+
+    def node_of(self, certificate: bytes) -> str | None:
+        """The node whose certificate this is, in DER; None for a stranger and for one that two nodes show."""
+        return self.certificates.get(certificate)
+
+    @property
+    def certificates(self) -> Mapping[bytes, str]:
+        """Nodes by their certificates in DER; the same object until something changes."""
+        if self._certificates is None:
+            peers = {name: known.peer for name, known in self._capacities.items.items()}
+            known = {**self._neighbours.peers, **peers}
+            times = Counter(peer.certificate for peer in known.values())
+            self._certificates = {
+                peer.certificate: name for name, peer in known.items() if times[peer.certificate] == 1
+            }
+        return self._certificates
+
+    async def relist(self) -> None:
+        """Look again for certificates: a stranger has knocked, who may be a new member.
+
+        Nothing is raised: whether it helped is seen in `certificates`.
+        """
+        if not self._leads:
+            await self._neighbours.look(anew=True)
+            return
+        try:
+            await self._capacities.relist()
+        except KubeError as error:
+            self._capacities.problem = str(error)
+
+    def domain(self) -> Domain | None:
+        """The domain to lead, the same object until something changes; None while unknown."""
+        if not all(follower.listed for follower in self._followed):
+            return None
+        if self._stale:
+            self._compose()
+        return self._domain
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What isn't as it should be, a sentence each: for logs, readiness and `explain`."""
+        followers = (self._domains, *self._followed)
+        sentences = [follower.problem for follower in followers]
+        sentences += [self._neighbours.problem, self._memory_problem, self._domain_problem]
+        refused = (f"{key}: {why}" for follower in followers for key, why in follower.refused.items())
+        return tuple(sentence for sentence in (*sentences, *refused) if sentence)
+
+    def _follow(self) -> None:
+        if self._leads and self._group is not None:
+            self._leading = self._group.create_task(self._follow_all())
+
+    async def _follow_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for follower in self._followed:
+                group.create_task(follower.run())
+
+    def _compose(self) -> None:
+        self._stale = False
+        home = self.home()
+        declared = self._domains.items.get(home.domain) if home is not None and home.domain else None
+        if declared is None:
+            return
+        document, self._domain_problem = self._document(declared.spec.policy_ref.name)
+        try:
+            domain = parsed_objects.domain_of(
+                declared, document, self._capacities.items, self._services.items
+            )
+        except InvalidInput as error:
+            self._domain_problem = str(error)
+            return
+        if domain != self._domain:
+            self._domain = domain
+
+    def _document(self, name: str) -> tuple[PowerDocument, str | None]:
+        """The policy of that name, or what stands in for it and why."""
+        key = f"{self._namespace}/{name}"
+        if key in self._policies.items:
+            return self._policies.items[key].document, None
+        missing = f"no ConfigMap {key} labelled {POLICY_LABEL}: power holds a usable policy"
+        if key in self._memory.policies:
+            return parse_power(self._memory.policies[key]), f"{missing}; the last good one stays in force"
+        shipped = resources.files("loadline_policies") / "defaults" / "power.yaml"
+        return parse_power(shipped.read_text()), f"{missing}; the shipped default is in force"
+
+    def _outdate(self) -> None:
+        self._stale = True
+
+    def _domains_changed(self) -> None:
+        self._outdate()
+        self._neighbours.wake()
+        self._on_change()
+
+    def _capacities_changed(self) -> None:
+        self._outdate()
+        self._certificates = None
+        self._on_change()
+
+    def _neighbours_changed(self) -> None:
+        self._outdate()
+        self._certificates = None
+        self._remember()
+        self._on_change()
+
+    def _policies_changed(self) -> None:
+        self._outdate()
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keep on disk what has changed; a policy once good is kept until a better one comes."""
+        home = self._neighbours.home
+        peers = self.candidates(home.domain) if home is not None and home.domain else ()
+        policies = {key: policy.text for key, policy in self._policies.items.items()}
+        memory = Memory(
+            home=home or self._memory.home,
+            candidates=tuple(map(_remembered, peers)) if home is not None else self._memory.candidates,
+            policies={**self._memory.policies, **policies},
+        )
+        if memory == self._memory:
+            return
+        self._memory = memory
+        if self._state_dir is not None:
+            try:
+                checkpoints.keep(self._state_dir, memory)
+                self._memory_problem = None
+            except OSError as error:
+                self._memory_problem = f"{self._state_dir} can't be written: {error}"
+
+
+def _recalled(state_dir: Path | None) -> tuple[Memory, str | None]:
+    try:
+        return (checkpoints.recall(state_dir) if state_dir is not None else Memory()), None
+    except InvalidInput as error:
+        return Memory(), str(error)
+
+
+def _remembered(peer: Peer) -> RememberedPeer:
+    pem = ssl.DER_cert_to_PEM_cert(peer.certificate)
+    return RememberedPeer(node=peer.node, address=peer.address, certificate=pem)
+
+
+def _peer(remembered: RememberedPeer) -> Peer:
+    return Peer(remembered.node, remembered.address, ssl.PEM_cert_to_DER_cert(remembered.certificate))

@@ -1,0 +1,250 @@
+"""
+What people see of a domain: the coordinator's half of its status, and Events.
+
+The fast path hands over its latest outlook and goes on; a task of its own writes.
+A change of level, of a condition, of the silent nodes, of the services relieved or of
+the policy is written at once, at most one a second; watts alone every ten seconds, and
+only when they moved by 2 % of the budget. Events tell changes of state, never a state.
+
+The admission policy lets only the holder of the domain's Lease write, and only these
+fields. `status_of` and `due` are pure.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from loadline_agent.kube.clients import Kube, KubeError, Object
+from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
+from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
+from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.domains import Domain
+from loadline_policies.power.messages import Epoch
+from loadline_policies.power.outlooks import Outlook
+
+TURN_S = 1.0
+"""The least time between two writes, whatever has changed. Chosen."""
+
+WATTS_EVERY_S, WATTS_SHARE = 10.0, 0.02
+"""How often, and for how much of the budget, watts alone are worth a write. From the design."""
+
+NORMAL = "Normal"
+"""The level at which a policy holds nobody back (`Caps.level`)."""
+
+NAMED = 5
+"""Silent nodes or relieved services that a sentence names; of the nodes the status lists all."""
+
+EVENT_EVERY_S = 30.0
+"""The least time between two Events of one reason, or a row at a threshold would flood. Chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One moment of a domain: who leads, what is declared, how it stands."""
+
+    epoch: Epoch
+    domain: Domain
+    outlook: Outlook
+
+
+def status_of(view: View, node: str, now: datetime) -> CoordinatorDomainStatus:
+    """The coordinator's half of the status; conditions without their times."""
+    outlook = view.outlook
+    return CoordinatorDomainStatus(
+        coordinator=node,
+        level=outlook.level,
+        observed_watts=round(outlook.watts),
+        observed_time=timestamp(now),
+        headroom_watts=round(outlook.headroom_watts),
+        nodes_reporting=outlook.nodes - len(outlook.silent),
+        silent_nodes=outlook.silent,
+        brakes=outlook.brakes,
+        heat_percent=round(100 * outlook.heat),
+        applied_policy_hash=outlook.policy_hash,
+        conditions=(_enforcing(view), _capped(outlook), _reporting(outlook), _within(outlook)),
+    )
+
+
+def due(
+    written: CoordinatorDomainStatus | None,
+    wanted: CoordinatorDomainStatus,
+    *,
+    budget_watts: float,
+    age_s: float,
+) -> bool:
+    """Whether `wanted` is worth a write, `age_s` after `written` was."""
+    if written is None or _state(written) != _state(wanted):
+        return True
+    moved_watts = abs((wanted.observed_watts or 0) - (written.observed_watts or 0))
+    return age_s >= WATTS_EVERY_S and moved_watts >= WATTS_SHARE * budget_watts
+
+
+def news(before: CoordinatorDomainStatus | None, after: CoordinatorDomainStatus) -> tuple[Condition, ...]:
+    """Conditions that have turned, each worth an Event; also the first ones, if they are bad."""
+    known = {one.type: (one.status, one.reason) for one in before.conditions} if before is not None else {}
+    return tuple(
+        one
+        for one in after.conditions
+        if known.get(one.type, () if _bad(one) else (one.status, one.reason)) != (one.status, one.reason)
+    )
+
+
+class Statuses:
+    """Writes one domain's status while this node leads it. `problem` says why the last write failed."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        node: str,
+        domain: Callable[[], Domain | None],
+        clock: Callable[[], float],
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.problem: str | None = None
+        self._kube, self._node, self._domain, self._clock, self._wall = kube, node, domain, clock, wall
+        self._latest: View | None = None
+        self._epoch: Epoch | None = None
+        self._written: CoordinatorDomainStatus | None = None
+        self._written_s = float("-inf")
+        self._said_s: dict[str, float] = {}
+
+    def tell(self, epoch: Epoch, outlook: Outlook) -> None:
+        """Take the latest outlook; nothing waits for it to be written."""
+        domain = self._domain()
+        if domain is not None:
+            self._latest = View(epoch, domain, outlook)
+
+    async def run(self) -> None:
+        """Write what is due until cancelled; without a word from `tell`, nothing is."""
+        while True:
+            await self.step()
+            await asyncio.sleep(TURN_S)
+
+    async def step(self) -> None:
+        """Write the latest outlook if it is due, once."""
+        view, self._latest = self._latest, None
+        if view is None:
+            return
+        try:
+            await self._step(view)
+            self.problem = None
+        except (KubeError, InvalidInput) as error:
+            self.problem = str(error)
+
+    async def _step(self, view: View) -> None:
+        path = POWER_DOMAINS.path(view.domain.name)
+        if view.epoch != self._epoch:  # what a predecessor wrote is what has changed, or not
+            status = PowerDomain.parse(await self._kube.get(path)).status
+            self._written = CoordinatorDomainStatus(conditions=status.conditions)
+            self._epoch = view.epoch
+        now, wall = self._clock(), self._wall()
+        wanted = status_of(view, self._node, wall)
+        age_s = now - self._written_s
+        if not due(self._written, wanted, budget_watts=view.domain.budget_watts, age_s=age_s):
+            return
+        before = self._written.conditions if self._written is not None else ()
+        wanted = wanted.model_copy(update={"conditions": merge(before, wanted.conditions, now=wall)})
+        body = _body(view.domain.name, {"status": wanted.to_api()})
+        await self._kube.apply(path, body, manager=COORDINATOR_MANAGER, subresource="status")
+        turned = news(self._written, wanted)
+        self._written, self._written_s = wanted, now
+        for one in turned:
+            await self._say(view.domain.name, one, now)
+
+    async def _say(self, domain: str, one: Condition, now: float) -> None:
+        if now - self._said_s.get(one.reason, float("-inf")) < EVENT_EVERY_S:
+            return
+        self._said_s[one.reason] = now
+        await self._kube.create("/api/v1/namespaces/default/events", self._event(domain, one))
+
+    def _event(self, domain: str, one: Condition) -> Object:
+        """A core Event; those of cluster-scoped objects live in the namespace `default`."""
+        at = timestamp(self._wall())
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{domain}.", "namespace": "default"},
+            "involvedObject": {"apiVersion": API_VERSION, "kind": POWER_DOMAINS.kind, "name": domain},
+            "type": "Warning" if _bad(one) else "Normal",
+            "reason": one.reason,
+            "message": one.message,
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+            "source": {"component": COORDINATOR_MANAGER, "host": self._node},
+        }
+
+
+def _enforcing(view: View) -> Condition:
+    outlook, type = view.outlook, ConditionType.ENFORCING
+    if not view.domain.enforce:
+        reason = Reason.RELEASING if outlook.enforcing else Reason.MODE_OBSERVE
+        return condition(type, outlook.enforcing, reason)
+    if outlook.problem is not None:
+        return condition(type, outlook.enforcing, _reason(outlook.problem.reason), str(outlook.problem))
+    if not outlook.enforcing:
+        return condition(type, False, Reason.MODE_ENFORCE, "The first leases are on their way.")
+    return condition(type, True, Reason.MODE_ENFORCE)
+
+
+def _capped(outlook: Outlook) -> Condition:
+    if outlook.level == NORMAL:
+        return condition(ConditionType.POWER_CAPPED, False, Reason.LEVEL_NORMAL)
+    sentence = f"The policy's level is {outlook.level}"
+    if not outlook.enforcing:
+        return condition(
+            ConditionType.POWER_CAPPED, False, Reason.LEVEL_RAISED, f"{sentence}, and nothing is enforced."
+        )
+    if outlook.relieved:
+        sentence += f"; let off it, since they miss their objectives: {_named(outlook.relieved)}"
+    return condition(ConditionType.POWER_CAPPED, True, Reason.LEVEL_RAISED, f"{sentence}.")
+
+
+def _reporting(outlook: Outlook) -> Condition:
+    silent = outlook.silent
+    if not silent:
+        return condition(ConditionType.REPORTING, True, Reason.ALL_REPORTING)
+    sentence = f"{len(silent)} of {outlook.nodes} nodes don't report: {_named(silent)}."
+    return condition(ConditionType.REPORTING, False, Reason.NODES_SILENT, sentence)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
+
+
+def _within(outlook: Outlook) -> Condition:
+    within = outlook.load <= 1.0
+    return condition(
+        ConditionType.WITHIN_BUDGET, within, Reason.BELOW_BUDGET if within else Reason.ABOVE_BUDGET
+    )
+
+
+def _reason(word: str) -> Reason:
+    """The table's word for what keeps a domain from being enforced."""
+    known = {reason.value: reason for reason in Reason}
+    return known.get(word, Reason.CAPACITY_UNKNOWN)
+
+
+def _bad(one: Condition) -> bool:
+    """Whether people should look: a budget passed, a node silent, a domain that can't be enforced."""
+    if one.type == ConditionType.ENFORCING:
+        return one.reason not in (Reason.MODE_ENFORCE, Reason.MODE_OBSERVE, Reason.RELEASING)
+    return one.type in (ConditionType.REPORTING, ConditionType.WITHIN_BUDGET) and one.status == "False"
+
+
+def _state(status: CoordinatorDomainStatus) -> tuple[object, ...]:
+    """What is written at once when it changes."""
+    turned = sorted((one.type, one.status, one.reason, _told(one)) for one in status.conditions)
+    return status.coordinator, status.level, status.silent_nodes, status.applied_policy_hash, turned
+
+
+def _told(one: Condition) -> str:
+    """The message, where it names what the reason doesn't: who is relieved."""
+    return one.message if one.type == ConditionType.POWER_CAPPED else ""
+
+
+def _body(name: str, part: Object) -> Object:
+    return {"apiVersion": API_VERSION, "kind": POWER_DOMAINS.kind, "metadata": {"name": name}, **part}

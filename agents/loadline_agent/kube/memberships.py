@@ -1,0 +1,111 @@
+"""
+Where this node belongs, and who may lead there.
+
+The node's labels say which PowerDomain selects it. An agent may read its own Node but
+not watch it, and reads only the candidates' NodeCapacities, so both are asked for:
+when the PowerDomains change, when somebody asks, and now and then besides. The domain
+that the node left last is kept in view, since only its coordinator may release what it
+has armed. All that a leaf needs to report is here; what a coordinator needs more is in
+`declarations`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.kube.clients import Kube, KubeError, NotFound
+from loadline_agent.kube.informers import Follower, pause_s
+from loadline_agent.kube.parsed_objects import Declared, home_of, known_of
+from loadline_api.names import NODE_CAPACITIES
+from loadline_policies.errors import InvalidInput
+
+LOOK_AGAIN_S = 60.0
+"""How often the own Node is read without a reason: its labels hardly ever change. Chosen."""
+
+LOOKS_UNTIL_MET_AGAIN = 5
+"""How many such looks until the candidates' certificates are read again without a reason. Chosen."""
+
+
+class Neighbours:
+    """The node's home and its candidates' peers, as far as the API server has told them.
+
+    `home` is None until it has. `problem` says what was missing at the last look.
+    """
+
+    def __init__(
+        self, kube: Kube, node: str, domains: Follower[Declared], on_change: Callable[[], None]
+    ) -> None:
+        self.home: Home | None = None
+        self.peers: dict[str, Peer] = {}
+        self.problem: str | None = None
+        self._kube, self._node, self._domains, self._on_change = kube, node, domains, on_change
+        self._labels: Mapping[str, str] | None = None
+        self._left: str | None = None
+        self._woken = asyncio.Event()
+        self._looks = 0
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Look, sleep until woken or for a minute, and look again; until cancelled."""
+        while True:
+            self._woken.clear()
+            await self.look()
+            wait_s = pause_s(self._failures) if self._failures else LOOK_AGAIN_S * random.uniform(0.9, 1.1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
+
+    def wake(self) -> None:
+        """Look now; call it when the PowerDomains have changed."""
+        self._settle()
+        self._woken.set()
+
+    async def look(self, *, anew: bool = False) -> None:
+        """Read the own Node and the candidates not met yet; with `anew`, all candidates."""
+        self._looks += 1
+        try:
+            await self._look(anew or self._looks % LOOKS_UNTIL_MET_AGAIN == 0)
+            self._failures, self.problem = 0, None
+        except (KubeError, InvalidInput) as error:
+            self._failures, self.problem = self._failures + 1, str(error)
+
+    def candidates(self, domain: str | None) -> tuple[str, ...]:
+        """Names of those who may lead a domain; empty if the API server knows none of that name."""
+        declared = self._domains.items.get(domain) if domain is not None else None
+        return declared.candidates if declared is not None else ()
+
+    async def _look(self, anew: bool) -> None:
+        node = await self._kube.get(f"/api/v1/nodes/{self._node}")
+        self._labels = node.get("metadata", {}).get("labels") or {}
+        self._settle()
+        for name in self.candidates(self._left):
+            await self._meet(name, anew)
+        home = self.home.domain if self.home is not None else None
+        absent = [name for name in self.candidates(home) if not await self._meet(name, anew)]
+        if absent:
+            raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; start an agent there")
+
+    async def _meet(self, name: str, anew: bool) -> bool:
+        if name in self.peers and not anew:
+            return True
+        try:
+            peer = known_of(await self._kube.get(NODE_CAPACITIES.path(name))).peer
+        except NotFound:
+            return False
+        if self.peers.get(name) != peer:
+            self.peers[name] = peer
+            self._on_change()
+        return True
+
+    def _settle(self) -> None:
+        """Say where the node belongs, once both its labels and the PowerDomains are known."""
+        if self._labels is None or not self._domains.listed:
+            return
+        home = home_of(self._labels, self._domains.items.values())
+        if home != self.home:
+            left = self.home.domain if self.home is not None else None
+            self._left = left if left not in (None, home.domain) else self._left
+            self.home = home
+            self._on_change()

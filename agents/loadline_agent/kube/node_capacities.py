@@ -1,0 +1,214 @@
+"""
+The node's own NodeCapacity, kept as it should be and written only on a change.
+
+The spec is who the agent is: it is there before anybody can trust the node. The status
+holds slow facts, so a change of limits waits until ten seconds have passed since the
+last write, while a change of conditions, GPUs, services or domain goes out at once. Whatever was
+written is read again now and then: an object that somebody has deleted or altered is
+written anew. Nobody else may write it, the admission policy sees to that.
+
+`status_of` is pure and says what the facts look like; `Capacity` writes them.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from loadline_agent.domain.identity import Identity
+from loadline_agent.kube.clients import Conflict, Kube, KubeError, NotFound, Object
+from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
+from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
+from loadline_api.node_capacities import (
+    Gpu,
+    NodeCapacity,
+    NodeCapacitySpec,
+    NodeCapacityStatus,
+    ServiceOnNode,
+)
+from loadline_policies.errors import InvalidInput
+
+LEAST_APART_S = 10.0
+"""Between two writes of limits: slow facts only, the fast ones are metrics. Chosen."""
+
+CHECK_EVERY_S = 60.0
+"""How often the object is read to see that it is still as it was written. Chosen."""
+
+TURN_S = 1.0
+"""How often there may be something to do; an attempt that failed is repeated after it."""
+
+GPU_REASONS = (Reason.DRIVER_MISSING, Reason.NO_GPUS, Reason.GPU_LOST, Reason.SENSOR_STUCK)
+SETTING_REASONS = (
+    Reason.DRIVER_MISSING,
+    Reason.NO_GPUS,
+    Reason.MISSING_PRIVILEGE,
+    Reason.RANGE_UNKNOWN,
+)
+CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
+"""Faults by the condition that shows them, the gravest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the agent knows of its node. `faults` maps a word of the API's table to the sentence why.
+
+    `services` is None while it isn't known who is here: what was written of them then stays.
+    """
+
+    domain: str | None = None
+    host_max_watts: float | None = None
+    gpus: tuple[Gpu, ...] = ()
+    services: tuple[ServiceOnNode, ...] | None = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
+    armed: bool = False
+
+
+def status_of(facts: Facts) -> NodeCapacityStatus:
+    """The facts as the API shows them; conditions without their times."""
+    return NodeCapacityStatus(
+        domain=facts.domain,
+        host_max_watts=max(1, round(facts.host_max_watts)) if facts.host_max_watts is not None else None,
+        gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
+        services=facts.services or (),
+        conditions=(
+            _shown(ConditionType.GPUS_READY, True, Reason.ALL_SEEN, GPU_REASONS, facts.faults),
+            _shown(ConditionType.LIMITS_SETTABLE, True, Reason.WRITABLE, SETTING_REASONS, facts.faults),
+            _shown(ConditionType.CONFLICT, False, Reason.SOLE_WRITER, CONFLICT_REASONS, facts.faults),
+            _enforcing(facts),
+        ),
+    )
+
+
+def urgent(written: NodeCapacityStatus | None, wanted: NodeCapacityStatus) -> bool:
+    """Whether `wanted` differs in more than limits and clocks, so that it shouldn't wait."""
+    return written is None or _without_limits(written) != _without_limits(wanted)
+
+
+class Capacity:
+    """Writes the NodeCapacity of one node. `problem` says why the last attempt failed.
+
+    `found` is told what a predecessor has written, so that a restart turns no fact.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        identity: Identity,
+        facts: Callable[[], Facts],
+        clock: Callable[[], float],
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        found: Callable[[NodeCapacityStatus], None] | None = None,
+    ) -> None:
+        self.problem: str | None = None
+        self._kube, self._identity, self._facts = kube, identity, facts
+        self._clock, self._wall, self._found = clock, wall, found
+        self._path = NODE_CAPACITIES.path(identity.node)
+        self._spec = NodeCapacitySpec(certificate=identity.pem, address=identity.address)
+        self._written: NodeCapacityStatus | None = None
+        self._written_s = self._checked_s = float("-inf")
+
+    async def run(self) -> None:
+        """Keep it until cancelled."""
+        while True:
+            await self.step()
+            await asyncio.sleep(TURN_S)
+
+    async def step(self) -> None:
+        """Do what is due, once."""
+        try:
+            if self._clock() - self._checked_s >= CHECK_EVERY_S:
+                await self._check()
+            await self._write_status()
+            self.problem = None
+        except (KubeError, InvalidInput) as error:
+            self.problem = str(error)
+            self._checked_s = float("-inf")  # whatever happened, read before writing again
+
+    async def _check(self) -> None:
+        """Read what is there; mend the spec, and remember the status to compare with."""
+        try:
+            existing = NodeCapacity.parse(await self._kube.get(self._path))
+        except NotFound:
+            await self._create()
+            self._written = None
+        except InvalidInput:
+            await self._apply({"spec": self._spec.to_api()})
+            self._written = None
+        else:
+            if existing.spec != self._spec:
+                await self._apply({"spec": self._spec.to_api()})
+            self._written = existing.status
+            self._recall(existing.status)
+        self._checked_s = self._clock()
+
+    def _recall(self, status: NodeCapacityStatus) -> None:
+        """Tell of what a predecessor has written, once."""
+        if self._found is not None:
+            self._found(status)
+            self._found = None
+
+    async def _create(self) -> None:
+        node = await self._kube.get(f"/api/v1/nodes/{self._identity.node}")
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._identity.node}
+        owner["uid"] = str(node["metadata"]["uid"])  # so that it goes when the Node goes
+        body = self._body({"spec": self._spec.to_api()})
+        body["metadata"]["ownerReferences"] = [owner]
+        try:
+            await self._kube.create(NODE_CAPACITIES.path(), body)
+        except Conflict:
+            await self._apply({"spec": self._spec.to_api()})
+
+    async def _write_status(self) -> None:
+        facts = self._facts()
+        wanted = status_of(facts)
+        if facts.services is None and self._written is not None:
+            wanted = wanted.model_copy(update={"services": self._written.services})
+        before = self._written.conditions if self._written is not None else ()
+        wanted = wanted.model_copy(update={"conditions": merge(before, wanted.conditions, now=self._wall())})
+        if self._written is not None and _comparable(self._written) == _comparable(wanted):
+            return
+        now = self._clock()
+        if not urgent(self._written, wanted) and now - self._written_s < LEAST_APART_S:
+            return
+        await self._apply({"status": wanted.to_api()}, subresource="status")
+        self._written, self._written_s = wanted, now
+
+    async def _apply(self, part: Object, subresource: str = "") -> None:
+        await self._kube.apply(self._path, self._body(part), manager=AGENT_MANAGER, subresource=subresource)
+
+    def _body(self, part: Object) -> Object:
+        metadata = {"name": self._identity.node}
+        return {"apiVersion": API_VERSION, "kind": NODE_CAPACITIES.kind, "metadata": metadata, **part}
+
+
+def _shown(
+    type: ConditionType, good: bool, fine: Reason, reasons: tuple[Reason, ...], faults: Mapping[str, str]
+) -> Condition:
+    """The gravest of the faults that this condition shows, or that all is fine."""
+    found = next((reason for reason in reasons if reason in faults), None)
+    if found is None:
+        return condition(type, good, fine)
+    return condition(type, not good, found, faults[found])
+
+
+def _enforcing(facts: Facts) -> Condition:
+    if facts.armed:
+        return condition(ConditionType.ENFORCING, True, Reason.MODE_ENFORCE)
+    if Reason.STATE_LOST in facts.faults:
+        sentence = facts.faults[Reason.STATE_LOST]
+        return condition(ConditionType.ENFORCING, False, Reason.STATE_LOST, sentence)
+    return condition(ConditionType.ENFORCING, False, Reason.MODE_OBSERVE)
+
+
+def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:
+    """Without what the server or the order of a list may have changed."""
+    conditions = tuple(sorted(status.conditions, key=lambda one: one.type))
+    return status.model_copy(update={"observed_generation": None, "conditions": conditions})
+
+
+def _without_limits(status: NodeCapacityStatus) -> NodeCapacityStatus:
+    gpus = tuple(
+        gpu.model_copy(update={"enforced_watts": None, "clock_cap_mhz": None}) for gpu in status.gpus
+    )
+    return _comparable(status).model_copy(update={"gpus": gpus})

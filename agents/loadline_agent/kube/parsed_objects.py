@@ -1,0 +1,170 @@
+"""
+What API objects mean to an agent: each kind made into the few values that matter.
+
+An agent follows kinds that others write all the time: watts in PowerDomains, limits in
+NodeCapacities, replicas in InferenceServices. Made small at once, two versions of an
+object that differ only in such things are equal, so nobody is woken for them, and no
+object stays in memory.
+
+All functions here are pure. They raise InvalidInput where an object can't be used;
+whoever follows it then keeps the last good one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from loadline_agent.domain.identity import der_of
+from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.kube.clients import Object
+from loadline_api import conditions
+from loadline_api.conditions import ConditionType
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import POLICY_KEY
+from loadline_api.node_capacities import Gpu, NodeCapacity
+from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
+from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.errors import InvalidPolicy
+from loadline_policies.power.domains import Domain, ServiceTerms
+from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A PowerDomain without its measurements."""
+
+    name: str
+    spec: PowerDomainSpec
+    members: frozenset[str]
+    candidates: tuple[str, ...]
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels hangs on the domain itself, not on one below it."""
+        selector = self.spec.node_selector
+        return selector is not None and selector.match_labels.items() <= labels.items()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A NodeCapacity: who the node's agent is, and how far its GPUs can be set, None if not told yet.
+
+    `armed_for` is the domain that the node enforces for, None where it doesn't.
+    """
+
+    peer: Peer
+    gpus: tuple[GpuRating, ...] | None
+    settable: bool
+    armed_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy document that can be used, and its text, which is what can be remembered."""
+
+    text: str
+    document: PowerDocument
+
+
+def declared_of(thing: Object) -> Declared:
+    """A PowerDomain's declaration, members and candidates."""
+    domain = PowerDomain.parse(thing)
+    return Declared(
+        name=domain.metadata.name,
+        spec=domain.spec,
+        members=frozenset(domain.status.members),
+        candidates=domain.status.candidates,
+    )
+
+
+def known_of(thing: Object) -> Known:
+    """What a NodeCapacity tells of its node."""
+    capacity = NodeCapacity.parse(thing)
+    settable = conditions.find(capacity.status.conditions, ConditionType.LIMITS_SETTABLE)
+    enforcing = conditions.find(capacity.status.conditions, ConditionType.ENFORCING)
+    seen = capacity.status.host_max_watts is not None  # else its agent hasn't looked yet
+    return Known(
+        peer=peer_of(capacity.metadata.name, capacity.spec.address, capacity.spec.certificate),
+        gpus=_ratings(capacity.status.gpus) if seen else None,
+        settable=settable is not None and settable.is_true,
+        armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
+    )
+
+
+def terms_of(thing: Object) -> ServiceTerms:
+    """What an InferenceService is due from its domain's coordinator."""
+    spec = InferenceService.parse(thing).spec
+    most = spec.power.max_watts if spec.power is not None else None
+    return ServiceTerms(priority=spec.priority, max_watts=float(most) if most is not None else None)
+
+
+def policy_of(thing: Object) -> Policy:
+    """The power policy in a ConfigMap."""
+    data = thing.get("data") or {}
+    if POLICY_KEY not in data:
+        raise InvalidPolicy("data", sorted(data), f"put the document under the key `{POLICY_KEY}`")
+    text = str(data[POLICY_KEY])
+    return Policy(text, parse_power(text))
+
+
+def peer_of(node: str, address: str, pem: str) -> Peer:
+    """A peer by its published address and certificate."""
+    return Peer(node, address, _der(pem))
+
+
+def home_of(labels: Mapping[str, str], domains: Iterable[Declared]) -> Home:
+    """Where a node with these labels belongs: to the one domain that selects it."""
+    mine = sorted((domain for domain in domains if domain.selects(labels)), key=lambda domain: domain.name)
+    if not mine:
+        return Home()
+    if len(mine) > 1:
+        names = ", ".join(domain.name for domain in mine)
+        return Home(conflict=f"the PowerDomains {names} all select this node: let one nodeSelector match it")
+    host = mine[0].spec.host_watts
+    most = float(host.max) if host is not None else 0.0
+    idle = float(host.idle) if host is not None and host.idle is not None else most
+    return Home(domain=mine[0].name, host_idle_watts=idle, host_max_watts=most)
+
+
+def domain_of(
+    declared: Declared,
+    document: PowerDocument,
+    capacities: Mapping[str, Known],
+    services: Mapping[str, ServiceTerms],
+) -> Domain:
+    """All that a coordinator needs; InvalidDomain when the curve contradicts itself."""
+    spec = declared.spec
+    host_watts = float(spec.host_watts.max) if spec.host_watts is not None else 0.0
+    armed = {node for node, known in capacities.items() if known.armed_for == declared.name}
+    ratings = {
+        node: NodeRating(node=node, host_max_watts=host_watts, gpus=known.gpus, settable=known.settable)
+        for node in sorted((declared.members | armed) & capacities.keys())
+        if (known := capacities[node]).gpus is not None
+    }
+    return Domain(
+        name=declared.name,
+        budget_watts=float(spec.budget_watts),
+        members=declared.members,
+        leaving=frozenset(armed - declared.members),
+        document=document,
+        enforce=spec.mode is Mode.ENFORCE,
+        curve=spec.breaker.to_curve(),
+        timings=Timings(lease_s=float(spec.lease_seconds)),
+        ratings=ratings,
+        services=dict(services),
+    )
+
+
+def _ratings(gpus: Iterable[Gpu]) -> tuple[GpuRating, ...] | None:
+    """None as soon as one range isn't told: half a node is no rating."""
+    rows = []
+    for gpu in gpus:
+        if gpu.min_watts is None or gpu.max_watts is None:
+            return None
+        rows.append(GpuRating(gpu.uuid, float(gpu.min_watts), float(gpu.max_watts)))
+    return tuple(rows)
+
+
+@lru_cache(maxsize=4096)
+def _der(pem: str) -> bytes:
+    """Reading a certificate costs more than the rest of the object, and it hardly ever changes."""
+    return der_of(pem)

@@ -1,0 +1,217 @@
+"""
+What the engines of this node say of themselves, asked every five seconds.
+
+Each pod that runs an engine of a known service is asked for its metrics, a few at a
+time; `vllm_metrics` reads them, `histograms` keeps the last minutes of each pool, and what
+comes of it for a service is `Measured`. A pool is judged by itself: prefill and decode
+of one service have latencies of different kinds.
+
+The pods belong to tenants. So an answer is bounded in size and time, no redirection is
+followed, and what can't be read is counted and otherwise as good as silence. A node
+without engines does nothing here.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from loadline_agent.metrics import SCRAPE_OUTCOMES
+from loadline_agent.workloads.histograms import STALE_S, Histogram, Window, increase
+from loadline_agent.workloads.objectives import Objectives, worst
+from loadline_agent.workloads.vllm_metrics import Scrape, scrape_of
+from loadline_policies.errors import InvalidInput
+
+EVERY_S: Final = 5.0
+"""Between two rounds. Chosen: a miss is seen in a dozen seconds, and eight engines cost 0.1 % of a core."""
+
+ANSWER_S: Final = 2.0
+"""For one answer; an engine on the same node takes some 10 ms. Chosen."""
+
+AT_ONCE: Final = 4
+"""Engines that are asked at the same time."""
+
+LONGEST_ANSWER: Final = 2 * 1024 * 1024
+"""Bytes. vLLM sends some 60 KiB, and 25 more for each core."""
+
+READ, UNREACHABLE, UNREADABLE, FOREIGN = SCRAPE_OUTCOMES
+"""What came of asking: `foreign` answers, but isn't vLLM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """An engine to be asked: which pod it is, whose, and where it answers."""
+
+    pod: str
+    service: str
+    pool: str
+    address: str
+    objectives: Objectives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What is known of a service on this node; None where it isn't."""
+
+    running: float = 0.0
+    waiting: float = 0.0
+    kv_use: float = 0.0
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    missed: float | None = None
+    plugin: bool | None = None
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The latencies of one pool, lately."""
+
+    ttft: Window = field(default_factory=Window)
+    itl: Window = field(default_factory=Window)
+
+
+class Engines:
+    """The engines of this node; `measured` by service."""
+
+    def __init__(self, clock: Callable[[], float], count: Callable[[str], object]) -> None:
+        self.measured: dict[str, Measured] = {}
+        self._clock, self._count = clock, count
+        self._engines: dict[str, Engine] = {}
+        self._last: dict[str, tuple[Scrape, float]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._pools: dict[tuple[str, str], _Pool] = {}
+        self._some = asyncio.Event()
+
+    def follow(self, engines: Iterable[Engine]) -> None:
+        """Ask these and no others from now on."""
+        self._engines = {engine.pod: engine for engine in engines}
+        self._last = {pod: last for pod, last in self._last.items() if pod in self._engines}
+        kept = {_pool_of(engine) for engine in self._engines.values()}
+        self._pools = {key: pool for key, pool in self._pools.items() if key in kept}
+        if self._engines:
+            self._some.set()
+        else:
+            self._some.clear()
+            self.measured = {}
+
+    async def run(self) -> None:
+        """Ask in rounds as long as there is somebody to ask; until cancelled."""
+        while True:
+            await self._some.wait()
+            async with sessions() as session:
+                while self._some.is_set():
+                    await self.round(session)
+                    await asyncio.sleep(EVERY_S * random.uniform(0.9, 1.1))
+
+    async def round(self, session: aiohttp.ClientSession) -> None:
+        """Ask every engine once, and see what it means for the services."""
+        engines = tuple(self._engines.values())
+        scrapes = await asyncio.gather(*(self._ask(session, engine) for engine in engines))
+        now = self._clock()
+        for engine, scrape in zip(engines, scrapes, strict=True):
+            if scrape is not None and engine.pod in self._engines:
+                self._take(engine, scrape, now)
+        by_service: dict[str, list[Engine]] = {}
+        for engine in self._engines.values():
+            by_service.setdefault(engine.service, []).append(engine)
+        self.measured = {service: self._measure(group, now) for service, group in by_service.items()}
+
+    async def _ask(self, session: aiohttp.ClientSession, engine: Engine) -> Scrape | None:
+        url = f"http://{engine.address}/metrics"
+        try:
+            async with self._turns, session.get(url, allow_redirects=False) as response:
+                scrape = scrape_of(await _body(response))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._count(UNREADABLE if isinstance(error, InvalidInput) else UNREACHABLE)
+            return None
+        self._count(READ if scrape is not None else FOREIGN)
+        return scrape
+
+    def _take(self, engine: Engine, scrape: Scrape, now: float) -> None:
+        last = self._last.get(engine.pod)
+        self._last[engine.pod] = scrape, now
+        if last is None or now - last[1] > STALE_S:
+            return  # what it has counted so far may be of last week
+        before, _ = last
+        pool = self._pools.setdefault(_pool_of(engine), _Pool())
+        for window, was, known in ((pool.ttft, before.ttft, scrape.ttft), (pool.itl, before.itl, scrape.itl)):
+            if was is not None and known is not None:
+                window.add(increase(was, known), now)
+
+    def _measure(self, engines: list[Engine], now: float) -> Measured:
+        known = (self._last[engine.pod] for engine in engines if engine.pod in self._last)
+        scrapes = [scrape for scrape, at_s in known if now - at_s <= STALE_S]
+        if not scrapes:
+            return Measured()
+        judged = [
+            _Judged.of(self._pools[key], engine.objectives, now)
+            for key, engine in {_pool_of(engine): engine for engine in engines}.items()
+            if key in self._pools
+        ]
+        busy = [one for one in judged if one.busy]
+        return Measured(
+            running=sum(scrape.running for scrape in scrapes),
+            waiting=sum(scrape.waiting for scrape in scrapes),
+            kv_use=max(scrape.kv_use for scrape in scrapes),
+            ttft_s=max((one.ttft_s for one in busy if one.ttft_s is not None), default=None),
+            itl_s=max((one.itl_s for one in busy if one.itl_s is not None), default=None),
+            missed=worst([one.missed for one in busy]),
+            plugin=all(scrape.plugin for scrape in scrapes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """One pool against its objectives."""
+
+    busy: bool
+    ttft_s: float | None
+    itl_s: float | None
+    missed: float | None
+
+    @classmethod
+    def of(cls, pool: _Pool, objectives: Objectives, now: float) -> "_Judged":
+        samples = objectives.samples
+        ttft, itl = pool.ttft.recent(now, samples), pool.itl.recent(now, samples)
+        quantiles = [objectives.quantile(found) for found in (ttft, itl)]
+        ttft_s, itl_s = (found.estimate if found is not None else None for found in quantiles)
+        return cls(
+            busy=_total(ttft) + _total(itl) > 0.0,
+            ttft_s=ttft_s,
+            itl_s=itl_s,
+            missed=objectives.missed(ttft, itl),
+        )
+
+
+def _total(histogram: Histogram | None) -> float:
+    return histogram.total if histogram is not None else 0.0
+
+
+def _pool_of(engine: Engine) -> tuple[str, str]:
+    return engine.service, engine.pool
+
+
+def sessions() -> aiohttp.ClientSession:
+    """A client that asks engines and trusts them with nothing."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),  # vLLM would close it after 5 s anyway
+        timeout=aiohttp.ClientTimeout(total=ANSWER_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        auto_decompress=False,
+    )
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if response.status != 200:
+        raise InvalidInput("metrics", f"status {response.status}", "answer GET /metrics")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_ANSWER:
+            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", "send fewer series")
+    return bytes(body)

@@ -1,0 +1,189 @@
+"""
+Who works on this node: its GPU pods, their services, and how these do.
+
+Pods come from one watch on the own node's, services from one for each of their
+namespaces, GPUs from the kubelet, latencies from the engines themselves. Each has a
+module of its own; here they are tied together: whenever one of the first three has
+changed, it is worked out anew who is where and which engines are to be asked.
+
+Three readers: the report to the coordinator (whose GPU, and who misses objectives), the
+node's NodeCapacity (facts that hold for a while before they turn), and people's metrics.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.informers import Follower
+from loadline_agent.metrics import Metrics, Reading
+from loadline_agent.workloads import pods
+from loadline_agent.workloads.engine_scrapers import Engine, Engines, Measured
+from loadline_agent.workloads.gpu_owners import Placement, Share, placed
+from loadline_agent.workloads.objectives import Objectives, Steady
+from loadline_agent.workloads.pod_resources import PodResources
+from loadline_agent.workloads.pods import NodePod, pod_of
+from loadline_agent.workloads.services import Services
+from loadline_api.names import PREFILL_POOL
+from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
+from loadline_policies.power.messages import ServiceReport
+
+FACTS = ("capped", "slo-met", "plugin")
+"""What may turn for a service, and must hold before it does."""
+
+log = structlog.get_logger("loadline.agent")
+
+
+class ServicesHere(Protocol):
+    """How the services on a node do."""
+
+    def reports(self) -> tuple[ServiceReport, ...]:
+        """Against their objectives, for the coordinator; those that have any."""
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
+        """What seldom turns, for the NodeCapacity; None while nothing is known.
+
+        `held_back` are the GPUs below their maximum.
+        """
+
+
+class Nobody:
+    """A node on which nothing is known of services."""
+
+    def reports(self) -> tuple[ServiceReport, ...]:
+        """None."""
+        return ()
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
+        """None."""
+        return ()
+
+
+class Tenants:
+    """The services on one node; Owners and ServicesHere at once."""
+
+    def __init__(
+        self, kube: Kube, node: str, socket: Path, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
+        self._clock = clock
+        self._pods: Follower[NodePod | None] = Follower(
+            kube, pods.PATH, pod_of, self._arrange, fields=f"spec.nodeName={node}"
+        )
+        self._services = Services(kube, self._arrange)
+        self._resources = PodResources(socket, self._arrange)
+        self._engines = Engines(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
+        self._placement = Placement({})
+        self._steady: Steady[bool | None] = Steady()
+        self._told: frozenset[str] = frozenset()
+        metrics.read(self.readings)
+
+    async def run(self) -> None:
+        """Follow pods, services, GPUs and engines until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self._pods, self._services, self._resources, self._engines):
+                group.create_task(part.run())
+
+    def owners(self, uuid: str) -> tuple[str, ...]:
+        """The services on a GPU."""
+        return self._placement.owners(uuid)
+
+    def reports(self) -> tuple[ServiceReport, ...]:
+        """Those of which something is known, and those with objectives."""
+        return tuple(
+            ServiceReport(service, round(one.missed, 3) if one.missed is not None else None)
+            for service, one in sorted(self._engines.measured.items())
+            if self._objectives(service).any
+        )
+
+    def recall(self, status: NodeCapacityStatus) -> None:
+        """Begin with what a predecessor has found: a fact turns by what is seen, not by a restart."""
+        now = self._clock()
+        for one in status.services:
+            for fact, value in zip(FACTS, (one.capped, one.slo_met, one.plugin), strict=True):
+                self._steady.recall((one.service, fact), value, now)
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
+        """All services with pods here, by name; None until the pods were listed."""
+        if not self._pods.listed:
+            return None
+        now = self._clock()
+        services = sorted(self._placement.shares.keys() | self._engines.measured.keys())[:MAX_SERVICES]
+        self._steady.keep((service, fact) for service in services for fact in FACTS)
+        return tuple([self._fact(service, held_back, now) for service in services])
+
+    def readings(self) -> Iterator[Reading]:
+        """The services' gauges."""
+        if self._resources.asked:
+            known = self._resources.known is not None
+            yield Reading(
+                "loadline_pod_resources", "1 while the kubelet tells which pod has which GPU.", known
+            )
+        for service, share in self._placement.shares.items():
+            labels = (("service", service),)
+            yield Reading(
+                "loadline_service_gpus",
+                "GPUs of this node that the service's pods have.",
+                share.count,
+                labels,
+            )
+        for service, one in self._engines.measured.items():
+            for name, help, value in gauges(one):
+                if value is not None:
+                    yield Reading(f"loadline_service_{name}", help, float(value), (("service", service),))
+
+    def _fact(self, service: str, held_back: Collection[str], now: float) -> ServiceOnNode:
+        share = self._placement.shares.get(service, Share())
+        measured = self._engines.measured.get(service, Measured())
+        met = measured.missed <= 1.0 if measured.missed is not None else None
+        capped, slo_met, plugin = (
+            self._steady.see((service, fact), value, now)
+            for fact, value in zip(FACTS, (share.among(held_back), met, measured.plugin), strict=True)
+        )
+        return ServiceOnNode(
+            service=service,
+            pods=share.pods,
+            gpus=share.count,
+            capped=bool(capped),
+            slo_met=slo_met,
+            plugin=plugin,
+        )
+
+    def _arrange(self) -> None:
+        """Work out anew who is where; called whenever something has changed, never on a mere status."""
+        here = {key: pod for key, pod in self._pods.items.items() if pod is not None}
+        self._services.follow(frozenset(pod.namespace for pod in here.values()))
+        self._resources.expect(frozenset(key for key, pod in here.items() if pod.draws and not pod.claims))
+        self._placement = placed(here, self._services.service_of, self._resources.known)
+        self._engines.follow(self._engines_of(here))
+        self._tell(frozenset(self._services.problems))
+
+    def _engines_of(self, here: dict[str, NodePod]) -> Iterator[Engine]:
+        for key, pod in here.items():
+            service = self._services.service_of(pod)
+            if service is None or pod.address is None or self._services.get(service) is None:
+                continue
+            objectives = self._objectives(service).of_pool(prefill=pod.pool == PREFILL_POOL)
+            yield Engine(pod=key, service=service, pool=pod.pool, address=pod.address, objectives=objectives)
+
+    def _objectives(self, service: str) -> Objectives:
+        known = self._services.get(service)
+        return known.objectives if known is not None else Objectives()
+
+    def _tell(self, problems: frozenset[str]) -> None:
+        """Log what can't be used, once."""
+        for problem in sorted(problems - self._told):
+            log.warning("service not understood", problem=problem)
+        self._told = problems
+
+
+def gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
+    """Name after `loadline_service_`, help and value of each gauge of a service; None is not shown."""
+    yield "running", "Requests that the service's engines on this node run.", one.running
+    yield "waiting", "Requests that wait in the service's engines on this node.", one.waiting
+    yield "kv_use_ratio", "Share of KV memory in use, of the fullest engine.", one.kv_use
+    yield "ttft_seconds", "Time to the first token at the objectives' percentile, lately.", one.ttft_s
+    yield "itl_seconds", "Time between tokens at the objectives' percentile, lately.", one.itl_s
+    yield "missed_ratio", "Worst latency at its percentile ÷ its objective; above 1 is missed.", one.missed

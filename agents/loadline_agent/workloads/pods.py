@@ -1,0 +1,101 @@
+"""
+What a pod of the own node means to its agent: whose it is, which GPUs it asks for, where it answers.
+
+A kubelet writes its pods' statuses all the time. Made into these few values at once, most
+writes are no change, a pod that neither uses GPUs nor runs an engine is nothing, and no
+object stays in memory. A pod counts from its binding until it has ended, also while it is
+being deleted: until then it draws.
+
+All functions here are pure.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loadline_agent.kube.clients import Object
+from loadline_api.names import ENGINE_PORT, MAIN_POOL, POOL_LABEL, PREFILL_POOL, SERVICE_LABEL
+
+PATH = "/api/v1/pods"
+
+GPU_VENDORS = ("nvidia.com/",)
+"""Prefixes of extended resources that are GPUs or parts of one."""
+
+ENDED = frozenset({"Succeeded", "Failed"})
+
+HTTP_PORT = "http"
+"""The container port at which an engine answers, if one is named so; else it is the API's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePod:
+    """A pod of this node that uses GPUs, or runs an engine of Loadline's.
+
+    `service` is the one that its label names, empty without; `gpus` the devices that it asks
+    for, `claims` whether it holds claims among them, `address` where its engine answers, None
+    while it doesn't run.
+    """
+
+    namespace: str
+    labels: frozenset[tuple[str, str]]
+    service: str = ""
+    pool: str = ""
+    gpus: int = 0
+    claims: bool = False
+    address: str | None = None
+
+    @property
+    def draws(self) -> bool:
+        """Whether it uses GPUs."""
+        return self.gpus > 0
+
+
+def pod_of(thing: Object) -> NodePod | None:
+    """What matters of a pod; None if it has ended, or is of no concern here."""
+    metadata, spec, status = (thing.get(part) or {} for part in ("metadata", "spec", "status"))
+    labels = metadata.get("labels") or {}
+    gpus, claims = _gpus(spec), len(spec.get("resourceClaims") or ())
+    engine = SERVICE_LABEL in labels and labels.get(POOL_LABEL) in (MAIN_POOL, PREFILL_POOL)
+    if status.get("phase") in ENDED or not (gpus or claims or engine):
+        return None
+    return NodePod(
+        namespace=str(metadata.get("namespace", "")),
+        labels=frozenset(labels.items()),
+        service=str(labels.get(SERVICE_LABEL, "")),
+        pool=str(labels.get(POOL_LABEL, "")),
+        gpus=gpus + claims,
+        claims=claims > 0,
+        address=_address(spec, status),
+    )
+
+
+def _gpus(spec: Mapping[str, Any]) -> int:
+    """Devices that the containers ask for: all together, or as many as one that only prepares."""
+    together = sum(map(_asked, spec.get("containers") or ()))
+    return max((together, *map(_asked, spec.get("initContainers") or ())))
+
+
+def _asked(container: Mapping[str, Any]) -> int:
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return sum(_count(said) for name, said in limits.items() if name.startswith(GPU_VENDORS))
+
+
+def _count(said: object) -> int:
+    """How many; one for what isn't written as a plain number, which no node could give."""
+    text = str(said)
+    return int(text) if text.isdecimal() and len(text) < 4 else 1
+
+
+def _address(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
+    host = status.get("podIP")
+    if not host or status.get("phase") != "Running":
+        return None
+    port = next(_http_ports(spec.get("containers") or ()), ENGINE_PORT)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _http_ports(containers: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    for container in containers:
+        for port in container.get("ports") or ():
+            if port.get("name") == HTTP_PORT:
+                yield int(port["containerPort"])

@@ -1,0 +1,111 @@
+"""
+The services that may have pods on this node: what they are promised, and whose pods are theirs.
+
+Only coordinators follow all services. A node follows those of the namespaces in which it
+has GPU pods, and none while it has none: one watch for a namespace, seldom more than a
+few, and nothing for a tenant elsewhere. Of a service two things matter here, its
+objectives and, if it is attached to a foreign workload, the selector of its pods; the
+rest of its status changes all the time and wakes nobody.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from loadline_agent.kube.clients import Kube, Object
+from loadline_agent.kube.informers import Follower
+from loadline_agent.workloads.objectives import Objectives, seconds
+from loadline_agent.workloads.pods import NodePod
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import INFERENCE_SERVICES
+from loadline_policies.errors import InvalidInput
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What a node needs of an InferenceService; `selector` is empty but for attached ones."""
+
+    objectives: Objectives
+    selector: Labels = frozenset()
+
+
+class Services:
+    """The services of some namespaces, by `namespace/name`."""
+
+    def __init__(self, kube: Kube, on_change: Callable[[], None]) -> None:
+        self._kube, self._on_change = kube, on_change
+        self._wanted: frozenset[str] = frozenset()
+        self._followers: dict[str, Follower[Service]] = {}
+        self._moved = asyncio.Event()
+
+    def follow(self, namespaces: frozenset[str]) -> None:
+        """Follow these namespaces and no others."""
+        if namespaces != self._wanted:
+            self._wanted = namespaces
+            self._moved.set()
+
+    def get(self, key: str) -> Service | None:
+        """A service, if it is known."""
+        follower = self._followers.get(key.partition("/")[0])
+        return follower.items.get(key) if follower is not None else None
+
+    def service_of(self, pod: NodePod) -> str | None:
+        """The service that a pod works for: the one that its label names, or that is attached to it."""
+        if pod.service:
+            return f"{pod.namespace}/{pod.service}"
+        follower = self._followers.get(pod.namespace)
+        items = sorted(follower.items.items()) if follower is not None else ()
+        return next((key for key, one in items if one.selector and one.selector <= pod.labels), None)
+
+    @property
+    def problems(self) -> Iterator[str]:
+        """Services that can't be used, a sentence each."""
+        for follower in self._followers.values():
+            yield from (f"{key}: {why}" for key, why in follower.refused.items())
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._moved.clear()
+                for namespace in tasks.keys() - self._wanted:
+                    tasks.pop(namespace).cancel()
+                    del self._followers[namespace]
+                for namespace in self._wanted - tasks.keys():
+                    self._followers[namespace] = self._follower(namespace)
+                    tasks[namespace] = group.create_task(self._followers[namespace].run())
+                await self._moved.wait()
+
+    def _follower(self, namespace: str) -> Follower[Service]:
+        path = INFERENCE_SERVICES.path(namespace=namespace)
+        return Follower(self._kube, path, service_of, self._on_change)
+
+
+def service_of(thing: Object) -> Service:
+    """What matters of an InferenceService."""
+    service = InferenceService.parse(thing)
+    slo = service.spec.slo
+    objectives = (
+        Objectives(ttft_s=seconds(slo.ttft_ms), itl_s=seconds(slo.itl_ms), percentile=slo.percentile)
+        if slo is not None
+        else Objectives()
+    )
+    told = service.status.pod_selector or service.status.selector
+    selector = told if service.spec.workload_ref is not None else None
+    return Service(objectives=objectives, selector=labels_of(selector or ""))
+
+
+def labels_of(selector: str) -> Labels:
+    """The labels that a selector of equalities (`a=b,c=d`) asks for."""
+    return frozenset(map(_equality, filter(None, selector.split(","))))
+
+
+def _equality(term: str) -> tuple[str, str]:
+    name, equals, value = term.partition("=")
+    value = value.removeprefix("=")
+    if not equals or "!" in name or " " in term.strip():
+        raise InvalidInput("status.selector", term, "use equalities, `label=value`")
+    return name.strip(), value.strip()

@@ -1,0 +1,92 @@
+"""
+What an engine's metrics say, as far as Loadline asks: queue, memory, latencies, plugin.
+
+vLLM answers with some 60 KB, of which a dozen lines per engine core matter. They are
+found by their names and nothing else is read (0.12 ms instead of 7 ms for
+prometheus_client's parser). Names and labels are those of vLLM 0.32; an engine with several cores has a
+row for each, told apart by the label `engine`, which are summed.
+
+Pure: text in, values out. Somebody else wrote the text, so whatever is odd is refused.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from loadline_agent.workloads.histograms import Histogram, histogram_of
+from loadline_policies.errors import InvalidInput
+
+RUNNING, WAITING = b"vllm:num_requests_running", b"vllm:num_requests_waiting"
+KV_USE = b"vllm:kv_cache_usage_perc"
+TTFT, ITL = b"vllm:time_to_first_token_seconds", b"vllm:inter_token_latency_seconds"
+PLUGIN = b"loadline:plugin_info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrape:
+    """One engine at one moment; `kv_use` is the fullest core's share, histograms count since its start."""
+
+    running: float
+    waiting: float
+    kv_use: float
+    ttft: Histogram | None
+    itl: Histogram | None
+    plugin: bool
+
+
+def scrape_of(text: bytes) -> Scrape | None:
+    """What vLLM says; None if it isn't vLLM that answers. InvalidInput for numbers that can't be."""
+    text = b"\n" + text  # so that every line begins alike
+    running = [_value(line) for line in _lines(text, RUNNING)]
+    if not running:
+        return None
+    return Scrape(
+        running=sum(running),
+        waiting=sum(_value(line) for line in _lines(text, WAITING)),
+        kv_use=max((_value(line) for line in _lines(text, KV_USE)), default=0.0),
+        ttft=_histogram(text, TTFT),
+        itl=_histogram(text, ITL),
+        plugin=next(_lines(text, PLUGIN), None) is not None,
+    )
+
+
+def _histogram(text: bytes, name: bytes) -> Histogram | None:
+    counts: dict[float, float] = {}
+    for line in _lines(text, name + b"_bucket"):
+        bound = _bound(line)
+        counts[bound] = counts.get(bound, 0.0) + _value(line)
+    return histogram_of(counts) if counts else None
+
+
+def _lines(text: bytes, name: bytes) -> Iterator[bytes]:
+    """The lines of one series, wherever they stand."""
+    sought = b"\n" + name + b"{"
+    at = text.find(sought)
+    while at >= 0:
+        end = text.find(b"\n", at + 1)
+        yield text[at + 1 : end if end >= 0 else len(text)]
+        at = text.find(sought, end) if end >= 0 else -1
+
+
+def _bound(line: bytes) -> float:
+    """The label `le`; quotes inside of other labels are escaped, so it can't be mistaken."""
+    for opening in (b'{le="', b',le="'):
+        at = line.find(opening)
+        if at >= 0:
+            start = at + len(opening)
+            return _number(line[start : line.find(b'"', start)], line)
+    raise InvalidInput("metrics", line[:80], "give every bucket its le")
+
+
+def _value(line: bytes) -> float:
+    value = _number(line[line.rfind(b"}") + 1 :].strip(), line)
+    if not math.isfinite(value):
+        raise InvalidInput("metrics", line[:80], "give a finite number")
+    return value
+
+
+def _number(text: bytes, line: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidInput("metrics", line[:80], "give a number") from error

@@ -1,0 +1,73 @@
+"""What a node says of itself, with the GPUs of a fake board."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadline_agent.domain.node_reports import Reporter
+from loadline_agent.hardware.armed_records import Records
+from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.hardware.sensors import Gpus
+from loadline_policies.power.leases import Standing
+from loadline_policies.power.messages import GpuLimit, ServiceReport
+from testbed.doubles.agents import FixedOwners
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
+
+BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
+CHAT = ServiceReport("prod/chat", 1.2)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
+
+
+@pytest.fixture
+def hands(board: Board, tmp_path: Path) -> Iterator[Hands]:
+    with joined(board.path):
+        made = Hands(Gpus.open(), Records(str(tmp_path), BOOT), BOOT, lambda: 0.0)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def reporter(hands: Hands) -> Reporter:
+    return Reporter("node-00", hands, FixedOwners(("prod/chat",)), lambda: 0.0, lambda: (CHAT,))
+
+
+def enforce(hands: Hands, *watts: float, clock_mhz: int | None = None) -> None:
+    uuids = [info.uuid for info in hands.infos]
+    hands.enforce(
+        tuple(
+            GpuLimit(uuid=uuid, watts=one, safe_watts=100.0, clock_mhz=clock_mhz)
+            for uuid, one in zip(uuids, watts, strict=True)
+        ),
+        plan_version=1,
+        deadline_s=1000.0,
+    )
+    hands.look()
+
+
+def test_a_gpu_at_its_maximum_is_not_held_back(hands: Hands, reporter: Reporter) -> None:
+    assert reporter.held_back() == frozenset()
+    enforce(hands, *[400.0] * 8)
+    assert reporter.held_back() == frozenset()
+
+
+def test_a_gpu_below_its_maximum_is_held_back(hands: Hands, reporter: Reporter, board: Board) -> None:
+    enforce(hands, 300.0, *[400.0] * 7)
+    assert reporter.held_back() == {board.uuids(0)[0]}
+
+
+def test_a_gpu_with_a_locked_clock_is_held_back(hands: Hands, reporter: Reporter, board: Board) -> None:
+    enforce(hands, *[400.0] * 8, clock_mhz=1275)
+    assert reporter.held_back() == set(board.uuids(0))
+
+
+def test_a_report_tells_who_is_where_and_how_they_do(hands: Hands, reporter: Reporter) -> None:
+    reporter.take(hands.sample(), 0.0)
+    report = reporter.report("row", Standing(), 0.0)
+    assert report.services == (CHAT,)
+    assert {gpu.owners for gpu in report.gpus} == {("prod/chat",)}

@@ -1,0 +1,308 @@
+"""Reports and leases over real mutual TLS, in one event loop, with reports made by hand."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from loadline_agent.domain.identity import Identity, client_context, server_context, trust
+from loadline_agent.domain.leaderships import Leadership, Peer
+from loadline_agent.domain.report_clients import Exchanges, Unanswered
+from loadline_agent.domain.report_servers import Reports, Strangers, serve
+from loadline_agent.hardware.guard import boottime
+from loadline_agent.journals import Journal
+from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report
+from loadline_policies.power.messages import Act, GpuReport, Lease, Report
+from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
+from testbed.doubles.rows import free_ports
+
+NODES = ("node-0", "node-1", "node-2")
+
+
+@dataclass
+class Door:
+    """One node's server side."""
+
+    leadership: Leadership
+    declarations: FileDeclarations
+    refusals: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Bench:
+    """Three identities, a row's file, and the doors opened so far."""
+
+    directory: Path
+    stack: AsyncExitStack
+    identities: dict[str, Identity]
+    row: Row
+
+    def tell(self, **changes: object) -> None:
+        self.row = self.row.changed(self.directory / "row.json", **changes)
+
+    async def open(self, node: str) -> Door:
+        file = RowFile(self.directory / "row.json")
+        declarations = FileDeclarations(file, node)
+        leadership = Leadership(declarations, Journal(node, lambda: 0.0), boottime)
+        leadership.election = FileElection(file, node, boottime)
+        leadership.step()
+        door = Door(leadership, declarations)
+        reports = Reports(leadership, declarations, node, door.refusals.append)
+        context = server_context(self.identities[node])
+        trust(context, *declarations.certificates)
+        Strangers(declarations.relist, door.refusals.append).watch(context)
+        port = int(self.identities[node].address.rpartition(":")[2])
+        runner, _ = await serve(reports.app(), "127.0.0.1", port, context)
+        self.stack.push_async_callback(runner.cleanup)
+        return door
+
+    async def node(self, name: str, relist: Callable[[], Awaitable[None]] | None = None) -> Exchanges:
+        declarations = FileDeclarations(RowFile(self.directory / "row.json"), name)
+        contexts = partial(_context, self.identities[name])
+        return await self.stack.enter_async_context(Exchanges(declarations.candidates, contexts, relist))
+
+    async def post(self, node: str, body: bytes, headers: dict[str, str] | None = None) -> int:
+        """A raw request to node-0, with the certificate of `node`."""
+        leader = self.identities["node-0"]
+        context = client_context(self.identities[node], leader.der)
+        url = f"https://{leader.address}/v1/reports"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=headers, ssl=context) as response,
+        ):
+            return response.status
+
+
+def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:
+    return client_context(identity, peer.certificate)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    ports = free_ports(3)
+    identities = {
+        node: Identity.load_or_create(tmp_path / node, node, f"127.0.0.1:{port}")
+        for node, port in zip(NODES, ports, strict=True)
+    }
+    nodes = {node: (one.address, one.pem) for node, one in identities.items()}
+    row = Row(nodes=nodes, candidates=NODES[:2], holder="node-0", budget_watts=6000.0)
+    async with AsyncExitStack() as stack:
+        yield Bench(tmp_path, stack, identities, row.write(tmp_path / "row.json"))
+
+
+def report(node: str, sequence: int = 1, *, watts: float = 200.0, **changes: object) -> Report:
+    gpus = tuple(
+        GpuReport(uuid=f"{node}-{index}", watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
+        for index in range(4)
+    )
+    made = Report(
+        node=node,
+        domain="row",
+        sequence=sequence,
+        age_s=0.0,
+        host_watts=500.0,
+        host_max_watts=500.0,
+        gpus=gpus,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    async with asyncio.timeout(seconds):
+        yield
+
+
+async def settled(bench: Bench) -> tuple[list[Exchanges], list[Lease]]:
+    """Three members that have been heard, and their first leases."""
+    members = [await bench.node(node) for node in NODES]
+    pairs = zip(members, NODES, strict=True)
+    leases = await asyncio.gather(*(one.exchange(report(node)) for one, node in pairs))
+    return members, [lease for lease in leases if lease is not None]
+
+
+def acknowledged(lease: Lease, node: str, sequence: int, **changes: object) -> Report:
+    """A report of a node that has taken this lease."""
+    made = report(node, sequence, **changes)  # type: ignore[arg-type]
+    safe = {limit.uuid: limit.safe_watts for limit in lease.limits}
+    gpus = tuple(replace(gpu, safe_watts=safe.get(gpu.uuid)) for gpu in made.gpus)
+    return replace(
+        made, gpus=gpus, epoch=lease.epoch, lease_sequence=lease.sequence, armed=lease.act is Act.ENFORCE
+    )
+
+
+async def test_a_report_is_held_and_earns_a_lease(bench: Bench) -> None:
+    await bench.open("node-0")
+    _, leases = await settled(bench)
+    assert [lease.answers for lease in leases] == [1, 1, 1]
+    assert len({lease.sequence for lease in leases}) == 3
+    assert {lease.act for lease in leases} <= {Act.ENFORCE, Act.OBSERVE}
+
+
+async def test_a_report_out_of_turn_ends_the_held_one_and_is_answered_at_once(bench: Bench) -> None:
+    await bench.open("node-0")
+    members, leases = await settled(bench)
+    held = asyncio.create_task(members[1].exchange(acknowledged(leases[1], "node-1", 2)))
+    await asyncio.sleep(0.1)
+    assert not held.done()
+    async with within(0.5):
+        lease = await members[1].exchange(acknowledged(leases[1], "node-1", 3, watts=210.0))
+        assert await held is None
+    assert lease is not None
+    assert lease.answers == 3
+
+
+async def test_a_crossing_answers_everybody_who_is_held(bench: Bench) -> None:
+    await bench.open("node-0")
+    members, leases = await settled(bench)
+    held = [
+        asyncio.create_task(members[index].exchange(acknowledged(leases[index], NODES[index], 2)))
+        for index in (0, 1)
+    ]
+    await asyncio.sleep(0.1)
+    assert not any(one.done() for one in held)
+    async with within(0.5):
+        await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=900.0))
+        told = [await one for one in held]
+    assert {lease.level for lease in told if lease is not None} == {"Brake"}
+
+
+async def test_an_overtaken_report_earns_nothing(bench: Bench) -> None:
+    await bench.open("node-0")
+    members, _ = await settled(bench)
+    assert await members[1].exchange(report("node-1", 9)) is not None
+    assert await members[1].exchange(report("node-1", 8)) is None
+
+
+async def test_one_who_does_not_lead_names_the_one_who_does(bench: Bench) -> None:
+    bench.tell(holder="node-1", transitions=2)
+    await bench.open("node-0")
+    await bench.open("node-1")
+    member = await bench.node("node-2")
+    with pytest.raises(Unanswered, match="names node-1"):
+        await member.exchange(report("node-2"))
+    assert await member.exchange(report("node-2", 2)) is not None
+    assert member.coordinator == "node-1"
+
+
+async def test_a_dead_candidate_is_passed_over(bench: Bench) -> None:
+    bench.tell(holder="node-1", transitions=2)
+    await bench.open("node-1")
+    member = await bench.node("node-2")
+    with pytest.raises(Unanswered, match="reporting to node-0"):
+        await member.exchange(report("node-2"))
+    assert await member.exchange(report("node-2", 2)) is not None
+
+
+async def test_two_failures_at_once_pass_over_one_candidate_only(bench: Bench) -> None:
+    bench.tell(holder="node-1", transitions=2)
+    await bench.open("node-1")
+    member = await bench.node("node-2")
+    both = [member.exchange(report("node-2", sequence)) for sequence in (1, 2)]
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(result) for result in results] == [Unanswered, Unanswered]
+    assert await member.exchange(report("node-2", 3)) is not None
+
+
+async def test_a_coordinator_that_is_over_answers_nobody(bench: Bench) -> None:
+    door = await bench.open("node-0")
+    members, leases = await settled(bench)
+    assert door.leadership.coordinator is not None
+    later = replace(leases[1].epoch, transitions=7)
+    with pytest.raises(Unanswered, match="doesn't lead"):
+        await members[1].exchange(acknowledged(replace(leases[1], epoch=later), "node-1", 2))
+    assert door.leadership.coordinator is None
+    door.leadership.step()
+    assert door.leadership.coordinator is None, "an epoch that has ended is never led again"
+
+
+async def test_a_report_in_another_nodes_name_is_refused(bench: Bench) -> None:
+    door = await bench.open("node-0")
+    member = await bench.node("node-2")
+    with pytest.raises(Unanswered, match=r"report\.node is 'node-1'"):
+        await member.exchange(report("node-1"))
+    assert door.refusals == ["WrongNode"]
+
+
+async def test_a_node_of_another_domain_is_refused(bench: Bench) -> None:
+    door = await bench.open("node-0")
+    assert await bench.post("node-2", encode_report(report("node-2", domain="elsewhere"))) == 404
+    assert door.refusals == ["NotAMember"]
+
+
+async def test_a_stranger_cannot_connect_and_causes_a_look_for_new_members(bench: Bench) -> None:
+    door = await bench.open("node-0")
+    bench.identities["node-9"] = Identity.load_or_create(bench.directory / "node-9", "node-9", "127.0.0.1:1")
+    with pytest.raises(aiohttp.ClientError):
+        await bench.post("node-9", encode_report(report("node-1")))
+    assert door.refusals == ["Stranger"]
+    assert door.declarations.relists == 1
+
+
+async def test_a_candidate_whose_pod_was_replaced_is_found_at_its_new_address(bench: Bench) -> None:
+    address, pem = bench.row.nodes["node-0"]
+    looked = asyncio.Event()
+
+    async def relist() -> None:
+        bench.tell(nodes={**bench.row.nodes, "node-0": (address, pem)})
+        looked.set()
+
+    await bench.open("node-0")
+    bench.tell(nodes={**bench.row.nodes, "node-0": ("127.0.0.1:1", pem)}, candidates=("node-0",))
+    member = await bench.node("node-1", relist)
+    with pytest.raises(Unanswered, match=r"127\.0\.0\.1:1"):
+        await member.exchange(report("node-1"))
+    async with within(5.0):
+        await looked.wait()
+    lease = await member.exchange(report("node-1", 2))
+    assert lease is not None
+    assert lease.answers == 2
+
+
+async def test_a_candidate_that_stays_away_is_looked_for_no_more_than_once_a_second(bench: Bench) -> None:
+    looks: list[float] = []
+
+    async def relist() -> None:
+        looks.append(boottime())
+
+    member = await bench.node("node-1", relist)
+    began_s = boottime()
+    for sequence in range(30):
+        with pytest.raises(Unanswered, match="reporting to"):
+            await member.exchange(report("node-1", sequence))
+    assert 1 <= len(looks) <= 2 + 2 * (boottime() - began_s)
+
+
+async def test_one_who_pretends_to_be_a_candidate_is_not_spoken_to(bench: Bench) -> None:
+    address, pem = bench.row.nodes["node-0"]
+    other = bench.row.nodes["node-1"][1]
+    await bench.open("node-0")
+    bench.tell(nodes={**bench.row.nodes, "node-0": (address, other)}, candidates=("node-0",))
+    member = await bench.node("node-2")
+    with pytest.raises(Unanswered, match="reporting to node-0"):
+        await member.exchange(report("node-2"))
+    assert pem != other
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"{}", {}),
+        (b"not json", {}),
+        (encode_report(report("node-1")).replace(b"200.0", b"NaN"), {}),
+        (encode_report(report("node-1"))[:-1] + b',"extra":1}', {}),
+        (b" " * (LONGEST_MESSAGE + 1), {}),
+        (encode_report(report("node-1")), {VERSION_HEADER: "2"}),
+    ],
+    ids=["empty", "text", "nan", "unknown key", "too long", "another version"],
+)
+async def test_what_cannot_be_read_is_refused(bench: Bench, body: bytes, headers: dict[str, str]) -> None:
+    door = await bench.open("node-0")
+    assert await bench.post("node-1", body, headers) == 400
+    assert door.refusals == ["Unreadable"]

@@ -1,0 +1,127 @@
+"""Whom a node may report to, as a small API server tells it over time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from loadline_agent.domain.certificates import self_signed
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.credentials import Credentials
+from loadline_agent.kube.declarations import Declarations
+from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS
+
+NODE = "node-02"
+
+
+class Server:
+    """One node, whose labels move, PowerDomains and the NodeCapacities of two agents in each."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.labels = {"row": "a"}
+        self.candidates = {"row-a": ["node-00", "node-01"], "row-b": ["node-10", "node-11"]}
+        self._pems: dict[str, str] = {}
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if "watch" in request.query:
+            await asyncio.sleep(0.05)
+            return web.json_response({"type": "ERROR", "object": {"code": 410}})  # list again
+        if path == f"/api/v1/nodes/{NODE}":
+            return web.json_response({"metadata": {"name": NODE, "labels": self.labels}})
+        if path == POWER_DOMAINS.path():
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self._domains()})
+        name = path.rpartition("/")[2]
+        assert path == NODE_CAPACITIES.path(name)
+        return web.json_response(self._capacity(name))
+
+    def _domains(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "metadata": {"name": name, "uid": name},
+                "spec": {
+                    "budgetWatts": 20_000,
+                    "nodeSelector": {"matchLabels": {"row": name[-1]}},
+                    "hostWatts": {"max": 2600},
+                },
+                "status": {"members": candidates, "candidates": candidates},
+            }
+            for name, candidates in self.candidates.items()
+        ]
+
+    def _capacity(self, name: str) -> dict[str, Any]:
+        pem = self._pems.setdefault(name, self_signed(name)[1].decode())
+        return {"metadata": {"name": name}, "spec": {"certificate": pem, "address": "10.0.0.1:9476"}}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    made = Server()
+    app = web.Application()
+    app.router.add_route("GET", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+class Told(Declarations):
+    """What a node is told; a test waits for a state instead of for a time."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._changed = asyncio.Event()
+        super().__init__(kube, NODE, "loadline-system", on_change=self._changed.set)
+
+    def leaders(self, domain: str) -> list[str]:
+        return [peer.node for peer in self.candidates(domain)]
+
+    async def until(self, domain: str, leaders: list[str]) -> None:
+        async with asyncio.timeout(5.0):
+            while self.leaders(domain) != leaders:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+async def told(server: Server) -> AsyncIterator[Told]:
+    kube = Kube(Credentials(server=server.url, token="secret"), timeout_s=2.0, quiet_s=0.5)
+    made = Told(kube)
+    running = asyncio.create_task(made.run())
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await kube.close()
+
+
+async def moved(server: Server, told: Told, labels: dict[str, str]) -> None:
+    """The node's labels change, and the agent has looked."""
+    before = told.home()
+    server.labels = labels
+    await told.relist()
+    assert told.home() != before
+
+
+async def test_a_node_knows_who_may_lead_its_home(told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    assert told.leaders("row-c") == []
+
+
+async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(server: Server, told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    await moved(server, told, {})
+    assert told.leaders("row-a") == ["node-00", "node-01"]
+    await moved(server, told, {"row": "b"})
+    await told.until("row-b", ["node-10", "node-11"])
+    assert told.leaders("row-a") == ["node-00", "node-01"]
+
+
+async def test_a_domain_that_was_left_may_get_another_leader(server: Server, told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    await moved(server, told, {})
+    server.candidates["row-a"] = ["node-03"]
+    await told.until("row-a", ["node-03"])

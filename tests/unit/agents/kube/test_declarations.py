@@ -1,0 +1,179 @@
+"""What API objects mean to an agent, and what it remembers of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadline_agent.domain.certificates import self_signed
+from loadline_agent.domain.identity import der_of
+from loadline_agent.domain.leaderships import Home
+from loadline_agent.kube import checkpoints
+from loadline_agent.kube.checkpoints import Memory, RememberedPeer
+from loadline_agent.kube.parsed_objects import declared_of, domain_of, home_of, known_of, policy_of, terms_of
+from loadline_policies.errors import InvalidInput, InvalidPolicy
+from loadline_policies.power.breakers import FOREVER
+from loadline_policies.power.domains import ServiceTerms
+from loadline_policies.power.safe_states import GpuRating, NodeRating
+
+PEM = self_signed("node-00")[1].decode()
+POLICY = "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\n"
+
+
+def domain(name: str = "row-a", labels: dict[str, str] | None = None, **spec: object) -> dict[str, Any]:
+    selector = {"matchLabels": labels or {"row": "a"}}
+    host = {"max": 2600, "idle": 900}
+    declared = {"budgetWatts": 243_200, "nodeSelector": selector, "hostWatts": host, **spec}
+    return {"metadata": {"name": name, "uid": "1"}, "spec": declared}
+
+
+def capacity(node: str = "node-00", *, settable: str = "True", **gpu: object) -> dict[str, Any]:
+    listed = {"uuid": "GPU-0", "minWatts": 100, "maxWatts": 400, **gpu}
+    conditions = [{"type": "LimitsSettable", "status": settable, "reason": "Writable"}]
+    return {
+        "metadata": {"name": node},
+        "spec": {"certificate": PEM, "address": "10.0.0.1:9476"},
+        "status": {"hostMaxWatts": 2600, "gpus": [listed], "conditions": conditions},
+    }
+
+
+def home(labels: dict[str, str], *domains: dict[str, Any]) -> Home:
+    return home_of(labels, map(declared_of, domains))
+
+
+def test_a_node_hangs_on_the_domain_that_selects_it() -> None:
+    assert home({"row": "a", "zone": "1"}, domain(), domain("row-b", {"row": "b"})) == Home(
+        domain="row-a", host_idle_watts=900.0, host_max_watts=2600.0
+    )
+
+
+def test_all_labels_of_a_selector_must_match() -> None:
+    assert home({"row": "a"}, domain(labels={"row": "a", "feed": "1"})) == Home()
+
+
+def test_a_domain_of_domains_selects_no_node() -> None:
+    feed = domain("feed")
+    del feed["spec"]["nodeSelector"]
+    assert home({"row": "a"}, feed) == Home()
+
+
+def test_two_domains_are_a_conflict_that_names_both() -> None:
+    claimed = home({"row": "a"}, domain("row-b"), domain("row-a"))
+    assert claimed.domain is None
+    assert claimed.conflict is not None
+    assert "row-a, row-b" in claimed.conflict
+
+
+def test_a_host_without_an_idle_draw_counts_at_its_maximum() -> None:
+    assert home({"row": "a"}, domain(hostWatts={"max": 2600})).host_idle_watts == 2600.0
+
+
+def test_watts_in_a_status_are_no_change_of_the_declaration() -> None:
+    quiet, busy = domain(), domain()
+    quiet["status"] = {"members": ["node-00"], "observedWatts": 100_000}
+    busy["status"] = {"members": ["node-00"], "observedWatts": 200_000, "level": "Brake"}
+    assert declared_of(quiet) == declared_of(busy)
+
+
+def test_limits_in_a_capacity_are_no_change_of_what_is_known() -> None:
+    assert known_of(capacity(enforcedWatts=200)) == known_of(capacity(enforcedWatts=400))
+
+
+def test_a_misspelt_declaration_is_refused_with_its_field() -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.budgetwatts"):
+        declared_of(domain(budgetwatts=1))
+
+
+def test_a_coordinator_gets_all_that_is_declared() -> None:
+    thing = domain(mode="Enforce", leaseSeconds=6, breaker={"coolingSeconds": 300})
+    thing["status"] = {"members": ["node-00", "node-01"]}
+    document = policy_of({"data": {"policy.yaml": POLICY}}).document
+    known = {"node-00": known_of(capacity()), "node-09": known_of(capacity("node-09"))}
+    made = domain_of(declared_of(thing), document, known, {"prod/chat": ServiceTerms(priority=100)})
+    assert (made.name, made.budget_watts, made.enforce) == ("row-a", 243_200.0, True)
+    assert made.members == {"node-00", "node-01"}
+    assert made.timings.lease_s == 6.0
+    assert made.curve.cooling_s == 300.0
+    assert made.curve.points[0] == (1.05, FOREVER)
+    assert made.services == {"prod/chat": ServiceTerms(priority=100)}
+    rating = NodeRating(node="node-00", host_max_watts=2600.0, gpus=(GpuRating("GPU-0", 100.0, 400.0),))
+    assert made.ratings == {"node-00": rating}
+
+
+def test_a_node_that_left_but_is_still_armed_holds_its_part_of_the_budget() -> None:
+    thing = domain()
+    thing["status"] = {"members": ["node-00"]}
+    document = policy_of({"data": {"policy.yaml": POLICY}}).document
+    armed = [{"type": "Enforcing", "status": "True", "reason": "ModeEnforce", "message": "armed"}]
+    left = capacity("node-07")
+    left["status"] |= {"domain": "row-a", "conditions": [*left["status"]["conditions"], *armed]}
+    known = {
+        "node-00": known_of(capacity()),
+        "node-07": known_of(left),
+        "node-08": known_of(capacity("node-08")),
+    }
+    made = domain_of(declared_of(thing), document, known, {})
+    assert made.leaving == {"node-07"}
+    assert made.ratings.keys() == {"node-00", "node-07"}
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        pytest.param(capacity(maxWatts=None), id="a-range-is-not-told"),
+        pytest.param({**capacity(), "status": {}}, id="nothing-is-told"),
+    ],
+)
+def test_half_a_capacity_is_no_rating(thing: dict[str, Any]) -> None:
+    declared = domain()
+    declared["status"] = {"members": ["node-00"]}
+    document = policy_of({"data": {"policy.yaml": POLICY}}).document
+    assert domain_of(declared_of(declared), document, {"node-00": known_of(thing)}, {}).ratings == {}
+
+
+def test_a_node_that_may_not_set_limits_is_rated_so() -> None:
+    assert known_of(capacity(settable="False")).settable is False
+
+
+def test_a_certificate_that_is_none_is_refused() -> None:
+    thing = capacity()
+    thing["spec"]["certificate"] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    with pytest.raises(InvalidInput, match="publish one PEM certificate"):
+        known_of(thing)
+
+
+def test_a_policy_is_under_its_key() -> None:
+    with pytest.raises(InvalidPolicy, match=r"policy\.yaml"):
+        policy_of({"data": {"polcy.yaml": POLICY}})
+
+
+def test_a_service_without_a_priority_has_the_default() -> None:
+    spec = {"model": {"uri": "hf://org/name"}}
+    assert terms_of({"metadata": {"name": "code"}, "spec": spec}) == ServiceTerms()
+
+
+def test_a_service_may_bound_the_watts_of_its_gpus() -> None:
+    spec = {"model": {"uri": "hf://org/name"}, "priority": 100, "power": {"maxWatts": 300}}
+    assert terms_of({"metadata": {"name": "chat"}, "spec": spec}) == ServiceTerms(
+        priority=100, max_watts=300.0
+    )
+
+
+def test_a_memory_is_kept_for_root_alone(tmp_path: Path) -> None:
+    peer = RememberedPeer(node="node-00", address="10.0.0.1:9476", certificate=PEM)
+    memory = Memory(home=Home(domain="row-a"), candidates=(peer,), policies={"loadline-system/p": POLICY})
+    checkpoints.keep(tmp_path, memory)
+    assert checkpoints.recall(tmp_path) == memory
+    assert (tmp_path / "domain.json").stat().st_mode & 0o077 == 0
+    assert der_of(checkpoints.recall(tmp_path).candidates[0].certificate) == der_of(PEM)
+
+
+def test_nothing_kept_is_an_empty_memory(tmp_path: Path) -> None:
+    assert checkpoints.recall(tmp_path) == Memory()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"unknown": {}}'])
+def test_a_broken_memory_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "domain.json").write_text(text)
+    with pytest.raises(InvalidInput, match="remove it"):
+        checkpoints.recall(tmp_path)

@@ -1,0 +1,181 @@
+"""What people see of a domain, and when it is worth a write."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_agent.kube.domain_statuses import View, due, news, status_of
+from loadline_api.conditions import ConditionType, find
+from loadline_api.power_domains import CoordinatorDomainStatus
+from loadline_policies import documents
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.domains import Domain
+from loadline_policies.power.messages import Epoch
+from loadline_policies.power.orders import Held
+from loadline_policies.power.outlooks import Outlook
+
+BUDGET_WATTS = 243_200.0
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DEFAULT = Path(documents.__file__).parent / "defaults" / "power.yaml"
+ROW = Domain(
+    name="row-a",
+    budget_watts=BUDGET_WATTS,
+    members=frozenset({"node-00", "node-01"}),
+    document=documents.parse_power(DEFAULT.read_text()),
+)
+CALM = Outlook(
+    watts=200_000.4,
+    load=0.82,
+    age_s=0.3,
+    headroom_watts=43_199.6,
+    level="Normal",
+    held=Held.NOT,
+    heat=0.254,
+    brakes=0,
+    nodes=2,
+    silent=(),
+    enforcing=True,
+    agreed=True,
+    safety=None,
+    problem=None,
+    policy_hash="abc",
+)
+
+
+def status(
+    outlook: Outlook = CALM, *, enforce: bool = True, node: str = "node-00"
+) -> CoordinatorDomainStatus:
+    return status_of(View(Epoch(1, "u"), replace(ROW, enforce=enforce), outlook), node, NOW)
+
+
+def worth(written: CoordinatorDomainStatus, wanted: CoordinatorDomainStatus, age_s: float) -> bool:
+    return due(written, wanted, budget_watts=BUDGET_WATTS, age_s=age_s)
+
+
+def shown(given: CoordinatorDomainStatus, type: ConditionType) -> tuple[str, str]:
+    found = find(given.conditions, type)
+    assert found is not None
+    return found.status, found.reason
+
+
+def test_a_status_has_whole_watts_and_percent() -> None:
+    given = status()
+    assert (given.observed_watts, given.headroom_watts, given.heat_percent) == (200_000, 43_200, 25)
+    assert (given.coordinator, given.nodes_reporting) == ("node-00", 2)
+    assert given.observed_time == "2026-01-02T03:04:05Z"
+
+
+UNSAFE = UnsafeDomain("ReactionTooSlow", "breaker.curve bears …")
+
+
+@pytest.mark.parametrize(
+    ("given", "type", "expected"),
+    [
+        (status(), ConditionType.ENFORCING, ("True", "ModeEnforce")),
+        (status(replace(CALM, enforcing=False)), ConditionType.ENFORCING, ("False", "ModeEnforce")),
+        (status(enforce=False), ConditionType.ENFORCING, ("True", "Releasing")),
+        (
+            status(replace(CALM, enforcing=False), enforce=False),
+            ConditionType.ENFORCING,
+            ("False", "ModeObserve"),
+        ),
+        (
+            status(replace(CALM, enforcing=False, problem=UNSAFE)),
+            ConditionType.ENFORCING,
+            ("False", "ReactionTooSlow"),
+        ),
+        (status(), ConditionType.POWER_CAPPED, ("False", "LevelNormal")),
+        (status(replace(CALM, level="LowDeep")), ConditionType.POWER_CAPPED, ("True", "LevelRaised")),
+        (
+            status(replace(CALM, level="LowDeep", enforcing=False)),
+            ConditionType.POWER_CAPPED,
+            ("False", "LevelRaised"),
+        ),
+        (status(), ConditionType.REPORTING, ("True", "AllReporting")),
+        (status(replace(CALM, silent=("node-01",))), ConditionType.REPORTING, ("False", "NodesSilent")),
+        (status(), ConditionType.WITHIN_BUDGET, ("True", "BelowBudget")),
+        (status(replace(CALM, load=1.01)), ConditionType.WITHIN_BUDGET, ("False", "AboveBudget")),
+    ],
+)
+def test_conditions(given: CoordinatorDomainStatus, type: ConditionType, expected: tuple[str, str]) -> None:
+    assert shown(given, type) == expected
+
+
+def capped_message(*relieved: str) -> str:
+    found = find(
+        status(replace(CALM, level="High", relieved=relieved)).conditions, ConditionType.POWER_CAPPED
+    )
+    assert found is not None
+    return found.message
+
+
+def test_who_is_let_off_a_cap_is_named_and_some_of_many() -> None:
+    assert capped_message() == "The policy's level is High."
+    assert capped_message("prod/chat", "prod/search") == (
+        "The policy's level is High; let off it, since they miss their objectives: prod/chat, prod/search."
+    )
+    assert capped_message(*"abcdefg").endswith(": a, b, c, d, e and others.")
+
+
+def test_a_relief_that_begins_or_ends_is_written_at_once_and_one_that_goes_on_is_not() -> None:
+    held, let_off = (status(replace(CALM, level="High", relieved=names)) for names in ((), ("prod/chat",)))
+    assert worth(held, let_off, 1.0)
+    assert worth(let_off, held, 1.0)
+    assert not worth(let_off, let_off, 1e6)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(CALM, level="LowDeep"),
+        replace(CALM, problem=UNSAFE),
+        replace(CALM, silent=("node-01",)),
+        replace(CALM, load=1.01),
+        replace(CALM, enforcing=False),
+        replace(CALM, policy_hash="def"),
+        replace(CALM, level="High", relieved=("prod/chat",)),
+    ],
+)
+def test_a_change_of_state_is_written_at_once(changed: Outlook) -> None:
+    assert worth(status(), status(changed), 1.0)
+
+
+def test_a_new_coordinator_is_written_at_once() -> None:
+    assert worth(status(), status(node="node-01"), 1.0)
+    assert due(None, status(), budget_watts=BUDGET_WATTS, age_s=0.0)
+
+
+def test_watts_are_written_every_ten_seconds_if_they_moved() -> None:
+    moved = status(replace(CALM, watts=CALM.watts + 0.03 * BUDGET_WATTS))
+    assert not worth(status(), moved, 9.0)
+    assert worth(status(), moved, 10.0)
+
+
+@given(st.floats(min_value=-0.0199, max_value=0.0199), st.floats(min_value=0.0, max_value=1e6))
+def test_small_moves_are_never_written(share: float, age_s: float) -> None:
+    near = status(replace(CALM, watts=CALM.watts + share * BUDGET_WATTS, heat=0.9))
+    assert not worth(status(), near, age_s)
+
+
+def test_only_what_turned_is_news() -> None:
+    silent = status(replace(CALM, silent=("node-01",)))
+    assert [one.reason for one in news(status(), silent)] == ["NodesSilent"]
+    assert news(silent, silent) == ()
+
+
+def test_a_first_look_is_news_only_where_it_is_bad() -> None:
+    assert news(None, status()) == ()
+    assert [one.reason for one in news(None, status(replace(CALM, load=1.01)))] == ["AboveBudget"]
+
+
+def test_many_silent_nodes_are_counted_and_some_named() -> None:
+    names = tuple(f"node-{number:02}" for number in range(10, 20))
+    found = find(status(replace(CALM, nodes=52, silent=names)).conditions, ConditionType.REPORTING)
+    assert found is not None
+    assert found.message == (
+        "10 of 52 nodes don't report: node-10, node-11, node-12, node-13, node-14 and others."
+    )

@@ -1,0 +1,77 @@
+"""What a node says of itself to the API server, and when it is worth a write."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadline_agent.kube.node_capacities import Facts, status_of, urgent
+from loadline_api.conditions import ConditionType, find
+from loadline_api.node_capacities import Gpu, ServiceOnNode
+
+
+def facts(*, enforced_watts: int = 400, armed: bool = False, **faults: str) -> Facts:
+    gpus = tuple(
+        Gpu(uuid=uuid, min_watts=100, max_watts=400, enforced_watts=enforced_watts) for uuid in ("B", "A")
+    )
+    return Facts(domain="row-a", host_max_watts=2600.4, gpus=gpus, faults=faults, armed=armed)
+
+
+def shown(given: Facts, type: ConditionType) -> tuple[str, str]:
+    found = find(status_of(given).conditions, type)
+    assert found is not None
+    return found.status, found.reason
+
+
+def test_gpus_are_in_order_and_watts_are_whole() -> None:
+    status = status_of(facts())
+    assert [gpu.uuid for gpu in status.gpus] == ["A", "B"]
+    assert status.host_max_watts == 2600
+
+
+@pytest.mark.parametrize(
+    ("given", "type", "expected"),
+    [
+        (facts(), ConditionType.GPUS_READY, ("True", "AllSeen")),
+        (facts(GpuLost="A is lost"), ConditionType.GPUS_READY, ("False", "GpuLost")),
+        (facts(SensorStuck="A", NoGpus="none"), ConditionType.GPUS_READY, ("False", "NoGpus")),
+        (facts(), ConditionType.LIMITS_SETTABLE, ("True", "Writable")),
+        (facts(MissingPrivilege="x"), ConditionType.LIMITS_SETTABLE, ("False", "MissingPrivilege")),
+        (Facts(faults={"NoGpus": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "NoGpus")),
+        (Facts(faults={"DriverMissing": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMissing")),
+        (facts(), ConditionType.CONFLICT, ("False", "SoleWriter")),
+        (facts(OtherWriter="x"), ConditionType.CONFLICT, ("True", "OtherWriter")),
+        (facts(NodeClaimedTwice="x"), ConditionType.CONFLICT, ("True", "NodeClaimedTwice")),
+        (facts(), ConditionType.ENFORCING, ("False", "ModeObserve")),
+        (facts(StateLost="x"), ConditionType.ENFORCING, ("False", "StateLost")),
+        (facts(armed=True, StateLost="x"), ConditionType.ENFORCING, ("True", "ModeEnforce")),
+    ],
+)
+def test_a_fault_is_shown_by_its_condition(
+    given: Facts, type: ConditionType, expected: tuple[str, str]
+) -> None:
+    assert shown(given, type) == expected
+
+
+def test_a_condition_says_which_right_is_missing() -> None:
+    sentence = "CAP_SYS_ADMIN is missing: add it to the container"
+    found = find(status_of(facts(MissingPrivilege=sentence)).conditions, ConditionType.LIMITS_SETTABLE)
+    assert found is not None
+    assert found.message == sentence
+
+
+def test_what_turns_for_a_service_can_not_wait() -> None:
+    chat = ServiceOnNode(service="prod/chat", pods=1, gpus=8)
+    before = status_of(replace(facts(), services=(chat,)))
+    assert before.services == (chat,)
+    assert not urgent(before, status_of(replace(facts(enforced_watts=200), services=(chat,))))
+    turned = chat.model_copy(update={"capped": True})
+    assert urgent(before, status_of(replace(facts(), services=(turned,))))
+    assert urgent(before, status_of(facts()))
+
+
+def test_limits_can_wait_and_faults_can_not() -> None:
+    before = status_of(facts())
+    assert not urgent(before, status_of(facts(enforced_watts=200)))
+    assert urgent(before, status_of(facts(GpuLost="A is lost")))
+    assert urgent(before, status_of(facts(armed=True)))
+    assert urgent(None, before)

@@ -1,0 +1,105 @@
+"""What a pod of the own node means to its agent."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_agent.workloads.pods import pod_of
+
+GPUS = {"resources": {"limits": {"nvidia.com/gpu": "8"}}}
+
+
+def pod(
+    *,
+    phase: str = "Running",
+    labels: dict[str, str] | None = None,
+    containers: list[dict[str, Any]] | None = None,
+    ip: str = "10.0.0.7",
+    **spec: object,
+) -> dict[str, Any]:
+    named = {"loadline.dev/service": "chat", "loadline.dev/pool": "main"} if labels is None else labels
+    return {
+        "metadata": {"name": "chat-0", "namespace": "prod", "labels": named},
+        "spec": {"containers": [GPUS] if containers is None else containers, **spec},
+        "status": {"phase": phase, "podIP": ip},
+    }
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Unknown"])
+def test_a_bound_pod_that_has_not_ended_draws(phase: str) -> None:
+    found = pod_of(pod(phase=phase))
+    assert found is not None
+    assert (found.namespace, found.service, found.pool, found.gpus) == ("prod", "chat", "main", 8)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_draws_nothing(phase: str) -> None:
+    assert pod_of(pod(phase=phase)) is None
+
+
+def test_a_pod_of_no_service_counts_as_long_as_it_has_gpus() -> None:
+    found = pod_of(pod(labels={"app": "theirs"}))
+    assert found is not None
+    assert (found.service, found.labels) == ("", frozenset({("app", "theirs")}))
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"loadline.dev/service": "chat", "loadline.dev/pool": "router"}], ids=["none", "router"]
+)
+def test_a_pod_without_gpus_that_is_no_engine_is_nothing(labels: dict[str, str]) -> None:
+    assert pod_of(pod(labels=labels, containers=[{"resources": {"limits": {"cpu": "1"}}}, {}])) is None
+
+
+def test_an_engine_without_gpus_is_one_that_draws_nothing() -> None:
+    found = pod_of(pod(containers=[{}]))
+    assert found is not None
+    assert not found.draws
+
+
+def test_gpus_of_all_containers_are_added_and_those_of_one_that_prepares_are_not() -> None:
+    found = pod_of(pod(containers=[GPUS, {}, GPUS], initContainers=[GPUS]))
+    assert found is not None
+    assert found.gpus == 16
+
+
+def test_a_claimed_device_counts_as_a_gpu() -> None:
+    claims = [{"name": "gpu", "resourceClaimName": "one"}]
+    found = pod_of(pod(containers=[{}], resourceClaims=claims))
+    assert found is not None
+    assert (found.gpus, found.claims) == (1, True)
+
+
+@given(st.text())
+def test_whatever_a_tenant_writes_as_a_count_is_a_count(said: str) -> None:
+    found = pod_of(pod(containers=[{"resources": {"limits": {"nvidia.com/gpu": said}}}]))
+    assert found is not None
+    assert found.gpus >= 0
+
+
+def test_an_engine_answers_at_the_port_named_http_else_at_the_apis() -> None:
+    named = {"ports": [{"name": "metrics", "containerPort": 9000}, {"name": "http", "containerPort": 8080}]}
+    addresses = [
+        found.address if (found := pod_of(pod(containers=[GPUS, extra]))) is not None else None
+        for extra in ({}, named)
+    ]
+    assert addresses == ["10.0.0.7:8000", "10.0.0.7:8080"]
+
+
+def test_an_ipv6_address_is_in_brackets() -> None:
+    found = pod_of(pod(ip="fd00::7"))
+    assert found is not None
+    assert found.address == "[fd00::7]:8000"
+
+
+def test_a_pod_that_does_not_run_answers_nowhere() -> None:
+    found = pod_of(pod(phase="Pending"))
+    assert found is not None
+    assert found.address is None
+
+
+def test_a_status_that_changes_nothing_here_is_no_change() -> None:
+    before, after = pod(), pod()
+    after["status"] |= {"conditions": [{"type": "Ready", "status": "True"}], "startTime": "now"}
+    assert pod_of(before) == pod_of(after)

@@ -1,0 +1,52 @@
+"""What a node needs of the services that may have pods on it."""
+
+from typing import Any
+
+import pytest
+
+from loadline_agent.workloads.objectives import Objectives
+from loadline_agent.workloads.services import labels_of, service_of
+from loadline_policies.errors import InvalidInput
+
+
+def service(selector: str = "", **spec: Any) -> dict[str, Any]:
+    declared = spec or {"model": {"uri": "hf://org/name"}}
+    return {
+        "metadata": {"name": "chat", "namespace": "prod"},
+        "spec": declared,
+        "status": {"selector": selector},
+    }
+
+
+REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+
+
+def test_objectives_are_in_seconds() -> None:
+    slo = {"ttftMs": 500, "itlMs": 50, "percentile": 95}
+    found = service_of(service(model={"uri": "hf://org/name"}, slo=slo))
+    assert found.objectives == Objectives(ttft_s=0.5, itl_s=0.05, percentile=95)
+
+
+def test_a_service_without_objectives_has_none() -> None:
+    assert not service_of(service()).objectives.any
+
+
+def test_an_attached_service_selects_pods_by_labels() -> None:
+    found = service_of(service("app=theirs,tier==gpu", workloadRef=REF))
+    assert found.selector == {("app", "theirs"), ("tier", "gpu")}
+
+
+def test_our_own_pods_are_known_by_their_label_only() -> None:
+    assert service_of(service("app=theirs")).selector == frozenset()
+
+
+def test_a_status_that_counts_replicas_is_no_change() -> None:
+    before, after = service("app=theirs", workloadRef=REF), service("app=theirs", workloadRef=REF)
+    after["status"] |= {"replicas": 3, "readyReplicas": 2}
+    assert service_of(before) == service_of(after)
+
+
+@pytest.mark.parametrize("selector", ["app in (a,b)", "app!=x", "app", "!app"])
+def test_a_selector_of_more_than_equalities_is_refused(selector: str) -> None:
+    with pytest.raises(InvalidInput, match="use equalities"):
+        labels_of(selector)
