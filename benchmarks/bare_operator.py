@@ -13,8 +13,8 @@ from pathlib import Path
 
 import kopf
 
-from loadline_operator.kinds import EVERYWHERE, Kind
-from loadline_operator.watches import settings
+from loadline_operator.kube.kinds import EVERYWHERE, Kind
+from loadline_operator.kube.kopf_watches import settings
 
 
 def main() -> None:

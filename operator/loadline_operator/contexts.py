@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from loadline_operator.apply import Applier
 from loadline_operator.journals import Journal
+from loadline_operator.kube.apply import Applier
 from loadline_operator.metrics import Metrics
 
 

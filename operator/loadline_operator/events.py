@@ -11,7 +11,7 @@ from datetime import datetime
 
 from loadline_api.conditions import Reason, timestamp
 from loadline_api.names import OPERATOR_ACCOUNT
-from loadline_operator.kinds import (
+from loadline_operator.kube.kinds import (
     CONFIG_MAPS,
     EVENTS,
     INFERENCE_SERVICES,

@@ -16,25 +16,25 @@ from typing import Any
 import structlog
 
 from loadline_operator import logs
-from loadline_operator.apply import Applier
-from loadline_operator.connections import Connection
 from loadline_operator.contexts import Context, wall_clock
-from loadline_operator.documents.handlers import Documents
 from loadline_operator.domains.handlers import Domains
-from loadline_operator.errors import ApiRefused, ApiUnavailable
 from loadline_operator.journals import Journal
-from loadline_operator.kinds import AGENT_PODS, CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
+from loadline_operator.kube.apply import Applier
+from loadline_operator.kube.cache_syncs import Sync, Watched
+from loadline_operator.kube.connections import Connection
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.kinds import AGENT_PODS, CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
+from loadline_operator.kube.kopf_watches import Watch
 from loadline_operator.metrics import Metrics
+from loadline_operator.nodes.startup_taints import Taints
 from loadline_operator.options import Options, parse
-from loadline_operator.servers import Server
-from loadline_operator.services import materials
-from loadline_operator.services.agents import Agents
+from loadline_operator.policies.handlers import Documents
+from loadline_operator.services.facts.agent_pods import Agents
 from loadline_operator.services.handlers import Services
-from loadline_operator.services.materials import Materials
-from loadline_operator.syncs import Sync, Watched
-from loadline_operator.tables import Table
-from loadline_operator.taints import Taints
-from loadline_operator.watches import Watch
+from loadline_operator.services.objects import defaults
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.status_servers import Server
 from loadline_policies.errors import InvalidInput
 
 log = structlog.get_logger("loadline.operator")
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     logs.configure(options.log_level)
     try:
-        wanted = materials.read(options.defaults) if options.defaults is not None else Materials()
+        wanted = defaults.read(options.defaults) if options.defaults is not None else Materials()
     except (OSError, InvalidInput) as error:
         print(f"error: `--defaults`: {error}", file=sys.stderr)
         return 2

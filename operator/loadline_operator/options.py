@@ -2,7 +2,7 @@
 What the operator may be told on its command line, and in its environment.
 
 The chart says most of it from its values; whoever runs the operator by hand needs a
-kubeconfig alone. What engines and routers are made of is a file of its own (`materials`).
+kubeconfig alone. What engines and routers are made of is a file of its own (`defaults`).
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadline_api.names import OPERATOR_METRICS_PORT, STARTUP_TAINT, SYSTEM_NAMESPACE
 from loadline_operator import logs
-from loadline_operator.services.agents import SILENT_AFTER_S
+from loadline_operator.services.facts.agent_pods import SILENT_AFTER_S
 
 DESCRIPTION = """\
 Make InferenceServices, PowerDomains and policies be what they say.

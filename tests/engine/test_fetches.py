@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from loadline_operator.services.engine_pods import PLAINLY
-from loadline_operator.services.materials import Materials
-from loadline_operator.services.sources import source_of
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_pods import PLAINLY
+from loadline_operator.services.objects.model_sources import source_of
 from testbed.engines.venvs import Venv
 
 COMMIT = "c" * 40

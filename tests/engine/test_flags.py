@@ -8,11 +8,11 @@ import pytest
 
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
-from loadline_operator.services.engine_args import Member, arguments
-from loadline_operator.services.materials import Materials
-from loadline_operator.services.pools import pools_of
-from loadline_operator.services.routers import arguments as router_arguments
-from loadline_operator.services.sources import source_of
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_args import Member, arguments
+from loadline_operator.services.objects.model_sources import source_of
+from loadline_operator.services.objects.pools import pools_of
+from loadline_operator.services.objects.routers import arguments as router_arguments
 from testbed.engines.venvs import ENVIRONMENT, Venv
 
 URI = "hf://org/llm@v2"

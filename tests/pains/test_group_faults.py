@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from loadline_api.inference_services import InferenceService
-from loadline_operator.kinds import LEADER_WORKER_SETS
-from loadline_operator.services.manifests import wanted
-from loadline_operator.services.materials import Materials
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.manifests import wanted
 from testbed import peers
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed

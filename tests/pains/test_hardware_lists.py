@@ -11,9 +11,9 @@ import yaml
 
 from loadline_api.engines import KvDtype
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.engine_pods import pod_template
-from loadline_operator.services.materials import Materials
-from loadline_operator.services.pools import pools_of
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_pods import pod_template
+from loadline_operator.services.objects.pools import pools_of
 from testbed import charts
 from testbed.engines.venvs import Venv
 

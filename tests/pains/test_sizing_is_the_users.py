@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService
-from loadline_operator.kinds import DEPLOYMENTS, Manifest
-from loadline_operator.services.manifests import wanted
-from loadline_operator.services.materials import Materials
+from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.manifests import wanted
 
 GENEROUS = Materials(
     engine_template={

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadline_operator.services.foreigners import TABLE, ForeignKind
+from loadline_operator.services.facts.foreign_workloads import TABLE, ForeignKind
 from testbed import peers
 
 PEERS = Path(__file__).parent

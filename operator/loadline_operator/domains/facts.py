@@ -12,7 +12,7 @@ from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, f
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import OperatorDomainStatus, PowerDomain, PowerDomainSpec
-from loadline_operator.kinds import Manifest
+from loadline_operator.kube.kinds import Manifest
 from loadline_policies.power.safe_states import GpuRating
 
 

@@ -16,13 +16,22 @@ import structlog
 from loadline_api.conditions import ConditionType, find
 from loadline_api.names import lease_name
 from loadline_operator.contexts import Context
-from loadline_operator.documents.handlers import Documents
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
-from loadline_operator.kinds import EVENTS, LEASES, NODE_CAPACITIES, NODES, POWER_DOMAINS, Key, Kind, Manifest
-from loadline_operator.tables import Table
-from loadline_operator.watches import Watch
-from loadline_operator.worklists import Worklist
+from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.kinds import (
+    EVENTS,
+    LEASES,
+    NODE_CAPACITIES,
+    NODES,
+    POWER_DOMAINS,
+    Key,
+    Kind,
+    Manifest,
+)
+from loadline_operator.kube.kopf_watches import Watch
+from loadline_operator.kube.work_queues import Worklist
+from loadline_operator.policies.handlers import Documents
 from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
 

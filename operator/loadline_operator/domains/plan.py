@@ -20,11 +20,11 @@ from loadline_api.names import (
 )
 from loadline_api.power_domains import OperatorDomainStatus
 from loadline_operator import events
-from loadline_operator.documents.store import Document
 from loadline_operator.domains import candidates, trees
 from loadline_operator.domains.facts import Capacity, Domain, DomainLease, Node
 from loadline_operator.domains.safety import Safety, Verdict, check
-from loadline_operator.kinds import LEASES, POWER_DOMAINS, Key, Manifest
+from loadline_operator.kube.kinds import LEASES, POWER_DOMAINS, Key, Manifest
+from loadline_operator.policies.documents import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

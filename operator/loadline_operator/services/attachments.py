@@ -7,7 +7,7 @@ is given and somebody really set `spec.replicas` of the service. Where two servi
 one workload, or somebody else already scales it, nothing is touched and the conditions
 name the other.
 
-Pure: facts come in (`foreigners`), conditions and counts go out. Neither a missing API
+Pure: facts come in (`foreign_workloads`), conditions and counts go out. Neither a missing API
 nor a missing object is an error; both may come later.
 """
 
@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from loadline_api.conditions import ConditionType, Reason, find
 from loadline_api.inference_services import InferenceService, InferenceServiceSpec
 from loadline_api.names import INFERENCE_SERVICES
-from loadline_operator.kinds import Kind, Manifest
-from loadline_operator.services import foreigners
+from loadline_operator.kube.kinds import Kind, Manifest
+from loadline_operator.services.facts import foreign_workloads
+from loadline_operator.services.facts.foreign_workloads import Foreign
+from loadline_operator.services.facts.pod_faults import Trouble
 from loadline_operator.services.findings import Finding
-from loadline_operator.services.foreigners import Foreign
-from loadline_operator.services.troubles import Trouble
 
 DEFAULT_REPLICAS = InferenceServiceSpec.model_fields["replicas"].default
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -69,7 +69,7 @@ class Attachment:
 def kind_of(service: InferenceService) -> Kind | None:
     """The kind of the workload that a service names; None for no workloadRef, or one of an older CRD."""
     ref = service.spec.workload_ref
-    row = foreigners.find(ref.api_version, ref.kind) if ref is not None else None
+    row = foreign_workloads.find(ref.api_version, ref.kind) if ref is not None else None
     return row.kind if row is not None else None
 
 
@@ -112,7 +112,7 @@ def attachment(
     """How a service with `workloadRef` stands, and what to make of its workload's replicas.
 
     `there` is None when the object isn't. `rivals` are the names of other services with the
-    same claim, `scaler` is who scales the workload itself (`scalers.rival`), `replicas_set`
+    same claim, `scaler` is who scales the workload itself (`autoscalers.rival`), `replicas_set`
     what `replicas_are_set` says, `trouble` the worst one of its pods.
     """
     attached = _attached(service, there, rivals, api_served=api_served)
@@ -203,7 +203,7 @@ def _scaling(
     service: InferenceService, there: Foreign, scaler: str, *, replicas_set: bool
 ) -> tuple[Finding, int | None]:
     """Whether the workload's replicas follow the service's, and to how many they are to be moved."""
-    row = foreigners.find(there.kind.api_version, there.kind.kind)
+    row = foreign_workloads.find(there.kind.api_version, there.kind.kind)
     bounds = service.spec.scaling
     if row is None or not row.scalable:
         text = (

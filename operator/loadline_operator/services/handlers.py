@@ -2,7 +2,7 @@
 The controller of InferenceServices: every event that bears on a service leads to one
 `reconcile`, which reads it anew, has it kept or attached, and writes its status.
 
-Events become facts in `memories`; what moved no fact wakes nobody. A service in whose way
+Events become facts in `index`; what moved no fact wakes nobody. A service in whose way
 stands something that may go without an event (a name that is taken, a template that a
 quota refuses, pods that carry no label of ours) is looked at again after a while.
 """
@@ -13,20 +13,20 @@ import structlog
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
-from loadline_operator.documents.handlers import Documents
-from loadline_operator.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kinds import AGENT_PODS, EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import AGENT_PODS, EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.kube.kopf_watches import Watch
+from loadline_operator.kube.optional_kinds import Offers
+from loadline_operator.kube.work_queues import Worklist
 from loadline_operator.metrics import CONDITIONS, VERDICTS
-from loadline_operator.offers import Offers
-from loadline_operator.services.agents import Agents
-from loadline_operator.services.attachers import Attacher
-from loadline_operator.services.keepers import Keeper
-from loadline_operator.services.manifests import OPTIONAL_KINDS
-from loadline_operator.services.materials import Materials
-from loadline_operator.services.memories import Memory
+from loadline_operator.policies.handlers import Documents
+from loadline_operator.services.attached import Attacher
+from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.index import Memory
+from loadline_operator.services.managed import Keeper
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.manifests import OPTIONAL_KINDS
 from loadline_operator.services.plan import Changes, key_of
-from loadline_operator.watches import Watch
-from loadline_operator.worklists import Worklist
 from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
 

@@ -15,18 +15,20 @@ from datetime import datetime
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ROUTER_POOL
-from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Manifest
-from loadline_operator.services import health, manifests, scalers, statuses
-from loadline_operator.services.belongings import Belonging, refused_pods
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Manifest
+from loadline_operator.services import health, statuses
+from loadline_operator.services.facts import autoscalers
+from loadline_operator.services.facts.autoscalers import Autoscaler, rival
+from loadline_operator.services.facts.node_reports import Sighting
+from loadline_operator.services.facts.object_states import Known, Ref, Stand, stand
+from loadline_operator.services.facts.owned_objects import Belonging, refused_pods
+from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
-from loadline_operator.services.manifests import OWNED_KINDS, Wanted
-from loadline_operator.services.pods import PodFact
-from loadline_operator.services.policies import Policies
-from loadline_operator.services.pools import pools_of, router_name
-from loadline_operator.services.scalers import Autoscaler
-from loadline_operator.services.sightings import Sighting
-from loadline_operator.services.stands import Known, Ref, Stand, stand
+from loadline_operator.services.objects import manifests
+from loadline_operator.services.objects.manifests import OWNED_KINDS, Wanted
+from loadline_operator.services.objects.pools import pools_of, router_name
+from loadline_operator.services.policy_choices import Policies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     obstacle = _obstacle(observed, stands)
     pools = views(service, observed)
     found = health.findings(pools, obstacle)
-    found[ConditionType.SCALING_READY] = scalers.scaling(
+    found[ConditionType.SCALING_READY] = autoscalers.scaling(
         key_of(service), {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
     )
     found[ConditionType.READY] = _remarked(found[ConditionType.READY], observed.remarks)
@@ -99,7 +101,7 @@ def wishes(
         ref = Ref.of(one)
         there = belongings.get(ref)
         manager = there.rollout.scaled_by if there is not None and there.rollout is not None else ""
-        who = scalers.rival(ref.kind, ref.key, manager, autoscalers)
+        who = rival(ref.kind, ref.key, manager, autoscalers)
         if who and "replicas" in one.manifest.get("spec", {}):
             rivals[ref] = who
     left = tuple(manifests.without_replicas(one) if Ref.of(one) in rivals else one for one in wanted)

@@ -14,15 +14,15 @@ from loadline_api.conditions import Condition, ConditionType, Reason, find, merg
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus, PoolStatus
 from loadline_api.names import ENGINE_PORT, MAIN_POOL
 from loadline_operator import events
-from loadline_operator.kinds import INFERENCE_SERVICES, Key, Manifest
-from loadline_operator.services import sightings
+from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services.attachments import Attachment
+from loadline_operator.services.facts import node_reports
+from loadline_operator.services.facts.node_reports import Sighting
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
+from loadline_operator.services.objects.pools import scale_selector
 from loadline_operator.services.plugins import plugin_missing
-from loadline_operator.services.policies import Policies
-from loadline_operator.services.pools import scale_selector
-from loadline_operator.services.sightings import Sighting
+from loadline_operator.services.policy_choices import Policies
 
 OWN_CONDITIONS = frozenset(
     {
@@ -67,7 +67,7 @@ def own(
         policies=policies.in_force,
         conditions=(
             *(one.as_condition(type, generation=generation) for type, one in told.items()),
-            plugin_missing(service, told=sightings.has_plugin(seen)),
+            plugin_missing(service, told=node_reports.has_plugin(seen)),
         ),
     )
 
@@ -99,16 +99,16 @@ def attached(
         policies=policies.in_force,
         conditions=(
             *(one.as_condition(type, generation=generation) for type, one in told.items()),
-            plugin_missing(service, told=sightings.has_plugin(seen), configured=attachment.configured),
+            plugin_missing(service, told=node_reports.has_plugin(seen), configured=attachment.configured),
         ),
     )
 
 
 def on_nodes(service: InferenceService, seen: tuple[Sighting, ...]) -> Findings:
     """What the nodes tell; without objectives there is none to be met."""
-    told = {ConditionType.POWER_CAPPED: sightings.capped(seen)}
+    told = {ConditionType.POWER_CAPPED: node_reports.capped(seen)}
     if service.spec.slo is not None:
-        told[ConditionType.SLO_MET] = sightings.slo_met(seen)
+        told[ConditionType.SLO_MET] = node_reports.slo_met(seen)
     return told
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from loadline_operator.kinds import LEADER_WORKER_SETS, POD_MONITORS, Kind
-from loadline_operator.services.keepers import UNSERVED
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, POD_MONITORS, Kind
+from loadline_operator.services.managed import UNSERVED
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object

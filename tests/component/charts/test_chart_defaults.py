@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from loadline_operator.services import materials
-from loadline_operator.services.materials import Materials
+from loadline_operator.services.objects import defaults
+from loadline_operator.services.objects.defaults import Materials
 from testbed import charts
 
 
@@ -14,7 +14,7 @@ def text(values: dict[str, Any] | None = None) -> str:
 
 
 def test_what_nobody_gave_is_the_operators_own() -> None:
-    assert materials.parse(text()) == Materials()
+    assert defaults.parse(text()) == Materials()
     assert yaml.safe_load(text()) == {"gpuResource": "nvidia.com/gpu"}
 
 
@@ -31,7 +31,7 @@ def test_every_default_reaches_the_operator() -> None:
         "inferencePool": {"endpointPicker": "{service}-picker"},
         "monitoring": {"engines": {"labels": {"team": "sre"}}},
     }
-    assert materials.parse(text(values)) == Materials(
+    assert defaults.parse(text(values)) == Materials(
         gpu_resource="amd.com/gpu",
         engine_image="registry.example/vllm:v1",
         kv_buffer_device="cpu",

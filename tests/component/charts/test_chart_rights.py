@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from loadline_api import names
-from loadline_operator.kinds import EVERYWHERE, Kind
-from loadline_operator.services.foreigners import FOREIGN_KINDS
-from loadline_operator.services.manifests import OWNED_KINDS
+from loadline_operator.kube.kinds import EVERYWHERE, Kind
+from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
+from loadline_operator.services.objects.manifests import OWNED_KINDS
 from testbed import charts
 from testbed.charts import Manifest
 

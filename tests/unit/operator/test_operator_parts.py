@@ -10,11 +10,11 @@ import pytest
 
 from loadline_operator import events
 from loadline_operator.journals import Journal
-from loadline_operator.kinds import CONFIG_MAPS, DEPLOYMENTS, EVERYWHERE, IN_SYSTEM, NODES, Key
+from loadline_operator.kube.kinds import CONFIG_MAPS, DEPLOYMENTS, EVERYWHERE, IN_SYSTEM, NODES, Key
+from loadline_operator.kube.kopf_watches import Backoffs, settings
 from loadline_operator.logs import RETRY_EVERY_S, RareRetries
 from loadline_operator.main import main
 from loadline_operator.metrics import Metrics
-from loadline_operator.watches import Backoffs, settings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

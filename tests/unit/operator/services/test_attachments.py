@@ -12,7 +12,7 @@ from loadline_api.conditions import ConditionType, Reason, condition, merge
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_api.workload_refs import ATTACHABLE
-from loadline_operator.kinds import Kind, Manifest
+from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.attachments import (
     TOLD,
     Attachment,
@@ -21,8 +21,8 @@ from loadline_operator.services.attachments import (
     kind_of,
     replicas_are_set,
 )
-from loadline_operator.services.foreigners import FOREIGN_KINDS, Foreign, find, foreign
-from loadline_operator.services.troubles import Trouble
+from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, Foreign, find, foreign
+from loadline_operator.services.facts.pod_faults import Trouble
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LWS = ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")

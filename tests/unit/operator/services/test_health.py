@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from loadline_api.conditions import ConditionType, Reason
-from loadline_operator.kinds import Key
+from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health
-from loadline_operator.services.belongings import Rollout
+from loadline_operator.services.facts.owned_objects import Rollout
+from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
-from loadline_operator.services.pods import PodFact
-from loadline_operator.services.troubles import Trouble
 
 CRASH = Trouble(reason=Reason.CRASH_LOOP, text="it ends again and again")
 LOADING = Trouble(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import SERVICE_LABEL
-from loadline_operator.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Kind, Manifest
-from loadline_operator.services import manifests, scalers
-from loadline_operator.services.belongings import Belonging, belonging
-from loadline_operator.services.materials import Materials
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Kind, Manifest
+from loadline_operator.services.facts import autoscalers
+from loadline_operator.services.facts.object_states import Known, Ref, Signature
+from loadline_operator.services.facts.owned_objects import Belonging, belonging
+from loadline_operator.services.objects import manifests
+from loadline_operator.services.objects.defaults import Materials
 from loadline_operator.services.plan import Changes, Observed, plan, refusal, unread, wishes
-from loadline_operator.services.stands import Known, Ref, Signature
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPLIT: dict[str, Any] = {"prefill": {"perDecode": "0.5"}, "router": {}}
@@ -41,7 +42,7 @@ class Cluster:
         self.objects: dict[Ref, Manifest] = {}
         self.settled: dict[Ref, Signature] = {}
         self.offered = offered
-        self.autoscalers: tuple[scalers.Autoscaler, ...] = ()
+        self.autoscalers: tuple[autoscalers.Autoscaler, ...] = ()
         self.counts: dict[str, int] = {}
 
     def observe(self, one: InferenceService, *, refused: str = "") -> Observed:

@@ -1,0 +1,106 @@
+"""
+What the chart's hooks have in common: an account, a few requests, a time limit, an exit status.
+
+Helm runs them as Jobs before an install, an upgrade or a removal, and on `helm test`. Each
+does one thing and ends, and its output is read by a person whose `helm` has just failed,
+so they print sentences and keep no state. They share nothing with the running operator
+but its way to the API server.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from loadline_operator.kube.api_requests import JSON, Requests
+from loadline_operator.kube.connections import Connection
+from loadline_operator.kube.errors import ApiUnavailable
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.metrics import Metrics
+from loadline_policies.errors import LoadlineError
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+AGAIN_S = 1.0
+"""Between two tries; a kind whose definition has just changed is refused for a moment, for example."""
+
+
+class Undone(LoadlineError):
+    """The errand could not be done; the text says what is left, and what to do about it."""
+
+
+class Api:
+    """Requests to the API server as the hook's account, each until it is answered or the time is over."""
+
+    def __init__(self, requests: Requests, *, deadline_s: float) -> None:
+        self._requests, self._deadline_s = requests, deadline_s
+
+    @property
+    def over(self) -> bool:
+        """Whether the hook's time is over."""
+        return time.monotonic() > self._deadline_s
+
+    async def get(self, path: str) -> Manifest:
+        """The object or list at a path; ApiRefused and ApiUnavailable say what came of it."""
+        return await self._request("GET", path)
+
+    async def patch(
+        self, path: str, body: Manifest, *, content: str = MERGE, query: Mapping[str, str] | None = None
+    ) -> Manifest:
+        """Patch the object at a path."""
+        return await self._request("PATCH", path, body=body, content=content, query=query)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Manifest | None = None,
+        content: str = JSON,
+        query: Mapping[str, str] | None = None,
+    ) -> Manifest:
+        while True:
+            try:
+                return await self._requests.send(
+                    method.lower(), method, path, body=body, query=query, content=content
+                )
+            except ApiUnavailable:
+                if self.over:
+                    raise
+            await asyncio.sleep(AGAIN_S)
+
+
+Errand = Callable[[Api, argparse.Namespace], Awaitable[None]]
+"""What a hook does; it raises Undone when it could not, and prints what it did."""
+
+
+def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:
+    """The options that every hook has."""
+    options = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    options.add_argument("--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's account")
+    options.add_argument(
+        "--timeout-seconds", type=float, default=timeout_s, help="how long it may take (%(default)s)"
+    )
+    return options
+
+
+def run(errand: Errand, options: argparse.Namespace) -> int:
+    """Do it within its time; 0 when it was done, 1 when not, with the reason on stderr."""
+    try:
+        asyncio.run(_run(errand, options))
+    except LoadlineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(errand: Errand, options: argparse.Namespace) -> None:
+    connection = await Connection.open(options.kubeconfig)
+    requests = Requests(connection.client(), Metrics())
+    try:
+        await errand(Api(requests, deadline_s=time.monotonic() + options.timeout_seconds), options)
+    finally:
+        await requests.close()

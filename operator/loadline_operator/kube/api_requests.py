@@ -1,0 +1,127 @@
+"""
+One request to the API server, counted, and its failure put into one of two words.
+
+Every way to the API server that isn't one of kopf's watches goes through here: answers
+come back as JSON, what the server refuses as `ApiRefused` with its own sentence, and
+whatever says nothing about the request (an outage, a full queue) as `ApiUnavailable`.
+Which requests there are is told by `apply` and `list_watches`.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.metrics import Metrics
+
+JSON = "application/json"
+
+TIMEOUT_S = 15.0
+"""Far above any answer of a healthy server; a hung one is tried again by the worklist."""
+
+LATER = frozenset({401, 429, 500, 502, 503, 504})
+"""Statuses that say nothing about what was sent."""
+
+MISFIT = re.compile("failed to (create typed patch object|convert new object)")
+INVALID = 422
+"""An apply that doesn't fit the kind's schema is answered with 500, though trying again is no use."""
+
+
+class Requests:
+    """Requests in the operator's name."""
+
+    def __init__(self, client: ApiClient, metrics: Metrics) -> None:
+        self._client, self._metrics = client, metrics
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def send(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        content: str = JSON,
+        accept: str = JSON,
+        limit_s: float = TIMEOUT_S,
+    ) -> Manifest:
+        """The answer to one request; `verb` is the word by which it is counted."""
+        head = {"Accept": accept, "Content-Type": content}
+        timeout = aiohttp.ClientTimeout(total=limit_s)
+        try:
+            response = await self._open(method, path, query or {}, head, body, timeout)
+            status, text = int(response.status), await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._lost(verb, f"{method} {path}", error) from error
+        self._judge(verb, f"{method} {path}", status, text)
+        return dict(json.loads(text))
+
+    async def lines(
+        self, path: str, *, query: Mapping[str, str], accept: str, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[Manifest]:
+        """The events of a watch, until the server ends it or nothing came for too long."""
+        try:
+            response = await self._open("GET", path, query, {"Accept": accept}, None, timeout)
+            try:
+                if response.status != 200:
+                    self._judge("watch", f"GET {path}", int(response.status), await response.read())
+                async for line in response.response.content:
+                    yield json.loads(line)
+            finally:
+                response.response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._lost("watch", f"GET {path}", error) from error
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        head: Mapping[str, str],
+        body: object,
+        timeout: aiohttp.ClientTimeout,
+    ) -> Any:
+        request = await self._client.param_serialize(
+            method,
+            path,
+            query_params=[(key, value) for key, value in query.items() if value],
+            header_params=dict(head),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(*request, _request_timeout=timeout)
+
+    def _lost(self, verb: str, what: str, error: Exception) -> ApiUnavailable:
+        self._metrics.requests.labels(verb, "unavailable").inc()
+        return ApiUnavailable(f"{what}: {type(error).__name__}: {error}")
+
+    def _judge(self, verb: str, what: str, status: int, text: bytes) -> None:
+        """Count an answer, and raise what it means unless it is good."""
+        if 200 <= status < 300:
+            self._metrics.requests.labels(verb, "ok").inc()
+            return
+        sentence = _message(text)
+        if MISFIT.match(sentence):
+            status = INVALID
+        later = status in LATER
+        self._metrics.requests.labels(verb, "unavailable" if later else "refused").inc()
+        if later:
+            raise ApiUnavailable(f"{what}: {status}: {sentence}")
+        raise ApiRefused(status, sentence)
+
+
+def _message(text: bytes) -> str:
+    """The API server's own sentence about a failure."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.decode(errors="replace")[:200]

@@ -1,0 +1,153 @@
+"""
+The one hand that writes: server-side apply of objects and statuses, under one name.
+
+Plans say what should be; this makes it so, and nothing else in the operator sends a
+request that changes anything. Applying takes over the fields in the manifest and gives
+back those left out, so an apply is the whole of our opinion of an object. Where the
+manifest carries a uid, an object that was deleted meanwhile isn't made again; what is
+deleted is deleted by uid, so that a namesake is spared.
+
+What a plan compares with is `holds`: whether an object has all that a manifest says.
+Reads go through here too, so that one place knows how the API server is asked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+from kubernetes.utils.quantity import parse_quantity
+
+from loadline_api.names import OPERATOR_MANAGER
+from loadline_operator.kube.api_requests import JSON, Requests
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.metrics import Metrics
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+PROBE_TIMEOUT_S = 2.0
+"""Below the kubelet's own patience with a readiness probe of ours."""
+
+PAGE = 500
+"""Objects of one page of a listing, as kubectl asks for."""
+
+
+class Applier:
+    """Requests to the API server in the operator's name."""
+
+    def __init__(self, client: ApiClient, metrics: Metrics) -> None:
+        self.requests = Requests(client, metrics)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.requests.close()
+
+    async def get(self, kind: Kind, key: Key) -> Manifest | None:
+        """The object as it is now, or None."""
+        try:
+            return await self.requests.send("get", "GET", kind.path(key))
+        except ApiRefused as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def uids(self, kind: Kind, namespace: str = "") -> dict[Key, str]:
+        """Every object of a kind that is watched, by key, with its uid; metadata alone is sent."""
+        items = await self._listed(kind, namespace, kind.selector, METADATA_ONLY)
+        return {Key.of(item): item["metadata"]["uid"] for item in items}
+
+    async def selected(self, kind: Kind, namespace: str, selector: str) -> list[Manifest]:
+        """The objects of one namespace that a label selector matches."""
+        return await self._listed(kind, namespace, selector, JSON)
+
+    async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Make the object have what the manifest says; the object as it then is."""
+        return await self._apply("apply", kind.path(Key.of(manifest)), manifest)
+
+    async def apply_status(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """As `apply`, for the status alone; an object that is gone is refused with 404."""
+        return await self._apply("status", kind.path(Key.of(manifest), subresource="status"), manifest)
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
+        """Delete this very object and what it owns; one that is gone, or another by now, is left alone."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self.requests.send("delete", "DELETE", kind.path(key), body=body)
+        except ApiRefused as error:
+            if error.code not in {404, 409}:
+                raise
+
+    async def scale(self, kind: Kind, key: Key, replicas: int) -> None:
+        """Ask for so many replicas of an object by its scale subresource."""
+        body = {"spec": {"replicas": replicas}}
+        await self._patch("scale", kind.path(key, subresource="scale"), body, MERGE)
+
+    async def patch(self, kind: Kind, key: Key, operations: list[Manifest]) -> None:
+        """A JSON patch; refused with 422 where one of its tests fails."""
+        await self._patch("patch", kind.path(key), operations, JSON_PATCH)
+
+    async def create_event(self, kind: Kind, event: Manifest) -> None:
+        """Post an Event unless there is one of its name already."""
+        namespace = event["metadata"]["namespace"]
+        try:
+            await self.requests.send("event", "POST", kind.path(namespace=namespace), body=event)
+        except ApiRefused as error:
+            if error.code != 409:
+                raise
+
+    async def answers(self, kind: Kind) -> bool:
+        """Whether the API server answers us about a kind, within a moment."""
+        query, accept = {"limit": "1"}, METADATA_ONLY
+        try:
+            await self.requests.send(
+                "list", "GET", kind.path(), query=query, accept=accept, limit_s=PROBE_TIMEOUT_S
+            )
+        except (ApiRefused, ApiUnavailable):
+            return False
+        return True
+
+    async def _listed(self, kind: Kind, namespace: str, selector: str, accept: str) -> list[Manifest]:
+        items: list[Manifest] = []
+        query = {"limit": str(PAGE), "labelSelector": selector}
+        path = kind.path(namespace=namespace)
+        while True:
+            page = await self.requests.send("list", "GET", path, query=query, accept=accept)
+            items += page["items"] or ()
+            query["continue"] = page["metadata"].get("continue", "")
+            if not query["continue"]:
+                return items
+
+    async def _apply(self, verb: str, path: str, manifest: Manifest) -> Manifest:
+        return await self._patch(verb, path, manifest, APPLY, force="true")
+
+    async def _patch(self, verb: str, path: str, body: object, content: str, **query: str) -> Manifest:
+        query = {"fieldManager": OPERATOR_MANAGER, **query}
+        return await self.requests.send(verb, "PATCH", path, body=body, query=query, content=content)
+
+
+def holds(wanted: Any, observed: Any) -> bool:
+    """Whether `observed` has everything that `wanted` says; what else it has is somebody else's.
+
+    Lists must be as long, since an apply owns a list's entries; amounts compare as the API
+    server does (`1000m` is `1`), and what is empty equals what is absent.
+    """
+    if isinstance(wanted, Mapping):
+        there = observed if isinstance(observed, Mapping) else {}
+        return all(holds(value, there.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        entries = observed if isinstance(observed, list) else []
+        return len(wanted) == len(entries) and all(map(holds, wanted, entries))
+    return wanted == observed or (not wanted and not observed) or _same_amount(wanted, observed)
+
+
+def _same_amount(wanted: object, observed: object) -> bool:
+    if not (isinstance(wanted, str | int) and isinstance(observed, str | int)):
+        return False
+    try:
+        same = parse_quantity(wanted) == parse_quantity(observed)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return bool(same)

@@ -1,0 +1,135 @@
+"""
+Brings one attached service up to date: reads the workload of somebody else, tells, scales.
+
+What follows from the facts is in `attachments`. Pods of others carry no label of ours, so
+they are listed by the workload's own selector, and only while it isn't ready, to say
+why. Besides the service's status nothing is written but the workload's `/scale`, and that
+only where `attachments` says so.
+"""
+
+from dataclasses import dataclass
+
+from loadline_api.conditions import ConditionType
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import MAIN_POOL
+from loadline_operator.contexts import Context
+from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.kube.optional_kinds import Offers
+from loadline_operator.policies.documents import Shelf
+from loadline_operator.services import attachments, health, statuses
+from loadline_operator.services.attachments import Attachment, attachment, replicas_are_set
+from loadline_operator.services.facts import autoscalers, pods
+from loadline_operator.services.facts.foreign_workloads import Foreign
+from loadline_operator.services.facts.index import Memory
+from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.pods import PodFact
+from loadline_operator.services.health import PoolView
+from loadline_operator.services.plan import Changes, key_of
+from loadline_operator.services.policy_choices import policies
+
+PODS_OF_OTHERS = Kind(group="", version="v1", plural="pods", kind="Pod")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One attached service with all that bears on it."""
+
+    service: InferenceService
+    kind: Kind | None
+    there: Foreign | None
+    served: bool
+    replicas_set: bool
+
+
+class Attacher:
+    """Tells of services whose pods are somebody else's."""
+
+    def __init__(self, context: Context, memory: Memory, offers: Offers, shelf: Shelf) -> None:
+        self._context, self._memory, self._offers, self._shelf = context, memory, offers, shelf
+
+    async def attach(self, service: InferenceService, raw: Manifest) -> tuple[Changes, list[str]]:
+        """Bring one service up to date; the changes, and what was done in words."""
+        kind = attachments.kind_of(service)
+        served = self._offers.served(kind) if kind is not None else False
+        if served is None:
+            return Changes(), []
+        case = _Case(
+            service=service,
+            kind=kind,
+            there=self._there(service, kind),
+            served=served,
+            replicas_set=replicas_are_set(raw),
+        )
+        found = self._judged(case, None)
+        bad = () if _works(found) else await self._pods(case, found)
+        if bad:
+            found = self._judged(case, pods.worst(bad))
+        did = await self._scale(case, found)
+        return self._changes(case, found, bad), did
+
+    def _there(self, service: InferenceService, kind: Kind | None) -> Foreign | None:
+        reference = service.spec.workload_ref
+        if kind is None or reference is None:
+            return None
+        return self._memory.foreign[kind].get(Key(service.metadata.namespace, reference.name))
+
+    def _judged(self, case: _Case, trouble: Trouble | None) -> Attachment:
+        key, claim = key_of(case.service), attachments.claim(case.service)
+        return attachment(
+            case.service,
+            case.there,
+            api_served=case.served,
+            rivals=self._memory.rivals_of(key, claim) if claim is not None else (),
+            scaler=self._scaler(case),
+            replicas_set=case.replicas_set,
+            trouble=trouble,
+        )
+
+    def _scaler(self, case: _Case) -> str:
+        there = case.there
+        if there is None:
+            return ""
+        known = self._memory.autoscalers.of(there.key.namespace).values()
+        return autoscalers.rival(there.kind, there.key, there.scaled_by, known)
+
+    async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
+        """The pods of a workload that isn't ready."""
+        selector = found.pod_selector or found.selector
+        if not selector:
+            return ()
+        namespace = case.service.metadata.namespace
+        listed = await self._context.applier.selected(PODS_OF_OTHERS, namespace, selector)
+        return tuple(pods.fact(one) for one in listed)
+
+    async def _scale(self, case: _Case, found: Attachment) -> list[str]:
+        if found.scale_to is None or case.there is None:
+            return []
+        try:
+            await self._context.applier.scale(case.there.kind, case.there.key, found.scale_to)
+        except ApiRefused as error:
+            if error.code != 404:
+                raise
+            return []
+        return [f"scaled {case.there} to {found.scale_to}"]
+
+    def _changes(self, case: _Case, found: Attachment, bad: tuple[PodFact, ...]) -> Changes:
+        service, now = case.service, self._context.clock()
+        view = PoolView(name=MAIN_POOL, workload="", asked=0, rollout=None, pods=bad)
+        status = statuses.attached(
+            service,
+            found,
+            health.capacity((view,)),
+            seen=self._memory.sightings_of(key_of(service)),
+            policies=policies(service, self._shelf),
+        )
+        wanted = statuses.written(service, status, now=now)
+        return Changes(
+            status=statuses.manifest(service, wanted) if wanted is not None else None,
+            events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
+            waits=bool(bad) or (case.there is not None and not _works(found)),
+        )
+
+
+def _works(found: Attachment) -> bool:
+    return bool(found.findings[ConditionType.WORKLOADS_READY].so)

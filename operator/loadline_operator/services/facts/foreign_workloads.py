@@ -1,0 +1,219 @@
+"""
+Workloads that somebody else owns, as facts: which kinds are known and where each tells what.
+
+`workloadRef` names an object of another project, and every project tells differently
+how many replicas there are, whether they serve and by which labels their pods are
+found. The table here is the only place that knows; what follows from the facts is in
+`attachments`. A fact is small and compares equal while nothing of interest moves, so
+that it can be kept in a table of the operator.
+
+Labels and statuses are those of Kubernetes 1.36, LeaderWorkerSet 0.9 and KServe 0.19.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loadline_api.names import API_VERSION, INFERENCE_SERVICES
+from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.services.facts.owned_objects import rollout
+from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.plugins import configured_in
+
+LWS_LABEL = "leaderworkerset.sigs.k8s.io/name"
+LWS_LEADERS = "leaderworkerset.sigs.k8s.io/worker-index=0"
+"""The name is on leaders and workers alike; a replica is a group, so for autoscalers a leader counts."""
+
+KSERVE_LABEL = "serving.kserve.io/inferenceservice"
+KSERVE_LLM_LABELS = "app.kubernetes.io/name={name},app.kubernetes.io/part-of=llminferenceservice"
+"""On decode, prefill, leader and worker pods, and on KServe's own router, which uses no GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a controller says about its own object: whether it is ready, and why in its words."""
+
+    ready: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """What Loadline knows of a workload of somebody else.
+
+    Counts are None where the kind doesn't tell them. `current` says whether its controller
+    has seen the last change of the spec; `said` is set where the kind tells its health by a
+    condition. `selector` finds all its pods, `counted` one pod for each replica, where that
+    is another one; `unmatched` are those parts of the selector that are more than an equality.
+    """
+
+    kind: Kind
+    key: Key
+    uid: str
+    deleting: bool
+    asked: int | None = None
+    there: int | None = None
+    ready: int | None = None
+    updated: int | None = None
+    current: bool = True
+    complaint: Trouble | None = None
+    said: Said | None = None
+    selector: str = ""
+    counted: str = ""
+    unmatched: tuple[str, ...] = ()
+    made_by: str = ""
+    scaled_by: str = ""
+    plugin: bool | None = None
+    url: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKind:
+    """A kind that `workloadRef` may name, and how to read it."""
+
+    kind: Kind
+    scalable: bool
+    read: Callable[[Manifest], dict[str, Any]]
+
+
+def find(api_version: str, kind: str) -> ForeignKind | None:
+    """The row of the table for a kind as manifests write it."""
+    return _BY_NAME.get((api_version, kind))
+
+
+def foreign(kind: Kind, raw: Manifest) -> Foreign:
+    """The fact in an object of one of FOREIGN_KINDS."""
+    metadata = raw["metadata"]
+    return Foreign(
+        kind=kind,
+        key=Key.of(raw),
+        uid=metadata.get("uid", ""),
+        deleting="deletionTimestamp" in metadata,
+        made_by=_maker(metadata),
+        **_ROWS[kind].read(raw),
+    )
+
+
+def _counted(raw: Manifest) -> dict[str, Any]:
+    """Deployment and StatefulSet: counts in the status, labels in the spec."""
+    spec = raw["spec"]
+    selector, unmatched = _selector(spec.get("selector") or {})
+    return {
+        **_counts(raw),
+        "selector": selector,
+        "unmatched": unmatched,
+        "plugin": configured_in(spec.get("template") or {}),
+    }
+
+
+def _group(raw: Manifest) -> dict[str, Any]:
+    """LeaderWorkerSet: a replica is a whole group of pods."""
+    template = raw["spec"].get("leaderWorkerTemplate") or {}
+    engine = template.get("leaderTemplate") or template.get("workerTemplate") or {}
+    pods = f"{LWS_LABEL}={raw['metadata']['name']}"
+    return {
+        **_counts(raw),
+        "selector": pods,
+        "counted": f"{pods},{LWS_LEADERS}",
+        "plugin": configured_in(engine),
+    }
+
+
+def _kserve(raw: Manifest) -> dict[str, Any]:
+    """KServe's InferenceService: one condition for all."""
+    predictor = raw["spec"].get("predictor") or {}
+    return {
+        "asked": predictor.get("minReplicas"),
+        "said": _ready(raw),
+        "selector": f"{KSERVE_LABEL}={raw['metadata']['name']}",
+        "plugin": configured_in({"spec": {"containers": [predictor.get("model") or {}]}}),
+        "url": (raw.get("status") or {}).get("url", ""),
+    }
+
+
+def _kserve_llm(raw: Manifest) -> dict[str, Any]:
+    """KServe's LLMInferenceService: one condition for all."""
+    spec = raw["spec"]
+    return {
+        "asked": spec.get("replicas"),
+        "said": _ready(raw),
+        "selector": KSERVE_LLM_LABELS.format(name=raw["metadata"]["name"]),
+        "plugin": configured_in({"spec": spec.get("template") or {}}),
+        "url": (raw.get("status") or {}).get("url", ""),
+    }
+
+
+def _row(
+    group: str, version: str, kind: str, read: Callable[[Manifest], dict[str, Any]], *, scalable: bool = True
+) -> ForeignKind:
+    plural = f"{kind.lower()}s"
+    return ForeignKind(
+        kind=Kind(group=group, version=version, plural=plural, kind=kind), scalable=scalable, read=read
+    )
+
+
+TABLE = (
+    _row("apps", "v1", "Deployment", _counted),
+    _row("apps", "v1", "StatefulSet", _counted),
+    _row("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", _group),
+    _row("serving.kserve.io", "v1beta1", "InferenceService", _kserve, scalable=False),
+    _row("serving.kserve.io", "v1alpha2", "LLMInferenceService", _kserve_llm, scalable=False),
+    _row("serving.kserve.io", "v1alpha1", "LLMInferenceService", _kserve_llm, scalable=False),
+)
+_ROWS = {row.kind: row for row in TABLE}
+_BY_NAME = {(row.kind.api_version, row.kind.kind): row for row in TABLE}
+
+FOREIGN_KINDS = tuple(_ROWS)
+"""Kinds that `workloadRef` may name; the API server refuses others."""
+
+
+def _counts(raw: Manifest) -> dict[str, Any]:
+    found = rollout(raw)
+    return {
+        "asked": found.asked,
+        "there": found.there,
+        "ready": found.ready,
+        "updated": found.updated,
+        "current": found.current,
+        "complaint": found.complaint,
+        "scaled_by": found.scaled_by,
+    }
+
+
+def _ready(raw: Manifest) -> Said:
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    found = next((one for one in conditions if one["type"] == "Ready"), None)
+    if found is None:
+        return Said(ready=None, text="its controller hasn't told anything yet")
+    return Said(ready={"True": True, "False": False}.get(found["status"]), text=_words(found))
+
+
+def _words(condition: Mapping[str, str]) -> str:
+    return ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
+
+
+def _selector(selector: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """A label selector as text, and those of its parts that are more than an equality."""
+    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    written = [_expression(one) for one in selector.get("matchExpressions") or ()]
+    return ",".join([*parts, *written]), tuple(one for one in written if "=" not in one)
+
+
+def _expression(one: Mapping[str, Any]) -> str:
+    key, values = one["key"], one.get("values") or []
+    if one["operator"] == "In" and len(values) == 1:
+        return f"{key}={values[0]}"
+    if one["operator"] in ("In", "NotIn"):
+        return f"{key} {one['operator'].lower()} ({','.join(values)})"
+    return str(key) if one["operator"] == "Exists" else f"!{key}"
+
+
+def _maker(metadata: Mapping[str, Any]) -> str:
+    """The InferenceService of ours that owns the object, by name."""
+    for owner in metadata.get("ownerReferences") or ():
+        if (owner["apiVersion"], owner["kind"]) == (API_VERSION, INFERENCE_SERVICES.kind):
+            return str(owner["name"])
+    return ""

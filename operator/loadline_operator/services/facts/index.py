@@ -1,0 +1,208 @@
+"""
+Everything that is remembered of services, and whom an event concerns.
+
+A service depends on what it owns, its pods, autoscalers that aim at it, what nodes tell
+of it, and, if it is attached, on the workload of somebody else and on rivals for it.
+Each event comes in here, becomes a fact, and the services are told that need another
+look because of it. An event that moves no fact concerns nobody.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from loadline_api.conditions import Condition
+from loadline_api.inference_services import InferenceService
+from loadline_operator.kube.fact_tables import Groups, Table
+from loadline_operator.kube.kinds import (
+    AUTOSCALERS,
+    INFERENCE_SERVICES,
+    NODE_CAPACITIES,
+    PODS,
+    Key,
+    Kind,
+    Manifest,
+)
+from loadline_operator.services import attachments
+from loadline_operator.services.attachments import Claim
+from loadline_operator.services.facts import autoscalers, foreign_workloads, node_reports, pods
+from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.autoscalers import Autoscaler, Target
+from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, Foreign
+from loadline_operator.services.facts.node_reports import Sighting, Sightings
+from loadline_operator.services.facts.object_states import Ref
+from loadline_operator.services.facts.owned_objects import Belonging, belonging
+from loadline_operator.services.facts.pods import PodFact
+from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, OWNED_KINDS
+from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFact:
+    """A service: which version of it, what it claims of others, its loops, and what its status says."""
+
+    version: str
+    claim: Claim | None = None
+    foreign: Kind | None = None
+    loops: frozenset[Loop] = frozenset()
+    conditions: tuple[tuple[str, str], ...] = ()
+
+
+class Memory:
+    """The facts of all services, and the services that a fact concerns.
+
+    An object that isn't shaped as its kind should be is remembered without a fact, and told
+    to `unreadable`: somebody else's oddity stops nobody.
+    """
+
+    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None], agents: Agents) -> None:
+        self._unreadable, self.agents = unreadable, agents
+        self.services: Groups[ServiceFact, Claim] = Groups(lambda key, fact: fact.claim)
+        self.owned: dict[Kind, Groups[Belonging, Key]] = {
+            kind: Groups(lambda key, fact: Key(key.namespace, fact.service)) for kind in OWNED_KINDS
+        }
+        self.pods: Groups[PodFact, Key] = Groups(lambda key, fact: Key(key.namespace, fact.service))
+        self.autoscalers: Groups[Autoscaler, str] = Groups(lambda key, fact: key.namespace)
+        self.nodes: Table[Sightings] = Table()
+        self.foreign: dict[Kind, Table[Foreign]] = {kind: Table() for kind in FOREIGN_KINDS}
+        watched: dict[Kind, Table[Any]] = {
+            INFERENCE_SERVICES: self.services,
+            PODS: self.pods,
+            AUTOSCALERS: self.autoscalers,
+            NODE_CAPACITIES: self.nodes,
+        }
+        self._tables: dict[Kind, Table[Any]] = {**watched, **self.owned, **self.foreign}
+        self.tables = {
+            kind: table
+            for kind, table in self._tables.items()
+            if kind in watched or (kind in self.owned and kind not in OPTIONAL_KINDS)
+        }
+        """The tables of kinds that every cluster has, and that are watched all the time."""
+
+    def see(self, kind: Kind, raw: Manifest, gone: bool) -> set[Key]:
+        """An event: remember its fact, and say which services need another look."""
+        table, key = self._tables[kind], Key.of(raw)
+        before = table.get(key)
+        moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table, kind, raw)
+        return self._concerned(kind, key, before, table.get(key)) if moved else set()
+
+    def belongings_of(self, service: Key) -> dict[Ref, Belonging]:
+        """What carries the service's label, of all kinds that a service may become."""
+        return {
+            Ref(kind, key): fact
+            for kind, table in self.owned.items()
+            for key, fact in table.of(service).items()
+        }
+
+    def sightings_of(self, service: Key) -> tuple[Sighting, ...]:
+        """What the nodes tell of a service, those whose agents still speak."""
+        return tuple(one for node, one in self._told_of(service) if not self.agents.silent(node))
+
+    def fades(self, service: Key) -> bool:
+        """Whether something told of a service will soon be believed no more, without an event."""
+        return any(self.agents.fades(node) for node, _ in self._told_of(service))
+
+    def see_agent(self, raw: Manifest, gone: bool) -> set[Key]:
+        """An event of an agent's pod: the services of whose node's word another look is to be had."""
+        nodes = self.agents.see(raw, gone)
+        return {_key(name) for node in nodes for name in self.nodes.get(Key("", node)) or ()}
+
+    def _told_of(self, service: Key) -> Iterator[tuple[str, Sighting]]:
+        """Each node that tells of a service, and what."""
+        name = str(service)
+        for node, told in self.nodes.items():
+            if name in told:
+                yield node.name, told[name]
+
+    def rivals_of(self, service: Key, claim: Claim) -> tuple[str, ...]:
+        """The names of other services with the same claim."""
+        return tuple(key.name for key in self.services.of(claim) if key != service)
+
+    def foreign_kinds(self) -> frozenset[Kind]:
+        """Kinds of somebody else that a service names."""
+        return frozenset(fact.foreign for fact in self.services.facts() if fact.foreign is not None)
+
+    def claimants(self, kind: Kind) -> Iterator[Key]:
+        """Services that are attached to an object of this kind."""
+        for key in self.services.uids():
+            fact = self.services.get(key)
+            if fact is not None and fact.foreign == kind:
+                yield key
+
+    def asking(self, loops: frozenset[Loop], namespace: str = "") -> Iterator[Key]:
+        """Services, of one namespace or of all, that ask for one of these loops."""
+        for key in self.services.uids():
+            fact = self.services.get(key)
+            if fact is not None and fact.loops & loops and namespace in ("", key.namespace):
+                yield key
+
+    def _put(self, table: Table[Any], kind: Kind, raw: Manifest) -> bool:
+        metadata, key = raw["metadata"], Key.of(raw)
+        try:
+            fact = self._fact(kind, raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._unreadable(kind, key, error)
+            fact = None
+        return table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+
+    def _fact(self, kind: Kind, raw: Manifest) -> Any:
+        if kind in self.owned:
+            return belonging(kind, raw)
+        if kind in self.foreign:
+            return foreign_workloads.foreign(kind, raw)
+        readers = {
+            INFERENCE_SERVICES: service_fact,
+            PODS: pods.fact,
+            AUTOSCALERS: autoscalers.autoscaler,
+            NODE_CAPACITIES: node_reports.sightings,
+        }
+        return readers[kind](raw)
+
+    def _concerned(self, kind: Kind, key: Key, before: Any, after: Any) -> set[Key]:
+        facts = [fact for fact in (before, after) if fact is not None]
+        if kind is INFERENCE_SERVICES:
+            claims = {fact.claim for fact in facts}
+            changed = claims if len(claims) > 1 or len(facts) == 1 else set()
+            return {key, *(rival for claim in changed if claim for rival in self.services.of(claim))}
+        if kind is NODE_CAPACITIES:
+            return {_key(name) for name in node_reports.turned(before or {}, after or {})}
+        if kind is AUTOSCALERS:
+            return {one for fact in facts for one in self._aimed_at(fact.target)}
+        if kind in self.foreign:
+            return set(self.services.of(Claim(kind.group, kind.kind, key.namespace, key.name)))
+        return {Key(key.namespace, fact.service) for fact in facts if fact.service}
+
+    def _aimed_at(self, target: Target) -> Iterable[Key]:
+        """Services that an autoscaler moves: the target itself, its owner, or whoever is attached to it."""
+        if target == Target.of(INFERENCE_SERVICES, target.key):
+            yield target.key
+        for kind, table in self.owned.items():
+            if target == Target.of(kind, target.key) and (group := table.group(target.key)) is not None:
+                yield group
+        yield from self.services.of(Claim(target.group, target.kind, target.key.namespace, target.key.name))
+
+
+def service_fact(raw: Manifest) -> ServiceFact:
+    """The fact of an InferenceService; one that can't be read claims nothing."""
+    version = raw["metadata"]["resourceVersion"]
+    try:
+        service = InferenceService.parse(raw)
+    except InvalidInput:
+        return ServiceFact(version=version)
+    return ServiceFact(
+        version=version,
+        claim=attachments.claim(service),
+        foreign=attachments.kind_of(service),
+        loops=frozenset(service.spec.loops),
+        conditions=tuple(_told(one) for one in service.status.conditions),
+    )
+
+
+def _told(condition: Condition) -> tuple[str, str]:
+    return condition.type, condition.status
+
+
+def _key(name: str) -> Key:
+    namespace, _, name = name.partition("/")
+    return Key(namespace, name)

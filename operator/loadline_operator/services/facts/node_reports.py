@@ -1,0 +1,73 @@
+"""
+What the nodes' agents tell of services: held back or not, in time or not, plugin or not.
+
+Only agents see limits, latencies and engines, so each says in its NodeCapacity what is
+so of the services on its node, and here the nodes are put together. Yes and no only: a
+count of nodes would move a status with every pod that moves.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadline_api.conditions import Reason
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.findings import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A service on one node; None where the agent doesn't know."""
+
+    capped: bool = False
+    slo_met: bool | None = None
+    plugin: bool | None = None
+
+
+Sightings = dict[str, Sighting]
+"""What one node tells, by service as `namespace/name`."""
+
+
+def sightings(raw: Manifest) -> Sightings:
+    """The fact of a NodeCapacity, as far as services go."""
+    told = (raw.get("status") or {}).get("services") or ()
+    return {
+        one["service"]: Sighting(
+            capped=one.get("capped", False), slo_met=one.get("sloMet"), plugin=one.get("plugin")
+        )
+        for one in told
+    }
+
+
+def turned(before: Sightings, after: Sightings) -> set[str]:
+    """Services of which a node tells something else than before."""
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def capped(seen: Iterable[Sighting]) -> Finding:
+    """Whether power holds the service back anywhere."""
+    told = [one.capped for one in seen]
+    if not told:
+        return _not_told()
+    if any(told):
+        return Finding(so=True, reason=Reason.LIMITED)
+    return Finding(so=False, reason=Reason.UNLIMITED)
+
+
+def slo_met(seen: Iterable[Sighting]) -> Finding:
+    """Whether the service's latencies are within its objectives wherever they are known."""
+    told = [one.slo_met for one in seen if one.slo_met is not None]
+    if not told:
+        return _not_told()
+    if all(told):
+        return Finding(so=True, reason=Reason.OBJECTIVE_MET)
+    return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
+
+
+def has_plugin(seen: Iterable[Sighting]) -> bool | None:
+    """Whether the engines tell of Loadline's plugin: all that tell do, one doesn't, or none tells."""
+    told = [one.plugin for one in seen if one.plugin is not None]
+    return all(told) if told else None
+
+
+def _not_told() -> Finding:
+    return Finding(so=None, reason=Reason.NOT_TOLD, text="no node's agent tells of pods of the service")

@@ -1,0 +1,124 @@
+"""
+What the operator remembers of the objects that a service is made of.
+
+Whose an object is, which manifest it was made from, in which state the API server has
+it, and for workloads how far they are rolled out: enough to plan, some hundred bytes.
+The object itself is read only where these can't tell whether it is as we want it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadline_api.conditions import Reason
+from loadline_api.names import SERVICE_LABEL
+from loadline_operator.kube.kinds import Kind, Manifest
+from loadline_operator.services.facts.autoscalers import scaled_by
+from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.objects.manifests import APPLIED, mark_of
+from loadline_operator.services.objects.pod_hashes import TEMPLATES, Mark
+
+QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited: (.+)$")
+FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
+"""The API server names a pod that never was, another at each attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far a workload's replicas are; `current` says whether its controller knows the last change.
+
+    `complaint` is what the controller itself finds wrong, `scaled_by` whoever else set the
+    replicas through `/scale`.
+    """
+
+    asked: int
+    there: int = 0
+    ready: int = 0
+    updated: int = 0
+    current: bool = False
+    complaint: Trouble | None = None
+    scaled_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belonging:
+    """One object; `service` is by its label, `owners` by uid, `applied` the hash of its manifest.
+
+    `state` moves with the object's spec: the generation, or the resourceVersion of kinds that
+    count none. `mark` is what a workload's pods were made for.
+    """
+
+    uid: str
+    service: str
+    owners: tuple[str, ...]
+    applied: str
+    state: str
+    deleting: bool = False
+    rollout: Rollout | None = None
+    mark: Mark | None = None
+
+    def is_of(self, uid: str) -> bool:
+        """Whether it belongs to the service of that uid, and not to somebody else or a namesake."""
+        return uid in self.owners
+
+
+def belonging(kind: Kind, raw: Manifest) -> Belonging:
+    """The fact of an object of an owned kind."""
+    metadata = raw["metadata"]
+    return Belonging(
+        uid=metadata["uid"],
+        service=(metadata.get("labels") or {}).get(SERVICE_LABEL, ""),
+        owners=owners_of(raw),
+        applied=(metadata.get("annotations") or {}).get(APPLIED, ""),
+        state=state_of(raw),
+        deleting="deletionTimestamp" in metadata,
+        rollout=rollout(raw) if kind in TEMPLATES else None,
+        mark=mark_of(raw) if kind in TEMPLATES else None,
+    )
+
+
+def owners_of(raw: Manifest) -> tuple[str, ...]:
+    """The uids of those that an object belongs to."""
+    return tuple(one["uid"] for one in raw["metadata"].get("ownerReferences") or ())
+
+
+def state_of(raw: Manifest) -> str:
+    """What moves when the object's spec does."""
+    return str(raw["metadata"].get("generation") or raw["metadata"]["resourceVersion"])
+
+
+def rollout(raw: Manifest) -> Rollout:
+    """How far a Deployment or a LeaderWorkerSet is; they tell it alike."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    return Rollout(
+        asked=raw["spec"].get("replicas", 1),
+        there=status.get("replicas", 0),
+        ready=status.get("readyReplicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        current=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
+        complaint=_complaint(status.get("conditions") or ()),
+        scaled_by=scaled_by(metadata),
+    )
+
+
+def _complaint(conditions: Iterable[Manifest]) -> Trouble | None:
+    """What a Deployment says against its pods: they can't be made, or don't get on."""
+    told = {(one["type"], one["status"]): one for one in conditions}
+    failure, stuck = told.get(("ReplicaFailure", "True")), told.get(("Progressing", "False"))
+    if failure is not None:
+        return refused_pods(failure.get("message") or "")
+    if stuck is not None:
+        text = "it has made no progress for longer than its progressDeadlineSeconds"
+        return Trouble(reason=Reason.UNAVAILABLE, text=text, lasting=False)
+    return None
+
+
+def refused_pods(said: str) -> Trouble:
+    """Why the API server makes no pods, in words that stay the same at each attempt."""
+    quota = QUOTA.search(said)
+    if quota is not None:
+        text = f"ResourceQuota {quota[1]} allows {quota[3]} and a pod asks for {quota[2]}: raise it"
+        return Trouble(reason=Reason.QUOTA_EXCEEDED, text=text)
+    return Trouble(
+        reason=Reason.TEMPLATE_REFUSED, text=f"the API server makes no pods: {FORBIDDEN.sub('', said)}"
+    )

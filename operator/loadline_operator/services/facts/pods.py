@@ -1,0 +1,57 @@
+"""
+What the operator remembers of a pod: where it belongs, whether it serves, and if not, why.
+
+A few fields taken at the door; the rest of the object is forgotten, and what isn't here
+can't wake a reconcile. Why a pod doesn't serve is found in `pod_faults`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadline_api.names import POOL_LABEL, SERVICE_LABEL
+from loadline_operator.kube.kinds import Key, Manifest
+from loadline_operator.services.facts.pod_faults import Trouble, diagnose, is_ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFact:
+    """A pod; `service` and `pool` are empty for pods that somebody else made."""
+
+    key: Key
+    service: str = ""
+    pool: str = ""
+    node: str = ""
+    phase: str = ""
+    ready: bool = False
+    deleting: bool = False
+    trouble: Trouble | None = None
+
+
+def fact(raw: Manifest) -> PodFact:
+    """The fact of a pod as the API server sends it."""
+    metadata = raw["metadata"]
+    labels = metadata.get("labels") or {}
+    return PodFact(
+        key=Key.of(raw),
+        service=labels.get(SERVICE_LABEL, ""),
+        pool=labels.get(POOL_LABEL, ""),
+        node=raw["spec"].get("nodeName", ""),
+        phase=(raw.get("status") or {}).get("phase", ""),
+        ready=is_ready(raw),
+        deleting="deletionTimestamp" in metadata,
+        trouble=diagnose(raw),
+    )
+
+
+def worst(pods: Iterable[PodFact]) -> Trouble | None:
+    """The trouble to tell of: a lasting one of a living pod first, then by the pods' names.
+
+    Pods that have ended stay for a while beside those that took their place.
+    """
+    bad = sorted((one for one in pods if one.trouble is not None), key=_rank)
+    return bad[0].trouble if bad else None
+
+
+def _rank(pod: PodFact) -> tuple[bool, bool, Key]:
+    assert pod.trouble is not None
+    return not pod.trouble.lasting, pod.phase in {"Failed", "Succeeded"}, pod.key

@@ -1,0 +1,158 @@
+"""
+Makes one service of ours be as its spec says: observe, plan, apply, and tell.
+
+What a service becomes is applied in order and stops at the first refusal, which becomes
+its status; nothing obsolete is removed before all of the new is accepted. What was
+written is remembered as the API server answered, so that the echo of a write wakes
+nobody.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from loadline_api.inference_services import InferenceService
+from loadline_operator.contexts import Context
+from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind
+from loadline_operator.kube.optional_kinds import Offers
+from loadline_operator.policies.documents import Shelf
+from loadline_operator.services.facts.index import Memory
+from loadline_operator.services.facts.object_states import Known, Ref, Signature, Stand, stand
+from loadline_operator.services.facts.owned_objects import Belonging
+from loadline_operator.services.objects import manifests
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted
+from loadline_operator.services.objects.pod_hashes import stays
+from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, wishes
+from loadline_operator.services.policy_choices import policies
+
+TEMPLATE_FAULTS = frozenset({400, 403, 422})
+"""Statuses by which the API server refuses what a manifest says."""
+
+UNSERVED = frozenset({404, 405})
+"""Statuses by which a write is refused to a kind or a namespace that goes or has gone."""
+
+EXTRAS = frozenset({POD_MONITORS, INFERENCE_POOLS})
+"""Objects for other projects, without which a service serves as well."""
+
+GOING = "because it is being terminated"
+"""The API server's words where a namespace is being deleted: the service goes too."""
+
+
+class Keeper:
+    """Keeps services whose pods are ours."""
+
+    def __init__(
+        self, context: Context, memory: Memory, offers: Offers, materials: Materials, shelf: Shelf
+    ) -> None:
+        self._context, self._memory, self._offers = context, memory, offers
+        self._materials, self._shelf = materials, shelf
+        self._settled: dict[Key, dict[Ref, Signature]] = {}
+
+    async def keep(self, service: InferenceService) -> tuple[Changes, list[str]]:
+        """Bring one service up to date; the changes, and what was done in words."""
+        observed = await self._observe(service)
+        changes = plan(service, observed, now=self._context.clock())
+        if not (changes.apply or changes.delete):
+            return changes, []
+        return await self._apply(service, observed, changes)
+
+    def forget(self, key: Key) -> None:
+        """The service is gone."""
+        self._settled.pop(key, None)
+
+    async def _observe(self, service: InferenceService) -> Observed:
+        key, offered = key_of(service), self._offers.offered
+        belongings = self._memory.belongings_of(key)
+        autoscalers = tuple(self._memory.autoscalers.of(key.namespace).values())
+        made = manifests.wanted(service, self._materials, offered)
+        wanted, rivals = wishes(made, belongings, autoscalers)
+        wanted = await self._with_pods_that_stay(service, wanted, belongings)
+        observed = Observed(
+            wanted=wanted,
+            rivals=rivals,
+            lacking=manifests.lacking(service, offered),
+            known=Known(belongings=belongings, settled=self._settled.get(key, {})),
+            pods=tuple(self._memory.pods.of(key).values()),
+            autoscalers=autoscalers,
+            seen=self._memory.sightings_of(key),
+            policies=policies(service, self._shelf),
+        )
+        return await self._read(service, observed)
+
+    async def _with_pods_that_stay(
+        self, service: InferenceService, wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging]
+    ) -> tuple[Wanted, ...]:
+        """The same, but for pods that another version of the operator made of the same wish."""
+        staying = (self._staying(service, one, belongings.get(Ref.of(one))) for one in wanted)
+        return tuple(await asyncio.gather(*staying))
+
+    async def _staying(self, service: InferenceService, one: Wanted, there: Belonging | None) -> Wanted:
+        mark = manifests.mark_of(one.manifest)
+        if mark is None or there is None or not there.is_of(service.metadata.uid):
+            return one
+        if not stays(mark, there.mark, service):
+            return one
+        found = await self._context.applier.get(one.kind, one.key)
+        return manifests.with_pods_of(one, found) if found is not None else one
+
+    async def _read(self, service: InferenceService, observed: Observed) -> Observed:
+        """Read what facts can't tell, and settle what turns out to be as wanted."""
+        refs = unread(service, observed)
+        if not refs:
+            return observed
+        get = self._context.applier.get
+        found = await asyncio.gather(*(get(ref.kind, ref.key) for ref in refs))
+        read = dict(zip(refs, found, strict=True))
+        known = replace(observed.known, read=read)
+        for one in observed.wanted:
+            there = read.get(Ref.of(one))
+            if there is not None and stand(service.metadata.uid, one, known) is Stand.HELD:
+                self._settle(key_of(service), one, Signature.of(one, there))
+        return replace(observed, known=known)
+
+    async def _apply(
+        self, service: InferenceService, observed: Observed, changes: Changes
+    ) -> tuple[Changes, list[str]]:
+        did: list[str] = []
+        for one in changes.apply:
+            try:
+                await self._apply_one(service, one)
+            except ApiRefused as error:
+                if self._is_going(one.kind, error):
+                    return Changes(), did
+                observed = _with_refusal(observed, one, str(error))
+                if observed.refusal is not None:
+                    return plan(service, observed, now=self._context.clock()), did
+            else:
+                did.append(f"applied {Ref.of(one)}")
+        for ref, uid in changes.delete:
+            await self._context.applier.delete(ref.kind, ref.key, uid=uid)
+            did.append(f"deleted {ref}")
+        if observed.remarks:
+            changes = plan(service, observed, now=self._context.clock())
+        return changes, did
+
+    async def _apply_one(self, service: InferenceService, one: Wanted) -> None:
+        made = await self._context.applier.apply(one.kind, one.manifest)
+        self._memory.see(one.kind, made, False)
+        self._settle(key_of(service), one, Signature.of(one, made))
+
+    def _is_going(self, kind: Kind, error: ApiRefused) -> bool:
+        """Whether the namespace, or the API of a kind, goes just now, of which an event will tell."""
+        if error.code in TEMPLATE_FAULTS:
+            return GOING in str(error)
+        if error.code in UNSERVED and (kind in OPTIONAL_KINDS or kind.namespaced):
+            return True
+        raise error
+
+    def _settle(self, key: Key, one: Wanted, signature: Signature) -> None:
+        self._settled.setdefault(key, {})[Ref.of(one)] = signature
+
+
+def _with_refusal(observed: Observed, one: Wanted, said: str) -> Observed:
+    """What was seen, with what the API server said against one object."""
+    if one.kind in EXTRAS:
+        return replace(observed, remarks=(*observed.remarks, f"{Ref.of(one)} was refused: {said}"))
+    return replace(observed, refusal=refusal(Ref.of(one), said))

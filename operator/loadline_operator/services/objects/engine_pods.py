@@ -1,0 +1,188 @@
+"""
+The pod of an engine: one container named `vllm`, what it needs around it, and the
+user's parts laid over.
+
+The cluster's defaults come first, then what the service says, then what its pool says;
+the labels that select the pod are laid on last, because nothing works without them.
+Three things can only be said once all parts are known: the container that fetches the
+model sees what the engine sees, the engine is offline unless somebody said otherwise,
+and a list of plugins gets ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.accounts import engine_account
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
+from loadline_operator.services.objects.model_sources import FETCHER, Source, source_of
+from loadline_operator.services.objects.pod_templates import is_named, lay_over
+from loadline_operator.services.objects.pools import Phase, Pool, described
+from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
+from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
+
+HOME = "/home/engine"
+PLUGIN = "loadline"
+"""Our plugin's name among the engine's; without that variable the engine loads all there are."""
+
+PLUGINS = "VLLM_PLUGINS"
+OFFLINE = "HF_HUB_OFFLINE"
+
+ALIKE = ("image", "imagePullPolicy", "env", "envFrom", "securityContext")
+"""What the container that fetches has of the engine's: tokens, proxies and certificates are in there."""
+
+PLAINLY = {"name": "NO_COLOR", "value": "1"}
+"""Its last words end up in a condition."""
+
+COMMON = frozenset({"cpu", "memory", "ephemeral-storage"})
+"""Resources that are no device."""
+
+
+def pod_template(pool: Pool, materials: Materials, member: Member = Member.SOLE) -> Manifest:
+    """The template of a pool's pods."""
+    model = pool.service.spec.model
+    assert model is not None, "a service without a model has no engine of ours"
+    source = source_of(model.uri, materials)
+    template: Manifest = {"spec": _spec(pool, source, materials, member)}
+    for parts in (materials.engine_template, *pool.templates):
+        template = lay_over(template, parts)
+    finished = {**template, "spec": _finished(template.get("spec"), source)}
+    described_as = described(pool.service.metadata.name, pool.name)
+    return lay_over(finished, {"metadata": {"labels": {**described_as, **pool.labels}}})
+
+
+def _spec(pool: Pool, source: Source, materials: Materials, member: Member) -> Manifest:
+    volumes: list[Manifest] = [
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+        {"name": "home", "emptyDir": {}},
+    ]
+    return {
+        "serviceAccountName": engine_account(pool.service),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_S,
+        "securityContext": confined_pod(),
+        "containers": [_engine(pool, source, materials, member)],
+        "volumes": [*volumes, *([source.volume] if source.volume else [])],
+    }
+
+
+def _engine(pool: Pool, source: Source, materials: Materials, member: Member) -> Manifest:
+    container: Manifest = {
+        "name": ENGINE_CONTAINER,
+        "image": materials.engine_image,
+        "args": arguments(pool, source, materials, member),
+        "env": _environment(pool, source),
+        "resources": {"limits": {materials.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
+        "securityContext": confined_container(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(source),
+    }
+    if member is Member.FOLLOWER:
+        return container
+    ports = [{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}]
+    return {**container, "ports": ports, **engine_probes(), "lifecycle": forgotten_first()}
+
+
+def _environment(pool: Pool, source: Source) -> list[Manifest]:
+    address = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    known = {"HOME": HOME, **_place(pool), **source.environment}
+    environment: list[Manifest] = [{"name": name, "value": value} for name, value in known.items()]
+    if pool.spans_nodes:
+        environment.append({"name": "VLLM_HOST_IP", **address})
+    if pool.phase is not Phase.MIXED:
+        environment.append({"name": "VLLM_NIXL_SIDE_CHANNEL_HOST", **address})
+        environment.append({"name": "VLLM_NIXL_SIDE_CHANNEL_PORT", "value": str(KV_PORT)})
+    return environment
+
+
+def _place(pool: Pool) -> dict[str, str]:
+    """The engine's place in the cluster, as our plugin reads it."""
+    metadata = pool.service.metadata
+    return {
+        "LOADLINE_NAMESPACE": metadata.namespace,
+        "LOADLINE_SERVICE": metadata.name,
+        "LOADLINE_POOL": pool.name,
+    }
+
+
+def _mounts(source: Source) -> list[Manifest]:
+    mounts: list[Manifest] = [
+        {"name": "shm", "mountPath": "/dev/shm"},
+        {"name": "home", "mountPath": HOME},
+    ]
+    if source.volume is None:
+        return mounts
+    return [*mounts, {"name": source.volume["name"], "mountPath": source.directory, "readOnly": True}]
+
+
+def _finished(spec: Any, source: Source) -> Any:
+    """The pod's spec with what depends on all of its parts; what makes no pod is left as it is.
+
+    A template may hold anything, and the API server says best what is wrong with it.
+    """
+    engine = _engine_of(spec)
+    if engine is None:
+        return spec
+    settled = {**engine, "env": _settled(engine.get("env"), source)}
+    finished = {**spec, "containers": [settled if one is engine else one for one in spec["containers"]]}
+    if not source.fetch:
+        return finished
+    first: Manifest = {"initContainers": [_fetcher(engine, source)]}
+    theirs = {key: spec[key] for key in first if spec.get(key)}
+    return {**finished, **lay_over({"spec": first}, {"spec": theirs})["spec"]}
+
+
+def _engine_of(spec: Any) -> Manifest | None:
+    containers = spec.get("containers") if isinstance(spec, Mapping) else None
+    if not is_named(containers):
+        return None
+    return next((one for one in containers or () if one["name"] == ENGINE_CONTAINER), None)
+
+
+def _settled(environment: Any, source: Source) -> Any:
+    """The engine's environment: plugins with ours, and no way to the Hub once the model is there."""
+    if environment and not is_named(environment):
+        return environment
+    settled = [_with_plugin(one) if one["name"] == PLUGINS else one for one in environment or ()]
+    if source.fetch and all(one["name"] != OFFLINE for one in settled):
+        settled.append({"name": OFFLINE, "value": "1"})
+    return settled
+
+
+def _with_plugin(variable: Manifest) -> Manifest:
+    value = variable.get("value", "")
+    if "valueFrom" in variable or not isinstance(value, str):
+        return variable
+    chosen = [name for name in value.split(",") if name not in ("", PLUGIN)]
+    return {**variable, "value": ",".join([*chosen, PLUGIN])}
+
+
+def _fetcher(engine: Manifest, source: Source) -> Manifest:
+    """The container that fetches: the engine's eyes, but no GPU, and the cache to write to."""
+    alike = {key: engine[key] for key in ALIKE if key in engine}
+    if is_named(environment := alike.get("env")):
+        alike["env"] = [PLAINLY, *(one for one in environment if one["name"] != PLAINLY["name"])]
+    mounts = engine.get("volumeMounts")
+    others = [one for one in mounts if one.get("mountPath") != source.directory] if is_named(mounts) else []
+    cache = {"name": source.volume["name"] if source.volume else "", "mountPath": source.directory}
+    return {
+        "name": FETCHER,
+        **alike,
+        "command": list(source.fetch),
+        "resources": _without_devices(engine.get("resources")),
+        "volumeMounts": [*others, cache],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _without_devices(resources: Any) -> Manifest:
+    kinds = resources.items() if isinstance(resources, Mapping) else ()
+    kept = {
+        kind: {name: amount for name, amount in amounts.items() if name in COMMON}
+        for kind, amounts in kinds
+        if isinstance(amounts, Mapping)
+    }
+    return {kind: amounts for kind, amounts in kept.items() if amounts}

@@ -1,0 +1,31 @@
+"""
+A pool whose replicas span several nodes: a LeaderWorkerSet, one group a replica.
+
+The leader serves, the others compute and answer nobody, so only leaders have probes and
+only they are selected. When one pod of a group ends, the engines of the others are lost
+with it, so the group starts anew as a whole. Workers outlive their leader's last
+requests, because they are collected only after it is gone.
+"""
+
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_args import Member
+from loadline_operator.services.objects.engine_pods import pod_template
+from loadline_operator.services.objects.pools import Pool, rollout
+
+
+def group_set(pool: Pool, materials: Materials) -> Manifest:
+    """The LeaderWorkerSet of a pool."""
+    key = Key(pool.service.metadata.namespace, pool.object_name)
+    spec = {
+        "replicas": pool.replicas,
+        "startupPolicy": "LeaderCreated",
+        "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": rollout(pool)},
+        "leaderWorkerTemplate": {
+            "size": pool.parallelism.nodes,
+            "restartPolicy": "RecreateGroupOnPodRestart",
+            "leaderTemplate": pod_template(pool, materials, Member.LEADER),
+            "workerTemplate": pod_template(pool, materials, Member.FOLLOWER),
+        },
+    }
+    return {**LEADER_WORKER_SETS.manifest(key, labels=pool.labels), "spec": spec}

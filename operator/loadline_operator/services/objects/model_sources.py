@@ -1,0 +1,94 @@
+"""
+Where a model's files come from, and how they get into the engine's pod.
+
+Weights are the slowest part of a start, so none is fetched twice where it can be helped:
+a claim or an image is mounted as it is, and what the Hub has is fetched by a container
+of its own before the engine starts, into one directory of the node if there is one. The
+Hub's own file locks let several pods of a node wait for one download. The engine then
+runs offline, so that a Hub that is away or a branch that has moved can't stop it.
+
+What the engine is told as its model is the same text in every pool, since engines that
+hand each other KV compare it.
+"""
+
+from dataclasses import dataclass, field
+
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.defaults import Materials
+
+FETCHER = "fetch-model"
+"""The init container that fetches from the Hub."""
+
+CACHE = "/models-cache"
+MODEL = "/model"
+"""Where pods mount the Hub's cache, and what a claim or an image holds."""
+
+OTHER_FORMATS = ("original/*", "onnx/*", "openvino/*", "*.onnx", "*.msgpack", "*.h5", "*.ot", "*.tflite")
+"""What repositories hold of the same weights for other engines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A model as a pod has it; `fetch` is the command that brings it, if somebody must."""
+
+    model: str
+    arguments: tuple[str, ...] = ()
+    fetch: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    volume: Manifest | None = None
+    directory: str = ""
+
+
+def source_of(uri: str, materials: Materials) -> Source:
+    """How the model of a URI gets into a pod."""
+    scheme, _, rest = uri.partition("://")
+    makers = {"hf": _hub, "pvc": _claim, "oci": _image, "file": _file}
+    return makers[scheme](rest, materials)
+
+
+def _hub(rest: str, materials: Materials) -> Source:
+    name, _, revision = rest.partition("@")
+    chosen = (f"--revision={revision}",) if revision else ()
+    cache = materials.model_cache
+    kept: Manifest = {"hostPath": {"path": cache, "type": "DirectoryOrCreate"}} if cache else {"emptyDir": {}}
+    return Source(
+        model=name,
+        arguments=chosen,
+        fetch=("hf", "download", name, *chosen, *(f"--exclude={pattern}" for pattern in OTHER_FORMATS)),
+        environment={"HF_HUB_CACHE": CACHE},
+        volume={"name": "model-cache", **kept},
+        directory=CACHE,
+    )
+
+
+def _claim(rest: str, materials: Materials) -> Source:
+    claim, _, path = rest.partition("/")
+    volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    return _mounted(volume, path)
+
+
+def _image(rest: str, materials: Materials) -> Source:
+    reference, path = image_and_path(rest)
+    return _mounted({"name": "model", "image": {"reference": reference}}, path)
+
+
+def _file(rest: str, materials: Materials) -> Source:
+    return Source(model="/" + rest.lstrip("/"))
+
+
+def _mounted(volume: Manifest, path: str) -> Source:
+    inside = path.strip("/")
+    return Source(model=f"{MODEL}/{inside}" if inside else MODEL, volume=volume, directory=MODEL)
+
+
+def image_and_path(text: str) -> tuple[str, str]:
+    """An image's reference and the path in it: the path begins after the tag or the digest.
+
+    Without either, all of the text is the reference, since nothing else tells them apart.
+    """
+    parts = text.split("/")
+    for index, part in enumerate(parts):
+        is_port = index == 0 and len(parts) > 1 and part.partition(":")[2].isdigit()
+        if (":" in part or "@" in part) and not is_port:
+            return "/".join(parts[: index + 1]), "/".join(parts[index + 1 :])
+    return text, ""

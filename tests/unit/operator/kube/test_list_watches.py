@@ -1,0 +1,118 @@
+"""A kind is followed from a listing on; what goes is told as gone, and what isn't served is asked again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from loadline_operator.kube.api_requests import Requests
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Manifest
+from loadline_operator.kube.list_watches import Stream
+
+MISSING = ApiRefused(404, "the server could not find the requested resource")
+
+
+def item(name: str, version: int = 1) -> Manifest:
+    metadata = {"name": name, "namespace": "s", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": metadata}
+
+
+def event(type: str, name: str, version: int) -> Manifest:
+    return {"type": type, "object": item(name, version)}
+
+
+class Api:
+    """An API server that answers listings in turn and plays the events of each watch."""
+
+    def __init__(self, listings: list[list[str] | Exception], watches: list[list[Manifest]]) -> None:
+        self._listings, self._watches = listings, watches
+        self.since: list[str] = []
+
+    async def send(self, *_: object, **__: object) -> Manifest:
+        answer = self._listings.pop(0) if len(self._listings) > 1 else self._listings[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"items": [item(name) for name in answer], "metadata": {"resourceVersion": "10"}}
+
+    async def lines(self, path: str, *, query: dict[str, str], **_: Any) -> AsyncIterator[Manifest]:
+        self.since.append(query["resourceVersion"])
+        for one in self._watches.pop(0) if self._watches else ():
+            yield one
+        if not self._watches:
+            await asyncio.Event().wait()
+
+
+class Follower:
+    """What a stream has told, in a line."""
+
+    def __init__(self, api: Api) -> None:
+        self.told: list[str] = []
+        self.api = api
+        self.stream = Stream(
+            cast(Requests, api),
+            LEADER_WORKER_SETS,
+            seen=self._seen,
+            turned=lambda: self.told.append("turned"),
+            retry_s=0.0,
+        )
+
+    def _seen(self, raw: Manifest, gone: bool) -> None:
+        self.told.append(f"{'-' if gone else '+'}{raw['metadata']['name']}")
+
+
+@asynccontextmanager
+async def following(api: Api, until: Callable[[Follower], bool]) -> AsyncIterator[Follower]:
+    """Follow until something is so."""
+    follower = Follower(api)
+    task = asyncio.create_task(follower.stream.run())
+    try:
+        for _ in range(1000):
+            if until(follower):
+                break
+            await asyncio.sleep(0)
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_listing_and_its_changes_are_told_in_order() -> None:
+    events = [event("ADDED", "b", 11), event("BOOKMARK", "x", 12), event("DELETED", "a", 13)]
+    async with following(Api([["a"]], [events]), lambda one: len(one.told) == 4) as follower:
+        assert follower.told == ["+a", "turned", "+b", "-a"]
+        assert follower.stream.served
+
+
+async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
+    api = Api([["a"]], [[event("MODIFIED", "a", 15)], []])
+    async with following(api, lambda one: len(one.api.since) == 2) as follower:
+        assert follower.api.since == ["10", "15"]
+        assert follower.told == ["+a", "turned", "+a"]
+
+
+async def test_after_a_version_that_is_gone_what_is_missing_is_told_as_gone() -> None:
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+    api = Api([["a", "b"], ["b"]], [[gone], []])
+    async with following(api, lambda one: len(one.told) == 5) as follower:
+        assert follower.told == ["+a", "+b", "turned", "+b", "-a"]
+
+
+async def test_a_kind_that_is_not_served_is_an_answer_and_is_asked_again() -> None:
+    api = Api([MISSING, ["a"]], [])
+    async with following(api, lambda one: len(one.told) == 3) as follower:
+        assert follower.told == ["turned", "+a", "turned"]
+
+
+async def test_a_kind_that_is_uninstalled_leaves_nothing_behind() -> None:
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "gone"}}
+    api = Api([["a"], MISSING], [[gone], []])
+    async with following(api, lambda one: one.stream.served is False) as follower:
+        assert follower.told == ["+a", "turned", "-a", "turned"]
+
+
+async def test_an_api_server_that_is_away_changes_nothing() -> None:
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "gone"}}
+    api = Api([["a"], ApiUnavailable("away"), ["a"]], [[gone], []])
+    async with following(api, lambda one: len(one.told) == 3) as follower:
+        assert follower.told == ["+a", "turned", "+a"]

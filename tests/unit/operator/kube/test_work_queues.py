@@ -1,0 +1,113 @@
+"""Keys are reconciled once however often they are added, never twice at a time, and again after a failure."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from loadline_operator.kube.errors import ApiUnavailable
+from loadline_operator.kube.work_queues import FIRST_RETRY_S, Worklist
+from loadline_operator.metrics import Metrics
+
+
+@asynccontextmanager
+async def working(reconcile: Callable[[str], Awaitable[None]]) -> AsyncIterator[Worklist[str]]:
+    worklist = Worklist[str]("services", reconcile, metrics=Metrics(), settle_s=0.0)
+    task = asyncio.create_task(worklist.run())
+    try:
+        yield worklist
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_burst_is_one_reconcile() -> None:
+    done: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+
+    async with working(reconcile) as worklist:
+        await worklist.open()
+        for _ in range(100):
+            worklist.add("a")
+            worklist.add("b")
+        await worklist.idle()
+    assert sorted(done) == ["a", "b"]
+
+
+async def test_nothing_starts_before_it_is_opened() -> None:
+    done: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+
+    async with working(reconcile) as worklist:
+        worklist.add("a")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert done == []
+        await worklist.open()
+        await worklist.idle()
+    assert done == ["a"]
+
+
+async def test_an_event_during_a_reconcile_leads_to_another() -> None:
+    at_once, most, turns = 0, 0, 0
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        nonlocal at_once, most, turns
+        at_once, turns = at_once + 1, turns + 1
+        most = max(most, at_once)
+        entered.set()
+        await leave.wait()
+        at_once -= 1
+
+    async with working(reconcile) as worklist:
+        await worklist.open()
+        worklist.add("a")
+        await entered.wait()
+        worklist.add("a")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        leave.set()
+        await worklist.idle()
+    assert (turns, most) == (2, 1)
+
+
+async def test_a_failure_is_tried_again_and_stops_nobody() -> None:
+    done: list[str] = []
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    async def reconcile(key: str) -> None:
+        if key == "bad" and len(times) < 2:
+            times.append(loop.time())
+            raise ApiUnavailable("away")
+        done.append(key)
+
+    async with working(reconcile) as worklist:
+        await worklist.open()
+        worklist.add("bad")
+        worklist.add("good")
+        await worklist.idle()
+    assert done == ["good", "bad"]
+    assert times[1] - times[0] >= FIRST_RETRY_S
+
+
+async def test_a_later_look_waits_its_time_and_a_sooner_one_replaces_it() -> None:
+    done: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        done.append(key)
+
+    async with working(reconcile) as worklist:
+        await worklist.open()
+        worklist.add_later("a", 3600.0)
+        worklist.add_later("b", 0.0)
+        await asyncio.sleep(0.01)
+        await worklist.idle()
+        assert done == ["b"]
+        worklist.add("a")
+        await worklist.idle()
+    assert done == ["b", "a"]

@@ -1,0 +1,143 @@
+"""An event concerns the services whose facts it moves, and nobody else."""
+
+from typing import Any
+
+import pytest
+
+from loadline_operator.kube.kinds import (
+    AUTOSCALERS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    NODE_CAPACITIES,
+    PODS,
+    Key,
+    Kind,
+    Manifest,
+)
+from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
+from loadline_operator.services.facts.index import Memory
+from loadline_operator.services.facts.object_states import Ref
+
+CHAT, RIVAL = Key("serving", "chat"), Key("serving", "rival")
+THEIRS = next(kind for kind in FOREIGN_KINDS if kind.kind == "Deployment")
+REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+
+
+def raw(name: str, version: int = 1, *, labels: dict[str, str] | None = None, **more: Any) -> Manifest:
+    metadata = {"name": name, "namespace": "serving", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**metadata, "labels": labels or {}}, **more}
+
+
+def ours(name: str, version: int = 1, **more: Any) -> Manifest:
+    return raw(name, version, labels={"loadline.dev/service": "chat", "loadline.dev/pool": "main"}, **more)
+
+
+def service(name: str, version: int = 1, **spec: Any) -> Manifest:
+    return raw(name, version, spec=spec or {"model": {"uri": "hf://org/llm"}})
+
+
+@pytest.fixture
+def odd() -> list[str]:
+    """Objects that could not be read."""
+    return []
+
+
+@pytest.fixture
+def memory(odd: list[str]) -> Memory:
+    return Memory(lambda kind, key, error: odd.append(f"{kind.kind} {key}"), Agents(silent_after_s=60.0))
+
+
+def test_a_pod_concerns_its_service_once_its_fact_moves(memory: Memory) -> None:
+    pod = {"spec": {"containers": []}, "status": {"phase": "Pending"}}
+    assert memory.see(PODS, ours("chat-0", 1, **pod), False) == {CHAT}
+    assert memory.see(PODS, ours("chat-0", 2, **pod), False) == set()
+    assert memory.see(PODS, ours("chat-0", 3, **{**pod, "status": {"phase": "Running"}}), False) == {CHAT}
+    assert memory.see(PODS, ours("chat-0", 4, **pod), True) == {CHAT}
+    assert memory.pods.of(CHAT) == {}
+
+
+def test_an_object_that_moves_to_another_service_concerns_both(memory: Memory) -> None:
+    memory.see(DEPLOYMENTS, ours("chat", spec={}), False)
+    moved = raw("chat", 2, labels={"loadline.dev/service": "rival"}, spec={})
+    assert memory.see(DEPLOYMENTS, moved, False) == {CHAT, RIVAL}
+    assert memory.belongings_of(CHAT) == {}
+    assert list(memory.belongings_of(RIVAL)) == [Ref(DEPLOYMENTS, CHAT)]
+
+
+def test_the_echo_of_a_write_concerns_nobody(memory: Memory) -> None:
+    memory.see(INFERENCE_SERVICES, service("chat", 7), False)
+    assert memory.see(INFERENCE_SERVICES, service("chat", 7), False) == set()
+    assert memory.see(INFERENCE_SERVICES, service("chat", 6), False) == set()
+
+
+def test_rivals_for_a_workload_concern_each_other_when_a_claim_comes_or_goes(memory: Memory) -> None:
+    assert memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False) == {CHAT}
+    assert memory.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False) == {CHAT, RIVAL}
+    assert memory.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), False) == {RIVAL}
+    claim = memory.services.group(CHAT)
+    assert claim is not None
+    assert memory.rivals_of(CHAT, claim) == ("rival",)
+    assert memory.see(INFERENCE_SERVICES, service("rival", 3), False) == {CHAT, RIVAL}
+    assert memory.foreign_kinds() == {THEIRS}
+    assert list(memory.claimants(THEIRS)) == [CHAT]
+
+
+def test_a_workload_of_somebody_else_concerns_who_is_attached_to_it(memory: Memory) -> None:
+    memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+    spec = {"selector": {"matchLabels": {"app": "theirs"}}, "template": {}}
+    assert memory.see(THEIRS, raw("theirs", spec=spec), False) == {CHAT}
+    assert memory.see(THEIRS, raw("others", spec=spec), False) == set()
+
+
+def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
+    target = {"apiVersion": kind.api_version, "kind": kind.kind, "name": name}
+    return raw("auto", version, spec={"scaleTargetRef": target})
+
+
+def test_an_autoscaler_concerns_what_it_aims_at(memory: Memory) -> None:
+    memory.see(DEPLOYMENTS, ours("chat-prefill", spec={}), False)
+    memory.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False)
+    assert memory.see(AUTOSCALERS, hpa(INFERENCE_SERVICES, "chat"), False) == {CHAT}
+    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "chat-prefill", 2), False) == {CHAT}
+    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "theirs", 3), False) == {CHAT, RIVAL}
+    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "nobodys", 4), False) == {RIVAL}
+
+
+def test_a_node_concerns_services_of_which_it_tells_something_new(memory: Memory) -> None:
+    def told(version: int, *services: Manifest) -> Manifest:
+        return {**raw("node-0", version), "status": {"services": list(services)}}
+
+    capped = {"service": "serving/chat", "pods": 1, "capped": True}
+    other = {"service": "serving/rival", "pods": 1}
+    assert memory.see(NODE_CAPACITIES, told(1, capped, other), False) == {CHAT, RIVAL}
+    assert memory.see(NODE_CAPACITIES, told(2, {**capped, "pods": 9}, other), False) == set()
+    assert memory.see(NODE_CAPACITIES, told(3, other), False) == {CHAT}
+    assert [one.capped for one in memory.sightings_of(RIVAL)] == [False]
+
+
+def test_a_service_that_cannot_be_read_claims_nothing(memory: Memory) -> None:
+    assert memory.see(INFERENCE_SERVICES, service("chat", replicas="many"), False) == {CHAT}
+    assert memory.foreign_kinds() == frozenset()
+
+
+def test_an_object_of_another_shape_stops_nobody(memory: Memory, odd: list[str]) -> None:
+    memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+    assert memory.see(THEIRS, raw("theirs", 1), False) == {CHAT}
+    assert odd == ["Deployment serving/theirs"]
+    assert memory.foreign[THEIRS].get(Key("serving", "theirs")) is None
+
+
+def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(memory: Memory) -> None:
+    told = {"services": [{"service": "serving/chat", "sloMet": True}]}
+    capacity = {"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "status": told}
+    memory.see(NODE_CAPACITIES, capacity, False)
+    pod = raw(
+        "agent", 1, spec={"nodeName": "a"}, status={"conditions": [{"type": "Ready", "status": "True"}]}
+    )
+    assert memory.see_agent(pod, False) == set()
+    assert len(memory.sightings_of(CHAT)) == 1
+    assert not memory.fades(CHAT)
+    assert memory.see_agent(pod, True) == {CHAT}
+    assert len(memory.sightings_of(CHAT)) == 1
+    assert memory.fades(CHAT)

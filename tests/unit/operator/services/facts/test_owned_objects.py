@@ -1,0 +1,81 @@
+"""What is remembered of an object: whose it is, what it was made from, how far it is rolled out."""
+
+from typing import Any
+
+import pytest
+
+from loadline_api.conditions import Reason
+from loadline_operator.kube.kinds import DEPLOYMENTS, SERVICES, Manifest
+from loadline_operator.services.facts.owned_objects import belonging, refused_pods
+
+
+def deployment(*conditions: Manifest, **status: Any) -> Manifest:
+    return {
+        "metadata": {
+            "name": "chat",
+            "namespace": "serving",
+            "uid": "u",
+            "generation": 3,
+            "resourceVersion": "100",
+            "labels": {"loadline.dev/service": "chat"},
+            "annotations": {"loadline.dev/applied": "abc"},
+            "ownerReferences": [{"uid": "uid-chat"}],
+        },
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 3, "conditions": list(conditions), **status},
+    }
+
+
+def test_a_status_moves_the_rollout_and_not_the_state() -> None:
+    before = belonging(DEPLOYMENTS, deployment())
+    after = belonging(DEPLOYMENTS, deployment(readyReplicas=1))
+    assert before.state == after.state == "3"
+    assert before != after
+    assert (before.applied, before.service) == ("abc", "chat")
+    assert before.is_of("uid-chat")
+    assert not before.is_of("uid-of-a-namesake")
+
+
+def test_a_kind_without_generations_goes_by_its_version() -> None:
+    raw = deployment()
+    del raw["metadata"]["generation"]
+    found = belonging(SERVICES, raw)
+    assert (found.state, found.rollout) == ("100", None)
+
+
+def test_a_rollout_is_current_once_its_controller_has_seen_the_change() -> None:
+    assert belonging(DEPLOYMENTS, deployment()).rollout.current  # type: ignore[union-attr]
+    assert not belonging(DEPLOYMENTS, deployment(observedGeneration=2)).rollout.current  # type: ignore[union-attr]
+
+
+def test_no_progress_is_no_lasting_trouble_by_itself() -> None:
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "x"}
+    rollout = belonging(DEPLOYMENTS, deployment(late)).rollout
+    assert rollout is not None
+    assert rollout.complaint is not None
+    assert (rollout.complaint.reason, rollout.complaint.lasting) == (Reason.UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize("pod", ["chat-7f-abcde", "chat-7f-vwxyz"])
+@pytest.mark.parametrize("used", ["8", "16"])
+def test_a_quota_is_told_alike_at_each_attempt(pod: str, used: str) -> None:
+    said = (
+        f'pods "{pod}" is forbidden: exceeded quota: team-a, requested: requests.nvidia.com/gpu=8,'
+        f" used: requests.nvidia.com/gpu={used}, limited: requests.nvidia.com/gpu=16"
+    )
+    found = refused_pods(said)
+    assert found.reason is Reason.QUOTA_EXCEEDED
+    assert found.text == (
+        "ResourceQuota team-a allows requests.nvidia.com/gpu=16"
+        " and a pod asks for requests.nvidia.com/gpu=8: raise it"
+    )
+
+
+def test_pods_that_are_forbidden_are_the_templates_fault() -> None:
+    said = 'pods "chat-7f-abcde" is forbidden: violates PodSecurity "restricted:latest": host namespaces'
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
+    rollout = belonging(DEPLOYMENTS, deployment(failure)).rollout
+    assert rollout is not None
+    assert rollout.complaint is not None
+    assert rollout.complaint.reason is Reason.TEMPLATE_REFUSED
+    assert rollout.complaint.text.startswith("the API server makes no pods: violates PodSecurity")

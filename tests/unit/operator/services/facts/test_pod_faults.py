@@ -1,0 +1,249 @@
+"""What is wrong with a pod is one reason and one sentence, and stays so while the state lasts."""
+
+from typing import Any
+
+import pytest
+
+from loadline_api.conditions import Reason
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.facts.pod_faults import Trouble, diagnose, why_unplaced
+from loadline_operator.services.facts.pods import fact, worst
+
+BORN, STARTED, LATER = "2026-01-01T12:00:00Z", "2026-01-01T12:05:00Z", "2026-01-01T12:30:00Z"
+FAILED: Manifest = {"terminated": {"exitCode": 1, "reason": "Error", "message": "at 12:00:07 it broke"}}
+RUNNING: Manifest = {"running": {"startedAt": STARTED}}
+BACK_OFF: Manifest = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting"}}
+
+
+def pod(
+    *told: Manifest, first: tuple[Manifest, ...] = (), ready: str = "False", since: str = BORN, **status: Any
+) -> Manifest:
+    """A placed pod of the service `chat` with these container statuses."""
+    conditions = [
+        {"type": "PodScheduled", "status": "True"},
+        {"type": "Ready", "status": ready, "lastTransitionTime": since},
+    ]
+    limits = {"limits": {"nvidia.com/gpu": "8", "memory": "32Gi"}}
+    return {
+        "metadata": {
+            "name": "chat-0",
+            "namespace": "serving",
+            "labels": {"loadline.dev/service": "chat", "loadline.dev/pool": "main"},
+        },
+        "spec": {"nodeName": "node-0", "containers": [{"name": "vllm", "resources": limits}]},
+        "status": {
+            "phase": "Running",
+            "conditions": conditions,
+            "containerStatuses": list(told),
+            "initContainerStatuses": list(first),
+            **status,
+        },
+    }
+
+
+def container(state: Manifest, *, restarts: int = 0, last: Manifest | None = None, **more: Any) -> Manifest:
+    name = more.pop("name", "vllm")
+    return {
+        "name": name,
+        "image": "vllm:1",
+        "ready": False,
+        "restartCount": restarts,
+        "state": state,
+        "lastState": last or {},
+        **more,
+    }
+
+
+def unplaced(message: str, reason: str = "Unschedulable") -> Manifest:
+    one = pod()
+    one["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+    ]
+    del one["spec"]["nodeName"]
+    return one
+
+
+def trouble(one: Manifest) -> Trouble:
+    found = diagnose(one)
+    assert found is not None
+    return found
+
+
+def test_a_ready_pod_has_no_trouble() -> None:
+    assert diagnose(pod(container(RUNNING, restarts=7, last=FAILED), ready="True")) is None
+
+
+def test_a_pod_that_is_being_deleted_has_none() -> None:
+    one = pod(container(BACK_OFF, restarts=7, last=FAILED))
+    one["metadata"]["deletionTimestamp"] = LATER
+    assert diagnose(one) is None
+
+
+def test_a_crash_loop_is_the_same_in_every_turn() -> None:
+    turns = [
+        pod(container(BACK_OFF, restarts=2, last=FAILED)),
+        pod(container(RUNNING, restarts=3, last=FAILED)),
+        pod(container(FAILED, restarts=3, last=FAILED)),
+        pod(container(BACK_OFF, restarts=40, last=FAILED)),
+    ]
+    found = {trouble(one) for one in turns}
+    assert len(found) == 1
+    (only,) = found
+    assert only.reason is Reason.CRASH_LOOP
+    assert only.text == (
+        "container vllm of pod chat-0 ends again and again with exit code 1 (Error):"
+        " `kubectl logs -n serving chat-0 -c vllm --previous` tells why"
+    )
+
+
+def test_one_crash_is_no_loop() -> None:
+    assert not trouble(pod(container(RUNNING, restarts=1, last=FAILED))).lasting
+
+
+def test_a_crash_long_ago_does_not_explain_a_probe_that_fails_now() -> None:
+    found = trouble(pod(container(RUNNING, restarts=5, last=FAILED), since=LATER))
+    assert found.reason is Reason.PROBE_FAILING
+    assert found.text == "container vllm of pod chat-0 runs but no longer passes its readiness probe"
+
+
+def test_an_engine_that_still_loads_may_get_there() -> None:
+    found = trouble(pod(container(RUNNING, started=False)))
+    assert (found.reason, found.lasting) == (Reason.PROBE_FAILING, False)
+
+
+@pytest.mark.parametrize("state", [{"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, RUNNING])
+def test_too_little_memory_is_told_with_the_limit(state: Manifest) -> None:
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    found = trouble(pod(container(state, restarts=1, last=killed)))
+    assert found.reason is Reason.OUT_OF_MEMORY
+    assert "limit of 32Gi" in found.text
+    assert "raise resources.limits.memory" in found.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "words"),
+    [
+        ("ErrImagePull", "rpc error: failed to resolve reference: vllm:1: not found", "no such image"),
+        ("ImagePullBackOff", 'Back-off pulling image "vllm:1": ErrImagePull: not found', "no such image"),
+        ("ErrImagePull", "pull access denied, authorization failed", "imagePullSecrets"),
+        ("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout", "can't be reached"),
+        ("InvalidImageName", "couldn't parse image name", "no image's name"),
+        ("ErrImagePull", "something new", "kubectl describe pod"),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_is_told_in_our_words(reason: str, message: str, words: str) -> None:
+    found = trouble(pod(container({"waiting": {"reason": reason, "message": message}})))
+    assert found.reason is Reason.IMAGE_UNAVAILABLE
+    assert "container vllm of pod chat-0 needs the image vllm:1" in found.text
+    assert words in found.text
+
+
+def test_a_model_that_is_an_image_is_the_model_and_not_the_engine() -> None:
+    said = 'Back-off pulling image "models/llm:1": ErrImagePull: not found'
+    one = pod(container({"waiting": {"reason": "ImagePullBackOff", "message": said}}))
+    one["spec"]["volumes"] = [{"name": "model", "image": {"reference": "models/llm:1"}}]
+    assert trouble(one).reason is Reason.MODEL_UNAVAILABLE
+
+
+def test_a_missing_secret_is_told_in_the_kubelets_words() -> None:
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}
+    found = trouble(pod(container({"waiting": waiting})))
+    assert found.text == 'container vllm of pod chat-0 can\'t be made: secret "token" not found'
+
+
+def test_a_command_that_is_not_there_is_told_by_the_runtime() -> None:
+    last = {"terminated": {"exitCode": 128, "reason": "StartError", "message": 'exec: "nope": not found'}}
+    found = trouble(pod(container(BACK_OFF, restarts=2, last=last)))
+    assert found.text.endswith('can\'t be started: exec: "nope": not found')
+
+
+def test_an_init_container_that_fails_keeps_the_model_away() -> None:
+    first = container(BACK_OFF, restarts=2, last=FAILED, name="fetch-model")
+    waits = container({"waiting": {"reason": "PodInitializing"}})
+    found = trouble(pod(waits, first=(first,)))
+    assert found.reason is Reason.MODEL_UNAVAILABLE
+    assert found.text.startswith("container fetch-model of pod chat-0 ends again and again")
+
+
+def test_an_init_container_of_the_users_own_is_no_model() -> None:
+    found = trouble(pod(first=(container(BACK_OFF, restarts=2, last=FAILED, name="theirs"),)))
+    assert found.reason is Reason.CRASH_LOOP
+
+
+def test_a_model_that_is_being_fetched_may_come() -> None:
+    found = trouble(pod(first=(container(RUNNING, name="fetch-model"),)))
+    assert (found.reason, found.lasting) == (Reason.MODEL_UNAVAILABLE, False)
+
+
+def test_missing_gpus_are_told_with_their_count() -> None:
+    message = (
+        "0/52 nodes are available: 3 node(s) had untolerated taint {gpu: yes},"
+        " 49 Insufficient nvidia.com/gpu. preemption: 0/52 nodes are available: 52 No victims found."
+    )
+    found = trouble(unplaced(message))
+    assert found.reason is Reason.GPU_MISSING
+    assert "asks for 8 nvidia.com/gpu" in found.text
+    again = trouble(unplaced(message.replace("49", "48").replace("3 node", "4 node")))
+    assert found == again, "the scheduler's counts move with every node"
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("0/1 nodes are available: 1 Insufficient cpu. preemption: none", ("Insufficient cpu",)),
+        ("no nodes available to schedule pods", ("no nodes available to schedule pods",)),
+        ("", ()),
+    ],
+)
+def test_the_schedulers_reasons_come_without_counts(message: str, why: tuple[str, ...]) -> None:
+    assert why_unplaced(message) == why
+
+
+def test_no_room_is_told() -> None:
+    found = trouble(unplaced("0/3 nodes are available: 3 Insufficient cpu."))
+    assert (found.reason, found.lasting) == (Reason.UNSCHEDULABLE, True)
+
+
+def test_a_gated_pod_waits() -> None:
+    assert not trouble(unplaced("gated", reason="SchedulingGated")).lasting
+
+
+def test_a_missing_volume_claim_keeps_the_model_away() -> None:
+    found = trouble(unplaced('0/3 nodes are available: persistentvolumeclaim "weights" not found. x'))
+    assert found.reason is Reason.MODEL_UNAVAILABLE
+    assert "PersistentVolumeClaim weights, which isn't there: create it" in found.text
+
+
+def test_an_evicted_pod_says_why() -> None:
+    found = trouble(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
+    assert found.reason is Reason.UNAVAILABLE
+    assert "has ended (Evicted): The node was low on resource: memory." in found.text
+
+
+def test_a_device_plugin_that_has_no_gpu_left_is_a_missing_gpu() -> None:
+    message = "Allocate failed due to requested number of devices unavailable for nvidia.com/gpu"
+    found = trouble(pod(phase="Failed", reason="UnexpectedAdmissionError", message=message))
+    assert found.reason is Reason.GPU_MISSING
+
+
+def test_a_silent_node_is_suspected_when_all_containers_were_ready() -> None:
+    found = trouble(pod(container(RUNNING, ready=True)))
+    assert "node node-0 doesn't answer" in found.text
+
+
+def test_the_fact_of_a_pod_is_small_and_tells_where_it_belongs() -> None:
+    found = fact(pod(container(RUNNING), ready="True"))
+    assert (found.service, found.pool, found.node, found.ready) == ("chat", "main", "node-0", True)
+    assert found.trouble is None
+
+
+def test_the_worst_pod_is_a_living_one_whose_trouble_lasts() -> None:
+    loading = pod(container(RUNNING))
+    evicted = pod(phase="Failed", reason="Evicted")
+    crashing = pod(container(BACK_OFF, restarts=2, last=FAILED))
+    for name, one in (("chat-1", loading), ("chat-2", evicted), ("chat-3", crashing)):
+        one["metadata"]["name"] = name
+    found = worst(map(fact, (loading, evicted, crashing)))
+    assert found is not None
+    assert found.reason is Reason.CRASH_LOOP
+    assert worst(()) is None

@@ -1,0 +1,66 @@
+"""The cluster's defaults are read whole or refused with the field, the value and the mend."""
+
+from pathlib import Path
+
+import pytest
+
+from loadline_operator.services.objects import defaults
+from loadline_operator.services.objects.defaults import Materials
+from loadline_policies.errors import InvalidInput
+
+WHOLE = """
+engineImage: mirror.example/vllm:v0.32.0
+routerImage: mirror.example/router:v0.1.17
+gpuResource: amd.com/gpu
+modelCache: /var/lib/models
+kvBufferDevice: cpu
+engineTemplate: {tolerations: [{operator: Exists}]}
+routerTemplate: {nodeSelector: {pool: cpu}}
+endpointPicker: "{service}-epp"
+monitorLabels: {release: prometheus}
+"""
+
+
+def test_an_empty_file_leaves_all_defaults() -> None:
+    assert defaults.parse("") == defaults.parse("{}") == defaults.parse("# nothing yet") == Materials()
+
+
+def test_every_key_is_read() -> None:
+    read = defaults.parse(WHOLE)
+    changed = {name for name in Materials.model_fields if getattr(read, name) != getattr(Materials(), name)}
+    assert changed == set(Materials.model_fields)
+    assert (read.engine_image, read.model_cache) == ("mirror.example/vllm:v0.32.0", "/var/lib/models")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "engine_imag: x",
+            "engine_imag is 'x': remove it, or upgrade the operator to the version that knows it",
+        ),
+        ("engineImage: 5", "engineImage is 5: give a text"),
+        ("engineImage: ''", "engineImage is '': give a value, or leave it out"),
+        ("modelCache: models", "modelCache is 'models': give an absolute path, without a slash at its end"),
+        (
+            "modelCache: /models/",
+            "modelCache is '/models/': give an absolute path, without a slash at its end",
+        ),
+        ("endpointPicker: 'a b'", "endpointPicker is 'a b': give the name of a Service, "),
+        ("engineTemplate: [a]", "engineTemplate is ['a']: give a mapping"),
+        ("monitorLabels: {a: 1}", "monitorLabels.a is 1: give a text"),
+        ("[a]", "--defaults is ['a']: give a mapping of names to values"),
+        ("a: b: c", "--defaults is 'not YAML': mapping values are not allowed here"),
+    ],
+)
+def test_a_fault_names_field_value_and_mend(text: str, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        defaults.parse(text)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_missing_file_is_told_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"--defaults is '.*none\.yaml': give a file that can be read"):
+        defaults.read(tmp_path / "none.yaml")
+    (tmp_path / "some.yaml").write_text("gpuResource: amd.com/gpu")
+    assert defaults.read(tmp_path / "some.yaml").gpu_resource == "amd.com/gpu"

@@ -1,0 +1,267 @@
+"""The pod of an engine, with the parts of the cluster, the service and the pool laid over."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_api.inference_services import InferenceService
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.engine_args import Member
+from loadline_operator.services.objects.engine_pods import pod_template
+from loadline_operator.services.objects.pools import pools_of
+from loadline_vllm import settings
+
+CACHED = Materials(model_cache="/var/lib/models")
+
+
+def template(
+    pool: str = "main", *, materials: Materials | None = None, member: Member = Member.SOLE, **spec: Any
+) -> Manifest:
+    one = InferenceService.parse(
+        {
+            "metadata": {"name": "chat", "namespace": "serving"},
+            "spec": {"model": {"uri": "hf://org/llm"}, **spec},
+        }
+    )
+    found = next(each for each in pools_of(one) if each.name == pool)
+    return pod_template(found, materials or Materials(), member)
+
+
+def spec_of(*arguments: str, **spec: Any) -> Manifest:
+    made: Manifest = template(*arguments, **spec)["spec"]
+    return made
+
+
+def engine(made: Manifest) -> Manifest:
+    found: Manifest = next(one for one in made["containers"] if one["name"] == "vllm")
+    return found
+
+
+def fetcher(made: Manifest) -> Manifest:
+    found: Manifest = next(one for one in made["initContainers"] if one["name"] == "fetch-model")
+    return found
+
+
+def values(container: Manifest) -> dict[str, Any]:
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+def own(**parts: Any) -> Manifest:
+    """A template that changes the engine's container."""
+    return {"containers": [{"name": "vllm", **parts}]}
+
+
+def test_the_pool_is_told_by_labels_that_no_template_takes_away() -> None:
+    theirs = {"metadata": {"labels": {"loadline.dev/service": "other", "team": "a"}}}
+    labels = template(template=theirs)["metadata"]["labels"]
+    assert labels["team"] == "a"
+    assert labels["loadline.dev/service"] == labels["app.kubernetes.io/instance"] == "chat"
+    assert labels["loadline.dev/pool"] == labels["app.kubernetes.io/component"] == "main"
+
+
+def test_a_pod_asks_for_the_gpus_of_its_node() -> None:
+    spread = {"tensor": 8, "pipeline": 2, "nodes": 2}
+    assert engine(spec_of(parallelism=spread))["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
+    amd = Materials(gpu_resource="amd.com/gpu")
+    assert engine(spec_of(materials=amd))["resources"] == {"limits": {"amd.com/gpu": "1"}}
+
+
+def test_a_start_may_take_half_an_hour_and_a_hang_may_not() -> None:
+    one = engine(spec_of())
+    patience = {
+        name: one[name]["periodSeconds"] * one[name]["failureThreshold"]
+        for name in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
+    assert patience == {"startupProbe": 1800, "readinessProbe": 15, "livenessProbe": 90}
+
+
+def test_an_end_leaves_time_for_routers_requests_and_teardown() -> None:
+    made = spec_of()
+    (drain,) = [one for one in engine(made)["args"] if one.startswith("--shutdown-timeout=")]
+    sleep = engine(made)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert sleep >= 5
+    assert made["terminationGracePeriodSeconds"] >= sleep + int(drain.partition("=")[2]) + 15
+
+
+def test_no_service_of_the_namespace_sets_the_engines_variables() -> None:
+    assert spec_of()["enableServiceLinks"] is False
+
+
+def test_an_engine_may_do_nothing_on_its_node_and_knows_no_api() -> None:
+    made = spec_of()
+    assert made["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert made["automountServiceAccountToken"] is False
+    assert made["serviceAccountName"] == "chat-engine"
+    for container in (engine(made), fetcher(made)):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_the_last_words_of_a_container_are_kept() -> None:
+    made = spec_of()
+    told = [one["terminationMessagePolicy"] for one in (engine(made), fetcher(made))]
+    assert told == ["FallbackToLogsOnError"] * 2
+
+
+def test_home_and_shared_memory_can_be_written() -> None:
+    made = spec_of()
+    mounted = {one["mountPath"]: one for one in engine(made)["volumeMounts"]}
+    volumes = {one["name"]: one for one in made["volumes"]}
+    assert volumes[mounted["/dev/shm"]["name"]]["emptyDir"] == {"medium": "Memory"}
+    home = values(engine(made))["HOME"]
+    assert volumes[mounted[home]["name"]] == {"name": "home", "emptyDir": {}}
+
+
+@pytest.mark.parametrize("materials", [Materials(), CACHED])
+def test_the_model_is_fetched_first_and_then_only_read(materials: Materials) -> None:
+    made = spec_of(materials=materials)
+    first, then = fetcher(made), engine(made)
+    mounts = {one["mountPath"]: one for one in first["volumeMounts"]}
+    assert first["command"][:3] == ["hf", "download", "org/llm"]
+    assert values(first)["HF_HUB_CACHE"] == values(then)["HF_HUB_CACHE"] == "/models-cache"
+    assert "readOnly" not in mounts["/models-cache"]
+    assert {one["mountPath"]: one for one in then["volumeMounts"]}["/models-cache"]["readOnly"] is True
+    assert values(then)["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in values(first)
+
+
+@pytest.mark.parametrize("uri", ["pvc://weights/llm", "oci://registry.example/llm:v1", "file:///models/tiny"])
+def test_what_is_there_already_is_not_fetched(uri: str) -> None:
+    made = spec_of(model={"uri": uri})
+    assert "initContainers" not in made
+    assert "HF_HUB_OFFLINE" not in values(engine(made))
+
+
+def test_the_fetcher_sees_what_the_engine_sees_but_takes_no_gpu() -> None:
+    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
+    parts = own(
+        image="mine:1",
+        env=[token, {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        envFrom=[{"configMapRef": {"name": "mirror"}}],
+        resources={"limits": {"memory": "64Gi"}, "requests": {"cpu": "8", "rdma/ib": "1"}},
+        volumeMounts=[{"name": "ca", "mountPath": "/etc/ssl/mine"}],
+    )
+    first = fetcher(spec_of(template={**parts, "volumes": [{"name": "ca", "configMap": {"name": "ca"}}]}))
+    assert first["image"] == "mine:1"
+    assert values(first)["HF_TOKEN"] == token["valueFrom"]
+    assert values(first)["HTTPS_PROXY"] == "http://proxy:3128"
+    assert first["envFrom"] == [{"configMapRef": {"name": "mirror"}}]
+    assert {"name": "ca", "mountPath": "/etc/ssl/mine"} in first["volumeMounts"]
+    assert first["resources"] == {"limits": {"memory": "64Gi"}, "requests": {"cpu": "8"}}
+
+
+def test_the_fetchers_last_words_have_no_colours() -> None:
+    assert values(fetcher(spec_of()))["NO_COLOR"] == "1"
+
+
+def test_a_user_who_says_offline_is_offline_in_both() -> None:
+    made = spec_of(template=own(env=[{"name": "HF_HUB_OFFLINE", "value": "0"}]))
+    assert values(engine(made))["HF_HUB_OFFLINE"] == values(fetcher(made))["HF_HUB_OFFLINE"] == "0"
+
+
+def test_the_users_init_containers_come_after_ours_or_over_it() -> None:
+    theirs = [
+        {"name": "warm", "image": "warm:1"},
+        {"name": "fetch-model", "command": ["cp", "-r", "/a", "/b"]},
+    ]
+    first, second = spec_of(template={"initContainers": theirs})["initContainers"]
+    assert (first["name"], first["command"]) == ("fetch-model", ["cp", "-r", "/a", "/b"])
+    assert first["image"] == Materials().engine_image
+    assert second == {"name": "warm", "image": "warm:1"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "becomes"),
+    [
+        ({"value": "a,b"}, "a,b,loadline"),
+        ({"value": "loadline,a"}, "a,loadline"),
+        ({"value": ""}, "loadline"),
+        ({"valueFrom": {"configMapKeyRef": {"name": "p", "key": "k"}}}, None),
+    ],
+)
+def test_our_plugin_joins_a_list_of_plugins(theirs: Manifest, becomes: str | None) -> None:
+    chosen = values(engine(spec_of(template=own(env=[{"name": "VLLM_PLUGINS", **theirs}]))))["VLLM_PLUGINS"]
+    assert chosen == (theirs["valueFrom"] if becomes is None else becomes)
+
+
+def test_without_a_list_the_engine_loads_all_plugins() -> None:
+    assert "VLLM_PLUGINS" not in values(engine(spec_of()))
+
+
+def test_templates_are_laid_cluster_first_then_service_then_pool() -> None:
+    levels = {
+        "materials": Materials(engine_template=own(image="cluster", workingDir="/cluster", tty=True)),
+        "template": own(image="service", workingDir="/service"),
+        "prefill": {"replicas": 1, "template": own(image="pool")},
+        "router": {},
+    }
+    prefill, main = (engine(spec_of(pool, **levels)) for pool in ("prefill", "main"))
+    assert [prefill[key] for key in ("image", "workingDir", "tty")] == ["pool", "/service", True]
+    assert [main[key] for key in ("image", "workingDir", "tty")] == ["service", "/service", True]
+
+
+def test_engines_that_hand_over_kv_say_where_they_are() -> None:
+    split = {"prefill": {"replicas": 1}, "router": {}}
+    for pool in ("prefill", "main"):
+        found = values(engine(spec_of(pool, **split)))
+        assert found["VLLM_NIXL_SIDE_CHANNEL_HOST"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+        assert found["VLLM_NIXL_SIDE_CHANNEL_PORT"] == "5600"
+    assert not any("NIXL" in name for name in values(engine(spec_of())))
+
+
+def test_our_plugin_is_told_its_place() -> None:
+    told = values(engine(spec_of("prefill", prefill={"replicas": 1}, router={})))
+    read = settings.read({name: value for name, value in told.items() if isinstance(value, str)})
+    assert (read.namespace, read.service, read.pool) == ("serving", "chat", "prefill")
+
+
+def test_only_the_leader_of_a_group_answers() -> None:
+    spread = {"tensor": 8, "nodes": 2}
+    leader, follower = (
+        engine(spec_of(parallelism=spread, member=one)) for one in (Member.LEADER, Member.FOLLOWER)
+    )
+    served = {"ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"}
+    assert leader.keys() - follower.keys() == served
+    assert values(leader)["VLLM_HOST_IP"] == values(follower)["VLLM_HOST_IP"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        key: ANYTHING
+        | st.lists(
+            st.fixed_dictionaries(
+                {"name": st.sampled_from(["vllm", "fetch-model", "home"]) | ANYTHING},
+                optional={
+                    "env": ANYTHING | st.lists(st.fixed_dictionaries({"name": ANYTHING, "value": ANYTHING})),
+                    "resources": ANYTHING,
+                    "volumeMounts": ANYTHING,
+                },
+            ),
+            max_size=3,
+        )
+        for key in ("containers", "initContainers", "volumes")
+    },
+)
+
+
+@given(parts=PARTS, whole=st.booleans())
+def test_whatever_a_template_holds_makes_a_template(parts: Manifest, whole: bool) -> None:
+    made = template(template={"spec": parts} if whole else parts)
+    assert made["metadata"]["labels"]["loadline.dev/service"] == "chat"
+
+
+@given(spec=ANYTHING, metadata=ANYTHING)
+def test_even_one_that_is_no_pod_at_all(spec: Any, metadata: Any) -> None:
+    made = template(template={"spec": spec, "metadata": metadata})
+    assert made["metadata"]["labels"]["loadline.dev/pool"] == "main"

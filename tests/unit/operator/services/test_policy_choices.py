@@ -1,0 +1,190 @@
+"""Where a service finds its policies, and that nothing wrong takes one out of force."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_api.inference_services import InferenceService, PolicyInForce
+from loadline_operator.kube.kinds import Key, Manifest
+from loadline_operator.policies.documents import Shelf, read
+from loadline_operator.services.policy_choices import Policies, policies
+from loadline_policies.documents import SCHEMA, built_in
+from loadline_policies.loops import OF_SERVICES, Loop
+from loadline_policies.standings import STANDING
+
+HOME, SYSTEM = "team-a", "loadline-system"
+BROKEN = "settings: {x: 1}\n"
+
+
+def service(before: Policies | None = None, **spec: Any) -> InferenceService:
+    """A service of team-a whose status tells what was in force before."""
+    return InferenceService.parse(
+        {
+            "metadata": {"name": "chat", "namespace": HOME, "uid": "u", "generation": 1},
+            "spec": {"model": {"uri": "hf://org/llm"}, **spec},
+            "status": {"policies": [one.to_api() for one in before.in_force] if before else []},
+        }
+    )
+
+
+def document(loop: Loop, extra: str = "") -> str:
+    return f"schema: {SCHEMA}\nloop: {loop}\npolicy: {STANDING[loop].name}\n{extra}"
+
+
+class Shelves:
+    """The documents of both namespaces, edited one after the other."""
+
+    def __init__(self, *, own: bool = True) -> None:
+        self.shelf = Shelf(system_namespace=SYSTEM, others=(HOME,) if own else ())
+        self._version = 0
+
+    def put(self, namespace: str, name: str, loop: Loop, extra: str = "") -> "Shelves":
+        key, table = Key(namespace, name), self.shelf.table(namespace)
+        labels = {"loadline.dev/policy": loop.value}
+        raw: Manifest = {"metadata": {"labels": labels}, "data": {"policy.yaml": document(loop, extra)}}
+        self._version += 1
+        fact = read(raw, table.get(key))
+        table.put(key, uid=str(key), version=str(self._version), fact=fact)
+        return self
+
+    def remove(self, namespace: str, name: str) -> "Shelves":
+        self.shelf.table(namespace).drop(Key(namespace, name), uid=str(Key(namespace, name)))
+        return self
+
+
+def of(found: Policies, loop: Loop = Loop.KV) -> PolicyInForce:
+    return next(one for one in found.in_force if one.loop == loop)
+
+
+def place(found: Policies, loop: Loop = Loop.KV) -> str:
+    one = of(found, loop)
+    return f"{one.namespace}/{one.name}" if one.name is not None else "built in"
+
+
+def said(found: Policies) -> tuple[bool | None, str]:
+    assert found.valid is not None
+    return found.valid.so, found.valid.reason.value
+
+
+def test_a_service_that_asks_for_no_loop_has_no_policy_and_no_condition() -> None:
+    assert policies(service(), Shelves().shelf) == Policies()
+
+
+def test_without_any_document_what_is_built_in_is_in_force() -> None:
+    found = policies(service(kvCache={}, experts={}), Shelves().shelf)
+    assert [one.loop for one in found.in_force] == ["experts", "kv"]
+    assert of(found).hash == built_in(Loop.KV).hash
+    assert said(found) == (True, "BuiltIn")
+
+
+@pytest.mark.parametrize(
+    ("loop", "spec"),
+    [
+        (Loop.EXPERTS, {"experts": {"policyRef": {"name": "mine"}}}),
+        (Loop.KV, {"kvCache": {"policyRef": {"name": "mine"}}}),
+        (Loop.PHASES, {"prefill": {"replicas": 1, "policyRef": {"name": "mine"}}, "router": {}}),
+        (Loop.SIZING, {"scaling": {"maxReplicas": 2, "policyRef": {"name": "mine"}}}),
+    ],
+)
+def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, spec: dict[str, Any]) -> None:
+    assert loop in OF_SERVICES
+    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop).shelf)
+    assert place(found, loop) == "loadline-system/mine"
+    assert said(found) == (True, "Parsed")
+
+
+@pytest.mark.parametrize("named", [None, "mine"])
+def test_the_services_own_namespace_comes_before_the_systems(named: str | None) -> None:
+    name = named or "kv-default"
+    asks = service(kvCache={"policyRef": {"name": named}} if named else {})
+    both = Shelves().put(SYSTEM, name, Loop.KV).put(HOME, name, Loop.KV)
+    assert place(policies(asks, both.shelf)) == f"team-a/{name}"
+    assert place(policies(asks, both.remove(HOME, name).shelf)) == f"loadline-system/{name}"
+
+
+def test_a_namespace_that_may_not_have_policies_has_none() -> None:
+    shelf = Shelves(own=False).put(HOME, "kv-default", Loop.KV).shelf
+    assert place(policies(service(kvCache={}), shelf)) == "built in"
+
+
+def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
+    asks = service(kvCache={"policyRef": {"name": "mine"}})
+    found = policies(asks, Shelves().put(SYSTEM, "mine", Loop.EXPERTS).shelf)
+    assert said(found) == (False, "PolicyMissing")
+    assert found.valid is not None
+    assert (
+        "policyRef.name is mine: no ConfigMap of that name labelled loadline.dev/policy: kv is in team-a or "
+        in (found.valid.text)
+    )
+
+
+def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
+    shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
+    before = policies(service(kvCache={}), shelves.shelf)
+    found = policies(service(before, kvCache={}), shelves.put(SYSTEM, "kv-default", Loop.KV, BROKEN).shelf)
+    assert found.in_force == before.in_force
+    assert said(found) == (False, "PolicyInvalid")
+    assert found.valid is not None
+    assert "settings.x is 1: remove it" in found.valid.text
+
+
+def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
+    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", Loop.KV).shelf)
+    restarted = Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV)
+    found = policies(service(before, kvCache={}), restarted.shelf)
+    assert found.in_force == before.in_force
+    assert said(found) == (False, "PolicyInvalid")
+
+
+def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> None:
+    shelf = Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV).shelf
+    found = policies(service(kvCache={}), shelf)
+    assert place(found) == "loadline-system/kv-default"
+    assert said(found) == (False, "PolicyInvalid")
+
+
+def test_a_name_that_leads_nowhere_keeps_what_was_in_force() -> None:
+    shelves = Shelves().put(SYSTEM, "mine", Loop.KV)
+    before = policies(service(kvCache={"policyRef": {"name": "mine"}}), shelves.shelf)
+    mistyped = service(before, kvCache={"policyRef": {"name": "mien"}})
+    found = policies(mistyped, shelves.shelf)
+    assert place(found) == "loadline-system/mine"
+    assert said(found) == (False, "PolicyMissing")
+    assert place(policies(mistyped, shelves.remove(SYSTEM, "mine").shelf)) == "loadline-system/mine"
+
+
+def test_a_default_that_is_deleted_gives_way_to_the_next() -> None:
+    shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
+    before = policies(service(kvCache={}), shelves.shelf)
+    found = policies(service(before, kvCache={}), shelves.remove(SYSTEM, "kv-default").shelf)
+    assert place(found) == "built in"
+    assert said(found) == (True, "BuiltIn")
+
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from([HOME, SYSTEM]),
+        st.sampled_from(["kv-default", "mine"]),
+        st.sampled_from(["good", "broken", "gone"]),
+    ),
+    max_size=12,
+)
+
+
+@given(edits=EDITS, names=st.lists(st.sampled_from([None, "mine", "nowhere"]), min_size=1, max_size=4))
+def test_whatever_is_edited_one_policy_is_in_force_and_planning_again_changes_nothing(
+    edits: list[tuple[str, str, str]], names: list[str | None]
+) -> None:
+    shelves, found = Shelves(), Policies()
+    for index, (namespace, name, what) in enumerate(edits):
+        if what == "gone":
+            shelves.remove(namespace, name)
+        else:
+            shelves.put(namespace, name, Loop.KV, BROKEN if what == "broken" else "")
+        chosen = names[index % len(names)]
+        spec = {"kvCache": {"policyRef": {"name": chosen}} if chosen else {}}
+        found = policies(service(found, **spec), shelves.shelf)
+        assert len(found.in_force) == 1
+        assert policies(service(found, **spec), shelves.shelf) == found
