@@ -6,12 +6,11 @@ operator's own readiness, the API's discovery, and, if a service is named, the e
 itself for its model and one short completion. So it can be run by whoever may run Helm
 in the system namespace, and makes nothing that somebody would have to clean up.
 
-    python -m loadline_operator.hooks.helm_tests --operator http://loadline-operator.loadline-system:9477
+    python -m loadline_operator.trials --operator http://loadline-operator.loadline-system:9477
 """
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -37,7 +36,7 @@ Check = Callable[[], Awaitable[str]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask all; 0 when every answer is good."""
     summary = "Ask the operator, the API server and, if one is named, a service."
-    parser = jobs.parser("loadline_operator.hooks.helm_tests", summary, timeout_s=TIMEOUT_S)
+    parser = jobs.parser("loadline_operator.trials", summary, timeout_s=TIMEOUT_S)
     parser.add_argument("--operator", required=True, help="URL of the operator's metrics port")
     parser.add_argument("--service", help="URL of an engine or router to send one request to")
     return jobs.run(attempt, parser.parse_args(arguments))
@@ -98,7 +97,3 @@ async def _asked(
         if answer.status != 200:
             raise Undone(f"{method} {url}: {answer.status}: {(await answer.text())[:500]}")
         return dict(await answer.json())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,11 @@ never deletes one: that would delete every object of the kind.
 It writes in Helm's name and leaves no other manager behind. Helm 4 applies `crds/` at an
 install, and a field that somebody else had set differently would be a conflict there.
 
-    python -m loadline_operator.hooks.install_crds
+    python -m loadline_operator.definitions
 """
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 
 from loadline_api.generate import DEFINITIONS, crd
@@ -35,7 +34,7 @@ PAUSE_S = 0.5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Apply all; 0 once the API server serves them."""
     module, summary = (
-        "loadline_operator.hooks.install_crds",
+        "loadline_operator.definitions",
         "Bring the CustomResourceDefinitions up to date.",
     )
     return jobs.run(bring, jobs.parser(module, summary, timeout_s=TIMEOUT_S).parse_args(arguments))
@@ -104,7 +103,3 @@ async def _is_helms(api: Api, name: str) -> bool:
 
 def _path(name: str) -> str:
     return f"{DEFINITIONS_PATH}/{name}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,11 @@ the removal, with the nodes' names; `--no-hooks` removes all the same.
 
 Domains, and their mode, stay: after another install they only observe.
 
-    python -m loadline_operator.hooks.release_nodes
+    python -m loadline_operator.releases
 """
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ class Calm:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Release all; 0 once no node is armed."""
     summary = "Put every PowerDomain to Observe and wait until no node holds limits of ours."
-    module = "loadline_operator.hooks.release_nodes"
+    module = "loadline_operator.releases"
     return jobs.run(release, jobs.parser(module, summary, timeout_s=TIMEOUT_S).parse_args(arguments))
 
 
@@ -132,7 +131,3 @@ def _enforcing(objects: Sequence[Manifest]) -> tuple[str, ...]:
 def _says_so(status: Manifest) -> bool:
     found = [one for one in status.get("conditions") or () if one["type"] == ConditionType.ENFORCING]
     return any(one["status"] == "True" or one["reason"] == Reason.MODE_ENFORCE for one in found)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
