@@ -27,8 +27,8 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import People
 from loadline_agent.workloads.gpu_owners import Owners
 from loadline_agent.workloads.node_workloads import Nobody, ServicesHere
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.outlooks import Outlook
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.messages import Epoch
 
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""

@@ -13,7 +13,7 @@ from benchmarks.gpus.meters import Meter
 from benchmarks.gpus.series import Points
 from benchmarks.gpus.traces import Glances, Sensors, floats
 from benchmarks.result_files import Check, Result, at_most, near
-from loadline_policies.power.safe_states import Timings
+from loadline_policies.power.safety.safe_states import Timings
 from loadline_sim.hardware import AVERAGE_S, SAMPLE_TICKS, TICK_S
 
 HALF, SEEN = 0.5, 0.9

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadline_cli import charts
-from loadline_policies.power.breakers import WARM
+from loadline_policies.power.safety.breakers import WARM
 from loadline_sim.reports.snapshots import ActNow, ServiceNow, Snapshot, Stage
 
 FLOOR_LOAD = 0.6

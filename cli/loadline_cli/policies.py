@@ -19,8 +19,8 @@ from loadline_policies import documents
 from loadline_policies.documents import Policy
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
+from loadline_policies.no_op_policies import StandingPolicy
 from loadline_policies.power.rows import PowerPolicy
-from loadline_policies.standings import StandingPolicy
 
 STDIN = "-"
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from loadline_api.quantities import Seconds
 from loadline_api.schemas import Spec, rule, validations
-from loadline_policies.power.breakers import FOREVER, Curve
+from loadline_policies.power.safety.breakers import FOREVER, Curve
 
 MAX_CURVE_POINTS = 8
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.messages import Lease, Report
+from loadline_policies.power.protocol.messages import Lease, Report
 
 WIRE_VERSION: Final = "1"
 """Sent with every message in `VERSION_HEADER`; a higher one is refused before it is read."""

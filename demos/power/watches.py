@@ -24,9 +24,9 @@ from loadline_agent.hardware.armed_records import Unreadable
 from loadline_api import names
 from loadline_api.power_domains import Mode
 from loadline_policies.documents import PowerDocument, parse_power
-from loadline_policies.power.messages import SENSOR_GAIN
-from loadline_policies.power.orders import Held
 from loadline_policies.power.polca import Config
+from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.messages import SENSOR_GAIN
 from loadline_sim import acts
 from loadline_sim.recordings import Level
 from loadline_sim.reports.snapshots import JournalLine

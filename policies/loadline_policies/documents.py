@@ -23,10 +23,10 @@ from pydantic import ValidationError
 
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
+from loadline_policies.no_op_policies import STANDING, StandingPolicy
 from loadline_policies.power import registry
 from loadline_policies.power.rows import PowerPolicy
 from loadline_policies.settings import Settings
-from loadline_policies.standings import STANDING, StandingPolicy
 
 SCHEMA = "policies.loadline.dev/v1alpha1"
 """The only schema so far; a new one is parsed beside it, never instead."""

@@ -11,7 +11,7 @@ Nothing here believes a sensor; that is the coordinator's lot.
 
 from collections import deque
 
-from loadline_policies.power.breakers import TRIP, Curve
+from loadline_policies.power.safety.breakers import TRIP, Curve
 
 BRAKE_WINDOW_S = 2.0
 """POLCA's telemetry: a row's load is a mean over two seconds."""

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from loadline_policies.power.breakers import Curve
 from loadline_policies.power.rows import Priority
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim.engine import Floats, Ints
 from loadline_sim.rows import Plant, Served
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadline_policies.models.parameters import ServerModel
-from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim import hardware
 from loadline_sim.arrivals import Arrivals
 from loadline_sim.engine import Floats, advance

@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict
 
 from loadline_policies.models import latencies, parameters
 from loadline_policies.models.parameters import ServerModel
-from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim import arrivals, hardware, traces
 from loadline_sim.arrivals import Arrivals, Stress
 from loadline_sim.engine import Floats

@@ -15,9 +15,9 @@ import numpy as np
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.models.parameters import ServerModel
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain, ServiceTerms
 from loadline_policies.power.polca import Config
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_sim import acts, hardware, scenarios
 from loadline_sim.acts import Cue
 from loadline_sim.control.agents import Agent

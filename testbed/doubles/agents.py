@@ -29,10 +29,10 @@ from loadline_agent.hardware.node_gpus import Hands
 from loadline_agent.journals import Journal
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
-from loadline_policies.power.breakers import Curve
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.safety.breakers import Curve
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
 POLICY = """
 schema: policies.loadline.dev/v1alpha1

@@ -13,11 +13,11 @@ from random import Random
 
 from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, PowerDocument, parse_power
-from loadline_policies.power.breakers import WARM, Curve
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import SENSOR_GAIN, ServiceReport
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.messages import SENSOR_GAIN, ServiceReport
 from loadline_policies.power.rows import Cap, Caps, Row
-from loadline_policies.power.safe_states import GpuRating, NodeRating
+from loadline_policies.power.safety.breakers import WARM, Curve
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
 from loadline_sim.control.agents import Agent
 from loadline_sim.control.links import Link
 from loadline_sim.control.sites import Site

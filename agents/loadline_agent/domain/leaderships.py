@@ -21,13 +21,13 @@ from typing import Any, Protocol
 
 from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
-from loadline_policies.power import reliefs
-from loadline_policies.power.claims import Claim
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import Epoch, Report
-from loadline_policies.power.outlooks import Outlook
-from loadline_policies.power.reliefs import Relief, Room, State
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.messages import Epoch, Report
+from loadline_policies.power.relief import reliefs
+from loadline_policies.power.relief.claims import Claim
+from loadline_policies.power.relief.reliefs import Relief, Room, State
 from loadline_policies.power.rows import Caps, Row
 
 DECIDE_EVERY_S = 1.0

@@ -25,8 +25,8 @@ from loadline_agent.hardware.sensors import GpuSample
 from loadline_agent.journals import Journal, plain
 from loadline_agent.metrics import Metrics
 from loadline_policies.errors import HardwareError, LeaseRefused
-from loadline_policies.power.leases import Standing, accept, released
-from loadline_policies.power.messages import Act, Lease, Report
+from loadline_policies.power.protocol.leases import Standing, accept, released
+from loadline_policies.power.protocol.messages import Act, Lease, Report
 
 SETTLE_S: Final = 0.15
 """Between writing a limit and reading it back, up to `SETTLE_TRIES` times. Chosen: a cap's delay and half."""

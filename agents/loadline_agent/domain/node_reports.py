@@ -19,10 +19,10 @@ from loadline_agent.workloads.gpu_owners import Owners
 from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu
 from loadline_policies.errors import HardwareError
-from loadline_policies.power.leases import Standing
-from loadline_policies.power.members import ROUNDING_WATTS
-from loadline_policies.power.messages import GpuReport, Report, ServiceReport
-from loadline_policies.power.triggers import worth_telling
+from loadline_policies.power.protocol.leases import Standing
+from loadline_policies.power.protocol.members import ROUNDING_WATTS
+from loadline_policies.power.protocol.messages import GpuReport, Report, ServiceReport
+from loadline_policies.power.protocol.triggers import worth_telling
 
 BROKEN_FOR_S: Final = 60.0
 """How long a failed promise keeps the node from being enforced. Chosen: hands mend disks."""

@@ -24,7 +24,7 @@ import aiohttp
 from loadline_agent.domain.leaderships import Peer
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_lease, encode_report
 from loadline_policies.errors import InvalidInput, LoadlineError
-from loadline_policies.power.messages import Lease, Report
+from loadline_policies.power.protocol.messages import Lease, Report
 
 CONNECT_S = 0.5
 """For a connection with its handshake: a node of the same row answers in milliseconds. Chosen."""

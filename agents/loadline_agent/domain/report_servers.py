@@ -22,7 +22,7 @@ from aiohttp import web
 from loadline_agent.domain.leaderships import Declarations, Leadership
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.messages import Report
+from loadline_policies.power.protocol.messages import Report
 
 HOLD_SHARE = 0.25
 """Of a lease's time, how long a report is held at most, and never above the `report_s` of S2's sum:

@@ -22,8 +22,8 @@ from loadline_agent.hardware.armed_records import GpuRecord, Record, Records
 from loadline_agent.hardware.limits import SETTLE_S, Found, Held, Limits, Order, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, Gpus, GpuSample, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
-from loadline_policies.power.members import ROUNDING_WATTS
-from loadline_policies.power.messages import GpuLimit
+from loadline_policies.power.protocol.members import ROUNDING_WATTS
+from loadline_policies.power.protocol.messages import GpuLimit
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""

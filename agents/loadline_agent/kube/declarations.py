@@ -28,7 +28,7 @@ from loadline_agent.kube.memberships import Neighbours
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.domains import Domain
+from loadline_policies.power.protocol.domains import Domain
 
 
 class Declarations:

@@ -20,9 +20,9 @@ from loadline_api.conditions import Condition, ConditionType, Reason, condition,
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.outlooks import Outlook
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.messages import Epoch
 
 TURN_S = 1.0
 """The least time between two writes, whatever has changed. Chosen."""

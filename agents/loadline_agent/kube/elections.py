@@ -1,7 +1,7 @@
 """
 Who leads a domain: its Kubernetes Lease, taken and renewed the way client-go does.
 
-The rule is `loadline_policies.power.elections`, pure; here are the reads and writes
+The rule is `loadline_policies.power.protocol.elections`, pure; here are the reads and writes
 that it calls for.
 
 A renewal, however late, keeps the epoch, since nobody can have led in between. So an API
@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from loadline_agent.kube.clients import Conflict, Kube, KubeError, Object
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.elections import (
+from loadline_policies.power.protocol.elections import (
     DEFAULT_DURATION_S,
     PERIOD_S,
     Record,
@@ -31,7 +31,7 @@ from loadline_policies.power.elections import (
     sight,
     still_ours,
 )
-from loadline_policies.power.messages import Epoch
+from loadline_policies.power.protocol.messages import Epoch
 
 REST_S = 1.5
 """After giving an epoch up others go first, and a process on its way out isn't elected once more. Chosen."""

@@ -25,8 +25,8 @@ from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidPolicy
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.safe_states import GpuRating, NodeRating, Timings
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

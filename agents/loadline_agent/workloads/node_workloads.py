@@ -29,7 +29,7 @@ from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
 from loadline_api.names import PREFILL_POOL
 from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
-from loadline_policies.power.messages import ServiceReport
+from loadline_policies.power.protocol.messages import ServiceReport
 
 FACTS = ("capped", "slo-met", "plugin")
 """What may turn for a service, and must hold before it does."""

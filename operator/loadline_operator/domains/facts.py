@@ -13,7 +13,7 @@ from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import OperatorDomainStatus, PowerDomain, PowerDomainSpec
 from loadline_operator.kube.kinds import Manifest
-from loadline_policies.power.safe_states import GpuRating
+from loadline_policies.power.safety.safe_states import GpuRating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

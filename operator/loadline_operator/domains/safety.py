@@ -16,8 +16,8 @@ from loadline_api.conditions import Reason
 from loadline_api.power_domains import PowerDomainSpec
 from loadline_operator.domains.facts import Capacity, Node
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.breakers import WARM
-from loadline_policies.power.safe_states import (
+from loadline_policies.power.safety.breakers import WARM
+from loadline_policies.power.safety.safe_states import (
     NodeRating,
     Timings,
     assess,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from loadline_policies.errors import LeaseRefused
-from loadline_policies.power import leases
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import Act, GpuReport, Lease, Report
-from loadline_policies.power.triggers import worth_telling
+from loadline_policies.power.protocol import leases
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.leases import Standing
+from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
+from loadline_policies.power.protocol.triggers import worth_telling
 from loadline_sim.control.hardware import Hardware
 from loadline_sim.control.leaders import Elsewhere, Leader
 from loadline_sim.control.links import Reply

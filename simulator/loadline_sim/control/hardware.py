@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from loadline_policies.power.safe_states import NodeRating
+from loadline_policies.power.safety.safe_states import NodeRating
 
 
 class Hardware(Protocol):

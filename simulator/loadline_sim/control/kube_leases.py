@@ -1,14 +1,14 @@
 """
 A Kubernetes Lease and its API server, as far as an election needs them.
 
-What a candidate does about it is `loadline_policies.power.elections`, the same rule as
+What a candidate does about it is `loadline_policies.power.protocol.elections`, the same rule as
 the real agent's. The API server can be away: then nobody reads or writes.
 """
 
 from dataclasses import dataclass, replace
 
-from loadline_policies.power.elections import Record, Sighting, Step, next_step, sight
-from loadline_policies.power.messages import Epoch
+from loadline_policies.power.protocol.elections import Record, Sighting, Step, next_step, sight
+from loadline_policies.power.protocol.messages import Epoch
 
 
 @dataclass(slots=True)

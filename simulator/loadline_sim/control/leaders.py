@@ -7,9 +7,9 @@ to a second, answer at once whoever must hear now, and say who leads when it doe
 
 from dataclasses import dataclass
 
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.elections import PERIOD_S, Step
-from loadline_policies.power.messages import Report
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.elections import PERIOD_S, Step
+from loadline_policies.power.protocol.messages import Report
 from loadline_sim.control.kube_leases import Stand
 from loadline_sim.control.links import Reply
 from loadline_sim.control.processes import Process

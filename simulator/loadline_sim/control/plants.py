@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loadline_policies.power.safe_states import GpuRating, NodeRating
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
 from loadline_sim.control.worlds import World
 from loadline_sim.engine import Floats
 from loadline_sim.rows import Plant

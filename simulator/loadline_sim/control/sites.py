@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.elections import Record
-from loadline_policies.power.messages import Report, ServiceReport
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.elections import Record
+from loadline_policies.power.protocol.messages import Report, ServiceReport
 from loadline_sim.control.kube_leases import KubeLease
 from loadline_sim.control.links import Link, Reply
 from loadline_sim.control.worlds import World

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim.power import Breaker
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from loadline_policies.power.breakers import WARM, Curve
+from loadline_policies.power.safety.breakers import WARM, Curve
 from loadline_sim.reports.figures import Floats, Span, step_s, thinned
 from loadline_sim.reports.formats import minutes
 from loadline_sim.reports.styles import ROLES, canvas, svg

@@ -24,10 +24,10 @@ from loadline_agent.workloads.node_workloads import Tenants
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.orders import Held
-from loadline_policies.power.outlooks import Outlook
-from loadline_policies.power.safe_states import GpuRating
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.safety.safe_states import GpuRating
 from testbed import api_callers, charts
 from testbed.api_callers import Caller
 from testbed.cluster.bed import Bed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadline_agent import journals
 from loadline_agent.journals import Journal, plain
-from loadline_policies.power.messages import Act, Epoch
+from loadline_policies.power.protocol.messages import Act, Epoch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from loadline_api.reports import decode_report, encode_report
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.messages import Epoch, GpuReport, Report, ServiceReport
+from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report, ServiceReport
 
 REPORT = Report(
     node="node-0", domain="row", sequence=7, age_s=0.1, host_watts=600.0, host_max_watts=900.0,

@@ -5,7 +5,7 @@ import pytest
 from loadline_policies.documents import POLICIES, SCHEMA, ServiceDocument, built_in, parse, parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import OF_SERVICES, Loop
-from loadline_policies.standings import STANDING
+from loadline_policies.no_op_policies import STANDING
 
 TEXT = f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
 KV = f"schema: {SCHEMA}\nloop: kv\npolicy: keep-all\n"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim.reports import figures
 from loadline_sim.reports.figures import Floats
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from loadline_policies.power.breakers import Curve
+from loadline_policies.power.safety.breakers import Curve
 from loadline_sim.power import Breaker
 
 TICK_S = 0.025

@@ -9,8 +9,8 @@ from loadline_agent.domain.node_reports import Reporter
 from loadline_agent.hardware.armed_records import Records
 from loadline_agent.hardware.node_gpus import Hands
 from loadline_agent.hardware.sensors import Gpus
-from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import GpuLimit, ServiceReport
+from loadline_policies.power.protocol.leases import Standing
+from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
 from testbed.doubles.agents import FixedOwners
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined

@@ -18,7 +18,7 @@ from loadline_agent.domain.report_servers import Reports, Strangers, serve
 from loadline_agent.hardware.guard import boottime
 from loadline_agent.journals import Journal
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report
-from loadline_policies.power.messages import Act, GpuReport, Lease, Report
+from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
 from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
 from testbed.doubles.rows import free_ports
 

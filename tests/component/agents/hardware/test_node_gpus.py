@@ -8,7 +8,7 @@ import pytest
 from loadline_agent.hardware.armed_records import Records, Report
 from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Hands
 from loadline_agent.hardware.sensors import Gpus
-from loadline_policies.power.messages import GpuLimit
+from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 

@@ -19,7 +19,7 @@ from loadline_agent.workloads.objectives import HOLD_S
 from loadline_agent.workloads.pod_resources import Unread
 from loadline_agent.workloads.vllm_metrics import Scrape
 from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
-from loadline_policies.power.messages import ServiceReport
+from loadline_policies.power.protocol.messages import ServiceReport
 
 PODS = "/api/v1/pods"
 NODE = "node-0"

@@ -14,8 +14,8 @@ from loadline_agent.hardware.node_gpus import order_of
 from loadline_agent.hardware.sensors import GpuInfo
 from loadline_agent.journals import Journal
 from loadline_policies.decisions import Decision
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
 from loadline_policies.power.rows import Cap, Caps
 from loadline_policies.power.rows import Row as PowerRow
 from testbed.doubles.agents import POLICY, Row, domain_of

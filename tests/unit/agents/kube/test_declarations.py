@@ -12,9 +12,9 @@ from loadline_agent.kube import checkpoints
 from loadline_agent.kube.checkpoints import Memory, RememberedPeer
 from loadline_agent.kube.parsed_objects import declared_of, domain_of, home_of, known_of, policy_of, terms_of
 from loadline_policies.errors import InvalidInput, InvalidPolicy
-from loadline_policies.power.breakers import FOREVER
-from loadline_policies.power.domains import ServiceTerms
-from loadline_policies.power.safe_states import GpuRating, NodeRating
+from loadline_policies.power.protocol.domains import ServiceTerms
+from loadline_policies.power.safety.breakers import FOREVER
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
 
 PEM = self_signed("node-00")[1].decode()
 POLICY = "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\n"

@@ -13,10 +13,10 @@ from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.orders import Held
-from loadline_policies.power.outlooks import Outlook
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.messages import Epoch
 
 BUDGET_WATTS = 243_200.0
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

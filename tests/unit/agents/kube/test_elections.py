@@ -17,7 +17,7 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.elections import Election, record_of
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.messages import Epoch
+from loadline_policies.power.protocol.messages import Epoch
 
 UID = "8c1f"
 DURATION_S = 15.0

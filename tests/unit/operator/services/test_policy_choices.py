@@ -12,7 +12,7 @@ from loadline_operator.policies.documents import Shelf, read
 from loadline_operator.services.policy_choices import Policies, policies
 from loadline_policies.documents import SCHEMA, built_in
 from loadline_policies.loops import OF_SERVICES, Loop
-from loadline_policies.standings import STANDING
+from loadline_policies.no_op_policies import STANDING
 
 HOME, SYSTEM = "team-a", "loadline-system"
 BROKEN = "settings: {x: 1}\n"

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from loadline_policies.documents import PowerDocument
-from loadline_policies.power.breakers import TRIP
+from loadline_policies.power.safety.breakers import TRIP
 from testbed.doubles.shaken_rows import (
     BUDGET_WATTS,
     CURVE,

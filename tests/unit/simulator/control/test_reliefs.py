@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadline_policies.power.domains import ServiceTerms
-from loadline_policies.power.messages import ServiceReport
-from loadline_policies.power.reliefs import TRIAL_S
+from loadline_policies.power.protocol.domains import ServiceTerms
+from loadline_policies.power.protocol.messages import ServiceReport
+from loadline_policies.power.relief.reliefs import TRIAL_S
 from testbed.doubles.shaken_rows import BUDGET_WATTS, GPUS, NODES, RELIEF_LOAD, RELIEVING, Bench
 
 

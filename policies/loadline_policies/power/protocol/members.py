@@ -11,9 +11,9 @@ seen it step down.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from loadline_policies.power.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
-from loadline_policies.power.orders import UNTOLD, Orders
-from loadline_policies.power.safe_states import NodeRating
+from loadline_policies.power.protocol.gpu_limits import UNTOLD, Orders
+from loadline_policies.power.protocol.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
+from loadline_policies.power.safety.safe_states import NodeRating
 
 ROUNDING_WATTS = 0.5
 """Limits travel as watts and are kept as milliwatts: what differs by less is the same."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.orders import Held
-from loadline_policies.power.safe_states import Safety
+from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.safety.safe_states import Safety
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

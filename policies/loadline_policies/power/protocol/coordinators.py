@@ -3,7 +3,7 @@ One elected node's view of its domain, and the leases that it answers with.
 
 The policy says what it would like; this module keeps the promises. It counts
 silent nodes at their worst, integrates the breaker's heat, gives safe limits only
-in the order that `plans` allows, and raises nobody above safe while it can't be
+in the order that `safe_limit_plans` allows, and raises nobody above safe while it can't be
 sure to be alone. Whatever it doesn't know makes it give less.
 
 S2 is kept by one rule: limits lie above safe only while the heat is under a
@@ -18,20 +18,21 @@ from functools import partial
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power import reliefs, triggers
-from loadline_policies.power.breakers import WARM
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.members import Member
-from loadline_policies.power.messages import Act, Epoch, GpuLimit, Lease, Report
-from loadline_policies.power.orders import Held, Orders, Raising, bounded, limit_of
-from loadline_policies.power.outlooks import Outlook
-from loadline_policies.power.plans import Plan
-from loadline_policies.power.reliefs import Relieve
-from loadline_policies.power.relievers import Reliever
-from loadline_policies.power.rosters import Roster
+from loadline_policies.power.protocol import triggers
+from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.gpu_limits import Held, Orders, Raising, bounded, limit_of
+from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
+from loadline_policies.power.protocol.rosters import Roster
+from loadline_policies.power.protocol.safe_limit_plans import Plan
+from loadline_policies.power.protocol.tenures import Tenure
+from loadline_policies.power.relief import reliefs
+from loadline_policies.power.relief.reliefs import Relieve
+from loadline_policies.power.relief.relievers import Reliever
 from loadline_policies.power.rows import Caps, Row
-from loadline_policies.power.safe_states import Safety, assess
-from loadline_policies.power.tenures import Tenure
+from loadline_policies.power.safety.breakers import WARM
+from loadline_policies.power.safety.safe_states import Safety, assess
 
 RELEASE_SHARE = 0.95
 """Nodes are let go only as far as the row would stay under this share of its budget.

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from loadline_policies.documents import PowerDocument
-from loadline_policies.power.breakers import Curve
-from loadline_policies.power.safe_states import NodeRating, Timings
+from loadline_policies.power.safety.breakers import Curve
+from loadline_policies.power.safety.safe_states import NodeRating, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,23 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from loadline_policies.documents import SCHEMA, parse_power
-from loadline_policies.power import reliefs
-from loadline_policies.power.breakers import Curve
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report, ServiceReport
-from loadline_policies.power.orders import Orders, Raising
-from loadline_policies.power.relievers import Reliever
-from loadline_policies.power.rosters import Roster
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.gpu_limits import Orders, Raising
+from loadline_policies.power.protocol.messages import (
+    Act,
+    Epoch,
+    GpuLimit,
+    GpuReport,
+    Lease,
+    Report,
+    ServiceReport,
+)
+from loadline_policies.power.protocol.rosters import Roster
+from loadline_policies.power.relief import reliefs
+from loadline_policies.power.relief.relievers import Reliever
 from loadline_policies.power.rows import Cap, Caps
+from loadline_policies.power.safety.breakers import Curve
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 NAMES = [f"node-{i:02}" for i in range(20)]

@@ -9,10 +9,10 @@ alive. Without renewals it lives on only while every member still reports its ep
 Whoever is unsure steps down: `over` never becomes false again.
 """
 
-from loadline_policies.power.messages import Epoch, Report
-from loadline_policies.power.orders import Raising
-from loadline_policies.power.rosters import Roster
-from loadline_policies.power.safe_states import Timings
+from loadline_policies.power.protocol.gpu_limits import Raising
+from loadline_policies.power.protocol.messages import Epoch, Report
+from loadline_policies.power.protocol.rosters import Roster
+from loadline_policies.power.safety.safe_states import Timings
 
 
 class Tenure:

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
-from loadline_policies.power.messages import Epoch
+from loadline_policies.power.protocol.messages import Epoch
 
 PERIOD_S = 3.0
 """Between two renewals, or two looks at another's: five fit into the default duration."""

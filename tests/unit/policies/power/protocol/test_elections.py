@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadline_policies.power.elections import Record, Sighting, Step, next_step, sight
-from loadline_policies.power.messages import Epoch
+from loadline_policies.power.protocol.elections import Record, Sighting, Step, next_step, sight
+from loadline_policies.power.protocol.messages import Epoch
 
 UID = "8c1f"
 

@@ -9,9 +9,9 @@ since until then they hold a part of its budget.
 from collections.abc import Mapping
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.members import Member
-from loadline_policies.power.messages import Epoch
-from loadline_policies.power.safe_states import NodeRating
+from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.safety.safe_states import NodeRating
 
 
 class Roster(dict[str, Member]):

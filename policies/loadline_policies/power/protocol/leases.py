@@ -14,7 +14,7 @@ Time comes in as `now`, in seconds on the node's boot clock.
 from dataclasses import dataclass, replace
 
 from loadline_policies.errors import LeaseRefused
-from loadline_policies.power.messages import Act, Epoch, GpuLimit, GpuReport, Lease
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
 
 LONGEST_LEASE_S = 30.0
 """No node binds itself for longer, whoever asks. Chosen: twice a Kubernetes Lease."""

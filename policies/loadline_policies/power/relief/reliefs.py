@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from loadline_policies.decisions import Decision
-from loadline_policies.power.claims import Claim
+from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.rows import FREE, Cap, deeper
 
 MET = 0.9

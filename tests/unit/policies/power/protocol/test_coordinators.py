@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from loadline_policies.documents import SCHEMA, parse_power
-from loadline_policies.power.breakers import WARM, Curve
-from loadline_policies.power.coordinators import Coordinator
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import Act, Epoch, GpuReport, Lease, Report
-from loadline_policies.power.orders import Raising
-from loadline_policies.power.safe_states import NodeRating
+from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.gpu_limits import Raising
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
+from loadline_policies.power.safety.breakers import WARM, Curve
+from loadline_policies.power.safety.safe_states import NodeRating
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(

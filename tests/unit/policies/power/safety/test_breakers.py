@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidDomain
-from loadline_policies.power.breakers import TRIP, WARM, Curve
+from loadline_policies.power.safety.breakers import TRIP, WARM, Curve
 
 ROW_A = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)), cooling_s=600.0)
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.breakers import WARM, Curve
-from loadline_policies.power.messages import SENSOR_GAIN, Report
+from loadline_policies.power.protocol.messages import SENSOR_GAIN, Report
+from loadline_policies.power.safety.breakers import WARM, Curve
 
 SafeLimits = Mapping[str, float]
 """Safe watts by GPU UUID."""

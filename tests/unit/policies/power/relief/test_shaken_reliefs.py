@@ -8,8 +8,18 @@ from typing import TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.power.claims import Claim
-from loadline_policies.power.reliefs import CALM_S, REST_S, End, Key, Phase, Relief, Room, State, decide
+from loadline_policies.power.relief.claims import Claim
+from loadline_policies.power.relief.reliefs import (
+    CALM_S,
+    REST_S,
+    End,
+    Key,
+    Phase,
+    Relief,
+    Room,
+    State,
+    decide,
+)
 from loadline_policies.power.rows import Cap
 
 DEEP = Cap(1110)

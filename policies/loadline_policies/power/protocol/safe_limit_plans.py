@@ -11,8 +11,8 @@ nodes may actually fall to stays within the budget that was accepted.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from loadline_policies.power.members import Member
-from loadline_policies.power.safe_states import SafeLimits
+from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.safety.safe_states import SafeLimits
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.errors import LeaseRefused
-from loadline_policies.power import leases
-from loadline_policies.power.leases import Standing
-from loadline_policies.power.messages import Act, Epoch, GpuLimit, GpuReport, Lease
+from loadline_policies.power.protocol import leases
+from loadline_policies.power.protocol.leases import Standing
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
 
 GPU = GpuReport(uuid="gpu", watts=300.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
 LEASE = Lease(

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.messages import GpuLimit, GpuReport
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.messages import GpuLimit, GpuReport
 from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 
 INFINITE = float("inf")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.power.claims import Claim
-from loadline_policies.power.reliefs import (
+from loadline_policies.power.relief.claims import Claim
+from loadline_policies.power.relief.reliefs import (
     CALM_S,
     REST_S,
     TRIAL_S,

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.power.rows import Caps
-from loadline_policies.power.triggers import (
+from loadline_policies.power.protocol.triggers import (
     LEAST_SLACK_SHARE,
     blinding,
     headroom_watts,
     slack_watts,
     worth_telling,
 )
+from loadline_policies.power.rows import Caps
 
 BUDGET_WATTS = 100_000.0
 

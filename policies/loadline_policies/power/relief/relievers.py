@@ -11,11 +11,11 @@ begins with nobody relieved.
 from collections.abc import Callable
 from dataclasses import replace
 
-from loadline_policies.power.claims import Claim, claims_of
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.orders import Orders, Raising
-from loadline_policies.power.reliefs import End, Relief, Relieve, Room, State
-from loadline_policies.power.rosters import Roster
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.gpu_limits import Orders, Raising
+from loadline_policies.power.protocol.rosters import Roster
+from loadline_policies.power.relief.claims import Claim, claims_of
+from loadline_policies.power.relief.reliefs import End, Relief, Relieve, Room, State
 from loadline_policies.power.rows import FREE, deeper
 
 DECIDE_EVERY_S = 0.25

@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.documents import SCHEMA, parse_power
-from loadline_policies.power.domains import Domain, ServiceTerms
-from loadline_policies.power.messages import GpuReport
-from loadline_policies.power.orders import Held, Orders, Raising, allowed_watts, bounded, limit_of
+from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.gpu_limits import (
+    Held,
+    Orders,
+    Raising,
+    allowed_watts,
+    bounded,
+    limit_of,
+)
+from loadline_policies.power.protocol.messages import GpuReport
 from loadline_policies.power.rows import FREE, Cap, Caps
 
 CALM = Orders(caps=Caps())

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.breakers import Curve
-from loadline_policies.power.safe_states import (
+from loadline_policies.power.safety.breakers import Curve
+from loadline_policies.power.safety.safe_states import (
     GpuRating,
     NodeRating,
     Timings,

@@ -12,11 +12,11 @@ the second half of a replica, goes by the worst that is known of the service.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadline_policies.power.domains import Domain
-from loadline_policies.power.members import ROUNDING_WATTS
-from loadline_policies.power.messages import SENSOR_GAIN, GpuReport, Report
-from loadline_policies.power.orders import allowed_watts
-from loadline_policies.power.rosters import Roster
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.gpu_limits import allowed_watts
+from loadline_policies.power.protocol.members import ROUNDING_WATTS
+from loadline_policies.power.protocol.messages import SENSOR_GAIN, GpuReport, Report
+from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.rows import Cap
 
 MISSED = 1.0
