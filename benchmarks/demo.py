@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.result_files import RESULTS, Check, finish, report
 from demos.power import demonstrations
 from demos.power.demonstrations import OUT, Outcome
-from loadline_sim import scenarios
+from loadline_sim.demo import scenarios
 from loadline_sim.reports import pages
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.snapshots import Snapshot

@@ -9,7 +9,7 @@ from benchmarks.gpus.traces import Costs, Facts, Floats, Pace, Questions, Rounds
 from benchmarks.gpus.watching import ASKED, HIGHEST_LIMIT, LOWEST_LIMIT
 from benchmarks.result_files import Check, Result, at_most, holds
 from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S
-from loadline_sim.hardware import SENSOR_GAIN
+from loadline_sim.plant.hardware import SENSOR_GAIN
 
 NODE_GPUS, CORE_PERCENT_GOAL = 8, 0.5
 """What an agent may cost a node, as `make bench-agent` holds it against; here it is the sampling alone."""

@@ -30,7 +30,7 @@ from benchmarks.result_files import RESULTS, Check, at_most, finish, report
 from loadline_agent.hardware.sensors import Gpus
 from loadline_policies.models import parameters, watts
 from loadline_policies.models.watts import WattModel
-from loadline_sim.hardware import SENSOR_GAIN
+from loadline_sim.plant.hardware import SENSOR_GAIN
 from loadline_sim.reports import runs
 
 RESULT = RESULTS / "gpu-phases.json"

@@ -14,7 +14,7 @@ from benchmarks.gpus.series import Points
 from benchmarks.gpus.traces import Glances, Sensors, floats
 from benchmarks.result_files import Check, Result, at_most, near
 from loadline_policies.power.safety.safe_states import Timings
-from loadline_sim.hardware import AVERAGE_S, SAMPLE_TICKS, TICK_S
+from loadline_sim.plant.hardware import AVERAGE_S, SAMPLE_TICKS, TICK_S
 
 HALF, SEEN = 0.5, 0.9
 """Shares of a step: where lags are compared, and where a draw counts as seen."""

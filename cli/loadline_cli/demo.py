@@ -20,8 +20,8 @@ from rich.progress import Progress as Bars
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.live_view import LiveView
 from loadline_cli.outputs import Output, aside, print_json, screen, table
-from loadline_sim import demonstrations
-from loadline_sim.recordings import Recording
+from loadline_sim.demo import demonstrations
+from loadline_sim.plant.recordings import Recording
 from loadline_sim.reports import formats, pages
 from loadline_sim.reports.checks import Check, kept
 from loadline_sim.reports.findings import Findings, found_in

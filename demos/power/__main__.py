@@ -14,7 +14,7 @@ from rich.console import Console
 
 from demos.power import demonstrations, manifests
 from loadline_cli.live_view import LiveView
-from loadline_sim import scenarios
+from loadline_sim.demo import scenarios
 from loadline_sim.reports import pages
 from loadline_sim.reports.findings import found_in
 

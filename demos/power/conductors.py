@@ -18,8 +18,8 @@ from demos.power.rows import LiveRow
 from demos.power.watches import Watch
 from loadline_api.power_domains import Mode
 from loadline_policies.documents import parse_power
-from loadline_sim import acts
-from loadline_sim.acts import Cue
+from loadline_sim.demo import acts
+from loadline_sim.demo.acts import Cue
 from testbed.fakegpu.board import boottime
 
 IN_FORCE_S = 10.0

@@ -13,8 +13,8 @@ from loadline_api import names
 from loadline_api.power_domains import Mode
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.rows import Priority
-from loadline_sim import acts, replays, scenarios
-from loadline_sim.scenarios import Scenario
+from loadline_sim.demo import acts, replays, scenarios
+from loadline_sim.demo.scenarios import Scenario
 
 Manifest = dict[str, Any]
 """One Kubernetes object as YAML gives it."""

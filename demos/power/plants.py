@@ -29,13 +29,13 @@ from demos.power import latencies
 from loadline_policies.models import parameters
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.rows import Priority
-from loadline_sim import replays, scenarios
-from loadline_sim.engine import Floats
-from loadline_sim.live import Live
-from loadline_sim.reactions import Reaction, ReactionMeter, Threshold
-from loadline_sim.recordings import Recorder
-from loadline_sim.rows import Plant
-from loadline_sim.scenarios import Scenario
+from loadline_sim.demo import replays, scenarios
+from loadline_sim.demo.scenarios import Scenario
+from loadline_sim.plant.engine import Floats
+from loadline_sim.plant.live import Live
+from loadline_sim.plant.plants import Plant
+from loadline_sim.plant.reactions import Reaction, ReactionMeter, Threshold
+from loadline_sim.plant.recordings import Recorder
 from testbed.fakegpu.board import Board, boottime
 from testbed.fakegpu.plant import Stop
 

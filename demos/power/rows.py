@@ -24,8 +24,8 @@ from demos.power import manifests, members
 from demos.power.members import Member
 from loadline_api import names
 from loadline_policies.models.parameters import ServerModel
+from loadline_sim.demo.scenarios import Scenario
 from loadline_sim.reports.snapshots import Progress
-from loadline_sim.scenarios import Scenario
 from testbed import charts
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object

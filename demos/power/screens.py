@@ -17,10 +17,10 @@ from demos.power.conductors import Conductor
 from demos.power.rows import LiveRow
 from demos.power.watches import Watch
 from loadline_policies.models.parameters import ServerModel
-from loadline_sim import acts, replays, scenarios
-from loadline_sim.acts import Act
-from loadline_sim.live import Snapshot as PlantNow
-from loadline_sim.recordings import Requests
+from loadline_sim.demo import acts, replays, scenarios
+from loadline_sim.demo.acts import Act
+from loadline_sim.plant.live import Snapshot as PlantNow
+from loadline_sim.plant.recordings import Requests
 from loadline_sim.reports.snapshots import ActNow, ServiceNow, Snapshot, Stage
 
 HISTORY = 240

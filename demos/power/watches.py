@@ -27,8 +27,8 @@ from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.power.polca import Config
 from loadline_policies.power.protocol.gpu_limits import Held
 from loadline_policies.power.protocol.messages import SENSOR_GAIN
-from loadline_sim import acts
-from loadline_sim.recordings import Level
+from loadline_sim.demo import acts
+from loadline_sim.plant.recordings import Level
 from loadline_sim.reports.snapshots import JournalLine
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError

@@ -18,10 +18,10 @@ from loadline_policies.power.protocol.messages import SENSOR_GAIN, ServiceReport
 from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safety.breakers import WARM, Curve
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
-from loadline_sim.control.agents import Agent
-from loadline_sim.control.links import Link
-from loadline_sim.control.sites import Site
-from loadline_sim.control.worlds import World
+from loadline_sim.virtual.agents import Agent
+from loadline_sim.virtual.links import Link
+from loadline_sim.virtual.sites import Site
+from loadline_sim.virtual.worlds import World
 
 NODES, GPUS = 10, 2
 HOST_WATTS = 650.0

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 
 from loadline_policies.models import parameters
-from loadline_sim import replays, scenarios
-from loadline_sim.live import Live
-from loadline_sim.recordings import Recorder
-from loadline_sim.scenarios import Scenario
+from loadline_sim.demo import replays, scenarios
+from loadline_sim.demo.scenarios import Scenario
+from loadline_sim.plant.live import Live
+from loadline_sim.plant.recordings import Recorder
 from testbed.fakegpu.board import Board, boottime
 
 

@@ -21,7 +21,7 @@ from loadline_api import names
 from loadline_policies.documents import parse_power
 from loadline_policies.models import parameters
 from loadline_policies.power.polca import Config
-from loadline_sim import acts, scenarios
+from loadline_sim.demo import acts, scenarios
 
 NODES = 4
 PATIENCE_S = 40.0

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadline_sim.acts import LATENCY_ACTS
-from loadline_sim.recordings import Act, Recording, Requests
+from loadline_sim.demo.acts import LATENCY_ACTS
+from loadline_sim.plant.recordings import Act, Recording, Requests
 from loadline_sim.reports import figures
 from loadline_sim.reports.checks import Check
 from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Span, Strain

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from loadline_sim.reactions import Reaction
+from loadline_sim.plant.reactions import Reaction
 from loadline_sim.reports import figures
 from loadline_sim.reports.checks import Check, check
 from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Strain

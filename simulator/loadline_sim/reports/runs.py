@@ -20,8 +20,8 @@ from loadline_policies.power.protocol.messages import SENSOR_GAIN
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import Timings
 from loadline_sim import fits
-from loadline_sim.reactions import Reaction
-from loadline_sim.recordings import Recording, RunMeta
+from loadline_sim.plant.reactions import Reaction
+from loadline_sim.plant.recordings import Recording, RunMeta
 from loadline_sim.reports import formats
 
 VIRTUAL, LIVE = "virtual", "live"

@@ -11,7 +11,7 @@ import pytest
 from loadline_cli import demo
 from loadline_cli.exits import CommandError
 from loadline_cli.outputs import Output
-from loadline_sim.recordings import Act, Recording, Requests, RunMeta
+from loadline_sim.plant.recordings import Act, Recording, Requests, RunMeta
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import run_of
 from loadline_sim.reports.snapshots import Progress

@@ -18,8 +18,8 @@ from loadline_api.power_domains import PowerDomainSpec
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.models import parameters
-from loadline_sim import acts, scenarios
-from loadline_sim.reactions import Threshold
+from loadline_sim.demo import acts, scenarios
+from loadline_sim.plant.reactions import Threshold
 from testbed.cluster import janitors
 
 SCENARIO, MODEL = scenarios.load(), parameters.load()

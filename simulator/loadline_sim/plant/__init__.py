@@ -1,0 +1,1 @@
+"""The hardware that is simulated: servers, GPUs, the breaker, and what is recorded of them."""

@@ -1,0 +1,1 @@
+"""Requests: traces that are read and checked, and arrivals that are drawn from them."""
