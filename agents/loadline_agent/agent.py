@@ -16,17 +16,17 @@ from functools import partial
 from loadline_agent.domain.identity import Identity, client_context, server_context, trust
 from loadline_agent.domain.leaderships import Declarations, Leadership, Peer
 from loadline_agent.domain.leaf import Leaf
-from loadline_agent.domain.node_reports import Reporter
-from loadline_agent.domain.report_clients import Exchanges
-from loadline_agent.domain.report_servers import Reports, Strangers, serve
-from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.domain.report_clients import ReportClient
+from loadline_agent.domain.report_servers import ReportServer, Strangers, serve
+from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal
 from loadline_agent.kube.node_capacities import Facts
 from loadline_agent.metrics import Reading
 from loadline_agent.settings import Settings
-from loadline_agent.status_servers import People
+from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.gpu_owners import Owners
-from loadline_agent.workloads.node_workloads import Nobody, ServicesHere
+from loadline_agent.workloads.node_workloads import NoWorkloads, ServicesHere
 from loadline_policies.power.protocol.domain_states import Outlook
 from loadline_policies.power.protocol.messages import Epoch
 
@@ -38,41 +38,47 @@ Tell = Callable[[Epoch, Outlook], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class AgentParts:
     """All that an agent is given: who it is, what it may believe, and its GPUs.
 
-    `people` is the door for everybody, if it is open already.
+    `status_server` is the door for everybody, if it is open already.
     """
 
     settings: Settings
     identity: Identity
     declarations: Declarations
     owners: Owners
-    hands: Hands
+    node_gpus: NodeGpus
     journal: Journal
     clock: Clock
     tell: Tell = lambda epoch, outlook: None
-    services: ServicesHere = field(default_factory=Nobody)
-    people: People | None = None
+    services: ServicesHere = field(default_factory=NoWorkloads)
+    status_server: StatusServer | None = None
 
 
 class NodeAgent:
     """The agent of one node; set `leadership.election` while the node is a candidate."""
 
-    def __init__(self, given: Surroundings) -> None:
+    def __init__(self, given: AgentParts) -> None:
         self._given = given
-        self._people = given.people or People(given.settings, given.journal)
-        self.metrics = self._people.metrics
+        self._status_server = given.status_server or StatusServer(given.settings, given.journal)
+        self.metrics = self._status_server.metrics
         declarations, clock = given.declarations, given.clock
         self.leadership = Leadership(declarations, given.journal, clock, given.tell)
-        self.reporter = Reporter(
-            given.identity.node, given.hands, given.owners, clock, given.services.reports
+        self.reporter = NodeReporter(
+            given.identity.node, given.node_gpus, given.owners, clock, given.services.reports
         )
-        self._exchanges = Exchanges(
+        self._report_client = ReportClient(
             declarations.candidates, partial(_context, given.identity), declarations.relist
         )
         self.leaf = Leaf(
-            given.hands, self._exchanges, declarations, self.reporter, given.journal, self.metrics, clock
+            given.node_gpus,
+            self._report_client,
+            declarations,
+            self.reporter,
+            given.journal,
+            self.metrics,
+            clock,
         )
         self._context = server_context(given.identity)
         self._trusted: set[bytes] = set()
@@ -84,10 +90,10 @@ class NodeAgent:
         """Work until `stop` is set; then step down, give up the domain and close."""
         settings = self._given.settings
         refused = self._count_refusal
-        reports = Reports(self.leadership, self._given.declarations, settings.node, refused)
+        reports = ReportServer(self.leadership, self._given.declarations, settings.node, refused)
         Strangers(self._given.declarations.relist, refused).watch(self._context)
-        self._people.unready = self._unready
-        await self._people.open()
+        self._status_server.unready = self._unready
+        await self._status_server.open()
         door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
         try:
             await self._work(reports, stop)
@@ -95,10 +101,10 @@ class NodeAgent:
             await self.leaf.close()
             await self.leadership.close()
             await door.cleanup()
-            await self._people.close()
+            await self._status_server.close()
 
-    async def _work(self, reports: Reports, stop: asyncio.Event) -> None:
-        async with self._exchanges, asyncio.TaskGroup() as tasks:
+    async def _work(self, reports: ReportServer, stop: asyncio.Event) -> None:
+        async with self._report_client, asyncio.TaskGroup() as tasks:
             works = [
                 tasks.create_task(self.leaf.run()),
                 tasks.create_task(self._lead(reports)),
@@ -108,7 +114,7 @@ class NodeAgent:
             for work in works:
                 work.cancel()
 
-    async def _lead(self, reports: Reports) -> None:
+    async def _lead(self, reports: ReportServer) -> None:
         async for _ in self.leadership.steps():
             reports.flush()
 

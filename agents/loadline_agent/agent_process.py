@@ -19,23 +19,23 @@ from typing import NoReturn
 import structlog
 
 from loadline_agent import settings
-from loadline_agent.agent import NodeAgent, Surroundings
+from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.domain.identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.guard import boottime
-from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Entry, Journal
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.declarations import Declarations
-from loadline_agent.kube.domain_statuses import Statuses
+from loadline_agent.kube.domain_statuses import DomainStatusWriter
 from loadline_agent.kube.elections import Election
-from loadline_agent.kube.node_capacities import Capacity, Facts
-from loadline_agent.locks import sole
+from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter
+from loadline_agent.locks import exclusive
 from loadline_agent.logs import configure
 from loadline_agent.settings import Settings
-from loadline_agent.status_servers import People
-from loadline_agent.workloads.node_workloads import Tenants
+from loadline_agent.status_servers import StatusServer
+from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
 from loadline_policies.errors import HardwareError, LoadlineError
@@ -64,15 +64,15 @@ def main(arguments: Sequence[str]) -> int:
         chosen = settings.parse(arguments)
         configure(chosen.log_level)
         armed_records.prepare(str(chosen.state_dir))
-        with sole(chosen.state_dir, patience_s=PREDECESSOR_S):
-            asyncio.run(Run(chosen).run())
+        with exclusive(chosen.state_dir, patience_s=PREDECESSOR_S):
+            asyncio.run(AgentProcess(chosen).run())
     except (LoadlineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-class Run:
+class AgentProcess:
     """One life of the agent."""
 
     def __init__(self, chosen: Settings) -> None:
@@ -83,12 +83,14 @@ class Run:
             self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
         )
         self._journal = Journal(chosen.node, time.time, chosen.journal, tell=_log_entry)
-        self._people = People(chosen, self._journal)
-        self._people.unready = self._unready
-        self._tenants = Tenants(self._kube, chosen.node, chosen.pod_resources, boottime, self._people.metrics)
-        self._statuses = Statuses(self._kube, chosen.node, self._declarations.domain, boottime)
-        self._capacity = Capacity(
-            self._kube, self._identity, self._facts, boottime, found=self._tenants.recall
+        self._status_server = StatusServer(chosen, self._journal)
+        self._status_server.unready = self._unready
+        self._workloads = NodeWorkloads(
+            self._kube, chosen.node, chosen.pod_resources, boottime, self._status_server.metrics
+        )
+        self._status_writer = DomainStatusWriter(self._kube, chosen.node, self._declarations.domain, boottime)
+        self._capacity_writer = NodeCapacityWriter(
+            self._kube, self._identity, self._facts, boottime, found=self._workloads.recall
         )
         self._missing: dict[str, str] = {}
         self._agent: NodeAgent | None = None
@@ -99,54 +101,54 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         log.info("agent started", node=self._settings.node, address=self._identity.address)
-        await self._people.open()
+        await self._status_server.open()
         try:
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(work)
                     for work in (
                         self._declarations.run(),
-                        self._tenants.run(),
-                        self._statuses.run(),
-                        self._capacity.run(),
+                        self._workloads.run(),
+                        self._status_writer.run(),
+                        self._capacity_writer.run(),
                     )
                 ]
                 await self._serve()
                 for work in works:
                     work.cancel()
         finally:
-            self._declarations.unlead()
-            await self._people.close()
+            self._declarations.stop_leading()
+            await self._status_server.close()
             await self._kube.close()
         log.info("agent stopped", node=self._settings.node)
 
     async def _serve(self) -> None:
         """Run the agent proper as soon as there is a driver."""
-        hands = await self._find_gpus()
-        if hands is None:
+        node_gpus = await self._find_gpus()
+        if node_gpus is None:
             return
         self._agent = NodeAgent(
-            Surroundings(
+            AgentParts(
                 settings=self._settings,
                 identity=self._identity,
                 declarations=self._declarations,
-                owners=self._tenants,
-                hands=hands,
+                owners=self._workloads,
+                node_gpus=node_gpus,
                 journal=self._journal,
                 clock=boottime,
-                tell=self._statuses.tell,
-                services=self._tenants,
-                people=self._people,
+                tell=self._status_writer.tell,
+                services=self._workloads,
+                status_server=self._status_server,
             )
         )
-        standing = asyncio.create_task(self._stand(self._agent))
+        standing = asyncio.create_task(self._run_for_election(self._agent))
         gc.freeze()  # what is loaded by now stays: the collector needn't walk it again
         try:
             await self._agent.run(self._stop)
         finally:
             standing.cancel()
 
-    async def _find_gpus(self) -> Hands | None:
+    async def _find_gpus(self) -> NodeGpus | None:
         """The node's GPUs; None if the agent is stopped before there are any."""
         while not self._stop.is_set():
             found = self._look_for_gpus()
@@ -158,13 +160,13 @@ class Run:
                 continue
         return None
 
-    def _look_for_gpus(self) -> Hands | None:
+    def _look_for_gpus(self) -> NodeGpus | None:
         before = self._missing
         try:
-            hands = Hands.open(self._settings.state_dir, boottime)
-            if hands.infos:
-                return hands
-            hands.close()
+            node_gpus = NodeGpus.open(self._settings.state_dir, boottime)
+            if node_gpus.infos:
+                return node_gpus
+            node_gpus.close()
             self._missing = {Reason.NO_GPUS.value: Reason.NO_GPUS.sentence}
         except HardwareError as error:
             self._missing = {Reason.DRIVER_MISSING.value: str(error)}
@@ -172,7 +174,7 @@ class Run:
             log.warning("no GPUs", node=self._settings.node, faults=self._missing)
         return None
 
-    async def _stand(self, agent: NodeAgent) -> None:
+    async def _run_for_election(self, agent: NodeAgent) -> None:
         """Stand for election as long as this node is a candidate of its domain."""
         domain, standing = None, None
         await asyncio.sleep(random.uniform(0.0, SPREAD_S))
@@ -210,7 +212,7 @@ class Run:
 
     def _facts(self) -> Facts:
         if self._agent is None:
-            return Facts(services=self._tenants.facts(()), faults=self._missing or NOT_LOOKED)
+            return Facts(services=self._workloads.facts(()), faults=self._missing or NOT_LOOKED)
         return self._agent.facts()
 
     def _unready(self) -> str | None:

@@ -23,7 +23,7 @@ LOOK_AGAIN_S = 0.1
 
 
 @contextmanager
-def sole(state_dir: Path, *, patience_s: float = 0.0) -> Iterator[None]:
+def exclusive(state_dir: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     """Hold the directory's lock; InvalidInput if another process does for longer than `patience_s`."""
     file = os.open(state_dir / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -18,7 +18,7 @@ from loadline_agent.settings import Settings
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class People:
+class StatusServer:
     """The door, with what is shown there; `unready` says why the node isn't ready, None if it is."""
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
@@ -30,7 +30,7 @@ class People:
     async def open(self) -> None:
         """Open it, unless it is open."""
         if self._runner is None:
-            app = people_app(self._journal, self.metrics.text, lambda: self.unready())
+            app = status_app(self._journal, self.metrics.text, lambda: self.unready())
             self._runner, _ = await serve(app, self._settings.listen, self._settings.metrics_port)
 
     async def close(self) -> None:
@@ -40,7 +40,7 @@ class People:
             self._runner = None
 
 
-def people_app(
+def status_app(
     journal: Journal, metrics: Callable[[], bytes], unready: Callable[[], str | None]
 ) -> web.Application:
     """Metrics, health and journal; `unready` says why the node isn't ready, None if it is."""

@@ -27,7 +27,7 @@ from benchmarks.gpus.errors import refusing
 from benchmarks.gpus.loads import Load
 from benchmarks.gpus.traces import Rounds, floats
 from benchmarks.result_files import RESULTS, Check, at_most, finish, report
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.models import parameters, watts
 from loadline_policies.models.watts import WattModel
 from loadline_sim.plant.hardware import SENSOR_GAIN
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
     model = parameters.load()
-    gpus = Gpus.open()
+    gpus = GpuSensors.open()
     try:
         loads.refuse_without_torch()
         facts = watching.facts(gpus, gpus.infos[0].uuid)
@@ -102,7 +102,7 @@ def mape_percent(points: Iterable[Point], phase: str) -> float:
     return float(np.mean([abs(point.error_percent) for point in points if point.phase == phase]))
 
 
-def _points(gpus: Gpus, model: WattModel, seconds: float) -> list[Point]:
+def _points(gpus: GpuSensors, model: WattModel, seconds: float) -> list[Point]:
     uuid = gpus.infos[0].uuid
     sizes = [(PREFILL, int(tokens)) for tokens in model.prefill_tokens]
     sizes += [(DECODE, batch) for batch in BATCHES]
@@ -110,7 +110,7 @@ def _points(gpus: Gpus, model: WattModel, seconds: float) -> list[Point]:
         return [_point(gpus, load, model, phase, size, seconds) for phase, size in sizes]
 
 
-def _point(gpus: Gpus, load: Load, model: WattModel, phase: str, size: int, seconds: float) -> Point:
+def _point(gpus: GpuSensors, load: Load, model: WattModel, phase: str, size: int, seconds: float) -> Point:
     uuid = gpus.infos[0].uuid
     load.order(phase, size, [(PAUSE_S, SETTLING_S + seconds + 1.0)])
     watching.rounds(gpus, uuid, rate_hz=RATE_HZ, seconds=PAUSE_S + SETTLING_S)

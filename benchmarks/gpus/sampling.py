@@ -32,7 +32,7 @@ from benchmarks.gpus.traces import Glances, Pace, Part, Questions, Rounds, Seen,
 from benchmarks.result_files import RESULTS, finish, report
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_sim.reports import runs
 
 RESULT = RESULTS / "gpu-sampling.json"
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     return finish(_report(seen, options.note), options.result)
 
 
-def _part(kind: type[P], see: Callable[[Gpus, Stamp], P], commit: str, kept: Path | None) -> P:
+def _part(kind: type[P], see: Callable[[GpuSensors, Stamp], P], commit: str, kept: Path | None) -> P:
     path = None if kept is None else kept / f"{kind.__name__.lower()}.json"
     if path is not None and path.exists():
         return kind.model_validate_json(path.read_text("utf-8"))
@@ -88,8 +88,8 @@ def _part(kind: type[P], see: Callable[[Gpus, Stamp], P], commit: str, kept: Pat
 
 
 @contextmanager
-def _opened() -> Iterator[Gpus]:
-    gpus = Gpus.open()
+def _opened() -> Iterator[GpuSensors]:
+    gpus = GpuSensors.open()
     try:
         if not gpus.infos:
             raise Unmeasured("the driver lists no GPU: give this machine one")
@@ -99,7 +99,7 @@ def _opened() -> Iterator[Gpus]:
         gpus.close()
 
 
-def _pace(seconds: float, gpus: Gpus, stamp: Stamp) -> Pace:
+def _pace(seconds: float, gpus: GpuSensors, stamp: Stamp) -> Pace:
     uuid = gpus.infos[0].uuid
     facts, sampled = watching.facts(gpus, uuid), _rounds(gpus, uuid, "idle", seconds)
     with Load(uuid, len(gpus.infos)) as load:
@@ -117,14 +117,14 @@ def _pace(seconds: float, gpus: Gpus, stamp: Stamp) -> Pace:
     )
 
 
-def _rounds(gpus: Gpus, uuid: str, name: str, seconds: float) -> dict[str, Rounds]:
+def _rounds(gpus: GpuSensors, uuid: str, name: str, seconds: float) -> dict[str, Rounds]:
     return {
         f"{name}_{rate_hz:g}hz": watching.rounds(gpus, uuid, rate_hz=rate_hz, seconds=seconds)
         for rate_hz in RATES_HZ
     }
 
 
-def _sensors(blinks_s: float, gpus: Gpus, stamp: Stamp) -> Sensors:
+def _sensors(blinks_s: float, gpus: GpuSensors, stamp: Stamp) -> Sensors:
     device = gpus.device(gpus.infos[0].uuid)
     blinking = loads.blinking(blinks_s, SEED)
     with Load(device.uuid, len(gpus.infos)) as load:
@@ -144,7 +144,7 @@ def _glances(
     return watching.glances_of(seen, work=_told(*work), every_s=GLANCE_S, on=load.spans())
 
 
-def _questions(rounds: int, gpus: Gpus, stamp: Stamp) -> Questions:
+def _questions(rounds: int, gpus: GpuSensors, stamp: Stamp) -> Questions:
     device = gpus.device(gpus.infos[0].uuid)
     idle = questions.costs(device, rounds)
     seconds = rounds * len(idle.wall_us) * questions.EVERY_S

@@ -1,7 +1,7 @@
 """
 Looks at a GPU with the agent's own code: at the agent's pace, and as fast as it answers.
 
-`rounds` calls the very `Gpus.sample` that the agent's thread calls, at the rate that is
+`rounds` calls the very `GpuSensors.sample` that the agent's thread calls, at the rate that is
 asked for, and times it. `glances` reads the same fields through the same `nvml.Fields` every
 few milliseconds, which no agent would do, to see how the sensors themselves move; the
 driver's buffer of samples is emptied beside it. Nothing here sets anything.
@@ -17,7 +17,7 @@ from benchmarks.gpus.traces import Buffered, Facts, Glances, Rounds, Spans
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.guard import boottime
 from loadline_agent.hardware.limits import Limits
-from loadline_agent.hardware.sensors import Gpus, GpuSample, missing_right
+from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 
 POWER_AVERAGE = 185
 LOWEST_LIMIT, HIGHEST_LIMIT, DEFAULT_LIMIT = 187, 188, 189
@@ -42,7 +42,7 @@ class Steps:
         time.sleep(max(0.0, self._due_s - boottime()))
 
 
-def rounds(gpus: Gpus, uuid: str, *, rate_hz: float, seconds: float) -> Rounds:
+def rounds(gpus: GpuSensors, uuid: str, *, rate_hz: float, seconds: float) -> Rounds:
     """The agent's samples of all GPUs for so long; kept of the one of that UUID."""
     samples: list[tuple[float, GpuSample]] = []
     counted: list[float | None] = []
@@ -159,7 +159,7 @@ def glances_of(seen: list[Glance], *, work: str, every_s: float, on: Spans) -> G
     )
 
 
-def read_backs_us(gpus: Gpus, count: int) -> tuple[float, ...]:
+def read_backs_us(gpus: GpuSensors, count: int) -> tuple[float, ...]:
     """What it costs the agent to read limits and clock back, in µs, which it does now and then."""
     limits = Limits(gpus, boottime)
     taken: list[float] = []
@@ -170,7 +170,7 @@ def read_backs_us(gpus: Gpus, count: int) -> tuple[float, ...]:
     return tuple(taken)
 
 
-def facts(gpus: Gpus, uuid: str) -> Facts:
+def facts(gpus: GpuSensors, uuid: str) -> Facts:
     """What the GPU and its driver are and let be read."""
     device = gpus.device(uuid)
     enforced_mw, requested_mw = device.limits_mw()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from demos.power.ports import free_ports
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.armed_records import Record, Records
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile
 from loadline_api import names
 from testbed.cluster.bed import Bed
 from testbed.cluster.processes import Process
@@ -34,7 +34,7 @@ class Member:
         self._environment = {**environment(), **build.environment(board_path, node)}
         self._identity = bed.identity(names.AGENT_ACCOUNT, names.SYSTEM_NAMESPACE, node=node)
         armed_records.prepare(str(self.state))
-        self._records = Records(str(self.state), armed_records.boot_id())
+        self._records = ArmedRecordFile(str(self.state), armed_records.boot_id())
         self._agent: Process | None = None
         self._guard: Process | None = None
 
@@ -69,7 +69,7 @@ class Member:
         """What was started last of each."""
         return tuple(one for one in (self._agent, self._guard) if one is not None)
 
-    def record(self) -> Record:
+    def record(self) -> ArmedRecord:
         """What the node's agent promises; Unreadable if it is torn."""
         return self._records.read()
 

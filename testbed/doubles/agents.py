@@ -20,12 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loadline_agent.agent import NodeAgent, Surroundings
+from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.domain.identity import Identity
 from loadline_agent.domain.leaderships import Home, Peer
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.guard import boottime
-from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
@@ -147,7 +147,7 @@ class FileDeclarations:
     def lead(self) -> None:
         """Nothing more to follow."""
 
-    def unlead(self) -> None:
+    def stop_leading(self) -> None:
         """Nothing was followed."""
 
     def domain(self) -> Domain | None:
@@ -245,14 +245,14 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
         port=int(address.rpartition(":")[2]),
         metrics_port=metrics_port,
     )
-    hands = Hands.open(state_dir, boottime)
+    node_gpus = NodeGpus.open(state_dir, boottime)
     agent = NodeAgent(
-        Surroundings(
+        AgentParts(
             settings=settings,
             identity=Identity.load_or_create(state_dir, node, address),
             declarations=FileDeclarations(file, node),
             owners=FixedOwners(tuple(file.row.owners.get(node, ()))),
-            hands=hands,
+            node_gpus=node_gpus,
             journal=Journal(node, time.time),
             clock=boottime,
         )

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from loadline_agent.workloads import engine_scrapers
-from loadline_agent.workloads.engine_scrapers import Engine, Engines, Measured
+from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.histograms import STALE_S
 from loadline_agent.workloads.objectives import Objectives
 from testbed.cluster.processes import Household
@@ -24,12 +24,12 @@ class Node:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self._engines = Engines(lambda: self.now, lambda outcome: None)
+        self._engines = EngineScraper(lambda: self.now, lambda outcome: None)
 
     def follow(self, *standins: Standin) -> None:
         """These pods are there, and no others any more."""
         self._engines.follow(
-            Engine(
+            ScrapedEngine(
                 pod=f"prod/{one.url}",
                 service="prod/chat",
                 pool="",

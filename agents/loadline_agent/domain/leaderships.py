@@ -81,7 +81,7 @@ class Declarations(Protocol):
     def lead(self) -> None:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""
 
-    def unlead(self) -> None:
+    def stop_leading(self) -> None:
         """Stop following it."""
 
     def domain(self) -> Domain | None:
@@ -189,7 +189,7 @@ class Leadership:
         if leads:
             self._declarations.lead()
         else:
-            self._declarations.unlead()
+            self._declarations.stop_leading()
 
     def _begin(self, epoch: Epoch, now: float) -> None:
         declared = self._declarations.domain()

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Final
 
 from loadline_agent.domain.leaderships import Declarations, Home
-from loadline_agent.domain.node_reports import Reporter
-from loadline_agent.domain.report_clients import Exchanges, Unanswered
-from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S, Keeper
-from loadline_agent.hardware.node_gpus import Done, Hands
+from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.domain.report_clients import ReportClient, Unanswered
+from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S, GpuThread
+from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSample
 from loadline_agent.journals import Journal, plain
 from loadline_agent.metrics import Metrics
@@ -44,27 +44,27 @@ class Leaf:
 
     def __init__(
         self,
-        hands: Hands,
-        exchanges: Exchanges,
+        node_gpus: NodeGpus,
+        report_client: ReportClient,
         declarations: Declarations,
-        reporter: Reporter,
+        reporter: NodeReporter,
         journal: Journal,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        self._hands, self._exchanges, self._declarations = hands, exchanges, declarations
+        self._node_gpus, self._report_client, self._declarations = node_gpus, report_client, declarations
         self._reporter, self._journal, self._metrics, self._clock = reporter, journal, metrics, clock
-        self._keeper = Keeper(
-            hands, clock, seen=self._seen, alarm=self._report_out_of_turn, stepped=self._stepped
+        self._gpu_thread = GpuThread(
+            node_gpus, clock, seen=self._seen, alarm=self._report_out_of_turn, stepped=self._stepped
         )
         self._taking = asyncio.Lock()
         self._urgent: asyncio.Task[None] | None = None
         self._domain: str | None = None
-        self.standing = _found(hands)
+        self.standing = _found(node_gpus)
 
     async def run(self) -> None:
         """Sample and report until cancelled; `close` afterwards."""
-        self._keeper.start()
+        self._gpu_thread.start()
         while True:
             home = self._declarations.home()
             self._domain = self._reporting_to(home)
@@ -80,7 +80,7 @@ class Leaf:
         """Step down, if this node enforces, and let the thread go. The record stays armed."""
         if self._urgent is not None:
             self._urgent.cancel()
-        done = await self._keeper.close()
+        done = await self._gpu_thread.close()
         if done is not None:
             self._tell_step_down(done, "exit")
 
@@ -116,7 +116,7 @@ class Leaf:
         sent_s = self._clock()
         report = self._reporter.report(domain, self.standing, sent_s)
         try:
-            lease = await self._exchanges.exchange(report)
+            lease = await self._report_client.exchange(report)
         except Unanswered as error:
             self._metrics.exchanges.labels("unanswered").inc()
             self._reporter.unanswered = str(error)
@@ -157,13 +157,13 @@ class Leaf:
         before, done = self.standing, Done()
         try:
             if lease.act is Act.ENFORCE:
-                done = await self._keeper.do(
-                    lambda: self._hands.enforce(lease.limits, lease.plan_version, deadline_s)
+                done = await self._gpu_thread.do(
+                    lambda: self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s)
                 )
-                standing = standing if self._hands.record.armed else released(standing)
+                standing = standing if self._node_gpus.record.armed else released(standing)
             elif lease.act is Act.RELEASE and standing.armed:
-                done = await self._keeper.do(lambda: self._hands.restore(deadline_s))
-                standing = standing if self._hands.record.armed else released(standing)
+                done = await self._gpu_thread.do(lambda: self._node_gpus.restore(deadline_s))
+                standing = standing if self._node_gpus.record.armed else released(standing)
         except (OSError, HardwareError) as error:
             self._reporter.broken(error)
             self._metrics.limit_errors.labels(_word(error)).inc()
@@ -178,8 +178,8 @@ class Leaf:
         """Wait until the hardware holds what was written, so that the next report can say so."""
         for _ in range(SETTLE_TRIES if done.writes else 0):
             await asyncio.sleep(SETTLE_S)
-            await self._keeper.do(self._hands.look)
-            if self._hands.settled:
+            await self._gpu_thread.do(self._node_gpus.look)
+            if self._node_gpus.settled:
                 return
 
     def _refuse(self, error: LeaseRefused) -> None:
@@ -195,8 +195,8 @@ class Leaf:
     def _tell_step_down(self, done: Done, reason: str) -> None:
         self._metrics.step_downs.inc()
         self._count(done)
-        safe = {gpu.uuid: gpu.safe_watts for gpu in self._hands.record.gpus}
-        observed = {"deadline_s": self._hands.record.deadline_s, "now_s": self._clock()}
+        safe = {gpu.uuid: gpu.safe_watts for gpu in self._node_gpus.record.gpus}
+        observed = {"deadline_s": self._node_gpus.record.deadline_s, "now_s": self._clock()}
         self._journal.write("leaf/step-down", plain(observed), plain({"safe_watts": safe}), reason)
 
     def _tell(self, before: Standing, lease: Lease, done: Done) -> None:
@@ -214,15 +214,15 @@ def _deadline_s(standing: Standing) -> float:
     return standing.holding.deadline_s
 
 
-def _found(hands: Hands) -> Standing:
+def _found(node_gpus: NodeGpus) -> Standing:
     """Where a node begins: nowhere, or under an armed record, until the deadline that its guard goes by.
 
     That is at most one lease time; a longer one of our own making would let an agent
     that is restarted again and again never step down.
     """
-    if not hands.record.armed:
+    if not node_gpus.record.armed:
         return Standing()
-    return Standing(armed=True, inherited_until_s=hands.record.deadline_s)
+    return Standing(armed=True, inherited_until_s=node_gpus.record.deadline_s)
 
 
 def _word(error: Exception) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from loadline_agent.domain.leaderships import Home
-from loadline_agent.hardware.node_gpus import Hands
+from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample
 from loadline_agent.metrics import Reading
 from loadline_agent.workloads.gpu_owners import Owners
@@ -28,13 +28,13 @@ BROKEN_FOR_S: Final = 60.0
 """How long a failed promise keeps the node from being enforced. Chosen: hands mend disks."""
 
 
-class Reporter:
+class NodeReporter:
     """Makes reports of the newest sample. `home`, `heat` and `unanswered` are set as they are learnt."""
 
     def __init__(
         self,
         node: str,
-        hands: Hands,
+        node_gpus: NodeGpus,
         owners: Owners,
         clock: Callable[[], float],
         services: Callable[[], tuple[ServiceReport, ...]] = tuple,
@@ -42,7 +42,7 @@ class Reporter:
         self.home = Home()
         self.heat: float | None = None
         self.unanswered: str | None = None
-        self._node, self._hands, self._owners, self._clock = node, hands, owners, clock
+        self._node, self._node_gpus, self._owners, self._clock = node, node_gpus, owners, clock
         self._services = services
         self._samples: tuple[GpuSample, ...] = ()
         self._sampled_s = float("-inf")
@@ -87,7 +87,7 @@ class Reporter:
         """The next report; its sequence is higher than any before."""
         self._sequence += 1
         self._reported_watts = self._watts
-        gpus = tuple([self._gpu(s, i) for s, i in zip(self._samples, self._hands.infos, strict=True)])
+        gpus = tuple([self._gpu(s, i) for s, i in zip(self._samples, self._node_gpus.infos, strict=True)])
         lease = standing.holding.lease if standing.holding is not None and standing.live(now) else None
         return Report(
             node=self._node,
@@ -100,9 +100,9 @@ class Reporter:
             epoch=lease.epoch if lease is not None else None,
             lease_sequence=lease.sequence if lease is not None else 0,
             armed=standing.armed,
-            plan_version=self._hands.record.plan_version if standing.armed else 0,
+            plan_version=self._node_gpus.record.plan_version if standing.armed else 0,
             heat=self.heat,
-            settable=self._hands.settable,
+            settable=self._node_gpus.settable,
             faults=self.faults(),
             services=self._services(),
         )
@@ -118,14 +118,14 @@ class Reporter:
             if sample.fault is not None:
                 word = Reason.SENSOR_STUCK if "sensor" in sample.fault else Reason.GPU_LOST
                 found.setdefault(word.value, f"{sample.uuid}: {sample.fault}")
-        if not self._hands.settable:
+        if not self._node_gpus.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
 
     def gpu_facts(self) -> Iterator[Gpu]:
         """The GPUs as the node's NodeCapacity lists them."""
-        for info in self._hands.infos:
-            held = self._hands.held.get(info.uuid)
+        for info in self._node_gpus.infos:
+            held = self._node_gpus.held.get(info.uuid)
             yield Gpu(
                 uuid=info.uuid,
                 name=info.name,
@@ -137,28 +137,28 @@ class Reporter:
 
     def held_back(self) -> frozenset[str]:
         """GPUs whose limit or clock is below its maximum."""
-        most = {info.uuid: info.max_watts for info in self._hands.infos}
+        most = {info.uuid: info.max_watts for info in self._node_gpus.infos}
         return frozenset(
             uuid
-            for uuid, held in self._hands.held.items()
+            for uuid, held in self._node_gpus.held.items()
             if held.clock_mhz is not None or most[uuid] - held.enforced_watts >= ROUNDING_WATTS
         )
 
     def _grave(self) -> dict[str, str]:
         broken_s, word, sentence = self._broken
         found = {word: sentence} if self._clock() - broken_s < BROKEN_FOR_S else {}
-        if self._hands.in_conflict:
-            found[Reason.OTHER_WRITER.value] = "; ".join(map(str, self._hands.conflicts))
+        if self._node_gpus.in_conflict:
+            found[Reason.OTHER_WRITER.value] = "; ".join(map(str, self._node_gpus.conflicts))
         if self.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self.home.conflict
         return found
 
     def readings(self, standing: Standing) -> Iterator[Reading]:
         """The node's gauges."""
-        safe = {gpu.uuid: gpu.safe_watts for gpu in self._hands.record.gpus}
+        safe = {gpu.uuid: gpu.safe_watts for gpu in self._node_gpus.record.gpus}
         for sample in self._samples:
             labels = (("gpu", sample.uuid),)
-            held = self._hands.held.get(sample.uuid)
+            held = self._node_gpus.held.get(sample.uuid)
             yield Reading("loadline_power_gpu_watts", "Draw of a GPU.", self._gpu_watts(sample), labels)
             yield Reading("loadline_power_gpu_ok", "1 if its sensor is believed.", float(sample.ok), labels)
             if held is not None:
@@ -185,15 +185,15 @@ class Reporter:
         yield from self._guard_readings()
 
     def _guard_readings(self) -> Iterator[Reading]:
-        guard = self._hands.guard
+        guard = self._node_gpus.guard
         age_s = self._clock() - guard.heartbeat_s if guard is not None else float("inf")
         acts = guard.interventions if guard is not None else 0
         yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
         yield Reading("loadline_power_guard_interventions", "Limits that the guard has lowered.", acts)
 
     def _gpu(self, sample: GpuSample, info: GpuInfo) -> GpuReport:
-        held = self._hands.held.get(sample.uuid)
-        record = self._hands.record
+        held = self._node_gpus.held.get(sample.uuid)
+        record = self._node_gpus.record
         safe = {gpu.uuid: gpu.safe_watts for gpu in record.gpus} if record.armed else {}
         return GpuReport(
             uuid=sample.uuid,
@@ -209,8 +209,8 @@ class Reporter:
     def _gpu_watts(self, sample: GpuSample) -> float:
         if sample.ok:
             return sample.watts
-        held = self._hands.held.get(sample.uuid)
-        most = {info.uuid: info.max_watts for info in self._hands.infos}
+        held = self._node_gpus.held.get(sample.uuid)
+        most = {info.uuid: info.max_watts for info in self._node_gpus.infos}
         return held.enforced_watts if held is not None else most[sample.uuid]
 
     def _sample_age_s(self) -> float:
@@ -218,5 +218,5 @@ class Reporter:
 
     def _host_watts(self, gpu_watts: float) -> float:
         idle, most = self.home.host_idle_watts, self.home.host_max_watts
-        busy = min(1.0, gpu_watts / sum([info.max_watts for info in self._hands.infos]))
+        busy = min(1.0, gpu_watts / sum([info.max_watts for info in self._node_gpus.infos]))
         return round(idle + (most - idle) * busy, 1)

@@ -49,7 +49,7 @@ class Unanswered(LoadlineError):
         self.reason = reason
 
 
-class Exchanges:
+class ReportClient:
     """Speaks to the coordinator among `candidates()`, and finds it again when it moves.
 
     `context` makes the TLS context for one peer; `relist` looks for the candidates anew, since one whose
@@ -71,7 +71,7 @@ class Exchanges:
         self._warmed_s: dict[Peer, float] = {}
         self._warming: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Exchanges":
+    async def __aenter__(self) -> "ReportClient":
         return self
 
     async def __aexit__(

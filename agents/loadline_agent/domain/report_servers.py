@@ -37,7 +37,7 @@ KEEP_ALIVE_S = 75.0
 Refused = Callable[[str], None]
 
 
-class Reports:
+class ReportServer:
     """Takes the members' reports and holds them; `refused` counts a reason for each one turned away."""
 
     def __init__(

@@ -64,7 +64,7 @@ class GpuRecord(NamedTuple):
     found_mhz: int | None = None
 
 
-class Record(NamedTuple):
+class ArmedRecord(NamedTuple):
     """What the agent promises. `deadline_s` is CLOCK_BOOTTIME of the boot that `boot_id` names.
 
     `sequence` counts the writes; it is set by reading, and ignored by writing.
@@ -78,7 +78,7 @@ class Record(NamedTuple):
     sequence: int = 0
 
 
-class Report(NamedTuple):
+class GuardReport(NamedTuple):
     """What the guard says of itself; counts are since it started, `state` is an index of STATES."""
 
     boot_id: str
@@ -106,14 +106,14 @@ def prepare(directory: str) -> None:
         os.chmod(directory, 0o700)  # a hostPath volume is made with 0755
 
 
-class Records:
+class ArmedRecordFile:
     """The record in a state directory, as the process of one boot sees it."""
 
     def __init__(self, directory: str, boot: str) -> None:
         self._path = os.path.join(directory, FILE)
         self._boot = boot
 
-    def write(self, record: Record) -> None:
+    def write(self, record: ArmedRecord) -> None:
         """Replace the agent's record; OSError if the disk refuses, and the one before stays."""
         if len(record.gpus) > MAX_GPUS:
             raise InvalidInput("gpus", len(record.gpus), f"a record holds at most {MAX_GPUS}")
@@ -121,29 +121,29 @@ class Records:
         counted = (record.armed, len(record.gpus), record.deadline_s, record.plan_version)
         self._put(_AGENT, _LEASE.pack(record.boot_id.encode(), *counted) + gpus)
 
-    def read(self) -> Record:
+    def read(self) -> ArmedRecord:
         """The newest whole record; an unarmed one if there is none of this boot; Unreadable if torn."""
         slot = self._get(_AGENT)
         if not slot.payload:
-            return Record(self._boot)
+            return ArmedRecord(self._boot)
         boot, armed, count, deadline_s, version = _LEASE.unpack_from(slot.payload)
         if boot.decode() != self._boot:
-            return Record(self._boot, sequence=slot.sequence)
+            return ArmedRecord(self._boot, sequence=slot.sequence)
         starts = range(_LEASE.size, _LEASE.size + count * _GPU.size, _GPU.size)
         gpus = tuple(_unpacked(slot.payload, start) for start in starts)
-        return Record(self._boot, armed, deadline_s, version, gpus, slot.sequence)
+        return ArmedRecord(self._boot, armed, deadline_s, version, gpus, slot.sequence)
 
-    def write_report(self, report: Report) -> None:
+    def write_report(self, report: GuardReport) -> None:
         """Replace the guard's report; OSError if the disk refuses."""
         self._put(_GUARD, _REPORT.pack(report.boot_id.encode(), *report[1:]))
 
-    def read_report(self) -> Report | None:
+    def read_report(self) -> GuardReport | None:
         """What the guard last said in this boot; None if it hasn't; Unreadable if torn."""
         slot = self._get(_GUARD)
         if not slot.payload:
             return None
         boot, *rest = _REPORT.unpack_from(slot.payload)
-        return Report(self._boot, *rest) if boot.decode() == self._boot else None
+        return GuardReport(self._boot, *rest) if boot.decode() == self._boot else None
 
     def _put(self, first: int, payload: bytes) -> None:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

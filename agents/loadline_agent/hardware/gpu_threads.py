@@ -17,7 +17,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
-from loadline_agent.hardware.node_gpus import Done, Hands
+from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSample
 
 SAMPLE_EVERY_S: Final = 0.25
@@ -29,8 +29,8 @@ HUNG_AFTER_S: Final = 3.0
 T = TypeVar("T")
 
 
-class Keeper:
-    """Owns `hands`; `do` is the only way to them while the thread runs.
+class GpuThread:
+    """Owns `node_gpus`; `do` is the only way to them while the thread runs.
 
     `seen(samples, now)` is called after each round, `stepped(done)` in the loop after
     each step down at a deadline.
@@ -38,14 +38,14 @@ class Keeper:
 
     def __init__(
         self,
-        hands: Hands,
+        node_gpus: NodeGpus,
         clock: Callable[[], float],
         *,
         seen: Callable[[tuple[GpuSample, ...], float], bool],
         alarm: Callable[[], object],
         stepped: Callable[[Done], object],
     ) -> None:
-        self._hands, self._clock = hands, clock
+        self._node_gpus, self._clock = node_gpus, clock
         self._seen, self._alarm, self._stepped = seen, alarm, stepped
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._kept_s = float("-inf")
@@ -79,8 +79,8 @@ class Keeper:
             return None
         done: Done | None = None
         try:
-            if self._hands.record.armed:
-                done = await asyncio.wait_for(self.do(self._hands.step_down), HUNG_AFTER_S)
+            if self._node_gpus.record.armed:
+                done = await asyncio.wait_for(self.do(self._node_gpus.step_down), HUNG_AFTER_S)
         except TimeoutError:
             return None
         finally:
@@ -107,16 +107,16 @@ class Keeper:
         assert self._loop is not None
         deadline_s = self._deadline_s()
         if self._clock() >= deadline_s:
-            done = self._hands.step_down()
+            done = self._node_gpus.step_down()
             self._kept_s = self._kept_s if done.errors else deadline_s
             self._loop.call_soon_threadsafe(self._stepped, done)
         now = self._clock()
-        if self._seen(self._hands.sample(), now):
+        if self._seen(self._node_gpus.sample(), now):
             self._loop.call_soon_threadsafe(self._alarm)
 
     def _deadline_s(self) -> float:
         """When to step down; not again for a deadline that was kept."""
-        record = self._hands.record
+        record = self._node_gpus.record
         if not record.armed or record.deadline_s == self._kept_s:
             return float("inf")
         return record.deadline_s

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.armed_records import GpuRecord, Record, Records, Report
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
 from loadline_agent.hardware.step_downs import lowered_mw
 
 LOOK_S = 0.5
@@ -119,9 +119,9 @@ class Driver:
 class Guard:
     """One look after another; all its state is the last record that it could read, and its counts."""
 
-    def __init__(self, state: Records, driver: Driver, clock: Clock, boot: str) -> None:
+    def __init__(self, state: ArmedRecordFile, driver: Driver, clock: Clock, boot: str) -> None:
         self._state, self._driver, self._clock, self._boot = state, driver, clock, boot
-        self._last = Record(boot)
+        self._last = ArmedRecord(boot)
         self.looks = self.interventions = self.errors = 0
 
     def look(self) -> float:
@@ -179,7 +179,7 @@ class Guard:
 
     def _report(self, state: int) -> float:
         counts = (self.looks, self.interventions, self.errors)
-        report = Report(self._boot, os.getpid(), self._clock(), *counts, state)
+        report = GuardReport(self._boot, os.getpid(), self._clock(), *counts, state)
         self._attempt(lambda: self._state.write_report(report))
         return LOOK_S
 
@@ -204,7 +204,7 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    guard = Guard(Records(argv[1], boot), Driver(), boottime, boot)
+    guard = Guard(ArmedRecordFile(argv[1], boot), Driver(), boottime, boot)
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     while signal.sigtimedwait(stops, guard.look()) is None:

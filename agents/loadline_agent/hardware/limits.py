@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadline_agent.hardware.nvml import Device
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_agent.hardware.step_downs import lowered_mw
 from loadline_policies.errors import HardwareError, OutOfRange
 
@@ -52,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldLimit:
     """What holds on a GPU. `clock_mhz` is our own lock, `sm_mhz` the clock that it runs at."""
 
     uuid: str
@@ -63,7 +63,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class OriginalLimit:
     """A GPU before our first write; locked clocks can't be read, None stands for free."""
 
     watts: float
@@ -82,18 +82,18 @@ class Limits:
     """The setters of one node; `found` is what an earlier process found before its first write."""
 
     def __init__(
-        self, gpus: Gpus, clock: Callable[[], float], found: Mapping[str, Found] | None = None
+        self, gpus: GpuSensors, clock: Callable[[], float], found: Mapping[str, OriginalLimit] | None = None
     ) -> None:
         self._gpus, self._clock = gpus, clock
         self._found = dict(found or {})
         self._written = {info.uuid: _Written() for info in gpus.infos}
 
     @property
-    def found(self) -> Mapping[str, Found]:
+    def found(self) -> Mapping[str, OriginalLimit]:
         """What was there before the first write, by UUID; a record keeps it over restarts."""
         return dict(self._found)
 
-    def remember(self) -> Mapping[str, Found]:
+    def remember(self) -> Mapping[str, OriginalLimit]:
         """Look at each GPU that wasn't looked at yet, and return `found`. Writes nothing.
 
         To be called, and recorded, before the first `apply`: a process that dies
@@ -102,7 +102,7 @@ class Limits:
         for info in self._gpus.infos:
             if info.uuid not in self._found:
                 _, requested_mw = self._gpus.device(info.uuid).limits_mw()
-                self._found[info.uuid] = Found(watts=requested_mw / 1000.0)
+                self._found[info.uuid] = OriginalLimit(watts=requested_mw / 1000.0)
         return self.found
 
     def apply(self, orders: Iterable[Order], deadline_s: float) -> tuple[Outcome, ...]:
@@ -115,9 +115,9 @@ class Limits:
             [self._guarded(uuid, self._step_down, uuid, watts) for uuid, watts in safe_watts.items()]
         )
 
-    def read_back(self) -> tuple[Held, ...]:
+    def read_back(self) -> tuple[HeldLimit, ...]:
         """What holds on each GPU that answers."""
-        held: list[Held] = []
+        held: list[HeldLimit] = []
         for uuid, written in self._written.items():
             try:
                 device = self._gpus.device(uuid)
@@ -142,7 +142,7 @@ class Limits:
         device = self._gpus.device(order.uuid)
         limit_mw = _in_range(order, device)
         if order.uuid not in self._found:
-            self._found[order.uuid] = Found(watts=device.limits_mw()[1] / 1000.0)
+            self._found[order.uuid] = OriginalLimit(watts=device.limits_mw()[1] / 1000.0)
         if self._is_late(deadline_s):
             return Outcome(uuid=order.uuid, late=True)
         before_mw, requested_mw = device.limits_mw()
@@ -189,7 +189,7 @@ class Limits:
         device.set_limit_mw(limit_mw)
         self._written[device.uuid].at_s = self._clock()
 
-    def _restore(self, uuid: str, found: Found) -> Outcome:
+    def _restore(self, uuid: str, found: OriginalLimit) -> Outcome:
         device = self._gpus.device(uuid)
         if device.limits_mw()[1] != round(found.watts * 1000):
             device.set_limit_mw(round(found.watts * 1000))
@@ -218,8 +218,8 @@ def _in_range(order: Order, device: Device) -> int:
     return round(order.watts * 1000)
 
 
-def _held(uuid: str, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> Held:
-    return Held(
+def _held(uuid: str, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> HeldLimit:
+    return HeldLimit(
         uuid=uuid,
         enforced_watts=enforced_mw / 1000.0,
         requested_watts=requested_mw / 1000.0,

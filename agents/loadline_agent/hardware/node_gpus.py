@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.armed_records import GpuRecord, Record, Records
-from loadline_agent.hardware.limits import SETTLE_S, Found, Held, Limits, Order, Outcome
-from loadline_agent.hardware.sensors import GpuInfo, Gpus, GpuSample, missing_right
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
+from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
+from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
 from loadline_policies.power.protocol.members import ROUNDING_WATTS
 from loadline_policies.power.protocol.messages import GpuLimit
@@ -67,7 +67,7 @@ class Conflict:
         return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
 
 
-class Hands:
+class NodeGpus:
     """The node's GPUs, their limits, and the record that the guard acts by.
 
     `record` is the one on file; `held` what was last read back, by UUID; `conflict_s`
@@ -75,15 +75,21 @@ class Hands:
     """
 
     def __init__(
-        self, gpus: Gpus, state: Records, boot: str, clock: Callable[[], float], *, settable: bool = True
+        self,
+        gpus: GpuSensors,
+        state: ArmedRecordFile,
+        boot: str,
+        clock: Callable[[], float],
+        *,
+        settable: bool = True,
     ) -> None:
-        self.record: Record = state.read()
-        self.held: dict[str, Held] = {}
+        self.record: ArmedRecord = state.read()
+        self.held: dict[str, HeldLimit] = {}
         self.settable = settable
         self.conflict_s = float("-inf")
-        self.guard: armed_records.Report | None = None
+        self.guard: armed_records.GuardReport | None = None
         found = {
-            gpu.uuid: Found(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
+            gpu.uuid: OriginalLimit(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
             for gpu in self.record.gpus
             if self.record.armed and gpu.found_watts is not None
         }
@@ -98,11 +104,11 @@ class Hands:
         self.look()
 
     @classmethod
-    def open(cls, state_dir: Path, clock: Callable[[], float]) -> "Hands":
+    def open(cls, state_dir: Path, clock: Callable[[], float]) -> "NodeGpus":
         """Load NVML, and take up the record in `state_dir`; HardwareError where there is no driver."""
         boot = armed_records.boot_id()
-        state = Records(str(state_dir), boot)
-        return cls(Gpus.open(), state, boot, clock, settable=missing_right() is None)
+        state = ArmedRecordFile(str(state_dir), boot)
+        return cls(GpuSensors.open(), state, boot, clock, settable=missing_right() is None)
 
     def close(self) -> None:
         """Let NVML go; limits and record stay as they are."""
@@ -156,7 +162,7 @@ class Hands:
         done = Done.of(self._limits.restore())
         left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
         if not left:
-            self._write(Record(self._boot))
+            self._write(ArmedRecord(self._boot))
             self._inherited = False
         self.look()
         return replace(done, errors=left)
@@ -194,15 +200,15 @@ class Hands:
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
             for one in limits
         )
-        self._write(Record(self._boot, True, deadline_s, plan_version, gpus))
+        self._write(ArmedRecord(self._boot, True, deadline_s, plan_version, gpus))
 
     def _disarm_if_untouched(self) -> None:
         """A node on which nothing could be set has nothing to release."""
         found = self._limits.found
         if all(same(one.requested_watts, found[uuid].watts) for uuid, one in self.held.items()):
-            self._write(Record(self._boot))
+            self._write(ArmedRecord(self._boot))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: ArmedRecord) -> None:
         self._state.write(record)
         self.record = record
 
@@ -240,7 +246,7 @@ class Hands:
         counts = (0 if one is None else one.interventions for one in (before, self.guard))
         return len(set(counts)) > 1
 
-    def _guard_report(self) -> armed_records.Report | None:
+    def _guard_report(self) -> armed_records.GuardReport | None:
         try:
             return self._state.read_report()
         except armed_records.Unreadable:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.guard import boottime
-from loadline_agent.hardware.node_gpus import Hands
-from loadline_agent.locks import sole
+from loadline_agent.hardware.node_gpus import NodeGpus
+from loadline_agent.locks import exclusive
 from loadline_policies.errors import LoadlineError
 
 TIME_S = 60.0
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         armed_records.prepare(arguments[1])
-        with sole(Path(arguments[1])):
+        with exclusive(Path(arguments[1])):
             return _release(arguments[1])
     except (LoadlineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _release(directory: str) -> int:
-    hands = Hands.open(Path(directory), boottime)
-    if not hands.record.armed:
+    node_gpus = NodeGpus.open(Path(directory), boottime)
+    if not node_gpus.record.armed:
         print("nothing to release: no limits of ours are in force")
         return 0
-    done = hands.restore(boottime() + TIME_S)
+    done = node_gpus.restore(boottime() + TIME_S)
     for error in done.errors:
         print(f"error: {error}", file=sys.stderr)
-    print("released" if not hands.record.armed else "not released: some GPUs keep their limits")
-    return int(hands.record.armed)
+    print("released" if not node_gpus.record.armed else "not released: some GPUs keep their limits")
+    return int(node_gpus.record.armed)

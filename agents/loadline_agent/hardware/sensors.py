@@ -1,7 +1,7 @@
 """
 The node's GPUs: which there are, what they draw, and whether to believe it.
 
-`Gpus.open()` lists them by UUID with their settable ranges; `sample(now)` asks
+`GpuSensors.open()` lists them by UUID with their settable ranges; `sample(now)` asks
 each for its power by one call, four times a second. A GPU without the instantaneous
 field (186) answers by GetPowerUsage, and one without that by its energy counter.
 
@@ -105,7 +105,7 @@ class _Mean(NamedTuple):
     at_s: float
 
 
-class Gpus:
+class GpuSensors:
     """The GPUs of this node, held open."""
 
     def __init__(self, devices: tuple[nvml.Device, ...], wall: Callable[[], float]) -> None:
@@ -115,7 +115,7 @@ class Gpus:
         self.infos = tuple(_info(device) for device in devices)
 
     @classmethod
-    def open(cls, *, wall: Callable[[], float] = time.time) -> "Gpus":
+    def open(cls, *, wall: Callable[[], float] = time.time) -> "GpuSensors":
         """Load NVML and find the GPUs; HardwareError where there is no driver. Changes nothing."""
         nvml.start()
         return cls(tuple(nvml.Device(uuid) for uuid in nvml.uuids()), wall)

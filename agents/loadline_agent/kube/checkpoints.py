@@ -28,7 +28,7 @@ class RememberedPeer(BaseModel):
     certificate: str
 
 
-class Memory(BaseModel):
+class Checkpoint(BaseModel):
     """All that is remembered. `home` is None while the node's place was never known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,19 +38,19 @@ class Memory(BaseModel):
     policies: dict[str, str] = {}
 
 
-def recall(state_dir: Path) -> Memory:
+def recall(state_dir: Path) -> Checkpoint:
     """What was kept, or an empty memory where nothing (usable) was; InvalidInput says what is unusable."""
     path = state_dir / FILE
     try:
-        return Memory.model_validate_json(path.read_text()) if path.exists() else Memory()
+        return Checkpoint.model_validate_json(path.read_text()) if path.exists() else Checkpoint()
     except (OSError, ValidationError) as error:
         raise InvalidInput(FILE, str(path), "remove it; it is written anew from the API server") from error
 
 
-def keep(state_dir: Path, memory: Memory) -> None:
+def keep(state_dir: Path, checkpoint: Checkpoint) -> None:
     """Replace what was kept, as a whole; OSError when the directory can't be written."""
     path = state_dir / FILE
     fresh = path.with_suffix(".new")
     fresh.touch(mode=0o600)
-    fresh.write_text(memory.model_dump_json())
+    fresh.write_text(checkpoint.model_dump_json())
     os.replace(fresh, path)

@@ -75,7 +75,7 @@ class NotFound(KubeError):
     """There is no such object, or the kind isn't installed."""
 
 
-class Conflict(KubeError):
+class WriteConflict(KubeError):
     """The object was changed or made by somebody else meanwhile."""
 
 
@@ -254,7 +254,7 @@ def _error(response: httpx.Response) -> KubeError:
 
 
 def _by_status(status: int) -> type[KubeError]:
-    known = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 429: Unavailable}
+    known = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: WriteConflict, 410: Gone, 429: Unavailable}
     if status in known:
         return known[status]
     return Refused if 400 <= status < 500 else Unavailable

@@ -2,7 +2,7 @@
 What the API server declares about this node and its domain, kept at hand.
 
 Every agent knows its `memberships`. A coordinator needs more, and follows it only
-between `lead` and `unlead`: policies, services' terms, and the capacities and certificates
+between `lead` and `stop_leading`: policies, services' terms, and the capacities and certificates
 of all nodes. `parsed_objects` says what is kept of each kind; the interface that leaf and
 leadership lean on is `leaderships.Declarations`.
 
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from loadline_agent.domain.leaderships import Home, Peer
 from loadline_agent.kube import checkpoints, parsed_objects
-from loadline_agent.kube.checkpoints import Memory, RememberedPeer
+from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
 from loadline_agent.kube.clients import Kube, KubeError
-from loadline_agent.kube.informers import Follower
-from loadline_agent.kube.memberships import Neighbours
+from loadline_agent.kube.informers import Informer
+from loadline_agent.kube.memberships import Memberships
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidInput
@@ -48,7 +48,7 @@ class Declarations:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._kube, self._state_dir, self._on_change = kube, state_dir, on_change
-        self._memory, self._memory_problem = _recalled(state_dir)
+        self._checkpoint, self._checkpoint_problem = _recalled(state_dir)
         self._domain: Domain | None = None
         self._domain_problem: str | None = None
         self._stale = True
@@ -56,14 +56,14 @@ class Declarations:
         self._group: asyncio.TaskGroup | None = None
         self._leading: asyncio.Task[None] | None = None
         self._leads = False
-        self._domains = Follower(
+        self._domains = Informer(
             kube, POWER_DOMAINS.path(), parsed_objects.declared_of, self._domains_changed
         )
-        self._capacities = Follower(
+        self._capacities = Informer(
             kube, NODE_CAPACITIES.path(), parsed_objects.known_of, self._capacities_changed
         )
-        self._services = Follower(kube, INFERENCE_SERVICES.path(), parsed_objects.terms_of, self._outdate)
-        self._policies = Follower(
+        self._services = Informer(kube, INFERENCE_SERVICES.path(), parsed_objects.terms_of, self._outdate)
+        self._policies = Informer(
             kube,
             f"/api/v1/namespaces/{system_namespace}/configmaps",
             parsed_objects.policy_of,
@@ -72,14 +72,14 @@ class Declarations:
         )
         self._followed = (self._capacities, self._services, self._policies)
         self._namespace = system_namespace
-        self._neighbours = Neighbours(kube, node, self._domains, self._neighbours_changed)
+        self._memberships = Memberships(kube, node, self._domains, self._membership_changed)
 
     async def run(self) -> None:
         """Follow what every agent needs, and a coordinator's part while it leads; until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._group.create_task(self._domains.run())
-                self._group.create_task(self._neighbours.run())
+                self._group.create_task(self._memberships.run())
                 self._follow()
         finally:
             self._group = None
@@ -92,7 +92,7 @@ class Declarations:
                 follower.start_over()
             self._follow()
 
-    def unlead(self) -> None:
+    def stop_leading(self) -> None:
         """Stop following it; what was known is kept as it was."""
         self._leads = False
         if self._leading is not None:
@@ -101,19 +101,19 @@ class Declarations:
 
     def home(self) -> Home | None:
         """Where this node belongs; None while neither the API server nor a memory of it has told."""
-        return self._neighbours.home or self._memory.home
+        return self._memberships.home or self._checkpoint.home
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
         """The members that may lead `domain`; those of whom more is known than a name.
 
         Not only of the node's own: one that has left a domain while armed is released by its coordinator.
         """
-        remembered = {one.node: _peer(one) for one in self._memory.candidates}
-        peers = {**remembered, **self._neighbours.peers}
-        if self._neighbours.home is not None:
-            names = self._neighbours.candidates(domain)
+        remembered = {one.node: _peer(one) for one in self._checkpoint.candidates}
+        peers = {**remembered, **self._memberships.peers}
+        if self._memberships.home is not None:
+            names = self._memberships.candidates(domain)
         else:
-            home = self._memory.home
+            home = self._checkpoint.home
             names = tuple(remembered) if home is not None and home.domain == domain else ()
         return tuple(peers[name] for name in names if name in peers)
 
@@ -126,7 +126,7 @@ class Declarations:
         """Nodes by their certificates in DER; the same object until something changes."""
         if self._certificates is None:
             peers = {name: known.peer for name, known in self._capacities.items.items()}
-            known = {**self._neighbours.peers, **peers}
+            known = {**self._memberships.peers, **peers}
             times = Counter(peer.certificate for peer in known.values())
             self._certificates = {
                 peer.certificate: name for name, peer in known.items() if times[peer.certificate] == 1
@@ -139,7 +139,7 @@ class Declarations:
         Nothing is raised: whether it helped is seen in `certificates`.
         """
         if not self._leads:
-            await self._neighbours.look(anew=True)
+            await self._memberships.look(anew=True)
             return
         try:
             await self._capacities.relist()
@@ -159,7 +159,7 @@ class Declarations:
         """What isn't as it should be, a sentence each: for logs, readiness and `explain`."""
         followers = (self._domains, *self._followed)
         sentences = [follower.problem for follower in followers]
-        sentences += [self._neighbours.problem, self._memory_problem, self._domain_problem]
+        sentences += [self._memberships.problem, self._checkpoint_problem, self._domain_problem]
         refused = (f"{key}: {why}" for follower in followers for key, why in follower.refused.items())
         return tuple(sentence for sentence in (*sentences, *refused) if sentence)
 
@@ -195,8 +195,8 @@ class Declarations:
         if key in self._policies.items:
             return self._policies.items[key].document, None
         missing = f"no ConfigMap {key} labelled {POLICY_LABEL}: power holds a usable policy"
-        if key in self._memory.policies:
-            return parse_power(self._memory.policies[key]), f"{missing}; the last good one stays in force"
+        if key in self._checkpoint.policies:
+            return parse_power(self._checkpoint.policies[key]), f"{missing}; the last good one stays in force"
         shipped = resources.files("loadline_policies") / "defaults" / "power.yaml"
         return parse_power(shipped.read_text()), f"{missing}; the shipped default is in force"
 
@@ -205,7 +205,7 @@ class Declarations:
 
     def _domains_changed(self) -> None:
         self._outdate()
-        self._neighbours.wake()
+        self._memberships.wake()
         self._on_change()
 
     def _capacities_changed(self) -> None:
@@ -213,7 +213,7 @@ class Declarations:
         self._certificates = None
         self._on_change()
 
-    def _neighbours_changed(self) -> None:
+    def _membership_changed(self) -> None:
         self._outdate()
         self._certificates = None
         self._remember()
@@ -225,30 +225,30 @@ class Declarations:
 
     def _remember(self) -> None:
         """Keep on disk what has changed; a policy once good is kept until a better one comes."""
-        home = self._neighbours.home
+        home = self._memberships.home
         peers = self.candidates(home.domain) if home is not None and home.domain else ()
         policies = {key: policy.text for key, policy in self._policies.items.items()}
-        memory = Memory(
-            home=home or self._memory.home,
-            candidates=tuple(map(_remembered, peers)) if home is not None else self._memory.candidates,
-            policies={**self._memory.policies, **policies},
+        checkpoint = Checkpoint(
+            home=home or self._checkpoint.home,
+            candidates=tuple(map(_remembered, peers)) if home is not None else self._checkpoint.candidates,
+            policies={**self._checkpoint.policies, **policies},
         )
-        if memory == self._memory:
+        if checkpoint == self._checkpoint:
             return
-        self._memory = memory
+        self._checkpoint = checkpoint
         if self._state_dir is not None:
             try:
-                checkpoints.keep(self._state_dir, memory)
-                self._memory_problem = None
+                checkpoints.keep(self._state_dir, checkpoint)
+                self._checkpoint_problem = None
             except OSError as error:
-                self._memory_problem = f"{self._state_dir} can't be written: {error}"
+                self._checkpoint_problem = f"{self._state_dir} can't be written: {error}"
 
 
-def _recalled(state_dir: Path | None) -> tuple[Memory, str | None]:
+def _recalled(state_dir: Path | None) -> tuple[Checkpoint, str | None]:
     try:
-        return (checkpoints.recall(state_dir) if state_dir is not None else Memory()), None
+        return (checkpoints.recall(state_dir) if state_dir is not None else Checkpoint()), None
     except InvalidInput as error:
-        return Memory(), str(error)
+        return Checkpoint(), str(error)
 
 
 def _remembered(peer: Peer) -> RememberedPeer:

@@ -91,7 +91,7 @@ def news(before: CoordinatorDomainStatus | None, after: CoordinatorDomainStatus)
     )
 
 
-class Statuses:
+class DomainStatusWriter:
     """Writes one domain's status while this node leads it. `problem` says why the last write failed."""
 
     def __init__(

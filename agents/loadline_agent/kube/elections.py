@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from loadline_agent.kube.clients import Conflict, Kube, KubeError, Object
+from loadline_agent.kube.clients import Kube, KubeError, Object, WriteConflict
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.elections import (
@@ -148,7 +148,7 @@ class Election:
         self._tried = (wanted, sent_s)
         try:
             await self._write(wanted)
-        except Conflict:  # somebody was faster, or the operator named other candidates
+        except WriteConflict:  # somebody was faster, or the operator named other candidates
             self._settle(await self._read())
             self._lease = None
             return

@@ -26,7 +26,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 """Chosen: a short hiccup costs half a second, a long outage is over for everybody within eight."""
 
 
-class Follower(Generic[T]):
+class Informer(Generic[T]):
     """Objects of one collection, by `namespace/name`, or by name where there is no namespace.
 
     `listed` says whether everything has been seen once, `problem` why the API server

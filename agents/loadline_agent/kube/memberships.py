@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from loadline_agent.domain.leaderships import Home, Peer
 from loadline_agent.kube.clients import Kube, KubeError, NotFound
-from loadline_agent.kube.informers import Follower, pause_s
+from loadline_agent.kube.informers import Informer, pause_s
 from loadline_agent.kube.parsed_objects import Declared, home_of, known_of
 from loadline_api.names import NODE_CAPACITIES
 from loadline_policies.errors import InvalidInput
@@ -28,14 +28,14 @@ LOOKS_UNTIL_MET_AGAIN = 5
 """How many such looks until the candidates' certificates are read again without a reason. Chosen."""
 
 
-class Neighbours:
+class Memberships:
     """The node's home and its candidates' peers, as far as the API server has told them.
 
     `home` is None until it has. `problem` says what was missing at the last look.
     """
 
     def __init__(
-        self, kube: Kube, node: str, domains: Follower[Declared], on_change: Callable[[], None]
+        self, kube: Kube, node: str, domains: Informer[Declared], on_change: Callable[[], None]
     ) -> None:
         self.home: Home | None = None
         self.peers: dict[str, Peer] = {}

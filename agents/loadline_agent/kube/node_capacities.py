@@ -7,7 +7,7 @@ last write, while a change of conditions, GPUs, services or domain goes out at o
 written is read again now and then: an object that somebody has deleted or altered is
 written anew. Nobody else may write it, the admission policy sees to that.
 
-`status_of` is pure and says what the facts look like; `Capacity` writes them.
+`status_of` is pure and says what the facts look like; `NodeCapacityWriter` writes them.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from loadline_agent.domain.identity import Identity
-from loadline_agent.kube.clients import Conflict, Kube, KubeError, NotFound, Object
+from loadline_agent.kube.clients import Kube, KubeError, NotFound, Object, WriteConflict
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
 from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
 from loadline_api.node_capacities import (
@@ -84,7 +84,7 @@ def urgent(written: NodeCapacityStatus | None, wanted: NodeCapacityStatus) -> bo
     return written is None or _without_limits(written) != _without_limits(wanted)
 
 
-class Capacity:
+class NodeCapacityWriter:
     """Writes the NodeCapacity of one node. `problem` says why the last attempt failed.
 
     `found` is told what a predecessor has written, so that a restart turns no fact.
@@ -156,7 +156,7 @@ class Capacity:
         body["metadata"]["ownerReferences"] = [owner]
         try:
             await self._kube.create(NODE_CAPACITIES.path(), body)
-        except Conflict:
+        except WriteConflict:
             await self._apply({"spec": self._spec.to_api()})
 
     async def _write_status(self) -> None:

@@ -42,7 +42,7 @@ READ, UNREACHABLE, UNREADABLE, FOREIGN = SCRAPE_OUTCOMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class ScrapedEngine:
     """An engine to be asked: which pod it is, whose, and where it answers."""
 
     pod: str
@@ -73,19 +73,19 @@ class _Pool:
     itl: Window = field(default_factory=Window)
 
 
-class Engines:
+class EngineScraper:
     """The engines of this node; `measured` by service."""
 
     def __init__(self, clock: Callable[[], float], count: Callable[[str], object]) -> None:
         self.measured: dict[str, Measured] = {}
         self._clock, self._count = clock, count
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, ScrapedEngine] = {}
         self._last: dict[str, tuple[Scrape, float]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._pools: dict[tuple[str, str], _Pool] = {}
         self._some = asyncio.Event()
 
-    def follow(self, engines: Iterable[Engine]) -> None:
+    def follow(self, engines: Iterable[ScrapedEngine]) -> None:
         """Ask these and no others from now on."""
         self._engines = {engine.pod: engine for engine in engines}
         self._last = {pod: last for pod, last in self._last.items() if pod in self._engines}
@@ -114,12 +114,12 @@ class Engines:
         for engine, scrape in zip(engines, scrapes, strict=True):
             if scrape is not None and engine.pod in self._engines:
                 self._take(engine, scrape, now)
-        by_service: dict[str, list[Engine]] = {}
+        by_service: dict[str, list[ScrapedEngine]] = {}
         for engine in self._engines.values():
             by_service.setdefault(engine.service, []).append(engine)
         self.measured = {service: self._measure(group, now) for service, group in by_service.items()}
 
-    async def _ask(self, session: aiohttp.ClientSession, engine: Engine) -> Scrape | None:
+    async def _ask(self, session: aiohttp.ClientSession, engine: ScrapedEngine) -> Scrape | None:
         url = f"http://{engine.address}/metrics"
         try:
             async with self._turns, session.get(url, allow_redirects=False) as response:
@@ -130,7 +130,7 @@ class Engines:
         self._count(READ if scrape is not None else FOREIGN)
         return scrape
 
-    def _take(self, engine: Engine, scrape: Scrape, now: float) -> None:
+    def _take(self, engine: ScrapedEngine, scrape: Scrape, now: float) -> None:
         last = self._last.get(engine.pod)
         self._last[engine.pod] = scrape, now
         if last is None or now - last[1] > STALE_S:
@@ -141,7 +141,7 @@ class Engines:
             if was is not None and known is not None:
                 window.add(increase(was, known), now)
 
-    def _measure(self, engines: list[Engine], now: float) -> Measured:
+    def _measure(self, engines: list[ScrapedEngine], now: float) -> Measured:
         known = (self._last[engine.pod] for engine in engines if engine.pod in self._last)
         scrapes = [scrape for scrape, at_s in known if now - at_s <= STALE_S]
         if not scrapes:
@@ -190,7 +190,7 @@ def _total(histogram: Histogram | None) -> float:
     return histogram.total if histogram is not None else 0.0
 
 
-def _pool_of(engine: Engine) -> tuple[str, str]:
+def _pool_of(engine: ScrapedEngine) -> tuple[str, str]:
     return engine.service, engine.pool
 
 

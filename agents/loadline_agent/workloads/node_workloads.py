@@ -18,12 +18,12 @@ from typing import Protocol
 import structlog
 
 from loadline_agent.kube.clients import Kube
-from loadline_agent.kube.informers import Follower
+from loadline_agent.kube.informers import Informer
 from loadline_agent.metrics import Metrics, Reading
 from loadline_agent.workloads import pods
-from loadline_agent.workloads.engine_scrapers import Engine, Engines, Measured
+from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.gpu_owners import Placement, Share, placed
-from loadline_agent.workloads.objectives import Objectives, Steady
+from loadline_agent.workloads.objectives import Debounced, Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
@@ -50,7 +50,7 @@ class ServicesHere(Protocol):
         """
 
 
-class Nobody:
+class NoWorkloads:
     """A node on which nothing is known of services."""
 
     def reports(self) -> tuple[ServiceReport, ...]:
@@ -62,21 +62,21 @@ class Nobody:
         return ()
 
 
-class Tenants:
+class NodeWorkloads:
     """The services on one node; Owners and ServicesHere at once."""
 
     def __init__(
         self, kube: Kube, node: str, socket: Path, clock: Callable[[], float], metrics: Metrics
     ) -> None:
         self._clock = clock
-        self._pods: Follower[NodePod | None] = Follower(
+        self._pods: Informer[NodePod | None] = Informer(
             kube, pods.PATH, pod_of, self._arrange, fields=f"spec.nodeName={node}"
         )
         self._services = Services(kube, self._arrange)
         self._resources = PodResources(socket, self._arrange)
-        self._engines = Engines(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
+        self._engines = EngineScraper(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
         self._placement = Placement({})
-        self._steady: Steady[bool | None] = Steady()
+        self._steady: Debounced[bool | None] = Debounced()
         self._told: frozenset[str] = frozenset()
         metrics.read(self.readings)
 
@@ -160,13 +160,15 @@ class Tenants:
         self._engines.follow(self._engines_of(here))
         self._tell(frozenset(self._services.problems))
 
-    def _engines_of(self, here: dict[str, NodePod]) -> Iterator[Engine]:
+    def _engines_of(self, here: dict[str, NodePod]) -> Iterator[ScrapedEngine]:
         for key, pod in here.items():
             service = self._services.service_of(pod)
             if service is None or pod.address is None or self._services.get(service) is None:
                 continue
             objectives = self._objectives(service).of_pool(prefill=pod.pool == PREFILL_POOL)
-            yield Engine(pod=key, service=service, pool=pod.pool, address=pod.address, objectives=objectives)
+            yield ScrapedEngine(
+                pod=key, service=service, pool=pod.pool, address=pod.address, objectives=objectives
+            )
 
     def _objectives(self, service: str) -> Objectives:
         known = self._services.get(service)

@@ -5,7 +5,7 @@ A percentile is compared with its objective only as far as it is known: where th
 that it lies in holds the objective too, nobody can tell, and nothing is claimed. A
 service meets its objectives if it meets all, and misses them if it misses one.
 
-What is written into the API must not flap: `Steady` lets a fact turn only after it has
+What is written into the API must not flap: `Debounced` lets a fact turn only after it has
 held for a while. Pure; the times are the caller's.
 """
 
@@ -94,7 +94,7 @@ class _Held(Generic[T]):
     since_s: float
 
 
-class Steady(Generic[T]):
+class Debounced(Generic[T]):
     """Facts by key, each shown as it was until its new value has held for `HOLD_S`.
 
     The first value is shown at once, except that None gives way to what becomes known only after

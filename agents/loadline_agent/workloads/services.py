@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from loadline_agent.kube.clients import Kube, Object
-from loadline_agent.kube.informers import Follower
+from loadline_agent.kube.informers import Informer
 from loadline_agent.workloads.objectives import Objectives, seconds
 from loadline_agent.workloads.pods import NodePod
 from loadline_api.inference_services import InferenceService
@@ -37,7 +37,7 @@ class Services:
     def __init__(self, kube: Kube, on_change: Callable[[], None]) -> None:
         self._kube, self._on_change = kube, on_change
         self._wanted: frozenset[str] = frozenset()
-        self._followers: dict[str, Follower[Service]] = {}
+        self._followers: dict[str, Informer[Service]] = {}
         self._moved = asyncio.Event()
 
     def follow(self, namespaces: frozenset[str]) -> None:
@@ -79,9 +79,9 @@ class Services:
                     tasks[namespace] = group.create_task(self._followers[namespace].run())
                 await self._moved.wait()
 
-    def _follower(self, namespace: str) -> Follower[Service]:
+    def _follower(self, namespace: str) -> Informer[Service]:
         path = INFERENCE_SERVICES.path(namespace=namespace)
-        return Follower(self._kube, path, service_of, self._on_change)
+        return Informer(self._kube, path, service_of, self._on_change)
 
 
 def service_of(thing: Object) -> Service:

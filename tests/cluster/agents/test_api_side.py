@@ -16,11 +16,11 @@ from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.declarations import Declarations
-from loadline_agent.kube.domain_statuses import Statuses
+from loadline_agent.kube.domain_statuses import DomainStatusWriter
 from loadline_agent.kube.elections import Election
-from loadline_agent.kube.node_capacities import Capacity, Facts
+from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter
 from loadline_agent.metrics import Metrics
-from loadline_agent.workloads.node_workloads import Tenants
+from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
@@ -153,8 +153,10 @@ async def until(so: Callable[[], bool], *, within_s: float = 10.0) -> None:
     raise AssertionError(f"not so after {within_s:g} s")
 
 
-def capacity(agent: Agent, facts: Facts = FACTS, clock: Callable[[], float] = time.monotonic) -> Capacity:
-    return Capacity(agent.kube, agent.identity, lambda: facts, clock)
+def capacity(
+    agent: Agent, facts: Facts = FACTS, clock: Callable[[], float] = time.monotonic
+) -> NodeCapacityWriter:
+    return NodeCapacityWriter(agent.kube, agent.identity, lambda: facts, clock)
 
 
 def election(agent: Agent, clock: Callable[[], float]) -> Election:
@@ -178,7 +180,7 @@ async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents:
 async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> None:
     clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-1")
     facts = [FACTS]
-    told = Capacity(agents[1].kube, agents[1].identity, lambda: facts[0], clock)
+    told = NodeCapacityWriter(agents[1].kube, agents[1].identity, lambda: facts[0], clock)
     await told.step()
     facts[0] = replace(FACTS, gpus=(GPU.model_copy(update={"enforced_watts": 200}),))
     clock.now += 9.0
@@ -328,7 +330,7 @@ async def test_a_coordinator_follows_budget_policy_priorities_and_certificates(
     row.apply([domain(mode="Enforce", budgetWatts=21_000)])
     await until(lambda: (now := told.domain()) is not None and now.enforce and now.budget_watts == 21_000)
     row.apply([domain()])
-    told.unlead()
+    told.stop_leading()
 
 
 async def test_a_policy_is_hot_and_a_bad_edit_keeps_the_last_good_one(
@@ -359,7 +361,7 @@ async def test_a_policy_is_hot_and_a_bad_edit_keeps_the_last_good_one(
     row.client.delete(f"{CONFIG_MAPS}/trial")
     row.apply([domain()])
     for one in (told, successor):
-        one.unlead()
+        one.stop_leading()
 
 
 def config_map(text: str) -> dict[str, Any]:
@@ -381,7 +383,7 @@ def _priority(told: Declarations, service: str) -> int | None:
 async def test_pods_on_the_node_own_its_gpus(
     row: Bed, namespace: str, agents: list[Agent], background: Callable[[Any], None], tmp_path: Path
 ) -> None:
-    here = Tenants(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    here = NodeWorkloads(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
     background(here.run())
     ours = {names.SERVICE_LABEL: "chat"}
     row.apply([pod("chat-0", namespace, ours, "buoy-0"), pod("code-0", namespace, ours, "buoy-1")])
@@ -398,7 +400,7 @@ async def test_pods_of_a_foreign_workload_are_the_attached_services(
     background: Callable[[Any], None],
     tmp_path: Path,
 ) -> None:
-    here = Tenants(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    here = NodeWorkloads(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
     background(here.run())
     row.apply([pod("theirs-0", namespace, {"app": "theirs", "pod-template-hash": "1"}, "buoy-0")])
     ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
@@ -436,7 +438,9 @@ async def test_a_successor_learns_what_was_found_of_services_and_leaves_it(
     await capacity(agents[1], replace(FACTS, services=(service,))).step()
     found: list[NodeCapacityStatus] = []
     unknown = replace(FACTS, services=None)
-    told = Capacity(agents[1].kube, agents[1].identity, lambda: unknown, time.monotonic, found=found.append)
+    told = NodeCapacityWriter(
+        agents[1].kube, agents[1].identity, lambda: unknown, time.monotonic, found=found.append
+    )
     await told.step()
     assert [status.services for status in found] == [(service,)]
     written = row.client.get(names.NODE_CAPACITIES.path("buoy-1"))["status"]["services"]
@@ -484,7 +488,9 @@ async def test_only_the_holder_tells_how_the_domain_stands(
     background(told.run())
     told.lead()
     await until(lambda: told.domain() is not None)
-    writer, pretender = (Statuses(agent.kube, agent.node, told.domain, clock) for agent in agents[:2])
+    writer, pretender = (
+        DomainStatusWriter(agent.kube, agent.node, told.domain, clock) for agent in agents[:2]
+    )
 
     writer.tell(first.epoch, OUTLOOK)
     await writer.step()
@@ -504,7 +510,7 @@ async def test_only_the_holder_tells_how_the_domain_stands(
     status = row.client.get(names.POWER_DOMAINS.path(DOMAIN))["status"]
     assert (status["silentNodes"], status["nodesReporting"]) == (["buoy-2"], 2)
     assert {"AboveBudget", "NodesSilent"} <= _events(row)
-    told.unlead()
+    told.stop_leading()
 
 
 def _events(row: Bed) -> set[str]:

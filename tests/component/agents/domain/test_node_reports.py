@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.domain.node_reports import Reporter
-from loadline_agent.hardware.armed_records import Records
-from loadline_agent.hardware.node_gpus import Hands
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.hardware.armed_records import ArmedRecordFile
+from loadline_agent.hardware.node_gpus import NodeGpus
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.leases import Standing
 from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
 from testbed.doubles.agents import FixedOwners
@@ -25,21 +25,21 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def hands(board: Board, tmp_path: Path) -> Iterator[Hands]:
+def node_gpus(board: Board, tmp_path: Path) -> Iterator[NodeGpus]:
     with joined(board.path):
-        made = Hands(Gpus.open(), Records(str(tmp_path), BOOT), BOOT, lambda: 0.0)
+        made = NodeGpus(GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), BOOT, lambda: 0.0)
         yield made
         made.close()
 
 
 @pytest.fixture
-def reporter(hands: Hands) -> Reporter:
-    return Reporter("node-00", hands, FixedOwners(("prod/chat",)), lambda: 0.0, lambda: (CHAT,))
+def reporter(node_gpus: NodeGpus) -> NodeReporter:
+    return NodeReporter("node-00", node_gpus, FixedOwners(("prod/chat",)), lambda: 0.0, lambda: (CHAT,))
 
 
-def enforce(hands: Hands, *watts: float, clock_mhz: int | None = None) -> None:
-    uuids = [info.uuid for info in hands.infos]
-    hands.enforce(
+def enforce(node_gpus: NodeGpus, *watts: float, clock_mhz: int | None = None) -> None:
+    uuids = [info.uuid for info in node_gpus.infos]
+    node_gpus.enforce(
         tuple(
             GpuLimit(uuid=uuid, watts=one, safe_watts=100.0, clock_mhz=clock_mhz)
             for uuid, one in zip(uuids, watts, strict=True)
@@ -47,27 +47,31 @@ def enforce(hands: Hands, *watts: float, clock_mhz: int | None = None) -> None:
         plan_version=1,
         deadline_s=1000.0,
     )
-    hands.look()
+    node_gpus.look()
 
 
-def test_a_gpu_at_its_maximum_is_not_held_back(hands: Hands, reporter: Reporter) -> None:
+def test_a_gpu_at_its_maximum_is_not_held_back(node_gpus: NodeGpus, reporter: NodeReporter) -> None:
     assert reporter.held_back() == frozenset()
-    enforce(hands, *[400.0] * 8)
+    enforce(node_gpus, *[400.0] * 8)
     assert reporter.held_back() == frozenset()
 
 
-def test_a_gpu_below_its_maximum_is_held_back(hands: Hands, reporter: Reporter, board: Board) -> None:
-    enforce(hands, 300.0, *[400.0] * 7)
+def test_a_gpu_below_its_maximum_is_held_back(
+    node_gpus: NodeGpus, reporter: NodeReporter, board: Board
+) -> None:
+    enforce(node_gpus, 300.0, *[400.0] * 7)
     assert reporter.held_back() == {board.uuids(0)[0]}
 
 
-def test_a_gpu_with_a_locked_clock_is_held_back(hands: Hands, reporter: Reporter, board: Board) -> None:
-    enforce(hands, *[400.0] * 8, clock_mhz=1275)
+def test_a_gpu_with_a_locked_clock_is_held_back(
+    node_gpus: NodeGpus, reporter: NodeReporter, board: Board
+) -> None:
+    enforce(node_gpus, *[400.0] * 8, clock_mhz=1275)
     assert reporter.held_back() == set(board.uuids(0))
 
 
-def test_a_report_tells_who_is_where_and_how_they_do(hands: Hands, reporter: Reporter) -> None:
-    reporter.take(hands.sample(), 0.0)
+def test_a_report_tells_who_is_where_and_how_they_do(node_gpus: NodeGpus, reporter: NodeReporter) -> None:
+    reporter.take(node_gpus.sample(), 0.0)
     report = reporter.report("row", Standing(), 0.0)
     assert report.services == (CHAT,)
     assert {gpu.owners for gpu in report.gpus} == {("prod/chat",)}

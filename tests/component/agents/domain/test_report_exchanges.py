@@ -13,8 +13,8 @@ import pytest
 
 from loadline_agent.domain.identity import Identity, client_context, server_context, trust
 from loadline_agent.domain.leaderships import Leadership, Peer
-from loadline_agent.domain.report_clients import Exchanges, Unanswered
-from loadline_agent.domain.report_servers import Reports, Strangers, serve
+from loadline_agent.domain.report_clients import ReportClient, Unanswered
+from loadline_agent.domain.report_servers import ReportServer, Strangers, serve
 from loadline_agent.hardware.guard import boottime
 from loadline_agent.journals import Journal
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report
@@ -53,7 +53,7 @@ class Bench:
         leadership.election = FileElection(file, node, boottime)
         leadership.step()
         door = Door(leadership, declarations)
-        reports = Reports(leadership, declarations, node, door.refusals.append)
+        reports = ReportServer(leadership, declarations, node, door.refusals.append)
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
         Strangers(declarations.relist, door.refusals.append).watch(context)
@@ -62,10 +62,10 @@ class Bench:
         self.stack.push_async_callback(runner.cleanup)
         return door
 
-    async def node(self, name: str, relist: Callable[[], Awaitable[None]] | None = None) -> Exchanges:
+    async def node(self, name: str, relist: Callable[[], Awaitable[None]] | None = None) -> ReportClient:
         declarations = FileDeclarations(RowFile(self.directory / "row.json"), name)
         contexts = partial(_context, self.identities[name])
-        return await self.stack.enter_async_context(Exchanges(declarations.candidates, contexts, relist))
+        return await self.stack.enter_async_context(ReportClient(declarations.candidates, contexts, relist))
 
     async def post(self, node: str, body: bytes, headers: dict[str, str] | None = None) -> int:
         """A raw request to node-0, with the certificate of `node`."""
@@ -119,7 +119,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
         yield
 
 
-async def settled(bench: Bench) -> tuple[list[Exchanges], list[Lease]]:
+async def settled(bench: Bench) -> tuple[list[ReportClient], list[Lease]]:
     """Three members that have been heard, and their first leases."""
     members = [await bench.node(node) for node in NODES]
     pairs = zip(members, NODES, strict=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadline_agent.hardware import armed_records, guard
-from loadline_agent.hardware.armed_records import FILE, GpuRecord, Record, Records, Report
+from loadline_agent.hardware.armed_records import FILE, ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
 from loadline_agent.hardware.guard import Driver, Guard
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -35,8 +35,8 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Records:
-    return Records(str(tmp_path), BOOT)
+def state(tmp_path: Path) -> ArmedRecordFile:
+    return ArmedRecordFile(str(tmp_path), BOOT)
 
 
 @pytest.fixture
@@ -45,35 +45,35 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watch(board: Board, state: Records, clock: Clock) -> Iterator[Guard]:
+def watch(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[Guard]:
     with guarding(board, state, clock) as watch:
         yield watch
 
 
 @contextmanager
-def guarding(board: Board, state: Records, clock: Clock) -> Iterator[Guard]:
+def guarding(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[Guard]:
     driver = Driver()
     with joined(board.path):
         yield Guard(state, driver, clock, BOOT)
         driver.forget()
 
 
-def arm(board: Board, state: Records, deadline_s: float, safe_watts: float = SAFE_WATTS) -> None:
+def arm(board: Board, state: ArmedRecordFile, deadline_s: float, safe_watts: float = SAFE_WATTS) -> None:
     gpus = tuple(GpuRecord(uuid, safe_watts) for uuid in board.uuids(0))
-    state.write(Record(BOOT, armed=True, deadline_s=deadline_s, gpus=gpus))
+    state.write(ArmedRecord(BOOT, armed=True, deadline_s=deadline_s, gpus=gpus))
 
 
-def disarm(state: Records) -> None:
-    state.write(Record(BOOT))
+def disarm(state: ArmedRecordFile) -> None:
+    state.write(ArmedRecord(BOOT))
 
 
-def report(state: Records) -> Report:
+def report(state: ArmedRecordFile) -> GuardReport:
     said = state.read_report()
     assert said is not None
     return said
 
 
-def doing(state: Records) -> str:
+def doing(state: ArmedRecordFile) -> str:
     return armed_records.STATES[report(state).state]
 
 
@@ -81,20 +81,20 @@ def watts(board: Board) -> list[float]:
     return [float(value) for value in board.enforced_watts()[0]]
 
 
-def test_before_the_deadline_nothing_is_touched(board: Board, state: Records, watch: Guard) -> None:
+def test_before_the_deadline_nothing_is_touched(board: Board, state: ArmedRecordFile, watch: Guard) -> None:
     arm(board, state, deadline_s=4.0)
     assert watch.look() == guard.LOOK_S
     assert (doing(state), board.writes().sum()) == ("watching", 0)
 
 
-def test_it_wakes_at_the_deadline(board: Board, state: Records, clock: Clock, watch: Guard) -> None:
+def test_it_wakes_at_the_deadline(board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard) -> None:
     arm(board, state, deadline_s=4.0)
     clock.now = 3.9
     assert watch.look() == pytest.approx(0.1)
 
 
 def test_at_the_deadline_every_gpu_steps_to_safe(
-    board: Board, state: Records, clock: Clock, watch: Guard
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
 ) -> None:
     arm(board, state, deadline_s=4.0)
     clock.now = 4.0
@@ -104,7 +104,9 @@ def test_at_the_deadline_every_gpu_steps_to_safe(
     assert (said.interventions, said.errors, doing(state), said.pid) == (8, 0, "expired", os.getpid())
 
 
-def test_a_renewed_lease_is_left_alone(board: Board, state: Records, clock: Clock, watch: Guard) -> None:
+def test_a_renewed_lease_is_left_alone(
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
+) -> None:
     for turn in range(10):
         clock.now = float(turn)
         arm(board, state, deadline_s=turn + 4.0)
@@ -112,7 +114,9 @@ def test_a_renewed_lease_is_left_alone(board: Board, state: Records, clock: Cloc
     assert board.writes().sum() == 0
 
 
-def test_a_node_that_was_never_armed_is_never_touched(state: Records, watch: Guard, board: Board) -> None:
+def test_a_node_that_was_never_armed_is_never_touched(
+    state: ArmedRecordFile, watch: Guard, board: Board
+) -> None:
     watch.look()
     disarm(state)
     watch.look()
@@ -120,7 +124,9 @@ def test_a_node_that_was_never_armed_is_never_touched(state: Records, watch: Gua
     assert (doing(state), board.writes().sum()) == ("idle", 0)
 
 
-def test_after_a_release_nothing_is_touched(board: Board, state: Records, clock: Clock, watch: Guard) -> None:
+def test_after_a_release_nothing_is_touched(
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
+) -> None:
     arm(board, state, deadline_s=4.0)
     watch.look()
     disarm(state)
@@ -130,7 +136,7 @@ def test_after_a_release_nothing_is_touched(board: Board, state: Records, clock:
 
 
 def test_a_late_write_of_a_resumed_agent_is_corrected_at_the_next_look(
-    board: Board, state: Records, clock: Clock, watch: Guard
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
 ) -> None:
     arm(board, state, deadline_s=4.0)
     clock.now = 5.0
@@ -141,7 +147,9 @@ def test_a_late_write_of_a_resumed_agent_is_corrected_at_the_next_look(
     assert report(state).interventions == 9
 
 
-def test_an_agent_that_comes_back_is_obeyed(board: Board, state: Records, clock: Clock, watch: Guard) -> None:
+def test_an_agent_that_comes_back_is_obeyed(
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
+) -> None:
     arm(board, state, deadline_s=4.0)
     clock.now = 5.0
     watch.look()
@@ -161,7 +169,7 @@ def empty(file: Path) -> None:
 
 @pytest.mark.parametrize("destroy", [spoil, empty, Path.unlink])
 def test_a_record_that_is_destroyed_counts_as_expired(
-    board: Board, state: Records, watch: Guard, tmp_path: Path, destroy: Callable[[Path], None]
+    board: Board, state: ArmedRecordFile, watch: Guard, tmp_path: Path, destroy: Callable[[Path], None]
 ) -> None:
     arm(board, state, deadline_s=1000.0)
     watch.look()
@@ -171,7 +179,7 @@ def test_a_record_that_is_destroyed_counts_as_expired(
 
 
 def test_without_any_good_record_it_says_that_it_is_blind(
-    board: Board, state: Records, watch: Guard, tmp_path: Path
+    board: Board, state: ArmedRecordFile, watch: Guard, tmp_path: Path
 ) -> None:
     (tmp_path / FILE).write_bytes(b"\xff" * 8192)
     watch.look()
@@ -183,14 +191,14 @@ def test_a_record_of_another_boot_moves_nothing(
 ) -> None:
     other = "00000000-0000-4000-8000-000000000000"
     gpus = tuple(GpuRecord(uuid, SAFE_WATTS) for uuid in board.uuids(0))
-    Records(str(tmp_path), other).write(Record(other, armed=True, deadline_s=1.0, gpus=gpus))
+    ArmedRecordFile(str(tmp_path), other).write(ArmedRecord(other, armed=True, deadline_s=1.0, gpus=gpus))
     clock.now = 50.0
     watch.look()
     assert board.writes().sum() == 0
 
 
 def test_a_lost_gpu_does_not_save_the_others(
-    board: Board, state: Records, clock: Clock, watch: Guard
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
 ) -> None:
     board.lose(0, 0)
     arm(board, state, deadline_s=4.0)
@@ -205,7 +213,7 @@ def test_a_lost_gpu_does_not_save_the_others(
 
 @pytest.mark.parametrize("code", [1, 4, 15, 999])
 def test_an_error_of_the_driver_is_tried_again(
-    board: Board, state: Records, clock: Clock, watch: Guard, code: int
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard, code: int
 ) -> None:
     board.fail(0, 0, writes=code)
     arm(board, state, deadline_s=4.0)
@@ -217,7 +225,7 @@ def test_an_error_of_the_driver_is_tried_again(
 
 
 def test_without_a_driver_it_lives_and_acts_when_there_is_one(
-    tmp_path: Path, board: Board, state: Records, clock: Clock
+    tmp_path: Path, board: Board, state: ArmedRecordFile, clock: Clock
 ) -> None:
     arm(board, state, deadline_s=4.0)
     clock.now = 5.0
@@ -233,7 +241,7 @@ def test_without_a_driver_it_lives_and_acts_when_there_is_one(
 
 
 def test_a_full_disk_does_not_keep_it_from_acting(
-    board: Board, state: Records, clock: Clock, watch: Guard, monkeypatch: pytest.MonkeyPatch
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
         raise OSError("no space left on device")
@@ -264,13 +272,13 @@ def test_no_limit_ever_rises_and_none_stays_above_safe(
     requested: list[int],
     safe: list[int],
 ) -> None:
-    state, clock = Records(str(tmp_path_factory.mktemp("state")), BOOT), Clock()
+    state, clock = ArmedRecordFile(str(tmp_path_factory.mktemp("state")), BOOT), Clock()
     row.gpus["power_index"] = 0
     slots = row.gpus["power"][0, :, 0]
     slots["previous"], slots["requested"] = enforced, requested
     slots["effective_ns"] = np.uint64(2**62)  # asked for, and not in force for long
     gpus = tuple(GpuRecord(uuid, mw / 1000) for uuid, mw in zip(row.uuids(0), safe, strict=True))
-    state.write(Record(BOOT, armed=True, deadline_s=0.0, gpus=gpus))
+    state.write(ArmedRecord(BOOT, armed=True, deadline_s=0.0, gpus=gpus))
     with guarding(row, state, clock) as watch:
         watch.look()
     after = np.rint(row.requested_watts()[0] * 1000)

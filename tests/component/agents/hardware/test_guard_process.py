@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.hardware import armed_records, guard
-from loadline_agent.hardware.armed_records import GpuRecord, Record, Records
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.guard import boottime
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board, GpuSpec
@@ -23,11 +23,11 @@ PATIENCE_S = 20.0
 WRITER = """
 import sys, time
 from loadline_agent.hardware.guard import boottime
-from loadline_agent.hardware.armed_records import GpuRecord, Record, Records, boot_id
-state, uuids = Records(sys.argv[1], boot_id()), sys.argv[2:]
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, boot_id
+state, uuids = ArmedRecordFile(sys.argv[1], boot_id()), sys.argv[2:]
 gpus = tuple(GpuRecord(uuid, 247.0) for uuid in uuids)
 while True:
-    state.write(Record(boot_id(), armed=True, deadline_s=boottime() + 1.0, gpus=gpus))
+    state.write(ArmedRecord(boot_id(), armed=True, deadline_s=boottime() + 1.0, gpus=gpus))
     time.sleep(0.05)
 """
 
@@ -41,7 +41,7 @@ def watts(board: Board) -> list[float]:
     return [float(value) for value in board.enforced_watts()[0]]
 
 
-def doing(state: Records) -> str | None:
+def doing(state: ArmedRecordFile) -> str | None:
     said = state.read_report()
     return armed_records.STATES[said.state] if said is not None else None
 
@@ -75,7 +75,7 @@ def running(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
 def test_a_stopped_agent_is_stood_in_for_and_a_resumed_one_obeyed(board: Board, tmp_path: Path) -> None:
     directory = tmp_path / "state"
     armed_records.prepare(str(directory))
-    state = Records(str(directory), armed_records.boot_id())
+    state = ArmedRecordFile(str(directory), armed_records.boot_id())
     writer, process = writer_process(board, directory), guard_process(board, directory)
     with running(writer, process):
         until(lambda: doing(state) == "watching")
@@ -95,9 +95,9 @@ def test_a_guard_that_is_ended_while_armed_leaves_the_node_safe(board: Board, tm
     directory = tmp_path / "state"
     armed_records.prepare(str(directory))
     boot = armed_records.boot_id()
-    state = Records(str(directory), boot)
+    state = ArmedRecordFile(str(directory), boot)
     gpus = tuple(GpuRecord(uuid, SAFE_WATTS) for uuid in board.uuids(0))
-    state.write(Record(boot, armed=True, deadline_s=boottime() + 1000.0, gpus=gpus))
+    state.write(ArmedRecord(boot, armed=True, deadline_s=boottime() + 1000.0, gpus=gpus))
     process = guard_process(board, directory)
     with running(process):
         until(lambda: state.read_report() is not None)

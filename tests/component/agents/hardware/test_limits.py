@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.hardware.limits import Found, Limits, Order
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.limits import Limits, Order, OriginalLimit
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -32,9 +32,9 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def gpus(board: Board) -> Iterator[Gpus]:
+def gpus(board: Board) -> Iterator[GpuSensors]:
     with joined(board.path):
-        gpus = Gpus.open()
+        gpus = GpuSensors.open()
         yield gpus
         gpus.close()
 
@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limits(gpus: Gpus, clock: Clock) -> Limits:
+def limits(gpus: GpuSensors, clock: Clock) -> Limits:
     return Limits(gpus, clock)
 
 
@@ -85,7 +85,7 @@ def test_what_is_in_force_is_not_written_again(board: Board, limits: Limits) -> 
 def test_a_limit_on_its_way_is_not_written_again(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "slow", ("node-00",), spec=GpuSpec(power_delay_s=3600.0))
     with joined(board.path):
-        gpus = Gpus.open()
+        gpus = GpuSensors.open()
         limits = Limits(gpus, Clock())
         for _ in range(3):
             limits.apply([order(board, 300.0)], DEADLINE_S)
@@ -118,7 +118,9 @@ def test_an_old_order_is_not_begun(board: Board, limits: Limits, clock: Clock) -
 
 
 @pytest.mark.parametrize("before", [380.0, 247.0, 150.0])
-def test_an_order_overtaken_by_its_deadline_is_taken_back(board: Board, gpus: Gpus, before: float) -> None:
+def test_an_order_overtaken_by_its_deadline_is_taken_back(
+    board: Board, gpus: GpuSensors, before: float
+) -> None:
     board.write_as_other(0, 0, before)
     limits = Limits(gpus, overtaken(before=1))
     (outcome,) = limits.apply([order(board, 390.0, clock_mhz=1110)], DEADLINE_S)
@@ -127,7 +129,7 @@ def test_an_order_overtaken_by_its_deadline_is_taken_back(board: Board, gpus: Gp
     assert board.locked_mhz()[0, 0] == 0
 
 
-def test_a_late_order_below_safe_is_left(board: Board, gpus: Gpus) -> None:
+def test_a_late_order_below_safe_is_left(board: Board, gpus: GpuSensors) -> None:
     Limits(gpus, overtaken(before=1)).apply([order(board, 200.0)], DEADLINE_S)
     assert watts(board) == 200.0
 
@@ -153,7 +155,7 @@ def test_a_step_down_takes_back_a_rise_on_its_way(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "slow", ("node-00",), spec=GpuSpec(power_delay_s=3600.0))
     board.write_as_other(0, 0, 150.0)
     with joined(board.path):
-        gpus = Gpus.open()
+        gpus = GpuSensors.open()
         limits = Limits(gpus, Clock())
         limits.apply([order(board, 390.0)], DEADLINE_S)
         limits.step_down({board.uuids(0)[0]: SAFE_WATTS})
@@ -165,14 +167,16 @@ def test_release_restores_what_was_found_before_the_first_write(board: Board, li
     board.write_as_other(0, 0, 333.0)
     limits.apply([order(board, 200.0, clock_mhz=1110)], DEADLINE_S)
     limits.apply([order(board, 250.0, clock_mhz=1305)], DEADLINE_S)
-    assert limits.found[board.uuids(0)[0]] == Found(watts=333.0)
+    assert limits.found[board.uuids(0)[0]] == OriginalLimit(watts=333.0)
     limits.restore()
     assert (watts(board), board.locked_mhz()[0, 0], dict(limits.found)) == (333.0, 0, {})
 
 
-def test_a_successor_restores_what_its_forerunner_found(board: Board, gpus: Gpus, limits: Limits) -> None:
+def test_a_successor_restores_what_its_forerunner_found(
+    board: Board, gpus: GpuSensors, limits: Limits
+) -> None:
     limits.apply([order(board, 200.0, clock_mhz=1110)], DEADLINE_S)
-    successor = Limits(gpus, Clock(), found={board.uuids(0)[0]: Found(watts=380.0, clock_mhz=1305)})
+    successor = Limits(gpus, Clock(), found={board.uuids(0)[0]: OriginalLimit(watts=380.0, clock_mhz=1305)})
     successor.remember()
     successor.restore()
     assert (watts(board), board.locked_mhz()[0, 0]) == (380.0, 1305)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.hardware.armed_records import Records, Report
-from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Hands
-from loadline_agent.hardware.sensors import Gpus
+from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
+from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, NodeGpus
+from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -37,81 +37,85 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Records:
-    return Records(str(tmp_path), BOOT)
+def state(tmp_path: Path) -> ArmedRecordFile:
+    return ArmedRecordFile(str(tmp_path), BOOT)
 
 
 @pytest.fixture
-def hands(board: Board, state: Records, clock: Clock) -> Iterator[Hands]:
+def node_gpus(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[NodeGpus]:
     """A node whose GPUs were all ordered to 300 W at 0 s."""
     with joined(board.path):
-        gpus = Gpus.open()
-        made = Hands(gpus, state, BOOT, clock)
+        gpus = GpuSensors.open()
+        made = NodeGpus(gpus, state, BOOT, clock)
         limits = tuple(GpuLimit(uuid=uuid, watts=300.0, safe_watts=SAFE_WATTS) for uuid in board.uuids(0))
         made.enforce(limits, plan_version=1, deadline_s=DEADLINE_S)
         yield made
         gpus.close()
 
 
-def looked(hands: Hands, clock: Clock, at_s: float) -> bool:
+def looked(node_gpus: NodeGpus, clock: Clock, at_s: float) -> bool:
     """Whether the node is in conflict after a look at this time."""
     clock.now = at_s
-    hands.look()
-    return hands.in_conflict
+    node_gpus.look()
+    return node_gpus.in_conflict
 
 
-def test_a_strangers_limit_seen_twice_is_a_conflict(board: Board, hands: Hands, clock: Clock) -> None:
+def test_a_strangers_limit_seen_twice_is_a_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.write_as_other(0, 0, 390.0)
-    assert not looked(hands, clock, at_s=1.5)
-    assert looked(hands, clock, at_s=2.5)
+    assert not looked(node_gpus, clock, at_s=1.5)
+    assert looked(node_gpus, clock, at_s=2.5)
     wrong = Conflict(uuid=board.uuids(0)[0], wanted_watts=300.0, requested_watts=390.0, enforced_watts=390.0)
-    assert hands.conflicts == (wrong,)
+    assert node_gpus.conflicts == (wrong,)
 
 
 def test_a_strangers_limit_that_vanished_for_long_is_suspected_anew(
-    board: Board, hands: Hands, clock: Clock
+    board: Board, node_gpus: NodeGpus, clock: Clock
 ) -> None:
     board.write_as_other(0, 0, 390.0)
-    assert not looked(hands, clock, at_s=1.5)
+    assert not looked(node_gpus, clock, at_s=1.5)
     board.write_as_other(0, 0, 300.0)
-    assert not looked(hands, clock, at_s=2.5)
+    assert not looked(node_gpus, clock, at_s=2.5)
     board.write_as_other(0, 0, 390.0)
-    assert not looked(hands, clock, at_s=1.5 + SUSPECT_FOR_S)
+    assert not looked(node_gpus, clock, at_s=1.5 + SUSPECT_FOR_S)
 
 
-def test_our_own_limit_gets_time_to_settle(board: Board, hands: Hands, clock: Clock) -> None:
+def test_our_own_limit_gets_time_to_settle(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.write_as_other(0, 0, 390.0)
     for at_s in (0.2, 0.5, 0.9):
-        assert not looked(hands, clock, at_s)
-    assert not looked(hands, clock, at_s=1.5), "the first look that counts"
+        assert not looked(node_gpus, clock, at_s)
+    assert not looked(node_gpus, clock, at_s=1.5), "the first look that counts"
 
 
-def test_a_bmc_that_limits_more_is_a_conflict(board: Board, hands: Hands, clock: Clock) -> None:
+def test_a_bmc_that_limits_more_is_a_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.limit_outband(0, 0, 200.0)
-    looked(hands, clock, at_s=1.5)
-    assert looked(hands, clock, at_s=2.5)
-    (conflict,) = hands.conflicts
+    looked(node_gpus, clock, at_s=1.5)
+    assert looked(node_gpus, clock, at_s=2.5)
+    (conflict,) = node_gpus.conflicts
     assert (conflict.requested_watts, conflict.enforced_watts) == (300.0, 200.0)
 
 
-def test_what_the_guard_did_is_no_conflict(board: Board, state: Records, hands: Hands, clock: Clock) -> None:
+def test_what_the_guard_did_is_no_conflict(
+    board: Board, state: ArmedRecordFile, node_gpus: NodeGpus, clock: Clock
+) -> None:
     board.write_as_other(0, 0, SAFE_WATTS)
-    looked(hands, clock, at_s=1.5)
-    state.write_report(Report(BOOT, 7, 1.6, looks=9, interventions=1, errors=0, state=2))
+    looked(node_gpus, clock, at_s=1.5)
+    state.write_report(GuardReport(BOOT, 7, 1.6, looks=9, interventions=1, errors=0, state=2))
     for at_s in (2.5, 3.5, 4.5):
-        assert not looked(hands, clock, at_s)
+        assert not looked(node_gpus, clock, at_s)
 
 
-def test_a_node_that_enforces_nothing_has_no_conflict(board: Board, hands: Hands, clock: Clock) -> None:
-    hands.restore(DEADLINE_S)
+def test_a_node_that_enforces_nothing_has_no_conflict(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    node_gpus.restore(DEADLINE_S)
     board.write_as_other(0, 5, 222.0)
     for at_s in (1.5, 2.5):
-        assert not looked(hands, clock, at_s)
+        assert not looked(node_gpus, clock, at_s)
 
 
-def test_a_conflict_says_which_gpu_holds_what(board: Board, hands: Hands, clock: Clock) -> None:
+def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.write_as_other(0, 0, 390.0)
-    looked(hands, clock, at_s=1.5)
-    looked(hands, clock, at_s=2.5)
+    looked(node_gpus, clock, at_s=1.5)
+    looked(node_gpus, clock, at_s=2.5)
     said = f"{board.uuids(0)[0]} was set to 300 W, and 390 W are asked of it, 390 W in force"
-    assert list(map(str, hands.conflicts)) == [said]
+    assert list(map(str, node_gpus.conflicts)) == [said]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.hardware import nvml
-from loadline_agent.hardware.sensors import Gpus, GpuSample, missing_right
+from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from testbed.fakegpu import layouts
 from testbed.fakegpu.board import Board, GpuSpec
@@ -21,13 +21,13 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def gpus(board: Board) -> Iterator[Gpus]:
+def gpus(board: Board) -> Iterator[GpuSensors]:
     yield from opened(board)
 
 
-def opened(board: Board) -> Iterator[Gpus]:
+def opened(board: Board) -> Iterator[GpuSensors]:
     with joined(board.path):
-        gpus = Gpus.open()
+        gpus = GpuSensors.open()
         yield gpus
         gpus.close()
 
@@ -36,7 +36,7 @@ def fields(tmp_path: Path, mask: int) -> Board:
     return Board.create(tmp_path / "fields", ("node-00",), spec=GpuSpec(fields=mask))
 
 
-def sampled(board: Board, gpus: Gpus, seconds: float, *, watts: float, true_watts: float) -> GpuSample:
+def sampled(board: Board, gpus: GpuSensors, seconds: float, *, watts: float, true_watts: float) -> GpuSample:
     """The first GPU's last sample, after it said `watts` for some seconds while it drew `true_watts`."""
     sample = gpus.sample(0.0)[0]
     for step in range(1, round(seconds / PERIOD_S) + 1):
@@ -46,14 +46,14 @@ def sampled(board: Board, gpus: Gpus, seconds: float, *, watts: float, true_watt
     return sample
 
 
-def test_gpus_are_listed_with_their_ranges(board: Board, gpus: Gpus) -> None:
+def test_gpus_are_listed_with_their_ranges(board: Board, gpus: GpuSensors) -> None:
     assert tuple(info.uuid for info in gpus.infos) == board.uuids(0)
     info = gpus.infos[0]
     assert (info.min_watts, info.max_watts, info.default_watts) == (100.0, 400.0, 400.0)
     assert (info.min_mhz, info.max_mhz, info.name) == (210, 1410, "NVIDIA A100-SXM4-80GB")
 
 
-def test_a_sample_has_the_instantaneous_watts(board: Board, gpus: Gpus) -> None:
+def test_a_sample_has_the_instantaneous_watts(board: Board, gpus: GpuSensors) -> None:
     board.set_sensors(watts=321.0, average_watts=99.0)
     samples = gpus.sample(10.0)
     assert [sample.watts for sample in samples] == [321.0] * 8
@@ -61,7 +61,7 @@ def test_a_sample_has_the_instantaneous_watts(board: Board, gpus: Gpus) -> None:
     assert all(sample.age_s < 1.0 for sample in samples)
 
 
-def test_observing_writes_nothing(board: Board, gpus: Gpus) -> None:
+def test_observing_writes_nothing(board: Board, gpus: GpuSensors) -> None:
     for step in range(20):
         gpus.sample(step * PERIOD_S)
     missing_right()
@@ -106,7 +106,7 @@ class Counter:
 
 
 def test_the_energy_of_a_live_sensor_is_not_asked_for(
-    board: Board, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+    board: Board, gpus: GpuSensors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = Counter(monkeypatch)
     for step in range(40):
@@ -116,33 +116,33 @@ def test_the_energy_of_a_live_sensor_is_not_asked_for(
 
 
 def test_the_energy_of_a_sensor_that_repeats_is_asked_for_once_a_second(
-    board: Board, gpus: Gpus, monkeypatch: pytest.MonkeyPatch
+    board: Board, gpus: GpuSensors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = Counter(monkeypatch)
     sampled(board, gpus, 10.0, watts=300.0, true_watts=300.0)
     assert counter.asked == 8 * 9
 
 
-def test_a_sensor_that_was_stuck_and_moves_again_is_believed_at_once(board: Board, gpus: Gpus) -> None:
+def test_a_sensor_that_was_stuck_and_moves_again_is_believed_at_once(board: Board, gpus: GpuSensors) -> None:
     assert sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0).fault is not None
     board.set_sensors(watts=70.0)
     sample = gpus.sample(5.25)[0]
     assert (sample.watts, sample.fault) == (70.0, None)
 
 
-def test_a_stuck_sensor_is_replaced_by_the_energy(board: Board, gpus: Gpus) -> None:
+def test_a_stuck_sensor_is_replaced_by_the_energy(board: Board, gpus: GpuSensors) -> None:
     sample = sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0)
     assert sample.ok
     assert sample.watts == pytest.approx(380.0)
     assert sample.fault == "power sensor has said 63.0 W for 5 s, energy says 380.0 W"
 
 
-def test_a_steady_load_is_not_a_stuck_sensor(board: Board, gpus: Gpus) -> None:
+def test_a_steady_load_is_not_a_stuck_sensor(board: Board, gpus: GpuSensors) -> None:
     sample = sampled(board, gpus, 60.0, watts=300.0, true_watts=310.0)
     assert (sample.watts, sample.ok, sample.fault) == (300.0, True, None)
 
 
-def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: Gpus) -> None:
+def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: GpuSensors) -> None:
     sample = sampled(board, gpus, 5.0, watts=300.0, true_watts=0.0)
     assert not sample.ok
     assert sample.age_s == pytest.approx(4.75, abs=0.3)
@@ -150,14 +150,14 @@ def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: Gpus) -> None:
     assert "energy says 0.0 W" in sample.fault
 
 
-def test_a_driver_that_counts_energy_anew_is_no_fault(board: Board, gpus: Gpus) -> None:
+def test_a_driver_that_counts_energy_anew_is_no_fault(board: Board, gpus: GpuSensors) -> None:
     sampled(board, gpus, 5.0, watts=300.0, true_watts=300.0)
     board.set_sensors(watts=301.0, energy_mj=0)
     sample = gpus.sample(5.25)[0]
     assert (sample.watts, sample.ok) == (301.0, True)
 
 
-def test_a_lost_gpu_is_a_fault_and_the_others_go_on(board: Board, gpus: Gpus) -> None:
+def test_a_lost_gpu_is_a_fault_and_the_others_go_on(board: Board, gpus: GpuSensors) -> None:
     gpus.sample(0.0)
     board.lose(0, 3)
     samples = gpus.sample(7.0)
@@ -166,21 +166,21 @@ def test_a_lost_gpu_is_a_fault_and_the_others_go_on(board: Board, gpus: Gpus) ->
     assert "GPU is lost" in (samples[3].fault or "")
 
 
-def test_a_gpu_that_answers_again_is_believed_again(board: Board, gpus: Gpus) -> None:
+def test_a_gpu_that_answers_again_is_believed_again(board: Board, gpus: GpuSensors) -> None:
     board.lose(0, 3)
     assert not gpus.sample(0.0)[3].ok
     board.heal(0, 3)
     assert gpus.sample(1.0)[3].ok
 
 
-def test_a_failing_read_is_a_fault_with_its_code(board: Board, gpus: Gpus) -> None:
+def test_a_failing_read_is_a_fault_with_its_code(board: Board, gpus: GpuSensors) -> None:
     board.fail(0, 0, reads=999)
     assert "NVML answered 999" in (gpus.sample(0.0)[0].fault or "")
 
 
 def test_without_a_driver_opening_says_so(tmp_path: Path) -> None:
     with joined(tmp_path / "nothing"), pytest.raises(HardwareError, match="initialising NVML"):
-        Gpus.open()
+        GpuSensors.open()
 
 
 @pytest.mark.parametrize(

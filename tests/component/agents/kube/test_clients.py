@@ -11,7 +11,6 @@ import pytest
 from aiohttp import web
 
 from loadline_agent.kube.clients import (
-    Conflict,
     Forbidden,
     Gone,
     Kube,
@@ -19,9 +18,10 @@ from loadline_agent.kube.clients import (
     NotFound,
     Refused,
     Unavailable,
+    WriteConflict,
 )
 from loadline_agent.kube.credentials import Credentials
-from loadline_agent.kube.informers import Follower, pause_s
+from loadline_agent.kube.informers import Informer, pause_s
 from loadline_policies.errors import InvalidInput
 
 PATH = "/api/v1/things"
@@ -95,7 +95,7 @@ class Colors:
     def __init__(self, kube: Kube) -> None:
         self.changes = 0
         self._changed = asyncio.Event()
-        self.follower = Follower(kube, PATH, self._parse, self._change, first_pause_s=0.01)
+        self.follower = Informer(kube, PATH, self._parse, self._change, first_pause_s=0.01)
 
     async def until(self, **colors: str) -> None:
         async with asyncio.timeout(5.0):
@@ -131,7 +131,7 @@ async def colors(kube: Kube) -> AsyncIterator[Colors]:
         (401, Forbidden),
         (403, Forbidden),
         (404, NotFound),
-        (409, Conflict),
+        (409, WriteConflict),
         (410, Gone),
         (422, Refused),
         (429, Unavailable),

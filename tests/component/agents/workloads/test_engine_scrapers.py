@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from loadline_agent.workloads import engine_scrapers
-from loadline_agent.workloads.engine_scrapers import Engine, Engines
+from loadline_agent.workloads.engine_scrapers import EngineScraper, ScrapedEngine
 from loadline_agent.workloads.objectives import Objectives
 
 TTFT, ITL = "vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds"
@@ -77,9 +77,9 @@ class Node:
     def __init__(self, servers: list[Server], objectives: Objectives = SLO, pools: str = "") -> None:
         self.now = 1000.0
         self.outcomes: Counter[str] = Counter()
-        self.engines = Engines(lambda: self.now, lambda outcome: self.outcomes.update([outcome]))
+        self.engines = EngineScraper(lambda: self.now, lambda outcome: self.outcomes.update([outcome]))
         self.engines.follow(
-            Engine(
+            ScrapedEngine(
                 pod=f"prod/chat-{index}",
                 service="prod/chat",
                 pool=pools[index : index + 1],
@@ -218,9 +218,9 @@ async def test_nobody_is_asked_once_no_engine_is_left(
     servers: list[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_scrapers, "EVERY_S", 0.01)
-    told = Engines(lambda: 0.0, lambda outcome: None)
+    told = EngineScraper(lambda: 0.0, lambda outcome: None)
     task = asyncio.create_task(told.run())
-    engine = Engine(pod="a/b", service="a/s", pool="", address=servers[0].address, objectives=SLO)
+    engine = ScrapedEngine(pod="a/b", service="a/s", pool="", address=servers[0].address, objectives=SLO)
     told.follow([engine])
     for _ in range(500):
         if servers[0].asked >= 3:

@@ -14,7 +14,7 @@ from loadline_agent.kube.credentials import Credentials
 from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import engine_scrapers, pod_resources
 from loadline_agent.workloads.histograms import Histogram
-from loadline_agent.workloads.node_workloads import Tenants
+from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_agent.workloads.objectives import HOLD_S
 from loadline_agent.workloads.pod_resources import Unread
 from loadline_agent.workloads.vllm_metrics import Scrape
@@ -99,8 +99,8 @@ async def api() -> AsyncIterator[Api]:
 class Here:
     """A node's tenants, its kubelet's word and its engines' answers."""
 
-    def __init__(self, tenants: Tenants, metrics: Metrics) -> None:
-        self.tenants, self.metrics = tenants, metrics
+    def __init__(self, workloads: NodeWorkloads, metrics: Metrics) -> None:
+        self.workloads, self.metrics = workloads, metrics
         self.now = 1000.0
         self.devices: dict[str, tuple[str, ...]] | None = {}
         self.latencies: dict[str, Histogram] = {}
@@ -112,7 +112,7 @@ class Here:
         return self.devices
 
     def facts(self, *held_back: str) -> list[ServiceOnNode]:
-        return list(self.tenants.facts(held_back) or ())
+        return list(self.workloads.facts(held_back) or ())
 
     async def until(self, so: Callable[[], bool]) -> None:
         for _ in range(500):
@@ -126,11 +126,11 @@ class Here:
 async def here(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
     kube, metrics = Kube(Credentials(server=api.url)), Metrics()
     made: Here
-    tenants = Tenants(kube, NODE, tmp_path / "kubelet.sock", lambda: made.now, metrics)
-    made = Here(tenants, metrics)
+    workloads = NodeWorkloads(kube, NODE, tmp_path / "kubelet.sock", lambda: made.now, metrics)
+    made = Here(workloads, metrics)
     monkeypatch.setattr(pod_resources, "ask", made.ask)
     monkeypatch.setattr(pod_resources, "LEAST_APART_S", 0.01)
-    task = asyncio.create_task(tenants.run())
+    task = asyncio.create_task(workloads.run())
     yield made
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -168,10 +168,10 @@ async def test_gpus_belong_to_the_services_whose_pods_have_them(api: Api, here: 
     here.devices = {"prod/chat-0": ("GPU-0",), "prod/code-0": ("GPU-1",)}
     api.put(PODS, ours("chat-0", "chat"))
     api.put(PODS, ours("code-0", "code"))
-    await here.until(lambda: here.tenants.owners("GPU-1") == ("prod/code",))
-    assert here.tenants.owners("GPU-0") == ("prod/chat",)
+    await here.until(lambda: here.workloads.owners("GPU-1") == ("prod/code",))
+    assert here.workloads.owners("GPU-0") == ("prod/chat",)
     api.delete(PODS, "chat-0")
-    await here.until(lambda: here.tenants.owners("GPU-0") == ())
+    await here.until(lambda: here.workloads.owners("GPU-0") == ())
 
 
 async def test_without_the_kubelets_word_every_gpu_is_everybodys_and_that_is_told(
@@ -180,7 +180,7 @@ async def test_without_the_kubelets_word_every_gpu_is_everybodys_and_that_is_tol
     here.devices = None
     api.put(PODS, ours("chat-0", "chat"))
     api.put(PODS, ours("code-0", "code"))
-    await here.until(lambda: here.tenants.owners("GPU-7") == ("prod/chat", "prod/code"))
+    await here.until(lambda: here.workloads.owners("GPU-7") == ("prod/chat", "prod/code"))
     await here.until(lambda: b"loadline_pod_resources 0.0" in here.metrics.text())
 
 
@@ -188,9 +188,9 @@ async def test_a_foreign_workloads_pods_are_the_attached_services(api: Api, here
     here.devices = {"prod/theirs-0": ("GPU-0",)}
     api.put(services(), service("attached", "app=theirs,tier=gpu"))
     api.put(PODS, pod("theirs-0", {"app": "theirs", "tier": "gpu", "hash": "x"}))
-    await here.until(lambda: here.tenants.owners("GPU-0") == ("prod/attached",))
+    await here.until(lambda: here.workloads.owners("GPU-0") == ("prod/attached",))
     api.put(services(), service("attached", "app=others"))
-    await here.until(lambda: here.tenants.owners("GPU-0") == ())
+    await here.until(lambda: here.workloads.owners("GPU-0") == ())
 
 
 async def test_a_service_of_another_namespace_attaches_nothing_here(api: Api, here: Here) -> None:
@@ -198,8 +198,8 @@ async def test_a_service_of_another_namespace_attaches_nothing_here(api: Api, he
     api.put(services("test"), service("attached", "app=theirs", namespace="test"))
     api.put(PODS, pod("theirs-0", {"app": "theirs"}))
     api.put(PODS, ours("chat-0", "chat", namespace="test"))
-    await here.until(lambda: here.tenants.owners("GPU-1") == ("test/chat",))
-    assert here.tenants.owners("GPU-0") == ()
+    await here.until(lambda: here.workloads.owners("GPU-1") == ("test/chat",))
+    assert here.workloads.owners("GPU-0") == ()
 
 
 async def test_only_services_next_to_gpu_pods_are_followed(api: Api, here: Here) -> None:
@@ -220,7 +220,7 @@ async def test_a_pods_and_a_services_status_wake_nobody(
     api.put(PODS, ours("chat-0", "chat"))
     await here.until(lambda: api.watches == [PODS, services()])
     arranged: list[None] = []
-    monkeypatch.setattr(here.tenants._engines, "follow", lambda engines: arranged.append(None))
+    monkeypatch.setattr(here.workloads._engines, "follow", lambda engines: arranged.append(None))
     for count in range(5):
         busy = ours("chat-0", "chat")
         busy["status"]["conditions"] = [{"type": "Ready", "status": str(count % 2 == 0)}]
@@ -243,10 +243,10 @@ class Answers:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.latencies: dict[str, list[float]] = {}
-        monkeypatch.setattr(engine_scrapers.Engines, "_ask", self.ask)
+        monkeypatch.setattr(engine_scrapers.EngineScraper, "_ask", self.ask)
         monkeypatch.setattr(engine_scrapers, "EVERY_S", 0.01)
 
-    async def ask(self, session: object, engine: engine_scrapers.Engine) -> Scrape | None:
+    async def ask(self, session: object, engine: engine_scrapers.ScrapedEngine) -> Scrape | None:
         seen = self.latencies.get(engine.address)
         if seen is None:
             return None
@@ -266,10 +266,10 @@ async def test_a_service_that_misses_is_reported_and_its_fact_turns_later(
     answers.latencies["10.0.0.7:8000"] = []
     api.put(services(), service("chat", slo={"ttftMs": 500, "percentile": 95}))
     api.put(PODS, ours("chat-0", "chat", ip="10.0.0.7"))
-    await here.until(lambda: here.tenants.reports() == (ServiceReport("prod/chat", None),))
-    await here.until(lambda: here.tenants.owners("GPU-0") == ("prod/chat",))
+    await here.until(lambda: here.workloads.reports() == (ServiceReport("prod/chat", None),))
+    await here.until(lambda: here.workloads.owners("GPU-0") == ("prod/chat",))
     answers.latencies["10.0.0.7:8000"] += [0.7] * 100
-    await here.until(lambda: (here.tenants.reports()[0].missed or 0.0) > 1.0)
+    await here.until(lambda: (here.workloads.reports()[0].missed or 0.0) > 1.0)
     fact = here.facts("GPU-0")[0]
     assert (fact.service, fact.pods, fact.gpus, fact.capped) == ("prod/chat", 1, 1, True)
     here.now += HOLD_S
@@ -293,7 +293,7 @@ async def test_engines_without_gpus_are_asked_and_routers_are_not(
     assert [(one.service, one.pods, one.gpus) for one in facts] == [("prod/chat", 0, 0)]
     text = here.metrics.text().decode()
     assert 'loadline_service_waiting{service="prod/chat"} 2.0' in text
-    assert here.tenants.reports() == ()
+    assert here.workloads.reports() == ()
 
 
 async def test_an_engine_of_an_unknown_service_is_not_asked(answers: Answers, api: Api, here: Here) -> None:
@@ -308,10 +308,10 @@ async def test_an_engine_of_an_unknown_service_is_not_asked(answers: Answers, ap
 
 async def test_a_restart_turns_no_fact(api: Api, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ServiceOnNode(service="prod/chat", pods=1, gpus=1, capped=True, slo_met=False, plugin=True)
-    here.tenants.recall(NodeCapacityStatus(services=(before,)))
+    here.workloads.recall(NodeCapacityStatus(services=(before,)))
     here.devices = {"prod/chat-0": ("GPU-0",)}
     api.put(PODS, ours("chat-0", "chat"))
-    await here.until(lambda: here.tenants.owners("GPU-0") == ("prod/chat",))
+    await here.until(lambda: here.workloads.owners("GPU-0") == ("prod/chat",))
     assert here.facts() == [before]
     here.now += HOLD_S
     turned = before.model_copy(update={"capped": False})
@@ -320,6 +320,6 @@ async def test_a_restart_turns_no_fact(api: Api, here: Here, monkeypatch: pytest
 
 async def test_before_the_pods_are_listed_nobody_says_who_is_here(tmp_path: Path) -> None:
     kube = Kube(Credentials(server="http://127.0.0.1:1"))
-    tenants = Tenants(kube, NODE, tmp_path / "kubelet.sock", lambda: 0.0, Metrics())
-    assert tenants.facts(()) is None
+    workloads = NodeWorkloads(kube, NODE, tmp_path / "kubelet.sock", lambda: 0.0, Metrics())
+    assert workloads.facts(()) is None
     await kube.close()

@@ -62,7 +62,7 @@ class Told:
     def lead(self) -> None:
         self.following = True
 
-    def unlead(self) -> None:
+    def stop_leading(self) -> None:
         self.following = False
 
     def domain(self) -> Domain | None:

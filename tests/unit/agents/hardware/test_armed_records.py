@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.armed_records import FILE, GpuRecord, Record, Records, Report, Unreadable
+from loadline_agent.hardware.armed_records import (
+    FILE,
+    ArmedRecord,
+    ArmedRecordFile,
+    GpuRecord,
+    GuardReport,
+    Unreadable,
+)
 from loadline_agent.hardware.step_downs import lowered_mw
 from loadline_policies.errors import InvalidInput
 
@@ -26,7 +33,7 @@ gpu_records = st.builds(
     found_mhz=st.none() | st.integers(1, 3000),
 )
 written_records = st.builds(
-    Record,
+    ArmedRecord,
     boot_id=st.just(BOOT),
     armed=st.booleans(),
     deadline_s=st.floats(0.0, 1e9),
@@ -36,8 +43,8 @@ written_records = st.builds(
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Records:
-    return Records(str(tmp_path), BOOT)
+def state(tmp_path: Path) -> ArmedRecordFile:
+    return ArmedRecordFile(str(tmp_path), BOOT)
 
 
 @pytest.fixture
@@ -45,8 +52,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / FILE
 
 
-def armed(deadline_s: float, watts: float = 247.0) -> Record:
-    return Record(BOOT, armed=True, deadline_s=deadline_s, gpus=(GpuRecord("GPU-0", watts),))
+def armed(deadline_s: float, watts: float = 247.0) -> ArmedRecord:
+    return ArmedRecord(BOOT, armed=True, deadline_s=deadline_s, gpus=(GpuRecord("GPU-0", watts),))
 
 
 def spoil(file: Path, at: int, data: bytes = b"\xff") -> None:
@@ -57,23 +64,23 @@ def spoil(file: Path, at: int, data: bytes = b"\xff") -> None:
 
 @given(written=st.lists(written_records, min_size=1, max_size=3))
 def test_the_last_record_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, written: list[Record]
+    tmp_path_factory: pytest.TempPathFactory, written: list[ArmedRecord]
 ) -> None:
-    state = Records(str(tmp_path_factory.mktemp("state")), BOOT)
+    state = ArmedRecordFile(str(tmp_path_factory.mktemp("state")), BOOT)
     for record in written:
         state.write(record)
     assert state.read() == written[-1]._replace(sequence=len(written))
 
 
-def test_nothing_written_is_not_armed(state: Records) -> None:
-    assert state.read() == Record(BOOT)
+def test_nothing_written_is_not_armed(state: ArmedRecordFile) -> None:
+    assert state.read() == ArmedRecord(BOOT)
     assert state.read_report() is None
 
 
-def test_a_record_of_another_boot_is_void(state: Records, tmp_path: Path) -> None:
+def test_a_record_of_another_boot_is_void(state: ArmedRecordFile, tmp_path: Path) -> None:
     state.write(armed(9.0))
-    state.write_report(Report(BOOT, 1, 2.0, 3, 4, 5, armed_records.EXPIRED))
-    successor = Records(str(tmp_path), OTHER_BOOT)
+    state.write_report(GuardReport(BOOT, 1, 2.0, 3, 4, 5, armed_records.EXPIRED))
+    successor = ArmedRecordFile(str(tmp_path), OTHER_BOOT)
     assert not successor.read().armed
     assert successor.read_report() is None
 
@@ -83,7 +90,7 @@ def test_any_spoilt_byte_leaves_the_record_before(
     tmp_path_factory: pytest.TempPathFactory, at: int, flip: int
 ) -> None:
     directory = tmp_path_factory.mktemp("state")
-    state = Records(str(directory), BOOT)
+    state = ArmedRecordFile(str(directory), BOOT)
     state.write(armed(1.0))
     state.write(armed(2.0))
     at %= 20 + 64 + 64  # head, lease and one GPU of the even sequence's slot
@@ -96,7 +103,7 @@ def test_a_write_that_is_cut_short_leaves_the_record_before(
     tmp_path_factory: pytest.TempPathFactory, length: int
 ) -> None:
     directory = tmp_path_factory.mktemp("state")
-    state = Records(str(directory), BOOT)
+    state = ArmedRecordFile(str(directory), BOOT)
     for deadline_s in (1.0, 2.0):
         state.write(armed(deadline_s))
     before = (directory / FILE).read_bytes()
@@ -107,7 +114,7 @@ def test_a_write_that_is_cut_short_leaves_the_record_before(
     assert state.read().deadline_s == (3.0 if cut == after else 2.0)
 
 
-def test_a_record_torn_in_both_slots_is_unreadable(state: Records, file: Path) -> None:
+def test_a_record_torn_in_both_slots_is_unreadable(state: ArmedRecordFile, file: Path) -> None:
     state.write(armed(1.0))
     state.write(armed(2.0))
     spoil(file, 30)
@@ -123,19 +130,19 @@ def test_noise_is_unreadable_or_unarmed_and_never_a_crash(
     directory = tmp_path_factory.mktemp("state")
     (directory / FILE).write_bytes(noise)
     try:
-        assert not Records(str(directory), BOOT).read().armed
+        assert not ArmedRecordFile(str(directory), BOOT).read().armed
     except Unreadable:
         assert noise.strip(b"\x00")
 
 
-def test_a_torn_record_is_mended_by_the_next_write(state: Records, file: Path) -> None:
+def test_a_torn_record_is_mended_by_the_next_write(state: ArmedRecordFile, file: Path) -> None:
     file.write_bytes(b"\xff" * 4 * SLOT)
     state.write(armed(5.0))
     assert state.read().deadline_s == 5.0
 
 
-def test_agent_and_guard_do_not_overwrite_each_other(state: Records) -> None:
-    report = Report(BOOT, 77, 2.0, 3, 4, 5, armed_records.EXPIRED)
+def test_agent_and_guard_do_not_overwrite_each_other(state: ArmedRecordFile) -> None:
+    report = GuardReport(BOOT, 77, 2.0, 3, 4, 5, armed_records.EXPIRED)
     for turn in range(3):
         state.write(armed(float(turn)))
         state.write_report(report)
@@ -150,7 +157,7 @@ def test_the_directory_is_for_its_owner_only(tmp_path: Path) -> None:
     directory.chmod(0o755)
     armed_records.prepare(str(directory))
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    Records(str(directory), BOOT).write(armed(1.0))
+    ArmedRecordFile(str(directory), BOOT).write(armed(1.0))
     assert stat.S_IMODE((directory / FILE).stat().st_mode) == 0o600
 
 
@@ -161,7 +168,9 @@ def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
         armed_records.prepare(str(tmp_path / "link"))
 
 
-def test_a_link_in_place_of_the_record_is_not_followed(state: Records, file: Path, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_record_is_not_followed(
+    state: ArmedRecordFile, file: Path, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").write_bytes(b"")
     file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Unreadable):
@@ -177,9 +186,11 @@ def test_a_link_in_place_of_the_record_is_not_followed(state: Records, file: Pat
         ((GpuRecord("G" * 49, 1.0),), "uuid is"),
     ],
 )
-def test_what_does_not_fit_is_refused(state: Records, gpus: tuple[GpuRecord, ...], field: str) -> None:
+def test_what_does_not_fit_is_refused(
+    state: ArmedRecordFile, gpus: tuple[GpuRecord, ...], field: str
+) -> None:
     with pytest.raises(InvalidInput, match=field):
-        state.write(Record(BOOT, gpus=gpus))
+        state.write(ArmedRecord(BOOT, gpus=gpus))
 
 
 def test_this_machines_boot_has_a_name() -> None:

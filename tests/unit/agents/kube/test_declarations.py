@@ -9,7 +9,7 @@ from loadline_agent.domain.certificates import self_signed
 from loadline_agent.domain.identity import der_of
 from loadline_agent.domain.leaderships import Home
 from loadline_agent.kube import checkpoints
-from loadline_agent.kube.checkpoints import Memory, RememberedPeer
+from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
 from loadline_agent.kube.parsed_objects import declared_of, domain_of, home_of, known_of, policy_of, terms_of
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
@@ -161,15 +161,17 @@ def test_a_service_may_bound_the_watts_of_its_gpus() -> None:
 
 def test_a_memory_is_kept_for_root_alone(tmp_path: Path) -> None:
     peer = RememberedPeer(node="node-00", address="10.0.0.1:9476", certificate=PEM)
-    memory = Memory(home=Home(domain="row-a"), candidates=(peer,), policies={"loadline-system/p": POLICY})
-    checkpoints.keep(tmp_path, memory)
-    assert checkpoints.recall(tmp_path) == memory
+    checkpoint = Checkpoint(
+        home=Home(domain="row-a"), candidates=(peer,), policies={"loadline-system/p": POLICY}
+    )
+    checkpoints.keep(tmp_path, checkpoint)
+    assert checkpoints.recall(tmp_path) == checkpoint
     assert (tmp_path / "domain.json").stat().st_mode & 0o077 == 0
     assert der_of(checkpoints.recall(tmp_path).candidates[0].certificate) == der_of(PEM)
 
 
 def test_nothing_kept_is_an_empty_memory(tmp_path: Path) -> None:
-    assert checkpoints.recall(tmp_path) == Memory()
+    assert checkpoints.recall(tmp_path) == Checkpoint()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"unknown": {}}'])

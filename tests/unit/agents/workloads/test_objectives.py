@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_agent.workloads.histograms import Histogram, Quantile, histogram_of
-from loadline_agent.workloads.objectives import FORGET_S, HOLD_S, Objectives, Steady, ratio, worst
+from loadline_agent.workloads.objectives import FORGET_S, HOLD_S, Debounced, Objectives, ratio, worst
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, math.inf)
 CHAT = Objectives(ttft_s=1.0, itl_s=0.1, percentile=95)
@@ -103,30 +103,30 @@ def test_the_worst_is_known_if_it_is_a_miss_or_all_are(
 
 
 def test_the_first_value_is_shown_at_once() -> None:
-    assert Steady[bool]().see("capped", True, 0.0) is True
+    assert Debounced[bool]().see("capped", True, 0.0) is True
 
 
 def test_a_fact_turns_only_after_it_has_held() -> None:
-    steady = Steady[bool]()
+    steady = Debounced[bool]()
     steady.see("capped", False, 0.0)
     assert [steady.see("capped", True, 100.0 + s) for s in (0.0, HOLD_S - 1, HOLD_S)] == [False, False, True]
 
 
 def test_a_fact_that_comes_and_goes_never_turns() -> None:
-    steady = Steady[bool]()
+    steady = Debounced[bool]()
     steady.see("capped", False, 0.0)
     assert not any(steady.see("capped", s % 10 < 9, float(s)) for s in range(1, 500))
 
 
 def test_what_was_known_is_forgotten_late() -> None:
-    steady = Steady[bool | None]()
+    steady = Debounced[bool | None]()
     steady.see("slo", True, 0.0)
     shown = [steady.see("slo", None, 10.0 + s) for s in (0.0, HOLD_S, FORGET_S - 1, FORGET_S)]
     assert shown == [True, True, True, None]
 
 
 def test_what_a_predecessor_has_found_is_shown_until_another_value_has_held() -> None:
-    steady = Steady[bool | None]()
+    steady = Debounced[bool | None]()
     steady.recall("slo", False, 0.0)
     assert [steady.see("slo", None, s) for s in (0.0, FORGET_S - 1.0)] == [False, False]
     assert [steady.see("slo", True, 100.0 + s) for s in (0.0, HOLD_S)] == [False, True]
@@ -134,7 +134,7 @@ def test_what_a_predecessor_has_found_is_shown_until_another_value_has_held() ->
 
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.booleans()), max_size=50))
 def test_two_turns_are_never_closer_than_a_fact_must_hold(looks: list[tuple[float, bool]]) -> None:
-    steady, now, turns = Steady[bool](), 0.0, []
+    steady, now, turns = Debounced[bool](), 0.0, []
     shown = steady.see("x", False, now)
     for pause_s, value in looks:
         now += pause_s
