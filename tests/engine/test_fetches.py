@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_pods import PLAINLY
 from loadline_operator.services.objects.model_sources import source_of
 from testbed.engines.venvs import Venv
@@ -25,7 +25,7 @@ FILES = {
 }
 """A repository as they often are: the weights, and the same again for other engines."""
 
-SOURCE = source_of("hf://org/llm", Materials(model_cache="/var/lib/models"))
+SOURCE = source_of("hf://org/llm", Defaults(model_cache="/var/lib/models"))
 
 
 class Hub(ThreadingHTTPServer):

@@ -8,7 +8,7 @@ import pytest
 
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member, arguments
 from loadline_operator.services.objects.model_sources import source_of
 from loadline_operator.services.objects.pools import pools_of
@@ -84,8 +84,8 @@ def told(engine_venv: Venv) -> dict[str, dict[str, Any]]:
         for pool in pools_of(service(spec)):
             for member in Member:
                 key = f"{name} {pool.name} {member.value}"
-                materials = Materials(kv_buffer_device="cpu")
-                said = arguments(pool, source_of(URI, materials), materials, member)
+                defaults = Defaults(kv_buffer_device="cpu")
+                said = arguments(pool, source_of(URI, defaults), defaults, member)
                 lines[key] = [expanded(one) for one in said]
     parsed = understood(engine_venv, PARSE, [*lines.values()])
     return dict(zip(lines, parsed, strict=True))

@@ -11,7 +11,7 @@ import yaml
 
 from loadline_api.engines import KvDtype
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import pools_of
 from testbed import charts
@@ -70,7 +70,7 @@ def test_any_vendors_device_can_be_asked_for() -> None:
     spec = {"model": {"uri": "hf://org/llm"}, "template": template}
     one = InferenceService.parse({"metadata": {"name": "chat", "namespace": "serving"}, "spec": spec})
     (pool,) = pools_of(one)
-    (container,) = pod_template(pool, Materials())["spec"]["containers"]
+    (container,) = pod_template(pool, Defaults())["spec"]["containers"]
     assert container["resources"]["limits"] == {"gpu.example.com/next": "2"}
 
 

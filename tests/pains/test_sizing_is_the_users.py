@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import wanted
 
-GENEROUS = Materials(
+GENEROUS = Defaults(
     engine_template={
         "containers": [{"name": "vllm", "resources": {"limits": {"memory": "1Ti", "cpu": "99"}}}]
     }
@@ -33,11 +33,11 @@ AMOUNTS = st.fixed_dictionaries(
 )
 
 
-def made(materials: Materials | None = None, **spec: Any) -> Manifest:
+def made(defaults: Defaults | None = None, **spec: Any) -> Manifest:
     """The service's Deployment of engines."""
     metadata = {"name": "chat", "namespace": "serving", "uid": "uid"}
     one = InferenceService.parse({"metadata": metadata, "spec": {"model": {"uri": "hf://org/llm"}, **spec}})
-    (found,) = (each.manifest for each in wanted(one, materials or Materials()) if each.kind == DEPLOYMENTS)
+    (found,) = (each.manifest for each in wanted(one, defaults or Defaults()) if each.kind == DEPLOYMENTS)
     return found
 
 
@@ -46,12 +46,12 @@ def engine(deployment: Manifest) -> Manifest:
     return dict(container)
 
 
-@given(st.integers(0, 10_000), AMOUNTS, AMOUNTS, st.sampled_from([Materials(), GENEROUS]))
+@given(st.integers(0, 10_000), AMOUNTS, AMOUNTS, st.sampled_from([Defaults(), GENEROUS]))
 def test_what_a_user_says_is_what_his_pods_get(
-    replicas: int, limits: Mapping[str, str], requests: Mapping[str, str], materials: Materials
+    replicas: int, limits: Mapping[str, str], requests: Mapping[str, str], defaults: Defaults
 ) -> None:
     own = {"name": "vllm", "resources": {"limits": limits, "requests": requests}}
-    found = made(materials, replicas=replicas, parallelism={"tensor": 2}, template={"containers": [own]})
+    found = made(defaults, replicas=replicas, parallelism={"tensor": 2}, template={"containers": [own]})
     assert found["spec"]["replicas"] == replicas
     resources = engine(found)["resources"]
     assert {name: resources["limits"][name] for name in limits} == limits

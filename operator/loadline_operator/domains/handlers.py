@@ -18,7 +18,7 @@ from loadline_api.names import lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
-from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import (
     EVENTS,
     LEASES,
@@ -29,8 +29,8 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.kube.kopf_watches import Watch
-from loadline_operator.kube.work_queues import Worklist
+from loadline_operator.kube.kopf_watches import KopfWatch
+from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.policies.handlers import Documents
 from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
@@ -45,16 +45,18 @@ class Domains:
     """PowerDomains with all that belongs to them."""
 
     def __init__(self, context: Context, documents: Documents) -> None:
-        self._context, self._shelf = context, documents.shelf
+        self._context, self._policy_index = context, documents.policy_index
         documents.moved.append(self._policy_moved)
-        self.nodes: Table[facts.Node] = Table()
-        self.capacities: Table[facts.Capacity] = Table()
-        self.leases: Table[facts.DomainLease] = Table()
-        self.domains: Table[facts.Domain] = Table()
-        self.worklist = Worklist[Key]("domains", self.reconcile, metrics=context.metrics, settle_s=SETTLE_S)
+        self.nodes: FactTable[facts.Node] = FactTable()
+        self.capacities: FactTable[facts.Capacity] = FactTable()
+        self.leases: FactTable[facts.DomainLease] = FactTable()
+        self.domains: FactTable[facts.Domain] = FactTable()
+        self.work_queue = WorkQueue[Key](
+            "domains", self.reconcile, metrics=context.metrics, settle_s=SETTLE_S
+        )
 
     @property
-    def tables(self) -> dict[Kind, Table[Any]]:
+    def tables(self) -> dict[Kind, FactTable[Any]]:
         """The tables by kind."""
         return {
             NODES: self.nodes,
@@ -63,7 +65,7 @@ class Domains:
             POWER_DOMAINS: self.domains,
         }
 
-    def watch(self, everywhere: Watch, system: Watch) -> None:
+    def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
         """Have all events of the kinds lead here."""
         readers: dict[Kind, Callable[[Manifest], Any]] = {
             NODES: facts.node,
@@ -79,7 +81,7 @@ class Domains:
         """Look at every domain."""
         self._measure()
         for key in sorted(self.domains.uids()):
-            self.worklist.add(key)
+            self.work_queue.add(key)
 
     def _policy_moved(self, key: Key, loops: frozenset[Loop]) -> None:
         if Loop.POWER in loops:
@@ -121,7 +123,7 @@ class Domains:
             nodes=tuple(self.nodes.facts()),
             capacities={one.node: one for one in self.capacities.facts()},
             lease=self.leases.get(Key(namespace, lease_name(domain.name))),
-            document=self._shelf.find(Loop.POWER, Key(namespace, domain.spec.policy_ref.name)),
+            document=self._policy_index.find(Loop.POWER, Key(namespace, domain.spec.policy_ref.name)),
         )
 
     async def _apply(self, key: Key, domain: facts.Domain, changes: Changes) -> None:

@@ -18,7 +18,7 @@ import aiohttp
 
 from loadline_api.names import API_VERSION, RESOURCES
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import Api, Undone
+from loadline_operator.hooks.jobs import Api, HookFailed
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 
@@ -56,9 +56,9 @@ async def _until(check: Check, api: Api) -> str:
     while True:
         try:
             return await check()
-        except (Undone, ApiRefused, ApiUnavailable, aiohttp.ClientError, TimeoutError) as error:
+        except (HookFailed, ApiRefused, ApiUnavailable, aiohttp.ClientError, TimeoutError) as error:
             if api.over:
-                raise Undone(str(error) or type(error).__name__) from error
+                raise HookFailed(str(error) or type(error).__name__) from error
         await asyncio.sleep(PAUSE_S)
 
 
@@ -66,7 +66,7 @@ async def _ready(http: aiohttp.ClientSession, operator: str) -> str:
     async with http.get(f"{operator}/readyz") as answer:
         text = (await answer.text()).strip()
         if answer.status != 200:
-            raise Undone(f"the operator is not ready: {text}")
+            raise HookFailed(f"the operator is not ready: {text}")
     return "the operator is ready"
 
 
@@ -74,7 +74,7 @@ async def _served(api: Api) -> str:
     served = {one["name"] for one in (await api.get(f"/apis/{API_VERSION}"))["resources"]}
     lacking = [resource.plural for resource in RESOURCES if resource.plural not in served]
     if lacking:
-        raise Undone(f"the API server doesn't serve {', '.join(lacking)} of {API_VERSION}")
+        raise HookFailed(f"the API server doesn't serve {', '.join(lacking)} of {API_VERSION}")
     return f"the API server serves {', '.join(resource.plural for resource in RESOURCES)}"
 
 
@@ -86,7 +86,7 @@ async def _answers(http: aiohttp.ClientSession, service: str) -> str:
     answer = await _asked(http, "POST", f"{service}/v1/completions", body)
     tokens = answer["usage"]["completion_tokens"]
     if not tokens:
-        raise Undone(f"{service} answered for {model} without a token: {answer}")
+        raise HookFailed(f"{service} answered for {model} without a token: {answer}")
     return f"{service} completed {tokens} tokens of {model} in {time.monotonic() - began_s:.1f} s"
 
 
@@ -95,5 +95,5 @@ async def _asked(
 ) -> Manifest:
     async with http.request(method, url, json=body) as answer:
         if answer.status != 200:
-            raise Undone(f"{method} {url}: {answer.status}: {(await answer.text())[:500]}")
+            raise HookFailed(f"{method} {url}: {answer.status}: {(await answer.text())[:500]}")
         return dict(await answer.json())

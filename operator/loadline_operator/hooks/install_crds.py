@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from loadline_api.generate import DEFINITIONS, crd
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import APPLY, Api, Undone
+from loadline_operator.hooks.jobs import APPLY, Api, HookFailed
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Manifest
 
@@ -45,7 +45,7 @@ async def bring(api: Api, options: argparse.Namespace) -> None:
     names = [await _bring_one(api, crd(definition)) for definition in DEFINITIONS]
     while waiting := [name for name in names if not is_served(await api.get(_path(name)))]:
         if api.over:
-            raise Undone(f"{', '.join(waiting)}: not served after {options.timeout_seconds:g} s")
+            raise HookFailed(f"{', '.join(waiting)}: not served after {options.timeout_seconds:g} s")
         await asyncio.sleep(PAUSE_S)
 
 

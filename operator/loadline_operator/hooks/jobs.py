@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from loadline_operator.kube.api_requests import JSON, Requests
+from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection
 from loadline_operator.kube.errors import ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
@@ -28,14 +28,14 @@ AGAIN_S = 1.0
 """Between two tries; a kind whose definition has just changed is refused for a moment, for example."""
 
 
-class Undone(LoadlineError):
+class HookFailed(LoadlineError):
     """The errand could not be done; the text says what is left, and what to do about it."""
 
 
 class Api:
     """Requests to the API server as the hook's account, each until it is answered or the time is over."""
 
-    def __init__(self, requests: Requests, *, deadline_s: float) -> None:
+    def __init__(self, requests: ApiRequests, *, deadline_s: float) -> None:
         self._requests, self._deadline_s = requests, deadline_s
 
     @property
@@ -99,7 +99,7 @@ def run(errand: Errand, options: argparse.Namespace) -> int:
 
 async def _run(errand: Errand, options: argparse.Namespace) -> None:
     connection = await Connection.open(options.kubeconfig)
-    requests = Requests(connection.client(), Metrics())
+    requests = ApiRequests(connection.client(), Metrics())
     try:
         await errand(Api(requests, deadline_s=time.monotonic() + options.timeout_seconds), options)
     finally:

@@ -22,7 +22,7 @@ from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY, Resource
 from loadline_api.power_domains import Mode
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import Api, Undone
+from loadline_operator.hooks.jobs import Api, HookFailed
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Manifest
 
@@ -93,7 +93,7 @@ async def _wait(api: Api, calm: Calm) -> None:
             said = str(still)
             print(f"waiting for {said}", flush=True)
         if api.over:
-            raise Undone(_left(still))
+            raise HookFailed(_left(still))
         await asyncio.sleep(PAUSE_S)
     for domain in still.domains:
         print(f"PowerDomain {domain} still says Enforcing, but no node does: it has no coordinator")

@@ -22,7 +22,7 @@ from loadline_operator.metrics import Metrics
 JSON = "application/json"
 
 TIMEOUT_S = 15.0
-"""Far above any answer of a healthy server; a hung one is tried again by the worklist."""
+"""Far above any answer of a healthy server; a hung one is tried again by the work queue."""
 
 LATER = frozenset({401, 429, 500, 502, 503, 504})
 """Statuses that say nothing about what was sent."""
@@ -32,7 +32,7 @@ INVALID = 422
 """An apply that doesn't fit the kind's schema is answered with 500, though trying again is no use."""
 
 
-class Requests:
+class ApiRequests:
     """Requests in the operator's name."""
 
     def __init__(self, client: ApiClient, metrics: Metrics) -> None:

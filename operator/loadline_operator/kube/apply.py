@@ -18,7 +18,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.utils.quantity import parse_quantity
 
 from loadline_api.names import OPERATOR_MANAGER
-from loadline_operator.kube.api_requests import JSON, Requests
+from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
@@ -39,7 +39,7 @@ class Applier:
     """Requests to the API server in the operator's name."""
 
     def __init__(self, client: ApiClient, metrics: Metrics) -> None:
-        self.requests = Requests(client, metrics)
+        self.requests = ApiRequests(client, metrics)
 
     async def close(self) -> None:
         """Close the connections."""

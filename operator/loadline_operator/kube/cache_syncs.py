@@ -18,7 +18,7 @@ import structlog
 
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import Key, Kind
 from loadline_operator.metrics import Metrics
 
@@ -39,10 +39,10 @@ class Watched:
 
     kind: Kind
     namespace: str
-    table: Table[Any]
+    table: FactTable[Any]
 
 
-class Sync:
+class CacheSync:
     """Compares the tables with what there is."""
 
     def __init__(

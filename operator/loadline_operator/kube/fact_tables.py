@@ -30,7 +30,7 @@ class Row(Generic[F]):
     fact: F
 
 
-class Table(Generic[F]):
+class FactTable(Generic[F]):
     """The facts of one kind."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Table(Generic[F]):
         return listed.keys() <= self._rows.keys()
 
 
-class Groups(Table[F], Generic[F, G]):
+class Groups(FactTable[F], Generic[F, G]):
     """A table that finds the facts of one group, say of one service, without looking at all of them.
 
     `group_of` names an object's group, or None for one that is in no group.

@@ -61,7 +61,7 @@ def settings() -> kopf.OperatorSettings:
     return settings
 
 
-class Watch:
+class KopfWatch:
     """One kopf operator: some kinds, in the whole cluster or in one namespace."""
 
     def __init__(self, connection: Connection, *, namespace: str = "", relisted: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import aiohttp
 import structlog
 
-from loadline_operator.kube.api_requests import JSON, Requests
+from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.apply import PAGE
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Key, Kind, Manifest
@@ -43,7 +43,7 @@ GONE = 410
 log = structlog.get_logger("loadline.operator")
 
 
-class Stream:
+class ListWatch:
     """One kind, everywhere or in one namespace, followed from `run` on.
 
     `served` is None until the API server has answered once.
@@ -51,7 +51,7 @@ class Stream:
 
     def __init__(
         self,
-        requests: Requests,
+        requests: ApiRequests,
         kind: Kind,
         *,
         namespace: str = "",

@@ -13,15 +13,15 @@ Kinds of Kubernetes itself may be wanted too, where they are watched only for a 
 import asyncio
 from collections.abc import Callable, Iterable
 
-from loadline_operator.kube.api_requests import Requests
+from loadline_operator.kube.api_requests import ApiRequests
 from loadline_operator.kube.kinds import CUSTOM_RESOURCES, Kind, Manifest
-from loadline_operator.kube.list_watches import Stream
+from loadline_operator.kube.list_watches import ListWatch
 
 BUILT_IN = frozenset({"", "apps"})
 """Groups that need no definition."""
 
 
-class Offers:
+class OptionalKinds:
     """Follows kinds while they are defined and wanted; `answered` once each had its first answer.
 
     `seen` is called with a kind, an object of it and whether it is gone, `turned` with a kind
@@ -30,7 +30,7 @@ class Offers:
 
     def __init__(
         self,
-        requests: Requests,
+        requests: ApiRequests,
         *,
         always: Iterable[Kind],
         seen: Callable[[Kind, Manifest, bool], None],
@@ -39,7 +39,7 @@ class Offers:
         self._requests, self._always, self._seen, self._turned = requests, frozenset(always), seen, turned
         self._wanted = self._always
         self._defined: set[str] = set()
-        self._followed: dict[Kind, tuple[Stream, asyncio.Task[None]]] = {}
+        self._followed: dict[Kind, tuple[ListWatch, asyncio.Task[None]]] = {}
         self._definitions = self._stream(CUSTOM_RESOURCES, self._define, self._begin, metadata_only=True)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._moved = asyncio.Event()
@@ -136,10 +136,10 @@ class Offers:
         turned: Callable[[], None],
         *,
         metadata_only: bool = False,
-    ) -> Stream:
-        return Stream(self._requests, kind, seen=seen, turned=turned, metadata_only=metadata_only)
+    ) -> ListWatch:
+        return ListWatch(self._requests, kind, seen=seen, turned=turned, metadata_only=metadata_only)
 
-    def _start(self, stream: Stream) -> asyncio.Task[None]:
+    def _start(self, stream: ListWatch) -> asyncio.Task[None]:
         task = asyncio.create_task(stream.run(), name=f"stream of {stream.kind.plural}")
         task.add_done_callback(self._ended)
         return task

@@ -32,7 +32,7 @@ LONGEST_RETRY_S = 30.0
 log = structlog.get_logger("loadline.operator")
 
 
-class Worklist(Generic[K]):
+class WorkQueue(Generic[K]):
     """A coalescing queue of keys in front of one reconcile function."""
 
     def __init__(

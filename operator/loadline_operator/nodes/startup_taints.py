@@ -18,10 +18,10 @@ from loadline_api.conditions import ConditionType
 from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
-from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import Watch
-from loadline_operator.kube.work_queues import Worklist
+from loadline_operator.kube.kopf_watches import KopfWatch
+from loadline_operator.kube.work_queues import WorkQueue
 
 UNPROCESSABLE = 422
 """A test of a JSON patch failed: somebody else has changed the taints meanwhile."""
@@ -37,15 +37,15 @@ class Sight:
     waits: bool
 
 
-class Taints:
+class StartupTaints:
     """The start-up taints of all nodes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.tables: dict[Kind, Table[Sight]] = {NODES: Table(), NODE_CAPACITIES: Table()}
-        self.worklist = Worklist[Key]("nodes", self.reconcile, metrics=context.metrics)
+        self.tables: dict[Kind, FactTable[Sight]] = {NODES: FactTable(), NODE_CAPACITIES: FactTable()}
+        self.work_queue = WorkQueue[Key]("nodes", self.reconcile, metrics=context.metrics)
 
-    def watch(self, watch: Watch) -> None:
+    def watch(self, watch: KopfWatch) -> None:
         """Have all events of nodes and their capacities lead here."""
         for kind in self.tables:
             watch.of(kind, partial(self.see, kind))
@@ -59,13 +59,13 @@ class Taints:
         fact = _node(raw) if kind is NODES else _capacity(raw)
         table, version = self.tables[kind], metadata["resourceVersion"]
         if table.put(key, uid=metadata["uid"], version=version, fact=fact) and self._is_due(key):
-            self.worklist.add(key)
+            self.work_queue.add(key)
 
     def wake(self) -> None:
         """Look at every node that may need it."""
         for key in self.tables[NODES].uids():
             if self._is_due(key):
-                self.worklist.add(key)
+                self.work_queue.add(key)
 
     def _is_due(self, key: Key) -> bool:
         node, capacity = self.tables[NODES].get(key), self.tables[NODE_CAPACITIES].get(key)
@@ -84,7 +84,7 @@ class Taints:
         except ApiRefused as error:
             if error.code != UNPROCESSABLE:
                 raise
-            self.worklist.add(key)
+            self.work_queue.add(key)
             return
         self._context.metrics.writes.labels("nodes").inc()
         reason = "its agent reports"

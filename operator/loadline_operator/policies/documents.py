@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from loadline_api.names import POLICY_KEY, POLICY_LABEL
-from loadline_operator.kube.fact_tables import Table
+from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import Key, Manifest
 from loadline_policies import documents
 from loadline_policies.errors import InvalidPolicy
@@ -39,15 +39,15 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class PolicyIndex:
     """All documents: those of the system namespace, and those of namespaces that may have their own."""
 
     system_namespace: str
     others: Collection[str] = ()
-    system: Table[Document] = field(default_factory=Table)
-    own: Table[Document] = field(default_factory=Table)
+    system: FactTable[Document] = field(default_factory=FactTable)
+    own: FactTable[Document] = field(default_factory=FactTable)
 
-    def table(self, namespace: str) -> Table[Document]:
+    def table(self, namespace: str) -> FactTable[Document]:
         """Where the documents of a namespace are."""
         return self.system if namespace == self.system_namespace else self.own
 

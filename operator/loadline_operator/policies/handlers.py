@@ -8,7 +8,7 @@ of its own is followed by a stream, since the right to read its ConfigMaps comes
 with the namespace, and must never keep the operator from starting.
 
 Reading happens in the watch's own callback, since it takes a millisecond and others
-want the result; only the Event goes through a worklist, because posting it may fail.
+want the result; only the Event goes through a work queue, because posting it may fail.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ import structlog
 from loadline_operator import events
 from loadline_operator.contexts import Context
 from loadline_operator.kube.kinds import CONFIG_MAPS, EVENTS, Key, Manifest
-from loadline_operator.kube.kopf_watches import Watch
-from loadline_operator.kube.list_watches import Stream
-from loadline_operator.kube.work_queues import Worklist
-from loadline_operator.policies.documents import Document, Shelf, read
+from loadline_operator.kube.kopf_watches import KopfWatch
+from loadline_operator.kube.list_watches import ListWatch
+from loadline_operator.kube.work_queues import WorkQueue
+from loadline_operator.policies.documents import Document, PolicyIndex, read
 from loadline_policies.loops import OF_SERVICES, Loop
 
 Moved = Callable[[Key, frozenset[Loop]], None]
@@ -44,15 +44,15 @@ class Documents:
     def __init__(self, context: Context, *, own: Sequence[str] = ()) -> None:
         self._context = context
         others = tuple(dict.fromkeys(one for one in own if one != context.system_namespace))
-        self.shelf = Shelf(system_namespace=context.system_namespace, others=others)
-        self.worklist = Worklist[Key]("documents", self.reconcile, metrics=context.metrics)
+        self.policy_index = PolicyIndex(system_namespace=context.system_namespace, others=others)
+        self.work_queue = WorkQueue[Key]("documents", self.reconcile, metrics=context.metrics)
         self.moved: list[Moved] = []
         self._answered = asyncio.Event()
         self._streams = tuple(map(self._stream, others))
         self._versions: dict[Key, _Version] = {}
         self._told: dict[Key, str | None] = {}
 
-    def watch(self, watch: Watch) -> None:
+    def watch(self, watch: KopfWatch) -> None:
         """Have all events of the system namespace's policies lead here."""
         watch.of(CONFIG_MAPS, self.see)
 
@@ -77,7 +77,7 @@ class Documents:
     def see(self, raw: Manifest, gone: bool) -> None:
         """An event: read the document, and tell those who go by it if it moved."""
         key, metadata = Key.of(raw), raw["metadata"]
-        table = self.shelf.table(key.namespace)
+        table = self.policy_index.table(key.namespace)
         before = table.get(key)
         if gone:
             moved, after = table.drop(key, uid=metadata["uid"]), None
@@ -98,9 +98,9 @@ class Documents:
     def _loops(self, namespace: str) -> tuple[Loop, ...]:
         return tuple(Loop) if namespace == self._context.system_namespace else OF_SERVICES
 
-    def _stream(self, namespace: str) -> Stream:
+    def _stream(self, namespace: str) -> ListWatch:
         requests, turned = self._context.applier.requests, self._answered.set
-        return Stream(requests, CONFIG_MAPS, namespace=namespace, seen=self.see, turned=turned)
+        return ListWatch(requests, CONFIG_MAPS, namespace=namespace, seen=self.see, turned=turned)
 
     def _tell(self, key: Key, document: Document) -> None:
         """Log and count a new version; its Event follows."""
@@ -119,16 +119,16 @@ class Documents:
         self._context.journal.write(
             CONFIG_MAPS.kind, str(key), saw=saw, did=did, reason=document.fault or "it parses"
         )
-        self.worklist.add(key)
+        self.work_queue.add(key)
 
     def _measure(self) -> None:
-        documents = self.shelf.all()
+        documents = self.policy_index.all()
         self._context.metrics.policies.set(len(documents))
         self._context.metrics.policies_invalid.set(sum(not one.valid for one in documents))
 
     async def reconcile(self, key: Key) -> None:
         """Post an Event if what people were last told of the document isn't so any more."""
-        document, version = self.shelf.table(key.namespace).get(key), self._versions.get(key)
+        document, version = self.policy_index.table(key.namespace).get(key), self._versions.get(key)
         told = self._told.get(key)
         if document is None or version is None or document.fault == told:
             return

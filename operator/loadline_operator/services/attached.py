@@ -15,14 +15,14 @@ from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-from loadline_operator.kube.optional_kinds import Offers
-from loadline_operator.policies.documents import Shelf
+from loadline_operator.kube.optional_kinds import OptionalKinds
+from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services import attachments, health, statuses
 from loadline_operator.services.attachments import Attachment, attachment, replicas_are_set
 from loadline_operator.services.facts import autoscalers, pods
-from loadline_operator.services.facts.foreign_workloads import Foreign
-from loadline_operator.services.facts.index import Memory
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
+from loadline_operator.services.facts.index import ServiceIndex
+from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.plan import Changes, key_of
@@ -37,21 +37,28 @@ class _Case:
 
     service: InferenceService
     kind: Kind | None
-    there: Foreign | None
+    there: ForeignWorkload | None
     served: bool
     replicas_set: bool
 
 
-class Attacher:
+class AttachedServices:
     """Tells of services whose pods are somebody else's."""
 
-    def __init__(self, context: Context, memory: Memory, offers: Offers, shelf: Shelf) -> None:
-        self._context, self._memory, self._offers, self._shelf = context, memory, offers, shelf
+    def __init__(
+        self, context: Context, facts: ServiceIndex, optional_kinds: OptionalKinds, policy_index: PolicyIndex
+    ) -> None:
+        self._context, self._facts, self._optional_kinds, self._policy_index = (
+            context,
+            facts,
+            optional_kinds,
+            policy_index,
+        )
 
     async def attach(self, service: InferenceService, raw: Manifest) -> tuple[Changes, list[str]]:
         """Bring one service up to date; the changes, and what was done in words."""
         kind = attachments.kind_of(service)
-        served = self._offers.served(kind) if kind is not None else False
+        served = self._optional_kinds.served(kind) if kind is not None else False
         if served is None:
             return Changes(), []
         case = _Case(
@@ -68,29 +75,29 @@ class Attacher:
         did = await self._scale(case, found)
         return self._changes(case, found, bad), did
 
-    def _there(self, service: InferenceService, kind: Kind | None) -> Foreign | None:
+    def _there(self, service: InferenceService, kind: Kind | None) -> ForeignWorkload | None:
         reference = service.spec.workload_ref
         if kind is None or reference is None:
             return None
-        return self._memory.foreign[kind].get(Key(service.metadata.namespace, reference.name))
+        return self._facts.foreign[kind].get(Key(service.metadata.namespace, reference.name))
 
-    def _judged(self, case: _Case, trouble: Trouble | None) -> Attachment:
+    def _judged(self, case: _Case, fault: PodFault | None) -> Attachment:
         key, claim = key_of(case.service), attachments.claim(case.service)
         return attachment(
             case.service,
             case.there,
             api_served=case.served,
-            rivals=self._memory.rivals_of(key, claim) if claim is not None else (),
+            rivals=self._facts.rivals_of(key, claim) if claim is not None else (),
             scaler=self._scaler(case),
             replicas_set=case.replicas_set,
-            trouble=trouble,
+            fault=fault,
         )
 
     def _scaler(self, case: _Case) -> str:
         there = case.there
         if there is None:
             return ""
-        known = self._memory.autoscalers.of(there.key.namespace).values()
+        known = self._facts.autoscalers.of(there.key.namespace).values()
         return autoscalers.rival(there.kind, there.key, there.scaled_by, known)
 
     async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
@@ -120,8 +127,8 @@ class Attacher:
             service,
             found,
             health.capacity((view,)),
-            seen=self._memory.sightings_of(key_of(service)),
-            policies=policies(service, self._shelf),
+            seen=self._facts.reports_of(key_of(service)),
+            policies=policies(service, self._policy_index),
         )
         wanted = statuses.written(service, status, now=now)
         return Changes(

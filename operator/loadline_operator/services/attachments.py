@@ -21,8 +21,8 @@ from loadline_api.inference_services import InferenceService, InferenceServiceSp
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts import foreign_workloads
-from loadline_operator.services.facts.foreign_workloads import Foreign
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
+from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.findings import Finding
 
 DEFAULT_REPLICAS = InferenceServiceSpec.model_fields["replicas"].default
@@ -37,7 +37,7 @@ TOLD = (
 """What is found of every attached service, in the order of finding."""
 
 
-class Claim(NamedTuple):
+class WorkloadClaim(NamedTuple):
     """The one object that a service names, whatever version of its API it is written in."""
 
     group: str
@@ -73,13 +73,13 @@ def kind_of(service: InferenceService) -> Kind | None:
     return row.kind if row is not None else None
 
 
-def claim(service: InferenceService) -> Claim | None:
+def claim(service: InferenceService) -> WorkloadClaim | None:
     """What a service claims; services with equal claims are rivals."""
     ref = service.spec.workload_ref
     if ref is None:
         return None
     group = ref.api_version.rpartition("/")[0]
-    return Claim(group, ref.kind, service.metadata.namespace, ref.name)
+    return WorkloadClaim(group, ref.kind, service.metadata.namespace, ref.name)
 
 
 def replicas_are_set(raw: Manifest) -> bool:
@@ -101,24 +101,24 @@ def replicas_are_set(raw: Manifest) -> bool:
 
 def attachment(
     service: InferenceService,
-    there: Foreign | None,
+    there: ForeignWorkload | None,
     *,
     api_served: bool,
     rivals: Sequence[str] = (),
     scaler: str = "",
     replicas_set: bool = False,
-    trouble: Trouble | None = None,
+    fault: PodFault | None = None,
 ) -> Attachment:
     """How a service with `workloadRef` stands, and what to make of its workload's replicas.
 
     `there` is None when the object isn't. `rivals` are the names of other services with the
     same claim, `scaler` is who scales the workload itself (`autoscalers.rival`), `replicas_set`
-    what `replicas_are_set` says, `trouble` the worst one of its pods.
+    what `replicas_are_set` says, `fault` the worst one of its pods.
     """
     attached = _attached(service, there, rivals, api_served=api_served)
     if not attached.so or there is None:
         return Attachment(findings=dict.fromkeys(TOLD, attached))
-    works = _works(there, trouble)
+    works = _works(there, fault)
     scaling, scale_to = _scaling(service, there, scaler, replicas_set=replicas_set)
     ready = replace(works, so=False, reason=Reason.SCALED_TO_ZERO) if works.so and there.asked == 0 else works
     return Attachment(
@@ -135,7 +135,7 @@ def attachment(
 
 
 def _attached(
-    service: InferenceService, there: Foreign | None, rivals: Sequence[str], *, api_served: bool
+    service: InferenceService, there: ForeignWorkload | None, rivals: Sequence[str], *, api_served: bool
 ) -> Finding:
     ref = service.spec.workload_ref
     assert ref is not None, "only a service with workloadRef is attached"
@@ -161,7 +161,7 @@ def _attached(
     return Finding(so=True, reason=Reason.AS_DECLARED, text=_how(there))
 
 
-def _how(there: Foreign) -> str:
+def _how(there: ForeignWorkload) -> str:
     if there.unmatched:
         return (
             f"{there} is attached, but no agent acts on its pods, since agents match equal labels only"
@@ -170,10 +170,10 @@ def _how(there: Foreign) -> str:
     return f"{there} is attached; its pods are those with {there.selector}"
 
 
-def _works(there: Foreign, trouble: Trouble | None) -> Finding:
+def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     """Whether the workload serves, in its own controller's view."""
     if there.ready is None or there.asked is None:
-        return _as_said(there, trouble)
+        return _as_said(there, fault)
     text = f"{there.ready} of {there.asked} replicas of {there} are ready"
     if not there.current:
         return Finding(
@@ -181,26 +181,26 @@ def _works(there: Foreign, trouble: Trouble | None) -> Finding:
         )
     if there.ready >= there.asked:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
-    why = trouble or there.complaint
+    why = fault or there.complaint
     if why is not None:
         return Finding(so=False, reason=why.reason, text=f"{text}: {why.text}")
     return Finding(so=False, reason=Reason.PROGRESSING, text=text)
 
 
-def _as_said(there: Foreign, trouble: Trouble | None) -> Finding:
+def _as_said(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     said = there.said
     if said is None or said.ready is None:
         words = said.text if said is not None else "its controller tells no health"
         return Finding(so=None, reason=Reason.NOT_TOLD, text=f"{there}: {words}")
     if said.ready:
         return Finding(so=True, reason=Reason.OBSERVED, text=f"{there} says that it is ready")
-    words = "; ".join(filter(None, (said.text, trouble.text if trouble is not None else "")))
-    reason = trouble.reason if trouble is not None else Reason.UNAVAILABLE
+    words = "; ".join(filter(None, (said.text, fault.text if fault is not None else "")))
+    reason = fault.reason if fault is not None else Reason.UNAVAILABLE
     return Finding(so=False, reason=reason, text=f"{there} says that it isn't ready: {words}")
 
 
 def _scaling(
-    service: InferenceService, there: Foreign, scaler: str, *, replicas_set: bool
+    service: InferenceService, there: ForeignWorkload, scaler: str, *, replicas_set: bool
 ) -> tuple[Finding, int | None]:
     """Whether the workload's replicas follow the service's, and to how many they are to be moved."""
     row = foreign_workloads.find(there.kind.api_version, there.kind.kind)

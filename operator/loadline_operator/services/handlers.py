@@ -15,16 +15,16 @@ from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import AGENT_PODS, EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import Watch
-from loadline_operator.kube.optional_kinds import Offers
-from loadline_operator.kube.work_queues import Worklist
+from loadline_operator.kube.kopf_watches import KopfWatch
+from loadline_operator.kube.optional_kinds import OptionalKinds
+from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.metrics import CONDITIONS, VERDICTS
 from loadline_operator.policies.handlers import Documents
-from loadline_operator.services.attached import Attacher
-from loadline_operator.services.facts.agent_pods import Agents
-from loadline_operator.services.facts.index import Memory
-from loadline_operator.services.managed import Keeper
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.attached import AttachedServices
+from loadline_operator.services.facts.agent_pods import AgentPods
+from loadline_operator.services.facts.index import ServiceIndex
+from loadline_operator.services.managed import ManagedServices
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS
 from loadline_operator.services.plan import Changes, key_of
 from loadline_policies.errors import InvalidInput
@@ -42,71 +42,73 @@ log = structlog.get_logger("loadline.operator")
 class Services:
     """InferenceServices and all that belongs to them."""
 
-    def __init__(self, context: Context, materials: Materials, documents: Documents, agents: Agents) -> None:
+    def __init__(self, context: Context, defaults: Defaults, documents: Documents, agents: AgentPods) -> None:
         self._context = context
         documents.moved.append(self._policy_moved)
-        self.memory = Memory(self._unreadable, agents)
-        self.worklist = Worklist[Key]("services", self.reconcile, metrics=context.metrics)
-        self.offers = Offers(
+        self.facts = ServiceIndex(self._unreadable, agents)
+        self.work_queue = WorkQueue[Key]("services", self.reconcile, metrics=context.metrics)
+        self.optional_kinds = OptionalKinds(
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
         )
-        self._keeper = Keeper(context, self.memory, self.offers, materials, documents.shelf)
-        self._attacher = Attacher(context, self.memory, self.offers, documents.shelf)
+        self._managed = ManagedServices(
+            context, self.facts, self.optional_kinds, defaults, documents.policy_index
+        )
+        self._attached = AttachedServices(context, self.facts, self.optional_kinds, documents.policy_index)
         context.metrics.measures.append(self._measure)
 
-    def watch(self, everywhere: Watch, system: Watch) -> None:
+    def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
         """Have all events of the kinds that every cluster has lead here."""
-        for kind in self.memory.tables:
+        for kind in self.facts.tables:
             everywhere.of(kind, partial(self.see, kind))
         system.of(AGENT_PODS, self._see_agent)
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: remember its fact, and look soon at the services that it concerns."""
-        for key in self.memory.see(kind, raw, gone):
-            self.worklist.add(key)
+        for key in self.facts.see(kind, raw, gone):
+            self.work_queue.add(key)
         if kind is INFERENCE_SERVICES:
-            self.offers.want(self.memory.foreign_kinds())
+            self.optional_kinds.want(self.facts.foreign_kinds())
 
     def _see_agent(self, raw: Manifest, gone: bool) -> None:
-        for key in self.memory.see_agent(raw, gone):
-            self.worklist.add(key)
+        for key in self.facts.see_agent(raw, gone):
+            self.work_queue.add(key)
 
     def wake(self) -> None:
         """Look at every service."""
-        for key in sorted(self.memory.services.uids()):
-            self.worklist.add(key)
+        for key in sorted(self.facts.services.uids()):
+            self.work_queue.add(key)
 
     def _turned(self, kind: Kind) -> None:
         """A kind of another project has come or gone: who may use it, or is attached to it, looks."""
         if kind in OPTIONAL_KINDS:
             self.wake()
-        for key in self.memory.claimants(kind):
-            self.worklist.add(key)
+        for key in self.facts.claimants(kind):
+            self.work_queue.add(key)
 
     def _policy_moved(self, key: Key, loops: frozenset[Loop]) -> None:
         """A document has moved: who asks for its loop looks, of its own namespace or of all."""
         everywhere = key.namespace == self._context.system_namespace
-        for one in self.memory.asking(loops, "" if everywhere else key.namespace):
-            self.worklist.add(one)
+        for one in self.facts.asking(loops, "" if everywhere else key.namespace):
+            self.work_queue.add(one)
 
     async def reconcile(self, key: Key) -> None:
         """Make the cluster as the service says: read, plan, apply."""
         raw = await self._context.applier.get(INFERENCE_SERVICES, key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
-            self._keeper.forget(key)
+            self._managed.forget(key)
             return
         service = self._parsed(key, raw)
         if service is None:
             return
         if service.spec.model is not None:
-            changes, did = await self._keeper.keep(service)
+            changes, did = await self._managed.keep(service)
         else:
-            changes, did = await self._attacher.attach(service, raw)
+            changes, did = await self._attached.attach(service, raw)
         did += await self._write(changes)
         if changes.waits:
-            self.worklist.add_later(key, LOOK_AGAIN_S)
-        elif self.memory.fades(key):
-            self.worklist.add_later(key, self.memory.agents.silent_after_s)
+            self.work_queue.add_later(key, LOOK_AGAIN_S)
+        elif self.facts.fades(key):
+            self.work_queue.add_later(key, self.facts.agents.silent_after_s)
         if did:
             self._tell(service, did, changes)
 
@@ -132,7 +134,7 @@ class Services:
             if error.code not in GONE:
                 raise
             return []
-        self.memory.see(INFERENCE_SERVICES, made, False)
+        self.facts.see(INFERENCE_SERVICES, made, False)
         for event in changes.events:
             await self._post(event)
         return ["applied status"]
@@ -157,7 +159,7 @@ class Services:
     def _measure(self) -> None:
         """Count services by condition and status."""
         counts = {(condition, verdict): 0 for condition in CONDITIONS for verdict in VERDICTS}
-        for fact in self.memory.services.facts():
+        for fact in self.facts.services.facts():
             for told in fact.conditions:
                 if told in counts:
                     counts[told] += 1

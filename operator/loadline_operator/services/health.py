@@ -19,7 +19,7 @@ from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import MAIN_POOL, PREFILL_POOL, ROUTER_POOL
 from loadline_operator.services.facts import pods
 from loadline_operator.services.facts.owned_objects import Rollout
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 
@@ -90,8 +90,8 @@ def pool(one: PoolView) -> Finding:
     return Finding(so=False, reason=why.reason, text=f"{text}: {why.text}")
 
 
-def _trouble(one: PoolView) -> Trouble | None:
-    """Why a pool doesn't get there: a pod's lasting trouble, or what its workload complains of."""
+def _trouble(one: PoolView) -> PodFault | None:
+    """Why a pool doesn't get there: a pod's lasting fault, or what its workload complains of."""
     worst = pods.worst(one.pods)
     complaint = one.rollout.complaint if one.rollout is not None else None
     if worst is not None and worst.lasting:
@@ -121,17 +121,17 @@ def routing(pools: tuple[PoolView, ...]) -> Finding | None:
 
 def capacity(pools: tuple[PoolView, ...]) -> Finding:
     """Whether pods wait for nodes, GPUs or quota."""
-    for trouble in _lasting(pools):
-        if trouble.reason in OUT_OF_CAPACITY:
-            return Finding(so=True, reason=trouble.reason, text=trouble.text)
+    for fault in _lasting(pools):
+        if fault.reason in OUT_OF_CAPACITY:
+            return Finding(so=True, reason=fault.reason, text=fault.text)
     return Finding(so=False, reason=Reason.AS_DECLARED, text="no pod waits for nodes, GPUs or quota")
 
 
-def _lasting(pools: tuple[PoolView, ...]) -> Iterable[Trouble]:
+def _lasting(pools: tuple[PoolView, ...]) -> Iterable[PodFault]:
     for one in pools:
         complaint = one.rollout.complaint if one.rollout is not None else None
-        told = [*(pod.trouble for pod in sorted(one.pods, key=lambda pod: pod.key)), complaint]
-        yield from (trouble for trouble in told if trouble is not None and trouble.lasting)
+        told = [*(pod.fault for pod in sorted(one.pods, key=lambda pod: pod.key)), complaint]
+        yield from (fault for fault in told if fault is not None and fault.lasting)
 
 
 def _ready(pools: tuple[PoolView, ...], works: Finding, router: Finding | None) -> Finding:

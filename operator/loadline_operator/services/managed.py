@@ -15,16 +15,22 @@ from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind
-from loadline_operator.kube.optional_kinds import Offers
-from loadline_operator.policies.documents import Shelf
-from loadline_operator.services.facts.index import Memory
-from loadline_operator.services.facts.object_states import Known, Ref, Signature, Stand, stand
-from loadline_operator.services.facts.owned_objects import Belonging
+from loadline_operator.kube.optional_kinds import OptionalKinds
+from loadline_operator.policies.documents import PolicyIndex
+from loadline_operator.services.facts.index import ServiceIndex
+from loadline_operator.services.facts.object_states import (
+    KnownObjects,
+    ObjectState,
+    Ref,
+    Signature,
+    object_state,
+)
+from loadline_operator.services.facts.owned_objects import OwnedObject
 from loadline_operator.services.objects import manifests
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.objects.pod_hashes import stays
-from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, wishes
+from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, without_rivals
 from loadline_operator.services.policy_choices import policies
 
 TEMPLATE_FAULTS = frozenset({400, 403, 422})
@@ -40,14 +46,19 @@ GOING = "because it is being terminated"
 """The API server's words where a namespace is being deleted: the service goes too."""
 
 
-class Keeper:
+class ManagedServices:
     """Keeps services whose pods are ours."""
 
     def __init__(
-        self, context: Context, memory: Memory, offers: Offers, materials: Materials, shelf: Shelf
+        self,
+        context: Context,
+        facts: ServiceIndex,
+        optional_kinds: OptionalKinds,
+        defaults: Defaults,
+        policy_index: PolicyIndex,
     ) -> None:
-        self._context, self._memory, self._offers = context, memory, offers
-        self._materials, self._shelf = materials, shelf
+        self._context, self._facts, self._optional_kinds = context, facts, optional_kinds
+        self._defaults, self._policy_index = defaults, policy_index
         self._settled: dict[Key, dict[Ref, Signature]] = {}
 
     async def keep(self, service: InferenceService) -> tuple[Changes, list[str]]:
@@ -63,33 +74,33 @@ class Keeper:
         self._settled.pop(key, None)
 
     async def _observe(self, service: InferenceService) -> Observed:
-        key, offered = key_of(service), self._offers.offered
-        belongings = self._memory.belongings_of(key)
-        autoscalers = tuple(self._memory.autoscalers.of(key.namespace).values())
-        made = manifests.wanted(service, self._materials, offered)
-        wanted, rivals = wishes(made, belongings, autoscalers)
-        wanted = await self._with_pods_that_stay(service, wanted, belongings)
+        key, offered = key_of(service), self._optional_kinds.offered
+        owned_objects = self._facts.owned_by(key)
+        autoscalers = tuple(self._facts.autoscalers.of(key.namespace).values())
+        made = manifests.wanted(service, self._defaults, offered)
+        wanted, rivals = without_rivals(made, owned_objects, autoscalers)
+        wanted = await self._with_pods_that_stay(service, wanted, owned_objects)
         observed = Observed(
             wanted=wanted,
             rivals=rivals,
             lacking=manifests.lacking(service, offered),
-            known=Known(belongings=belongings, settled=self._settled.get(key, {})),
-            pods=tuple(self._memory.pods.of(key).values()),
+            known=KnownObjects(owned_objects=owned_objects, settled=self._settled.get(key, {})),
+            pods=tuple(self._facts.pods.of(key).values()),
             autoscalers=autoscalers,
-            seen=self._memory.sightings_of(key),
-            policies=policies(service, self._shelf),
+            seen=self._facts.reports_of(key),
+            policies=policies(service, self._policy_index),
         )
         return await self._read(service, observed)
 
     async def _with_pods_that_stay(
-        self, service: InferenceService, wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging]
+        self, service: InferenceService, wanted: tuple[Wanted, ...], owned_objects: Mapping[Ref, OwnedObject]
     ) -> tuple[Wanted, ...]:
-        """The same, but for pods that another version of the operator made of the same wish."""
-        staying = (self._staying(service, one, belongings.get(Ref.of(one))) for one in wanted)
+        """The same, but for pods that another version of the operator made of the same request."""
+        staying = (self._staying(service, one, owned_objects.get(Ref.of(one))) for one in wanted)
         return tuple(await asyncio.gather(*staying))
 
-    async def _staying(self, service: InferenceService, one: Wanted, there: Belonging | None) -> Wanted:
-        mark = manifests.mark_of(one.manifest)
+    async def _staying(self, service: InferenceService, one: Wanted, there: OwnedObject | None) -> Wanted:
+        mark = manifests.pod_hash_of(one.manifest)
         if mark is None or there is None or not there.is_of(service.metadata.uid):
             return one
         if not stays(mark, there.mark, service):
@@ -108,7 +119,7 @@ class Keeper:
         known = replace(observed.known, read=read)
         for one in observed.wanted:
             there = read.get(Ref.of(one))
-            if there is not None and stand(service.metadata.uid, one, known) is Stand.HELD:
+            if there is not None and object_state(service.metadata.uid, one, known) is ObjectState.HELD:
                 self._settle(key_of(service), one, Signature.of(one, there))
         return replace(observed, known=known)
 
@@ -136,7 +147,7 @@ class Keeper:
 
     async def _apply_one(self, service: InferenceService, one: Wanted) -> None:
         made = await self._context.applier.apply(one.kind, one.manifest)
-        self._memory.see(one.kind, made, False)
+        self._facts.see(one.kind, made, False)
         self._settle(key_of(service), one, Signature.of(one, made))
 
     def _is_going(self, kind: Kind, error: ApiRefused) -> bool:

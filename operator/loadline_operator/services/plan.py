@@ -19,9 +19,9 @@ from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, M
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.autoscalers import Autoscaler, rival
-from loadline_operator.services.facts.node_reports import Sighting
-from loadline_operator.services.facts.object_states import Known, Ref, Stand, stand
-from loadline_operator.services.facts.owned_objects import Belonging, refused_pods
+from loadline_operator.services.facts.node_reports import NodeReport
+from loadline_operator.services.facts.object_states import KnownObjects, ObjectState, Ref, object_state
+from loadline_operator.services.facts.owned_objects import OwnedObject, refused_pods
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
@@ -43,10 +43,10 @@ class Observed:
     wanted: tuple[Wanted, ...] = ()
     rivals: Mapping[Ref, str] = field(default_factory=dict)
     lacking: str | None = None
-    known: Known = field(default_factory=Known)
+    known: KnownObjects = field(default_factory=KnownObjects)
     pods: tuple[PodFact, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
-    seen: tuple[Sighting, ...] = ()
+    seen: tuple[NodeReport, ...] = ()
     policies: Policies = field(default_factory=Policies)
     refusal: Finding | None = None
     remarks: tuple[str, ...] = ()
@@ -73,8 +73,8 @@ class Changes:
 def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Changes:
     """What to write so that the cluster is as the spec says; nothing, when it already is."""
     uid = service.metadata.uid
-    stands = {Ref.of(one): stand(uid, one, observed.known) for one in observed.wanted}
-    obstacle = _obstacle(observed, stands)
+    states = {Ref.of(one): object_state(uid, one, observed.known) for one in observed.wanted}
+    obstacle = _obstacle(observed, states)
     pools = views(service, observed)
     found = health.findings(pools, obstacle)
     found[ConditionType.SCALING_READY] = autoscalers.scaling(
@@ -84,7 +84,7 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     status = statuses.own(service, found, pools, seen=observed.seen, policies=observed.policies)
     wanted = statuses.written(service, status, now=now)
     return Changes(
-        apply=tuple(one for one in observed.wanted if stands[Ref.of(one)] is Stand.NEEDED),
+        apply=tuple(one for one in observed.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
         delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
@@ -92,14 +92,14 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     )
 
 
-def wishes(
-    wanted: tuple[Wanted, ...], belongings: Mapping[Ref, Belonging], autoscalers: tuple[Autoscaler, ...]
+def without_rivals(
+    wanted: tuple[Wanted, ...], owned_objects: Mapping[Ref, OwnedObject], autoscalers: tuple[Autoscaler, ...]
 ) -> tuple[tuple[Wanted, ...], dict[Ref, str]]:
     """The manifests without the replicas that others scale, and who these are, by what they scale."""
     rivals: dict[Ref, str] = {}
     for one in wanted:
         ref = Ref.of(one)
-        there = belongings.get(ref)
+        there = owned_objects.get(ref)
         manager = there.rollout.scaled_by if there is not None and there.rollout is not None else ""
         who = rival(ref.kind, ref.key, manager, autoscalers)
         if who and "replicas" in one.manifest.get("spec", {}):
@@ -111,7 +111,9 @@ def wishes(
 def unread(service: InferenceService, observed: Observed) -> tuple[Ref, ...]:
     """Objects to read before a plan, since facts don't tell how they stand."""
     uid = service.metadata.uid
-    return tuple(Ref.of(one) for one in observed.wanted if stand(uid, one, observed.known) is Stand.UNREAD)
+    return tuple(
+        Ref.of(one) for one in observed.wanted if object_state(uid, one, observed.known) is ObjectState.UNREAD
+    )
 
 
 def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]:
@@ -134,7 +136,7 @@ def key_of(service: InferenceService) -> Key:
 
 
 def _view(service: InferenceService, observed: Observed, name: str, ref: Ref, asked: int) -> PoolView:
-    there = observed.known.belongings.get(ref)
+    there = observed.known.owned_objects.get(ref)
     rollout = there.rollout if there is not None and there.is_of(service.metadata.uid) else None
     left = ref in observed.rivals and rollout is not None
     return PoolView(
@@ -146,13 +148,13 @@ def _view(service: InferenceService, observed: Observed, name: str, ref: Ref, as
     )
 
 
-def _obstacle(observed: Observed, stands: Mapping[Ref, Stand]) -> Finding | None:
+def _obstacle(observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:
     """Why the cluster isn't and won't be as the spec says, if something is in the way."""
     if observed.lacking is not None:
         return Finding(so=False, reason=Reason.API_MISSING, text=observed.lacking)
     if observed.refusal is not None:
         return observed.refusal
-    taken = [ref for ref, one in stands.items() if one is Stand.TAKEN]
+    taken = [ref for ref, one in states.items() if one is ObjectState.TAKEN]
     if not taken:
         return None
     text = f"{taken[0]} belongs to somebody else: rename one of the two"
@@ -172,7 +174,8 @@ def _obsolete(uid: str, observed: Observed) -> tuple[tuple[Ref, str], ...]:
     return tuple(
         (ref, one.uid)
         for ref, one in sorted(
-            observed.known.belongings.items(), key=lambda item: (OWNED_KINDS.index(item[0].kind), item[0].key)
+            observed.known.owned_objects.items(),
+            key=lambda item: (OWNED_KINDS.index(item[0].kind), item[0].key),
         )
         if ref not in wanted and one.is_of(uid) and not one.deleting
     )
@@ -180,7 +183,7 @@ def _obsolete(uid: str, observed: Observed) -> tuple[tuple[Ref, str], ...]:
 
 def refusal(ref: Ref, said: str) -> Finding:
     """What the API server says against an object of ours, as a finding."""
-    trouble = refused_pods(said)
-    if trouble.reason is Reason.QUOTA_EXCEEDED:
-        return Finding(so=False, reason=trouble.reason, text=f"{ref}: {trouble.text}")
+    fault = refused_pods(said)
+    if fault.reason is Reason.QUOTA_EXCEEDED:
+        return Finding(so=False, reason=fault.reason, text=f"{ref}: {fault.text}")
     return Finding(so=False, reason=Reason.TEMPLATE_REFUSED, text=f"{ref}: {said}")

@@ -19,7 +19,7 @@ from loadline_api.inference_services import InferenceService, PolicyInForce
 from loadline_api.names import POLICY_LABEL, default_policy
 from loadline_api.objectives import PolicyName
 from loadline_operator.kube.kinds import Key
-from loadline_operator.policies.documents import Document, Shelf
+from loadline_operator.policies.documents import Document, PolicyIndex
 from loadline_operator.services.findings import Finding
 from loadline_policies.documents import built_in
 from loadline_policies.loops import Loop
@@ -45,10 +45,12 @@ class _Choice:
     faults: tuple[str, ...] = ()
 
 
-def policies(service: InferenceService, shelf: Shelf) -> Policies:
+def policies(service: InferenceService, policy_index: PolicyIndex) -> Policies:
     """The policy of each loop that the service asks for, and what is wrong with what it names."""
     before = {one.loop: one for one in service.status.policies}
-    choices = [_choice(service, loop, chosen, shelf, before) for loop, chosen in service.spec.loops.items()]
+    choices = [
+        _choice(service, loop, chosen, policy_index, before) for loop, chosen in service.spec.loops.items()
+    ]
     if not choices:
         return Policies()
     return Policies(in_force=tuple(one.policy for one in choices), valid=_valid(choices))
@@ -58,14 +60,14 @@ def _choice(
     service: InferenceService,
     loop: Loop,
     chosen: PolicyName | None,
-    shelf: Shelf,
+    policy_index: PolicyIndex,
     before: Mapping[str, PolicyInForce],
 ) -> _Choice:
     name = chosen.name if chosen is not None else default_policy(loop)
-    places = shelf.places(service.metadata.namespace)
+    places = policy_index.places(service.metadata.namespace)
     last, faults = before.get(loop), []
     for key in (Key(place, name) for place in places):
-        document = shelf.find(loop, key)
+        document = policy_index.find(loop, key)
         if document is None:
             continue
         if document.fault is not None:
@@ -77,7 +79,7 @@ def _choice(
             )
     if not faults and chosen is None:
         return _Choice(policy=_built_in(loop))
-    kept = _kept(loop, last, shelf)
+    kept = _kept(loop, last, policy_index)
     if faults:
         return _Choice(policy=kept, reason=Reason.POLICY_INVALID, faults=tuple(faults))
     where = " or ".join(places)
@@ -102,12 +104,12 @@ def _of(loop: Loop, key: Key, document: Document, last: PolicyInForce | None) ->
     return None
 
 
-def _kept(loop: Loop, last: PolicyInForce | None, shelf: Shelf) -> PolicyInForce:
+def _kept(loop: Loop, last: PolicyInForce | None, policy_index: PolicyIndex) -> PolicyInForce:
     """What was in force, as its document says now, if it is still there."""
     if last is None or last.name is None or last.namespace is None:
         return _built_in(loop)
     key = Key(last.namespace, last.name)
-    document = shelf.find(loop, key)
+    document = policy_index.find(loop, key)
     return (_of(loop, key, document, last) if document is not None else None) or last
 
 

@@ -17,7 +17,7 @@ from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services.attachments import Attachment
 from loadline_operator.services.facts import node_reports
-from loadline_operator.services.facts.node_reports import Sighting
+from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.pools import scale_selector
@@ -49,7 +49,7 @@ def own(
     found: Findings,
     pools: tuple[PoolView, ...],
     *,
-    seen: tuple[Sighting, ...],
+    seen: tuple[NodeReport, ...],
     policies: Policies,
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are ours; conditions have no times yet."""
@@ -77,7 +77,7 @@ def attached(
     attachment: Attachment,
     limited: Finding,
     *,
-    seen: tuple[Sighting, ...],
+    seen: tuple[NodeReport, ...],
     policies: Policies,
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are somebody else's; conditions have no times yet."""
@@ -104,7 +104,7 @@ def attached(
     )
 
 
-def on_nodes(service: InferenceService, seen: tuple[Sighting, ...]) -> Findings:
+def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Findings:
     """What the nodes tell; without objectives there is none to be met."""
     told = {ConditionType.POWER_CAPPED: node_reports.capped(seen)}
     if service.spec.slo is not None:

@@ -66,7 +66,9 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.names[0], transfers=settings.role is not None)
-        self.shelf = transfers.Shelf(settings.side_host, settings.side_port) if settings.produces else None
+        self.policy_index = (
+            transfers.Shelf(settings.side_host, settings.side_port) if settings.produces else None
+        )
         self._turns = threading.BoundedSemaphore(settings.most_running)
         self._closing = threading.Event()
         self._cut = threading.Event()
@@ -104,8 +106,8 @@ class Engine:
                 self._prefill(answer)
                 yield from self._decode(answer, began_s)
                 reason = answer.reason
-                if self.shelf is not None and (answer.request.transfer or {}).get("do_remote_decode"):
-                    answer.transfer = self.shelf.put(f"cmpl-{answer.identity}", answer.prompt_tokens)
+                if self.policy_index is not None and (answer.request.transfer or {}).get("do_remote_decode"):
+                    answer.transfer = self.policy_index.put(f"cmpl-{answer.identity}", answer.prompt_tokens)
         except Refused:
             reason = "error"
             raise

@@ -34,11 +34,11 @@ class Shelf:
         self.engine = str(uuid.uuid4())
         self._held: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
-        shelf = self
+        policy_index = self
 
         class Asked(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                tokens = shelf._take(json.loads(self.rfile.readline()))
+                tokens = policy_index._take(json.loads(self.rfile.readline()))
                 self.wfile.write(json.dumps({"tokens": tokens}).encode() + b"\n")
 
         self._server = _Server((host, port), Asked)

@@ -11,7 +11,7 @@ from loadline_api import generate
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted, wanted
 from testbed.cluster import definitions
 from testbed.cluster.bed import Bed
@@ -19,8 +19,8 @@ from testbed.cluster.clients import APPLY, Object
 from testbed.cluster.errors import ApiError
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
-PICKED = Materials(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})
-CACHED = Materials(model_cache="/var/lib/loadline-models")
+PICKED = Defaults(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})
+CACHED = Defaults(model_cache="/var/lib/loadline-models")
 
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -72,12 +72,12 @@ def guarded(server: Bed) -> Iterator[dict[str, str]]:
         server.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def made(materials: Materials, *, namespace: str = "default", **spec: Any) -> tuple[Wanted, ...]:
+def made(defaults: Defaults, *, namespace: str = "default", **spec: Any) -> tuple[Wanted, ...]:
     """What a service of that spec becomes where everything is installed."""
     metadata = {"name": "chat", "namespace": namespace, "uid": "11111111-1111-1111-1111-111111111111"}
     whole = {"model": {"uri": "hf://org/llm"}, **spec}
     return wanted(
-        InferenceService.parse({"metadata": metadata, "spec": whole}), materials, frozenset(OPTIONAL_KINDS)
+        InferenceService.parse({"metadata": metadata, "spec": whole}), defaults, frozenset(OPTIONAL_KINDS)
     )
 
 
@@ -87,10 +87,10 @@ def tried(bed: Bed, manifest: Manifest) -> Object:
     return bed.client.patch(bed.client.path_of(manifest), manifest, content_type=APPLY, **told)
 
 
-def pods(materials: Materials, namespace: str, **spec: Any) -> list[Object]:
+def pods(defaults: Defaults, namespace: str, **spec: Any) -> list[Object]:
     """A pod of each template of a service."""
     templates = []
-    for one in made(materials, namespace=namespace, **spec):
+    for one in made(defaults, namespace=namespace, **spec):
         if one.kind is DEPLOYMENTS:
             templates.append(one.manifest["spec"]["template"])
         elif one.kind is LEADER_WORKER_SETS:
@@ -107,10 +107,10 @@ def pods(materials: Materials, namespace: str, **spec: Any) -> list[Object]:
     ]
 
 
-@pytest.mark.parametrize("materials", [PICKED, CACHED], ids=["picked", "cached"])
+@pytest.mark.parametrize("defaults", [PICKED, CACHED], ids=["picked", "cached"])
 @pytest.mark.parametrize("name", SPECS)
-def test_every_manifest_is_taken_strictly(server: Bed, name: str, materials: Materials) -> None:
-    for one in made(materials, **SPECS[name]):
+def test_every_manifest_is_taken_strictly(server: Bed, name: str, defaults: Defaults) -> None:
+    for one in made(defaults, **SPECS[name]):
         taken = tried(server, one.manifest)
         assert taken["metadata"]["name"] == one.key.name
 
@@ -124,7 +124,7 @@ def test_a_field_that_nobody_knows_would_be_refused(server: Bed) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_baseline_admits_the_pods(server: Bed, guarded: dict[str, str], name: str) -> None:
-    found = pods(Materials(), guarded["baseline"], **SPECS[name])
+    found = pods(Defaults(), guarded["baseline"], **SPECS[name])
     assert found
     for pod in found:
         tried(server, pod)
@@ -137,12 +137,12 @@ def test_baseline_refuses_the_nodes_cache(server: Bed, guarded: dict[str, str]) 
 
 
 def test_restricted_asks_for_a_user_and_nothing_else(server: Bed, guarded: dict[str, str]) -> None:
-    (plain,) = pods(Materials(), guarded["restricted"])
+    (plain,) = pods(Defaults(), guarded["restricted"])
     with pytest.raises(ApiError, match="runAsNonRoot") as refused:
         tried(server, plain)
     assert not any(other in str(refused.value) for other in ("seccomp", "capabilities", "Escalation"))
     template = {"securityContext": {"runAsNonRoot": True, "runAsUser": 1000}}
-    for pod in pods(Materials(), guarded["restricted"], template=template):
+    for pod in pods(Defaults(), guarded["restricted"], template=template):
         tried(server, pod)
 
 

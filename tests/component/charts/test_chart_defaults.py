@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from loadline_operator.services.objects import defaults
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from testbed import charts
 
 
@@ -14,7 +14,7 @@ def text(values: dict[str, Any] | None = None) -> str:
 
 
 def test_what_nobody_gave_is_the_operators_own() -> None:
-    assert defaults.parse(text()) == Materials()
+    assert defaults.parse(text()) == Defaults()
     assert yaml.safe_load(text()) == {"gpuResource": "nvidia.com/gpu"}
 
 
@@ -31,7 +31,7 @@ def test_every_default_reaches_the_operator() -> None:
         "inferencePool": {"endpointPicker": "{service}-picker"},
         "monitoring": {"engines": {"labels": {"team": "sre"}}},
     }
-    assert defaults.parse(text(values)) == Materials(
+    assert defaults.parse(text(values)) == Defaults(
         gpu_resource="amd.com/gpu",
         engine_image="registry.example/vllm:v1",
         kv_buffer_device="cpu",
@@ -52,7 +52,7 @@ def test_the_operator_has_no_default_that_the_chart_can_not_set() -> None:
         "inferencePool": {"endpointPicker": "a"},
         "monitoring": {"engines": {"labels": {"a": "b"}}},
     }
-    known = {field.alias for field in Materials.model_fields.values()}
+    known = {field.alias for field in Defaults.model_fields.values()}
     assert yaml.safe_load(text(given)).keys() == known
 
 

@@ -38,7 +38,7 @@ def agent_pod(raw: Manifest) -> AgentPod:
     return AgentPod(node=(raw.get("spec") or {}).get("nodeName", ""), ready=ready and not going)
 
 
-class Agents:
+class AgentPods:
     """The agents' pods, and since when nodes have none that is ready. `clock` is in seconds."""
 
     def __init__(

@@ -17,7 +17,7 @@ from typing import Any
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.services.facts.owned_objects import rollout
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.plugins import configured_in
 
 LWS_LABEL = "leaderworkerset.sigs.k8s.io/name"
@@ -38,7 +38,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
+class ForeignWorkload:
     """What Loadline knows of a workload of somebody else.
 
     Counts are None where the kind doesn't tell them. `current` says whether its controller
@@ -56,7 +56,7 @@ class Foreign:
     ready: int | None = None
     updated: int | None = None
     current: bool = True
-    complaint: Trouble | None = None
+    complaint: PodFault | None = None
     said: Said | None = None
     selector: str = ""
     counted: str = ""
@@ -84,10 +84,10 @@ def find(api_version: str, kind: str) -> ForeignKind | None:
     return _BY_NAME.get((api_version, kind))
 
 
-def foreign(kind: Kind, raw: Manifest) -> Foreign:
+def foreign_workload(kind: Kind, raw: Manifest) -> ForeignWorkload:
     """The fact in an object of one of FOREIGN_KINDS."""
     metadata = raw["metadata"]
-    return Foreign(
+    return ForeignWorkload(
         kind=kind,
         key=Key.of(raw),
         uid=metadata.get("uid", ""),

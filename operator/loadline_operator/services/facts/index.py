@@ -13,7 +13,7 @@ from typing import Any
 
 from loadline_api.conditions import Condition
 from loadline_api.inference_services import InferenceService
-from loadline_operator.kube.fact_tables import Groups, Table
+from loadline_operator.kube.fact_tables import FactTable, Groups
 from loadline_operator.kube.kinds import (
     AUTOSCALERS,
     INFERENCE_SERVICES,
@@ -24,14 +24,14 @@ from loadline_operator.kube.kinds import (
     Manifest,
 )
 from loadline_operator.services import attachments
-from loadline_operator.services.attachments import Claim
+from loadline_operator.services.attachments import WorkloadClaim
 from loadline_operator.services.facts import autoscalers, foreign_workloads, node_reports, pods
-from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.autoscalers import Autoscaler, Target
-from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, Foreign
-from loadline_operator.services.facts.node_reports import Sighting, Sightings
+from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, ForeignWorkload
+from loadline_operator.services.facts.node_reports import NodeReport, NodeReports
 from loadline_operator.services.facts.object_states import Ref
-from loadline_operator.services.facts.owned_objects import Belonging, belonging
+from loadline_operator.services.facts.owned_objects import OwnedObject, owned_object
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, OWNED_KINDS
 from loadline_policies.errors import InvalidInput
@@ -43,36 +43,36 @@ class ServiceFact:
     """A service: which version of it, what it claims of others, its loops, and what its status says."""
 
     version: str
-    claim: Claim | None = None
+    claim: WorkloadClaim | None = None
     foreign: Kind | None = None
     loops: frozenset[Loop] = frozenset()
     conditions: tuple[tuple[str, str], ...] = ()
 
 
-class Memory:
+class ServiceIndex:
     """The facts of all services, and the services that a fact concerns.
 
     An object that isn't shaped as its kind should be is remembered without a fact, and told
     to `unreadable`: somebody else's oddity stops nobody.
     """
 
-    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None], agents: Agents) -> None:
+    def __init__(self, unreadable: Callable[[Kind, Key, Exception], None], agents: AgentPods) -> None:
         self._unreadable, self.agents = unreadable, agents
-        self.services: Groups[ServiceFact, Claim] = Groups(lambda key, fact: fact.claim)
-        self.owned: dict[Kind, Groups[Belonging, Key]] = {
+        self.services: Groups[ServiceFact, WorkloadClaim] = Groups(lambda key, fact: fact.claim)
+        self.owned: dict[Kind, Groups[OwnedObject, Key]] = {
             kind: Groups(lambda key, fact: Key(key.namespace, fact.service)) for kind in OWNED_KINDS
         }
         self.pods: Groups[PodFact, Key] = Groups(lambda key, fact: Key(key.namespace, fact.service))
         self.autoscalers: Groups[Autoscaler, str] = Groups(lambda key, fact: key.namespace)
-        self.nodes: Table[Sightings] = Table()
-        self.foreign: dict[Kind, Table[Foreign]] = {kind: Table() for kind in FOREIGN_KINDS}
-        watched: dict[Kind, Table[Any]] = {
+        self.nodes: FactTable[NodeReports] = FactTable()
+        self.foreign: dict[Kind, FactTable[ForeignWorkload]] = {kind: FactTable() for kind in FOREIGN_KINDS}
+        watched: dict[Kind, FactTable[Any]] = {
             INFERENCE_SERVICES: self.services,
             PODS: self.pods,
             AUTOSCALERS: self.autoscalers,
             NODE_CAPACITIES: self.nodes,
         }
-        self._tables: dict[Kind, Table[Any]] = {**watched, **self.owned, **self.foreign}
+        self._tables: dict[Kind, FactTable[Any]] = {**watched, **self.owned, **self.foreign}
         self.tables = {
             kind: table
             for kind, table in self._tables.items()
@@ -87,7 +87,7 @@ class Memory:
         moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table, kind, raw)
         return self._concerned(kind, key, before, table.get(key)) if moved else set()
 
-    def belongings_of(self, service: Key) -> dict[Ref, Belonging]:
+    def owned_by(self, service: Key) -> dict[Ref, OwnedObject]:
         """What carries the service's label, of all kinds that a service may become."""
         return {
             Ref(kind, key): fact
@@ -95,7 +95,7 @@ class Memory:
             for key, fact in table.of(service).items()
         }
 
-    def sightings_of(self, service: Key) -> tuple[Sighting, ...]:
+    def reports_of(self, service: Key) -> tuple[NodeReport, ...]:
         """What the nodes tell of a service, those whose agents still speak."""
         return tuple(one for node, one in self._told_of(service) if not self.agents.silent(node))
 
@@ -108,14 +108,14 @@ class Memory:
         nodes = self.agents.see(raw, gone)
         return {_key(name) for node in nodes for name in self.nodes.get(Key("", node)) or ()}
 
-    def _told_of(self, service: Key) -> Iterator[tuple[str, Sighting]]:
+    def _told_of(self, service: Key) -> Iterator[tuple[str, NodeReport]]:
         """Each node that tells of a service, and what."""
         name = str(service)
         for node, told in self.nodes.items():
             if name in told:
                 yield node.name, told[name]
 
-    def rivals_of(self, service: Key, claim: Claim) -> tuple[str, ...]:
+    def rivals_of(self, service: Key, claim: WorkloadClaim) -> tuple[str, ...]:
         """The names of other services with the same claim."""
         return tuple(key.name for key in self.services.of(claim) if key != service)
 
@@ -137,7 +137,7 @@ class Memory:
             if fact is not None and fact.loops & loops and namespace in ("", key.namespace):
                 yield key
 
-    def _put(self, table: Table[Any], kind: Kind, raw: Manifest) -> bool:
+    def _put(self, table: FactTable[Any], kind: Kind, raw: Manifest) -> bool:
         metadata, key = raw["metadata"], Key.of(raw)
         try:
             fact = self._fact(kind, raw)
@@ -148,14 +148,14 @@ class Memory:
 
     def _fact(self, kind: Kind, raw: Manifest) -> Any:
         if kind in self.owned:
-            return belonging(kind, raw)
+            return owned_object(kind, raw)
         if kind in self.foreign:
-            return foreign_workloads.foreign(kind, raw)
+            return foreign_workloads.foreign_workload(kind, raw)
         readers = {
             INFERENCE_SERVICES: service_fact,
             PODS: pods.fact,
             AUTOSCALERS: autoscalers.autoscaler,
-            NODE_CAPACITIES: node_reports.sightings,
+            NODE_CAPACITIES: node_reports.node_reports,
         }
         return readers[kind](raw)
 
@@ -170,7 +170,7 @@ class Memory:
         if kind is AUTOSCALERS:
             return {one for fact in facts for one in self._aimed_at(fact.target)}
         if kind in self.foreign:
-            return set(self.services.of(Claim(kind.group, kind.kind, key.namespace, key.name)))
+            return set(self.services.of(WorkloadClaim(kind.group, kind.kind, key.namespace, key.name)))
         return {Key(key.namespace, fact.service) for fact in facts if fact.service}
 
     def _aimed_at(self, target: Target) -> Iterable[Key]:
@@ -180,7 +180,9 @@ class Memory:
         for kind, table in self.owned.items():
             if target == Target.of(kind, target.key) and (group := table.group(target.key)) is not None:
                 yield group
-        yield from self.services.of(Claim(target.group, target.kind, target.key.namespace, target.key.name))
+        yield from self.services.of(
+            WorkloadClaim(target.group, target.kind, target.key.namespace, target.key.name)
+        )
 
 
 def service_fact(raw: Manifest) -> ServiceFact:

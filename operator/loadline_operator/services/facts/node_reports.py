@@ -15,7 +15,7 @@ from loadline_operator.services.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class NodeReport:
     """A service on one node; None where the agent doesn't know."""
 
     capped: bool = False
@@ -23,27 +23,27 @@ class Sighting:
     plugin: bool | None = None
 
 
-Sightings = dict[str, Sighting]
+NodeReports = dict[str, NodeReport]
 """What one node tells, by service as `namespace/name`."""
 
 
-def sightings(raw: Manifest) -> Sightings:
+def node_reports(raw: Manifest) -> NodeReports:
     """The fact of a NodeCapacity, as far as services go."""
     told = (raw.get("status") or {}).get("services") or ()
     return {
-        one["service"]: Sighting(
+        one["service"]: NodeReport(
             capped=one.get("capped", False), slo_met=one.get("sloMet"), plugin=one.get("plugin")
         )
         for one in told
     }
 
 
-def turned(before: Sightings, after: Sightings) -> set[str]:
+def turned(before: NodeReports, after: NodeReports) -> set[str]:
     """Services of which a node tells something else than before."""
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-def capped(seen: Iterable[Sighting]) -> Finding:
+def capped(seen: Iterable[NodeReport]) -> Finding:
     """Whether power holds the service back anywhere."""
     told = [one.capped for one in seen]
     if not told:
@@ -53,7 +53,7 @@ def capped(seen: Iterable[Sighting]) -> Finding:
     return Finding(so=False, reason=Reason.UNLIMITED)
 
 
-def slo_met(seen: Iterable[Sighting]) -> Finding:
+def slo_met(seen: Iterable[NodeReport]) -> Finding:
     """Whether the service's latencies are within its objectives wherever they are known."""
     told = [one.slo_met for one in seen if one.slo_met is not None]
     if not told:
@@ -63,7 +63,7 @@ def slo_met(seen: Iterable[Sighting]) -> Finding:
     return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
 
 
-def has_plugin(seen: Iterable[Sighting]) -> bool | None:
+def has_plugin(seen: Iterable[NodeReport]) -> bool | None:
     """Whether the engines tell of Loadline's plugin: all that tell do, one doesn't, or none tells."""
     told = [one.plugin for one in seen if one.plugin is not None]
     return all(told) if told else None

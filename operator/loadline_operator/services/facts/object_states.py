@@ -1,5 +1,5 @@
 """
-How each object stands to the manifest that it should fulfil.
+Whether each object fulfils the manifest that was made for it.
 
 Facts tell it almost always: whose the object is, which manifest it was made from and in
 which state it has been seen to fulfil it. Only an object that is new to this operator,
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from loadline_operator.kube.apply import holds
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-from loadline_operator.services.facts.owned_objects import Belonging, owners_of, state_of
+from loadline_operator.services.facts.owned_objects import OwnedObject, owners_of, state_of
 from loadline_operator.services.objects.manifests import APPLIED, Wanted
 
 
@@ -46,7 +46,7 @@ class Signature(NamedTuple):
         return cls(digest_of(wanted), state_of(there))
 
 
-class Stand(Enum):
+class ObjectState(Enum):
     """What is to be done about an object."""
 
     HELD = "nothing: it is as we want it"
@@ -57,35 +57,35 @@ class Stand(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownObjects:
     """What is known of a service's objects.
 
     `read` has those that were read because facts couldn't tell, None for one that isn't
     there; `settled` the manifests that objects have been seen to fulfil.
     """
 
-    belongings: Mapping[Ref, Belonging] = field(default_factory=dict)
+    owned_objects: Mapping[Ref, OwnedObject] = field(default_factory=dict)
     read: Mapping[Ref, Manifest | None] = field(default_factory=dict)
     settled: Mapping[Ref, Signature] = field(default_factory=dict)
 
 
-def stand(uid: str, wanted: Wanted, known: Known) -> Stand:
-    """How an object stands to a manifest of the service with that uid."""
+def object_state(uid: str, wanted: Wanted, known: KnownObjects) -> ObjectState:
+    """What is to be done about an object, given its manifest and its service's uid."""
     ref = Ref.of(wanted)
-    there = known.belongings.get(ref)
+    there = known.owned_objects.get(ref)
     if there is None:
         return _of_unknown(uid, ref, known)
     if not there.is_of(uid):
-        return Stand.TAKEN
+        return ObjectState.TAKEN
     if there.deleting:
-        return Stand.GOING
+        return ObjectState.GOING
     if there.applied != digest_of(wanted):
-        return Stand.NEEDED
+        return ObjectState.NEEDED
     if known.settled.get(ref) == (there.applied, there.state):
-        return Stand.HELD
+        return ObjectState.HELD
     if ref not in known.read:
-        return Stand.UNREAD
-    return Stand.HELD if holds(wanted.manifest, known.read[ref]) else Stand.NEEDED
+        return ObjectState.UNREAD
+    return ObjectState.HELD if holds(wanted.manifest, known.read[ref]) else ObjectState.NEEDED
 
 
 def digest_of(wanted: Wanted) -> str:
@@ -93,11 +93,11 @@ def digest_of(wanted: Wanted) -> str:
     return str(wanted.manifest["metadata"]["annotations"][APPLIED])
 
 
-def _of_unknown(uid: str, ref: Ref, known: Known) -> Stand:
+def _of_unknown(uid: str, ref: Ref, known: KnownObjects) -> ObjectState:
     """No watch told of it, so it isn't there or isn't labelled as ours are."""
     if ref not in known.read:
-        return Stand.UNREAD
+        return ObjectState.UNREAD
     there = known.read[ref]
     if there is None:
-        return Stand.NEEDED
-    return Stand.NEEDED if uid in owners_of(there) else Stand.TAKEN
+        return ObjectState.NEEDED
+    return ObjectState.NEEDED if uid in owners_of(there) else ObjectState.TAKEN

@@ -14,9 +14,9 @@ from loadline_api.conditions import Reason
 from loadline_api.names import SERVICE_LABEL
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts.autoscalers import scaled_by
-from loadline_operator.services.facts.pod_faults import Trouble
-from loadline_operator.services.objects.manifests import APPLIED, mark_of
-from loadline_operator.services.objects.pod_hashes import TEMPLATES, Mark
+from loadline_operator.services.facts.pod_faults import PodFault
+from loadline_operator.services.objects.manifests import APPLIED, pod_hash_of
+from loadline_operator.services.objects.pod_hashes import TEMPLATES, PodHash
 
 QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited: (.+)$")
 FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
@@ -36,12 +36,12 @@ class Rollout:
     ready: int = 0
     updated: int = 0
     current: bool = False
-    complaint: Trouble | None = None
+    complaint: PodFault | None = None
     scaled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Belonging:
+class OwnedObject:
     """One object; `service` is by its label, `owners` by uid, `applied` the hash of its manifest.
 
     `state` moves with the object's spec: the generation, or the resourceVersion of kinds that
@@ -55,17 +55,17 @@ class Belonging:
     state: str
     deleting: bool = False
     rollout: Rollout | None = None
-    mark: Mark | None = None
+    mark: PodHash | None = None
 
     def is_of(self, uid: str) -> bool:
         """Whether it belongs to the service of that uid, and not to somebody else or a namesake."""
         return uid in self.owners
 
 
-def belonging(kind: Kind, raw: Manifest) -> Belonging:
+def owned_object(kind: Kind, raw: Manifest) -> OwnedObject:
     """The fact of an object of an owned kind."""
     metadata = raw["metadata"]
-    return Belonging(
+    return OwnedObject(
         uid=metadata["uid"],
         service=(metadata.get("labels") or {}).get(SERVICE_LABEL, ""),
         owners=owners_of(raw),
@@ -73,7 +73,7 @@ def belonging(kind: Kind, raw: Manifest) -> Belonging:
         state=state_of(raw),
         deleting="deletionTimestamp" in metadata,
         rollout=rollout(raw) if kind in TEMPLATES else None,
-        mark=mark_of(raw) if kind in TEMPLATES else None,
+        mark=pod_hash_of(raw) if kind in TEMPLATES else None,
     )
 
 
@@ -101,7 +101,7 @@ def rollout(raw: Manifest) -> Rollout:
     )
 
 
-def _complaint(conditions: Iterable[Manifest]) -> Trouble | None:
+def _complaint(conditions: Iterable[Manifest]) -> PodFault | None:
     """What a Deployment says against its pods: they can't be made, or don't get on."""
     told = {(one["type"], one["status"]): one for one in conditions}
     failure, stuck = told.get(("ReplicaFailure", "True")), told.get(("Progressing", "False"))
@@ -109,16 +109,16 @@ def _complaint(conditions: Iterable[Manifest]) -> Trouble | None:
         return refused_pods(failure.get("message") or "")
     if stuck is not None:
         text = "it has made no progress for longer than its progressDeadlineSeconds"
-        return Trouble(reason=Reason.UNAVAILABLE, text=text, lasting=False)
+        return PodFault(reason=Reason.UNAVAILABLE, text=text, lasting=False)
     return None
 
 
-def refused_pods(said: str) -> Trouble:
+def refused_pods(said: str) -> PodFault:
     """Why the API server makes no pods, in words that stay the same at each attempt."""
     quota = QUOTA.search(said)
     if quota is not None:
         text = f"ResourceQuota {quota[1]} allows {quota[3]} and a pod asks for {quota[2]}: raise it"
-        return Trouble(reason=Reason.QUOTA_EXCEEDED, text=text)
-    return Trouble(
+        return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text)
+    return PodFault(
         reason=Reason.TEMPLATE_REFUSED, text=f"the API server makes no pods: {FORBIDDEN.sub('', said)}"
     )

@@ -7,8 +7,8 @@ each turn would be written every few seconds and say nothing more, so what is fo
 stays the same, word by word, for as long as the state lasts. Counts of restarts, times
 and the scheduler's counts of nodes are left out for that reason.
 
-Pure: a pod as the API server sends it comes in, at most one trouble goes out. Whether
-it matters is the business of `health`: a service whose pods all answer has no trouble.
+Pure: a pod as the API server sends it comes in, at most one fault goes out. Whether
+it matters is the business of `health`: a service whose pods all answer has no fault.
 """
 
 import re
@@ -49,7 +49,7 @@ CLAIM_LOST = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|bound to no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class PodFault:
     """A reason and a sentence; `lasting` is False while it may still pass by itself."""
 
     reason: Reason
@@ -57,7 +57,7 @@ class Trouble:
     lasting: bool = True
 
 
-def diagnose(pod: Manifest) -> Trouble | None:
+def diagnose(pod: Manifest) -> PodFault | None:
     """What keeps a pod from serving; None if nothing does, or nothing that is known."""
     if "deletionTimestamp" in pod["metadata"] or is_ready(pod):
         return None
@@ -70,7 +70,7 @@ def is_ready(pod: Manifest) -> bool:
     return _condition(pod, "Ready").get("status") == "True"
 
 
-def _ended(pod: Manifest) -> Trouble | None:
+def _ended(pod: Manifest) -> PodFault | None:
     status = pod.get("status") or {}
     if status.get("phase") not in {"Failed", "Succeeded"}:
         return None
@@ -78,25 +78,25 @@ def _ended(pod: Manifest) -> Trouble | None:
     text = f"pod {_name(pod)} on node {_node(pod)} has ended ({why})"
     said = status.get("message", "")
     reason = Reason.GPU_MISSING if why == "UnexpectedAdmissionError" and "/" in said else Reason.UNAVAILABLE
-    return Trouble(reason=reason, text=f"{text}: {said}" if said else text)
+    return PodFault(reason=reason, text=f"{text}: {said}" if said else text)
 
 
-def _unplaced(pod: Manifest) -> Trouble | None:
+def _unplaced(pod: Manifest) -> PodFault | None:
     placed = _condition(pod, "PodScheduled")
     if placed.get("status") != "False":
         return None
     if placed.get("reason") == "SchedulingGated":
         text = f"pod {_name(pod)} waits until its scheduling gates are opened"
-        return Trouble(reason=Reason.UNSCHEDULABLE, text=text, lasting=False)
+        return PodFault(reason=Reason.UNSCHEDULABLE, text=text, lasting=False)
     said = placed.get("message", "")
     lost = CLAIM_LOST.search(said)
     if lost is not None:
         text = f"pod {_name(pod)} mounts PersistentVolumeClaim {lost[1]}, which isn't there: create it"
-        return Trouble(reason=Reason.MODEL_UNAVAILABLE, text=text)
+        return PodFault(reason=Reason.MODEL_UNAVAILABLE, text=text)
     return _no_room(pod, why_unplaced(said))
 
 
-def _no_room(pod: Manifest, why: tuple[str, ...]) -> Trouble:
+def _no_room(pod: Manifest, why: tuple[str, ...]) -> PodFault:
     told = ", ".join(why) or "the scheduler says no more"
     gpus = [match[1] for one in why if (match := EXTENDED.match(one)) is not None]
     if gpus:
@@ -104,8 +104,8 @@ def _no_room(pod: Manifest, why: tuple[str, ...]) -> Trouble:
             f"pod {_name(pod)} asks for {_asked(pod, gpus[0])} {gpus[0]}, and no node has them free ({told}):"
             " add nodes, free GPUs or ask for fewer"
         )
-        return Trouble(reason=Reason.GPU_MISSING, text=text)
-    return Trouble(reason=Reason.UNSCHEDULABLE, text=f"no node can take pod {_name(pod)} ({told})")
+        return PodFault(reason=Reason.GPU_MISSING, text=text)
+    return PodFault(reason=Reason.UNSCHEDULABLE, text=f"no node can take pod {_name(pod)} ({told})")
 
 
 def why_unplaced(message: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def why_unplaced(message: str) -> tuple[str, ...]:
     return tuple(sorted({re.sub(r"^\d+ ", "", one) for one in told.split(", ") if one}))
 
 
-def _containers(pod: Manifest) -> Trouble | None:
+def _containers(pod: Manifest) -> PodFault | None:
     status = pod.get("status") or {}
     found = [
         *(_container(pod, one, first=True) for one in status.get("initContainerStatuses") or ()),
@@ -124,7 +124,7 @@ def _containers(pod: Manifest) -> Trouble | None:
     return next((one for one in troubles if one.lasting), troubles[0] if troubles else None)
 
 
-def _container(pod: Manifest, told: Manifest, *, first: bool) -> Trouble | None:
+def _container(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
     """What is wrong with one container; `first` are those that run before the others."""
     if told.get("ready"):
         return None
@@ -134,14 +134,14 @@ def _container(pod: Manifest, told: Manifest, *, first: bool) -> Trouble | None:
         return _image(pod, told)
     if wait in CONFIG_WAITS:
         text = f"{_which(pod, told)} can't be made: {state['waiting'].get('message', wait)}"
-        return Trouble(reason=Reason.UNAVAILABLE, text=text)
+        return PodFault(reason=Reason.UNAVAILABLE, text=text)
     if "running" in state and _fell(pod, state["running"]):
         text = f"{_which(pod, told)} runs but no longer passes its readiness probe"
-        return Trouble(reason=Reason.PROBE_FAILING, text=text)
+        return PodFault(reason=Reason.PROBE_FAILING, text=text)
     return _crash(pod, told, first=first) or _slow(pod, told, first=first)
 
 
-def _image(pod: Manifest, told: Manifest) -> Trouble:
+def _image(pod: Manifest, told: Manifest) -> PodFault:
     waiting = told["state"]["waiting"]
     said, image = waiting.get("message", ""), told.get("image", "")
     volumes = [(one.get("image") or {}).get("reference", "") for one in pod["spec"].get("volumes") or ()]
@@ -152,17 +152,17 @@ def _image(pod: Manifest, told: Manifest) -> Trouble:
         why = next((words for pattern, words in REGISTRY_SAYS if pattern.search(said)), "")
         why = why or f"`kubectl describe pod -n {_namespace(pod)} {_name(pod)}` tells why"
     text = f"{_which(pod, told)} needs the image {of_model or image}, which can't be pulled: {why}"
-    return Trouble(reason=Reason.MODEL_UNAVAILABLE if of_model else Reason.IMAGE_UNAVAILABLE, text=text)
+    return PodFault(reason=Reason.MODEL_UNAVAILABLE if of_model else Reason.IMAGE_UNAVAILABLE, text=text)
 
 
-def _crash(pod: Manifest, told: Manifest, *, first: bool) -> Trouble | None:
+def _crash(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
     """A container that ended, whether it is down, in back-off or up again at the moment."""
     state = told.get("state") or {}
     last = state.get("terminated") or (told.get("lastState") or {}).get("terminated")
     if last is None or (first and last.get("exitCode") == 0):
         return None
     if last.get("reason") == "OOMKilled":
-        return Trouble(reason=Reason.OUT_OF_MEMORY, text=_out_of_memory(pod, told))
+        return PodFault(reason=Reason.OUT_OF_MEMORY, text=_out_of_memory(pod, told))
     loops = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
     if not loops and told.get("restartCount", 0) < OFTEN:
         return None
@@ -173,7 +173,7 @@ def _crash(pod: Manifest, told: Manifest, *, first: bool) -> Trouble | None:
         logs = f"kubectl logs -n {_namespace(pod)} {_name(pod)} -c {told['name']} --previous"
         text = f"{_which(pod, told)} ends again and again with {why}: `{logs}` tells why"
     fetches = told["name"] in FETCHERS
-    return Trouble(reason=Reason.MODEL_UNAVAILABLE if fetches else Reason.CRASH_LOOP, text=text)
+    return PodFault(reason=Reason.MODEL_UNAVAILABLE if fetches else Reason.CRASH_LOOP, text=text)
 
 
 def _out_of_memory(pod: Manifest, told: Manifest) -> str:
@@ -185,25 +185,25 @@ def _out_of_memory(pod: Manifest, told: Manifest) -> str:
     )
 
 
-def _slow(pod: Manifest, told: Manifest, *, first: bool) -> Trouble | None:
+def _slow(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
     """A container that may still get there: it is being made, fetches the model, or loads it."""
     state = told.get("state") or {}
     if first and "running" not in state:
         return None
     if told["name"] in FETCHERS:
         text = f"{_which(pod, told)} has not fetched the model yet"
-        return Trouble(reason=Reason.MODEL_UNAVAILABLE, text=text, lasting=False)
+        return PodFault(reason=Reason.MODEL_UNAVAILABLE, text=text, lasting=False)
     if "running" in state:
         text = f"{_which(pod, told)} runs but has not passed its probes yet"
-        return Trouble(reason=Reason.PROBE_FAILING, text=text, lasting=False)
+        return PodFault(reason=Reason.PROBE_FAILING, text=text, lasting=False)
     text = (
         f"{_which(pod, told)} is still being made on node {_node(pod)}:"
         f" `kubectl describe pod -n {_namespace(pod)} {_name(pod)}` tells what it waits for"
     )
-    return Trouble(reason=Reason.UNAVAILABLE, text=text, lasting=False)
+    return PodFault(reason=Reason.UNAVAILABLE, text=text, lasting=False)
 
 
-def _unready(pod: Manifest) -> Trouble | None:
+def _unready(pod: Manifest) -> PodFault | None:
     """All containers are ready and yet the pod isn't: its node is silent, or a gate is closed."""
     told = (pod.get("status") or {}).get("containerStatuses") or ()
     if not told or not all(one.get("ready") for one in told):
@@ -212,7 +212,7 @@ def _unready(pod: Manifest) -> Trouble | None:
         f"pod {_name(pod)} is not ready though its containers were:"
         f" node {_node(pod)} doesn't answer, or a readiness gate is closed"
     )
-    return Trouble(reason=Reason.UNAVAILABLE, text=text)
+    return PodFault(reason=Reason.UNAVAILABLE, text=text)
 
 
 def _fell(pod: Manifest, running: Manifest) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadline_api.names import POOL_LABEL, SERVICE_LABEL
 from loadline_operator.kube.kinds import Key, Manifest
-from loadline_operator.services.facts.pod_faults import Trouble, diagnose, is_ready
+from loadline_operator.services.facts.pod_faults import PodFault, diagnose, is_ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class PodFact:
     phase: str = ""
     ready: bool = False
     deleting: bool = False
-    trouble: Trouble | None = None
+    fault: PodFault | None = None
 
 
 def fact(raw: Manifest) -> PodFact:
@@ -39,19 +39,19 @@ def fact(raw: Manifest) -> PodFact:
         phase=(raw.get("status") or {}).get("phase", ""),
         ready=is_ready(raw),
         deleting="deletionTimestamp" in metadata,
-        trouble=diagnose(raw),
+        fault=diagnose(raw),
     )
 
 
-def worst(pods: Iterable[PodFact]) -> Trouble | None:
-    """The trouble to tell of: a lasting one of a living pod first, then by the pods' names.
+def worst(pods: Iterable[PodFact]) -> PodFault | None:
+    """The fault to tell of: a lasting one of a living pod first, then by the pods' names.
 
     Pods that have ended stay for a while beside those that took their place.
     """
-    bad = sorted((one for one in pods if one.trouble is not None), key=_rank)
-    return bad[0].trouble if bad else None
+    bad = sorted((one for one in pods if one.fault is not None), key=_rank)
+    return bad[0].fault if bad else None
 
 
 def _rank(pod: PodFact) -> tuple[bool, bool, Key]:
-    assert pod.trouble is not None
-    return not pod.trouble.lasting, pod.phase in {"Failed", "Succeeded"}, pod.key
+    assert pod.fault is not None
+    return not pod.fault.lasting, pod.phase in {"Failed", "Succeeded"}, pod.key

@@ -41,7 +41,7 @@ PATTERN_MENDS = {
 """What to do about a fault, by its kind or its field; for others pydantic's own sentence says it."""
 
 
-class Materials(BaseModel):
+class Defaults(BaseModel):
     """The cluster's defaults; keys are camelCase in the file, and all of them may be left out."""
 
     model_config = ConfigDict(
@@ -73,7 +73,7 @@ class Materials(BaseModel):
     """Labels by which a Prometheus chooses the PodMonitors that it reads."""
 
 
-def read(path: Path) -> Materials:
+def read(path: Path) -> Defaults:
     """The defaults in a file; InvalidInput names what can't be used."""
     try:
         text = path.read_text()
@@ -82,14 +82,14 @@ def read(path: Path) -> Materials:
     return parse(text)
 
 
-def parse(text: str) -> Materials:
+def parse(text: str) -> Defaults:
     """The defaults in `text`, one YAML mapping; an empty text leaves all as they are."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InvalidInput("--defaults", "not YAML", str(error).replace("\n", " ")) from error
     try:
-        return Materials.model_validate({} if content is None else content)
+        return Defaults.model_validate({} if content is None else content)
     except ValidationError as error:
         raise _explained(error.errors(include_url=False)[0]) from error
 

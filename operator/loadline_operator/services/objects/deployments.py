@@ -7,7 +7,7 @@ whose replicas span nodes is in `leader_worker_sets`.
 """
 
 from loadline_operator.kube.kinds import DEPLOYMENTS, Key, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import Pool, rollout
 from loadline_operator.services.objects.probes import START_S
@@ -16,7 +16,7 @@ PROGRESS_S = 2 * START_S
 """As long as a start may take, and as long again for fetching what is started."""
 
 
-def deployment(pool: Pool, materials: Materials) -> Manifest:
+def deployment(pool: Pool, defaults: Defaults) -> Manifest:
     """The Deployment of a pool."""
     key = Key(pool.service.metadata.namespace, pool.object_name)
     spec = {
@@ -24,6 +24,6 @@ def deployment(pool: Pool, materials: Materials) -> Manifest:
         "selector": {"matchLabels": pool.labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rollout(pool)},
         "progressDeadlineSeconds": PROGRESS_S,
-        "template": pod_template(pool, materials),
+        "template": pod_template(pool, defaults),
     }
     return {**DEPLOYMENTS.manifest(key, labels=pool.labels), "spec": spec}

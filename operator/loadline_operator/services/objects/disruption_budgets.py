@@ -11,7 +11,7 @@ from loadline_operator.kube.kinds import POD_DISRUPTION_BUDGETS, Key, Manifest
 from loadline_operator.services.objects.pools import labels_of, object_name, pools_of
 
 
-def budgets(service: InferenceService) -> list[Manifest]:
+def disruption_budgets(service: InferenceService) -> list[Manifest]:
     """A budget for each pool with more than one replica, the routers among them."""
     sizes = {pool.name: pool.replicas for pool in pools_of(service)}
     if service.spec.router is not None:

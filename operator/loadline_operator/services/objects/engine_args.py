@@ -13,7 +13,7 @@ from enum import Enum
 
 from loadline_api.engines import Engine, KvDtype
 from loadline_api.names import ENGINE_PORT
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.model_sources import Source
 from loadline_operator.services.objects.pools import Phase, Pool
 from loadline_operator.services.objects.probes import DRAIN_S
@@ -32,7 +32,7 @@ class Member(Enum):
     FOLLOWER = "follower"
 
 
-def arguments(pool: Pool, source: Source, materials: Materials, member: Member = Member.SOLE) -> list[str]:
+def arguments(pool: Pool, source: Source, defaults: Defaults, member: Member = Member.SOLE) -> list[str]:
     """The engine's arguments in a pool's pods."""
     spec, model = pool.service.spec, pool.service.spec.model
     assert model is not None, "a service without a model has no engine of ours"
@@ -45,7 +45,7 @@ def arguments(pool: Pool, source: Source, materials: Materials, member: Member =
         *_spread(pool),
         *_group(pool, member),
         *_lengths(engine),
-        *_kv(pool, materials),
+        *_kv(pool, defaults),
         f"--shutdown-timeout={DRAIN_S}",
         *engine.arguments,
     ]
@@ -79,22 +79,22 @@ def _lengths(engine: Engine) -> list[str]:
     return [f"{name}={value}" for name, value in most.items() if value is not None]
 
 
-def _kv(pool: Pool, materials: Materials) -> list[str]:
+def _kv(pool: Pool, defaults: Defaults) -> list[str]:
     cache = pool.service.spec.kv_cache
     dtype = cache.dtype if cache is not None else KvDtype.AUTO
     told = [] if dtype is KvDtype.AUTO else [f"--kv-cache-dtype={dtype.value}"]
     if pool.phase is Phase.MIXED:
         return told
-    transfer = json.dumps(_transfer(pool.phase, materials), separators=(",", ":"))
+    transfer = json.dumps(_transfer(pool.phase, defaults), separators=(",", ":"))
     return [*told, f"--kv-transfer-config={transfer}"]
 
 
-def _transfer(phase: Phase, materials: Materials) -> dict[str, str]:
+def _transfer(phase: Phase, defaults: Defaults) -> dict[str, str]:
     """How KV gets from prefill to decode; decode computes anew what it can't load.
 
     A prefill engine may go between its answer and the transfer, as in every rollout.
     """
-    device = materials.kv_buffer_device
+    device = defaults.kv_buffer_device
     return {
         "kv_connector": "NixlConnector",
         "kv_role": KV_ROLES[phase],

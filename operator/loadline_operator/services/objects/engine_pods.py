@@ -15,7 +15,7 @@ from typing import Any
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.accounts import engine_account
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
 from loadline_operator.services.objects.model_sources import FETCHER, Source, source_of
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
@@ -40,20 +40,20 @@ COMMON = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Resources that are no device."""
 
 
-def pod_template(pool: Pool, materials: Materials, member: Member = Member.SOLE) -> Manifest:
+def pod_template(pool: Pool, defaults: Defaults, member: Member = Member.SOLE) -> Manifest:
     """The template of a pool's pods."""
     model = pool.service.spec.model
     assert model is not None, "a service without a model has no engine of ours"
-    source = source_of(model.uri, materials)
-    template: Manifest = {"spec": _spec(pool, source, materials, member)}
-    for parts in (materials.engine_template, *pool.templates):
+    source = source_of(model.uri, defaults)
+    template: Manifest = {"spec": _spec(pool, source, defaults, member)}
+    for parts in (defaults.engine_template, *pool.templates):
         template = lay_over(template, parts)
     finished = {**template, "spec": _finished(template.get("spec"), source)}
     described_as = described(pool.service.metadata.name, pool.name)
     return lay_over(finished, {"metadata": {"labels": {**described_as, **pool.labels}}})
 
 
-def _spec(pool: Pool, source: Source, materials: Materials, member: Member) -> Manifest:
+def _spec(pool: Pool, source: Source, defaults: Defaults, member: Member) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
         {"name": "home", "emptyDir": {}},
@@ -64,18 +64,18 @@ def _spec(pool: Pool, source: Source, materials: Materials, member: Member) -> M
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": confined_pod(),
-        "containers": [_engine(pool, source, materials, member)],
+        "containers": [_engine(pool, source, defaults, member)],
         "volumes": [*volumes, *([source.volume] if source.volume else [])],
     }
 
 
-def _engine(pool: Pool, source: Source, materials: Materials, member: Member) -> Manifest:
+def _engine(pool: Pool, source: Source, defaults: Defaults, member: Member) -> Manifest:
     container: Manifest = {
         "name": ENGINE_CONTAINER,
-        "image": materials.engine_image,
-        "args": arguments(pool, source, materials, member),
+        "image": defaults.engine_image,
+        "args": arguments(pool, source, defaults, member),
         "env": _environment(pool, source),
-        "resources": {"limits": {materials.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
+        "resources": {"limits": {defaults.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
         "securityContext": confined_container(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(source),

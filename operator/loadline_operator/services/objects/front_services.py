@@ -11,7 +11,7 @@ from loadline_operator.kube.kinds import SERVICES, Key, Manifest
 from loadline_operator.services.objects.pools import labels_of, pools_of
 
 
-def front(service: InferenceService) -> Manifest:
+def front_service(service: InferenceService) -> Manifest:
     """The Service in front of everything."""
     name = service.metadata.name
     main = pools_of(service)[0]

@@ -11,20 +11,20 @@ pod of the pool.
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_PORT
 from loadline_operator.kube.kinds import INFERENCE_POOLS, Key, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.pools import pools_of
 
 PICKER_PORT = 9002
 """Where endpoint pickers listen, by the extension's convention."""
 
 
-def inference_pools(service: InferenceService, materials: Materials) -> list[Manifest]:
+def inference_pools(service: InferenceService, defaults: Defaults) -> list[Manifest]:
     """The service's InferencePool, if it has no router and the cluster has a picker."""
-    if service.spec.router is not None or materials.endpoint_picker is None:
+    if service.spec.router is not None or defaults.endpoint_picker is None:
         return []
     name = service.metadata.name
     picker = {
-        "name": materials.endpoint_picker.replace("{service}", name),
+        "name": defaults.endpoint_picker.replace("{service}", name),
         "port": {"number": PICKER_PORT},
         "failureMode": "FailOpen",
     }

@@ -8,13 +8,13 @@ requests, because they are collected only after it is gone.
 """
 
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import Pool, rollout
 
 
-def group_set(pool: Pool, materials: Materials) -> Manifest:
+def leader_worker_set(pool: Pool, defaults: Defaults) -> Manifest:
     """The LeaderWorkerSet of a pool."""
     key = Key(pool.service.metadata.namespace, pool.object_name)
     spec = {
@@ -24,8 +24,8 @@ def group_set(pool: Pool, materials: Materials) -> Manifest:
         "leaderWorkerTemplate": {
             "size": pool.parallelism.nodes,
             "restartPolicy": "RecreateGroupOnPodRestart",
-            "leaderTemplate": pod_template(pool, materials, Member.LEADER),
-            "workerTemplate": pod_template(pool, materials, Member.FOLLOWER),
+            "leaderTemplate": pod_template(pool, defaults, Member.LEADER),
+            "workerTemplate": pod_template(pool, defaults, Member.FOLLOWER),
         },
     }
     return {**LEADER_WORKER_SETS.manifest(key, labels=pool.labels), "spec": spec}

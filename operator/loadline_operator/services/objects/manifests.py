@@ -33,13 +33,13 @@ from loadline_operator.kube.kinds import (
 )
 from loadline_operator.services.objects import deployments, routers
 from loadline_operator.services.objects.accounts import accounts, bindings
-from loadline_operator.services.objects.defaults import Materials
-from loadline_operator.services.objects.disruption_budgets import budgets
-from loadline_operator.services.objects.front_services import front
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.disruption_budgets import disruption_budgets
+from loadline_operator.services.objects.front_services import front_service
 from loadline_operator.services.objects.inference_pools import inference_pools
-from loadline_operator.services.objects.leader_worker_sets import group_set
-from loadline_operator.services.objects.pod_hashes import MARK, TEMPLATES, Mark, kept, mark
-from loadline_operator.services.objects.pod_monitors import monitors
+from loadline_operator.services.objects.leader_worker_sets import leader_worker_set
+from loadline_operator.services.objects.pod_hashes import MARK, TEMPLATES, PodHash, kept, pod_hash
+from loadline_operator.services.objects.pod_monitors import pod_monitors
 from loadline_operator.services.objects.pools import described, pools_of
 
 APPLIED = f"{GROUP}/applied"
@@ -75,7 +75,7 @@ class Wanted:
 
 
 def wanted(
-    service: InferenceService, materials: Materials, offered: frozenset[Kind] = frozenset()
+    service: InferenceService, defaults: Defaults, offered: frozenset[Kind] = frozenset()
 ) -> tuple[Wanted, ...]:
     """What the service becomes where the API server serves the optional kinds in `offered`."""
     if service.spec.model is None or lacking(service, offered) is not None:
@@ -83,13 +83,13 @@ def wanted(
     made = [
         *_of(SERVICE_ACCOUNTS, accounts(service)),
         *_of(ROLE_BINDINGS, bindings(service)),
-        *_workloads(service, materials),
-        Wanted(kind=SERVICES, manifest=front(service)),
-        *_of(POD_DISRUPTION_BUDGETS, budgets(service)),
-        *_of(POD_MONITORS, monitors(service, materials) if POD_MONITORS in offered else ()),
-        *_of(INFERENCE_POOLS, inference_pools(service, materials) if INFERENCE_POOLS in offered else ()),
+        *_workloads(service, defaults),
+        Wanted(kind=SERVICES, manifest=front_service(service)),
+        *_of(POD_DISRUPTION_BUDGETS, disruption_budgets(service)),
+        *_of(POD_MONITORS, pod_monitors(service, defaults) if POD_MONITORS in offered else ()),
+        *_of(INFERENCE_POOLS, inference_pools(service, defaults) if INFERENCE_POOLS in offered else ()),
     ]
-    return tuple(_owned(one, service, materials) for one in made)
+    return tuple(_owned(one, service, defaults) for one in made)
 
 
 def lacking(service: InferenceService, offered: frozenset[Kind]) -> str | None:
@@ -113,15 +113,15 @@ def without_replicas(one: Wanted) -> Wanted:
 
 def with_pods_of(one: Wanted, there: Manifest) -> Wanted:
     """The same, but with the pods of the object that is there: they were asked for as these are."""
-    wanted, found = mark_of(one.manifest), mark_of(there)
+    wanted, found = pod_hash_of(one.manifest), pod_hash_of(there)
     assert wanted is not None, "a workload of ours is marked"
-    keeps = Mark(wanted.wish, found.pods if found is not None else "kept")
+    keeps = PodHash(wanted.asked, found.pods if found is not None else "kept")
     return Wanted(kind=one.kind, manifest=signed(kept(one.kind, one.manifest, there, keeps)))
 
 
-def mark_of(manifest: Manifest) -> Mark | None:
+def pod_hash_of(manifest: Manifest) -> PodHash | None:
     """What a workload's pods were made for."""
-    return Mark.read(manifest["metadata"].get("annotations") or {})
+    return PodHash.read(manifest["metadata"].get("annotations") or {})
 
 
 def signed(manifest: Manifest) -> Manifest:
@@ -133,15 +133,15 @@ def signed(manifest: Manifest) -> Manifest:
     return {**bare, "metadata": {**bare["metadata"], "annotations": {**others, APPLIED: digest}}}
 
 
-def _workloads(service: InferenceService, materials: Materials) -> list[Wanted]:
+def _workloads(service: InferenceService, defaults: Defaults) -> list[Wanted]:
     made = [
-        Wanted(kind=LEADER_WORKER_SETS, manifest=group_set(pool, materials))
+        Wanted(kind=LEADER_WORKER_SETS, manifest=leader_worker_set(pool, defaults))
         if pool.spans_nodes
-        else Wanted(kind=DEPLOYMENTS, manifest=deployments.deployment(pool, materials))
+        else Wanted(kind=DEPLOYMENTS, manifest=deployments.deployment(pool, defaults))
         for pool in pools_of(service)
     ]
     if service.spec.router is not None:
-        made.append(Wanted(kind=DEPLOYMENTS, manifest=routers.deployment(service, materials)))
+        made.append(Wanted(kind=DEPLOYMENTS, manifest=routers.deployment(service, defaults)))
     return made
 
 
@@ -149,7 +149,7 @@ def _of(kind: Kind, manifests: Iterable[Manifest]) -> list[Wanted]:
     return [Wanted(kind=kind, manifest=manifest) for manifest in manifests]
 
 
-def _owned(one: Wanted, service: InferenceService, materials: Materials) -> Wanted:
+def _owned(one: Wanted, service: InferenceService, defaults: Defaults) -> Wanted:
     owner = {
         "apiVersion": INFERENCE_SERVICES.api_version,
         "kind": INFERENCE_SERVICES.kind,
@@ -163,6 +163,6 @@ def _owned(one: Wanted, service: InferenceService, materials: Materials) -> Want
     labels = {**labels, **described(name, labels.get(POOL_LABEL)), SERVICE_LABEL: name}
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
     if one.kind in TEMPLATES:
-        made = mark(service, labels[POOL_LABEL], materials, one.kind, one.manifest)
+        made = pod_hash(service, labels[POOL_LABEL], defaults, one.kind, one.manifest)
         metadata["annotations"] = {MARK: str(made)}
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))

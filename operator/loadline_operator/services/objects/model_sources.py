@@ -14,7 +14,7 @@ hand each other KV compare it.
 from dataclasses import dataclass, field
 
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 
 FETCHER = "fetch-model"
 """The init container that fetches from the Hub."""
@@ -39,17 +39,17 @@ class Source:
     directory: str = ""
 
 
-def source_of(uri: str, materials: Materials) -> Source:
+def source_of(uri: str, defaults: Defaults) -> Source:
     """How the model of a URI gets into a pod."""
     scheme, _, rest = uri.partition("://")
     makers = {"hf": _hub, "pvc": _claim, "oci": _image, "file": _file}
-    return makers[scheme](rest, materials)
+    return makers[scheme](rest, defaults)
 
 
-def _hub(rest: str, materials: Materials) -> Source:
+def _hub(rest: str, defaults: Defaults) -> Source:
     name, _, revision = rest.partition("@")
     chosen = (f"--revision={revision}",) if revision else ()
-    cache = materials.model_cache
+    cache = defaults.model_cache
     kept: Manifest = {"hostPath": {"path": cache, "type": "DirectoryOrCreate"}} if cache else {"emptyDir": {}}
     return Source(
         model=name,
@@ -61,18 +61,18 @@ def _hub(rest: str, materials: Materials) -> Source:
     )
 
 
-def _claim(rest: str, materials: Materials) -> Source:
+def _claim(rest: str, defaults: Defaults) -> Source:
     claim, _, path = rest.partition("/")
     volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
     return _mounted(volume, path)
 
 
-def _image(rest: str, materials: Materials) -> Source:
+def _image(rest: str, defaults: Defaults) -> Source:
     reference, path = image_and_path(rest)
     return _mounted({"name": "model", "image": {"reference": reference}}, path)
 
 
-def _file(rest: str, materials: Materials) -> Source:
+def _file(rest: str, defaults: Defaults) -> Source:
     return Source(model="/" + rest.lstrip("/"))
 
 

@@ -10,24 +10,24 @@ every series.
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_operator.kube.kinds import POD_MONITORS, Key, Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.pools import object_name
 
 
-def monitors(service: InferenceService, materials: Materials) -> list[Manifest]:
+def pod_monitors(service: InferenceService, defaults: Defaults) -> list[Manifest]:
     """The PodMonitor of the engines, and that of the routers if there are some."""
-    made = [_monitor(service, materials, MAIN_POOL, pools=[MAIN_POOL, PREFILL_POOL], port="http")]
+    made = [_monitor(service, defaults, MAIN_POOL, pools=[MAIN_POOL, PREFILL_POOL], port="http")]
     if service.spec.router is not None:
-        made.append(_monitor(service, materials, ROUTER_POOL, pools=[ROUTER_POOL], port="metrics"))
+        made.append(_monitor(service, defaults, ROUTER_POOL, pools=[ROUTER_POOL], port="metrics"))
     return made
 
 
 def _monitor(
-    service: InferenceService, materials: Materials, pool: str, *, pools: list[str], port: str
+    service: InferenceService, defaults: Defaults, pool: str, *, pools: list[str], port: str
 ) -> Manifest:
     name = service.metadata.name
     key = Key(service.metadata.namespace, object_name(name, pool))
-    labels = {**materials.monitor_labels, **({POOL_LABEL: pool} if pool == ROUTER_POOL else {})}
+    labels = {**defaults.monitor_labels, **({POOL_LABEL: pool} if pool == ROUTER_POOL else {})}
     spec = {
         "selector": {
             "matchLabels": {SERVICE_LABEL: name},

@@ -14,7 +14,7 @@ from loadline_api.names import ENGINE_PORT, PREFILL_POOL, ROUTER_CONTAINER, ROUT
 from loadline_api.pools import Router, RouterPolicy
 from loadline_operator.kube.kinds import DEPLOYMENTS, Key, Manifest
 from loadline_operator.services.objects.accounts import router_account
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.pod_templates import lay_over
 from loadline_operator.services.objects.pools import Pool, described, labels_of, pools_of, router_name
 from loadline_operator.services.objects.probes import GRACE_S, forgotten_first, router_probes
@@ -31,7 +31,7 @@ POLICIES = {
 }
 
 
-def deployment(service: InferenceService, materials: Materials) -> Manifest:
+def deployment(service: InferenceService, defaults: Defaults) -> Manifest:
     """The router's Deployment."""
     router = service.spec.router or Router()
     labels = labels_of(service.metadata.name, ROUTER_POOL)
@@ -40,7 +40,7 @@ def deployment(service: InferenceService, materials: Materials) -> Manifest:
         "replicas": router.replicas,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": _template(service, router, materials),
+        "template": _template(service, router, defaults),
     }
     return {**DEPLOYMENTS.manifest(key, labels=labels), "spec": spec}
 
@@ -73,10 +73,10 @@ def _labels(pool: Pool) -> list[str]:
     return [f"{key}={value}" for key, value in sorted(pool.selector.items())]
 
 
-def _template(service: InferenceService, router: Router, materials: Materials) -> Manifest:
+def _template(service: InferenceService, router: Router, defaults: Defaults) -> Manifest:
     container: Manifest = {
         "name": ROUTER_CONTAINER,
-        "image": materials.router_image,
+        "image": defaults.router_image,
         "command": ["vllm-router"],
         "args": arguments(service, router),
         "ports": [
@@ -89,7 +89,7 @@ def _template(service: InferenceService, router: Router, materials: Materials) -
         **router_probes(),
     }
     template: Manifest = {"spec": {**_pod(service), "containers": [container]}}
-    for parts in (materials.router_template, router.template):
+    for parts in (defaults.router_template, router.template):
         template = lay_over(template, parts)
     name = service.metadata.name
     labels = {**described(name, ROUTER_POOL), **labels_of(name, ROUTER_POOL)}

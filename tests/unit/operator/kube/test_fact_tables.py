@@ -3,28 +3,28 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_operator.kube.fact_tables import Groups, Table
+from loadline_operator.kube.fact_tables import FactTable, Groups
 from loadline_operator.kube.kinds import Key
 
 KEY = Key("", "row-a")
 
 
-def table(**known: str) -> Table[str]:
-    made: Table[str] = Table()
+def table(**known: str) -> FactTable[str]:
+    made: FactTable[str] = FactTable()
     for name, uid in known.items():
         made.put(Key("", name), uid=uid, version="1", fact="x")
     return made
 
 
 def test_the_same_fact_again_moves_nothing() -> None:
-    one: Table[str] = Table()
+    one: FactTable[str] = FactTable()
     assert one.put(KEY, uid="u", version="1", fact="x")
     assert not one.put(KEY, uid="u", version="2", fact="x")
     assert one.put(KEY, uid="u", version="3", fact="y")
 
 
 def test_an_event_that_was_overtaken_is_passed_over() -> None:
-    one: Table[str] = Table()
+    one: FactTable[str] = FactTable()
     one.put(KEY, uid="u", version="10", fact="new")
     assert not one.put(KEY, uid="u", version="9", fact="old")
     assert one.get(KEY) == "new"
@@ -38,7 +38,7 @@ def test_a_namesake_is_another_object() -> None:
 
 
 def test_an_unreadable_object_is_there_without_a_fact() -> None:
-    one: Table[str] = Table()
+    one: FactTable[str] = FactTable()
     one.put(KEY, uid="u", version="1", fact=None)
     assert KEY in one
     assert list(one.facts()) == []
@@ -55,7 +55,7 @@ def test_what_is_gone_is_forgotten_and_what_is_new_stays() -> None:
 
 @given(st.permutations(range(1, 7)))
 def test_the_newest_version_wins_in_any_order(versions: list[int]) -> None:
-    one: Table[int] = Table()
+    one: FactTable[int] = FactTable()
     for version in versions:
         one.put(KEY, uid="u", version=str(version), fact=version)
     assert one.get(KEY) == 6

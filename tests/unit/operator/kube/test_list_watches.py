@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from loadline_operator.kube.api_requests import Requests
+from loadline_operator.kube.api_requests import ApiRequests
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Manifest
-from loadline_operator.kube.list_watches import Stream
+from loadline_operator.kube.list_watches import ListWatch
 
 MISSING = ApiRefused(404, "the server could not find the requested resource")
 
@@ -49,8 +49,8 @@ class Follower:
     def __init__(self, api: Api) -> None:
         self.told: list[str] = []
         self.api = api
-        self.stream = Stream(
-            cast(Requests, api),
+        self.stream = ListWatch(
+            cast(ApiRequests, api),
             LEADER_WORKER_SETS,
             seen=self._seen,
             turned=lambda: self.told.append("turned"),

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from loadline_operator.kube.api_requests import Requests
+from loadline_operator.kube.api_requests import ApiRequests
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import CUSTOM_RESOURCES, LEADER_WORKER_SETS, POD_MONITORS, Kind, Manifest
-from loadline_operator.kube.optional_kinds import Offers
+from loadline_operator.kube.optional_kinds import OptionalKinds
 
 DEPLOYMENTS = Kind(group="apps", version="v1", plural="deployments", kind="Deployment")
 
@@ -47,10 +47,10 @@ def _definition(kind: Kind) -> Manifest:
 
 
 @asynccontextmanager
-async def offering(api: Api) -> AsyncIterator[tuple[Offers, list[Kind]]]:
+async def offering(api: Api) -> AsyncIterator[tuple[OptionalKinds, list[Kind]]]:
     turned: list[Kind] = []
-    offers = Offers(
-        cast(Requests, api),
+    offers = OptionalKinds(
+        cast(ApiRequests, api),
         always=(LEADER_WORKER_SETS, POD_MONITORS),
         seen=lambda kind, raw, gone: None,
         turned=turned.append,
@@ -63,7 +63,7 @@ async def offering(api: Api) -> AsyncIterator[tuple[Offers, list[Kind]]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def settled(offers: Offers) -> None:
+async def settled(offers: OptionalKinds) -> None:
     async with asyncio.timeout(5):
         await offers.answered()
 

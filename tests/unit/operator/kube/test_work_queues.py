@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from loadline_operator.kube.errors import ApiUnavailable
-from loadline_operator.kube.work_queues import FIRST_RETRY_S, Worklist
+from loadline_operator.kube.work_queues import FIRST_RETRY_S, WorkQueue
 from loadline_operator.metrics import Metrics
 
 
 @asynccontextmanager
-async def working(reconcile: Callable[[str], Awaitable[None]]) -> AsyncIterator[Worklist[str]]:
-    worklist = Worklist[str]("services", reconcile, metrics=Metrics(), settle_s=0.0)
-    task = asyncio.create_task(worklist.run())
+async def working(reconcile: Callable[[str], Awaitable[None]]) -> AsyncIterator[WorkQueue[str]]:
+    work_queue = WorkQueue[str]("services", reconcile, metrics=Metrics(), settle_s=0.0)
+    task = asyncio.create_task(work_queue.run())
     try:
-        yield worklist
+        yield work_queue
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -26,12 +26,12 @@ async def test_a_burst_is_one_reconcile() -> None:
     async def reconcile(key: str) -> None:
         done.append(key)
 
-    async with working(reconcile) as worklist:
-        await worklist.open()
+    async with working(reconcile) as work_queue:
+        await work_queue.open()
         for _ in range(100):
-            worklist.add("a")
-            worklist.add("b")
-        await worklist.idle()
+            work_queue.add("a")
+            work_queue.add("b")
+        await work_queue.idle()
     assert sorted(done) == ["a", "b"]
 
 
@@ -41,13 +41,13 @@ async def test_nothing_starts_before_it_is_opened() -> None:
     async def reconcile(key: str) -> None:
         done.append(key)
 
-    async with working(reconcile) as worklist:
-        worklist.add("a")
+    async with working(reconcile) as work_queue:
+        work_queue.add("a")
         for _ in range(10):
             await asyncio.sleep(0)
         assert done == []
-        await worklist.open()
-        await worklist.idle()
+        await work_queue.open()
+        await work_queue.idle()
     assert done == ["a"]
 
 
@@ -63,15 +63,15 @@ async def test_an_event_during_a_reconcile_leads_to_another() -> None:
         await leave.wait()
         at_once -= 1
 
-    async with working(reconcile) as worklist:
-        await worklist.open()
-        worklist.add("a")
+    async with working(reconcile) as work_queue:
+        await work_queue.open()
+        work_queue.add("a")
         await entered.wait()
-        worklist.add("a")
+        work_queue.add("a")
         for _ in range(10):
             await asyncio.sleep(0)
         leave.set()
-        await worklist.idle()
+        await work_queue.idle()
     assert (turns, most) == (2, 1)
 
 
@@ -86,11 +86,11 @@ async def test_a_failure_is_tried_again_and_stops_nobody() -> None:
             raise ApiUnavailable("away")
         done.append(key)
 
-    async with working(reconcile) as worklist:
-        await worklist.open()
-        worklist.add("bad")
-        worklist.add("good")
-        await worklist.idle()
+    async with working(reconcile) as work_queue:
+        await work_queue.open()
+        work_queue.add("bad")
+        work_queue.add("good")
+        await work_queue.idle()
     assert done == ["good", "bad"]
     assert times[1] - times[0] >= FIRST_RETRY_S
 
@@ -101,13 +101,13 @@ async def test_a_later_look_waits_its_time_and_a_sooner_one_replaces_it() -> Non
     async def reconcile(key: str) -> None:
         done.append(key)
 
-    async with working(reconcile) as worklist:
-        await worklist.open()
-        worklist.add_later("a", 3600.0)
-        worklist.add_later("b", 0.0)
+    async with working(reconcile) as work_queue:
+        await work_queue.open()
+        work_queue.add_later("a", 3600.0)
+        work_queue.add_later("b", 0.0)
         await asyncio.sleep(0.01)
-        await worklist.idle()
+        await work_queue.idle()
         assert done == ["b"]
-        worklist.add("a")
-        await worklist.idle()
+        work_queue.add("a")
+        await work_queue.idle()
     assert done == ["b", "a"]

@@ -8,7 +8,7 @@ from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Manifest
 from loadline_operator.metrics import Metrics
-from loadline_operator.nodes.startup_taints import Taints, untaint
+from loadline_operator.nodes.startup_taints import StartupTaints, untaint
 
 OURS, THEIRS = {"key": STARTUP_TAINT, "effect": "NoSchedule"}, {"key": "theirs", "effect": "NoExecute"}
 
@@ -25,17 +25,17 @@ def capacity(status: str = "True", *, version: str = "1", owner: str = "uid-node
 
 
 @pytest.fixture
-def taints() -> Taints:
-    return Taints(
+def taints() -> StartupTaints:
+    return StartupTaints(
         Context(applier=cast(Any, None), metrics=Metrics(), journal=cast(Any, None), system_namespace="s")
     )
 
 
 @pytest.fixture
-def added(taints: Taints, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+def added(taints: StartupTaints, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     """What is put on the worklist."""
     keys: list[Key] = []
-    monkeypatch.setattr(taints.worklist, "add", keys.append)
+    monkeypatch.setattr(taints.work_queue, "add", keys.append)
     return keys
 
 
@@ -48,7 +48,9 @@ def test_a_patch_takes_one_taint_and_tests_all() -> None:
 
 
 @pytest.mark.parametrize("status", ["True", "False"])
-def test_a_node_is_due_once_its_agent_knows_its_gpus(taints: Taints, added: list[Key], status: str) -> None:
+def test_a_node_is_due_once_its_agent_knows_its_gpus(
+    taints: StartupTaints, added: list[Key], status: str
+) -> None:
     taints.see(NODES, node(OURS), False)
     taints.see(NODE_CAPACITIES, capacity("Unknown"), False)
     assert added == []
@@ -56,13 +58,13 @@ def test_a_node_is_due_once_its_agent_knows_its_gpus(taints: Taints, added: list
     assert added == [Key("", "node-0")]
 
 
-def test_what_the_agent_of_a_former_node_left_proves_nothing(taints: Taints, added: list[Key]) -> None:
+def test_what_the_agent_of_a_former_node_left_proves_nothing(taints: StartupTaints, added: list[Key]) -> None:
     taints.see(NODE_CAPACITIES, capacity(owner="uid-of-a-former-node"), False)
     taints.see(NODES, node(OURS), False)
     assert added == []
 
 
-def test_a_node_without_the_taint_is_nobodys_business(taints: Taints, added: list[Key]) -> None:
+def test_a_node_without_the_taint_is_nobodys_business(taints: StartupTaints, added: list[Key]) -> None:
     taints.see(NODES, node(THEIRS), False)
     taints.see(NODE_CAPACITIES, capacity(), False)
     taints.wake()

@@ -21,8 +21,13 @@ from loadline_operator.services.attachments import (
     kind_of,
     replicas_are_set,
 )
-from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, Foreign, find, foreign
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.foreign_workloads import (
+    FOREIGN_KINDS,
+    ForeignWorkload,
+    find,
+    foreign_workload,
+)
+from loadline_operator.services.facts.pod_faults import PodFault
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LWS = ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")
@@ -53,7 +58,7 @@ def kind(name: tuple[str, str]) -> Kind:
 
 def workload(
     name: tuple[str, str] = ("apps/v1", "Deployment"), *, spec: Manifest | None = None, **status: Any
-) -> Foreign:
+) -> ForeignWorkload:
     """A workload of two replicas, both ready unless told otherwise."""
     raw = {
         "metadata": {"name": "llm", "namespace": "serving", "generation": 3},
@@ -66,10 +71,10 @@ def workload(
             **status,
         },
     }
-    return foreign(kind(name), raw)
+    return foreign_workload(kind(name), raw)
 
 
-def judged(there: Foreign | None, one: InferenceService | None = None, **facts: Any) -> Attachment:
+def judged(there: ForeignWorkload | None, one: InferenceService | None = None, **facts: Any) -> Attachment:
     return attachment(one or service(), there, **{"api_served": True, **facts})
 
 
@@ -100,7 +105,7 @@ def test_a_running_workload_is_attached_and_told() -> None:
     ids=["not-there", "no-such-api", "named-twice", "named-twice-and-not-there"],
 )
 def test_what_cannot_be_attached_to_is_left_alone(
-    there: Foreign | None, facts: dict[str, Any], reason: Reason, words: tuple[str, ...]
+    there: ForeignWorkload | None, facts: dict[str, Any], reason: Reason, words: tuple[str, ...]
 ) -> None:
     found = judged(there, service(scaling=BOUNDS, replicas=5), **facts)
     assert {told(found, type) for type in TOLD} == {(False, reason)}
@@ -110,7 +115,7 @@ def test_what_cannot_be_attached_to_is_left_alone(
 
 def test_a_workload_on_its_way_out_is_gone() -> None:
     raw = {"metadata": {"name": "llm", "namespace": "serving", "deletionTimestamp": "now"}, "spec": {}}
-    found = judged(foreign(kind(("apps/v1", "Deployment")), raw))
+    found = judged(foreign_workload(kind(("apps/v1", "Deployment")), raw))
     assert told(found, ConditionType.ATTACHED) == (False, Reason.NO_WORKLOAD)
     assert "is being deleted" in found.findings[ConditionType.ATTACHED].text
 
@@ -118,7 +123,7 @@ def test_a_workload_on_its_way_out_is_gone() -> None:
 def test_what_loadline_made_itself_is_not_attached_to() -> None:
     owner = {"apiVersion": API_VERSION, "kind": "InferenceService", "name": "code", "uid": "u"}
     metadata = {"name": "llm", "namespace": "serving", "ownerReferences": [owner]}
-    found = judged(foreign(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
+    found = judged(foreign_workload(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
     assert told(found, ConditionType.ATTACHED) == (False, Reason.OWN_WORKLOAD)
     assert "inferenceservices.loadline.dev/code" in found.findings[ConditionType.ATTACHED].text
     assert found.selector is None
@@ -128,7 +133,7 @@ def test_what_loadline_made_itself_is_not_attached_to() -> None:
 def test_owners_of_other_kinds_do_not_matter(owner: tuple[str, str]) -> None:
     reference = {"apiVersion": owner[0], "kind": owner[1], "name": "llm", "uid": "u"}
     metadata = {"name": "llm", "namespace": "serving", "ownerReferences": [reference]}
-    found = judged(foreign(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
+    found = judged(foreign_workload(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {}}))
     assert told(found, ConditionType.ATTACHED) == (True, Reason.AS_DECLARED)
 
 
@@ -149,7 +154,7 @@ def test_owners_of_other_kinds_do_not_matter(owner: tuple[str, str]) -> None:
     ],
     ids=["fewer", "change-not-seen", "none-wanted", "stuck"],
 )
-def test_counts_tell_whether_the_workload_serves(there: Foreign, so: bool, reason: Reason) -> None:
+def test_counts_tell_whether_the_workload_serves(there: ForeignWorkload, so: bool, reason: Reason) -> None:
     assert told(judged(there), ConditionType.WORKLOADS_READY) == (so, reason)
 
 
@@ -159,8 +164,8 @@ def test_a_workload_of_no_replicas_is_at_rest() -> None:
 
 
 def test_a_pods_trouble_comes_before_its_controllers_complaint() -> None:
-    trouble = Trouble(reason=Reason.CRASH_LOOP, text="container vllm of pod llm-0 ends again and again")
-    found = judged(workload(readyReplicas=0), trouble=trouble)
+    fault = PodFault(reason=Reason.CRASH_LOOP, text="container vllm of pod llm-0 ends again and again")
+    found = judged(workload(readyReplicas=0), fault=fault)
     assert told(found, ConditionType.READY) == (False, Reason.CRASH_LOOP)
     assert "pod llm-0" in found.findings[ConditionType.READY].text
 
@@ -352,7 +357,7 @@ def test_a_service_of_ours_claims_nothing() -> None:
 @pytest.mark.parametrize("name", ATTACHABLE)
 def test_an_object_of_before_its_first_status_is_read(name: tuple[str, str]) -> None:
     raw = {"metadata": {"name": "llm", "namespace": "serving"}, "spec": {}}
-    found = judged(foreign(kind(name), raw), service(name))
+    found = judged(foreign_workload(kind(name), raw), service(name))
     conditions = [one.as_condition(type, generation=4) for type, one in found.findings.items()]
     assert len(merge([], conditions, now=NOON)) == len(TOLD)
 

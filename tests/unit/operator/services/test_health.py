@@ -8,23 +8,23 @@ from loadline_api.conditions import ConditionType, Reason
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health
 from loadline_operator.services.facts.owned_objects import Rollout
-from loadline_operator.services.facts.pod_faults import Trouble
+from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 
-CRASH = Trouble(reason=Reason.CRASH_LOOP, text="it ends again and again")
-LOADING = Trouble(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)
-NO_GPU = Trouble(reason=Reason.GPU_MISSING, text="no node has 8")
-STUCK = Trouble(reason=Reason.UNAVAILABLE, text="no progress", lasting=False)
+CRASH = PodFault(reason=Reason.CRASH_LOOP, text="it ends again and again")
+LOADING = PodFault(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)
+NO_GPU = PodFault(reason=Reason.GPU_MISSING, text="no node has 8")
+STUCK = PodFault(reason=Reason.UNAVAILABLE, text="no progress", lasting=False)
 
 
-def view(asked: int = 2, ready: int = 2, *troubles: Trouble, name: str = "main", **more: Any) -> PoolView:
+def view(asked: int = 2, ready: int = 2, *troubles: PodFault, name: str = "main", **more: Any) -> PoolView:
     """A pool; what isn't said is as it should be."""
     counts = {"asked": asked, "there": asked, "ready": ready, "updated": asked, "current": True, **more}
     pods = tuple(
-        PodFact(key=Key("serving", f"{name}-{index}"), pool=name, trouble=trouble)
-        for index, trouble in enumerate(troubles)
+        PodFact(key=Key("serving", f"{name}-{index}"), pool=name, fault=fault)
+        for index, fault in enumerate(troubles)
     )
     rollout = Rollout(**counts)
     return PoolView(name=name, workload=f"Deployment {name}", asked=asked, rollout=rollout, pods=pods)
@@ -132,9 +132,9 @@ def test_an_obstacle_to_the_first_of_everything_leaves_nothing_to_go_on() -> Non
     ("pool", "so"),
     [
         (view(2, 1, NO_GPU), True),
-        (view(2, 1, complaint=Trouble(reason=Reason.QUOTA_EXCEEDED, text="q")), True),
+        (view(2, 1, complaint=PodFault(reason=Reason.QUOTA_EXCEEDED, text="q")), True),
         (view(2, 1, CRASH), False),
-        (view(2, 1, Trouble(reason=Reason.UNSCHEDULABLE, text="gated", lasting=False)), False),
+        (view(2, 1, PodFault(reason=Reason.UNSCHEDULABLE, text="gated", lasting=False)), False),
         (view(2, 2), False),
     ],
 )

@@ -14,11 +14,11 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import SERVICE_LABEL
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Kind, Manifest
 from loadline_operator.services.facts import autoscalers
-from loadline_operator.services.facts.object_states import Known, Ref, Signature
-from loadline_operator.services.facts.owned_objects import Belonging, belonging
+from loadline_operator.services.facts.object_states import KnownObjects, Ref, Signature
+from loadline_operator.services.facts.owned_objects import OwnedObject, owned_object
 from loadline_operator.services.objects import manifests
-from loadline_operator.services.objects.defaults import Materials
-from loadline_operator.services.plan import Changes, Observed, plan, refusal, unread, wishes
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.plan import Changes, Observed, plan, refusal, unread, without_rivals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPLIT: dict[str, Any] = {"prefill": {"perDecode": "0.5"}, "router": {}}
@@ -47,10 +47,10 @@ class Cluster:
 
     def observe(self, one: InferenceService, *, refused: str = "") -> Observed:
         """As the controller does: facts, and objects where facts can't tell."""
-        made = manifests.wanted(one, Materials(), self.offered)
+        made = manifests.wanted(one, Defaults(), self.offered)
         facts = self.facts()
-        wanted, rivals = wishes(made, facts, self.autoscalers)
-        known = Known(belongings=facts, settled=self.settled)
+        wanted, rivals = without_rivals(made, facts, self.autoscalers)
+        known = KnownObjects(owned_objects=facts, settled=self.settled)
         lacking = manifests.lacking(one, self.offered)
         observed = Observed(
             wanted=wanted, rivals=rivals, lacking=lacking, known=known, autoscalers=self.autoscalers
@@ -59,10 +59,10 @@ class Cluster:
         said = refusal(CHAT, refused) if refused else None
         return replace(observed, known=replace(known, read=read), refusal=said)
 
-    def facts(self) -> Mapping[Ref, Belonging]:
+    def facts(self) -> Mapping[Ref, OwnedObject]:
         """What the watches tell: labelled objects alone."""
         return {
-            ref: belonging(ref.kind, self._rolled_out(raw))
+            ref: owned_object(ref.kind, self._rolled_out(raw))
             for ref, raw in self.objects.items()
             if SERVICE_LABEL in raw["metadata"]["labels"]
         }

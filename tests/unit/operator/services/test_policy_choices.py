@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService, PolicyInForce
 from loadline_operator.kube.kinds import Key, Manifest
-from loadline_operator.policies.documents import Shelf, read
+from loadline_operator.policies.documents import PolicyIndex, read
 from loadline_operator.services.policy_choices import Policies, policies
 from loadline_policies.documents import SCHEMA, built_in
 from loadline_policies.loops import OF_SERVICES, Loop
@@ -37,11 +37,11 @@ class Shelves:
     """The documents of both namespaces, edited one after the other."""
 
     def __init__(self, *, own: bool = True) -> None:
-        self.shelf = Shelf(system_namespace=SYSTEM, others=(HOME,) if own else ())
+        self.policy_index = PolicyIndex(system_namespace=SYSTEM, others=(HOME,) if own else ())
         self._version = 0
 
     def put(self, namespace: str, name: str, loop: Loop, extra: str = "") -> "Shelves":
-        key, table = Key(namespace, name), self.shelf.table(namespace)
+        key, table = Key(namespace, name), self.policy_index.table(namespace)
         labels = {"loadline.dev/policy": loop.value}
         raw: Manifest = {"metadata": {"labels": labels}, "data": {"policy.yaml": document(loop, extra)}}
         self._version += 1
@@ -50,7 +50,7 @@ class Shelves:
         return self
 
     def remove(self, namespace: str, name: str) -> "Shelves":
-        self.shelf.table(namespace).drop(Key(namespace, name), uid=str(Key(namespace, name)))
+        self.policy_index.table(namespace).drop(Key(namespace, name), uid=str(Key(namespace, name)))
         return self
 
 
@@ -69,11 +69,11 @@ def said(found: Policies) -> tuple[bool | None, str]:
 
 
 def test_a_service_that_asks_for_no_loop_has_no_policy_and_no_condition() -> None:
-    assert policies(service(), Shelves().shelf) == Policies()
+    assert policies(service(), Shelves().policy_index) == Policies()
 
 
 def test_without_any_document_what_is_built_in_is_in_force() -> None:
-    found = policies(service(kvCache={}, experts={}), Shelves().shelf)
+    found = policies(service(kvCache={}, experts={}), Shelves().policy_index)
     assert [one.loop for one in found.in_force] == ["experts", "kv"]
     assert of(found).hash == built_in(Loop.KV).hash
     assert said(found) == (True, "BuiltIn")
@@ -90,7 +90,7 @@ def test_without_any_document_what_is_built_in_is_in_force() -> None:
 )
 def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, spec: dict[str, Any]) -> None:
     assert loop in OF_SERVICES
-    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop).shelf)
+    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop).policy_index)
     assert place(found, loop) == "loadline-system/mine"
     assert said(found) == (True, "Parsed")
 
@@ -100,18 +100,18 @@ def test_the_services_own_namespace_comes_before_the_systems(named: str | None) 
     name = named or "kv-default"
     asks = service(kvCache={"policyRef": {"name": named}} if named else {})
     both = Shelves().put(SYSTEM, name, Loop.KV).put(HOME, name, Loop.KV)
-    assert place(policies(asks, both.shelf)) == f"team-a/{name}"
-    assert place(policies(asks, both.remove(HOME, name).shelf)) == f"loadline-system/{name}"
+    assert place(policies(asks, both.policy_index)) == f"team-a/{name}"
+    assert place(policies(asks, both.remove(HOME, name).policy_index)) == f"loadline-system/{name}"
 
 
 def test_a_namespace_that_may_not_have_policies_has_none() -> None:
-    shelf = Shelves(own=False).put(HOME, "kv-default", Loop.KV).shelf
-    assert place(policies(service(kvCache={}), shelf)) == "built in"
+    policy_index = Shelves(own=False).put(HOME, "kv-default", Loop.KV).policy_index
+    assert place(policies(service(kvCache={}), policy_index)) == "built in"
 
 
 def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
     asks = service(kvCache={"policyRef": {"name": "mine"}})
-    found = policies(asks, Shelves().put(SYSTEM, "mine", Loop.EXPERTS).shelf)
+    found = policies(asks, Shelves().put(SYSTEM, "mine", Loop.EXPERTS).policy_index)
     assert said(found) == (False, "PolicyMissing")
     assert found.valid is not None
     assert (
@@ -122,8 +122,10 @@ def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
 
 def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
     shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
-    before = policies(service(kvCache={}), shelves.shelf)
-    found = policies(service(before, kvCache={}), shelves.put(SYSTEM, "kv-default", Loop.KV, BROKEN).shelf)
+    before = policies(service(kvCache={}), shelves.policy_index)
+    found = policies(
+        service(before, kvCache={}), shelves.put(SYSTEM, "kv-default", Loop.KV, BROKEN).policy_index
+    )
     assert found.in_force == before.in_force
     assert said(found) == (False, "PolicyInvalid")
     assert found.valid is not None
@@ -131,34 +133,36 @@ def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
 
 
 def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
-    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", Loop.KV).shelf)
+    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", Loop.KV).policy_index)
     restarted = Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV)
-    found = policies(service(before, kvCache={}), restarted.shelf)
+    found = policies(service(before, kvCache={}), restarted.policy_index)
     assert found.in_force == before.in_force
     assert said(found) == (False, "PolicyInvalid")
 
 
 def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> None:
-    shelf = Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV).shelf
-    found = policies(service(kvCache={}), shelf)
+    policy_index = (
+        Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV).policy_index
+    )
+    found = policies(service(kvCache={}), policy_index)
     assert place(found) == "loadline-system/kv-default"
     assert said(found) == (False, "PolicyInvalid")
 
 
 def test_a_name_that_leads_nowhere_keeps_what_was_in_force() -> None:
     shelves = Shelves().put(SYSTEM, "mine", Loop.KV)
-    before = policies(service(kvCache={"policyRef": {"name": "mine"}}), shelves.shelf)
+    before = policies(service(kvCache={"policyRef": {"name": "mine"}}), shelves.policy_index)
     mistyped = service(before, kvCache={"policyRef": {"name": "mien"}})
-    found = policies(mistyped, shelves.shelf)
+    found = policies(mistyped, shelves.policy_index)
     assert place(found) == "loadline-system/mine"
     assert said(found) == (False, "PolicyMissing")
-    assert place(policies(mistyped, shelves.remove(SYSTEM, "mine").shelf)) == "loadline-system/mine"
+    assert place(policies(mistyped, shelves.remove(SYSTEM, "mine").policy_index)) == "loadline-system/mine"
 
 
 def test_a_default_that_is_deleted_gives_way_to_the_next() -> None:
     shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
-    before = policies(service(kvCache={}), shelves.shelf)
-    found = policies(service(before, kvCache={}), shelves.remove(SYSTEM, "kv-default").shelf)
+    before = policies(service(kvCache={}), shelves.policy_index)
+    found = policies(service(before, kvCache={}), shelves.remove(SYSTEM, "kv-default").policy_index)
     assert place(found) == "built in"
     assert said(found) == (True, "BuiltIn")
 
@@ -185,6 +189,6 @@ def test_whatever_is_edited_one_policy_is_in_force_and_planning_again_changes_no
             shelves.put(namespace, name, Loop.KV, BROKEN if what == "broken" else "")
         chosen = names[index % len(names)]
         spec = {"kvCache": {"policyRef": {"name": chosen}} if chosen else {}}
-        found = policies(service(found, **spec), shelves.shelf)
+        found = policies(service(found, **spec), shelves.policy_index)
         assert len(found.in_force) == 1
-        assert policies(service(found, **spec), shelves.shelf) == found
+        assert policies(service(found, **spec), shelves.policy_index) == found

@@ -6,7 +6,7 @@ import pytest
 
 from loadline_api.names import AGENT_SELECTOR
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.agent_pods import AgentPods
 from testbed import charts
 
 
@@ -24,8 +24,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def agents(clock: Clock) -> Agents:
-    return Agents(silent_after_s=60.0, clock=clock)
+def agents(clock: Clock) -> AgentPods:
+    return AgentPods(silent_after_s=60.0, clock=clock)
 
 
 def pod(
@@ -36,18 +36,20 @@ def pod(
     return {"metadata": metadata, "spec": {"nodeName": node}, "status": status}
 
 
-def test_a_node_without_an_agents_pod_is_believed(agents: Agents) -> None:
+def test_a_node_without_an_agents_pod_is_believed(agents: AgentPods) -> None:
     assert not agents.silent("a")
     assert not agents.fades("a")
 
 
-def test_a_node_whose_agent_is_ready_is_believed_for_ever(agents: Agents, clock: Clock) -> None:
+def test_a_node_whose_agent_is_ready_is_believed_for_ever(agents: AgentPods, clock: Clock) -> None:
     assert agents.see(pod(), False) == set()
     clock.now_s += 1e6
     assert not agents.silent("a")
 
 
-def test_a_node_whose_agent_is_no_longer_ready_fades_and_is_then_silent(agents: Agents, clock: Clock) -> None:
+def test_a_node_whose_agent_is_no_longer_ready_fades_and_is_then_silent(
+    agents: AgentPods, clock: Clock
+) -> None:
     agents.see(pod(), False)
     assert agents.see(pod(version=2, ready=False), False) == {"a"}
     assert (agents.fades("a"), agents.silent("a")) == (True, False)
@@ -59,7 +61,7 @@ def test_a_node_whose_agent_is_no_longer_ready_fades_and_is_then_silent(agents: 
 
 @pytest.mark.parametrize("end", [{"gone": True}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
 def test_a_pod_that_goes_is_like_one_that_is_not_ready(
-    agents: Agents, clock: Clock, end: dict[str, Any]
+    agents: AgentPods, clock: Clock, end: dict[str, Any]
 ) -> None:
     agents.see(pod(), False)
     gone = end.pop("gone", False)
@@ -68,7 +70,7 @@ def test_a_pod_that_goes_is_like_one_that_is_not_ready(
     assert agents.silent("a")
 
 
-def test_a_successor_in_time_keeps_the_word_of_the_node(agents: Agents, clock: Clock) -> None:
+def test_a_successor_in_time_keeps_the_word_of_the_node(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod(version=2), True)
     clock.now_s += 20.0
@@ -79,7 +81,7 @@ def test_a_successor_in_time_keeps_the_word_of_the_node(agents: Agents, clock: C
     assert not agents.silent("a")
 
 
-def test_the_time_of_quiet_begins_once(agents: Agents, clock: Clock) -> None:
+def test_the_time_of_quiet_begins_once(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod(version=2, ready=False), False)
     clock.now_s += 50.0
@@ -88,7 +90,7 @@ def test_the_time_of_quiet_begins_once(agents: Agents, clock: Clock) -> None:
     assert agents.silent("a")
 
 
-def test_what_a_watch_failed_to_tell_is_seen_when_somebody_asks(agents: Agents, clock: Clock) -> None:
+def test_what_a_watch_failed_to_tell_is_seen_when_somebody_asks(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.table.forget_missing(agents.table.uids(), {})
     assert agents.fades("a")
@@ -96,7 +98,7 @@ def test_what_a_watch_failed_to_tell_is_seen_when_somebody_asks(agents: Agents, 
     assert agents.silent("a")
 
 
-def test_nodes_are_told_apart(agents: Agents, clock: Clock) -> None:
+def test_nodes_are_told_apart(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod("agent-b", node="b"), False)
     agents.see(pod(version=2, ready=False), False)

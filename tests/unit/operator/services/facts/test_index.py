@@ -14,9 +14,9 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.services.facts.agent_pods import Agents
+from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
-from loadline_operator.services.facts.index import Memory
+from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.object_states import Ref
 
 CHAT, RIVAL = Key("serving", "chat"), Key("serving", "rival")
@@ -44,50 +44,52 @@ def odd() -> list[str]:
 
 
 @pytest.fixture
-def memory(odd: list[str]) -> Memory:
-    return Memory(lambda kind, key, error: odd.append(f"{kind.kind} {key}"), Agents(silent_after_s=60.0))
+def facts(odd: list[str]) -> ServiceIndex:
+    return ServiceIndex(
+        lambda kind, key, error: odd.append(f"{kind.kind} {key}"), AgentPods(silent_after_s=60.0)
+    )
 
 
-def test_a_pod_concerns_its_service_once_its_fact_moves(memory: Memory) -> None:
+def test_a_pod_concerns_its_service_once_its_fact_moves(facts: ServiceIndex) -> None:
     pod = {"spec": {"containers": []}, "status": {"phase": "Pending"}}
-    assert memory.see(PODS, ours("chat-0", 1, **pod), False) == {CHAT}
-    assert memory.see(PODS, ours("chat-0", 2, **pod), False) == set()
-    assert memory.see(PODS, ours("chat-0", 3, **{**pod, "status": {"phase": "Running"}}), False) == {CHAT}
-    assert memory.see(PODS, ours("chat-0", 4, **pod), True) == {CHAT}
-    assert memory.pods.of(CHAT) == {}
+    assert facts.see(PODS, ours("chat-0", 1, **pod), False) == {CHAT}
+    assert facts.see(PODS, ours("chat-0", 2, **pod), False) == set()
+    assert facts.see(PODS, ours("chat-0", 3, **{**pod, "status": {"phase": "Running"}}), False) == {CHAT}
+    assert facts.see(PODS, ours("chat-0", 4, **pod), True) == {CHAT}
+    assert facts.pods.of(CHAT) == {}
 
 
-def test_an_object_that_moves_to_another_service_concerns_both(memory: Memory) -> None:
-    memory.see(DEPLOYMENTS, ours("chat", spec={}), False)
+def test_an_object_that_moves_to_another_service_concerns_both(facts: ServiceIndex) -> None:
+    facts.see(DEPLOYMENTS, ours("chat", spec={}), False)
     moved = raw("chat", 2, labels={"loadline.dev/service": "rival"}, spec={})
-    assert memory.see(DEPLOYMENTS, moved, False) == {CHAT, RIVAL}
-    assert memory.belongings_of(CHAT) == {}
-    assert list(memory.belongings_of(RIVAL)) == [Ref(DEPLOYMENTS, CHAT)]
+    assert facts.see(DEPLOYMENTS, moved, False) == {CHAT, RIVAL}
+    assert facts.owned_by(CHAT) == {}
+    assert list(facts.owned_by(RIVAL)) == [Ref(DEPLOYMENTS, CHAT)]
 
 
-def test_the_echo_of_a_write_concerns_nobody(memory: Memory) -> None:
-    memory.see(INFERENCE_SERVICES, service("chat", 7), False)
-    assert memory.see(INFERENCE_SERVICES, service("chat", 7), False) == set()
-    assert memory.see(INFERENCE_SERVICES, service("chat", 6), False) == set()
+def test_the_echo_of_a_write_concerns_nobody(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", 7), False)
+    assert facts.see(INFERENCE_SERVICES, service("chat", 7), False) == set()
+    assert facts.see(INFERENCE_SERVICES, service("chat", 6), False) == set()
 
 
-def test_rivals_for_a_workload_concern_each_other_when_a_claim_comes_or_goes(memory: Memory) -> None:
-    assert memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False) == {CHAT}
-    assert memory.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False) == {CHAT, RIVAL}
-    assert memory.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), False) == {RIVAL}
-    claim = memory.services.group(CHAT)
+def test_rivals_for_a_workload_concern_each_other_when_a_claim_comes_or_goes(facts: ServiceIndex) -> None:
+    assert facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False) == {CHAT}
+    assert facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False) == {CHAT, RIVAL}
+    assert facts.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), False) == {RIVAL}
+    claim = facts.services.group(CHAT)
     assert claim is not None
-    assert memory.rivals_of(CHAT, claim) == ("rival",)
-    assert memory.see(INFERENCE_SERVICES, service("rival", 3), False) == {CHAT, RIVAL}
-    assert memory.foreign_kinds() == {THEIRS}
-    assert list(memory.claimants(THEIRS)) == [CHAT]
+    assert facts.rivals_of(CHAT, claim) == ("rival",)
+    assert facts.see(INFERENCE_SERVICES, service("rival", 3), False) == {CHAT, RIVAL}
+    assert facts.foreign_kinds() == {THEIRS}
+    assert list(facts.claimants(THEIRS)) == [CHAT]
 
 
-def test_a_workload_of_somebody_else_concerns_who_is_attached_to_it(memory: Memory) -> None:
-    memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+def test_a_workload_of_somebody_else_concerns_who_is_attached_to_it(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
     spec = {"selector": {"matchLabels": {"app": "theirs"}}, "template": {}}
-    assert memory.see(THEIRS, raw("theirs", spec=spec), False) == {CHAT}
-    assert memory.see(THEIRS, raw("others", spec=spec), False) == set()
+    assert facts.see(THEIRS, raw("theirs", spec=spec), False) == {CHAT}
+    assert facts.see(THEIRS, raw("others", spec=spec), False) == set()
 
 
 def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
@@ -95,49 +97,49 @@ def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
     return raw("auto", version, spec={"scaleTargetRef": target})
 
 
-def test_an_autoscaler_concerns_what_it_aims_at(memory: Memory) -> None:
-    memory.see(DEPLOYMENTS, ours("chat-prefill", spec={}), False)
-    memory.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False)
-    assert memory.see(AUTOSCALERS, hpa(INFERENCE_SERVICES, "chat"), False) == {CHAT}
-    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "chat-prefill", 2), False) == {CHAT}
-    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "theirs", 3), False) == {CHAT, RIVAL}
-    assert memory.see(AUTOSCALERS, hpa(DEPLOYMENTS, "nobodys", 4), False) == {RIVAL}
+def test_an_autoscaler_concerns_what_it_aims_at(facts: ServiceIndex) -> None:
+    facts.see(DEPLOYMENTS, ours("chat-prefill", spec={}), False)
+    facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False)
+    assert facts.see(AUTOSCALERS, hpa(INFERENCE_SERVICES, "chat"), False) == {CHAT}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "chat-prefill", 2), False) == {CHAT}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "theirs", 3), False) == {CHAT, RIVAL}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "nobodys", 4), False) == {RIVAL}
 
 
-def test_a_node_concerns_services_of_which_it_tells_something_new(memory: Memory) -> None:
+def test_a_node_concerns_services_of_which_it_tells_something_new(facts: ServiceIndex) -> None:
     def told(version: int, *services: Manifest) -> Manifest:
         return {**raw("node-0", version), "status": {"services": list(services)}}
 
     capped = {"service": "serving/chat", "pods": 1, "capped": True}
     other = {"service": "serving/rival", "pods": 1}
-    assert memory.see(NODE_CAPACITIES, told(1, capped, other), False) == {CHAT, RIVAL}
-    assert memory.see(NODE_CAPACITIES, told(2, {**capped, "pods": 9}, other), False) == set()
-    assert memory.see(NODE_CAPACITIES, told(3, other), False) == {CHAT}
-    assert [one.capped for one in memory.sightings_of(RIVAL)] == [False]
+    assert facts.see(NODE_CAPACITIES, told(1, capped, other), False) == {CHAT, RIVAL}
+    assert facts.see(NODE_CAPACITIES, told(2, {**capped, "pods": 9}, other), False) == set()
+    assert facts.see(NODE_CAPACITIES, told(3, other), False) == {CHAT}
+    assert [one.capped for one in facts.reports_of(RIVAL)] == [False]
 
 
-def test_a_service_that_cannot_be_read_claims_nothing(memory: Memory) -> None:
-    assert memory.see(INFERENCE_SERVICES, service("chat", replicas="many"), False) == {CHAT}
-    assert memory.foreign_kinds() == frozenset()
+def test_a_service_that_cannot_be_read_claims_nothing(facts: ServiceIndex) -> None:
+    assert facts.see(INFERENCE_SERVICES, service("chat", replicas="many"), False) == {CHAT}
+    assert facts.foreign_kinds() == frozenset()
 
 
-def test_an_object_of_another_shape_stops_nobody(memory: Memory, odd: list[str]) -> None:
-    memory.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
-    assert memory.see(THEIRS, raw("theirs", 1), False) == {CHAT}
+def test_an_object_of_another_shape_stops_nobody(facts: ServiceIndex, odd: list[str]) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+    assert facts.see(THEIRS, raw("theirs", 1), False) == {CHAT}
     assert odd == ["Deployment serving/theirs"]
-    assert memory.foreign[THEIRS].get(Key("serving", "theirs")) is None
+    assert facts.foreign[THEIRS].get(Key("serving", "theirs")) is None
 
 
-def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(memory: Memory) -> None:
+def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(facts: ServiceIndex) -> None:
     told = {"services": [{"service": "serving/chat", "sloMet": True}]}
     capacity = {"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "status": told}
-    memory.see(NODE_CAPACITIES, capacity, False)
+    facts.see(NODE_CAPACITIES, capacity, False)
     pod = raw(
         "agent", 1, spec={"nodeName": "a"}, status={"conditions": [{"type": "Ready", "status": "True"}]}
     )
-    assert memory.see_agent(pod, False) == set()
-    assert len(memory.sightings_of(CHAT)) == 1
-    assert not memory.fades(CHAT)
-    assert memory.see_agent(pod, True) == {CHAT}
-    assert len(memory.sightings_of(CHAT)) == 1
-    assert memory.fades(CHAT)
+    assert facts.see_agent(pod, False) == set()
+    assert len(facts.reports_of(CHAT)) == 1
+    assert not facts.fades(CHAT)
+    assert facts.see_agent(pod, True) == {CHAT}
+    assert len(facts.reports_of(CHAT)) == 1
+    assert facts.fades(CHAT)

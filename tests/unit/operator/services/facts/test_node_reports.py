@@ -4,27 +4,27 @@ import pytest
 
 from loadline_api.conditions import Reason
 from loadline_operator.services.facts.node_reports import (
-    Sighting,
+    NodeReport,
     capped,
     has_plugin,
-    sightings,
+    node_reports,
     slo_met,
     turned,
 )
 
 
 def test_counts_are_not_remembered() -> None:
-    def told(pods: int) -> dict[str, Sighting]:
+    def told(pods: int) -> dict[str, NodeReport]:
         one = {"service": "serving/chat", "pods": pods, "gpus": 8 * pods, "capped": True}
-        return sightings({"status": {"services": [one]}})
+        return node_reports({"status": {"services": [one]}})
 
-    assert told(1) == told(2) == {"serving/chat": Sighting(capped=True)}
-    assert sightings({}) == {}
+    assert told(1) == told(2) == {"serving/chat": NodeReport(capped=True)}
+    assert node_reports({}) == {}
 
 
 def test_only_services_of_which_something_else_is_told_are_woken() -> None:
-    before = {"a": Sighting(), "b": Sighting(capped=True), "c": Sighting()}
-    after = {"a": Sighting(), "b": Sighting(), "d": Sighting()}
+    before = {"a": NodeReport(), "b": NodeReport(capped=True), "c": NodeReport()}
+    after = {"a": NodeReport(), "b": NodeReport(), "d": NodeReport()}
     assert turned(before, after) == {"b", "c", "d"}
 
 
@@ -39,7 +39,7 @@ def test_only_services_of_which_something_else_is_told_are_woken() -> None:
 def test_a_service_is_capped_where_any_node_holds_it(
     told: list[bool], so: bool | None, reason: Reason
 ) -> None:
-    found = capped(Sighting(capped=one) for one in told)
+    found = capped(NodeReport(capped=one) for one in told)
     assert (found.so, found.reason) == (so, reason)
 
 
@@ -54,10 +54,10 @@ def test_a_service_is_capped_where_any_node_holds_it(
 def test_objectives_are_met_where_every_node_that_knows_says_so(
     told: list[bool | None], so: bool | None, reason: Reason
 ) -> None:
-    found = slo_met(Sighting(slo_met=one) for one in told)
+    found = slo_met(NodeReport(slo_met=one) for one in told)
     assert (found.so, found.reason) == (so, reason)
 
 
 @pytest.mark.parametrize(("told", "so"), [([], None), ([None], None), ([True], True), ([True, False], False)])
 def test_one_engine_without_the_plugin_is_enough(told: list[bool | None], so: bool | None) -> None:
-    assert has_plugin(Sighting(plugin=one) for one in told) is so
+    assert has_plugin(NodeReport(plugin=one) for one in told) is so

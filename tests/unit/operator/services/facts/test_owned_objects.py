@@ -6,7 +6,7 @@ import pytest
 
 from loadline_api.conditions import Reason
 from loadline_operator.kube.kinds import DEPLOYMENTS, SERVICES, Manifest
-from loadline_operator.services.facts.owned_objects import belonging, refused_pods
+from loadline_operator.services.facts.owned_objects import owned_object, refused_pods
 
 
 def deployment(*conditions: Manifest, **status: Any) -> Manifest:
@@ -27,8 +27,8 @@ def deployment(*conditions: Manifest, **status: Any) -> Manifest:
 
 
 def test_a_status_moves_the_rollout_and_not_the_state() -> None:
-    before = belonging(DEPLOYMENTS, deployment())
-    after = belonging(DEPLOYMENTS, deployment(readyReplicas=1))
+    before = owned_object(DEPLOYMENTS, deployment())
+    after = owned_object(DEPLOYMENTS, deployment(readyReplicas=1))
     assert before.state == after.state == "3"
     assert before != after
     assert (before.applied, before.service) == ("abc", "chat")
@@ -39,18 +39,18 @@ def test_a_status_moves_the_rollout_and_not_the_state() -> None:
 def test_a_kind_without_generations_goes_by_its_version() -> None:
     raw = deployment()
     del raw["metadata"]["generation"]
-    found = belonging(SERVICES, raw)
+    found = owned_object(SERVICES, raw)
     assert (found.state, found.rollout) == ("100", None)
 
 
 def test_a_rollout_is_current_once_its_controller_has_seen_the_change() -> None:
-    assert belonging(DEPLOYMENTS, deployment()).rollout.current  # type: ignore[union-attr]
-    assert not belonging(DEPLOYMENTS, deployment(observedGeneration=2)).rollout.current  # type: ignore[union-attr]
+    assert owned_object(DEPLOYMENTS, deployment()).rollout.current  # type: ignore[union-attr]
+    assert not owned_object(DEPLOYMENTS, deployment(observedGeneration=2)).rollout.current  # type: ignore[union-attr]
 
 
 def test_no_progress_is_no_lasting_trouble_by_itself() -> None:
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "x"}
-    rollout = belonging(DEPLOYMENTS, deployment(late)).rollout
+    rollout = owned_object(DEPLOYMENTS, deployment(late)).rollout
     assert rollout is not None
     assert rollout.complaint is not None
     assert (rollout.complaint.reason, rollout.complaint.lasting) == (Reason.UNAVAILABLE, False)
@@ -74,7 +74,7 @@ def test_a_quota_is_told_alike_at_each_attempt(pod: str, used: str) -> None:
 def test_pods_that_are_forbidden_are_the_templates_fault() -> None:
     said = 'pods "chat-7f-abcde" is forbidden: violates PodSecurity "restricted:latest": host namespaces'
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
-    rollout = belonging(DEPLOYMENTS, deployment(failure)).rollout
+    rollout = owned_object(DEPLOYMENTS, deployment(failure)).rollout
     assert rollout is not None
     assert rollout.complaint is not None
     assert rollout.complaint.reason is Reason.TEMPLATE_REFUSED

@@ -6,7 +6,7 @@ import pytest
 
 from loadline_api.conditions import Reason
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.facts.pod_faults import Trouble, diagnose, why_unplaced
+from loadline_operator.services.facts.pod_faults import PodFault, diagnose, why_unplaced
 from loadline_operator.services.facts.pods import fact, worst
 
 BORN, STARTED, LATER = "2026-01-01T12:00:00Z", "2026-01-01T12:05:00Z", "2026-01-01T12:30:00Z"
@@ -63,7 +63,7 @@ def unplaced(message: str, reason: str = "Unschedulable") -> Manifest:
     return one
 
 
-def trouble(one: Manifest) -> Trouble:
+def fault(one: Manifest) -> PodFault:
     found = diagnose(one)
     assert found is not None
     return found
@@ -86,7 +86,7 @@ def test_a_crash_loop_is_the_same_in_every_turn() -> None:
         pod(container(FAILED, restarts=3, last=FAILED)),
         pod(container(BACK_OFF, restarts=40, last=FAILED)),
     ]
-    found = {trouble(one) for one in turns}
+    found = {fault(one) for one in turns}
     assert len(found) == 1
     (only,) = found
     assert only.reason is Reason.CRASH_LOOP
@@ -97,24 +97,24 @@ def test_a_crash_loop_is_the_same_in_every_turn() -> None:
 
 
 def test_one_crash_is_no_loop() -> None:
-    assert not trouble(pod(container(RUNNING, restarts=1, last=FAILED))).lasting
+    assert not fault(pod(container(RUNNING, restarts=1, last=FAILED))).lasting
 
 
 def test_a_crash_long_ago_does_not_explain_a_probe_that_fails_now() -> None:
-    found = trouble(pod(container(RUNNING, restarts=5, last=FAILED), since=LATER))
+    found = fault(pod(container(RUNNING, restarts=5, last=FAILED), since=LATER))
     assert found.reason is Reason.PROBE_FAILING
     assert found.text == "container vllm of pod chat-0 runs but no longer passes its readiness probe"
 
 
 def test_an_engine_that_still_loads_may_get_there() -> None:
-    found = trouble(pod(container(RUNNING, started=False)))
+    found = fault(pod(container(RUNNING, started=False)))
     assert (found.reason, found.lasting) == (Reason.PROBE_FAILING, False)
 
 
 @pytest.mark.parametrize("state", [{"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, RUNNING])
 def test_too_little_memory_is_told_with_the_limit(state: Manifest) -> None:
     killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-    found = trouble(pod(container(state, restarts=1, last=killed)))
+    found = fault(pod(container(state, restarts=1, last=killed)))
     assert found.reason is Reason.OUT_OF_MEMORY
     assert "limit of 32Gi" in found.text
     assert "raise resources.limits.memory" in found.text
@@ -132,7 +132,7 @@ def test_too_little_memory_is_told_with_the_limit(state: Manifest) -> None:
     ],
 )
 def test_an_image_that_cannot_be_pulled_is_told_in_our_words(reason: str, message: str, words: str) -> None:
-    found = trouble(pod(container({"waiting": {"reason": reason, "message": message}})))
+    found = fault(pod(container({"waiting": {"reason": reason, "message": message}})))
     assert found.reason is Reason.IMAGE_UNAVAILABLE
     assert "container vllm of pod chat-0 needs the image vllm:1" in found.text
     assert words in found.text
@@ -142,36 +142,36 @@ def test_a_model_that_is_an_image_is_the_model_and_not_the_engine() -> None:
     said = 'Back-off pulling image "models/llm:1": ErrImagePull: not found'
     one = pod(container({"waiting": {"reason": "ImagePullBackOff", "message": said}}))
     one["spec"]["volumes"] = [{"name": "model", "image": {"reference": "models/llm:1"}}]
-    assert trouble(one).reason is Reason.MODEL_UNAVAILABLE
+    assert fault(one).reason is Reason.MODEL_UNAVAILABLE
 
 
 def test_a_missing_secret_is_told_in_the_kubelets_words() -> None:
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}
-    found = trouble(pod(container({"waiting": waiting})))
+    found = fault(pod(container({"waiting": waiting})))
     assert found.text == 'container vllm of pod chat-0 can\'t be made: secret "token" not found'
 
 
 def test_a_command_that_is_not_there_is_told_by_the_runtime() -> None:
     last = {"terminated": {"exitCode": 128, "reason": "StartError", "message": 'exec: "nope": not found'}}
-    found = trouble(pod(container(BACK_OFF, restarts=2, last=last)))
+    found = fault(pod(container(BACK_OFF, restarts=2, last=last)))
     assert found.text.endswith('can\'t be started: exec: "nope": not found')
 
 
 def test_an_init_container_that_fails_keeps_the_model_away() -> None:
     first = container(BACK_OFF, restarts=2, last=FAILED, name="fetch-model")
     waits = container({"waiting": {"reason": "PodInitializing"}})
-    found = trouble(pod(waits, first=(first,)))
+    found = fault(pod(waits, first=(first,)))
     assert found.reason is Reason.MODEL_UNAVAILABLE
     assert found.text.startswith("container fetch-model of pod chat-0 ends again and again")
 
 
 def test_an_init_container_of_the_users_own_is_no_model() -> None:
-    found = trouble(pod(first=(container(BACK_OFF, restarts=2, last=FAILED, name="theirs"),)))
+    found = fault(pod(first=(container(BACK_OFF, restarts=2, last=FAILED, name="theirs"),)))
     assert found.reason is Reason.CRASH_LOOP
 
 
 def test_a_model_that_is_being_fetched_may_come() -> None:
-    found = trouble(pod(first=(container(RUNNING, name="fetch-model"),)))
+    found = fault(pod(first=(container(RUNNING, name="fetch-model"),)))
     assert (found.reason, found.lasting) == (Reason.MODEL_UNAVAILABLE, False)
 
 
@@ -180,10 +180,10 @@ def test_missing_gpus_are_told_with_their_count() -> None:
         "0/52 nodes are available: 3 node(s) had untolerated taint {gpu: yes},"
         " 49 Insufficient nvidia.com/gpu. preemption: 0/52 nodes are available: 52 No victims found."
     )
-    found = trouble(unplaced(message))
+    found = fault(unplaced(message))
     assert found.reason is Reason.GPU_MISSING
     assert "asks for 8 nvidia.com/gpu" in found.text
-    again = trouble(unplaced(message.replace("49", "48").replace("3 node", "4 node")))
+    again = fault(unplaced(message.replace("49", "48").replace("3 node", "4 node")))
     assert found == again, "the scheduler's counts move with every node"
 
 
@@ -200,41 +200,41 @@ def test_the_schedulers_reasons_come_without_counts(message: str, why: tuple[str
 
 
 def test_no_room_is_told() -> None:
-    found = trouble(unplaced("0/3 nodes are available: 3 Insufficient cpu."))
+    found = fault(unplaced("0/3 nodes are available: 3 Insufficient cpu."))
     assert (found.reason, found.lasting) == (Reason.UNSCHEDULABLE, True)
 
 
 def test_a_gated_pod_waits() -> None:
-    assert not trouble(unplaced("gated", reason="SchedulingGated")).lasting
+    assert not fault(unplaced("gated", reason="SchedulingGated")).lasting
 
 
 def test_a_missing_volume_claim_keeps_the_model_away() -> None:
-    found = trouble(unplaced('0/3 nodes are available: persistentvolumeclaim "weights" not found. x'))
+    found = fault(unplaced('0/3 nodes are available: persistentvolumeclaim "weights" not found. x'))
     assert found.reason is Reason.MODEL_UNAVAILABLE
     assert "PersistentVolumeClaim weights, which isn't there: create it" in found.text
 
 
 def test_an_evicted_pod_says_why() -> None:
-    found = trouble(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
+    found = fault(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
     assert found.reason is Reason.UNAVAILABLE
     assert "has ended (Evicted): The node was low on resource: memory." in found.text
 
 
 def test_a_device_plugin_that_has_no_gpu_left_is_a_missing_gpu() -> None:
     message = "Allocate failed due to requested number of devices unavailable for nvidia.com/gpu"
-    found = trouble(pod(phase="Failed", reason="UnexpectedAdmissionError", message=message))
+    found = fault(pod(phase="Failed", reason="UnexpectedAdmissionError", message=message))
     assert found.reason is Reason.GPU_MISSING
 
 
 def test_a_silent_node_is_suspected_when_all_containers_were_ready() -> None:
-    found = trouble(pod(container(RUNNING, ready=True)))
+    found = fault(pod(container(RUNNING, ready=True)))
     assert "node node-0 doesn't answer" in found.text
 
 
 def test_the_fact_of_a_pod_is_small_and_tells_where_it_belongs() -> None:
     found = fact(pod(container(RUNNING), ready="True"))
     assert (found.service, found.pool, found.node, found.ready) == ("chat", "main", "node-0", True)
-    assert found.trouble is None
+    assert found.fault is None
 
 
 def test_the_worst_pod_is_a_living_one_whose_trouble_lasts() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadline_operator.services.objects import defaults
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_policies.errors import InvalidInput
 
 WHOLE = """
@@ -22,13 +22,13 @@ monitorLabels: {release: prometheus}
 
 
 def test_an_empty_file_leaves_all_defaults() -> None:
-    assert defaults.parse("") == defaults.parse("{}") == defaults.parse("# nothing yet") == Materials()
+    assert defaults.parse("") == defaults.parse("{}") == defaults.parse("# nothing yet") == Defaults()
 
 
 def test_every_key_is_read() -> None:
     read = defaults.parse(WHOLE)
-    changed = {name for name in Materials.model_fields if getattr(read, name) != getattr(Materials(), name)}
-    assert changed == set(Materials.model_fields)
+    changed = {name for name in Defaults.model_fields if getattr(read, name) != getattr(Defaults(), name)}
+    assert changed == set(Defaults.model_fields)
     assert (read.engine_image, read.model_cache) == ("mirror.example/vllm:v0.32.0", "/var/lib/models")
 
 

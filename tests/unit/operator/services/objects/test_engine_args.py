@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member, arguments
 from loadline_operator.services.objects.model_sources import source_of
 from loadline_operator.services.objects.pools import pools_of
@@ -21,9 +21,9 @@ def told(
     one = InferenceService.parse(
         {"metadata": {"name": "chat", "namespace": "serving"}, "spec": {"model": {"uri": URI}, **spec}}
     )
-    materials = Materials(kv_buffer_device=device)
+    defaults = Defaults(kv_buffer_device=device)
     found = next(each for each in pools_of(one) if each.name == pool)
-    return arguments(found, source_of(URI, materials), materials, member)
+    return arguments(found, source_of(URI, defaults), defaults, member)
 
 
 def transfer(pool: str, **more: Any) -> dict[str, str]:

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import pools_of
 from loadline_vllm import settings
 
-CACHED = Materials(model_cache="/var/lib/models")
+CACHED = Defaults(model_cache="/var/lib/models")
 
 
 def template(
-    pool: str = "main", *, materials: Materials | None = None, member: Member = Member.SOLE, **spec: Any
+    pool: str = "main", *, defaults: Defaults | None = None, member: Member = Member.SOLE, **spec: Any
 ) -> Manifest:
     one = InferenceService.parse(
         {
@@ -27,7 +27,7 @@ def template(
         }
     )
     found = next(each for each in pools_of(one) if each.name == pool)
-    return pod_template(found, materials or Materials(), member)
+    return pod_template(found, defaults or Defaults(), member)
 
 
 def spec_of(*arguments: str, **spec: Any) -> Manifest:
@@ -65,8 +65,8 @@ def test_the_pool_is_told_by_labels_that_no_template_takes_away() -> None:
 def test_a_pod_asks_for_the_gpus_of_its_node() -> None:
     spread = {"tensor": 8, "pipeline": 2, "nodes": 2}
     assert engine(spec_of(parallelism=spread))["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
-    amd = Materials(gpu_resource="amd.com/gpu")
-    assert engine(spec_of(materials=amd))["resources"] == {"limits": {"amd.com/gpu": "1"}}
+    amd = Defaults(gpu_resource="amd.com/gpu")
+    assert engine(spec_of(defaults=amd))["resources"] == {"limits": {"amd.com/gpu": "1"}}
 
 
 def test_a_start_may_take_half_an_hour_and_a_hang_may_not() -> None:
@@ -117,9 +117,9 @@ def test_home_and_shared_memory_can_be_written() -> None:
     assert volumes[mounted[home]["name"]] == {"name": "home", "emptyDir": {}}
 
 
-@pytest.mark.parametrize("materials", [Materials(), CACHED])
-def test_the_model_is_fetched_first_and_then_only_read(materials: Materials) -> None:
-    made = spec_of(materials=materials)
+@pytest.mark.parametrize("defaults", [Defaults(), CACHED])
+def test_the_model_is_fetched_first_and_then_only_read(defaults: Defaults) -> None:
+    made = spec_of(defaults=defaults)
     first, then = fetcher(made), engine(made)
     mounts = {one["mountPath"]: one for one in first["volumeMounts"]}
     assert first["command"][:3] == ["hf", "download", "org/llm"]
@@ -171,7 +171,7 @@ def test_the_users_init_containers_come_after_ours_or_over_it() -> None:
     ]
     first, second = spec_of(template={"initContainers": theirs})["initContainers"]
     assert (first["name"], first["command"]) == ("fetch-model", ["cp", "-r", "/a", "/b"])
-    assert first["image"] == Materials().engine_image
+    assert first["image"] == Defaults().engine_image
     assert second == {"name": "warm", "image": "warm:1"}
 
 
@@ -195,7 +195,7 @@ def test_without_a_list_the_engine_loads_all_plugins() -> None:
 
 def test_templates_are_laid_cluster_first_then_service_then_pool() -> None:
     levels = {
-        "materials": Materials(engine_template=own(image="cluster", workingDir="/cluster", tty=True)),
+        "defaults": Defaults(engine_template=own(image="cluster", workingDir="/cluster", tty=True)),
         "template": own(image="service", workingDir="/service"),
         "prefill": {"replicas": 1, "template": own(image="pool")},
         "router": {},

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, wanted
 
 EXAMPLES = Path(__file__).parents[5] / "examples"
@@ -17,17 +17,17 @@ REWRITE = "LOADLINE_REWRITE_SNAPSHOTS"
 
 
 @pytest.mark.parametrize(
-    ("example", "materials"),
+    ("example", "defaults"),
     [
-        ("chat", Materials(model_cache="/var/lib/loadline-models", endpoint_picker="{service}-epp")),
-        ("chat-pd", Materials()),
-        ("chat-multinode", Materials()),
+        ("chat", Defaults(model_cache="/var/lib/loadline-models", endpoint_picker="{service}-epp")),
+        ("chat-pd", Defaults()),
+        ("chat-multinode", Defaults()),
     ],
 )
-def test_an_example_becomes_what_it_became_before(example: str, materials: Materials) -> None:
+def test_an_example_becomes_what_it_became_before(example: str, defaults: Defaults) -> None:
     manifest = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
     manifest["metadata"] |= {"namespace": "serving", "uid": "0000"}
-    made = wanted(InferenceService.parse(manifest), materials, frozenset(OPTIONAL_KINDS))
+    made = wanted(InferenceService.parse(manifest), defaults, frozenset(OPTIONAL_KINDS))
     plain = json.loads(json.dumps([one.manifest for one in made]))
     text = yaml.safe_dump_all(plain, sort_keys=True, width=110)
     path = SNAPSHOTS / f"{example}.yaml"

@@ -4,8 +4,8 @@ from typing import Any
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.defaults import Materials
-from loadline_operator.services.objects.leader_worker_sets import group_set
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.leader_worker_sets import leader_worker_set
 from loadline_operator.services.objects.pools import pools_of
 
 LONGEST_SET = 52
@@ -15,7 +15,7 @@ LONGEST_SET = 52
 def group(name: str = "chat", **spec: Any) -> Manifest:
     whole = {"model": {"uri": "hf://org/llm"}, "parallelism": {"tensor": 16, "nodes": 2}, **spec}
     one = InferenceService.parse({"metadata": {"name": name, "namespace": "serving"}, "spec": whole})
-    return group_set(pools_of(one)[-1], Materials())
+    return leader_worker_set(pools_of(one)[-1], Defaults())
 
 
 def test_a_replica_is_a_group_of_one_pod_a_node() -> None:

@@ -18,7 +18,7 @@ from loadline_operator.kube.kinds import (
     Manifest,
 )
 from loadline_operator.services.facts.owned_objects import owners_of
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import (
     APPLIED,
     OPTIONAL_KINDS,
@@ -30,7 +30,7 @@ from loadline_operator.services.objects.manifests import (
 )
 
 ALL = frozenset(OPTIONAL_KINDS)
-PICKED = Materials(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})
+PICKED = Defaults(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})
 
 
 def service(name: str = "chat", **spec: Any) -> InferenceService:
@@ -40,7 +40,7 @@ def service(name: str = "chat", **spec: Any) -> InferenceService:
 
 
 def listed(one: InferenceService, offered: frozenset[Kind] = frozenset()) -> list[str]:
-    made = wanted(one, Materials(), offered)
+    made = wanted(one, Defaults(), offered)
     return [f"{each.kind.kind} {each.manifest['metadata']['name']}" for each in made]
 
 
@@ -49,9 +49,9 @@ def found(
     kind: Kind,
     name: str,
     offered: frozenset[Kind] = ALL,
-    materials: Materials = PICKED,
+    defaults: Defaults = PICKED,
 ) -> Manifest:
-    made = {(each.kind, each.key.name): each.manifest for each in wanted(one, materials, offered)}
+    made = {(each.kind, each.key.name): each.manifest for each in wanted(one, defaults, offered)}
     return made[kind, name]
 
 
@@ -114,7 +114,7 @@ def test_what_needs_an_absent_api_is_said_and_nothing_is_made(spec: dict[str, An
     assert sentence is not None
     assert sentence.startswith(field)
     assert "leaderworkerset.x-k8s.io/v1" in sentence
-    assert wanted(one, Materials(), frozenset({POD_MONITORS})) == ()
+    assert wanted(one, Defaults(), frozenset({POD_MONITORS})) == ()
     assert lacking(one, frozenset({LEADER_WORKER_SETS})) is None
 
 
@@ -178,11 +178,11 @@ def test_a_gateway_is_offered_the_pool_that_has_no_router() -> None:
     assert pool["targetPorts"] == [{"number": 8000}]
 
 
-@pytest.mark.parametrize(("spec", "materials"), [({"router": {}}, PICKED), ({}, Materials())])
+@pytest.mark.parametrize(("spec", "defaults"), [({"router": {}}, PICKED), ({}, Defaults())])
 def test_no_pool_is_offered_beside_a_router_or_without_a_picker(
-    spec: dict[str, Any], materials: Materials
+    spec: dict[str, Any], defaults: Defaults
 ) -> None:
-    assert INFERENCE_POOLS not in {each.kind for each in wanted(service(**spec), materials, ALL)}
+    assert INFERENCE_POOLS not in {each.kind for each in wanted(service(**spec), defaults, ALL)}
 
 
 def test_the_hash_shows_what_an_edit_removes() -> None:
@@ -192,12 +192,12 @@ def test_the_hash_shows_what_an_edit_removes() -> None:
 
 
 def test_replicas_can_be_left_to_somebody_else() -> None:
-    (one,) = [each for each in wanted(service(replicas=3), Materials()) if each.kind is DEPLOYMENTS]
+    (one,) = [each for each in wanted(service(replicas=3), Defaults()) if each.kind is DEPLOYMENTS]
     left = without_replicas(one)
     assert "replicas" not in left.manifest["spec"]
     assert left.manifest["spec"]["template"] == one.manifest["spec"]["template"]
     assert left.manifest["metadata"]["annotations"] != one.manifest["metadata"]["annotations"]
-    (other,) = [each for each in wanted(service(replicas=5), Materials()) if each.kind is DEPLOYMENTS]
+    (other,) = [each for each in wanted(service(replicas=5), Defaults()) if each.kind is DEPLOYMENTS]
     assert without_replicas(other) == left
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.model_sources import image_and_path, source_of
 
-PLAIN, CACHED = Materials(), Materials(model_cache="/var/lib/models")
+PLAIN, CACHED = Defaults(), Defaults(model_cache="/var/lib/models")
 
 
 def test_a_model_of_the_hub_is_fetched_by_name_and_revision() -> None:

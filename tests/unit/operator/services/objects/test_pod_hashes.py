@@ -8,9 +8,9 @@ from loadline_api import names
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
 from loadline_operator.services.objects import manifests
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import Wanted
-from loadline_operator.services.objects.pod_hashes import MARK, Mark, stays
+from loadline_operator.services.objects.pod_hashes import MARK, PodHash, stays
 
 BASE: dict[str, Any] = {
     "model": {"uri": "hf://org/model"},
@@ -26,13 +26,13 @@ def service(spec: dict[str, Any], *, generation: int = 3, observed: int = 3) -> 
     return InferenceService.parse({"metadata": metadata, "spec": spec, "status": status})
 
 
-def workloads(spec: dict[str, Any], materials: Materials | None = None) -> dict[str, Wanted]:
-    made = manifests.wanted(service(spec), materials or Materials())
+def workloads(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, Wanted]:
+    made = manifests.wanted(service(spec), defaults or Defaults())
     return {one.key.name: one for one in made if one.kind is DEPLOYMENTS}
 
 
-def marks(spec: dict[str, Any], materials: Materials | None = None) -> dict[str, Mark]:
-    found = {name: manifests.mark_of(one.manifest) for name, one in workloads(spec, materials).items()}
+def marks(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, PodHash]:
+    found = {name: manifests.pod_hash_of(one.manifest) for name, one in workloads(spec, defaults).items()}
     return {name: mark for name, mark in found.items() if mark is not None}
 
 
@@ -68,31 +68,31 @@ def test_counts_and_objectives_are_no_wish_for_other_pods(change: dict[str, Any]
     ],
     ids=str,
 )
-def test_what_shapes_pods_is_a_new_wish_for_those_pods(change: dict[str, Any], whose: set[str]) -> None:
+def test_what_shapes_pods_is_another_request_for_those_pods(change: dict[str, Any], whose: set[str]) -> None:
     before, after = marks(BASE), marks({**BASE, **change})
-    assert {name for name, mark in after.items() if mark.wish != before[name].wish} == whose
+    assert {name for name, mark in after.items() if mark.asked != before[name].asked} == whose
 
 
-def test_what_the_cluster_says_is_part_of_the_wish() -> None:
-    said = marks(BASE, Materials(engine_image="mirror/vllm:v1"))
-    assert all(mark.wish != marks(BASE)[name].wish for name, mark in said.items())
+def test_what_the_cluster_says_is_part_of_what_was_asked_for() -> None:
+    said = marks(BASE, Defaults(engine_image="mirror/vllm:v1"))
+    assert all(mark.asked != marks(BASE)[name].asked for name, mark in said.items())
 
 
 @pytest.mark.parametrize(
     ("there", "stay"),
     [
-        (Mark("wish", "older pods"), True),
-        (Mark("wish", "pods"), False),
-        (Mark("other wish", "older pods"), False),
+        (PodHash("request", "older pods"), True),
+        (PodHash("request", "pods"), False),
+        (PodHash("other request", "older pods"), False),
     ],
 )
-def test_pods_stay_that_the_same_wish_made_otherwise(there: Mark, stay: bool) -> None:
-    assert stays(Mark("wish", "pods"), there, service(BASE)) is stay
+def test_pods_stay_that_the_same_wish_made_otherwise(there: PodHash, stay: bool) -> None:
+    assert stays(PodHash("request", "pods"), there, service(BASE)) is stay
 
 
 @pytest.mark.parametrize(("observed", "stay"), [(3, True), (2, False)])
 def test_pods_without_a_mark_stay_while_the_spec_is_the_one_known(observed: int, stay: bool) -> None:
-    assert stays(Mark("wish", "pods"), None, service(BASE, observed=observed)) is stay
+    assert stays(PodHash("request", "pods"), None, service(BASE, observed=observed)) is stay
 
 
 def test_a_kept_workload_has_the_pods_that_are_there_and_settles() -> None:
@@ -101,9 +101,9 @@ def test_a_kept_workload_has_the_pods_that_are_there_and_settles() -> None:
     older = {**older, "spec": {**one.manifest["spec"], "template": {"spec": {"containers": []}}}}
     kept = manifests.with_pods_of(one, older)
     assert kept.manifest["spec"]["template"] == older["spec"]["template"]
-    wanted, found = manifests.mark_of(one.manifest), manifests.mark_of(kept.manifest)
+    wanted, found = manifests.pod_hash_of(one.manifest), manifests.pod_hash_of(kept.manifest)
     assert wanted is not None
-    assert found == Mark(wanted.wish, "older")
+    assert found == PodHash(wanted.asked, "older")
     assert manifests.with_pods_of(one, kept.manifest) == kept
 
 

@@ -7,17 +7,17 @@ import pytest
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.defaults import Materials
+from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.routers import POLICIES, deployment
 
 MAIN = ["loadline.dev/pool=main", "loadline.dev/service=chat"]
 PREFILL = ["loadline.dev/pool=prefill", "loadline.dev/service=chat"]
 
 
-def router(*, materials: Materials | None = None, **spec: Any) -> Manifest:
+def router(*, defaults: Defaults | None = None, **spec: Any) -> Manifest:
     whole = {"model": {"uri": "hf://org/llm"}, "router": {}, **spec}
     one = InferenceService.parse({"metadata": {"name": "chat", "namespace": "serving"}, "spec": whole})
-    return deployment(one, materials or Materials())
+    return deployment(one, defaults or Defaults())
 
 
 def pod(made: Manifest) -> Manifest:
@@ -84,11 +84,11 @@ def test_it_has_the_token_that_watching_pods_takes() -> None:
 
 
 def test_its_template_is_laid_over_the_clusters() -> None:
-    levels = Materials(
+    levels = Defaults(
         router_image="mirror/router:1",
         router_template={"nodeSelector": {"pool": "cpu"}, "priorityClassName": "low"},
     )
-    made = router(materials=levels, router={"replicas": 2, "template": {"priorityClassName": "high"}})
+    made = router(defaults=levels, router={"replicas": 2, "template": {"priorityClassName": "high"}})
     assert pod(made)["containers"][0]["image"] == "mirror/router:1"
     assert pod(made)["nodeSelector"] == {"pool": "cpu"}
     assert pod(made)["priorityClassName"] == "high"
