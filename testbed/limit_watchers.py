@@ -2,7 +2,7 @@
 Somebody who looks on, many times a second, while a test or a demo does something.
 
 What rises for a moment and falls again is missed by whoever looks before and after; so a
-thread looks all the time that a block lasts. `Watcher` is that thread, `Witness` the one
+thread looks all the time that a block lasts. `Watcher` is that thread, `LimitWatcher` the one
 who remembers the limits of a node and when they moved.
 """
 
@@ -35,7 +35,7 @@ class Watcher:
             self._look()
 
 
-class Witness(Watcher):
+class LimitWatcher(Watcher):
     """Remembers what limits there were, in watts, each with the time from which it was so."""
 
     def __init__(self, limits: Callable[[], Sequence[float]], *, every_s: float = OFTEN_S) -> None:

@@ -27,14 +27,14 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.gpu_owners import Owners
 from loadline_agent.workloads.node_workloads import NoWorkloads, ServicesHere
-from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.messages import Epoch
 
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""
 
 Clock = Callable[[], float]
-Tell = Callable[[Epoch, Outlook], None]
+Tell = Callable[[Epoch, DomainState], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class AgentParts:
     node_gpus: NodeGpus
     journal: Journal
     clock: Clock
-    tell: Tell = lambda epoch, outlook: None
+    tell: Tell = lambda epoch, domain_state: None
     services: ServicesHere = field(default_factory=NoWorkloads)
     status_server: StatusServer | None = None
 
@@ -153,21 +153,24 @@ class NodeAgent:
         yield Reading("loadline_power_leading", "1 while this node coordinates.", coordinator is not None)
         if coordinator is None:
             return
-        outlook = coordinator.outlook(self._given.clock())
+        domain_state = coordinator.domain_state(self._given.clock())
         labels = (("domain", coordinator.domain.name),)
         rows = {
-            "watts": ("Draw of the domain, silent nodes at their limits.", outlook.watts),
+            "watts": ("Draw of the domain, silent nodes at their limits.", domain_state.watts),
             "budget_watts": ("What the breaker is rated for.", coordinator.domain.budget_watts),
-            "heat_ratio": ("Share of the breaker's dose that is spent.", outlook.heat),
-            "brakes": ("Times above the budget under this coordinator.", outlook.brakes),
-            "nodes": ("Members of the domain.", outlook.nodes),
-            "silent_nodes": ("Members that don't report.", len(outlook.silent)),
-            "relieved_services": ("Services let off their limits for an objective.", len(outlook.relieved)),
-            "enforcing": ("1 while some node is armed.", outlook.enforcing),
+            "heat_ratio": ("Share of the breaker's dose that is spent.", domain_state.heat),
+            "brakes": ("Times above the budget under this coordinator.", domain_state.brakes),
+            "nodes": ("Members of the domain.", domain_state.nodes),
+            "silent_nodes": ("Members that don't report.", len(domain_state.silent)),
+            "relieved_services": (
+                "Services let off their limits for an objective.",
+                len(domain_state.relieved),
+            ),
+            "enforcing": ("1 while some node is armed.", domain_state.enforcing),
         }
         for name, (help, value) in rows.items():
             yield Reading(f"loadline_power_domain_{name}", help, float(value), labels)
-        level = (*labels, ("level", outlook.level), ("policy_hash", outlook.policy_hash))
+        level = (*labels, ("level", domain_state.level), ("policy_hash", domain_state.policy_hash))
         yield Reading("loadline_power_domain_level", "1 for the level in force.", 1.0, level)
 
 

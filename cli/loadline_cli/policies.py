@@ -19,7 +19,7 @@ from loadline_policies import documents
 from loadline_policies.documents import Policy
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
-from loadline_policies.no_op_policies import StandingPolicy
+from loadline_policies.no_op_policies import NoOpPolicy
 from loadline_policies.power.rows import PowerPolicy
 
 STDIN = "-"
@@ -60,7 +60,7 @@ def _summary(policy: Policy) -> str:
     """What it says of itself; a policy that decides, in the first line of its `decide`."""
     if isinstance(policy, PowerPolicy):
         return (policy.decide.__doc__ or "").strip().splitlines()[0]
-    assert isinstance(policy, StandingPolicy)
+    assert isinstance(policy, NoOpPolicy)
     return policy.summary
 
 

@@ -25,7 +25,7 @@ from loadline_api import names
 from loadline_api.power_domains import Mode
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.power.polca import Config
-from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import SENSOR_GAIN
 from loadline_sim.demo import acts
 from loadline_sim.plant.recordings import Level
@@ -171,7 +171,7 @@ class Watch:
     def _owed(self) -> Control:
         sight = self.sight
         faulty = acts.act_at(self.now_s).name in acts.FAULTY
-        held = sight.level in {*map(str, Held), LEADERLESS} or sight.document is None
+        held = sight.level in {*map(str, HoldReason), LEADERLESS} or sight.document is None
         if not self._all_armed() or held or faulty:
             return Control()
         assert sight.document is not None

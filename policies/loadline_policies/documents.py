@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
-from loadline_policies.no_op_policies import STANDING, StandingPolicy
+from loadline_policies.no_op_policies import STANDING, NoOpPolicy
 from loadline_policies.power import registry
 from loadline_policies.power.rows import PowerPolicy
 from loadline_policies.settings import Settings
@@ -79,7 +79,7 @@ class ServiceDocument:
     """The policy of a loop over services with its settings."""
 
     loop: Loop
-    policy: StandingPolicy
+    policy: NoOpPolicy
     config: Settings
     hash: str
 
@@ -138,7 +138,7 @@ def _power(content: dict[Any, Any]) -> PowerDocument:
 def _of_services(content: dict[Any, Any], loop: Loop) -> ServiceDocument:
     _refuse_unknown(content, set())
     policy = find(loop, str(content.get("policy")))
-    assert isinstance(policy, StandingPolicy)
+    assert isinstance(policy, NoOpPolicy)
     config = _settings(policy, content)
     meaning = [loop.value, policy.name, config.model_dump(mode="json")]
     return ServiceDocument(loop, policy, config, _hash(meaning))

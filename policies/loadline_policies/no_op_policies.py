@@ -18,7 +18,7 @@ class NothingToSet(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class StandingPolicy:
+class NoOpPolicy:
     """A policy that changes nothing, and the sentence that says what stays."""
 
     loop: Loop
@@ -27,16 +27,16 @@ class StandingPolicy:
     config: type[NothingToSet] = NothingToSet
 
 
-ALL_TOKENS = StandingPolicy(
+ALL_TOKENS = NoOpPolicy(
     Loop.EXPERTS, "all-tokens", "Keep placement and routing: every token goes where the model sends it."
 )
-KEEP_ALL = StandingPolicy(
+KEEP_ALL = NoOpPolicy(
     Loop.KV, "keep-all", "Keep every key and value until its request ends; the engine admits by itself."
 )
-FIXED_POOLS = StandingPolicy(
+FIXED_POOLS = NoOpPolicy(
     Loop.PHASES, "fixed-pools", "Keep prefill and decode as the spec counts them, by number or by ratio."
 )
-FIXED_REPLICAS = StandingPolicy(
+FIXED_REPLICAS = NoOpPolicy(
     Loop.SIZING, "fixed-replicas", "Keep the replicas that the spec, /scale or an autoscaler asks for."
 )
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.coordinators import Coordinator
-from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_policies.power.relief import reliefs
@@ -110,7 +110,7 @@ class Election(Protocol):
 class Leadership:
     """This node as a coordinator: `coordinator` is None while it isn't one.
 
-    `election` is None while the node is no candidate. `tell` gets the outlook after
+    `election` is None while the node is no candidate. `tell` gets the state of the domain after
     every decision of the clock, for status and metrics.
     """
 
@@ -119,7 +119,7 @@ class Leadership:
         declarations: Declarations,
         journal: Journal,
         clock: Callable[[], float],
-        tell: Callable[[Epoch, Outlook], None] = lambda epoch, outlook: None,
+        tell: Callable[[Epoch, DomainState], None] = lambda epoch, domain_state: None,
     ) -> None:
         self.coordinator: Coordinator | None = None
         self.election: Election | None = None
@@ -213,7 +213,7 @@ class Leadership:
         if coordinator.over:
             self._end("over")
             return
-        self._tell(coordinator.epoch, coordinator.outlook(now))
+        self._tell(coordinator.epoch, coordinator.domain_state(now))
 
     def _end(self, reason: str) -> None:
         assert self.coordinator is not None

@@ -1,7 +1,7 @@
 """
 What people see of a domain: the coordinator's half of its status, and Events.
 
-The fast path hands over its latest outlook and goes on; a task of its own writes.
+The fast path hands over its latest state and goes on; a task of its own writes.
 A change of level, of a condition, of the silent nodes, of the services relieved or of
 the policy is written at once, at most one a second; watts alone every ten seconds, and
 only when they moved by 2 % of the budget. Events tell changes of state, never a state.
@@ -20,7 +20,7 @@ from loadline_api.conditions import Condition, ConditionType, Reason, condition,
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch
 
@@ -46,24 +46,24 @@ class View:
 
     epoch: Epoch
     domain: Domain
-    outlook: Outlook
+    domain_state: DomainState
 
 
 def status_of(view: View, node: str, now: datetime) -> CoordinatorDomainStatus:
     """The coordinator's half of the status; conditions without their times."""
-    outlook = view.outlook
+    domain_state = view.domain_state
     return CoordinatorDomainStatus(
         coordinator=node,
-        level=outlook.level,
-        observed_watts=round(outlook.watts),
+        level=domain_state.level,
+        observed_watts=round(domain_state.watts),
         observed_time=timestamp(now),
-        headroom_watts=round(outlook.headroom_watts),
-        nodes_reporting=outlook.nodes - len(outlook.silent),
-        silent_nodes=outlook.silent,
-        brakes=outlook.brakes,
-        heat_percent=round(100 * outlook.heat),
-        applied_policy_hash=outlook.policy_hash,
-        conditions=(_enforcing(view), _capped(outlook), _reporting(outlook), _within(outlook)),
+        headroom_watts=round(domain_state.headroom_watts),
+        nodes_reporting=domain_state.nodes - len(domain_state.silent),
+        silent_nodes=domain_state.silent,
+        brakes=domain_state.brakes,
+        heat_percent=round(100 * domain_state.heat),
+        applied_policy_hash=domain_state.policy_hash,
+        conditions=(_enforcing(view), _capped(domain_state), _reporting(domain_state), _within(domain_state)),
     )
 
 
@@ -111,11 +111,11 @@ class DomainStatusWriter:
         self._written_s = float("-inf")
         self._said_s: dict[str, float] = {}
 
-    def tell(self, epoch: Epoch, outlook: Outlook) -> None:
-        """Take the latest outlook; nothing waits for it to be written."""
+    def tell(self, epoch: Epoch, domain_state: DomainState) -> None:
+        """Take the latest state; nothing waits for it to be written."""
         domain = self._domain()
         if domain is not None:
-            self._latest = View(epoch, domain, outlook)
+            self._latest = View(epoch, domain, domain_state)
 
     async def run(self) -> None:
         """Write what is due until cancelled; without a word from `tell`, nothing is."""
@@ -124,7 +124,7 @@ class DomainStatusWriter:
             await asyncio.sleep(TURN_S)
 
     async def step(self) -> None:
-        """Write the latest outlook if it is due, once."""
+        """Write the latest state if it is due, once."""
         view, self._latest = self._latest, None
         if view is None:
             return
@@ -179,35 +179,37 @@ class DomainStatusWriter:
 
 
 def _enforcing(view: View) -> Condition:
-    outlook, type = view.outlook, ConditionType.ENFORCING
+    domain_state, type = view.domain_state, ConditionType.ENFORCING
     if not view.domain.enforce:
-        reason = Reason.RELEASING if outlook.enforcing else Reason.MODE_OBSERVE
-        return condition(type, outlook.enforcing, reason)
-    if outlook.problem is not None:
-        return condition(type, outlook.enforcing, _reason(outlook.problem.reason), str(outlook.problem))
-    if not outlook.enforcing:
+        reason = Reason.RELEASING if domain_state.enforcing else Reason.MODE_OBSERVE
+        return condition(type, domain_state.enforcing, reason)
+    if domain_state.problem is not None:
+        return condition(
+            type, domain_state.enforcing, _reason(domain_state.problem.reason), str(domain_state.problem)
+        )
+    if not domain_state.enforcing:
         return condition(type, False, Reason.MODE_ENFORCE, "The first leases are on their way.")
     return condition(type, True, Reason.MODE_ENFORCE)
 
 
-def _capped(outlook: Outlook) -> Condition:
-    if outlook.level == NORMAL:
+def _capped(domain_state: DomainState) -> Condition:
+    if domain_state.level == NORMAL:
         return condition(ConditionType.POWER_CAPPED, False, Reason.LEVEL_NORMAL)
-    sentence = f"The policy's level is {outlook.level}"
-    if not outlook.enforcing:
+    sentence = f"The policy's level is {domain_state.level}"
+    if not domain_state.enforcing:
         return condition(
             ConditionType.POWER_CAPPED, False, Reason.LEVEL_RAISED, f"{sentence}, and nothing is enforced."
         )
-    if outlook.relieved:
-        sentence += f"; let off it, since they miss their objectives: {_named(outlook.relieved)}"
+    if domain_state.relieved:
+        sentence += f"; let off it, since they miss their objectives: {_named(domain_state.relieved)}"
     return condition(ConditionType.POWER_CAPPED, True, Reason.LEVEL_RAISED, f"{sentence}.")
 
 
-def _reporting(outlook: Outlook) -> Condition:
-    silent = outlook.silent
+def _reporting(domain_state: DomainState) -> Condition:
+    silent = domain_state.silent
     if not silent:
         return condition(ConditionType.REPORTING, True, Reason.ALL_REPORTING)
-    sentence = f"{len(silent)} of {outlook.nodes} nodes don't report: {_named(silent)}."
+    sentence = f"{len(silent)} of {domain_state.nodes} nodes don't report: {_named(silent)}."
     return condition(ConditionType.REPORTING, False, Reason.NODES_SILENT, sentence)
 
 
@@ -215,8 +217,8 @@ def _named(names: tuple[str, ...]) -> str:
     return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
 
 
-def _within(outlook: Outlook) -> Condition:
-    within = outlook.load <= 1.0
+def _within(domain_state: DomainState) -> Condition:
+    within = domain_state.load <= 1.0
     return condition(
         ConditionType.WITHIN_BUDGET, within, Reason.BELOW_BUDGET if within else Reason.ABOVE_BUDGET
     )

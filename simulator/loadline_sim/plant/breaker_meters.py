@@ -17,7 +17,7 @@ BRAKE_WINDOW_S = 2.0
 """POLCA's telemetry: a row's load is a mean over two seconds."""
 
 
-class Breaker:
+class BreakerMeter:
     """Heat, brakes, trips and time above the budget of one row.
 
     `seconds_above` counts ticks whose own mean is above the budget, `excursions` their

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.safety.breakers import Curve
 from loadline_sim.plant import hardware
-from loadline_sim.plant.breaker_meters import Breaker
+from loadline_sim.plant.breaker_meters import BreakerMeter
 from loadline_sim.plant.engine import Floats, advance
 from loadline_sim.plant.tables import queue_of, tables_of
 from loadline_sim.traffic.arrivals import Arrivals
@@ -65,7 +65,7 @@ class Plant:
         self._places = np.argsort(self._order)
         self.servers = hardware.servers_of(config.servers, self._queue.starts, config.model)
         self.sensors = hardware.sensors_of(config.servers, config.model, config.sensor_seed)
-        self.breaker = Breaker(config.curve, config.budget_watts, hardware.TICK_S)
+        self.breaker = BreakerMeter(config.curve, config.budget_watts, hardware.TICK_S)
         self.ticks = 0
         self.limit_watts_sum = self._gpus_of_row * config.model.watts.tdp_watts
         self.hosts_watts = config.servers * config.model.host_watts

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadline_policies.power.safety.breakers import Curve
-from loadline_sim.plant.breaker_meters import Breaker
+from loadline_sim.plant.breaker_meters import BreakerMeter
 
 Floats = NDArray[np.float64]
 Span = tuple[float, float]
@@ -101,7 +101,7 @@ def strain(
     """What the breaker lives through in `span`, beginning with `heat`."""
     within = inside(t_s, (span,))
     watts = row_watts[within]
-    breaker = Breaker(curve, budget_watts, step_s(t_s))
+    breaker = BreakerMeter(curve, budget_watts, step_s(t_s))
     breaker.heat = heat
     for value in watts.tolist():
         breaker.tick(value)

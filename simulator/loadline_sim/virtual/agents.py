@@ -27,7 +27,7 @@ REFUSED_S = 0.25
 
 
 @dataclass(slots=True)
-class Record:
+class AgentRecord:
     """What the agent shares with its guard, and what outlives a crash."""
 
     armed: bool = False
@@ -42,7 +42,7 @@ class Agent:
     def __init__(self, site: Site, hardware: Hardware, phase_s: float = 0.0) -> None:
         self.site, self.hardware = site, hardware
         self.name = hardware.rating.node
-        self.record = Record()
+        self.record = AgentRecord()
         self.refused: dict[str, int] = {}
         self.process = Process(site.world)
         site.peers[self.name] = self
@@ -202,7 +202,7 @@ class Agent:
         for index, watts in enumerate(self.record.found_watts or ()):
             self.hardware.set_limit(index, watts)
             self.hardware.set_clock(index, None)
-        self.record = Record()
+        self.record = AgentRecord()
         self.standing = leases.released(self.standing)
 
     def _keep(self, safe_watts: list[float]) -> None:

@@ -31,7 +31,7 @@ class KubeLease:
 
 
 @dataclass(slots=True)
-class Stand:
+class LeaseView:
     """One candidate's look at the Lease, on its own clock."""
 
     lease: KubeLease

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.elections import PERIOD_S, Step
 from loadline_policies.power.protocol.messages import Report
-from loadline_sim.virtual.kube_leases import Stand
+from loadline_sim.virtual.kube_leases import LeaseView
 from loadline_sim.virtual.links import Reply
 from loadline_sim.virtual.processes import Process
 from loadline_sim.virtual.sites import Site
@@ -32,7 +32,7 @@ class Leader:
         self.name, self.site, self.process = name, site, process
         self.coordinator: Coordinator | None = None
         self._held: dict[str, tuple[int, Reply]] = {}
-        self._stand = Stand(site.lease, name)
+        self._stand = LeaseView(site.lease, name)
 
     def run(self, first_s: float) -> None:
         """Look at the Kubernetes Lease every few seconds, if a candidate."""

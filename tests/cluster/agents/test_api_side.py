@@ -24,8 +24,8 @@ from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
-from loadline_policies.power.protocol.domain_states import Outlook
-from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.domain_states import DomainState
+from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.safety.safe_states import GpuRating
 from testbed import api_callers, charts
@@ -457,13 +457,13 @@ def pod(name: str, namespace: str, labels: dict[str, str], node: str) -> dict[st
     }
 
 
-OUTLOOK = Outlook(
+OUTLOOK = DomainState(
     watts=15_000.0,
     load=0.75,
     age_s=0.2,
     headroom_watts=5_000.0,
     level="Normal",
-    held=Held.NOT,
+    held=HoldReason.NOT,
     heat=0.5,
     brakes=0,
     nodes=3,

@@ -19,7 +19,7 @@ from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NA
 from testbed import api_callers, charts
 from testbed.cluster.bed import Bed
 from testbed.fakegpu.board import Board
-from testbed.limit_watchers import Witness
+from testbed.limit_watchers import LimitWatcher
 
 NODES = ("pier-0", "pier-1", "pier-2")
 CANDIDATES = NODES[:2]
@@ -126,15 +126,15 @@ def row() -> Iterator[Row]:
 
 def test_a_successor_waits_for_its_predecessor_and_raises_by_lease_only(row: Row) -> None:
     node = NODES[2]
-    with Witness(lambda: row.limits(node)) as witness:
+    with LimitWatcher(lambda: row.limits(node)) as limit_watcher:
         row.replace(node)
         until_leased(row, node, within_s=20.0)
         until(lambda: row.limits(node) == [MOST_WATTS] * 8, "the successor is leased all")
-    limits = [set(seen) for _, seen in witness.seen]
+    limits = [set(seen) for _, seen in limit_watcher.seen]
     assert limits[0] == limits[-1] == {MOST_WATTS}
     assert {SAFE_WATTS} in limits
-    safe_s = next(at_s for at_s, seen in witness.seen if set(seen) == {SAFE_WATTS})
-    assert all(at_s > safe_s for at_s in witness.rises)
+    safe_s = next(at_s for at_s, seen in limit_watcher.seen if set(seen) == {SAFE_WATTS})
+    assert all(at_s > safe_s for at_s in limit_watcher.rises)
 
 
 def test_candidates_with_new_addresses_are_found_by_everybody(row: Row) -> None:

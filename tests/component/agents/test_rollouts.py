@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbed.doubles.rows import LoneRow
-from testbed.limit_watchers import Witness
+from testbed.limit_watchers import LimitWatcher
 
 NODE, OTHERS = "node-1", ("node-0", "node-2")
 SAFE_WATTS = 357.0
@@ -53,24 +53,24 @@ def safe(row: LoneRow) -> bool:
 
 @pytest.mark.slow
 def test_a_pod_that_ends_leaves_its_node_safe_and_the_row_goes_on(row: LoneRow) -> None:
-    with Witness(lambda: row.limits(NODE)) as witness:
+    with LimitWatcher(lambda: row.limits(NODE)) as limit_watcher:
         end(row, NODE)
         time.sleep(row.row.lease_s)
     assert safe(row)
-    assert not witness.rises
+    assert not limit_watcher.rises
     assert all(row.limits(node) == [400.0] * 8 for node in OTHERS)
 
 
 @pytest.mark.slow
 def test_a_successor_raises_nothing_before_it_is_leased(row: LoneRow) -> None:
     row.tell(holder="")
-    with Witness(lambda: row.limits(NODE)) as witness:
+    with LimitWatcher(lambda: row.limits(NODE)) as limit_watcher:
         replace(row, NODE)
         row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 1.0)
         time.sleep(2 * row.row.lease_s)
         assert row.metric(NODE, LEASED) == 0.0
     assert safe(row)
-    assert not witness.rises
+    assert not limit_watcher.rises
     row.tell(holder="node-0", transitions=2)
     row.wait(lambda: row.limits(NODE) == [400.0] * 8)
     assert (row.metric(NODE, LEASED) or 0.0) >= 1.0
@@ -93,8 +93,8 @@ def test_a_successor_within_one_lease_takes_over_the_armed_record(row: LoneRow) 
 def test_every_pod_of_a_row_is_replaced_in_turn_and_nobody_else_falls(row: LoneRow) -> None:
     for node in ("node-1", "node-2"):
         others = [one for one in row.nodes if one != node]
-        witnesses = [Witness(partial(row.limits, one)) for one in others]
-        with witnesses[0], witnesses[1]:
+        watchers = [LimitWatcher(partial(row.limits, one)) for one in others]
+        with watchers[0], watchers[1]:
             replace(row, node)
             until_free(row, node)
-        assert {limits for witness in witnesses for _, limits in witness.seen} == {(400.0,) * 8}
+        assert {limits for limit_watcher in watchers for _, limits in limit_watcher.seen} == {(400.0,) * 8}

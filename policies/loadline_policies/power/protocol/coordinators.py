@@ -19,13 +19,13 @@ from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol import triggers
-from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
-from loadline_policies.power.protocol.gpu_limits import Held, Orders, Raising, bounded, limit_of
+from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, bounded, limit_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.rosters import Roster
-from loadline_policies.power.protocol.safe_limit_plans import Plan
+from loadline_policies.power.protocol.safe_limit_plans import SafeLimitPlan
 from loadline_policies.power.protocol.tenures import Tenure
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
@@ -66,8 +66,8 @@ class Coordinator:
         self.problem: UnsafeDomain | None = None
         self.safety: Safety | None = None
         self.members = Roster(domain.timings.silent_after_s)
-        self._plan = Plan()
-        self._orders = Orders(caps=Caps())
+        self._plan = SafeLimitPlan()
+        self._orders = RowOrders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
         self._reliever = Reliever(relieve)
         self._sequence = 0
@@ -124,14 +124,14 @@ class Coordinator:
         self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
-            self._orders = Orders(caps=Caps(), held=Held.NEW)
+            self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
         row = Row(self.load, self.members.age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
-        orders = Orders(caps=caps, held=self._held(now))
+        orders = RowOrders(caps=caps, held=self._held(now))
         raising = partial(self.raising, now)
         self._orders = self._reliever.relieved(orders, self.domain, self.members, self._watts, raising, now)
 
@@ -195,9 +195,9 @@ class Coordinator:
         """How far limits may rise, given how sure this coordinator can be to lead alone."""
         return self._tenure.raising(self.members, self.domain.timings, now)
 
-    def outlook(self, now: float) -> Outlook:
+    def domain_state(self, now: float) -> DomainState:
         """All that people may want to know of the domain now."""
-        return Outlook(
+        return DomainState(
             watts=self._watts,
             load=self.load,
             age_s=self.members.age_s(now),
@@ -240,12 +240,12 @@ class Coordinator:
         if self.safety is not None:
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
 
-    def _held(self, now: float) -> Held:
+    def _held(self, now: float) -> HoldReason:
         if self.safety is None:
-            return Held.UNKNOWN if self.members.enforcing else Held.NOT
+            return HoldReason.UNKNOWN if self.members.enforcing else HoldReason.NOT
         if len(self.members.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
-            return Held.SILENT
-        return Held.HEAT if self.heat > self.safety.ceiling_heat else Held.NOT
+            return HoldReason.SILENT
+        return HoldReason.HEAT if self.heat > self.safety.ceiling_heat else HoldReason.NOT
 
     def _headroom_watts(self) -> float:
         return triggers.headroom_watts(self._orders.caps, self._watts, self.domain.budget_watts)

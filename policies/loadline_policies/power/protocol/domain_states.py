@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.safety.safe_states import Safety
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class DomainState:
     """A domain as its coordinator sees it now.
 
     `agreed` says that S1 is in force: what every node has acknowledged to fall to,
@@ -21,7 +21,7 @@ class Outlook:
     age_s: float
     headroom_watts: float
     level: str
-    held: Held
+    held: HoldReason
     heat: float
     brakes: int
     nodes: int

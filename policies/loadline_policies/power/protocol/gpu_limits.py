@@ -19,7 +19,7 @@ from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 INFINITE = float("inf")
 
 
-class Held(StrEnum):
+class HoldReason(StrEnum):
     """Why the row isn't led by what the policy wishes.
 
     A new coordinator leaves everything as it finds it until it has heard its members;
@@ -42,24 +42,24 @@ class Raising(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class RowOrders:
     """What the whole row is told at one moment; `relieved` are the GPUs let off their class's cap."""
 
     caps: Caps
-    held: Held = Held.NOT
+    held: HoldReason = HoldReason.NOT
     relieved: frozenset[str] = frozenset()
 
     @property
     def safe(self) -> bool:
         """Whether every GPU is at its safe limit or below."""
-        return self.caps.brake or self.held in (Held.UNKNOWN, Held.SILENT, Held.HEAT)
+        return self.caps.brake or self.held in (HoldReason.UNKNOWN, HoldReason.SILENT, HoldReason.HEAT)
 
     @property
     def free(self) -> bool:
         """Whether the row holds nobody back."""
-        return self.held is Held.NOT and not self.caps.brake and self.caps.low == self.caps.high == FREE
+        return self.held is HoldReason.NOT and not self.caps.brake and self.caps.low == self.caps.high == FREE
 
-    def lowers(self, before: "Orders", gpus: Iterable[str]) -> bool:
+    def lowers(self, before: "RowOrders", gpus: Iterable[str]) -> bool:
         """Whether some of these GPUs get less than they were told before."""
         if self.safe and not before.safe:
             return True
@@ -69,7 +69,7 @@ class Orders:
         return self.caps.high != FREE and not taken_back.isdisjoint(gpus)
 
 
-UNTOLD = Orders(caps=Caps())
+UNTOLD = RowOrders(caps=Caps())
 """What a node has that was told nothing, or isn't known to have heard."""
 
 
@@ -97,7 +97,7 @@ def bounded(gpus: Iterable[GpuReport], domain: Domain) -> bool:
 
 
 def limit_of(
-    gpu: GpuReport, orders: Orders, domain: Domain, *, safe_watts: float, raising: Raising
+    gpu: GpuReport, orders: RowOrders, domain: Domain, *, safe_watts: float, raising: Raising
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
     cap = _cap_of(gpu, orders, domain, raising)
@@ -113,8 +113,8 @@ def limit_of(
     )
 
 
-def _cap_of(gpu: GpuReport, orders: Orders, domain: Domain, raising: Raising) -> Cap:
-    if orders.held is Held.NEW:
+def _cap_of(gpu: GpuReport, orders: RowOrders, domain: Domain, raising: Raising) -> Cap:
+    if orders.held is HoldReason.NEW:
         return Cap(clock_mhz=gpu.clock_mhz)
     if gpu.uuid in orders.relieved and not orders.safe and raising is Raising.FREELY:
         return FREE

@@ -11,7 +11,7 @@ seen it step down.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from loadline_policies.power.protocol.gpu_limits import UNTOLD, Orders
+from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
 from loadline_policies.power.protocol.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
 from loadline_policies.power.safety.safe_states import NodeRating
 
@@ -32,7 +32,7 @@ class Member:
     report: Report | None = None
     heard_s: float = float("-inf")
     slack_watts: float = 0.0
-    told: Orders = UNTOLD
+    told: RowOrders = UNTOLD
     released_s: float | None = None
     _seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from loadline_policies.power.safety.safe_states import SafeLimits
 
 
 @dataclass(slots=True)
-class Plan:
+class SafeLimitPlan:
     """The safe limits given out so far; `version` grows with every change."""
 
     version: int = 0

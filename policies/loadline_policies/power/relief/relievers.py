@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from loadline_policies.power.protocol.domains import Domain
-from loadline_policies.power.protocol.gpu_limits import Orders, Raising
+from loadline_policies.power.protocol.gpu_limits import Raising, RowOrders
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.relief.claims import Claim, claims_of
 from loadline_policies.power.relief.reliefs import End, Relief, Relieve, Room, State
@@ -35,13 +35,13 @@ class Reliever:
 
     def relieved(
         self,
-        orders: Orders,
+        orders: RowOrders,
         domain: Domain,
         members: Roster,
         watts: float,
         raising: Callable[[], Raising],
         now: float,
-    ) -> Orders:
+    ) -> RowOrders:
         """The orders with those let off who miss their objective, and low priority held back while some wait.
 
         `watts` is the row's draw. `raising` is asked only when it matters, since it looks at every member.
@@ -63,14 +63,14 @@ class Reliever:
         self.relief, self._state = self._relieve(claims, room, self._state, now)
         self._decided_s = now
 
-    def _orders(self, orders: Orders) -> Orders:
+    def _orders(self, orders: RowOrders) -> RowOrders:
         caps, relieved = orders.caps, self.relief.gpus
         next_load = min(caps.next_load, caps.relief_load) if relieved else caps.next_load
         caps = replace(caps, low=deeper(caps.low, self.relief.low), next_load=next_load)
         return replace(orders, caps=caps, relieved=relieved)
 
 
-def _shut(orders: Orders, domain: Domain, raising: Callable[[], Raising]) -> End | None:
+def _shut(orders: RowOrders, domain: Domain, raising: Callable[[], Raising]) -> End | None:
     """Why nobody may be let off a cap now, however much room there is."""
     if not (domain.enforce and domain.document.slo_relief):
         return End.OFF

@@ -234,4 +234,4 @@ def test_who_is_let_off_a_cap_is_in_the_journal_with_why_and_once(clock: Moment)
     assert entry["observation"]["claims"][0]["missed"] == 1.5
     assert entry["decision"]["relief"]["gpus"] == ["GPU-0"]
     assert leadership.coordinator is not None
-    assert leadership.coordinator.outlook(clock.now).relieved == ("prod/chat",)
+    assert leadership.coordinator.domain_state(clock.now).relieved == ("prod/chat",)

@@ -13,9 +13,9 @@ from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol.domain_states import Outlook
+from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
-from loadline_policies.power.protocol.gpu_limits import Held
+from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
 
 BUDGET_WATTS = 243_200.0
@@ -27,13 +27,13 @@ ROW = Domain(
     members=frozenset({"node-00", "node-01"}),
     document=documents.parse_power(DEFAULT.read_text()),
 )
-CALM = Outlook(
+CALM = DomainState(
     watts=200_000.4,
     load=0.82,
     age_s=0.3,
     headroom_watts=43_199.6,
     level="Normal",
-    held=Held.NOT,
+    held=HoldReason.NOT,
     heat=0.254,
     brakes=0,
     nodes=2,
@@ -47,9 +47,9 @@ CALM = Outlook(
 
 
 def status(
-    outlook: Outlook = CALM, *, enforce: bool = True, node: str = "node-00"
+    domain_state: DomainState = CALM, *, enforce: bool = True, node: str = "node-00"
 ) -> CoordinatorDomainStatus:
-    return status_of(View(Epoch(1, "u"), replace(ROW, enforce=enforce), outlook), node, NOW)
+    return status_of(View(Epoch(1, "u"), replace(ROW, enforce=enforce), domain_state), node, NOW)
 
 
 def worth(written: CoordinatorDomainStatus, wanted: CoordinatorDomainStatus, age_s: float) -> bool:
@@ -140,7 +140,7 @@ def test_a_relief_that_begins_or_ends_is_written_at_once_and_one_that_goes_on_is
         replace(CALM, level="High", relieved=("prod/chat",)),
     ],
 )
-def test_a_change_of_state_is_written_at_once(changed: Outlook) -> None:
+def test_a_change_of_state_is_written_at_once(changed: DomainState) -> None:
     assert worth(status(), status(changed), 1.0)
 
 

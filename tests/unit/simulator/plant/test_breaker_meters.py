@@ -5,15 +5,15 @@ import math
 import pytest
 
 from loadline_policies.power.safety.breakers import Curve
-from loadline_sim.plant.breaker_meters import Breaker
+from loadline_sim.plant.breaker_meters import BreakerMeter
 
 TICK_S = 0.025
 CURVE = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)), cooling_s=600.0)
 
 
-def after(*loads_and_seconds: tuple[float, float]) -> Breaker:
+def after(*loads_and_seconds: tuple[float, float]) -> BreakerMeter:
     """A breaker that has lived through these loads, each for so many seconds."""
-    breaker = Breaker(CURVE, 1000.0, TICK_S)
+    breaker = BreakerMeter(CURVE, 1000.0, TICK_S)
     for load, seconds in loads_and_seconds:
         for _ in range(round(seconds / TICK_S)):
             breaker.tick(load * 1000.0)

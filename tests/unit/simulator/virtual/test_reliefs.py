@@ -36,7 +36,7 @@ def let_off(bench: Bench) -> set[int]:
 def relieved(bench: Bench) -> tuple[str, ...]:
     leader = bench.leaders()[0].coordinator
     assert leader is not None
-    return leader.outlook(bench.world.now).relieved
+    return leader.domain_state(bench.world.now).relieved
 
 
 def test_a_service_that_misses_is_let_off_on_as_many_nodes_as_there_is_room_for() -> None:

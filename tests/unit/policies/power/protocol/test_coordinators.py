@@ -99,7 +99,7 @@ def test_a_row_below_its_thresholds_is_enforced_and_uncapped() -> None:
     coordinator, given = led()
     assert {lease.act for lease in given.values()} == {Act.ENFORCE}
     assert {watts(lease) for lease in given.values()} == {400.0}
-    assert coordinator.outlook(100.0).agreed
+    assert coordinator.domain_state(100.0).agreed
 
 
 def test_low_priority_gets_its_clock_first() -> None:
@@ -132,7 +132,7 @@ def test_slack_that_could_hide_a_crossing_is_taken_back_at_once() -> None:
 
 def test_all_slack_together_is_within_the_headroom() -> None:
     coordinator, given = led(share=0.7)
-    slack = sum(lease.trigger_watts for lease in given.values()) - coordinator.outlook(100.0).watts
+    slack = sum(lease.trigger_watts for lease in given.values()) - coordinator.domain_state(100.0).watts
     assert 0 < slack <= (0.9 - 0.7) * DOMAIN.budget_watts
 
 
@@ -140,7 +140,9 @@ def test_a_silent_node_counts_at_its_last_enforced_limit() -> None:
     coordinator, given = led(share=0.5)
     heard(coordinator, given, share=0.5, sequence=3, now=103.0, names=NAMES[1:])
     assert coordinator.members.silent(103.0) == ("node-0",)
-    assert coordinator.outlook(103.0).watts == pytest.approx(19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0)
+    assert coordinator.domain_state(103.0).watts == pytest.approx(
+        19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0
+    )
 
 
 def test_a_raise_on_its_way_counts_until_it_is_acknowledged() -> None:
@@ -151,12 +153,14 @@ def test_a_raise_on_its_way_counts_until_it_is_acknowledged() -> None:
     late = replace(given["node-0"], sequence=1)
     coordinator.receive(report("node-0", sequence=9, lease=late, enforced=247.0, safe=247.0), 104.5)
     heard(coordinator, given, share=0.5, sequence=9, now=107.0, names=NAMES[1:])
-    assert coordinator.outlook(107.0).watts == pytest.approx(19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0)
+    assert coordinator.domain_state(107.0).watts == pytest.approx(
+        19 * 0.5 * NODE_WATTS + 650.0 + 2 * 1.05 * 400.0
+    )
 
 
 def test_more_silent_nodes_than_tolerated_hold_the_row_at_safe() -> None:
     coordinator, given = led(share=0.5)
-    tolerated = coordinator.outlook(100.0).safety
+    tolerated = coordinator.domain_state(100.0).safety
     assert tolerated is not None
     speaking = NAMES[tolerated.tolerates_silent_nodes + 1 :]
     given = heard(coordinator, given, share=0.3, sequence=3, now=103.0, names=speaking)
@@ -230,9 +234,9 @@ def test_a_higher_epoch_ends_it() -> None:
 
 def test_an_overtaken_report_changes_nothing() -> None:
     coordinator, _ = led()
-    before = coordinator.outlook(100.0).watts
+    before = coordinator.domain_state(100.0).watts
     coordinator.receive(report("node-0", share=3.0, sequence=1, safe=247.0), 100.0)
-    assert coordinator.outlook(100.0).watts == before
+    assert coordinator.domain_state(100.0).watts == before
 
 
 def test_a_node_with_a_fault_is_not_enforced() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.gpu_limits import (
-    Held,
-    Orders,
+    HoldReason,
     Raising,
+    RowOrders,
     allowed_watts,
     bounded,
     limit_of,
@@ -19,8 +19,8 @@ from loadline_policies.power.protocol.gpu_limits import (
 from loadline_policies.power.protocol.messages import GpuReport
 from loadline_policies.power.rows import FREE, Cap, Caps
 
-CALM = Orders(caps=Caps())
-HELD_BACK = Orders(caps=Caps(low=Cap(1110, 250.0), high=Cap(1305, 300.0), level="High"))
+CALM = RowOrders(caps=Caps())
+HELD_BACK = RowOrders(caps=Caps(low=Cap(1110, 250.0), high=Cap(1305, 300.0), level="High"))
 GPU = GpuReport(
     uuid="GPU-0", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, owners=("prod/chat",)
 )
@@ -39,7 +39,7 @@ def domain(**watts: float | None) -> Domain:
 
 
 def given_watts(
-    orders: Orders = CALM, gpu: GpuReport = GPU, raising: Raising = Raising.FREELY, **watts: float | None
+    orders: RowOrders = CALM, gpu: GpuReport = GPU, raising: Raising = Raising.FREELY, **watts: float | None
 ) -> float:
     return limit_of(gpu, orders, domain(**watts), safe_watts=200.0, raising=raising).watts
 
@@ -67,14 +67,14 @@ def test_a_bound_beyond_the_gpu_raises_nothing() -> None:
 
 BOUNDS = st.one_of(st.none(), st.floats(1.0, 1000.0))
 ORDERS = st.builds(
-    Orders,
+    RowOrders,
     caps=st.builds(
         Caps,
         low=st.just(Cap(1110)),
         high=st.builds(Cap, st.sampled_from([None, 1305]), st.sampled_from([None, 50.0, 300.0])),
         brake=st.booleans(),
     ),
-    held=st.sampled_from(Held),
+    held=st.sampled_from(HoldReason),
     relieved=st.sampled_from([frozenset(), frozenset({"GPU-0"})]),
 )
 GPUS = st.builds(replace, st.just(GPU), enforced_watts=st.floats(100.0, 400.0))
@@ -82,7 +82,7 @@ GPUS = st.builds(replace, st.just(GPU), enforced_watts=st.floats(100.0, 400.0))
 
 @given(ORDERS, GPUS, st.sampled_from(Raising), BOUNDS)
 def test_a_services_bound_never_raises_a_limit(
-    orders: Orders, gpu: GpuReport, raising: Raising, most: float | None
+    orders: RowOrders, gpu: GpuReport, raising: Raising, most: float | None
 ) -> None:
     assert given_watts(orders, gpu, raising, chat=most) <= given_watts(orders, gpu, raising, chat=None)
     assert given_watts(orders, gpu, raising, chat=most) <= max(100.0, most or 400.0)
@@ -90,7 +90,7 @@ def test_a_services_bound_never_raises_a_limit(
 
 @given(ORDERS, GPUS, st.sampled_from(Raising))
 def test_relief_never_lifts_a_gpu_past_safe_in_need_nor_past_what_is_in_force_in_doubt(
-    orders: Orders, gpu: GpuReport, raising: Raising
+    orders: RowOrders, gpu: GpuReport, raising: Raising
 ) -> None:
     relieved = replace(orders, relieved=frozenset({"GPU-0"}))
     watts = given_watts(relieved, gpu, raising, chat=None)

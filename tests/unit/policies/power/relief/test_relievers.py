@@ -8,7 +8,7 @@ import pytest
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
-from loadline_policies.power.protocol.gpu_limits import Orders, Raising
+from loadline_policies.power.protocol.gpu_limits import Raising, RowOrders
 from loadline_policies.power.protocol.messages import (
     Act,
     Epoch,
@@ -102,7 +102,7 @@ class Row:
 
     @property
     def relieved(self) -> tuple[str, ...]:
-        return self.coordinator.outlook(self.now).relieved
+        return self.coordinator.domain_state(self.now).relieved
 
 
 def capped_row(domain: Domain = DOMAIN, **missed: float | None) -> Row:
@@ -304,7 +304,7 @@ def test_release_counts_what_a_service_bounded_as_a_rise() -> None:
 def test_low_priority_is_lowered_between_two_looks_at_the_claims_too() -> None:
     reliever, members = Reliever(reliefs.decide), Roster(2.0)
     shallow, deep = (
-        Orders(caps=Caps(low=Cap(clock), high=Cap(1305), relief_load=0.95)) for clock in (1275, 1110)
+        RowOrders(caps=Caps(low=Cap(clock), high=Cap(1305), relief_load=0.95)) for clock in (1275, 1110)
     )
     given = [
         reliever.relieved(orders, DOMAIN, members, 0.0, lambda: Raising.FREELY, now).caps.low
