@@ -14,19 +14,20 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from loadline_agent.domain.identity import Identity, client_context, server_context, trust
-from loadline_agent.domain.leaderships import Declarations, Leadership, Peer
+from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.leaf import Leaf
 from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.domain.peers import Peer
+from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, ServicesHere
 from loadline_agent.domain.report_clients import ReportClient
-from loadline_agent.domain.report_servers import ReportServer, Strangers, serve
+from loadline_agent.domain.report_servers import ReportServer, Strangers
 from loadline_agent.hardware.node_gpus import NodeGpus
+from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_agent.kube.node_capacities import Facts
 from loadline_agent.metrics import Reading
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
-from loadline_agent.workloads.gpu_owners import Owners
-from loadline_agent.workloads.node_workloads import NoWorkloads, ServicesHere
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.messages import Epoch
 

@@ -11,11 +11,12 @@ A disk that refuses costs the file, never the decision: the failures are counted
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from loadline_api.journals import JournalLines
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
@@ -61,7 +62,7 @@ class Journal:
         self.failures = 0
         self._tell = tell
         self._who, self._wall = who, wall
-        self._entries: deque[str] = deque(maxlen=MOST_ENTRIES)
+        self._lines = JournalLines(MOST_ENTRIES)
         self._file = file
 
     def write(self, what: str, observation: Plain, decision: Plain, reason: str, **labels: str) -> None:
@@ -76,15 +77,14 @@ class Journal:
             "reason": reason,
         }
         line = json.dumps(entry, separators=(",", ":"), allow_nan=False)
-        self._entries.append(line)
+        self._lines.add(line)
         if self._file is not None:
             self._keep(self._file, line)
         self._tell(entry)
 
     def lines(self, most: int = MOST_ENTRIES) -> str:
         """The last `most` entries, oldest first, as JSON lines."""
-        chosen = list(self._entries)[-most:] if most > 0 else []
-        return "".join(f"{line}\n" for line in chosen)
+        return self._lines.text(most)
 
     def _keep(self, file: Path, line: str) -> None:
         try:

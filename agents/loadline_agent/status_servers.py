@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from loadline_agent.domain.report_servers import serve
+from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_agent.metrics import Metrics
 from loadline_agent.settings import Settings

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from loadline_agent.agent import AgentParts, NodeAgent
+from loadline_agent.clocks import boottime
 from loadline_agent.domain.identity import Identity
-from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.domain.peers import Home, Peer
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.guard import boottime
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal
 from loadline_agent.settings import Settings
@@ -109,7 +109,7 @@ class RowFile:
 
 
 class FileDeclarations:
-    """`leaderships.Declarations` over a row's file. `relists` counts knocks of strangers."""
+    """`ports.Declarations` over a row's file. `relists` counts knocks of strangers."""
 
     def __init__(self, file: RowFile, node: str) -> None:
         self.relists = 0
@@ -169,7 +169,7 @@ class FileDeclarations:
 
 
 class FileElection:
-    """`leaderships.Election` over a row's file: whoever it names, renewed whenever asked."""
+    """`ports.Election` over a row's file: whoever it names, renewed whenever asked."""
 
     def __init__(self, file: RowFile, node: str, clock: Callable[[], float]) -> None:
         self._file, self._node, self._clock = file, node, clock

@@ -15,10 +15,11 @@ are written down in the same way, whenever one begins, waits or ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
 
+from loadline_agent.domain.ports import Declarations, Election
 from loadline_agent.journals import Journal, plain
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.coordinators import Coordinator
@@ -35,76 +36,6 @@ DECIDE_EVERY_S = 1.0
 
 RECORD_EVERY_S = 10.0
 """How often a row that changes nothing is written into the journal all the same. Chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A member that may be spoken to: where it listens, and the one certificate that is its own (DER)."""
-
-    node: str
-    address: str
-    certificate: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """Where this node belongs. `domain` is None where no domain selects it, `conflict` says why two do.
-
-    Host watts are those of the domain's host model for one server without its GPUs.
-    """
-
-    domain: str | None = None
-    conflict: str | None = None
-    host_idle_watts: float = 0.0
-    host_max_watts: float = 0.0
-
-
-class Declarations(Protocol):
-    """What the API server declares, or what is remembered of it while it is away."""
-
-    def home(self) -> Home | None:
-        """Where this node belongs; None while neither the API server nor a memory of it has told."""
-
-    def candidates(self, domain: str) -> tuple[Peer, ...]:
-        """The members that may lead `domain`, with their addresses and certificates."""
-
-    @property
-    def certificates(self) -> Mapping[bytes, str]:
-        """Everyone who may connect: nodes by their certificates; the same object until it changes."""
-
-    def node_of(self, certificate: bytes) -> str | None:
-        """The member whose certificate this is, in DER; None for a stranger."""
-
-    async def relist(self) -> None:
-        """Look again for certificates: a stranger has knocked, who may be a new member."""
-
-    def lead(self) -> None:
-        """Begin to follow what a coordinator needs; `domain` answers when it is there."""
-
-    def stop_leading(self) -> None:
-        """Stop following it."""
-
-    def domain(self) -> Domain | None:
-        """The domain to lead, the same object until something changes; None while unknown."""
-
-
-class Election(Protocol):
-    """The contest for a domain's Kubernetes Lease, as far as this node sees it."""
-
-    @property
-    def epoch(self) -> Epoch | None:
-        """The epoch that this node leads; it stays through an outage, until another holder is seen."""
-
-    @property
-    def renewed_sent_s(self) -> float:
-        """When the last good renewal was *sent*, in seconds of CLOCK_BOOTTIME."""
-
-    @property
-    def holder(self) -> str:
-        """The node that was last seen to hold the Lease; empty if nobody."""
-
-    async def resign(self) -> None:
-        """Give this epoch up; a later win is a higher one."""
 
 
 class Leadership:

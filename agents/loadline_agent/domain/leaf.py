@@ -16,8 +16,9 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from loadline_agent.domain.leaderships import Declarations, Home
 from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.domain.peers import Home
+from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus

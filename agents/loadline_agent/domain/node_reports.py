@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from loadline_agent.domain.leaderships import Home
+from loadline_agent.domain.peers import Home
+from loadline_agent.domain.ports import Owners
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample
 from loadline_agent.metrics import Reading
-from loadline_agent.workloads.gpu_owners import Owners
 from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu
 from loadline_policies.errors import HardwareError

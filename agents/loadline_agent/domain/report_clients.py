@@ -21,7 +21,7 @@ from types import TracebackType
 
 import aiohttp
 
-from loadline_agent.domain.leaderships import Peer
+from loadline_agent.domain.peers import Peer
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_lease, encode_report
 from loadline_policies.errors import InvalidInput, LoadlineError
 from loadline_policies.power.protocol.messages import Lease, Report

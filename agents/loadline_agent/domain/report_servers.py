@@ -15,11 +15,11 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
-from loadline_agent.domain.leaderships import Declarations, Leadership
+from loadline_agent.domain.leaderships import Leadership
+from loadline_agent.domain.ports import Declarations
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.messages import Report
@@ -31,8 +31,6 @@ an answer must reach its node while the lease before it still has half of its ti
 HOLD_SPREAD = (0.8, 1.0)
 """Members that were answered together shouldn't come back together for ever."""
 
-KEEP_ALIVE_S = 75.0
-"""Idle seconds after which a connection is closed: a new handshake costs ten exchanges."""
 
 Refused = Callable[[str], None]
 
@@ -177,18 +175,6 @@ class Strangers:
         self._refused("Stranger")
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._relist())
-
-
-async def serve(
-    app: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
-) -> tuple[web.AppRunner, int]:
-    """Open a door; the runner to close it by, and the port that it got."""
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=context, reuse_address=True)
-    await site.start()
-    address: Any = runner.addresses[0]
-    return runner, int(address[1])
 
 
 def _end(held: "asyncio.Future[None]") -> None:

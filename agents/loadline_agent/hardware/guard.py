@@ -19,10 +19,10 @@ import os
 import signal
 import struct
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from loadline_agent.clocks import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
 from loadline_agent.hardware.step_downs import lowered_mw
@@ -182,11 +182,6 @@ class Guard:
         report = GuardReport(self._boot, os.getpid(), self._clock(), *counts, state)
         self._attempt(lambda: self._state.write_report(report))
         return LOOK_S
-
-
-def boottime() -> float:
-    """Seconds of CLOCK_BOOTTIME, the clock of every deadline."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def main(argv: Sequence[str]) -> int:

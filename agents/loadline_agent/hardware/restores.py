@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadline_agent.clocks import boottime
 from loadline_agent.hardware import armed_records
-from loadline_agent.hardware.guard import boottime
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.locks import exclusive
 from loadline_policies.errors import LoadlineError

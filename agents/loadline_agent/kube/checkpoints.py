@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loadline_agent.domain.leaderships import Home
+from loadline_agent.domain.peers import Home
 from loadline_policies.errors import InvalidInput
 
 FILE = "domain.json"

@@ -4,18 +4,8 @@ The API server as the agent needs it: a few verbs, errors by what to do, and wat
 A full Kubernetes client costs more memory than all the rest of the agent, so this is
 one httpx client and JSON. Paths come from `loadline_api.names`, objects are plain JSON
 here and are parsed by whoever asked. Nothing is retried: a caller knows best whether
-its request is still worth sending, and `informers` keeps watches alive.
-
-::
-
-    LoadlineError
-    └── KubeError                 the API server didn't do as asked
-        ├── Unavailable             not now; ask again later
-        ├── Gone                    the version asked for is too old; list again
-        ├── NotFound                no such object, or no such kind
-        ├── Conflict                somebody else was faster; read, then decide again
-        └── Refused                 asking again won't help; the sentence says why
-            └── Forbidden             not for this identity
+its request is still worth sending, and `informers` keeps watches alive. What may be raised
+is `loadline_api.api_errors`.
 """
 
 import asyncio
@@ -28,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import httpx
 
 from loadline_agent.kube.credentials import Credentials
-from loadline_policies.errors import LoadlineError
+from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object as the API sends it; parsed at once by whoever gets it."""
@@ -53,38 +43,6 @@ LONGEST_SENTENCE = 500
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _JSON = {"Content-Type": "application/json"}
-
-
-class KubeError(LoadlineError):
-    """The API server didn't do as asked; `status` is its HTTP status, 0 without an answer."""
-
-    def __init__(self, sentence: str, status: int = 0) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
-class Unavailable(KubeError):
-    """The API server can't be reached, is overloaded or broken: ask again later."""
-
-
-class Gone(KubeError):
-    """The resource version asked for is too old: list again."""
-
-
-class NotFound(KubeError):
-    """There is no such object, or the kind isn't installed."""
-
-
-class WriteConflict(KubeError):
-    """The object was changed or made by somebody else meanwhile."""
-
-
-class Refused(KubeError):
-    """The request can't succeed as it is: invalid, or against a policy."""
-
-
-class Forbidden(Refused):
-    """This identity may not do that."""
 
 
 class Listing(NamedTuple):

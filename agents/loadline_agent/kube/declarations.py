@@ -4,7 +4,7 @@ What the API server declares about this node and its domain, kept at hand.
 Every agent knows its `memberships`. A coordinator needs more, and follows it only
 between `lead` and `stop_leading`: policies, services' terms, and the capacities and certificates
 of all nodes. `parsed_objects` says what is kept of each kind; the interface that leaf and
-leadership lean on is `leaderships.Declarations`.
+leadership lean on is `ports.Declarations`.
 
 Nothing here is lost with the API server: the last state stays, also over a restart,
 from `checkpoints`. A policy that can't be used keeps the last good one, whoever saw it
@@ -19,12 +19,13 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.domain.peers import Home, Peer
 from loadline_agent.kube import checkpoints, parsed_objects
 from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
-from loadline_agent.kube.clients import Kube, KubeError
+from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.memberships import Memberships
+from loadline_api.api_errors import KubeError
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
 from loadline_policies.documents import PowerDocument, parse_power
 from loadline_policies.errors import InvalidInput

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from loadline_agent.kube.clients import Kube, KubeError, Object
+from loadline_agent.kube.clients import Kube, Object
+from loadline_api.api_errors import KubeError
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain

@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from loadline_agent.kube.clients import Kube, KubeError, Object, WriteConflict
+from loadline_agent.kube.clients import Kube, Object
+from loadline_api.api_errors import KubeError, WriteConflict
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.elections import (

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from loadline_agent.kube.clients import Event, Gone, Kube, KubeError, Object
+from loadline_agent.kube.clients import Event, Kube, Object
+from loadline_api.api_errors import Gone, KubeError
 from loadline_policies.errors import InvalidInput
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from loadline_agent.domain.identity import Identity
-from loadline_agent.kube.clients import Kube, KubeError, NotFound, Object, WriteConflict
+from loadline_agent.kube.clients import Kube, Object
+from loadline_api.api_errors import KubeError, NotFound, WriteConflict
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
 from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
 from loadline_api.node_capacities import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from loadline_agent.domain.identity import der_of
-from loadline_agent.domain.leaderships import Home, Peer
+from loadline_agent.domain.peers import Home, Peer
 from loadline_agent.kube.clients import Object
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType

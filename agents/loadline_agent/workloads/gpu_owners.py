@@ -1,8 +1,8 @@
 """
 Whose work a GPU does: the services behind each UUID, for the report's priorities.
 
-`Owners` is the seam. Which pod has which GPU is told by the kubelet (`pod_resources`).
-Where it isn't, a GPU is taken to belong to every service with a GPU pod on the node:
+Which pod has which GPU is told by the kubelet (`pod_resources`). Where it isn't, a GPU
+is taken to belong to every service with a GPU pod on the node:
 right where one engine fills a server, and erring towards the higher priority where
 several share it. The same holds for a single pod whose devices can't be told, as with
 claims, which name devices by other words than UUIDs.
@@ -12,16 +12,8 @@ claims, which name devices by other words than UUIDs.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from loadline_agent.workloads.pods import NodePod
-
-
-class Owners(Protocol):
-    """Which services run on a GPU."""
-
-    def owners(self, uuid: str) -> tuple[str, ...]:
-        """`namespace/name` of the services, sorted; empty when nobody's work is there."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ node's NodeCapacity (facts that hold for a while before they turn), and people's
 import asyncio
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -23,10 +22,11 @@ from loadline_agent.metrics import Metrics, Reading
 from loadline_agent.workloads import pods
 from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.gpu_owners import Placement, Share, placed
-from loadline_agent.workloads.objectives import Debounced, Objectives
+from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
+from loadline_agent.workloads.steady_facts import Debounced
 from loadline_api.names import PREFILL_POOL
 from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport
@@ -35,31 +35,6 @@ FACTS = ("capped", "slo-met", "plugin")
 """What may turn for a service, and must hold before it does."""
 
 log = structlog.get_logger("loadline.agent")
-
-
-class ServicesHere(Protocol):
-    """How the services on a node do."""
-
-    def reports(self) -> tuple[ServiceReport, ...]:
-        """Against their objectives, for the coordinator; those that have any."""
-
-    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
-        """What seldom turns, for the NodeCapacity; None while nothing is known.
-
-        `held_back` are the GPUs below their maximum.
-        """
-
-
-class NoWorkloads:
-    """A node on which nothing is known of services."""
-
-    def reports(self) -> tuple[ServiceReport, ...]:
-        """None."""
-        return ()
-
-    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
-        """None."""
-        return ()
 
 
 class NodeWorkloads:

@@ -5,29 +5,19 @@ A percentile is compared with its objective only as far as it is known: where th
 that it lies in holds the objective too, nobody can tell, and nothing is claimed. A
 service meets its objectives if it meets all, and misses them if it misses one.
 
-What is written into the API must not flap: `Debounced` lets a fact turn only after it has
-held for a while. Pure; the times are the caller's.
+Pure. What of it is written into the API goes through `steady_facts`, or it would flap.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 from loadline_agent.workloads.histograms import Histogram, Quantile, quantile
-
-HOLD_S = 15.0
-"""How long a fact holds before it turns. Chosen: three scrapes agree."""
-
-FORGET_S = 60.0
-"""How long nothing must be known before that is said. Chosen: a pause of the traffic is no news."""
 
 LEAST_SAMPLES = 20
 """Below so many a percentile is an anecdote. Chosen."""
 
 JUST_MISSED = 1.01
 """A miss of which no more is known: the percentile lies above the engine's last bucket."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,44 +75,6 @@ def worst(ratios: Collection[float | None]) -> float | None:
     highest = max(known, default=None)
     missed = highest is not None and highest > 1.0
     return highest if missed or len(known) == len(ratios) else None
-
-
-@dataclass(slots=True)
-class _Held(Generic[T]):
-    shown: T
-    seen: T
-    since_s: float
-
-
-class Debounced(Generic[T]):
-    """Facts by key, each shown as it was until its new value has held for `HOLD_S`.
-
-    The first value is shown at once, except that None gives way to what becomes known only after
-    it has held; what was known gives way to None after `FORGET_S`.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[object, _Held[T]] = {}
-
-    def see(self, key: object, value: T, now: float) -> T:
-        """What to show of `key`, which is `value` now."""
-        held = self._held.get(key)
-        if held is None:
-            held = self._held[key] = _Held(value, value, now)
-        if value != held.seen:
-            held.seen, held.since_s = value, now
-        if now - held.since_s >= (FORGET_S if value is None else HOLD_S):
-            held.shown = value
-        return held.shown
-
-    def recall(self, key: object, value: T, now: float) -> None:
-        """Show `value` of a key until another one has held from now on."""
-        self._held[key] = _Held(value, value, now)
-
-    def keep(self, keys: Iterable[object]) -> None:
-        """Forget all others."""
-        kept = set(keys)
-        self._held = {key: held for key, held in self._held.items() if key in kept}
 
 
 def seconds(ms: int | None) -> float | None:

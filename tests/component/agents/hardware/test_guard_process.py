@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from loadline_agent.clocks import boottime
 from loadline_agent.hardware import armed_records, guard
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
-from loadline_agent.hardware.guard import boottime
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board, GpuSpec
 
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 WRITER = """
 import sys, time
-from loadline_agent.hardware.guard import boottime
+from loadline_agent.clocks import boottime
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, boot_id
 state, uuids = ArmedRecordFile(sys.argv[1], boot_id()), sys.argv[2:]
 gpus = tuple(GpuRecord(uuid, 247.0) for uuid in uuids)

@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loadline_agent.kube.clients import (
-    Forbidden,
-    Gone,
-    Kube,
-    KubeError,
-    NotFound,
-    Refused,
-    Unavailable,
-    WriteConflict,
-)
+from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.informers import Informer, pause_s
+from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
 from loadline_policies.errors import InvalidInput
 
 PATH = "/api/v1/things"

@@ -15,8 +15,8 @@ from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import engine_scrapers, pod_resources
 from loadline_agent.workloads.histograms import Histogram
 from loadline_agent.workloads.node_workloads import NodeWorkloads
-from loadline_agent.workloads.objectives import HOLD_S
 from loadline_agent.workloads.pod_resources import Unread
+from loadline_agent.workloads.steady_facts import HOLD_S
 from loadline_agent.workloads.vllm_metrics import Scrape
 from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_agent.domain.leaderships import Home, Leadership, Peer
+from loadline_agent.domain.leaderships import Leadership
+from loadline_agent.domain.peers import Home, Peer
 from loadline_agent.domain.report_clients import chosen
 from loadline_agent.hardware.node_gpus import order_of
 from loadline_agent.hardware.sensors import GpuInfo

@@ -7,7 +7,7 @@ import pytest
 
 from loadline_agent.domain.certificates import self_signed
 from loadline_agent.domain.identity import der_of
-from loadline_agent.domain.leaderships import Home
+from loadline_agent.domain.peers import Home
 from loadline_agent.kube import checkpoints
 from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
 from loadline_agent.kube.parsed_objects import declared_of, domain_of, home_of, known_of, policy_of, terms_of

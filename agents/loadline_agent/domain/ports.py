@@ -1,0 +1,94 @@
+"""
+What the domain asks of the rest of the agent: declarations, an election, owners, services.
+
+Protocols, so that nothing in `domain` knows the API server or the kubelet: `kube` and
+`workloads` fulfil them in a pod, a row's file does in the tests.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from loadline_agent.domain.peers import Home, Peer
+from loadline_api.node_capacities import ServiceOnNode
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.messages import Epoch, ServiceReport
+
+
+class Declarations(Protocol):
+    """What the API server declares, or what is remembered of it while it is away."""
+
+    def home(self) -> Home | None:
+        """Where this node belongs; None while neither the API server nor a memory of it has told."""
+
+    def candidates(self, domain: str) -> tuple[Peer, ...]:
+        """The members that may lead `domain`, with their addresses and certificates."""
+
+    @property
+    def certificates(self) -> Mapping[bytes, str]:
+        """Everyone who may connect: nodes by their certificates; the same object until it changes."""
+
+    def node_of(self, certificate: bytes) -> str | None:
+        """The member whose certificate this is, in DER; None for a stranger."""
+
+    async def relist(self) -> None:
+        """Look again for certificates: a stranger has knocked, who may be a new member."""
+
+    def lead(self) -> None:
+        """Begin to follow what a coordinator needs; `domain` answers when it is there."""
+
+    def stop_leading(self) -> None:
+        """Stop following it."""
+
+    def domain(self) -> Domain | None:
+        """The domain to lead, the same object until something changes; None while unknown."""
+
+
+class Election(Protocol):
+    """The contest for a domain's Kubernetes Lease, as far as this node sees it."""
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch that this node leads; it stays through an outage, until another holder is seen."""
+
+    @property
+    def renewed_sent_s(self) -> float:
+        """When the last good renewal was *sent*, in seconds of CLOCK_BOOTTIME."""
+
+    @property
+    def holder(self) -> str:
+        """The node that was last seen to hold the Lease; empty if nobody."""
+
+    async def resign(self) -> None:
+        """Give this epoch up; a later win is a higher one."""
+
+
+class Owners(Protocol):
+    """Which services run on a GPU."""
+
+    def owners(self, uuid: str) -> tuple[str, ...]:
+        """`namespace/name` of the services, sorted; empty when nobody's work is there."""
+
+
+class ServicesHere(Protocol):
+    """How the services on a node do."""
+
+    def reports(self) -> tuple[ServiceReport, ...]:
+        """Against their objectives, for the coordinator; those that have any."""
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
+        """What seldom turns, for the NodeCapacity; None while nothing is known.
+
+        `held_back` are the GPUs below their maximum.
+        """
+
+
+class NoWorkloads:
+    """A node on which nothing is known of services."""
+
+    def reports(self) -> tuple[ServiceReport, ...]:
+        """None."""
+        return ()
+
+    def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
+        """None."""
+        return ()
