@@ -13,7 +13,6 @@ from pathlib import Path
 
 from loadline_api.names import OPERATOR_METRICS_PORT, STARTUP_TAINT, SYSTEM_NAMESPACE
 from loadline_operator import logs
-from loadline_operator.services.facts.agent_pods import SILENT_AFTER_S
 
 DESCRIPTION = """\
 Make InferenceServices, PowerDomains and policies be what they say.
@@ -22,6 +21,10 @@ Make InferenceServices, PowerDomains and policies be what they say.
 
 Without --kubeconfig it uses the ServiceAccount of the pod that it runs in.
 """
+
+
+SILENT_AFTER_S = 60.0
+"""Chosen: longer than an agent takes to be replaced, short enough that no status lies for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

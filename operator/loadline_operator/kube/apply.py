@@ -7,15 +7,11 @@ back those left out, so an apply is the whole of our opinion of an object. Where
 manifest carries a uid, an object that was deleted meanwhile isn't made again; what is
 deleted is deleted by uid, so that a namesake is spared.
 
-What a plan compares with is `holds`: whether an object has all that a manifest says.
-Reads go through here too, so that one place knows how the API server is asked.
+Reads go through here too, so that one place knows how the API server is asked. What a
+plan compares with is `comparisons.holds`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from kubernetes.aio.client import ApiClient
-from kubernetes.utils.quantity import parse_quantity
 
 from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.kube.api_requests import JSON, ApiRequests
@@ -126,28 +122,3 @@ class Applier:
     async def _patch(self, verb: str, path: str, body: object, content: str, **query: str) -> Manifest:
         query = {"fieldManager": OPERATOR_MANAGER, **query}
         return await self.requests.send(verb, "PATCH", path, body=body, query=query, content=content)
-
-
-def holds(wanted: Any, observed: Any) -> bool:
-    """Whether `observed` has everything that `wanted` says; what else it has is somebody else's.
-
-    Lists must be as long, since an apply owns a list's entries; amounts compare as the API
-    server does (`1000m` is `1`), and what is empty equals what is absent.
-    """
-    if isinstance(wanted, Mapping):
-        there = observed if isinstance(observed, Mapping) else {}
-        return all(holds(value, there.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        entries = observed if isinstance(observed, list) else []
-        return len(wanted) == len(entries) and all(map(holds, wanted, entries))
-    return wanted == observed or (not wanted and not observed) or _same_amount(wanted, observed)
-
-
-def _same_amount(wanted: object, observed: object) -> bool:
-    if not (isinstance(wanted, str | int) and isinstance(observed, str | int)):
-        return False
-    try:
-        same = parse_quantity(wanted) == parse_quantity(observed)  # type: ignore[no-untyped-call]
-    except ValueError:
-        return False
-    return bool(same)

@@ -17,9 +17,9 @@ from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
-from loadline_operator.services import attachments, health, statuses
+from loadline_operator.services import health, statuses
 from loadline_operator.services.attachments import Attachment, attachment, replicas_are_set
-from loadline_operator.services.facts import autoscalers, pods
+from loadline_operator.services.facts import autoscalers, claimed_workloads, pods
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.pod_faults import PodFault
@@ -57,7 +57,7 @@ class AttachedServices:
 
     async def attach(self, service: InferenceService, raw: Manifest) -> tuple[Changes, list[str]]:
         """Bring one service up to date; the changes, and what was done in words."""
-        kind = attachments.kind_of(service)
+        kind = claimed_workloads.kind_of(service)
         served = self._optional_kinds.served(kind) if kind is not None else False
         if served is None:
             return Changes(), []
@@ -82,7 +82,7 @@ class AttachedServices:
         return self._facts.foreign[kind].get(Key(service.metadata.namespace, reference.name))
 
     def _judged(self, case: _Case, fault: PodFault | None) -> Attachment:
-        key, claim = key_of(case.service), attachments.claim(case.service)
+        key, claim = key_of(case.service), claimed_workloads.claim(case.service)
         return attachment(
             case.service,
             case.there,

@@ -14,13 +14,14 @@ nor a missing object is an error; both may come later.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from loadline_api.conditions import ConditionType, Reason, find
 from loadline_api.inference_services import InferenceService, InferenceServiceSpec
 from loadline_api.names import INFERENCE_SERVICES
-from loadline_operator.kube.kinds import Kind, Manifest
+from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts import foreign_workloads
+from loadline_operator.services.facts.claimed_workloads import kind_of
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.findings import Finding
@@ -35,15 +36,6 @@ TOLD = (
     ConditionType.READY,
 )
 """What is found of every attached service, in the order of finding."""
-
-
-class WorkloadClaim(NamedTuple):
-    """The one object that a service names, whatever version of its API it is written in."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,22 +56,6 @@ class Attachment:
     url: str | None = None
     scale_to: int | None = None
     configured: bool | None = None
-
-
-def kind_of(service: InferenceService) -> Kind | None:
-    """The kind of the workload that a service names; None for no workloadRef, or one of an older CRD."""
-    ref = service.spec.workload_ref
-    row = foreign_workloads.find(ref.api_version, ref.kind) if ref is not None else None
-    return row.kind if row is not None else None
-
-
-def claim(service: InferenceService) -> WorkloadClaim | None:
-    """What a service claims; services with equal claims are rivals."""
-    ref = service.spec.workload_ref
-    if ref is None:
-        return None
-    group = ref.api_version.rpartition("/")[0]
-    return WorkloadClaim(group, ref.kind, service.metadata.namespace, ref.name)
 
 
 def replicas_are_set(raw: Manifest) -> bool:

@@ -121,8 +121,6 @@ ACTS = (
 FAULTY = frozenset({"coordinator", "api", "agent"})
 """Acts in which something is broken on purpose, so that not every node can be reached."""
 
-LATENCY_ACTS = frozenset({"observe", "enforce", "policy", "release"})
-"""Acts whose requests count for the latency ratios: all but the broken ones and the stress."""
 
 POLICY = f"""\
 # POLCA for a row whose clocks are set in band: it may stand closer to its budget than the paper's.

@@ -75,3 +75,7 @@ def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:
 
 def took_s(run: Run) -> Floats:
     return np.array([one.took_s for one in run.reactions])
+
+
+LATENCY_ACTS = frozenset({"observe", "enforce", "policy", "release"})
+"""Acts whose requests count for the latency ratios: all but the broken ones and the stress."""

@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from loadline_operator.kube.fact_tables import Groups
 from loadline_operator.kube.kinds import Key, Manifest
 
-SILENT_AFTER_S = 60.0
-"""Chosen: longer than an agent takes to be replaced, short enough that no status lies for long."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPod:
@@ -41,9 +38,7 @@ def agent_pod(raw: Manifest) -> AgentPod:
 class AgentPods:
     """The agents' pods, and since when nodes have none that is ready. `clock` is in seconds."""
 
-    def __init__(
-        self, *, silent_after_s: float = SILENT_AFTER_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, silent_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.silent_after_s, self._clock = silent_after_s, clock
         self.table: Groups[AgentPod, str] = Groups(lambda key, fact: fact.node)
         self._quiet_since_s: dict[str, float | None] = {}

@@ -23,11 +23,16 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.services import attachments
-from loadline_operator.services.attachments import WorkloadClaim
-from loadline_operator.services.facts import autoscalers, foreign_workloads, node_reports, pods
+from loadline_operator.services.facts import (
+    autoscalers,
+    claimed_workloads,
+    foreign_workloads,
+    node_reports,
+    pods,
+)
 from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.autoscalers import Autoscaler, Target
+from loadline_operator.services.facts.claimed_workloads import WorkloadClaim
 from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, ForeignWorkload
 from loadline_operator.services.facts.node_reports import NodeReport, NodeReports
 from loadline_operator.services.facts.object_states import Ref
@@ -194,8 +199,8 @@ def service_fact(raw: Manifest) -> ServiceFact:
         return ServiceFact(version=version)
     return ServiceFact(
         version=version,
-        claim=attachments.claim(service),
-        foreign=attachments.kind_of(service),
+        claim=claimed_workloads.claim(service),
+        foreign=claimed_workloads.kind_of(service),
         loops=frozenset(service.spec.loops),
         conditions=tuple(_told(one) for one in service.status.conditions),
     )

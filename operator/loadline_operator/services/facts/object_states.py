@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from loadline_operator.kube.apply import holds
+from loadline_operator.kube.comparisons import holds
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.services.facts.owned_objects import OwnedObject, owners_of, state_of
 from loadline_operator.services.objects.manifests import APPLIED, Wanted

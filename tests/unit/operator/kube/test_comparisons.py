@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_operator.kube.apply import holds
+from loadline_operator.kube.comparisons import holds
 
 leaves = st.one_of(st.integers(), st.text(max_size=5), st.booleans(), st.none())
 manifests = st.recursive(

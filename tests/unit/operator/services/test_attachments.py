@@ -13,14 +13,8 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_api.workload_refs import ATTACHABLE
 from loadline_operator.kube.kinds import Kind, Manifest
-from loadline_operator.services.attachments import (
-    TOLD,
-    Attachment,
-    attachment,
-    claim,
-    kind_of,
-    replicas_are_set,
-)
+from loadline_operator.services.attachments import TOLD, Attachment, attachment, replicas_are_set
+from loadline_operator.services.facts.claimed_workloads import claim, kind_of
 from loadline_operator.services.facts.foreign_workloads import (
     FOREIGN_KINDS,
     ForeignWorkload,

@@ -1,0 +1,36 @@
+"""
+Which workload of somebody else a service claims, as `workloadRef` names it.
+
+Two services with equal claims are rivals, and none of them acts; the index finds them by it.
+"""
+
+from typing import NamedTuple
+
+from loadline_api.inference_services import InferenceService
+from loadline_operator.kube.kinds import Kind
+from loadline_operator.services.facts import foreign_workloads
+
+
+class WorkloadClaim(NamedTuple):
+    """The one object that a service names, whatever version of its API it is written in."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+def kind_of(service: InferenceService) -> Kind | None:
+    """The kind of the workload that a service names; None for no workloadRef, or one of an older CRD."""
+    ref = service.spec.workload_ref
+    row = foreign_workloads.find(ref.api_version, ref.kind) if ref is not None else None
+    return row.kind if row is not None else None
+
+
+def claim(service: InferenceService) -> WorkloadClaim | None:
+    """What a service claims; services with equal claims are rivals."""
+    ref = service.spec.workload_ref
+    if ref is None:
+        return None
+    group = ref.api_version.rpartition("/")[0]
+    return WorkloadClaim(group, ref.kind, service.metadata.namespace, ref.name)
