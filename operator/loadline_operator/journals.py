@@ -7,9 +7,10 @@ journal stands still. Times are of the wall clock, since people read them beside
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
+
+from loadline_api.journals import JournalLines
 
 MOST_ENTRIES = 4096
 """Chosen: a day of a busy cluster, some 2 MiB."""
@@ -20,7 +21,7 @@ class Journal:
 
     def __init__(self, clock: Callable[[], datetime], *, most_entries: int = MOST_ENTRIES) -> None:
         self._clock = clock
-        self._lines: deque[str] = deque(maxlen=most_entries)
+        self._lines = JournalLines(most_entries)
 
     def write(self, kind: str, name: str, *, saw: Mapping[str, object], did: list[str], reason: str) -> None:
         """Add an entry: what was observed of `name`, what was done about it, and why."""
@@ -33,10 +34,8 @@ class Journal:
             "decision": did,
             "reason": reason,
         }
-        self._lines.append(json.dumps(entry, default=str))
+        self._lines.add(json.dumps(entry, default=str))
 
     def text(self, last: int | None = None) -> str:
         """The entries, oldest first, one a line; only the `last` ones if given."""
-        lines = list(self._lines)
-        kept = lines if last is None else lines[max(0, len(lines) - last) :]
-        return "".join(f"{line}\n" for line in kept)
+        return self._lines.text(last)

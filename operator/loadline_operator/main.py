@@ -11,27 +11,21 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 
 from loadline_operator import logs
 from loadline_operator.contexts import Context, wall_clock
-from loadline_operator.domains.handlers import Domains
+from loadline_operator.controllers import Controllers
 from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.cache_syncs import CacheSync, Watched
+from loadline_operator.kube.cache_syncs import CacheSync
 from loadline_operator.kube.connections import Connection
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kube.fact_tables import FactTable
-from loadline_operator.kube.kinds import AGENT_PODS, CONFIG_MAPS, IN_SYSTEM, POWER_DOMAINS, Kind
+from loadline_operator.kube.kinds import POWER_DOMAINS
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
-from loadline_operator.nodes.startup_taints import StartupTaints
 from loadline_operator.options import Options, parse
-from loadline_operator.policies.handlers import Documents
-from loadline_operator.services.facts.agent_pods import AgentPods
-from loadline_operator.services.handlers import Services
 from loadline_operator.services.objects import defaults
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.status_servers import Server
@@ -88,54 +82,22 @@ class Operator:
             journal=self._journal,
             system_namespace=self._options.namespace,
         )
-        self._documents = Documents(context, own=self._options.policy_namespaces)
-        self._domains = Domains(context, self._documents)
-        agents = AgentPods(silent_after_s=self._options.agent_silent_after_s)
-        self._services = Services(context, self._defaults, self._documents, agents)
-        self._startup_taints = StartupTaints(context) if self._options.removes_startup_taint else None
-        self._sync = CacheSync(applier, self._watched(), metrics=self._metrics, wake=self._wake)
+        self._controllers = Controllers(context, self._options, self._defaults)
+        self._sync = CacheSync(
+            applier, self._controllers.watched, metrics=self._metrics, wake=self._controllers.wake
+        )
         everywhere = KopfWatch(connection, relisted=self._sync.ask)
         system = KopfWatch(connection, namespace=self._options.namespace, relisted=self._sync.ask)
         self._watches = (everywhere, system)
-        self._domains.watch(everywhere, system)
-        self._documents.watch(system)
-        self._services.watch(everywhere, system)
-        self._work_queues = [
-            self._domains.work_queue,
-            self._services.work_queue,
-            self._documents.work_queue,
-        ]
-        if self._startup_taints is not None:
-            self._startup_taints.watch(everywhere)
-            self._work_queues.append(self._startup_taints.work_queue)
-
-    def _watched(self) -> tuple[Watched, ...]:
-        """Every table with where its kind is watched; two may be of one kind."""
-        tables: list[tuple[Kind, FactTable[Any]]] = [
-            *self._domains.tables.items(),
-            *self._services.facts.tables.items(),
-            (CONFIG_MAPS, self._documents.policy_index.system),
-            (AGENT_PODS, self._services.facts.agents.table),
-        ]
-        if self._startup_taints is not None:
-            tables += self._startup_taints.tables.items()
-        return tuple(Watched(kind=kind, namespace=self._place(kind), table=table) for kind, table in tables)
-
-    def _place(self, kind: Kind) -> str:
-        return self._options.namespace if kind in IN_SYSTEM else ""
-
-    def _wake(self) -> None:
-        self._domains.wake()
-        self._services.wake()
-        if self._startup_taints is not None:
-            self._startup_taints.wake()
+        self._controllers.watch(everywhere, system)
+        self._work_queues = self._controllers.work_queues
 
     async def _work(self) -> int:
         """Everything at once; the first part that ends, ends all."""
         await self._until_served()
         parts = [watch.run() for watch in self._watches]
         parts += [work_queue.run() for work_queue in self._work_queues]
-        parts += [self._services.optional_kinds.run(), self._documents.run(), self._sync.run(), self._begin()]
+        parts += [*self._controllers.followers(), self._sync.run(), self._begin()]
         tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -147,8 +109,7 @@ class Operator:
             await watch.up()
         self._take_signals()
         await self._sync.reached()
-        await self._services.optional_kinds.answered()
-        await self._documents.answered()
+        await self._controllers.answered()
         for work_queue in self._work_queues:
             await work_queue.open()
         await asyncio.Event().wait()
@@ -174,10 +135,8 @@ class Operator:
     async def _why_not_ready(self) -> str:
         if not self._sync.synced:
             return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
-        if self._services.optional_kinds.silent:
-            return f"it is not known yet whether {', '.join(self._services.optional_kinds.silent)} are served"
-        if self._documents.silent:
-            return f"it is not known yet which policies are in {', '.join(self._documents.silent)}"
+        if self._controllers.unanswered:
+            return self._controllers.unanswered
         if not await self._applier.answers(POWER_DOMAINS):
             return "the API server doesn't answer"
         return ""
