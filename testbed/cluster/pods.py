@@ -17,10 +17,12 @@ import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 
 import httpx
 
+from loadline_agent.kube.clients.transports import Transport
 from testbed.cluster.clients import STRATEGIC, Object, checked
 from testbed.cluster.errors import ApiError
 
@@ -95,12 +97,13 @@ class PodRunner:
     async def _run(self) -> None:
         timeout = httpx.Timeout(10.0, read=None)
         async with httpx.AsyncClient(
-            base_url=self._server, verify=self._context, timeout=timeout, trust_env=False
+            base_url=self._server, timeout=timeout, trust_env=False, transport=Transport(verify=self._context)
         ) as http:
             while True:
                 try:
-                    async for pod in _bound_pods(http):
-                        await self._serve(http, pod)
+                    async with aclosing(_bound_pods(http)) as pods:
+                        async for pod in pods:
+                            await self._serve(http, pod)
                 except (httpx.HTTPError, ApiError):
                     self.failures += 1
                 await asyncio.sleep(BACK_OFF_S)
@@ -124,7 +127,7 @@ class PodRunner:
         checked(await http.patch(f"{path}/status", content=json.dumps(body), headers=headers))
 
 
-async def _bound_pods(http: httpx.AsyncClient) -> AsyncIterator[Object]:
+async def _bound_pods(http: httpx.AsyncClient) -> AsyncGenerator[Object, None]:
     """Every bound pod there is, then every one that changes, until the server ends the watch."""
     parameters = {"watch": "true", "fieldSelector": "spec.nodeName!="}
     async with http.stream("GET", "/api/v1/pods", params=parameters) as response:

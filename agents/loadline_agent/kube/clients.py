@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import httpx
 
 from loadline_agent.kube.credentials import Credentials
+from loadline_agent.kube.transports import Transport
 from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
 
 Object: TypeAlias = dict[str, Any]
@@ -83,11 +84,13 @@ class Kube:
         self._credentials, self._timeout_s, self._quiet_s = credentials, timeout_s, quiet_s
         self._http = httpx.AsyncClient(
             base_url=credentials.server,
-            verify=credentials.tls() if credentials.server.startswith("https:") else False,
             timeout=None,  # whole requests are timed below, at a lower cost than each read and write
             trust_env=False,
-            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
-            transport=transport,
+            transport=transport
+            or Transport(
+                verify=credentials.tls() if credentials.server.startswith("https:") else False,
+                limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
+            ),
         )
 
     async def close(self) -> None:
