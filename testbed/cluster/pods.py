@@ -22,7 +22,7 @@ from contextlib import aclosing
 
 import httpx
 
-from loadline_agent.kube.clients.transports import Transport
+from loadline_agent.kube.transports import Transport
 from testbed.cluster.clients import STRATEGIC, Object, checked
 from testbed.cluster.errors import ApiError
 

@@ -70,6 +70,7 @@ class ReportClient:
         self._passed_over = ""
         self._warmed_s: dict[Peer, float] = {}
         self._warming: asyncio.Task[None] | None = None
+        self._over = False
 
     async def __aenter__(self) -> "ReportClient":
         return self
@@ -77,6 +78,7 @@ class ReportClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over = True
         for task in (self._warming, self._relisting):
             if task is not None:
                 task.cancel()
@@ -139,6 +141,8 @@ class ReportClient:
     async def _peer(self, domain: str) -> Peer:
         peers = self._candidates(domain)
         await self._forget(set(peers))
+        if self._over:
+            raise Unanswered("Over", "this agent ends: a connection opened now would be nobody's to close")
         if not peers:
             raise Unanswered("NoCandidates", f"domain {domain!r} has no candidate with a certificate yet")
         peer = chosen(peers, self._named, self._passed_over)

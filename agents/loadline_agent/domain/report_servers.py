@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from loadline_agent.domain.identity import OneSidedClose
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
@@ -158,7 +159,7 @@ class Strangers:
         """Be told of every handshake of this server context that fails on the peer's certificate."""
         strangers = self
 
-        class Watched(ssl.SSLObject):
+        class Watched(OneSidedClose):
             def do_handshake(self) -> None:
                 try:
                     super().do_handshake()
