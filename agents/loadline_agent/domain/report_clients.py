@@ -152,7 +152,9 @@ class ReportClient:
 
     async def _forget(self, peers: set[Peer]) -> None:
         for peer in self._sessions.keys() - peers:
-            await self._sessions.pop(peer).close()
+            session = self._sessions.pop(peer, None)  # another exchange may have been quicker
+            if session is not None:
+                await session.close()
             self._warmed_s.pop(peer, None)
 
     def _session(self, peer: Peer) -> aiohttp.ClientSession:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,19 @@ async def test_exchanges_that_are_over_open_nothing(members: tuple[Identity, Ide
         with pytest.raises(Unanswered, match="this agent ends"):
             await made.exchange(REPORT)
         assert server.came == 0
+
+
+async def test_two_exchanges_may_let_go_of_the_same_peers(members: tuple[Identity, Identity]) -> None:
+    leader, member = members
+    async with peer(trusting(leader, member)) as server:
+        address = f"127.0.0.1:{server.port}"
+        candidates = [Peer(name, address, leader.der) for name in ("first", "second")]
+        contexts = partial(client_context, member)
+        async with Exchanges(lambda _: tuple(candidates), lambda one: contexts(one.certificate)) as made:
+            for _ in range(2):
+                with pytest.raises(Unanswered, match="Field required"):
+                    await made.exchange(REPORT)
+            candidates.clear()
+            both = await asyncio.gather(*(made.exchange(REPORT) for _ in range(2)), return_exceptions=True)
+            assert [type(one) for one in both] == [Unanswered, Unanswered]
+            await server.ended()
