@@ -28,7 +28,8 @@ TOLD = b"{}\n"
 class Peer:
     """Answers each request with `{}`, after a handshake if there is a context.
 
-    A `mute` one says nothing from there on, not even a close_notify; one that `streams` never ends its answers.
+    A `mute` one sends nothing from there on, not even a close_notify; one that `streams` never ends
+    its answers.
     """
 
     context: ssl.SSLContext | None = None
@@ -70,7 +71,7 @@ class Peer:
             writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + body)
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read on without an answer; the handshake is by hand, since asyncio's TLS would send a close_notify."""
+        """Read on without an answer; the handshake is by hand: asyncio's TLS would send a close_notify."""
         if self.context is not None:
             heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
             shaken = self.context.wrap_bio(heard, said, server_side=True)

@@ -9,7 +9,7 @@ Which requests there are is told by `apply` and `list_watches`.
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
@@ -67,7 +67,7 @@ class ApiRequests:
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], accept: str, timeout: aiohttp.ClientTimeout
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest, None]:
         """The events of a watch, until the server ends it or nothing came for too long."""
         try:
             response = await self._open("GET", path, query, {"Accept": accept}, None, timeout)

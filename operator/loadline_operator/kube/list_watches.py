@@ -13,6 +13,7 @@ not see (403) is an answer too, asked again later and later, or at once after a 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
 import aiohttp
 import structlog
@@ -121,17 +122,18 @@ class ListWatch:
                 "labelSelector": self.kind.selector,
             }
             events = self._requests.lines(self._path, query=query, accept=self._accepts[1], timeout=TIMEOUT)
-            async for event in events:
-                kind, found = event["type"], event["object"]
-                if kind == "ERROR":
-                    if found.get("code") == GONE:
-                        return
-                    raise ApiUnavailable(f"the watch of {self.kind.plural}: {found.get('message')}")
-                version = found["metadata"]["resourceVersion"]
-                if kind == "DELETED":
-                    self._drop(Key.of(found))
-                elif kind != "BOOKMARK":
-                    self._put(found)
+            async with aclosing(events):
+                async for event in events:
+                    kind, found = event["type"], event["object"]
+                    if kind == "ERROR":
+                        if found.get("code") == GONE:
+                            return
+                        raise ApiUnavailable(f"the watch of {self.kind.plural}: {found.get('message')}")
+                    version = found["metadata"]["resourceVersion"]
+                    if kind == "DELETED":
+                        self._drop(Key.of(found))
+                    elif kind != "BOOKMARK":
+                        self._put(found)
             await asyncio.sleep(min(RECONNECT_S, self._retry_s))
 
     def _put(self, item: Manifest) -> None:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from loadline_operator.kube.api_requests import ApiRequests
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Manifest
@@ -28,6 +30,7 @@ class Api:
     def __init__(self, listings: list[list[str] | Exception], watches: list[list[Manifest]]) -> None:
         self._listings, self._watches = listings, watches
         self.since: list[str] = []
+        self.open = 0
 
     async def send(self, *_: object, **__: object) -> Manifest:
         answer = self._listings.pop(0) if len(self._listings) > 1 else self._listings[0]
@@ -37,10 +40,14 @@ class Api:
 
     async def lines(self, path: str, *, query: dict[str, str], **_: Any) -> AsyncIterator[Manifest]:
         self.since.append(query["resourceVersion"])
-        for one in self._watches.pop(0) if self._watches else ():
-            yield one
-        if not self._watches:
-            await asyncio.Event().wait()
+        self.open += 1
+        try:
+            for one in self._watches.pop(0) if self._watches else ():
+                yield one
+            if not self._watches:
+                await asyncio.Event().wait()
+        finally:
+            self.open -= 1
 
 
 class Follower:
@@ -116,3 +123,10 @@ async def test_an_api_server_that_is_away_changes_nothing() -> None:
     api = Api([["a"], ApiUnavailable("away"), ["a"]], [[gone], []])
     async with following(api, lambda one: len(one.told) == 3) as follower:
         assert follower.told == ["+a", "turned", "+a"]
+
+
+async def test_a_watch_that_ends_in_a_fault_of_ours_is_closed_at_once() -> None:
+    api = Api([[]], [[{"type": "ADDED", "object": {}}]])
+    with pytest.raises(KeyError) as caught:  # the error holds every frame that it went through
+        await Follower(api).stream.run()
+    assert api.open == 0, caught.value
