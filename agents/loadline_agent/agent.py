@@ -10,6 +10,7 @@ end: first the limits step down, then the domain is given up, then the doors clo
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -94,15 +95,14 @@ class NodeAgent:
         reports = ReportServer(self.leadership, self._given.declarations, settings.node, refused)
         Strangers(self._given.declarations.relist, refused).watch(self._context)
         self._status_server.unready = self._unready
-        await self._status_server.open()
-        door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
-        try:
+        async with AsyncExitStack() as ends:  # last to first, each whatever became of the others
+            ends.push_async_callback(self._status_server.close)
+            await self._status_server.open()
+            door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
+            ends.push_async_callback(door.cleanup)
+            ends.push_async_callback(self.leadership.close)
+            ends.push_async_callback(self.leaf.close)
             await self._work(reports, stop)
-        finally:
-            await self.leaf.close()
-            await self.leadership.close()
-            await door.cleanup()
-            await self._status_server.close()
 
     async def _work(self, reports: ReportServer, stop: asyncio.Event) -> None:
         async with self._report_client, asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ told all that there is, and the API server answers this operator's requests now.
 answer is kept for a second, so that nobody can load the API server through us.
 """
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -37,10 +38,20 @@ class Server:
         self._runner = web.AppRunner(application, access_log=None)
 
     async def start(self, port: int) -> int:
-        """Listen on every address; the port, which is a free one where 0 was asked for."""
+        """Listen on every address; the port, which is a free one where 0 was asked for.
+
+        What is cut off meanwhile is closed: asyncio listens a turn of the loop before it says so.
+        """
         await self._runner.setup()
         listener = _listen(port)
-        await web.SockSite(self._runner, listener).start()
+        starting = asyncio.ensure_future(web.SockSite(self._runner, listener).start())
+        try:
+            await asyncio.shield(starting)
+        except BaseException:
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.stop()
+            listener.close()
+            raise
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:

@@ -82,7 +82,7 @@ async def test_two_exchanges_may_let_go_of_the_same_peers(members: tuple[Identit
         address = f"127.0.0.1:{server.port}"
         candidates = [Peer(name, address, leader.der) for name in ("first", "second")]
         contexts = partial(client_context, member)
-        async with Exchanges(lambda _: tuple(candidates), lambda one: contexts(one.certificate)) as made:
+        async with ReportClient(lambda _: tuple(candidates), lambda one: contexts(one.certificate)) as made:
             for _ in range(2):
                 with pytest.raises(Unanswered, match="Field required"):
                     await made.exchange(REPORT)
