@@ -20,6 +20,7 @@ from loadline_policies.documents import Policy
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
 from loadline_policies.no_op_policies import NoOpPolicy
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.rows import PowerPolicy
 
 STDIN = "-"
@@ -136,7 +137,7 @@ def _in_force(where: str, document: documents.Document) -> dict[str, object]:
 
 def _beside_settings(document: documents.Document) -> dict[str, object]:
     """What the documents of a loop say beside their policy's settings."""
-    if not isinstance(document, documents.PowerDocument):
+    if not isinstance(document, PowerDocument):
         return {}
     return {"highPriorityFrom": document.high_priority_from, "sloRelief": document.slo_relief}
 
@@ -148,7 +149,7 @@ def _print_checked(where: str, document: documents.Document) -> None:
         soft_wrap=True,
     )
     settings = table("setting", "value", "default", right=frozenset({"value", "default"}))
-    if isinstance(document, documents.PowerDocument):
+    if isinstance(document, PowerDocument):
         relief = map(_word, (document.slo_relief, documents.DEFAULT_SLO_RELIEF))
         settings.add_row(
             "highPriorityFrom", *_beside(document.high_priority_from, documents.DEFAULT_HIGH_PRIORITY_FROM)

@@ -23,10 +23,11 @@ from demos.power.rows import LiveRow
 from loadline_agent.hardware.armed_records import Unreadable
 from loadline_api import names
 from loadline_api.power_domains import Mode
-from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.documents import parse_power
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.polca import Config
 from loadline_policies.power.protocol.gpu_limits import HoldReason
-from loadline_policies.power.protocol.messages import SENSOR_GAIN
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 from loadline_sim.demo import acts
 from loadline_sim.plant.recordings import Level
 from loadline_sim.reports.snapshots import JournalLine

@@ -25,6 +25,7 @@ from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
 from loadline_policies.no_op_policies import STANDING, NoOpPolicy
 from loadline_policies.power import registry
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.rows import PowerPolicy
 from loadline_policies.settings import Settings
 
@@ -56,22 +57,6 @@ POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
     **{loop: {one.name: one} for loop, one in STANDING.items()},
 }
 """All policies by loop and by the name that documents use."""
-
-
-@dataclass(frozen=True, slots=True)
-class PowerDocument:
-    """A power policy with its settings, ready to decide.
-
-    `high_priority_from` is the least InferenceService priority of the high class,
-    `slo_relief` whether its services are let off a cap under which they miss their SLO.
-    """
-
-    policy: PowerPolicy[Any, Any]
-    config: Settings
-    high_priority_from: int
-    hash: str
-    slo_relief: bool = True
-    loop: Loop = Loop.POWER
 
 
 @dataclass(frozen=True, slots=True)

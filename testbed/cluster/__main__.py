@@ -25,8 +25,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from testbed import commands
-from testbed.cluster import binaries, debian, records
+from testbed.cluster import binaries, commands, debian, records
 from testbed.cluster.bed import Bed
 from testbed.cluster.errors import BedError
 from testbed.cluster.node_beds import NodeBed

@@ -12,12 +12,13 @@ from functools import partial
 from random import Random
 
 from loadline_policies.decisions import Decision
-from loadline_policies.documents import SCHEMA, PowerDocument, parse_power
+from loadline_policies.documents import SCHEMA, parse_power
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
-from loadline_policies.power.protocol.messages import SENSOR_GAIN, ServiceReport
+from loadline_policies.power.protocol.messages import ServiceReport
 from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safety.breakers import WARM, Curve
-from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 from loadline_sim.virtual.agents import Agent
 from loadline_sim.virtual.links import Link
 from loadline_sim.virtual.sites import Site

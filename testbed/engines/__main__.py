@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from testbed import commands
+from testbed.cluster import commands
 from testbed.engines import locks, models, venvs
 
 app = typer.Typer(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from testbed import commands
+from testbed.cluster import commands
 from testbed.cluster.errors import BedError
 from testbed.images import builds
 from testbed.images.recipes import RECIPES, digest, reference

@@ -27,8 +27,9 @@ from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.memberships import Memberships
 from loadline_api.api_errors import KubeError
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
-from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain
 
 

@@ -23,8 +23,9 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import POLICY_KEY
 from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
-from loadline_policies.documents import PowerDocument, parse_power
+from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 

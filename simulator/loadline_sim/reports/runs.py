@@ -16,9 +16,8 @@ from importlib import metadata
 from pathlib import Path
 
 from loadline_policies.models import parameters
-from loadline_policies.power.protocol.messages import SENSOR_GAIN
 from loadline_policies.power.safety.breakers import Curve
-from loadline_policies.power.safety.safe_states import Timings
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, Timings
 from loadline_sim import fits
 from loadline_sim.plant.reactions import Reaction
 from loadline_sim.plant.recordings import Recording, RunMeta

@@ -24,12 +24,12 @@ from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, bounded, limit_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
+from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.protocol.safe_limit_plans import SafeLimitPlan
 from loadline_policies.power.protocol.tenures import Tenure
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
-from loadline_policies.power.relief.relievers import Reliever
 from loadline_policies.power.rows import Caps, Row
 from loadline_policies.power.safety.breakers import WARM
 from loadline_policies.power.safety.safe_states import Safety, assess

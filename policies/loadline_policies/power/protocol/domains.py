@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from loadline_policies.documents import PowerDocument
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import NodeRating, Timings
 

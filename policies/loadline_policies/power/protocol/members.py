@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
-from loadline_policies.power.protocol.messages import SENSOR_GAIN, Epoch, GpuLimit, Report
-from loadline_policies.power.safety.safe_states import NodeRating
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, Report
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 
 ROUNDING_WATTS = 0.5
 """Limits travel as watts and are kept as milliwatts: what differs by less is the same."""
@@ -46,7 +46,7 @@ class Member:
     def hear(self, report: Report, now: float, epoch: Epoch) -> None:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         self.report, self.heard_s = report, now
-        self.rating = NodeRating.of(report)
+        self.rating = rating_of(report)
         self._seen_watts = report.watts
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
@@ -132,3 +132,13 @@ class Member:
     def reports_epoch(self, epoch: Epoch) -> bool:
         """Whether the node's last report carried this epoch."""
         return self.report is not None and self.report.epoch == epoch
+
+
+def rating_of(report: Report) -> NodeRating:
+    """What a node can draw and be lowered to, as its report says."""
+    return NodeRating(
+        node=report.node,
+        host_max_watts=report.host_max_watts,
+        gpus=tuple(GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts) for gpu in report.gpus),
+        settable=report.settable,
+    )

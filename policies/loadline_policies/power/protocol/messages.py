@@ -14,14 +14,10 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, with_config
 
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN
+
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """How the wire reads these values: no unknown keys, no NaN, no infinity."""
-
-SENSOR_GAIN = 1.05
-"""What a GPU may draw per watt that its sensor shows.
-
-Source: "Part-time Power Measurements" (arXiv 2312.02741): ±5 % gain per board.
-"""
 
 
 class Act(StrEnum):

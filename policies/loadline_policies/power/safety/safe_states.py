@@ -16,11 +16,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol.messages import SENSOR_GAIN, Report
 from loadline_policies.power.safety.breakers import WARM, Curve
 
 SafeLimits = Mapping[str, float]
 """Safe watts by GPU UUID."""
+
+
+SENSOR_GAIN = 1.05
+"""What a GPU may draw per watt that its sensor shows.
+
+Source: "Part-time Power Measurements" (arXiv 2312.02741): ±5 % gain per board.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,6 @@ class NodeRating:
         """The most that the node draws under `limits`; a GPU without one counts at its maximum."""
         return self.host_max_watts + SENSOR_GAIN * sum(
             min(limits.get(gpu.uuid, gpu.max_watts), gpu.max_watts) for gpu in self.gpus
-        )
-
-    @classmethod
-    def of(cls, report: Report) -> "NodeRating":
-        """The rating that a report carries."""
-        gpus = tuple(GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts) for gpu in report.gpus)
-        return cls(
-            node=report.node, host_max_watts=report.host_max_watts, gpus=gpus, settable=report.settable
         )
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
-from loadline_policies.documents import PowerDocument
+from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.safety.breakers import TRIP
 from testbed.doubles.shaken_rows import (
     BUDGET_WATTS,

@@ -9,9 +9,9 @@ from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.gpu_limits import Raising
+from loadline_policies.power.protocol.members import rating_of
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
 from loadline_policies.power.safety.breakers import WARM, Curve
-from loadline_policies.power.safety.safe_states import NodeRating
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(
@@ -263,7 +263,7 @@ def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
 
 def test_a_node_that_left_armed_holds_the_others_back_until_it_is_heard() -> None:
     domain = replace(DOMAIN, members=frozenset(NAMES[:19]), leaving=frozenset(NAMES[19:]))
-    domain = replace(domain, ratings={"node-19": NodeRating.of(report("node-19"))})
+    domain = replace(domain, ratings={"node-19": rating_of(report("node-19"))})
     coordinator = Coordinator(domain, EPOCH, now=0.0)
     for name in NAMES[:19]:
         coordinator.receive(report(name, enforced=400.0, safe=240.0, heat=0.3), 0.0)

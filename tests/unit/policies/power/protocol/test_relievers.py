@@ -18,9 +18,9 @@ from loadline_policies.power.protocol.messages import (
     Report,
     ServiceReport,
 )
+from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.relief import reliefs
-from loadline_policies.power.relief.relievers import Reliever
 from loadline_policies.power.rows import Cap, Caps
 from loadline_policies.power.safety.breakers import Curve
 

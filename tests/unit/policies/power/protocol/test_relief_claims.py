@@ -7,8 +7,9 @@ import pytest
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report, ServiceReport
+from loadline_policies.power.protocol.relief_claims import claims_of
 from loadline_policies.power.protocol.rosters import Roster
-from loadline_policies.power.relief.claims import Claim, claims_of
+from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.rows import Cap
 
 EPOCH = Epoch(1, "lease")

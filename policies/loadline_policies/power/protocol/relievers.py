@@ -1,7 +1,7 @@
 """
 A coordinator's hand in relief: when anybody may be let off a cap, and what that makes of the orders.
 
-`claims` says who may ask and `reliefs` decides; here is what the coordinator knows
+`relief_claims` says who may ask and `reliefs` decides; here is what the coordinator knows
 besides. Nobody is let off while nothing is enforced, the row brakes or is held at its
 safe limits, the policy caps nobody of high priority, or the coordinator is too unsure
 to raise. What was decided last is kept here, and nowhere else: a new coordinator
@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import Raising, RowOrders
+from loadline_policies.power.protocol.relief_claims import claims_of
 from loadline_policies.power.protocol.rosters import Roster
-from loadline_policies.power.relief.claims import Claim, claims_of
+from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.relief.reliefs import End, Relief, Relieve, Room, State
 from loadline_policies.power.rows import FREE, deeper
 
