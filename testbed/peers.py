@@ -73,10 +73,7 @@ def install(bed: Bed, *names: str) -> None:
     for name in names:
         wanted = definition(name)
         eventually(partial(bed.client.create, DEFINITIONS, wanted), patience_s=READY_S)
-        spec = wanted["spec"]
-        for version in spec["versions"]:
-            path = f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}"
-            eventually(partial(bed.client.get, path), patience_s=READY_S)
+        bed.client.await_definition(f"{DEFINITIONS}/{wanted['metadata']['name']}")
 
 
 def uninstall(bed: Bed, name: str) -> None:

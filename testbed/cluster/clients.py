@@ -30,6 +30,9 @@ FIELD_MANAGER = "loadline-testenv"
 TIMEOUT_S = 20.0
 """Far above any answer of an idle server, far below a test's limit."""
 
+SERVED_WITHIN_S = 60.0
+"""A large definition of many versions takes seconds, on a busy machine many of them."""
+
 
 def tls(ca: Path, client: Pair | None = None) -> ssl.SSLContext:
     """Trust the bed's authority alone; show the client's certificate if there is one."""
@@ -102,6 +105,17 @@ class Client:
         """
         return [self._apply(body, manager) for body in objects]
 
+    def await_definition(self, path: str, *, timeout_s: float = SERVED_WITHIN_S) -> None:
+        """Return once all versions of the CustomResourceDefinition at a path are served and discovered.
+
+        Raises BedError after `timeout_s` seconds.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self._is_served(self.get(path)):
+            if time.monotonic() > deadline_s:
+                raise BedError(f"{path} is not served after {timeout_s:g} s; read its conditions")
+            time.sleep(0.05)
+
     def path_of(self, body: Mapping[str, Any]) -> str:
         """Where an object lives, by its apiVersion, kind, namespace and name."""
         version, kind, metadata = body["apiVersion"], body["kind"], body["metadata"]
@@ -115,7 +129,7 @@ class Client:
         path = self.path_of(body)
         applied = self.patch(path, body, content_type=APPLY, fieldManager=manager, force="true")
         if body["kind"] == "CustomResourceDefinition":
-            self._await_crd(path)
+            self.await_definition(path)
         return applied
 
     def _kind(self, root: str, kind: str) -> tuple[str, bool]:
@@ -128,17 +142,15 @@ class Client:
             raise BedError(f"kind is {kind!r}: the API server knows none at {root}; apply its CRD first")
         return self._kinds[root, kind]
 
-    def _await_crd(self, path: str, timeout_s: float = 10.0) -> None:
-        """A CRD is served a moment after it is stored; return when each of its versions is."""
-        deadline_s = time.monotonic() + timeout_s
-        while not self._is_served(self.get(path)):
-            if time.monotonic() > deadline_s:
-                raise BedError(f"{path} is not served after {timeout_s:g} s; read its conditions")
-            time.sleep(0.05)
-
     def _is_served(self, crd: Object) -> bool:
         spec, conditions = crd["spec"], crd.get("status", {}).get("conditions") or []
         if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
             return False
         served = [v["name"] for v in spec["versions"] if v["served"]]
-        return all(self._http.get(f"/apis/{spec['group']}/{name}").is_success for name in served)
+        return all(self._lists(f"/apis/{spec['group']}/{name}", spec["names"]["plural"]) for name in served)
+
+    def _lists(self, root: str, plural: str) -> bool:
+        """Whether discovery knows the kind, and its storage answers: either may come first."""
+        found = self._http.get(root)
+        known = found.is_success and any(one["name"] == plural for one in found.json()["resources"])
+        return known and self._http.get(f"{root}/{plural}", params={"limit": "1"}).is_success
