@@ -102,12 +102,15 @@ async def peer(
         yield made
 
 
-async def at_every_step(work: Callable[[], Awaitable[object]], after: Callable[[], Awaitable[None]]) -> int:
+async def at_every_step(
+    work: Callable[[], Awaitable[object]], after: Callable[[], Awaitable[None]], *, most: int = MOST_STEPS
+) -> int:
     """Cancel `work` after one turn of the loop, then after two, and so on until it ends by itself.
 
-    `after` is awaited each time; how many turns the whole work takes.
+    `after` is awaited each time; how many turns the whole work takes. Work that never ends, since
+    its peer is mute, is cancelled after `most` turns for the last time.
     """
-    for steps in range(1, MOST_STEPS):
+    for steps in range(1, most):
         task = asyncio.ensure_future(work())
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -117,7 +120,8 @@ async def at_every_step(work: Callable[[], Awaitable[object]], after: Callable[[
         await after()
         if done:
             return steps
-    raise AssertionError(f"the work takes more than {MOST_STEPS} turns")
+    assert most < MOST_STEPS, f"the work takes more than {MOST_STEPS} turns"
+    return most
 
 
 @contextmanager

@@ -29,8 +29,8 @@ PATIENT = settings(
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 
-# `make check` looks half as long as CI, which looks as long as Hypothesis does by itself.
-settings.register_profile("default", PATIENT, max_examples=50)
+# `make check` looks a quarter as long as CI, which looks as long as Hypothesis does by itself.
+settings.register_profile("default", PATIENT, max_examples=25)
 settings.register_profile("ci", PATIENT, derandomize=True, database=None)
 settings.register_profile("thorough", PATIENT, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

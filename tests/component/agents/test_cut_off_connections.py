@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -112,15 +112,21 @@ async def test_engines_that_are_asked_until_any_step() -> None:
         assert await at_every_step(once, server.ended) > 10
 
 
-async def test_a_kubelet_that_is_asked_until_any_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pod_resources, "ANSWER_S", 0.01)
+async def test_a_kubelet_that_never_answers_and_is_asked_until_any_step(tmp_path: Path) -> None:
     server = Server(mute=True)
     async with await asyncio.start_unix_server(server.serve, tmp_path / "mute.sock"):
 
         async def once() -> None:
-            with suppress(pod_resources.Unread):
-                await pod_resources.ask(tmp_path / "mute.sock")
+            await pod_resources.ask(tmp_path / "mute.sock")
 
-        assert await at_every_step(once, server.ended) > 10
+        await at_every_step(once, server.ended, most=60)
+        assert server.came > 10
+
+
+async def test_a_kubelet_whose_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_resources, "ANSWER_S", 0.05)
+    server = Server(mute=True)
+    async with await asyncio.start_unix_server(server.serve, tmp_path / "mute.sock"):
+        with pytest.raises(pod_resources.Unread):
+            await pod_resources.ask(tmp_path / "mute.sock")
+        await server.ended()

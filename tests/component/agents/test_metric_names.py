@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from testbed.doubles.rows import LoneRow
@@ -30,6 +31,7 @@ GAUGES = {
 }
 
 
+@pytest.mark.slow
 def test_a_leading_agents_gauges_are_these(tmp_path: Path) -> None:
     with LoneRow(tmp_path, count=1) as row:
         row.start()

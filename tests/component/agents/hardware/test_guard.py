@@ -54,11 +54,11 @@ def watch(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[Guard]
 def guarding(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[Guard]:
     driver = Driver()
     with joined(board.path):
-        yield Guard(state, driver, clock, BOOT)
+        yield Guard(state, driver, clock=clock, boot=BOOT)
         driver.forget()
 
 
-def arm(board: Board, state: ArmedRecordFile, deadline_s: float, safe_watts: float = SAFE_WATTS) -> None:
+def arm(board: Board, state: ArmedRecordFile, *, deadline_s: float, safe_watts: float = SAFE_WATTS) -> None:
     gpus = tuple(GpuRecord(uuid, safe_watts) for uuid in board.uuids(0))
     state.write(ArmedRecord(BOOT, armed=True, deadline_s=deadline_s, gpus=gpus))
 
@@ -141,7 +141,7 @@ def test_a_late_write_of_a_resumed_agent_is_corrected_at_the_next_look(
     arm(board, state, deadline_s=4.0)
     clock.now = 5.0
     watch.look()
-    board.write_as_other(0, 3, 400.0)
+    board.write_as_other(0, 3, watts=400.0)
     watch.look()
     assert watts(board) == [SAFE_WATTS] * 8
     assert report(state).interventions == 9
@@ -154,7 +154,7 @@ def test_an_agent_that_comes_back_is_obeyed(
     clock.now = 5.0
     watch.look()
     arm(board, state, deadline_s=9.0)
-    board.write_as_other(0, 3, 400.0)
+    board.write_as_other(0, 3, watts=400.0)
     watch.look()
     assert (doing(state), watts(board)[3]) == ("watching", 400.0)
 
@@ -230,7 +230,7 @@ def test_without_a_driver_it_lives_and_acts_when_there_is_one(
     arm(board, state, deadline_s=4.0)
     clock.now = 5.0
     driver = Driver()
-    watch = Guard(state, driver, clock, BOOT)
+    watch = Guard(state, driver, clock=clock, boot=BOOT)
     with joined(tmp_path / "nothing"):
         watch.look()
     assert report(state).errors > 0
@@ -263,7 +263,7 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Board:
 limits = st.lists(st.integers(100_000, 400_000), min_size=8, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=min(60, settings().max_examples), deadline=None)
 @given(enforced=limits, requested=limits, safe=st.lists(st.integers(0, 500_000), min_size=8, max_size=8))
 def test_no_limit_ever_rises_and_none_stays_above_safe(
     row: Board,

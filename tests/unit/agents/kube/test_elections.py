@@ -80,17 +80,23 @@ class Clock:
 
 
 def election(
-    store: Store, clock: Clock, node: str = "a", on_change: Callable[[], None] = lambda: None
+    store: Store, *, clock: Clock, node: str = "a", on_change: Callable[[], None] = lambda: None
 ) -> Election:
     kube = Kube(Credentials(server="http://api"), transport=httpx.MockTransport(store.handle))
     return Election(
-        kube, "loadline-system", "loadline-row-a", node, clock, on_change=on_change, wall=clock.wall
+        kube,
+        namespace="loadline-system",
+        lease_name="loadline-row-a",
+        node=node,
+        clock=clock,
+        on_change=on_change,
+        wall=clock.wall,
     )
 
 
 async def test_an_empty_lease_is_taken_and_renewed() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     assert mine.epoch == Epoch(1, UID)
     assert store.spec["acquireTime"] == store.spec["renewTime"]
@@ -103,7 +109,7 @@ async def test_an_empty_lease_is_taken_and_renewed() -> None:
 
 async def test_the_renewal_counts_from_when_it_was_sent() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
 
     def slow() -> str:
         clock.now += 2.0
@@ -116,8 +122,8 @@ async def test_the_renewal_counts_from_when_it_was_sent() -> None:
 
 async def test_a_silent_holder_is_followed_after_its_own_duration() -> None:
     store, clock = Store(), Clock()
-    await election(store, clock, "b").step()
-    mine = election(store, clock)
+    await election(store, clock=clock, node="b").step()
+    mine = election(store, clock=clock)
     for _ in range(5):
         await mine.step()
         assert mine.epoch is None
@@ -129,7 +135,7 @@ async def test_a_silent_holder_is_followed_after_its_own_duration() -> None:
 
 async def test_an_outage_ends_nothing() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     store.losses = lambda: "request"
     clock.now += 60.0
@@ -144,8 +150,8 @@ async def test_an_outage_ends_nothing() -> None:
 
 async def test_after_an_outage_the_holder_gets_its_time() -> None:
     store, clock = Store(), Clock()
-    await election(store, clock, "b").step()
-    mine = election(store, clock)
+    await election(store, clock=clock, node="b").step()
+    mine = election(store, clock=clock)
     await mine.step()
     clock.now += 60.0
     await mine.step()
@@ -154,7 +160,7 @@ async def test_after_an_outage_the_holder_gets_its_time() -> None:
 
 async def test_an_acquisition_whose_answer_was_lost_is_ours() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     losses = iter(["", "answer", "", ""])
     store.losses = lambda: next(losses)
     await mine.step()
@@ -167,7 +173,7 @@ async def test_an_acquisition_whose_answer_was_lost_is_ours() -> None:
 async def test_whoever_sees_another_holder_leads_no_more() -> None:
     store, clock = Store(), Clock()
     changes: list[Epoch | None] = []
-    mine = election(store, clock, on_change=lambda: changes.append(mine.epoch))
+    mine = election(store, clock=clock, on_change=lambda: changes.append(mine.epoch))
     await mine.step()
     store.spec.update(holderIdentity="b", leaseTransitions=2)
     store.version += 1
@@ -180,7 +186,7 @@ async def test_whoever_sees_another_holder_leads_no_more() -> None:
 
 async def test_a_lease_made_anew_ends_the_epoch() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     store.uid, store.spec = "new", {}
     store.version += 1
@@ -192,7 +198,7 @@ async def test_a_lease_made_anew_ends_the_epoch() -> None:
 
 async def test_other_candidates_cost_no_epoch() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     store.candidates, store.version = "a,b", store.version + 1
     await mine.step()
@@ -202,7 +208,7 @@ async def test_other_candidates_cost_no_epoch() -> None:
 
 async def test_a_holder_that_is_no_candidate_any_more_keeps_its_epoch_until_another_leads() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     store.candidates, store.version = "b,c", store.version + 1
     for _ in range(3):
@@ -215,7 +221,7 @@ async def test_a_holder_that_is_no_candidate_any_more_keeps_its_epoch_until_anot
 
 async def test_resigning_leaves_the_lease_empty_for_the_next() -> None:
     store, clock = Store(), Clock()
-    mine, other = election(store, clock), election(store, clock, "b")
+    mine, other = election(store, clock=clock), election(store, clock=clock, node="b")
     await mine.step()
     await mine.resign()
     assert mine.epoch is None
@@ -226,7 +232,7 @@ async def test_resigning_leaves_the_lease_empty_for_the_next() -> None:
 
 async def test_whoever_has_resigned_lets_others_go_first() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     await mine.resign()
     clock.now += 1.0
@@ -239,7 +245,7 @@ async def test_whoever_has_resigned_lets_others_go_first() -> None:
 
 async def test_resigning_during_an_outage_is_a_higher_epoch_after_it() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     store.losses = lambda: "request"
     await mine.resign()
@@ -253,7 +259,7 @@ async def test_resigning_during_an_outage_is_a_higher_epoch_after_it() -> None:
 
 async def test_a_renewal_under_way_does_not_undo_a_resignation() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     await mine.step()
     renewal = asyncio.create_task(mine.step())
     await asyncio.sleep(0)  # it is waiting for the answer now
@@ -265,7 +271,7 @@ async def test_a_renewal_under_way_does_not_undo_a_resignation() -> None:
 
 async def test_resigning_what_another_holds_leaves_it_alone() -> None:
     store, clock = Store(), Clock()
-    mine, other = election(store, clock), election(store, clock, "b")
+    mine, other = election(store, clock=clock), election(store, clock=clock, node="b")
     await other.step()
     await mine.resign()
     assert store.spec["holderIdentity"] == "b"
@@ -273,7 +279,7 @@ async def test_resigning_what_another_holds_leaves_it_alone() -> None:
 
 async def test_an_acquisition_on_its_way_is_given_up_too() -> None:
     store, clock = Store(), Clock()
-    mine = election(store, clock)
+    mine = election(store, clock=clock)
     losses = iter(["", "answer", "", ""])
     store.losses = lambda: next(losses)
     await mine.step()
@@ -295,7 +301,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(MOVES)
 def test_no_epoch_has_two_leaders_and_no_live_one_is_followed(moves: list[Any]) -> None:
     note(f"{moves=}")
@@ -304,14 +310,14 @@ def test_no_epoch_has_two_leaders_and_no_live_one_is_followed(moves: list[Any]) 
 
 async def _play(moves: list[Any]) -> None:
     store, clock = Store(), Clock()
-    nodes = {name: election(store, clock, name) for name in NODES}
+    nodes = {name: election(store, clock=clock, node=name) for name in NODES}
     led: dict[Epoch, Election] = {}
     for name, move, pause_s, losses in moves:
         clock.now += pause_s
         waiting = iter(losses)
         store.losses = waiting.__next__
         if move == "crash":
-            nodes[name] = election(store, clock, name)
+            nodes[name] = election(store, clock=clock, node=name)
         elif move == "resign":
             await nodes[name].resign()
         else:

@@ -14,14 +14,15 @@ def test_forty_servers_peak_at_polca_s_share() -> None:
 
 
 def test_the_peak_lies_where_the_first_act_shows_it() -> None:
-    requests = scenarios.arrivals_of(SCENARIO, scenarios.alternating(40), MODEL, None)
-    row = scenarios.plant_of(SCENARIO, requests, MODEL, 40)
+    requests = scenarios.arrivals_of(SCENARIO, scenarios.alternating(40), model=MODEL, stress=None)
+    row = scenarios.plant_of(SCENARIO, requests, MODEL, servers=40)
     row.run_until(SCENARIO.base_peak_at_s + 2.0)
     assert row.breaker.max_load == pytest.approx(scenarios.PEAK_LOAD, abs=0.01)
 
 
+@pytest.mark.slow
 def test_fifty_two_uncapped_servers_brake_in_the_first_act_and_trip_in_the_stress() -> None:
-    requests = scenarios.arrivals_of(SCENARIO, scenarios.alternating(52), MODEL, SCENARIO.stress)
+    requests = scenarios.arrivals_of(SCENARIO, scenarios.alternating(52), model=MODEL, stress=SCENARIO.stress)
     row = scenarios.plant_of(SCENARIO, requests, MODEL)
     row.run_until(60.0)
     assert row.breaker.brakes >= 1
@@ -31,8 +32,9 @@ def test_fifty_two_uncapped_servers_brake_in_the_first_act_and_trip_in_the_stres
     assert row.breaker.trips >= 1
 
 
+@pytest.mark.slow
 def test_a_little_less_stress_does_not_trip() -> None:
-    assert not scenarios.trips_by_stress(SCENARIO, SCENARIO.stress_trips_at_rate * 0.9, MODEL)
+    assert not scenarios.trips_by_stress(SCENARIO, SCENARIO.stress_trips_at_rate * 0.9, model=MODEL)
 
 
 def test_the_arithmetic_is_told_for_the_report() -> None:

@@ -13,7 +13,7 @@ CURVE = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)), cooling_s=6
 
 def after(*loads_and_seconds: tuple[float, float]) -> BreakerMeter:
     """A breaker that has lived through these loads, each for so many seconds."""
-    breaker = BreakerMeter(CURVE, 1000.0, TICK_S)
+    breaker = BreakerMeter(CURVE, budget_watts=1000.0, tick_s=TICK_S)
     for load, seconds in loads_and_seconds:
         for _ in range(round(seconds / TICK_S)):
             breaker.tick(load * 1000.0)

@@ -59,11 +59,22 @@ class Time:
 
 def live(board: Memory, time: Time, folder: Path) -> Live:
     """A small row about to start."""
-    requests = scenarios.arrivals_of(SCENARIO, SERVICES, MODEL, None)
-    plant = scenarios.plant_of(SCENARIO, requests, MODEL, 4)
-    recorder = Recorder(plant, replays.meta_of(SCENARIO, MODEL, "Live"), SERVICES, replays.PRIORITIES)
+    requests = scenarios.arrivals_of(SCENARIO, SERVICES, model=MODEL, stress=None)
+    plant = scenarios.plant_of(SCENARIO, requests, MODEL, servers=4)
+    recorder = Recorder(
+        plant,
+        replays.meta_of(SCENARIO, MODEL, mode="Live"),
+        services_of_servers=SERVICES,
+        priorities=replays.PRIORITIES,
+    )
     return Live(
-        plant, board, recorder, folder / "now.json", start_at=1000.0, clock=lambda: time.now, sleep=time.sleep
+        plant,
+        board,
+        recorder=recorder,
+        snapshot_path=folder / "now.json",
+        start_at=1000.0,
+        clock=lambda: time.now,
+        sleep=time.sleep,
     )
 
 
@@ -75,7 +86,9 @@ def test_a_tick_is_due_once_it_has_passed() -> None:
 def test_real_time_gives_what_virtual_time_gives(tmp_path: Path) -> None:
     running = live(Memory(), Time(), tmp_path)
     running.run(10.0)
-    virtual = scenarios.plant_of(SCENARIO, scenarios.arrivals_of(SCENARIO, SERVICES, MODEL, None), MODEL, 4)
+    virtual = scenarios.plant_of(
+        SCENARIO, scenarios.arrivals_of(SCENARIO, SERVICES, model=MODEL, stress=None), MODEL, servers=4
+    )
     watts, _ = virtual.run_until(10.0)
     assert np.array_equal(running.recorder.finish().row_watts, watts)
 

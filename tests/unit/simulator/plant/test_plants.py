@@ -110,7 +110,7 @@ def test_energy_is_the_integral_of_watts() -> None:
     assert gpus + row.hosts_watts * 60.0 == pytest.approx(watts.sum() * TICK_S, rel=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=min(10, settings().max_examples // 4), deadline=None)
 @given(st.integers(210, 1410), st.integers(210, 1410))
 def test_a_lower_clock_never_shortens_a_latency(one: int, other: int) -> None:
     low, high = sorted((one, other))
@@ -126,7 +126,7 @@ def test_a_lower_clock_lowers_the_highest_draw(mhz: int) -> None:
     assert slowed.max() < free.max()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=min(15, settings().max_examples // 4), deadline=None)
 @given(st.floats(150.0, 400.0))
 def test_a_limit_binds_from_the_tick_after_a_phase_began(watts: float) -> None:
     row = limited(plant(one_server((0.0, 8192, 200)), servers=1), watts=watts)

@@ -16,7 +16,13 @@ def meter() -> ReactionMeter:
 def tick(
     watch: ReactionMeter, now_s: float, load: float, *, low_mhz: float = 1410.0, limit: float = 400.0
 ) -> None:
-    watch.tick(now_s, load, (T1, BRAKE), np.array([low_mhz, 1410.0]), np.array([limit, limit]))
+    watch.tick(
+        now_s,
+        load=load,
+        thresholds=(T1, BRAKE),
+        locked_mhz=np.array([low_mhz, 1410.0]),
+        limit_watts=np.array([limit, limit]),
+    )
 
 
 def test_the_clock_runs_from_the_crossing_to_the_last_limit_in_force() -> None:

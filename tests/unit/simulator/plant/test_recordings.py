@@ -19,7 +19,13 @@ def recording() -> Recording:
     scenario = scenarios.load().model_copy(update={"window_s": 12.0, "servers": 4})
     services = scenarios.alternating(4)
     free = replays.uncapped(scenario, MODEL, services)
-    capped = replays.under_clocks(scenario, MODEL, services, {"code": 1110}, "Low priority at 1110 MHz")
+    capped = replays.under_clocks(
+        scenario,
+        MODEL,
+        services_of_servers=services,
+        locked_mhz={"code": 1110},
+        mode="Low priority at 1110 MHz",
+    )
     act = Act(name="observe", title="Observe", start_s=0.0, end_s=12.0)
     return capped.with_story((act,), (Level(t_s=0.0, level="Normal"),), ((0.0, 0.9, 0.95),)).with_baseline(
         free

@@ -47,7 +47,7 @@ _END_S = 540.0
 def _heat(load: Floats, step_s: float) -> Floats:
     values, heat = [], 0.0
     for one in load.tolist():
-        heat = CURVE.heated(heat, one, step_s)
+        heat = CURVE.heated(heat, load=one, dt_s=step_s)
         heat = 0.0 if heat >= 1 else heat
         values.append(heat)
     return np.array(values)
@@ -66,7 +66,7 @@ def _requests(is_high: NDArray[np.bool_], arrival_s: Floats, latency_s: Floats) 
     )
 
 
-def _row(t_s: Floats, load: Floats, low_mhz: Floats, high_mhz: Floats, requests: Requests) -> Recording:
+def _row(t_s: Floats, *, load: Floats, low_mhz: Floats, high_mhz: Floats, requests: Requests) -> Recording:
     return Recording(
         meta=META,
         t_s=t_s,
@@ -97,13 +97,21 @@ def _recording(step_s: float = 0.25) -> Recording:
     latency_s = dice.lognormal(1.0, 0.8, count)
     slower = np.where(is_high, 1.004, 1.03 + 0.1 * dice.random(count) * (latency_s > 8))
     full = np.full(t_s.size, 1410.0)
-    baseline = _row(t_s, uncapped, full, full, _requests(is_high, arrival_s, latency_s))
+    baseline = _row(
+        t_s, load=uncapped, low_mhz=full, high_mhz=full, requests=_requests(is_high, arrival_s, latency_s)
+    )
     starts = [start for _, _, start, _ in _ACTS]
     acts = tuple(
         Act(name=name, title=title, start_s=start, end_s=end, detail=detail)
         for (name, title, start, detail), end in zip(_ACTS, [*starts[1:], _END_S], strict=True)
     )
-    row = _row(t_s, capped, low, high, _requests(is_high, arrival_s, latency_s * slower))
+    row = _row(
+        t_s,
+        load=capped,
+        low_mhz=low,
+        high_mhz=high,
+        requests=_requests(is_high, arrival_s, latency_s * slower),
+    )
     return row.with_baseline(baseline).with_story(acts, (), ((0.0, 0.90, 0.95), (125.0, 0.88, 0.95)))
 
 

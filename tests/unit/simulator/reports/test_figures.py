@@ -24,24 +24,24 @@ def watts(*loads: float, each: int = 1) -> Floats:
 
 
 def test_an_excursion_begins_with_its_first_step_and_ends_with_its_last() -> None:
-    (one,) = figures.excursions(ticks(5), watts(0.9, 1.1, 1.2, 0.9, 0.9), 100.0)
+    (one,) = figures.excursions(ticks(5), watts(0.9, 1.1, 1.2, 0.9, 0.9), level=100.0)
     assert (one.start_s, one.end_s, one.duration_s, one.peak) == (0.5, 1.5, 1.0, 120.0)
 
 
 def test_an_excursion_may_touch_both_ends() -> None:
-    first, last = figures.excursions(ticks(4), watts(1.1, 0.9, 0.9, 1.1), 100.0)
+    first, last = figures.excursions(ticks(4), watts(1.1, 0.9, 0.9, 1.1), level=100.0)
     assert (first.start_s, first.end_s, last.start_s, last.end_s) == (0.0, 0.5, 1.5, 2.0)
 
 
 def test_a_row_at_its_budget_is_not_above_it() -> None:
-    assert figures.excursions(ticks(3), watts(1.0, 1.0, 1.0), 100.0) == ()
+    assert figures.excursions(ticks(3), watts(1.0, 1.0, 1.0), level=100.0) == ()
 
 
 @given(arrays(np.float64, st.integers(2, 60), elements=st.floats(50.0, 150.0)))
 def test_excursions_add_up_to_the_seconds_above(values: Floats) -> None:
     t_s = ticks(values.size)
-    total_s = sum(one.duration_s for one in figures.excursions(t_s, values, 100.0))
-    assert total_s == pytest.approx(figures.seconds_above(t_s, values, 100.0))
+    total_s = sum(one.duration_s for one in figures.excursions(t_s, values, level=100.0))
+    assert total_s == pytest.approx(figures.seconds_above(t_s, values, level=100.0))
 
 
 def test_a_brake_is_a_two_second_mean_above_the_budget() -> None:
@@ -81,7 +81,7 @@ def test_a_warm_breaker_trips_in_half_the_time() -> None:
 def test_a_request_that_lives_in_a_span_is_touched_by_it() -> None:
     arrival_s = np.array([0.0, 0.0, 15.0, 21.0, 1.0])
     latency_s = np.array([5.0, 12.0, 1.0, 1.0, np.nan])
-    assert figures.untouched(arrival_s, latency_s, [(10.0, 20.0)]).tolist() == [
+    assert figures.untouched(arrival_s, latency_s, spans=[(10.0, 20.0)]).tolist() == [
         True,
         False,
         False,
@@ -111,13 +111,15 @@ def test_no_requests_have_no_ratio() -> None:
     st.floats(0.5, 3.0),
 )
 def test_a_row_that_is_evenly_slower_is_so_at_every_quantile(uncapped_s: Floats, factor: float) -> None:
-    ratios = figures.quantile_ratios(uncapped_s * factor, uncapped_s, np.linspace(0, 1, 11))
+    ratios = figures.quantile_ratios(
+        uncapped_s * factor, uncapped_s=uncapped_s, quantiles=np.linspace(0, 1, 11)
+    )
     assert ratios == pytest.approx(np.full(11, factor))
 
 
 @given(arrays(np.float64, st.integers(300, 900), elements=st.floats(0.0, 1.0)), st.integers(5, 40))
 def test_thinning_keeps_the_highest_and_the_lowest(values: Floats, buckets: int) -> None:
-    t_s, kept = figures.thinned(ticks(values.size), values, buckets)
+    t_s, kept = figures.thinned(ticks(values.size), values, buckets=buckets)
     assert (kept.max(), kept.min()) == (values.max(), values.min())
     assert kept.size <= 2 * buckets
     assert np.all(np.diff(t_s) >= 0)

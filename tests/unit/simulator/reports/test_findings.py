@@ -97,13 +97,13 @@ def test_what_virtual_time_cannot_measure_counts_neither_way(found: Findings) ->
 
 
 def test_a_missed_check_says_why() -> None:
-    missed = check("reaction_p99_s", 1.25, "<", 1.0)
+    missed = check("reaction_p99_s", 1.25, operator="<", goal=1.0)
     assert (missed.ok, missed.reason) == (False, "1.25 is not < 1")
     assert not kept((missed,))
 
 
 def test_a_figure_that_is_not_a_number_is_not_measured() -> None:
-    assert check("lp_p99_ratio", float(np.nan), "≤", 1.5).ok is None
+    assert check("lp_p99_ratio", float(np.nan), operator="≤", goal=1.5).ok is None
 
 
 def test_what_is_told_of_a_run_comes_from_its_recording(recording: Recording) -> None:

@@ -36,7 +36,7 @@ def test_nobody_is_moved_further_than_the_jitter() -> None:
 
 
 def test_the_same_seed_gives_the_same_requests_and_another_does_not() -> None:
-    first, again, other = (arrivals.scaled(CHAT, 0.6, seed) for seed in (1, 1, 2))
+    first, again, other = (arrivals.scaled(CHAT, 0.6, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first.arrival_s, again.arrival_s)
     assert not np.array_equal(first.arrival_s, other.arrival_s)
 

@@ -153,7 +153,11 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(
+    max_examples=min(60, settings().max_examples),
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(
     seed=st.integers(0, 2**32),
     loss=st.sampled_from([0.0, 0.05, 0.3]),
@@ -174,9 +178,9 @@ def test_no_interleaving_trips_the_breaker_or_raises_a_limit_at_a_deadline(
     bench = Bench(seed=seed, loss=loss, repeat=repeat, most_delay_s=most_delay_s, document=document)
     bench.run(40.0)
     for seconds, kind, index in events:
-        happen(bench, kind, index)
+        happen(bench, kind, index=index)
         bench.run(seconds)
-    happen(bench, "worst", 0)
+    happen(bench, "worst", index=0)
     bench.run(60.0)
     assert bench.raised_at_deadline == []
     assert max(bench.safe_sums, default=0.0) <= BUDGET_WATTS
