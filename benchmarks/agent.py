@@ -47,7 +47,7 @@ def main() -> int:
         try:
             for member in row.values():
                 member.start()
-            results = _measured(board, row, floor.pid)
+            results = _measured(board, row, floor=floor.pid)
         finally:
             floor.kill()
             floor.wait()
@@ -77,7 +77,7 @@ def _declare(bed: Bed) -> None:
         },
         "spec": {"leaseDurationSeconds": 15},
     }
-    operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), lease)
+    operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), body=lease)
     status = {"members": list(NODES), "candidates": [NODES[0]]}
     body = {"apiVersion": names.API_VERSION, "kind": kind, "status": status}
     operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
@@ -89,7 +89,7 @@ def _bare_loop(bed: Bed, board_path: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen((sys.executable, "-m", "benchmarks.bare_loop"), env=environment)
 
 
-def _measured(board: Board, row: dict[str, Member], floor: int) -> dict[str, float]:
+def _measured(board: Board, row: dict[str, Member], *, floor: int) -> dict[str, float]:
     _live(board, SETTLING_S)
     member, leader = row[NODES[1]], row[NODES[0]]
     groups = {
@@ -147,8 +147,8 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
         seeds=[SEED],
         results=results,
         checks=(
-            at_most("core_percent", results["member_core_percent"], CORE_PERCENT_GOAL, reason),
-            at_most("rss_mib", results["member_pss_mib"], RSS_MIB_GOAL, reason),
+            at_most("core_percent", results["member_core_percent"], goal=CORE_PERCENT_GOAL, reason=reason),
+            at_most("rss_mib", results["member_pss_mib"], goal=RSS_MIB_GOAL, reason=reason),
         ),
     )
 

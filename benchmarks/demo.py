@@ -27,7 +27,7 @@ SAID_EVERY_S = 60.0
 def main() -> int:
     """Play, print, write; 1 if a goal was missed."""
     OUT.mkdir(parents=True, exist_ok=True)
-    recording, run, outcome = demonstrations.perform(scenarios.load(), OUT, _prepare, _Said())
+    recording, run, outcome = demonstrations.perform(scenarios.load(), OUT, progress=_prepare, show=_Said())
     found = found_in(recording, run)
     page, _ = pages.write(found, OUT)
     status = finish(_report(found, outcome), RESULT)

@@ -51,9 +51,9 @@ def ready(bed: Bed) -> int:
     )
 
 
-def surge(bed: Bed, name: str, pods: int) -> None:
+def surge(bed: Bed, name: str, *, pods: int) -> None:
     """Edit one service."""
-    path = names.INFERENCE_SERVICES.path(name, NAMESPACE)
+    path = names.INFERENCE_SERVICES.path(name, namespace=NAMESPACE)
     bed.client.patch(path, {"spec": {"rolloutStrategy": {"maxSurge": pods}}})
 
 

@@ -67,16 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
         bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
         fleet = fleets.declare(bed, options.services)
         operator = LoneOperator(bed)
-        results = _cold(bed, operator, options.services)
+        results = _cold(bed, operator, count=options.services)
         results |= _edited(bed, fleet)
         results |= _killed(bed, operator, fleet)
         results |= _policy(bed)
-        results |= _at_rest(bed, operator, options.rest_s)
+        results |= _at_rest(bed, operator, rest_s=options.rest_s)
     whole = (options.services, options.rest_s) == (SERVICES, REST_S)
     return finish(_report(results), RESULT if whole else None)
 
 
-def _cold(bed: Bed, operator: LoneOperator, count: int) -> dict[str, float]:
+def _cold(bed: Bed, operator: LoneOperator, *, count: int) -> dict[str, float]:
     """From the start of the process to the last service that is Ready."""
     began_s = time.monotonic()
     operator.launch()
@@ -92,7 +92,7 @@ def _edited(bed: Bed, fleet: list[str]) -> dict[str, float]:
     assert bed.audit_log is not None
     since = lines_of(bed)
     for index in range(EDITS):
-        fleets.surge(bed, fleet[index % len(fleet)], 2 + index // len(fleet))
+        fleets.surge(bed, fleet[index % len(fleet)], pods=2 + index // len(fleet))
         time.sleep(1.0 / EDITS_HZ)
     time.sleep(2.0)
     delays = sorted(fleets.delays_s(bed.audit_log.read_text().splitlines()[since:]))
@@ -111,7 +111,7 @@ def _killed(bed: Bed, operator: LoneOperator, fleet: list[str]) -> dict[str, flo
     for index, name in enumerate(fleet):
         if index == len(fleet) // 2:
             operator.process.kill()
-        fleets.surge(bed, name, LAST_SURGE)
+        fleets.surge(bed, name, pods=LAST_SURGE)
     operator.start()
     _until(lambda: fleets.surges(bed) == {LAST_SURGE})
     time.sleep(SETTLING_S)
@@ -140,7 +140,9 @@ def _policy(bed: Bed) -> dict[str, float]:
         for member in row.values():
             member.start()
         _until(lambda: _goes_by(ports, POLICIES[0]))
-        return {"policy_edit_to_agent_s": max(_taken(bed, ports, 1 + edit) for edit in range(POLICY_EDITS))}
+        return {
+            "policy_edit_to_agent_s": max(_taken(bed, ports, edit=1 + edit) for edit in range(POLICY_EDITS))
+        }
     finally:
         for member in row.values():
             for process in member.processes:
@@ -148,7 +150,7 @@ def _policy(bed: Bed) -> dict[str, float]:
         bed.client.delete(names.POWER_DOMAINS.path("bench"))
 
 
-def _taken(bed: Bed, ports: list[int], edit: int) -> float:
+def _taken(bed: Bed, ports: list[int], *, edit: int) -> float:
     began_s, text = time.monotonic(), POLICIES[edit % 2]
     _write_policy(bed, text)
     _until(lambda: _goes_by(ports, text), every_s=0.02)
@@ -170,7 +172,7 @@ def _goes_by(ports: list[int], text: str) -> bool:
         return False
 
 
-def _at_rest(bed: Bed, operator: LoneOperator, rest_s: float) -> dict[str, float]:
+def _at_rest(bed: Bed, operator: LoneOperator, *, rest_s: float) -> dict[str, float]:
     """Nothing happens: what the operator writes, computes and holds, beside kopf alone."""
     assert operator.process is not None
     identity = bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
@@ -217,7 +219,7 @@ def _report(results: dict[str, float]) -> dict[str, Any]:
         },
         seeds=[],
         results=results,
-        checks=[at_most(name, results[name], goal, reason) for name, goal in GOALS.items()],
+        checks=[at_most(name, results[name], goal=goal, reason=reason) for name, goal in GOALS.items()],
     )
 
 

@@ -30,25 +30,25 @@ class Check:
     reason: str
 
 
-def at_most(name: str, value: float | None, goal: float, reason: str) -> Check:
+def at_most(name: str, value: float | None, *, goal: float, reason: str) -> Check:
     """A check of a figure that should be small."""
     ok = value is not None and value <= goal
     return Check(name=name, value=value, goal=f"<= {goal:g}", ok=ok, reason=_why(value, reason))
 
 
-def above(name: str, value: float | None, goal: float, reason: str) -> Check:
+def above(name: str, value: float | None, *, goal: float, reason: str) -> Check:
     """A check of a figure that shows by being there at all."""
     ok = value is not None and value > goal
     return Check(name=name, value=value, goal=f"> {goal:g}", ok=ok, reason=_why(value, reason))
 
 
-def near(name: str, value: float | None, goal: float, within: float, reason: str) -> Check:
+def near(name: str, value: float | None, *, goal: float, within: float, reason: str) -> Check:
     """A check of a figure that should be what something else says it is."""
     ok = value is not None and abs(value - goal) <= within
     return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=_why(value, reason))
 
 
-def holds(name: str, value: bool, reason: str) -> Check:
+def holds(name: str, *, value: bool, reason: str) -> Check:
     """A check of something that is so or isn't."""
     return Check(name=name, value=value, goal="= true", ok=value, reason=reason)
 

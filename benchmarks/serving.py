@@ -45,7 +45,7 @@ def main() -> int:
         with _told(console, "every engine replaced under load"):
             results |= _rolled(cluster)
         with _told(console, "to zero and back"):
-            service = trials.serve(cluster, "default", "rest")
+            service = trials.serve(cluster, namespace="default", name="rest")
             results["scale_to_zero_and_back"] = trials.to_zero_and_back(service)
             trials.remove(service)
         with _told(console, "the agents rolled at peak"):
@@ -87,11 +87,20 @@ def _report(results: Results) -> dict[str, Any]:
         seeds=[],
         results=results,
         checks=(
-            above("external_kv_tokens", results["external_kv_tokens"], 0, reason),
-            holds("split_text_equals_unsplit", bool(results["split_text_equals_unsplit"]), reason),
-            at_most("rolling_update_failed_requests", results["rolling_update_failed_requests"], 0, reason),
-            holds("scale_to_zero_and_back", bool(results["scale_to_zero_and_back"]), reason),
-            at_most("agent_rollout_limits_raised", results["agent_rollout_limits_raised"], 0, reason),
+            above("external_kv_tokens", results["external_kv_tokens"], goal=0, reason=reason),
+            holds(
+                "split_text_equals_unsplit", value=bool(results["split_text_equals_unsplit"]), reason=reason
+            ),
+            at_most(
+                "rolling_update_failed_requests",
+                results["rolling_update_failed_requests"],
+                goal=0,
+                reason=reason,
+            ),
+            holds("scale_to_zero_and_back", value=bool(results["scale_to_zero_and_back"]), reason=reason),
+            at_most(
+                "agent_rollout_limits_raised", results["agent_rollout_limits_raised"], goal=0, reason=reason
+            ),
         ),
     )
 

@@ -29,7 +29,7 @@ class Caller:
 
     http: httpx.Client
 
-    def send(self, method: str, path: str, body: object = None, **parameters: str) -> Object:
+    def send(self, method: str, path: str, *, body: object = None, **parameters: str) -> Object:
         """The answer to a request; raises ApiError when it is refused."""
         return checked(self.http.request(method, path, json=body, params=parameters))
 
@@ -45,7 +45,9 @@ class Caller:
 
     def refusal(self, method: str, path: str, body: object = None, *, by: str = "") -> str:
         """The sentence that refuses a request, with `by` in it; AssertionError when it is taken."""
-        return refusal(lambda: self.send(method, path, body, dryRun="All", fieldValidation="Strict"), by=by)
+        return refusal(
+            lambda: self.send(method, path, body=body, dryRun="All", fieldValidation="Strict"), by=by
+        )
 
 
 def caller(

@@ -73,7 +73,7 @@ class Hooks:
         command = [sys.executable, "-m", module, *arguments, "--kubeconfig", str(kubeconfig)]
         done = subprocess.run(command, text=True, capture_output=True, timeout=TIMEOUT_S, check=False)
         self.output[str(container["name"])] = done.stdout + done.stderr
-        self._end(pod, container, done.returncode)
+        self._end(pod, container, status=done.returncode)
 
     def _kubeconfig(self, account: str, namespace: str) -> Path:
         """The account may be new, and the pod there before its token can be asked for."""
@@ -86,7 +86,7 @@ class Hooks:
                     raise
             time.sleep(PAUSE_S)
 
-    def _end(self, pod: Object, container: Object, status: int) -> None:
+    def _end(self, pod: Object, container: Object, *, status: int) -> None:
         """What a kubelet writes once the container has ended."""
         state = {"terminated": {"exitCode": status, "reason": "Completed" if status == 0 else "Error"}}
         named: dict[str, Any] = {key: container[key] for key in ("name", "image")}

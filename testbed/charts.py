@@ -57,7 +57,7 @@ def rendered(
     """Every object of a release, CRDs first; HelmError when values or templates are wrong."""
     with helm_python.Chart.load(CHART) as chart:
         crds = [yaml.load(one["data"], LOADER) for one in chart.crds]
-        objects = _objects(chart, values, namespace, release)
+        objects = _objects(chart, values, namespace=namespace, release=release)
     return [*crds, *(one for one in objects if HOOK not in one["metadata"].get("annotations", {}))]
 
 
@@ -66,7 +66,7 @@ def hooks(
 ) -> list[Manifest]:
     """What Helm runs at an event, for example `pre-delete`, in its order."""
     with helm_python.Chart.load(CHART) as chart:
-        objects = _objects(chart, values, namespace, "loadline")
+        objects = _objects(chart, values, namespace=namespace, release="loadline")
     events = {id(one): one["metadata"].get("annotations", {}).get(HOOK, "").split(",") for one in objects}
     found = [one for one in objects if event in events[id(one)]]
     return sorted(found, key=lambda one: int(one["metadata"]["annotations"][f"{HOOK}-weight"]))
@@ -77,7 +77,7 @@ def read(file: Path) -> dict[str, Any]:
     return dict(yaml.load(file.read_text(), LOADER))
 
 
-def one(kind: str, name: str, values: Mapping[str, Any] | None = None) -> Manifest:
+def one(kind: str, name: str, *, values: Mapping[str, Any] | None = None) -> Manifest:
     """The release's object of that kind and name."""
     (found,) = (o for o in rendered(values) if (o["kind"], o["metadata"]["name"]) == (kind, name))
     return found
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _objects(
-    chart: helm_python.Chart, values: Mapping[str, Any] | None, namespace: str, release: str
+    chart: helm_python.Chart, values: Mapping[str, Any] | None, *, namespace: str, release: str
 ) -> list[Manifest]:
     chart.validate_schema(chart.merge_values(dict(values or {})))
     texts = chart.render(dict(values or {}), name=release, namespace=namespace)

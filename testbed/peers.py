@@ -128,7 +128,7 @@ def _registration(kind: str, hooks: list[Object]) -> Object:
     return {**head, "webhooks": hooks}
 
 
-def _hook(url: str, ca: bytes, name: str, path: str, what: Object, operations: tuple[str, ...]) -> Object:
+def _hook(url: str, ca: bytes, name: str, path: str, what: Object, operations: tuple[str, ...]) -> Object:  # noqa: PLR0917
     return {
         "name": name,
         "admissionReviewVersions": ["v1"],

@@ -66,21 +66,25 @@ class NodeAgent:
         self._status_server = given.status_server or StatusServer(given.settings, given.journal)
         self.metrics = self._status_server.metrics
         declarations, clock = given.declarations, given.clock
-        self.leadership = Leadership(declarations, given.journal, clock, given.tell)
+        self.leadership = Leadership(declarations, given.journal, clock=clock, tell=given.tell)
         self.reporter = NodeReporter(
-            given.identity.node, given.node_gpus, given.owners, clock, given.services.reports
+            given.identity.node,
+            given.node_gpus,
+            owners=given.owners,
+            clock=clock,
+            services=given.services.reports,
         )
         self._report_client = ReportClient(
-            declarations.candidates, partial(_context, given.identity), declarations.relist
+            declarations.candidates, context=partial(_context, given.identity), relist=declarations.relist
         )
         self.leaf = Leaf(
             given.node_gpus,
             self._report_client,
-            declarations,
-            self.reporter,
-            given.journal,
-            self.metrics,
-            clock,
+            declarations=declarations,
+            reporter=self.reporter,
+            journal=given.journal,
+            metrics=self.metrics,
+            clock=clock,
         )
         self._context = server_context(given.identity)
         self._trusted: set[bytes] = set()
@@ -92,13 +96,13 @@ class NodeAgent:
         """Work until `stop` is set; then step down, give up the domain and close."""
         settings = self._given.settings
         refused = self._count_refusal
-        reports = ReportServer(self.leadership, self._given.declarations, settings.node, refused)
+        reports = ReportServer(self.leadership, self._given.declarations, node=settings.node, refused=refused)
         Strangers(self._given.declarations.relist, refused).watch(self._context)
         self._status_server.unready = self._unready
         async with AsyncExitStack() as ends:  # last to first, each whatever became of the others
             ends.push_async_callback(self._status_server.close)
             await self._status_server.open()
-            door, _ = await serve(reports.app(), settings.listen, settings.port, self._context)
+            door, _ = await serve(reports.app(), settings.listen, port=settings.port, context=self._context)
             ends.push_async_callback(door.cleanup)
             ends.push_async_callback(self.leadership.close)
             ends.push_async_callback(self.leaf.close)

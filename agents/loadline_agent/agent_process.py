@@ -77,20 +77,26 @@ class AgentProcess:
 
     def __init__(self, chosen: Settings) -> None:
         self._settings = chosen
-        self._identity = Identity.load_or_create(chosen.state_dir, chosen.node, chosen.address)
+        self._identity = Identity.load_or_create(chosen.state_dir, node=chosen.node, address=chosen.address)
         self._kube = Kube(credentials.find(chosen.kubeconfig))
         self._declarations = Declarations(
             self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
         )
-        self._journal = Journal(chosen.node, time.time, chosen.journal, tell=_log_entry)
+        self._journal = Journal(chosen.node, wall=time.time, file=chosen.journal, tell=_log_entry)
         self._status_server = StatusServer(chosen, self._journal)
         self._status_server.unready = self._unready
         self._workloads = NodeWorkloads(
-            self._kube, chosen.node, chosen.pod_resources, boottime, self._status_server.metrics
+            self._kube,
+            chosen.node,
+            socket=chosen.pod_resources,
+            clock=boottime,
+            metrics=self._status_server.metrics,
         )
-        self._status_writer = DomainStatusWriter(self._kube, chosen.node, self._declarations.domain, boottime)
+        self._status_writer = DomainStatusWriter(
+            self._kube, chosen.node, domain=self._declarations.domain, clock=boottime
+        )
         self._capacity_writer = NodeCapacityWriter(
-            self._kube, self._identity, self._facts, boottime, found=self._workloads.recall
+            self._kube, self._identity, facts=self._facts, clock=boottime, found=self._workloads.recall
         )
         self._missing: dict[str, str] = {}
         self._agent: NodeAgent | None = None
@@ -182,7 +188,7 @@ class AgentProcess:
             while True:
                 wanted = self._candidacy()
                 if wanted != domain and (agent.leadership.coordinator is None or wanted is not None):
-                    standing = await self._change(agent, wanted, standing)
+                    standing = await self._change(agent, wanted, standing=standing)
                     domain = wanted
                 await asyncio.sleep(STAND_EVERY_S)
         finally:
@@ -190,7 +196,7 @@ class AgentProcess:
                 standing.cancel()
 
     async def _change(
-        self, agent: NodeAgent, domain: str | None, standing: "asyncio.Task[None] | None"
+        self, agent: NodeAgent, domain: str | None, *, standing: "asyncio.Task[None] | None"
     ) -> "asyncio.Task[None] | None":
         if standing is not None:
             standing.cancel()
@@ -199,7 +205,13 @@ class AgentProcess:
         if domain is None:
             return None
         chosen = self._settings
-        election = Election(self._kube, chosen.namespace, lease_name(domain), chosen.node, boottime)
+        election = Election(
+            self._kube,
+            namespace=chosen.namespace,
+            lease_name=lease_name(domain),
+            node=chosen.node,
+            clock=boottime,
+        )
         agent.leadership.election = election
         return asyncio.create_task(election.run())
 

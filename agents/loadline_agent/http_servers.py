@@ -16,7 +16,7 @@ KEEP_ALIVE_S = 75.0
 
 
 async def serve(
-    app: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
+    app: web.Application, host: str, *, port: int, context: ssl.SSLContext | None = None
 ) -> tuple[web.AppRunner, int]:
     """Open a door; the runner to close it by, and the port that it got.
 

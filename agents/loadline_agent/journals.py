@@ -55,6 +55,7 @@ class Journal:
     def __init__(
         self,
         who: str,
+        *,
         wall: Callable[[], float],
         file: Path | None = None,
         tell: Callable[[Entry], None] = lambda entry: None,
@@ -65,7 +66,7 @@ class Journal:
         self._lines = JournalLines(MOST_ENTRIES)
         self._file = file
 
-    def write(self, what: str, observation: Plain, decision: Plain, reason: str, **labels: str) -> None:
+    def write(self, what: str, *, observation: Plain, decision: Plain, reason: str, **labels: str) -> None:
         """Append one decision of the loop or policy `what`; `labels` say of which domain, GPU or service."""
         entry: Entry = {
             "t": round(self._wall(), 3),

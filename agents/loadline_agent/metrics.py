@@ -45,28 +45,34 @@ class Metrics:
         self._sources: list[Callable[[], Iterable[Reading]]] = []
         self._registry.register(_Gauges(self._sources))
         self.exchanges = self._counter(
-            "loadline_power_exchanges", "Reports of this node by outcome.", "outcome", EXCHANGE_OUTCOMES
+            "loadline_power_exchanges",
+            help="Reports of this node by outcome.",
+            label="outcome",
+            values=EXCHANGE_OUTCOMES,
         )
         self.lease_refusals = self._counter(
-            "loadline_power_lease_refusals", "Leases not taken, by reason.", "reason", LEASE_REFUSALS
+            "loadline_power_lease_refusals",
+            help="Leases not taken, by reason.",
+            label="reason",
+            values=LEASE_REFUSALS,
         )
         self.report_refusals = self._counter(
             "loadline_power_report_refusals",
-            "Members' reports turned away, by reason; a Stranger failed its handshake.",
-            "reason",
-            REPORT_REFUSALS,
+            help="Members' reports turned away, by reason; a Stranger failed its handshake.",
+            label="reason",
+            values=REPORT_REFUSALS,
         )
         self.limit_errors = self._counter(
             "loadline_power_limit_errors",
-            "Limits or records that couldn't be written.",
-            "error",
-            LIMIT_ERRORS,
+            help="Limits or records that couldn't be written.",
+            label="error",
+            values=LIMIT_ERRORS,
         )
         self.engine_scrapes = self._counter(
             "loadline_engine_scrapes",
-            "Looks at the metrics of engines, by outcome.",
-            "outcome",
-            SCRAPE_OUTCOMES,
+            help="Looks at the metrics of engines, by outcome.",
+            label="outcome",
+            values=SCRAPE_OUTCOMES,
         )
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
@@ -93,7 +99,7 @@ class Metrics:
         """All series in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, help: str, label: str, values: Iterable[str]) -> Counter:
+    def _counter(self, name: str, *, help: str, label: str, values: Iterable[str]) -> Counter:
         counter = Counter(name, help, [label], registry=self._registry)
         for value in values:
             counter.labels(value)

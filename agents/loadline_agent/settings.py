@@ -76,6 +76,7 @@ class Settings(BaseModel):
 
 def parse(
     arguments: Sequence[str],
+    *,
     environ: Mapping[str, str] = os.environ,
     prog: str = "loadline-agent run",
 ) -> Settings:
@@ -89,7 +90,7 @@ def parse(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise InvalidInput(f"{_flag(name)} ({_variable(name)})", first["input"], first["msg"]) from error
+        raise InvalidInput(f"{_flag(name)} ({_variable(name)})", first["input"], mend=first["msg"]) from error
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -30,8 +30,8 @@ class StatusServer:
     async def open(self) -> None:
         """Open it, unless it is open."""
         if self._runner is None:
-            app = status_app(self._journal, self.metrics.text, lambda: self.unready())
-            self._runner, _ = await serve(app, self._settings.listen, self._settings.metrics_port)
+            app = status_app(self._journal, metrics=self.metrics.text, unready=lambda: self.unready())
+            self._runner, _ = await serve(app, self._settings.listen, port=self._settings.metrics_port)
 
     async def close(self) -> None:
         """Close it, if it is open."""
@@ -41,7 +41,7 @@ class StatusServer:
 
 
 def status_app(
-    journal: Journal, metrics: Callable[[], bytes], unready: Callable[[], str | None]
+    journal: Journal, *, metrics: Callable[[], bytes], unready: Callable[[], str | None]
 ) -> web.Application:
     """Metrics, health and journal; `unready` says why the node isn't ready, None if it is."""
 

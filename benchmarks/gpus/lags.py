@@ -19,14 +19,14 @@ BEFORE_S, AFTER_S = (-0.5, 0.0), (1.2, 1.9)
 """Where the plateaus of an edge are looked at: the averaged field needs a second to follow."""
 
 
-def rises(points: Points, on: Spans, share: float) -> tuple[float | None, ...]:
+def rises(points: Points, on: Spans, *, share: float) -> tuple[float | None, ...]:
     """Seconds from the start of each span until the reading has come `share` of the way up."""
-    return tuple(_lag_s(points, began_s, share) for began_s, _ in on)
+    return tuple(_lag_s(points, edge_s=began_s, share=share) for began_s, _ in on)
 
 
-def falls(points: Points, on: Spans, share: float) -> tuple[float | None, ...]:
+def falls(points: Points, on: Spans, *, share: float) -> tuple[float | None, ...]:
     """Seconds from the end of each span until the reading has come `share` of the way down."""
-    return tuple(_lag_s(points, ended_s, share) for _, ended_s in on)
+    return tuple(_lag_s(points, edge_s=ended_s, share=share) for _, ended_s in on)
 
 
 def longest(lags: Iterable[float | None]) -> float | None:
@@ -41,8 +41,8 @@ def middle(lags: Iterable[float | None]) -> float | None:
     return float(np.median(known)) if known and longest(lags) is not None else None
 
 
-def _lag_s(points: Points, edge_s: float, share: float) -> float | None:
-    before, after = _level(points, edge_s, BEFORE_S), _level(points, edge_s, AFTER_S)
+def _lag_s(points: Points, *, edge_s: float, share: float) -> float | None:
+    before, after = _level(points, edge_s, window_s=BEFORE_S), _level(points, edge_s, window_s=AFTER_S)
     if before is None or after is None or before == after:
         return None
     way = (points.values - before) / (after - before)
@@ -50,7 +50,7 @@ def _lag_s(points: Points, edge_s: float, share: float) -> float | None:
     return float(points.t_s[followed][0] - edge_s) if followed.any() else None
 
 
-def _level(points: Points, edge_s: float, window_s: tuple[float, float]) -> float | None:
+def _level(points: Points, edge_s: float, *, window_s: tuple[float, float]) -> float | None:
     """The median of what was read in a window; the last reading before its end, if none was new in it."""
     early = points.t_s < edge_s + window_s[1]
     inside = points.values[early & (points.t_s >= edge_s + window_s[0])]

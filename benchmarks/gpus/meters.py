@@ -42,16 +42,16 @@ class Meter:
         return self.error_watts / abs(self.step_watts) if self.step_watts else float("inf")
 
 
-def fit(points: Points, on: Spans, windows_s: Iterable[float], delays_s: Iterable[float]) -> Meter | None:
+def fit(points: Points, on: Spans, *, windows_s: Iterable[float], delays_s: Iterable[float]) -> Meter | None:
     """The meter of least squares among these windows and delays; None with too few readings."""
     windows, delays = tuple(windows_s), tuple(delays_s)
-    inside = _inside(points, on, max(windows) + max(delays))
+    inside = _inside(points, on, reach_s=max(windows) + max(delays))
     t_s, values = points.t_s[inside], points.values[inside]
     meters = [
         meter
         for window_s in windows
         for delay_s in delays
-        if (meter := _meter(t_s - window_s, t_s, values, on, delay_s)) is not None
+        if (meter := _meter(t_s - window_s, to_s=t_s, values=values, on=on, delay_s=delay_s)) is not None
     ]
     return min(meters, key=lambda meter: meter.error_watts, default=None)
 
@@ -59,13 +59,15 @@ def fit(points: Points, on: Spans, windows_s: Iterable[float], delays_s: Iterabl
 def fit_delay(points: Points, on: Spans, delays_s: Iterable[float]) -> Meter | None:
     """The same for readings that know their own windows (`from_s`): only the delay is sought."""
     delays = tuple(delays_s)
-    inside = _inside(points, on, max(delays))
+    inside = _inside(points, on, reach_s=max(delays))
     from_s, t_s, values = points.from_s[inside], points.t_s[inside], points.values[inside]
-    meters = [m for d in delays if (m := _meter(from_s, t_s, values, on, d)) is not None]
+    meters = [
+        m for d in delays if (m := _meter(from_s, to_s=t_s, values=values, on=on, delay_s=d)) is not None
+    ]
     return min(meters, key=lambda meter: meter.error_watts, default=None)
 
 
-def on_share(on: Spans, from_s: Floats, to_s: Floats) -> Floats:
+def on_share(on: Spans, *, from_s: Floats, to_s: Floats) -> Floats:
     """The share of each window in which load was on."""
     edges = np.array(on, dtype=np.float64).ravel()
     lengths = np.zeros(len(edges))
@@ -75,7 +77,7 @@ def on_share(on: Spans, from_s: Floats, to_s: Floats) -> Floats:
     return share
 
 
-def _inside(points: Points, on: Spans, reach_s: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _inside(points: Points, on: Spans, *, reach_s: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     if not on:
         return np.zeros(len(points.t_s), dtype=np.bool_)
     inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (points.t_s >= on[0][0] + reach_s) & (
@@ -84,10 +86,10 @@ def _inside(points: Points, on: Spans, reach_s: float) -> "np.ndarray[tuple[int]
     return inside
 
 
-def _meter(from_s: Floats, to_s: Floats, values: Floats, on: Spans, delay_s: float) -> Meter | None:
+def _meter(from_s: Floats, *, to_s: Floats, values: Floats, on: Spans, delay_s: float) -> Meter | None:
     if len(values) < LEAST_READINGS:
         return None
-    share = on_share(on, from_s - delay_s, to_s - delay_s)
+    share = on_share(on, from_s=from_s - delay_s, to_s=to_s - delay_s)
     spread = share - share.mean()
     if not np.any(spread):
         return None

@@ -37,25 +37,33 @@ def checks(pace: Pace) -> tuple[Check, ...]:
     ranged = (facts.fields[LOWEST_LIMIT], facts.fields[HIGHEST_LIMIT])
     same = ranged == (round(facts.min_watts * 1000), round(facts.max_watts * 1000))
     return (
-        at_most("asked_fields_missing", missing, 0, "the agent asks for a field that isn't there"),
-        at_most("samples_not_to_be_used", untrusted, 0, "the agent would count limits for draws"),
-        at_most("false_alarms", faults, 0, "the agent took a good sensor for a stuck one"),
+        at_most(
+            "asked_fields_missing", missing, goal=0, reason="the agent asks for a field that isn't there"
+        ),
+        at_most("samples_not_to_be_used", untrusted, goal=0, reason="the agent would count limits for draws"),
+        at_most("false_alarms", faults, goal=0, reason="the agent took a good sensor for a stuck one"),
         at_most(
             "eight_gpus_core_percent",
             _core_percent(pace),
-            CORE_PERCENT_GOAL,
-            "the driver's answers alone cost more than an agent may: see `question_us`",
+            goal=CORE_PERCENT_GOAL,
+            reason="the driver's answers alone cost more than an agent may: see `question_us`",
         ),
-        holds("limit_range_is_told_twice_alike", same, "fields 187 and 188 aren't the settable range"),
-        holds("clocks_are_listed", facts.graphics_clocks > 1, "no range of clocks can be read"),
         holds(
-            "nothing_was_set", _settings(facts) == _settings(pace.facts_after), "a limit changed meanwhile"
+            "limit_range_is_told_twice_alike",
+            value=same,
+            reason="fields 187 and 188 aren't the settable range",
+        ),
+        holds("clocks_are_listed", value=facts.graphics_clocks > 1, reason="no range of clocks can be read"),
+        holds(
+            "nothing_was_set",
+            value=_settings(facts) == _settings(pace.facts_after),
+            reason="a limit changed meanwhile",
         ),
         at_most(
             "energy_and_power_apart_share",
             _apart(pace.rounds),
-            SENSOR_GAIN,
-            "a steady load isn't seen as the energy counter sees it",
+            goal=SENSOR_GAIN,
+            reason="a steady load isn't seen as the energy counter sees it",
         ),
     )
 

@@ -76,14 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
         facts = watching.facts(gpus, gpus.infos[0].uuid)
         scaled = replace(model.watts, tdp_watts=facts.default_watts)
         idle = watching.rounds(gpus, gpus.infos[0].uuid, rate_hz=RATE_HZ, seconds=options.seconds)
-        points = _points(gpus, scaled, options.seconds)
+        points = _points(gpus, scaled, seconds=options.seconds)
     finally:
         gpus.close()
     document = report(
         "gpu-phases",
         commit=options.commit or runs.commit(),
         on=f"{facts.name}, driver {facts.driver}; {machine()}",
-        inputs=_inputs(model.name, scaled, options.seconds),
+        inputs=_inputs(model.name, scaled, seconds=options.seconds),
         seeds=[loads.SEED],
         results={
             "idle_watts": _mean_watts(idle),
@@ -102,15 +102,15 @@ def mape_percent(points: Iterable[Point], phase: str) -> float:
     return float(np.mean([abs(point.error_percent) for point in points if point.phase == phase]))
 
 
-def _points(gpus: GpuSensors, model: WattModel, seconds: float) -> list[Point]:
+def _points(gpus: GpuSensors, model: WattModel, *, seconds: float) -> list[Point]:
     uuid = gpus.infos[0].uuid
     sizes = [(PREFILL, int(tokens)) for tokens in model.prefill_tokens]
     sizes += [(DECODE, batch) for batch in BATCHES]
     with Load(uuid, len(gpus.infos)) as load:
-        return [_point(gpus, load, model, phase, size, seconds) for phase, size in sizes]
+        return [_point(gpus, load, model, phase=phase, size=size, seconds=seconds) for phase, size in sizes]
 
 
-def _point(gpus: GpuSensors, load: Load, model: WattModel, phase: str, size: int, seconds: float) -> Point:
+def _point(gpus: GpuSensors, load: Load, model: WattModel, *, phase: str, size: int, seconds: float) -> Point:
     uuid = gpus.infos[0].uuid
     load.order(phase, size, [(PAUSE_S, SETTLING_S + seconds + 1.0)])
     watching.rounds(gpus, uuid, rate_hz=RATE_HZ, seconds=PAUSE_S + SETTLING_S)
@@ -123,11 +123,11 @@ def _point(gpus: GpuSensors, load: Load, model: WattModel, phase: str, size: int
         mean_watts=_mean_watts(taken),
         highest_watts=max(taken.watts),
         sm_mhz=sm_mhz,
-        predicted_watts=predicted_watts(model, phase, size),
+        predicted_watts=predicted_watts(model, phase, size=size),
     )
 
 
-def predicted_watts(model: WattModel, phase: str, size: int) -> float:
+def predicted_watts(model: WattModel, phase: str, *, size: int) -> float:
     """What the model says of a phase at full clock."""
     if phase == PREFILL:
         return watts.prefill_watts(model, prompt_tokens=size, clock_mhz=model.full_mhz)
@@ -151,7 +151,7 @@ def _row(point: Point) -> dict[str, Any]:
     }
 
 
-def _inputs(name: str, scaled: WattModel, seconds: float) -> dict[str, Any]:
+def _inputs(name: str, scaled: WattModel, *, seconds: float) -> dict[str, Any]:
     return {
         "power_model": name,
         "scaled": f"shares of TDP × this GPU's default limit of {scaled.tdp_watts:g} W; nothing fitted here",
@@ -168,7 +168,7 @@ def _checks(points: list[Point]) -> tuple[Check, ...]:
     """A prediction is as good as a reading if it is no further off than a meter's own gain."""
     reason = "fitted on the A100, the model isn't this GPU's: it takes a calibration of its own"
     return tuple(
-        at_most(f"{phase}_mape_percent", mape_percent(points, phase), 100 * SENSOR_GAIN, reason)
+        at_most(f"{phase}_mape_percent", mape_percent(points, phase), goal=100 * SENSOR_GAIN, reason=reason)
         for phase in (PREFILL, DECODE)
     )
 

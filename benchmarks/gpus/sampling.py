@@ -62,14 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     commit = options.commit or runs.commit()
     seen = Seen(
-        pace=_part(Pace, partial(_pace, options.seconds), commit, options.kept),
-        sensors=_part(Sensors, partial(_sensors, options.blinks_s), commit, options.kept),
-        questions=_part(Questions, partial(_questions, options.question_rounds), commit, options.kept),
+        pace=_part(Pace, see=partial(_pace, options.seconds), commit=commit, kept=options.kept),
+        sensors=_part(Sensors, see=partial(_sensors, options.blinks_s), commit=commit, kept=options.kept),
+        questions=_part(
+            Questions, see=partial(_questions, options.question_rounds), commit=commit, kept=options.kept
+        ),
     )
     return finish(_report(seen, options.note), options.result)
 
 
-def _part(kind: type[P], see: Callable[[GpuSensors, Stamp], P], commit: str, kept: Path | None) -> P:
+def _part(kind: type[P], *, see: Callable[[GpuSensors, Stamp], P], commit: str, kept: Path | None) -> P:
     path = None if kept is None else kept / f"{kind.__name__.lower()}.json"
     if path is not None and path.exists():
         return kind.model_validate_json(path.read_text("utf-8"))
@@ -101,11 +103,11 @@ def _opened() -> Iterator[GpuSensors]:
 
 def _pace(seconds: float, gpus: GpuSensors, stamp: Stamp) -> Pace:
     uuid = gpus.infos[0].uuid
-    facts, sampled = watching.facts(gpus, uuid), _rounds(gpus, uuid, "idle", seconds)
+    facts, sampled = watching.facts(gpus, uuid), _rounds(gpus, uuid=uuid, name="idle", seconds=seconds)
     with Load(uuid, len(gpus.infos)) as load:
         load.order(*PRODUCT, [(0.0, SETTLING_S + len(RATES_HZ) * (seconds + 1.0))])
         time.sleep(SETTLING_S)
-        sampled |= _rounds(gpus, uuid, "load", seconds)
+        sampled |= _rounds(gpus, uuid=uuid, name="load", seconds=seconds)
         load.spans()
     return Pace(
         **stamp,
@@ -117,7 +119,7 @@ def _pace(seconds: float, gpus: GpuSensors, stamp: Stamp) -> Pace:
     )
 
 
-def _rounds(gpus: GpuSensors, uuid: str, name: str, seconds: float) -> dict[str, Rounds]:
+def _rounds(gpus: GpuSensors, *, uuid: str, name: str, seconds: float) -> dict[str, Rounds]:
     return {
         f"{name}_{rate_hz:g}hz": watching.rounds(gpus, uuid, rate_hz=rate_hz, seconds=seconds)
         for rate_hz in RATES_HZ
@@ -128,8 +130,8 @@ def _sensors(blinks_s: float, gpus: GpuSensors, stamp: Stamp) -> Sensors:
     device = gpus.device(gpus.infos[0].uuid)
     blinking = loads.blinking(blinks_s, SEED)
     with Load(device.uuid, len(gpus.infos)) as load:
-        edges = _glances(device, load, PRODUCT, EDGES, EDGES_S)
-        blinks = _glances(device, load, STEADY, blinking, blinks_s)
+        edges = _glances(device, load, work=PRODUCT, timetable=EDGES, seconds=EDGES_S)
+        blinks = _glances(device, load, work=STEADY, timetable=blinking, seconds=blinks_s)
         load.order(*STEADY, blinking)
         seen, buffered = watching.flashes(device, every_s=FLASH_S, seconds=blinks_s)
         flashes = watching.glances_of(seen, work=_told(*STEADY), every_s=FLASH_S, on=load.spans())
@@ -137,7 +139,7 @@ def _sensors(blinks_s: float, gpus: GpuSensors, stamp: Stamp) -> Sensors:
 
 
 def _glances(
-    device: nvml.Device, load: Load, work: tuple[str, int], timetable: Timetable, seconds: float
+    device: nvml.Device, load: Load, *, work: tuple[str, int], timetable: Timetable, seconds: float
 ) -> Glances:
     load.order(*work, timetable)
     seen = watching.glances(device, every_s=GLANCE_S, seconds=seconds)

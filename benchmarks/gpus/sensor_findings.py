@@ -34,15 +34,15 @@ def figures(sensors: Sensors) -> dict[str, Result]:
     """Lags, periods, windows."""
     results: dict[str, Result] = {}
     for name, points in _points(sensors.edges).items():
-        results |= _lag_figures(name, points, sensors.edges)
+        results |= _lag_figures(name, points, edges=sensors.edges)
     for other in ("average", "energy"):
         behind = _less(results["instant_half_rise_ms"], results[f"{other}_half_rise_ms"])
         results[f"instant_behind_{other}_ms"] = behind
     for name, points in _seen(sensors).items():
-        meter, period_ms = _meter(name, points, sensors), _ms(series.period_s(points))
+        meter, period_ms = _meter(name, points, sensors=sensors), _ms(series.period_s(points))
         results[f"{name}_period_ms"] = period_ms
-        results |= _meter_figures(name, meter, period_ms)
-    plant = meters.fit(_seen(sensors)["instant"], sensors.flashes.on, (TICK_S,), DELAYS_S)
+        results |= _meter_figures(name, meter, period_ms=period_ms)
+    plant = meters.fit(_seen(sensors)["instant"], sensors.flashes.on, windows_s=(TICK_S,), delays_s=DELAYS_S)
     return results | {"plant_meter_error_share": None if plant is None else plant.error_share}
 
 
@@ -52,35 +52,35 @@ def checks(results: dict[str, Result]) -> tuple[Check, ...]:
         at_most(
             "rise_seen_s_max",
             _s(results["instant_seen_rise_ms_max"]),
-            Timings().sensor_s,
-            "the safe states count on a faster meter",
+            goal=Timings().sensor_s,
+            reason="the safe states count on a faster meter",
         ),
         near(
             "meter_period_s",
             _s(results["instant_period_ms"]),
-            SAMPLE_TICKS * TICK_S,
-            PERIOD_WITHIN_S,
-            "the plant's meter looks at another pace than this GPU's",
+            goal=SAMPLE_TICKS * TICK_S,
+            within=PERIOD_WITHIN_S,
+            reason="the plant's meter looks at another pace than this GPU's",
         ),
         near(
             "meter_window_s",
             _s(results["instant_window_ms"]),
-            TICK_S,
-            WINDOW_WITHIN_S,
-            "the plant's meter looks through another window than this GPU's",
+            goal=TICK_S,
+            within=WINDOW_WITHIN_S,
+            reason="the plant's meter looks through another window than this GPU's",
         ),
         near(
             "average_window_s",
             _s(results["average_window_ms"]),
-            AVERAGE_S,
-            AVERAGE_WITHIN_S,
-            "the plant averages over another time than this GPU",
+            goal=AVERAGE_S,
+            within=AVERAGE_WITHIN_S,
+            reason="the plant averages over another time than this GPU",
         ),
         at_most(
             "plant_meter_extra_error_share",
             _less(results["plant_meter_error_share"], results["instant_error_share"]),
-            EXTRA_ERROR_GOAL,
-            "the plant's meter isn't this GPU's: see its window and period in the results",
+            goal=EXTRA_ERROR_GOAL,
+            reason="the plant's meter isn't this GPU's: see its window and period in the results",
         ),
     )
 
@@ -106,24 +106,24 @@ def _points(glances: Glances) -> dict[str, Points]:
     }
 
 
-def _lag_figures(name: str, points: Points, edges: Glances) -> dict[str, Result]:
+def _lag_figures(name: str, points: Points, *, edges: Glances) -> dict[str, Result]:
     return {
-        f"{name}_half_rise_ms": _ms(lags.middle(lags.rises(points, edges.on, HALF))),
-        f"{name}_half_fall_ms": _ms(lags.middle(lags.falls(points, edges.on, HALF))),
-        f"{name}_seen_rise_ms_max": _ms(lags.longest(lags.rises(points, edges.on, SEEN))),
-        f"{name}_seen_fall_ms_max": _ms(lags.longest(lags.falls(points, edges.on, SEEN))),
+        f"{name}_half_rise_ms": _ms(lags.middle(lags.rises(points, edges.on, share=HALF))),
+        f"{name}_half_fall_ms": _ms(lags.middle(lags.falls(points, edges.on, share=HALF))),
+        f"{name}_seen_rise_ms_max": _ms(lags.longest(lags.rises(points, edges.on, share=SEEN))),
+        f"{name}_seen_fall_ms_max": _ms(lags.longest(lags.falls(points, edges.on, share=SEEN))),
     }
 
 
-def _meter(name: str, points: Points, sensors: Sensors) -> Meter | None:
+def _meter(name: str, points: Points, *, sensors: Sensors) -> Meter | None:
     if name == "energy":
         return meters.fit_delay(points, sensors.blinks.on, DELAYS_S)
     if name == "average":
-        return meters.fit(points, sensors.blinks.on, AVERAGE_WINDOWS_S, DELAYS_S)
-    return meters.fit(points, sensors.flashes.on, INSTANT_WINDOWS_S, DELAYS_S)
+        return meters.fit(points, sensors.blinks.on, windows_s=AVERAGE_WINDOWS_S, delays_s=DELAYS_S)
+    return meters.fit(points, sensors.flashes.on, windows_s=INSTANT_WINDOWS_S, delays_s=DELAYS_S)
 
 
-def _meter_figures(name: str, meter: Meter | None, period_ms: float | None) -> dict[str, Result]:
+def _meter_figures(name: str, meter: Meter | None, *, period_ms: float | None) -> dict[str, Result]:
     window_ms = None if meter is None else 1e3 * meter.window_s
     unseen = None if window_ms is None or period_ms is None else max(0.0, 1.0 - window_ms / period_ms)
     return {

@@ -161,7 +161,7 @@ def glances_of(seen: list[Glance], *, work: str, every_s: float, on: Spans) -> G
 
 def read_backs_us(gpus: GpuSensors, count: int) -> tuple[float, ...]:
     """What it costs the agent to read limits and clock back, in µs, which it does now and then."""
-    limits = Limits(gpus, boottime)
+    limits = Limits(gpus, clock=boottime)
     taken: list[float] = []
     for _ in range(count):
         began_ns = time.perf_counter_ns()

@@ -81,7 +81,7 @@ def _loadline(
 
 
 @app.command(short_help="Watch a row provisioned for 40 servers carry 52.")
-def demo(
+def demo(  # noqa: PLR0917
     virtual: Annotated[
         bool, typer.Option("--virtual", help="In virtual time: half a minute, no cluster, no checkout.")
     ] = False,

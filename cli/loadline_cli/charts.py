@@ -71,7 +71,7 @@ def curve(
     return lines
 
 
-def condensed(values: Sequence[float], size: int, newest: int) -> list[float]:
+def condensed(values: Sequence[float], *, size: int, newest: int) -> list[float]:
     """The highest of each stretch of `size` values, so that no peak is lost; the last one has `newest`.
 
     With `newest` counted from a fixed beginning, stretches keep their values while others come.

@@ -99,13 +99,15 @@ class Frame:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height
-        lines = self._lines(console, width, height)
+        lines = self._lines(console, width=width, height=height)
         yield Text("\n").join(line[:width] if len(line) > width else line for line in lines[:height])
 
-    def _lines(self, console: Console, width: int, height: int) -> list[Text]:
+    def _lines(self, console: Console, *, width: int, height: int) -> list[Text]:
         """All lines from top to bottom. What is left of the height goes to the curve and the journal."""
         snapshot = self._snapshot
-        services = _rendered(console, panels.services_table(snapshot.services), min(width, TABLE_COLUMNS))
+        services = _rendered(
+            console, panels.services_table(snapshot.services), width=min(width, TABLE_COLUMNS)
+        )
         acts = [panels.act_line(act, width) for act in snapshot.acts]
         wide = width >= WIDE_COLUMNS
         fixed = 6 + 1 + len(services) + 1 + len(acts)
@@ -118,13 +120,13 @@ class Frame:
             Text(),
             panels.watts_line(snapshot, width),
             *panels.budget_bar(snapshot, width),
-            *panels.history(snapshot, width, chart_lines),
+            *panels.history(snapshot, width=width, height=chart_lines),
             Text(),
             *services,
             Text(),
         ]
         if wide:
-            return [*lines, *_beside(acts, journal, width)]
+            return [*lines, *_beside(acts, journal, width=width)]
         return [*lines, *acts, *([Text(), *journal] if journal else [])]
 
 
@@ -133,12 +135,12 @@ def _journal(snapshot: Snapshot, count: int) -> list[Text]:
     return [Text.assemble((f"{panels.clock(line.at_s)} ", "dim"), line.text) for line in newest]
 
 
-def _rendered(console: Console, table: Table, width: int) -> list[Text]:
+def _rendered(console: Console, table: Table, *, width: int) -> list[Text]:
     lines = console.render_lines(table, console.options.update(width=width, height=None), pad=False)
     return [Text.assemble(*((part.text, part.style or "") for part in line)) for line in lines]
 
 
-def _beside(left: list[Text], right: list[Text], width: int) -> list[Text]:
+def _beside(left: list[Text], right: list[Text], *, width: int) -> list[Text]:
     column = width * 3 // 5
     lines = []
     for i in range(max(len(left), len(right))):

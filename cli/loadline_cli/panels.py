@@ -34,7 +34,7 @@ def headline(snapshot: Snapshot, width: int) -> Text:
         (snapshot.domain, "bold"),
         f"  {snapshot.servers} servers on the power of {snapshot.provisioned_servers}",
     )
-    return between(left, Text(clock(snapshot.at_s), style="dim"), width)
+    return between(left, Text(clock(snapshot.at_s), style="dim"), width=width)
 
 
 def watts_line(snapshot: Snapshot, width: int) -> Text:
@@ -53,7 +53,7 @@ def watts_line(snapshot: Snapshot, width: int) -> Text:
         charts.bar(snapshot.heat, 10, style="red" if snapshot.heat >= WARM else "yellow"),
         f" {snapshot.heat:4.0%}",
     )
-    return between(left, heat, width)
+    return between(left, heat, width=width)
 
 
 def alarm(snapshot: Snapshot) -> str:
@@ -74,14 +74,14 @@ def budget_bar(snapshot: Snapshot, width: int) -> list[Text]:
     return [drawn, charts.scale([(0.0, "0"), *labels], width)]
 
 
-def history(snapshot: Snapshot, width: int, height: int) -> list[Text]:
+def history(snapshot: Snapshot, *, width: int, height: int) -> list[Text]:
     """The last minutes as a curve, with what its ends are."""
     ceiling, gutter = _ceiling(snapshot), 6
     columns = max(width - gutter, 10)
     rule = int((ceiling - 1.0) / (ceiling - FLOOR_LOAD) * height) if height >= LINES_FOR_A_RULE else -1
     loads = [watts / snapshot.budget_watts for watts in snapshot.history_watts]
     newest = round(snapshot.at_s / snapshot.history_step_s) % STEPS_A_COLUMN
-    shown = charts.condensed(loads, STEPS_A_COLUMN, newest)[-columns:]
+    shown = charts.condensed(loads, size=STEPS_A_COLUMN, newest=newest)[-columns:]
     drawn = charts.curve(
         shown,
         width=columns,
@@ -97,7 +97,7 @@ def history(snapshot: Snapshot, width: int, height: int) -> list[Text]:
         axis[rule] = "100%"
     lines = [Text.assemble((f"{name:>5} ", "dim"), line) for name, line in zip(axis, drawn, strict=True)]
     past = f"{clock(len(shown) * STEPS_A_COLUMN * snapshot.history_step_s)} ago"
-    foot = between(Text(past), Text("now"), min(max(len(shown), len(past) + 5), columns))
+    foot = between(Text(past), Text("now"), width=min(max(len(shown), len(past) + 5), columns))
     return [*lines, Text(" " * (width - len(foot)) + foot.plain, style="dim")]
 
 
@@ -162,5 +162,5 @@ def _ceiling(snapshot: Snapshot) -> float:
     return CEILING_LOADS[0] if highest <= CEILING_LOADS[0] else CEILING_LOADS[1]
 
 
-def between(left: Text, right: Text, width: int) -> Text:
+def between(left: Text, right: Text, *, width: int) -> Text:
     return Text.assemble(left, " " * max(width - len(left) - len(right), 1), right)

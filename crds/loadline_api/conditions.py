@@ -177,7 +177,7 @@ class Condition(Status):
 
 
 def condition(
-    type: ConditionType, so: bool | None, reason: Reason, message: str = "", *, generation: int | None = None
+    type: ConditionType, *, so: bool | None, reason: Reason, message: str = "", generation: int | None = None
 ) -> Condition:
     """A condition without its time, which `merge` gives; `so` is None when it can't be told."""
     status: Literal["True", "False", "Unknown"] = "Unknown" if so is None else "True" if so else "False"
@@ -199,7 +199,9 @@ def merge(
     no others. `now` must be aware of its time zone.
     """
     before = {known.type: known for known in existing}
-    return tuple(_timed(one, before.get(one.type), now) for one in sorted(wanted, key=lambda one: one.type))
+    return tuple(
+        _timed(one, before.get(one.type), now=now) for one in sorted(wanted, key=lambda one: one.type)
+    )
 
 
 def find(conditions: Iterable[Condition], type: ConditionType) -> Condition | None:
@@ -212,7 +214,7 @@ def timestamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _timed(wanted: Condition, before: Condition | None, now: datetime) -> Condition:
+def _timed(wanted: Condition, before: Condition | None, *, now: datetime) -> Condition:
     stays = before is not None and before.status == wanted.status and before.last_transition_time
     time = before.last_transition_time if stays and before is not None else timestamp(now)
     return wanted.model_copy(update={"last_transition_time": time})

@@ -80,7 +80,7 @@ def _argument(names: Iterable[str], mend: str) -> JsonDict:
     )
 
 
-def _uri(scheme: str, rest: str, mend: str) -> JsonDict:
+def _uri(scheme: str, *, rest: str, mend: str) -> JsonDict:
     """The rule of addresses of one scheme."""
     return rule(
         f"!self.uri.startsWith('{scheme}://') || self.uri.matches('^{scheme}://{rest}$')",
@@ -101,20 +101,20 @@ class Model(Spec):
             ),
             _uri(
                 "hf",
-                f"({HF_NAME}/)?{HF_NAME}(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
-                "write hf://ORG/MODEL[@REVISION]",
+                rest=f"({HF_NAME}/)?{HF_NAME}(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
+                mend="write hf://ORG/MODEL[@REVISION]",
             ),
             _uri(
                 "pvc",
-                "[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^[:space:]]*)?",
-                "write pvc://CLAIM[/PATH], the claim as PersistentVolumeClaims are named",
+                rest="[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^[:space:]]*)?",
+                mend="write pvc://CLAIM[/PATH], the claim as PersistentVolumeClaims are named",
             ),
             _uri(
                 "oci",
-                "[A-Za-z0-9][A-Za-z0-9._:@/-]*[A-Za-z0-9]",
-                "write oci://IMAGE[/PATH], the image as pods name it",
+                rest="[A-Za-z0-9][A-Za-z0-9._:@/-]*[A-Za-z0-9]",
+                mend="write oci://IMAGE[/PATH], the image as pods name it",
             ),
-            _uri("file", "/[^[:space:]]+", "write file:///PATH, from the root of the pod"),
+            _uri("file", rest="/[^[:space:]]+", mend="write file:///PATH, from the root of the pod"),
             rule(
                 "!self.uri.matches('/[.][.](/|$)')",
                 says="'model.uri is %s: leave out /.., which leads out of the model'.format([self.uri])",

@@ -116,7 +116,7 @@ DEFINITIONS = (
 def structural(model: type[ApiModel], *, defaults: bool) -> JsonSchema:
     """The model as a structural schema; `defaults` says whether the API server fills them in."""
     schema = model.model_json_schema(by_alias=True)
-    resolved = _resolved(schema, schema.get("$defs", {}), defaults)
+    resolved = _resolved(schema, schema.get("$defs", {}), defaults=defaults)
     assert isinstance(resolved, dict)
     return resolved
 
@@ -224,22 +224,22 @@ def _root(definition: Definition) -> JsonSchema:
     }
 
 
-def _resolved(node: Any, shared: JsonSchema, defaults: bool) -> Any:
+def _resolved(node: Any, shared: JsonSchema, *, defaults: bool) -> Any:
     if isinstance(node, list):
-        return [_resolved(one, shared, defaults) for one in node]
+        return [_resolved(one, shared, defaults=defaults) for one in node]
     if not isinstance(node, dict):
         return node
     node = _inlined(_without_null(node), shared)
-    kept = {key: value for key, value in node.items() if _is_kept(key, value, defaults)}
-    return {key: _resolved_value(key, value, shared, defaults) for key, value in kept.items()}
+    kept = {key: value for key, value in node.items() if _is_kept(key, value, defaults=defaults)}
+    return {key: _resolved_value(key, value, shared=shared, defaults=defaults) for key, value in kept.items()}
 
 
-def _resolved_value(key: str, value: Any, shared: JsonSchema, defaults: bool) -> Any:
+def _resolved_value(key: str, value: Any, *, shared: JsonSchema, defaults: bool) -> Any:
     if key == "default":
         return _without_nulls(value)
     if key == "properties":
-        return {name: _resolved(one, shared, defaults) for name, one in value.items()}
-    return _resolved(value, shared, defaults)
+        return {name: _resolved(one, shared, defaults=defaults) for name, one in value.items()}
+    return _resolved(value, shared, defaults=defaults)
 
 
 def _without_null(node: JsonSchema) -> JsonSchema:
@@ -262,7 +262,7 @@ def _inlined(node: JsonSchema, shared: JsonSchema) -> JsonSchema:
     return node
 
 
-def _is_kept(key: str, value: Any, defaults: bool) -> bool:
+def _is_kept(key: str, value: Any, *, defaults: bool) -> bool:
     if key == "default":
         return defaults and value is not None
     if key == "additionalProperties":

@@ -35,7 +35,7 @@ class Resource:
         """Plural and group, as CRDs are named and as docs write it."""
         return f"{self.plural}.{self.group}"
 
-    def path(self, name: str = "", namespace: str = "", subresource: str = "") -> str:
+    def path(self, name: str = "", *, namespace: str = "", subresource: str = "") -> str:
         """The URL path of the collection or of one object; an empty `namespace` means all of them."""
         parts = [f"/apis/{self.group}/{self.version}"]
         if self.namespaced and namespace:

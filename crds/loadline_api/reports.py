@@ -36,7 +36,7 @@ def encode_report(report: Report) -> bytes:
 
 def decode_report(body: bytes) -> Report:
     """The report in `body`; InvalidInput says what is wrong with it."""
-    return _decoded(_REPORT, body, "report")
+    return _decoded(_REPORT, body, kind="report")
 
 
 def encode_lease(lease: Lease) -> bytes:
@@ -46,15 +46,15 @@ def encode_lease(lease: Lease) -> bytes:
 
 def decode_lease(body: bytes) -> Lease:
     """The lease in `body`; InvalidInput says what is wrong with it."""
-    return _decoded(_LEASE, body, "lease")
+    return _decoded(_LEASE, body, kind="lease")
 
 
-def _decoded(adapter: TypeAdapter[M], body: bytes, kind: str) -> M:
+def _decoded(adapter: TypeAdapter[M], body: bytes, *, kind: str) -> M:
     if len(body) > LONGEST_MESSAGE:
-        raise InvalidInput(kind, f"{len(body)} bytes", f"send at most {LONGEST_MESSAGE}")
+        raise InvalidInput(kind, f"{len(body)} bytes", mend=f"send at most {LONGEST_MESSAGE}")
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         first: ErrorDetails = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in (kind, *first["loc"]))
-        raise InvalidInput(field, first.get("input"), first["msg"]) from error
+        raise InvalidInput(field, first.get("input"), mend=first["msg"]) from error

@@ -104,5 +104,7 @@ def _explained(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return InvalidInput(field, first["input"], "remove it, or upgrade the reader to the CRDs' version")
-    return InvalidInput(field, first["input"], first["msg"][:1].lower() + first["msg"][1:])
+        return InvalidInput(
+            field, first["input"], mend="remove it, or upgrade the reader to the CRDs' version"
+        )
+    return InvalidInput(field, first["input"], mend=first["msg"][:1].lower() + first["msg"][1:])

@@ -30,7 +30,9 @@ def main() -> None:
         scenario = manifests.shortened(scenario, given.servers)
     given.out.mkdir(parents=True, exist_ok=True)
     with LiveView(Console(stderr=True)) as view:
-        recording, run, outcome = demonstrations.perform(scenario, given.out, view.prepare, view.show)
+        recording, run, outcome = demonstrations.perform(
+            scenario, given.out, progress=view.prepare, show=view.show
+        )
     page, _ = pages.write(found_in(recording, run), given.out)
     print(json.dumps({"cores_busy": outcome.cores_busy, "cpu_seconds": outcome.cpu_seconds}, indent=2))
     print(page)

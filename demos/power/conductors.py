@@ -31,7 +31,7 @@ POLL_S = 0.05
 class Conductor:
     """Performs cues on time; `policy_edits_s` are from a kubectl's start to the policy in force."""
 
-    def __init__(self, row: LiveRow, watch: Watch, costs: Costs) -> None:
+    def __init__(self, row: LiveRow, watch: Watch, *, costs: Costs) -> None:
         self.policy_edits_s: list[float] = []
         self.notes: dict[str, str] = {}
         self._row, self._watch, self._costs = row, watch, costs

@@ -44,18 +44,20 @@ class Outcome:
     cpu_seconds: dict[str, float]
 
 
-def run_live(seed: int, progress: Progress, show: Show) -> tuple[Recording, Run]:
+def run_live(seed: int, progress: Progress, *, show: Show) -> tuple[Recording, Run]:
     """The whole demo on real parts. They draw their own chance, so that `seed` has nothing to decide."""
     del seed
-    recording, run, _ = perform(scenarios.load(), OUT, progress, show)
+    recording, run, _ = perform(scenarios.load(), OUT, progress=progress, show=show)
     return recording, run
 
 
-def perform(scenario: Scenario, out: Path, progress: Progress, show: Show) -> tuple[Recording, Run, Outcome]:
+def perform(
+    scenario: Scenario, out: Path, *, progress: Progress, show: Show
+) -> tuple[Recording, Run, Outcome]:
     """The play on a scenario's row, logs under `out`; the run, and what it cost."""
     began_s = time.monotonic()
     model = parameters.load()
-    with LiveRow(scenario, model, out, progress) as row:
+    with LiveRow(scenario, model, out=out, progress=progress) as row:
         progress("replaying the row uncapped", 0.0)
         baseline = replays.uncapped(scenario, model, row.services)
         progress("replaying the row uncapped", 1.0)
@@ -78,8 +80,8 @@ def perform(scenario: Scenario, out: Path, progress: Progress, show: Show) -> tu
 def _play(row: LiveRow, baseline: Recording, show: Show) -> tuple[Outcome, Watch]:
     row.start_plant()
     costs, watch = Costs(row.bed.directory), Watch(row)
-    conductor = Conductor(row, watch, costs)
-    screen = screens.Screen(row, watch, conductor, baseline.requests)
+    conductor = Conductor(row, watch, costs=costs)
+    screen = screens.Screen(row, watch, conductor=conductor, uncapped=baseline.requests)
     watch.start()
     try:
         _until(
@@ -89,7 +91,7 @@ def _play(row: LiveRow, baseline: Recording, show: Show) -> tuple[Outcome, Watch
             (COST_EVERY_S, costs.look),
         )
         costs.look()
-        return _outcome(row, watch, conductor, costs), watch
+        return _outcome(row, watch, conductor=conductor, costs=costs), watch
     finally:
         conductor.close()
         watch.close()
@@ -102,7 +104,7 @@ def _over(row: LiveRow, watch: Watch, conductor: Conductor) -> bool:
     return screens.caps_of(row, row.model).gpus_left == 0 or watch.now_s > released_s + RELEASED_WITHIN_S
 
 
-def _outcome(row: LiveRow, watch: Watch, conductor: Conductor, costs: Costs) -> Outcome:
+def _outcome(row: LiveRow, watch: Watch, *, conductor: Conductor, costs: Costs) -> Outcome:
     return Outcome(
         end_s=watch.now_s,
         limits_left=screens.caps_of(row, row.model).gpus_left,

@@ -23,7 +23,9 @@ Percentiles = tuple[float, float]
 """P50 and P99 in seconds."""
 
 
-def recent(services: ArrayLike, arrival_s: Floats, latency_s: Floats, now_s: float) -> dict[str, Percentiles]:
+def recent(
+    services: ArrayLike, *, arrival_s: Floats, latency_s: Floats, now_s: float
+) -> dict[str, Percentiles]:
     """By service, over the requests that ended lately; NaN latencies are of those under way."""
     ended_s = arrival_s + latency_s
     lately = (ended_s > now_s - RECENT_S) & (ended_s <= now_s)

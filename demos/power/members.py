@@ -27,7 +27,7 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV")
 class Member:
     """One node's agent and guard."""
 
-    def __init__(self, bed: Bed, node: str, board_path: Path, port: int, metrics_port: int) -> None:
+    def __init__(self, bed: Bed, node: str, *, board_path: Path, port: int, metrics_port: int) -> None:
         self.node, self.metrics_port = node, metrics_port
         self.state = bed.directory / "state" / node
         self._bed, self._port = bed, port
@@ -92,7 +92,10 @@ class Member:
 def members(bed: Bed, nodes: Sequence[str], board_path: Path) -> dict[str, Member]:
     """A member for each node, none started yet."""
     ports = iter(free_ports(2 * len(nodes)))
-    return {node: Member(bed, node, board_path, next(ports), next(ports)) for node in nodes}
+    return {
+        node: Member(bed, node, board_path=board_path, port=next(ports), metrics_port=next(ports))
+        for node in nodes
+    }
 
 
 def environment() -> Mapping[str, str]:

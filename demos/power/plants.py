@@ -101,9 +101,14 @@ class MeteredRecorder(Recorder):
     """A recorder that shows every tick to the meter of reactions as well."""
 
     def __init__(
-        self, plant: Plant, scenario: Scenario, model: ServerModel, services: Sequence[str], by: Metered
+        self, plant: Plant, scenario: Scenario, *, model: ServerModel, services: Sequence[str], by: Metered
     ) -> None:
-        super().__init__(plant, replays.meta_of(scenario, model, "Live"), services, replays.PRIORITIES)
+        super().__init__(
+            plant,
+            replays.meta_of(scenario, model, mode="Live"),
+            services_of_servers=services,
+            priorities=replays.PRIORITIES,
+        )
         low = np.array([replays.PRIORITIES[name] is Priority.LOW for name in services])
         self.meter, self._by = ReactionMeter(low), by
         asked = plant.arrivals
@@ -118,13 +123,22 @@ class MeteredRecorder(Recorder):
             self.meter.forget()
             return
         load = self.plant.sensor_watts / self.plant.config.budget_watts
-        self.meter.tick(self.plant.now_s, load, control.owed(), *self._in_force())
+        locked_mhz, limit_watts = self._in_force()
+        self.meter.tick(
+            self.plant.now_s,
+            load=load,
+            thresholds=control.owed(),
+            locked_mhz=locked_mhz,
+            limit_watts=limit_watts,
+        )
 
     def _tell_latencies(self) -> None:
         if self.plant.ticks % TOLD_TICKS == 0:
             served = self.plant.served()
             came_s, now_s = served.arrivals.arrival_s, self.plant.now_s
-            found = latencies.recent(self._services, came_s, served.latency_s, now_s)
+            found = latencies.recent(
+                self._services, arrival_s=came_s, latency_s=served.latency_s, now_s=now_s
+            )
             latencies.write(self._by.latencies, found)
 
     def _in_force(self) -> tuple[Floats, Floats]:
@@ -135,22 +149,28 @@ class MeteredRecorder(Recorder):
         return mhz.max(axis=1), self._by.board.enforced_watts(now).max(axis=1)
 
 
-def drive(board: Board, scenario: Scenario, services: Sequence[str], out: Path, control: Path) -> None:
+def drive(board: Board, scenario: Scenario, *, services: Sequence[str], out: Path, control: Path) -> None:
     """Run the scenario on the board until it is over or stopped, and write what was recorded."""
     stop = Stop()
     model = parameters.load()
-    requests = scenarios.arrivals_of(scenario, services, model, scenario.stress)
-    plant = scenarios.plant_of(scenario, requests, model, len(services))
+    requests = scenarios.arrivals_of(scenario, services, model=model, stress=scenario.stress)
+    plant = scenarios.plant_of(scenario, requests, model, servers=len(services))
     by = Metered(
         board=board,
         file=ControlFile(control),
         full_mhz=model.watts.full_mhz,
         latencies=out / "latencies.json",
     )
-    recorder = MeteredRecorder(plant, scenario, model, services, by)
+    recorder = MeteredRecorder(plant, scenario, model=model, services=services, by=by)
     start_at = _start_at(out, stop)
     live = Live(
-        plant, board, recorder, out / "snapshot.json", start_at=start_at, clock=boottime, sleep=time.sleep
+        plant,
+        board,
+        recorder=recorder,
+        snapshot_path=out / "snapshot.json",
+        start_at=start_at,
+        clock=boottime,
+        sleep=time.sleep,
     )
     live.run(scenario.window_s, stop)
     recorder.finish().save(out / "recording.npz")
@@ -180,7 +200,7 @@ def main() -> None:
     scenario = Scenario.model_validate_json(given.scenario.read_text("utf-8"))
     services = json.loads(given.services.read_text("utf-8"))
     with Board.open(given.board) as board:
-        drive(board, scenario, services, given.out, given.control)
+        drive(board, scenario, services=services, out=given.out, control=given.control)
 
 
 if __name__ == "__main__":

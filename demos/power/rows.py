@@ -53,7 +53,7 @@ REPO = Path(__file__).parents[2]
 class LiveRow:
     """The row of a scenario on real parts; `services` lists the service of each node."""
 
-    def __init__(self, scenario: Scenario, model: ServerModel, out: Path, progress: Progress) -> None:
+    def __init__(self, scenario: Scenario, model: ServerModel, *, out: Path, progress: Progress) -> None:
         self.scenario, self.model, self.out = scenario, model, out
         self.nodes = manifests.node_names(scenario)
         self.members: dict[str, Member] = {}
@@ -144,8 +144,8 @@ class LiveRow:
         self.bed.apply(manifests.declarations(self.scenario, self.model))
         progress("bringing up the control plane", 1.0)
         self._start_members()
-        self._until(self._placed, "placing the pods", "the scheduler has not bound every pod")
-        self._until(self._led, ACQUAINTING, "no coordinator hears all nodes")
+        self._until(self._placed, what="placing the pods", complaint="the scheduler has not bound every pod")
+        self._until(self._led, what=ACQUAINTING, complaint="no coordinator hears all nodes")
 
     def _start_operator(self) -> Process:
         identity = self.bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
@@ -204,7 +204,7 @@ class LiveRow:
                 raise
             return {}
 
-    def _until(self, holds: Callable[[], bool], what: str, complaint: str) -> None:
+    def _until(self, holds: Callable[[], bool], *, what: str, complaint: str) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
         self._progress(what, 0.0)
         while not holds():

@@ -39,7 +39,7 @@ class Caps:
 class Screen:
     """Makes snapshots of a live row."""
 
-    def __init__(self, row: LiveRow, watch: Watch, conductor: Conductor, uncapped: Requests) -> None:
+    def __init__(self, row: LiveRow, watch: Watch, *, conductor: Conductor, uncapped: Requests) -> None:
         self._row, self._watch, self._conductor = row, watch, conductor
         self._uncapped = uncapped
         self._history: deque[float] = deque(maxlen=HISTORY)
@@ -66,23 +66,29 @@ class Screen:
             thresholds=thresholds,
             history_watts=tuple(self._history),
             services=self._services(now),
-            acts=tuple(self._act(number, act, now.t_s) for number, act in enumerate(acts.ACTS, 1)),
+            acts=tuple(self._act(number, act, now_s=now.t_s) for number, act in enumerate(acts.ACTS, 1)),
             journal=tuple(self._watch.journal[-SHOWN_LINES:]),
         )
 
     def _services(self, now: PlantNow) -> tuple[ServiceNow, ...]:
         capped = latencies.read(self._row.plant_out / "latencies.json")
         uncapped = latencies.recent(
-            self._uncapped.service, self._uncapped.arrival_s, self._uncapped.latency_s, now.t_s
+            self._uncapped.service,
+            arrival_s=self._uncapped.arrival_s,
+            latency_s=self._uncapped.latency_s,
+            now_s=now.t_s,
         )
         return tuple(
-            self._service(name, now, capped.get(name, UNKNOWN), uncapped.get(name, UNKNOWN))
+            self._service(
+                name, now=now, capped_s=capped.get(name, UNKNOWN), uncapped_s=uncapped.get(name, UNKNOWN)
+            )
             for name in scenarios.SERVICES
         )
 
     def _service(
         self,
         name: str,
+        *,
         now: PlantNow,
         capped_s: tuple[float | None, float | None],
         uncapped_s: tuple[float | None, float | None],
@@ -101,7 +107,7 @@ class Screen:
             uncapped_p99_s=uncapped_s[1],
         )
 
-    def _act(self, number: int, act: Act, now_s: float) -> ActNow:
+    def _act(self, number: int, act: Act, *, now_s: float) -> ActNow:
         stage = Stage.WAITING if now_s < act.start_s else Stage.RUNNING if now_s < act.end_s else Stage.DONE
         share = min(max((now_s - act.start_s) / (act.end_s - act.start_s), 0.0), 1.0)
         note = self._conductor.notes.get(act.name, "")

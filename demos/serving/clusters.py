@@ -113,7 +113,7 @@ class ServingCluster:
 
     def service(self, name: str, namespace: str = "default") -> Service:
         """An InferenceService, to be watched and asked."""
-        return Service(self.bed, name, namespace)
+        return Service(self.bed, name=name, namespace=namespace)
 
     def system_pods(self, component: str) -> list[str]:
         """The names of the chart's pods of a component."""

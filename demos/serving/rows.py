@@ -77,7 +77,7 @@ class HeldRow:
         until(lambda: self._transitions() > before)
 
     def _transitions(self) -> int:
-        path = names.LEASES.path(names.lease_name(DOMAIN), names.SYSTEM_NAMESPACE)
+        path = names.LEASES.path(names.lease_name(DOMAIN), namespace=names.SYSTEM_NAMESPACE)
         return int(self._cluster.bed.client.get(path)["spec"].get("leaseTransitions", 0))
 
     def _serve(self, name: str) -> Service:

@@ -31,13 +31,13 @@ TRANSFERRED = 'source="external_kv_transfer"'
 class Service:
     """One service of a bed."""
 
-    def __init__(self, bed: Bed, name: str, namespace: str) -> None:
+    def __init__(self, bed: Bed, *, name: str, namespace: str) -> None:
         self.bed, self.name, self.namespace = bed, name, namespace
 
     @property
     def now(self) -> Object:
         """The object as it is."""
-        return self.bed.client.get(INFERENCE_SERVICES.path(self.name, self.namespace))
+        return self.bed.client.get(INFERENCE_SERVICES.path(self.name, namespace=self.namespace))
 
     @property
     def current(self) -> bool:
@@ -94,7 +94,7 @@ class Service:
 
     def pods(self, pool: str | None = None) -> list[Object]:
         """The service's pods that are not on their way out."""
-        return pods_of(self.bed, self.name, self.namespace, [pool] if pool else ())
+        return pods_of(self.bed, name=self.name, namespace=self.namespace, pools=[pool] if pool else ())
 
     def complete(self, prompt: str, *, tokens: int = 16) -> str:
         """The greedy completion of a prompt, through the Service."""

@@ -58,7 +58,7 @@ def told(**environment: str) -> Object:
     return {"spec": {"containers": [{"name": names.ENGINE_CONTAINER, "env": listed}]}}
 
 
-def serve(cluster: ServingCluster, namespace: str, name: str = "chat", **spec: Any) -> Service:
+def serve(cluster: ServingCluster, *, namespace: str, name: str = "chat", **spec: Any) -> Service:
     """A service that has become Ready."""
     cluster.apply(manifest(name, **spec), namespace=namespace)
     service = cluster.service(name, namespace)
@@ -68,11 +68,11 @@ def serve(cluster: ServingCluster, namespace: str, name: str = "chat", **spec: A
 
 def split(cluster: ServingCluster, namespace: str) -> Split:
     """The prompts through prefill and decode apart; then, alone, through one engine."""
-    apart = serve(cluster, namespace, "apart", prefill={"replicas": 1})
+    apart = serve(cluster, namespace=namespace, name="apart", prefill={"replicas": 1})
     texts = tuple(apart.complete(prompt) for prompt in PROMPTS)
     tokens = apart.external_kv_tokens()
     remove(apart)
-    alone = serve(cluster, namespace, "alone", router=None)
+    alone = serve(cluster, namespace=namespace, name="alone", router=None)
     unsplit = tuple(alone.complete(prompt) for prompt in PROMPTS)
     remove(alone)
     return Split(external_tokens=tokens, texts=texts, unsplit_texts=unsplit)
@@ -81,28 +81,28 @@ def split(cluster: ServingCluster, namespace: str) -> Split:
 def rollout(cluster: ServingCluster, namespace: str, **spec: Any) -> Tally:
     """What became of a steady load's requests while every engine was replaced."""
     shape = {"replicas": 2, "template": told(**SLOW), **spec}
-    service = serve(cluster, namespace, **shape)
+    service = serve(cluster, namespace=namespace, **shape)
 
     def change() -> None:
         cluster.apply(manifest(**shape, engine={"maxModelLength": 1024}), namespace=namespace)
         service.until("Ready", "True")
 
-    return _under_load(Load(service.url, service.model), change, lambda: _uids(service))
+    return _under_load(Load(service.url, service.model), change=change, uids=lambda: _uids(service))
 
 
 def plain_rollout(cluster: ServingCluster, namespace: str) -> Tally:
     """The same for a Deployment and a Service as people write them: probes, and nothing else."""
-    url = _plain(cluster, namespace, "1")
+    url = _plain(cluster, namespace=namespace, version="1")
 
     def change() -> None:
-        _plain(cluster, namespace, "2")
+        _plain(cluster, namespace=namespace, version="2")
 
     def uids() -> set[str]:
         pods = f"/api/v1/namespaces/{namespace}/pods"
         found = cluster.bed.client.get(pods, labelSelector="app=plain")["items"]
         return {pod["metadata"]["uid"] for pod in found if "deletionTimestamp" not in pod["metadata"]}
 
-    return _under_load(Load(url, "plain"), change, uids)
+    return _under_load(Load(url, "plain"), change=change, uids=uids)
 
 
 def to_zero_and_back(service: Service) -> bool:
@@ -121,7 +121,7 @@ def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> None:
         raise BedError(f"not so after {limit_s:g} s")
 
 
-def _under_load(load: Load, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:
+def _under_load(load: Load, *, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:
     """The load's tally once all pods of before are gone, and answers have come after that."""
     with load:
         until(lambda: load.tally.answered > WARM_ANSWERS)
@@ -143,7 +143,7 @@ def remove(service: Service) -> None:
     until(lambda: not service.pods("main"))
 
 
-def _plain(cluster: ServingCluster, namespace: str, version: str) -> str:
+def _plain(cluster: ServingCluster, *, namespace: str, version: str) -> str:
     """Apply the plain Deployment and wait for it; its address."""
     labels = {"app": "plain"}
     container: Mapping[str, Any] = {

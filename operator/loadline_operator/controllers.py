@@ -27,12 +27,12 @@ from loadline_operator.services.objects.defaults import Defaults
 class Controllers:
     """Documents, domains and services, and where it is asked for the start-up taint of nodes."""
 
-    def __init__(self, context: Context, options: Options, defaults: Defaults) -> None:
+    def __init__(self, context: Context, options: Options, *, defaults: Defaults) -> None:
         self._namespace = options.namespace
         self._documents = Documents(context, own=options.policy_namespaces)
         self._domains = Domains(context, self._documents)
         agents = AgentPods(silent_after_s=options.agent_silent_after_s)
-        self._services = Services(context, defaults, self._documents, agents)
+        self._services = Services(context, defaults, documents=self._documents, agents=agents)
         self._startup_taints = StartupTaints(context) if options.removes_startup_taint else None
 
     @property

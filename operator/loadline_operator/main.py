@@ -82,7 +82,7 @@ class Operator:
             journal=self._journal,
             system_namespace=self._options.namespace,
         )
-        self._controllers = Controllers(context, self._options, self._defaults)
+        self._controllers = Controllers(context, self._options, defaults=self._defaults)
         self._sync = CacheSync(
             applier, self._controllers.watched, metrics=self._metrics, wake=self._controllers.wake
         )

@@ -78,10 +78,10 @@ def parse(text: str, loop: Loop | None = None) -> Document:
     Any loop's will do, unless one is told.
     """
     content = _mapping(text)
-    _expect(content, "schema", SCHEMA)
+    _expect(content, key="schema", value=SCHEMA)
     told = _loop(content)
     if loop is not None and told is not loop:
-        raise InvalidPolicy("loop", str(told), f"set it to `{loop}`, or label the document `{told}`")
+        raise InvalidPolicy("loop", str(told), mend=f"set it to `{loop}`, or label the document `{told}`")
     return _power(content) if told is Loop.POWER else _of_services(content, told)
 
 
@@ -101,7 +101,7 @@ def built_in(loop: Loop) -> ServiceDocument:
 def find(loop: Loop, name: str) -> Policy:
     """The policy of that loop and name; InvalidPolicy where there is none."""
     if name not in POLICIES[loop]:
-        raise InvalidPolicy("policy", name, f"use one of {', '.join(sorted(POLICIES[loop]))}")
+        raise InvalidPolicy("policy", name, mend=f"use one of {', '.join(sorted(POLICIES[loop]))}")
     return POLICIES[loop][name]
 
 
@@ -111,10 +111,10 @@ def _power(content: dict[Any, Any]) -> PowerDocument:
     assert isinstance(policy, PowerPolicy)
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
-        raise InvalidPolicy("highPriorityFrom", high_from, "give a whole number")
+        raise InvalidPolicy("highPriorityFrom", high_from, mend="give a whole number")
     relief = content.get("sloRelief", DEFAULT_SLO_RELIEF)
     if not isinstance(relief, bool):
-        raise InvalidPolicy("sloRelief", relief, "give true or false")
+        raise InvalidPolicy("sloRelief", relief, mend="give true or false")
     config = _settings(policy, content)
     meaning = [policy.name, high_from, relief, config.model_dump(mode="json")]
     return PowerDocument(policy, config, high_from, _hash(meaning), relief)
@@ -135,15 +135,17 @@ def _mapping(text: str) -> dict[Any, Any]:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f"line {where.line + 1}" if where is not None else "the document"
-        raise InvalidPolicy(line, _excerpt(text), "mend the YAML there") from error
+        raise InvalidPolicy(line, _excerpt(text), mend="mend the YAML there") from error
     if not isinstance(content, dict):
-        raise InvalidPolicy("document", _excerpt(text), "write one YAML mapping with schema, loop and policy")
+        raise InvalidPolicy(
+            "document", _excerpt(text), mend="write one YAML mapping with schema, loop and policy"
+        )
     return content
 
 
-def _expect(content: dict[Any, Any], key: str, value: str) -> None:
+def _expect(content: dict[Any, Any], *, key: str, value: str) -> None:
     if content.get(key) != value:
-        raise InvalidPolicy(key, content.get(key), f"set it to `{value}`")
+        raise InvalidPolicy(key, content.get(key), mend=f"set it to `{value}`")
 
 
 def _loop(content: dict[Any, Any]) -> Loop:
@@ -151,21 +153,21 @@ def _loop(content: dict[Any, Any]) -> Loop:
     try:
         return Loop(str(told))
     except ValueError as error:
-        raise InvalidPolicy("loop", told, f"set it to one of {', '.join(Loop)}") from error
+        raise InvalidPolicy("loop", told, mend=f"set it to one of {', '.join(Loop)}") from error
 
 
 def _refuse_unknown(content: dict[Any, Any], more: set[str]) -> None:
     """Keys beside the head that the loop's documents don't have."""
     for key in sorted(content.keys() - HEAD - more, key=str):
         raise InvalidPolicy(
-            str(key), content[key], "remove it, or put it under `settings` if the policy knows it"
+            str(key), content[key], mend="remove it, or put it under `settings` if the policy knows it"
         )
 
 
 def _settings(policy: Policy, content: dict[Any, Any]) -> Settings:
     given = content.get("settings") or {}
     if not isinstance(given, dict):
-        raise InvalidPolicy("settings", given, "write a mapping")
+        raise InvalidPolicy("settings", given, mend="write a mapping")
     config: type[Settings] = policy.config
     try:
         return config.model_validate(given)
@@ -177,12 +179,12 @@ def _explained(error: ValidationError, config: type[Settings]) -> InvalidPolicy:
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InvalidPolicy):
-        return InvalidPolicy(f"settings.{cause.field}", cause.value, cause.mend)
+        return InvalidPolicy(f"settings.{cause.field}", cause.value, mend=cause.mend)
     field = ".".join(str(part) for part in ("settings", *first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(sorted(info.alias or name for name, info in config.model_fields.items()))
-        return InvalidPolicy(field, first["input"], f"remove it or use one of {known or 'none'}")
-    return InvalidPolicy(field, first["input"], first["msg"][:1].lower() + first["msg"][1:])
+        return InvalidPolicy(field, first["input"], mend=f"remove it or use one of {known or 'none'}")
+    return InvalidPolicy(field, first["input"], mend=first["msg"][:1].lower() + first["msg"][1:])
 
 
 def _hash(meaning: object) -> str:

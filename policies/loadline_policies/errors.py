@@ -30,7 +30,7 @@ class InvalidInput(LoadlineError, ValueError):
     A ValueError too, so that pydantic's validators may raise it.
     """
 
-    def __init__(self, field: str, value: object, mend: str) -> None:
+    def __init__(self, field: str, value: object, *, mend: str) -> None:
         super().__init__(f"{field} is {value!r}: {mend}")
         self.field, self.value, self.mend = field, value, mend
 

@@ -70,7 +70,7 @@ def prepare() -> None:
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0917
     name: Name = "default",
     depth: Annotated[Depth, typer.Option(help="`node`: pods really run, on node-0; needs root.")] = (
         Depth.CONTROL_PLANE
@@ -85,12 +85,12 @@ def up(
         debian.require()
         binaries.need(*binaries.NODE_NAMES, console=stderr)
     if foreground:
-        _stay(name, depth, nodes, gpus)
+        _stay(name, depth, nodes=nodes, gpus=gpus)
     elif (there := records.read(name)) is not None:
         stderr.print(f"bed `{name}` is up already")
         print(f"export KUBECONFIG={there.kubeconfig}")
     else:
-        _detach(name, depth, nodes, gpus)
+        _detach(name, depth, nodes=nodes, gpus=gpus)
 
 
 @app.command()
@@ -122,7 +122,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
     print(f"nodes     {debian.obstacle() or 'this machine can carry one on which pods run'}")
 
 
-def _stay(name: str, depth: Depth, nodes: int, gpus: int) -> None:
+def _stay(name: str, depth: Depth, *, nodes: int, gpus: int) -> None:
     """Own a bed until a signal comes; the `with` block does the rest."""
     signal.signal(signal.SIGTERM, _end)
     with NodeBed() if depth is Depth.NODE else Bed() as bed:
@@ -146,7 +146,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _detach(name: str, depth: Depth, nodes: int, gpus: int) -> None:
+def _detach(name: str, depth: Depth, *, nodes: int, gpus: int) -> None:
     """Start the owner in a session of its own, and pass on the line that it prints when it is up."""
     command = [sys.executable, "-m", "testbed.cluster", "up", "--foreground", "--name", name]
     command += ["--depth", depth.value, "--nodes", str(nodes), "--gpus", str(gpus)]

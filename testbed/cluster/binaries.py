@@ -119,7 +119,12 @@ def need(*names: str, console: Console | None = None) -> tuple[Path, ...]:
     for name in missing(names):
         with _turn(cached(name).parent):
             if not cached(name).exists():  # whoever had the turn before may have built it
-                build(command(name), cached(name), toolchains.go(), console or Console(stderr=True))
+                build(
+                    command(name),
+                    target=cached(name),
+                    go=toolchains.go(),
+                    console=console or Console(stderr=True),
+                )
     return tuple(map(find, names))
 
 
@@ -139,7 +144,7 @@ def sources(name: str) -> Path:
     """The folder with the sources of a program's module, for the manifests that lie among them."""
     source = SOURCES[name]
     wanted = f"{source.requirement}@v{version(source.module, source.requirement)}"
-    return module_directory(MODULES / source.module, wanted, toolchains.go())
+    return module_directory(MODULES / source.module, wanted, go=toolchains.go())
 
 
 def command(name: str) -> Command:

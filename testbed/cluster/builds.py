@@ -49,13 +49,13 @@ class Command:
     cold_s: float
 
 
-def build(command: Command, target: Path, go: Path, console: Console) -> None:
+def build(command: Command, *, target: Path, go: Path, console: Console) -> None:
     """Build the command into `target`; raises BuildFailed with the compiler's last words."""
     fresh = target.with_name(f".{target.name}-{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with display(command.name, console) as report:
-            _run(command, fresh, go, report)
+            _run(command, target=fresh, go=go, report=report)
         os.replace(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def _bar(name: str, console: Console) -> Iterator[Report]:
         progress.update(task, completed=progress.tasks[task].total, left="built")
 
 
-def _run(command: Command, target: Path, go: Path, report: Report) -> None:
+def _run(command: Command, *, target: Path, go: Path, report: Report) -> None:
     deps, stale = _packages(command, go)
     cold_s = command.cold_s * MEASURED_CORES / (os.cpu_count() or 1) * (stale + 1) / (deps + 1)
     arguments = [
@@ -154,7 +154,7 @@ def is_package(line: str) -> bool:
     return bool(line.strip()) and " " not in line.strip() and not line.startswith(("#", "\t"))
 
 
-def module_directory(main: Path, wanted: str, go: Path) -> Path:
+def module_directory(main: Path, wanted: str, *, go: Path) -> Path:
     """Where Go keeps the sources of `module@version`, fetched if they aren't there yet.
 
     Raises BuildFailed, also when they are not what the main module's go.sum says.

@@ -56,7 +56,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loadline-testenv")])
         signed = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None), SIGNS)
-        self.pair = self._write("ca", signed, self._key)
+        self.pair = self._write("ca", signed, key=self._key)
 
     def server(self, name: str, *, addresses: tuple[str, ...] = ("127.0.0.1",)) -> Pair:
         """The certificate that a server shows, good for these addresses and the API server's names."""
@@ -78,11 +78,11 @@ class Authority:
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        return self._write(name, public, key)
+        return self._write(name, public, key=key)
 
     def _issue(self, name: str, subject: x509.Name, *extensions: x509.ExtensionType) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        return self._write(name, self._signed(subject, key, *extensions), key)
+        return self._write(name, self._signed(subject, key, *extensions), key=key)
 
     def _signed(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType
@@ -105,7 +105,7 @@ class Authority:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def _write(self, name: str, public: bytes, key: ec.EllipticCurvePrivateKey) -> Pair:
+    def _write(self, name: str, public: bytes, *, key: ec.EllipticCurvePrivateKey) -> Pair:
         pair = Pair(certificate=self.directory / f"{name}.crt", key=self.directory / f"{name}.key")
         pair.certificate.write_bytes(public)
         pair.key.touch(mode=0o600)

@@ -51,7 +51,7 @@ def checked(response: httpx.Response) -> Object:
     except ValueError:
         status = {"reason": response.reason_phrase, "message": response.text}
     sentence = f"{response.request.method} {response.request.url.path}: {status.get('message')}"
-    raise ApiError(response.status_code, str(status.get("reason", "")), sentence)
+    raise ApiError(response.status_code, reason=str(status.get("reason", "")), sentence=sentence)
 
 
 class Client:

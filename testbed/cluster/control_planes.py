@@ -86,7 +86,7 @@ LOOPBACK = Place()
 class ApiServer:
     """The API server, which tests stop and start again on the same port and data."""
 
-    def __init__(self, household: Household, command: list[str], probe: Client) -> None:
+    def __init__(self, household: Household, command: list[str], *, probe: Client) -> None:
         self._household, self._command, self._probe = household, command, probe
         self._process: Process | None = None
 
@@ -103,7 +103,7 @@ class ApiServer:
         """
         if self.running:
             return
-        self._process = _start(self._household, "kube-apiserver", self._command)
+        self._process = _start(self._household, "kube-apiserver", command=self._command)
         self._process.until(self._probe.healthy, timeout_s=API_READY_S)
 
     def stop(self) -> None:
@@ -135,15 +135,15 @@ class ControlPlane:
         self.admin = self.pki.client("admin", groups=("system:masters",))
         self.kubeconfig = self.kubeconfig_for("admin", self.admin)
         self.client = Client(self.server, tls(self.ca, self.admin))
-        self.apiserver = ApiServer(household, self._apiserver_command(), self.client)
+        self.apiserver = ApiServer(household, self._apiserver_command(), probe=self.client)
 
     def start(self) -> None:
         """Start all four; return when the API server is ready and ServiceAccounts are being made."""
-        etcd = _start(self._household, "etcd", self._etcd_command())
+        etcd = _start(self._household, "etcd", command=self._etcd_command())
         etcd.until((self._household.directory / "client.sock:1").exists, timeout_s=10.0)
         self.apiserver.start()
-        manager = _start(self._household, "kube-controller-manager", self._manager_command())
-        _start(self._household, "kube-scheduler", self._scheduler_command())
+        manager = _start(self._household, "kube-controller-manager", command=self._manager_command())
+        _start(self._household, "kube-scheduler", command=self._scheduler_command())
         manager.until(self._has_default_account, timeout_s=API_READY_S)
 
     def close(self) -> None:
@@ -245,6 +245,6 @@ class ControlPlane:
         ]
 
 
-def _start(household: Household, name: str, command: list[str]) -> Process:
+def _start(household: Household, name: str, *, command: list[str]) -> Process:
     """None of the four is given grace: the API server would wait for its watchers, and data go anyway."""
     return household.start(name, command, environment=ENVIRONMENT, grace_s=0.0)

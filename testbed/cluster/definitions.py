@@ -52,5 +52,5 @@ INFERENCE_POOLS = Definition(
 def read(definition: Definition) -> Object:
     """The definition's object; raises BuildFailed when its module can't be had."""
     pinned = f"{definition.requirement}@v{version(definition.module, definition.requirement)}"
-    directory = module_directory(MODULES / definition.module, pinned, toolchains.go())
+    directory = module_directory(MODULES / definition.module, pinned, go=toolchains.go())
     return dict(yaml.safe_load((directory / definition.file).read_text()))

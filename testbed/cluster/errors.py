@@ -18,7 +18,7 @@ class ProcessFailed(BedError):
 class ApiError(BedError):
     """The API server answered with a failure. `code` is the HTTP status, `reason` the Status's own."""
 
-    def __init__(self, code: int, reason: str, sentence: str) -> None:
+    def __init__(self, code: int, *, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code, self.reason = code, reason
 

@@ -26,12 +26,14 @@ RUNTIME_CLASS = "nvidia"
 class Gpus:
     """The fake GPUs of a node; `board` is the hand of a test on them."""
 
-    def __init__(self, machine: Machine, client: Client, directory: Path, count: int, spec: GpuSpec) -> None:
+    def __init__(
+        self, machine: Machine, client: Client, *, directory: Path, count: int, spec: GpuSpec
+    ) -> None:
         self._machine, self._client, self._count = machine, client, count
         self.directory = directory / "gpus"
         self.directory.mkdir()
         shutil.copyfile(build.library(), self.directory / build.SONAME)
-        self.board = Board.create(self.directory / "board", [machine.name], count, spec)
+        self.board = Board.create(self.directory / "board", [machine.name], gpus_per_node=count, spec=spec)
         (self.directory / "environment.json").write_text(json.dumps(self.environment))
 
     @property

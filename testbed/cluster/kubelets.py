@@ -46,7 +46,7 @@ class Kubelet:
     """The kubelet, which tests stop and start again."""
 
     def __init__(
-        self, machine: Machine, program: Path, authority: Authority, kubeconfig: Kubeconfig, shape: Shape
+        self, machine: Machine, program: Path, *, authority: Authority, kubeconfig: Kubeconfig, shape: Shape
     ) -> None:
         self._machine, self._shape = machine, shape
         address = machine.network.node
@@ -56,7 +56,9 @@ class Kubelet:
         (directory / "resolv.conf").write_text(f"nameserver {machine.network.dns}\n")
         settings = directory / "kubelet.yaml"
         settings.write_text(
-            json.dumps(self._settings(authority.pair.certificate, shown, directory / "resolv.conf"))
+            json.dumps(
+                self._settings(authority.pair.certificate, shown, resolv_conf=directory / "resolv.conf")
+            )
         )
         self._command: list[str | Path] = [
             program,
@@ -94,7 +96,7 @@ class Kubelet:
         except httpx.TransportError:
             return False
 
-    def _settings(self, ca: Path, shown: Pair, resolv_conf: Path) -> dict[str, object]:
+    def _settings(self, ca: Path, shown: Pair, *, resolv_conf: Path) -> dict[str, object]:
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -129,7 +131,7 @@ class Proxy:
     """kube-proxy: what makes a Service's address answer, from pods and from this machine."""
 
     def __init__(
-        self, machine: Machine, program: Path, authority: Authority, kubeconfig: Kubeconfig, node: str
+        self, machine: Machine, program: Path, *, authority: Authority, kubeconfig: Kubeconfig, node: str
     ) -> None:
         user = authority.client("system:kube-proxy")
         settings = authority.directory.parent / "kube-proxy.yaml"

@@ -43,7 +43,9 @@ def start(bed: Bed) -> Process:
     shown = bed.authority.server("lws-webhooks", addresses=(address,))
     shown.certificate.rename(home / "tls.crt")
     shown.key.rename(home / "tls.key")
-    (home / "configuration.yaml").write_text(json.dumps(_configuration(address, port, str(home))))
+    (home / "configuration.yaml").write_text(
+        json.dumps(_configuration(address, port, certificates=str(home)))
+    )
     manager = bed.spawn(
         PROGRAM,
         [str(program), f"--config={home / 'configuration.yaml'}", "--zap-log-level=info"],
@@ -52,11 +54,11 @@ def start(bed: Bed) -> Process:
     manager.until(lambda: _listens(address, port), timeout_s=READY_S)
     webhooks = yaml.safe_load_all((manifests / WEBHOOKS).read_text())
     url, ca = f"https://{address}:{port}", bed.ca.read_bytes()
-    bed.apply(_reached_at(document, url, ca) for document in webhooks)
+    bed.apply(_reached_at(document, url, ca=ca) for document in webhooks)
     return manager
 
 
-def _configuration(address: str, port: int, certificates: str) -> Object:
+def _configuration(address: str, port: int, *, certificates: str) -> Object:
     return {
         "apiVersion": "config.lws.x-k8s.io/v1alpha1",
         "kind": "Configuration",
@@ -68,7 +70,7 @@ def _configuration(address: str, port: int, certificates: str) -> Object:
     }
 
 
-def _reached_at(document: Any, url: str, ca: bytes) -> Object:
+def _reached_at(document: Any, url: str, *, ca: bytes) -> Object:
     """A webhook configuration that leads to a URL instead of a Service."""
     changed: Object = copy.deepcopy(document)
     changed["metadata"]["name"] = f"lws-{changed['metadata']['name']}"

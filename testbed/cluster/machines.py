@@ -29,7 +29,7 @@ FORWARD = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/bridge/b
 class Machine:
     """One node's namespaces, while the household lives."""
 
-    def __init__(self, household: Household, network: Network, name: str) -> None:
+    def __init__(self, household: Household, network: Network, *, name: str) -> None:
         self._household = household
         self._folder = household.directory / "node"
         self.name, self.network = name, network

@@ -58,7 +58,7 @@ def hold(folder: str, name: str) -> int:
     made, making = os.pipe()
     child = os.fork()
     if not child:
-        _be_first(folder, name, making)
+        _be_first(folder, name, made=making)
     os.close(making)
     if os.read(made, 1):
         _write(f"{folder}/pid.new", str(child))
@@ -84,7 +84,7 @@ def enter(pid: int, command: list[str]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _be_first(folder: str, name: str, made: int) -> NoReturn:
+def _be_first(folder: str, name: str, *, made: int) -> NoReturn:
     """Be process 1: furnish the namespaces, say so, and stay until killed."""
     _libc.prctl(DIE_WITH_PARENT, signal.SIGKILL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel then buries the orphans that come here

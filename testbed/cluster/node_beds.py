@@ -49,7 +49,7 @@ NODE_CONTROLLERS = (
 class Node:
     """The real node of a bed."""
 
-    def __init__(self, machine: Machine, kubelet: Kubelet, runtime: Containers) -> None:
+    def __init__(self, machine: Machine, kubelet: Kubelet, *, runtime: Containers) -> None:
         self.machine, self.kubelet, self.runtime = machine, kubelet, runtime
 
     @property
@@ -132,7 +132,7 @@ class NodeBed(Bed):
 
     def add_gpus(self, count: int = 8, spec: GpuSpec | None = None) -> Gpus:
         """Give the node fake GPUs and their device plugin; return when pods can be given them."""
-        gpus = Gpus(self._machine, self.client, self.directory, count, spec or GpuSpec())
+        gpus = Gpus(self._machine, self.client, directory=self.directory, count=count, spec=spec or GpuSpec())
         gpus.offer()
         return gpus
 
@@ -140,7 +140,7 @@ class NodeBed(Bed):
         """Import the images of an archive (docker's or OCI's) into the node; gives their names."""
         return self.node.runtime.load(archive)
 
-    def pod_logs(self, pod: str, namespace: str = "default", container: str | None = None) -> str:
+    def pod_logs(self, pod: str, *, namespace: str = "default", container: str | None = None) -> str:
         """What a pod's container has printed; of a pod with several, name one."""
         chosen = ("--container", container) if container else ()
         return self.kubectl("logs", pod, "--namespace", namespace, *chosen)
@@ -152,7 +152,7 @@ class NodeBed(Bed):
 
     def _place(self) -> Place:
         network = self._reserved.network
-        self._machine = Machine(self._household, network, self._shape.name)
+        self._machine = Machine(self._household, network, name=self._shape.name)
         return Place(address=network.machine, services=network.services, real_nodes=True)
 
     def _start_node(self) -> None:
@@ -160,11 +160,17 @@ class NodeBed(Bed):
         kubelet, proxy, coredns = self._node_programs
         runtime = Containers(machine, self.directory)
         self._node = Node(
-            machine, Kubelet(machine, kubelet, plane.pki, plane.kubeconfig_for, self._shape), runtime
+            machine,
+            Kubelet(
+                machine, kubelet, authority=plane.pki, kubeconfig=plane.kubeconfig_for, shape=self._shape
+            ),
+            runtime=runtime,
         )
         runtime.start()
-        Proxy(machine, proxy, plane.pki, plane.kubeconfig_for, machine.name).start()
-        resolvers.start(machine, coredns, self.client, plane.pki, plane.kubeconfig_for)
+        Proxy(machine, proxy, authority=plane.pki, kubeconfig=plane.kubeconfig_for, node=machine.name).start()
+        resolvers.start(
+            machine, coredns, client=self.client, authority=plane.pki, kubeconfig=plane.kubeconfig_for
+        )
         self._node.kubelet.start()
         self.kubectl("wait", f"node/{machine.name}", "--for=create", f"--timeout={READY_S:g}s")
         self.kubectl("wait", f"node/{machine.name}", "--for=condition=Ready", f"--timeout={READY_S:g}s")

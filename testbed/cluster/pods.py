@@ -115,11 +115,11 @@ class PodRunner:
             return
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
         if "deletionTimestamp" in metadata:
-            await _unless_gone(_delete(http, path, metadata["uid"]))
+            await _unless_gone(_delete(http, path=path, uid=metadata["uid"]))
         elif pod["status"].get("phase", "Pending") == "Pending":
-            await _unless_gone(self._run_pod(http, path, pod))
+            await _unless_gone(self._run_pod(http, path, pod=pod))
 
-    async def _run_pod(self, http: httpx.AsyncClient, path: str, pod: Object) -> None:
+    async def _run_pod(self, http: httpx.AsyncClient, path: str, *, pod: Object) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         status = running_status(pod, address=str(next(self._addresses)), now=now)
         body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
@@ -140,7 +140,7 @@ async def _bound_pods(http: httpx.AsyncClient) -> AsyncGenerator[Object, None]:
                 yield event["object"]
 
 
-async def _delete(http: httpx.AsyncClient, path: str, uid: str) -> None:
+async def _delete(http: httpx.AsyncClient, *, path: str, uid: str) -> None:
     """Remove this very pod, not a successor of its name."""
     body = json.dumps({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
     checked(await http.request("DELETE", path, content=body, headers={"Content-Type": "application/json"}))

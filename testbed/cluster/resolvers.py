@@ -34,6 +34,7 @@ COREFILE = """\
 def start(
     machine: Machine,
     program: Path,
+    *,
     client: Client,
     authority: Authority,
     kubeconfig: Callable[[str, Pair], Path],

@@ -84,7 +84,7 @@ class TokenKeeper:
     def keep(self, binding: Binding, path: Path) -> None:
         """Write a token to the file, and keep it fresh until the bed goes. Raises ApiError at once."""
         with self._guard:
-            self._renew(binding, path, time.time())
+            self._renew(binding, path, now=time.time())
             self._bindings[path] = binding
         self._changed.set()
 
@@ -97,7 +97,7 @@ class TokenKeeper:
         with self._guard:
             for path, binding in self._bindings.items():
                 if self._due_s[path] <= now:
-                    self._try(binding, path, now)
+                    self._try(binding, path, now=now)
             return min(self._due_s.values(), default=now + EXPIRY_S)
 
     def close(self) -> None:
@@ -106,14 +106,14 @@ class TokenKeeper:
         self._changed.set()
         self._thread.join()
 
-    def _try(self, binding: Binding, path: Path, now: float) -> None:
+    def _try(self, binding: Binding, path: Path, *, now: float) -> None:
         try:
-            self._renew(binding, path, now)
+            self._renew(binding, path, now=now)
         except (BedError, httpx.HTTPError):
             self.failures[path] += 1
             self._due_s[path] = now + RETRY_S
 
-    def _renew(self, binding: Binding, path: Path, now: float) -> None:
+    def _renew(self, binding: Binding, path: Path, *, now: float) -> None:
         token = request(self._client, binding)
         _replace(path, token.value)
         self._due_s[path] = now + (token.expires_s - now) / 2

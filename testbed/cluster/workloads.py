@@ -88,7 +88,7 @@ class Namespace:
         self.bed.apply({**o, "metadata": {"namespace": self.name, **o["metadata"]}} for o in objects)
 
     def run(
-        self, name: str, command: str, container: Mapping[str, object] | None = None, **spec: object
+        self, name: str, command: str, *, container: Mapping[str, object] | None = None, **spec: object
     ) -> None:
         """Run a pod, and return when it is ready."""
         self.apply(pod(name, command, container=container or {}, **spec))

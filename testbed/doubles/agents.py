@@ -171,7 +171,7 @@ class FileDeclarations:
 class FileElection:
     """`ports.Election` over a row's file: whoever it names, renewed whenever asked."""
 
-    def __init__(self, file: RowFile, node: str, clock: Callable[[], float]) -> None:
+    def __init__(self, file: RowFile, node: str, *, clock: Callable[[], float]) -> None:
         self._file, self._node, self._clock = file, node, clock
         self._renewed_sent_s = clock()
         self._resigned: Epoch | None = None
@@ -233,7 +233,7 @@ def domain_of(row: Row) -> Domain:
     )
 
 
-async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> None:
+async def run(row_path: Path, node: str, *, state_dir: Path, metrics_port: int) -> None:
     """One agent until SIGTERM."""
     file = RowFile(row_path)
     address = file.row.nodes[node][0]
@@ -249,15 +249,15 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
     agent = NodeAgent(
         AgentParts(
             settings=settings,
-            identity=Identity.load_or_create(state_dir, node, address),
+            identity=Identity.load_or_create(state_dir, node=node, address=address),
             declarations=FileDeclarations(file, node),
             owners=FixedOwners(tuple(file.row.owners.get(node, ()))),
             node_gpus=node_gpus,
-            journal=Journal(node, time.time),
+            journal=Journal(node, wall=time.time),
             clock=boottime,
         )
     )
-    agent.leadership.election = FileElection(file, node, boottime)
+    agent.leadership.election = FileElection(file, node, clock=boottime)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -267,7 +267,7 @@ async def run(row_path: Path, node: str, state_dir: Path, metrics_port: int) -> 
 def main(arguments: list[str]) -> int:
     """Run `ROW NODE STATE_DIR METRICS_PORT`."""
     row, node, state_dir, metrics_port = arguments
-    asyncio.run(run(Path(row), node, Path(state_dir), int(metrics_port)))
+    asyncio.run(run(Path(row), node, state_dir=Path(state_dir), metrics_port=int(metrics_port)))
     return 0
 
 

@@ -91,20 +91,20 @@ def service(name: str, *, namespace: str = "default", **spec: Any) -> Object:
     return {**head, "metadata": {"name": name, "namespace": namespace}, "spec": whole}
 
 
-def status_of(bed: Bed, name: str, namespace: str = "default") -> Object:
+def status_of(bed: Bed, *, name: str, namespace: str = "default") -> Object:
     """A service's status, its conditions by type."""
-    found = dict(bed.client.get(names.INFERENCE_SERVICES.path(name, namespace)).get("status") or {})
+    found = dict(bed.client.get(names.INFERENCE_SERVICES.path(name, namespace=namespace)).get("status") or {})
     return {**found, "conditions": {one["type"]: one for one in found.get("conditions", ())}}
 
 
 def says(bed: Bed, name: str, type: str, *, namespace: str = "default", **wanted: str) -> Object:
     """The condition of a service, which must have these values; AssertionError otherwise."""
-    found: Object = status_of(bed, name, namespace)["conditions"].get(type, {})
+    found: Object = status_of(bed, name=name, namespace=namespace)["conditions"].get(type, {})
     assert {key: found.get(key) for key in wanted} == wanted, found
     return found
 
 
-def warnings_of(bed: Bed, name: str, namespace: str) -> set[str]:
+def warnings_of(bed: Bed, *, name: str, namespace: str) -> set[str]:
     """Reasons of the Warning Events about the objects of that name."""
     path = f"/api/v1/namespaces/{namespace}/events"
     found = bed.client.get(path, fieldSelector=f"involvedObject.name={name}")["items"]
@@ -144,7 +144,7 @@ def forbidden(bed: Bed) -> set[tuple[str, str]]:
     return {what for what, decisions in decided.items() if decisions == {"forbid"}}
 
 
-def pods_of(bed: Bed, name: str, namespace: str = "default", pools: Sequence[str] = ()) -> list[Object]:
+def pods_of(bed: Bed, *, name: str, namespace: str = "default", pools: Sequence[str] = ()) -> list[Object]:
     """A service's pods, those of some pools if told, that aren't being deleted."""
     selector = f"{names.SERVICE_LABEL}={name}"
     if pools:
@@ -178,5 +178,5 @@ def own_namespace(bed: Bed, name: str) -> Iterator[str]:
     bed.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
     yield name
     for one in bed.client.get(names.INFERENCE_SERVICES.path(namespace=name))["items"]:
-        bed.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], name))
+        bed.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], namespace=name))
     bed.client.delete(f"/api/v1/namespaces/{name}")

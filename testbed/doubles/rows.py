@@ -39,7 +39,7 @@ class LoneRow:
         self.metrics_ports = dict(zip(self.nodes, ports[:count], strict=True))
         addresses = [f"127.0.0.1:{port}" for port in ports[count:]]
         self.identities = {
-            node: Identity.load_or_create(self.state(node), node, address)
+            node: Identity.load_or_create(self.state(node), node=node, address=address)
             for node, address in zip(self.nodes, addresses, strict=True)
         }
         nodes = {node: (one.address, one.pem) for node, one in self.identities.items()}

@@ -39,7 +39,7 @@ RELIEF_LOAD = 0.95
 TICK_S = 0.05
 
 
-def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:
+def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:  # noqa: PLR0917
     """Watt limits for both classes, which high priority may be let off while there is room."""
     caps = Caps(
         low=Cap(watts=150.0), high=Cap(watts=200.0), level="Held", next_load=1.0, relief_load=RELIEF_LOAD
@@ -128,7 +128,9 @@ class Bench:
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
             agent = Agent(self.site, paper, phase_s=self.random.random())
             self.agents.append(agent)
-            self.world.every(0.25, partial(agent.process.happens, agent.sampled), self.random.random() / 4)
+            self.world.every(
+                0.25, partial(agent.process.happens, agent.sampled), first_s=self.random.random() / 4
+            )
         self.world.every(TICK_S, self._tick)
         self.raised_at_deadline: list[str] = []
         for agent in self.agents:
@@ -170,7 +172,7 @@ class Bench:
         joined = [agent for agent in self.agents if agent.name in self.site.domain.members]
         self.promised = all(agent.record.armed for agent in joined)
         if self.promised:
-            self.heat = CURVE.heated(self.heat, self.load(), TICK_S)
+            self.heat = CURVE.heated(self.heat, load=self.load(), dt_s=TICK_S)
             self.most_heat = max(self.most_heat, self.heat)
             self.safe_sums.append(self.safe_sum_watts())
 
@@ -188,7 +190,7 @@ class Bench:
         agent._step_down = watched  # type: ignore[method-assign]
 
 
-def happen(bench: Bench, kind: str, index: int) -> None:
+def happen(bench: Bench, kind: str, *, index: int) -> None:
     """Let one thing befall the row; `index` says to whom."""
     agent = bench.agents[index]
     match kind:

@@ -166,26 +166,26 @@ def weights(vocabulary_size: int, said: list[int]) -> Weights:
     """The matrices, from the seed; only the tokens in `said` can be answered with."""
     random = np.random.Generator(np.random.PCG64(SEED))
 
-    def matrix(rows: int, columns: int, scale: float = 1.0) -> NDArray[np.float32]:
+    def matrix(rows: int, columns: int, *, scale: float = 1.0) -> NDArray[np.float32]:
         return (random.standard_normal((rows, columns)) * scale / math.sqrt(columns)).astype(np.float32)
 
     ones = np.ones(HIDDEN, np.float32)
-    made: Weights = {"model.embed_tokens.weight": matrix(vocabulary_size, HIDDEN, math.sqrt(HIDDEN))}
+    made: Weights = {"model.embed_tokens.weight": matrix(vocabulary_size, HIDDEN, scale=math.sqrt(HIDDEN))}
     for layer in range(LAYERS):
         at = f"model.layers.{layer}"
         made |= {
             f"{at}.input_layernorm.weight": ones,
-            f"{at}.self_attn.q_proj.weight": matrix(HEADS * HEAD, HIDDEN, 1.5),
-            f"{at}.self_attn.k_proj.weight": matrix(KV_HEADS * HEAD, HIDDEN, 1.5),
+            f"{at}.self_attn.q_proj.weight": matrix(HEADS * HEAD, HIDDEN, scale=1.5),
+            f"{at}.self_attn.k_proj.weight": matrix(KV_HEADS * HEAD, HIDDEN, scale=1.5),
             f"{at}.self_attn.v_proj.weight": matrix(KV_HEADS * HEAD, HIDDEN),
-            f"{at}.self_attn.o_proj.weight": matrix(HIDDEN, HEADS * HEAD, 2.0),
+            f"{at}.self_attn.o_proj.weight": matrix(HIDDEN, HEADS * HEAD, scale=2.0),
             f"{at}.post_attention_layernorm.weight": ones,
             f"{at}.mlp.gate_proj.weight": matrix(INNER, HIDDEN),
             f"{at}.mlp.up_proj.weight": matrix(INNER, HIDDEN),
             f"{at}.mlp.down_proj.weight": matrix(HIDDEN, INNER),
         }
     last = np.zeros((vocabulary_size, HIDDEN), np.float32)
-    last[said] = matrix(len(said), HIDDEN, LOGIT_SCALE)
+    last[said] = matrix(len(said), HIDDEN, scale=LOGIT_SCALE)
     return made | {"model.norm.weight": ones, "lm_head.weight": last}
 
 

@@ -29,7 +29,7 @@ TRANSFER = {"kv_connector": "NixlConnector", "kv_buffer_device": "cpu"}
 class Server:
     """Something that answers with vLLM's API, and the process behind it."""
 
-    def __init__(self, process: Process, port: int, ready: str) -> None:
+    def __init__(self, process: Process, port: int, *, ready: str) -> None:
         self.process, self.url, self._ready = process, f"http://127.0.0.1:{port}", ready
         self._client = httpx.Client(base_url=self.url, timeout=ANSWER_S, trust_env=False)
 
@@ -119,7 +119,7 @@ class Engines:
         return prefill, decode, router
 
     def _server(self, process: Process, port: int, *, ready: str) -> Server:
-        server = Server(process, port, ready)
+        server = Server(process, port, ready=ready)
         self._servers.append(server)
         return server
 

@@ -63,13 +63,13 @@ class Board:
 
     @classmethod
     def create(
-        cls, path: Path, node_names: Sequence[str], gpus_per_node: int = 8, spec: GpuSpec | None = None
+        cls, path: Path, node_names: Sequence[str], *, gpus_per_node: int = 8, spec: GpuSpec | None = None
     ) -> "Board":
         """Write a new board of idle, privileged GPUs at their defaults, in one step of the file system."""
         size = HEADER.itemsize + len(node_names) * (NODE.itemsize + gpus_per_node * GPU.itemsize)
         memory = bytearray(size)
         spec = spec or GpuSpec()
-        header = header_of(spec, len(node_names), gpus_per_node)
+        header = header_of(spec, nodes=len(node_names), each=gpus_per_node)
         memory[: HEADER.itemsize] = header.tobytes()
         nodes = np.frombuffer(memory, NODE, len(node_names), HEADER.itemsize)
         nodes["name"] = [name.encode() for name in node_names]
@@ -169,7 +169,7 @@ class Board:
         """Give the processes of a node the right to set, or take it away."""
         self.nodes["privileged"][node] = allowed
 
-    def stick(self, node: int, gpu: int, watts: float | None = None) -> None:
+    def stick(self, node: int, gpu: int, *, watts: float | None = None) -> None:
         """Freeze a power sensor, at what it says now if `watts` isn't given; its energy goes on."""
         one = self.gpus[node, gpu]
         one["stuck_mw"] = one["instant_mw"] if watts is None else milli(watts)
@@ -184,7 +184,7 @@ class Board:
         self.gpus["read_error"][node, gpu] = reads
         self.gpus["write_error"][node, gpu] = writes
 
-    def slow(self, node: int, gpu: int, seconds: float) -> None:
+    def slow(self, node: int, gpu: int, *, seconds: float) -> None:
         """Let every call to a GPU take `seconds` longer."""
         self.gpus["slow_ms"][node, gpu] = round(seconds * 1000)
 
@@ -193,14 +193,14 @@ class Board:
         for name in ("faults", "read_error", "write_error", "slow_ms", "outband_mw"):
             self.gpus[name][node, gpu] = 0
 
-    def write_as_other(self, node: int, gpu: int, watts: float) -> None:
+    def write_as_other(self, node: int, gpu: int, *, watts: float) -> None:
         """Set a limit at once, as another program on the host would; not counted in `writes`."""
         one = self.gpus[node, gpu]
         other = (int(one["power_index"]) & 1) ^ 1
         one["power"][other] = (milli(watts), milli(watts), 0)
         one["power_index"] = other
 
-    def limit_outband(self, node: int, gpu: int, watts: float | None) -> None:
+    def limit_outband(self, node: int, gpu: int, *, watts: float | None) -> None:
         """Set a limit as a BMC would: the tighter of it and the host's holds. None takes it away."""
         self.gpus["outband_mw"][node, gpu] = 0 if watts is None else milli(watts)
 

@@ -34,7 +34,7 @@ def bundle_of(arguments: list[str]) -> str | None:
     return os.getcwd()
 
 
-def exposed(config: Config, environment: dict[str, str], folder: str) -> Config:
+def exposed(config: Config, environment: dict[str, str], *, folder: str) -> Config:
     """The container's configuration with the fake driver in it, where it asks for GPUs and hasn't it yet."""
     told = dict(entry.partition("=")[::2] for entry in config["process"]["env"])
     mounted = any(mount["destination"] == MOUNTED_AT for mount in config["mounts"])
@@ -54,7 +54,7 @@ def expose(bundle: str) -> None:
     with open(path) as file:
         config = json.load(file)
     with open(path, "w") as file:
-        json.dump(exposed(config, environment, GPUS), file)
+        json.dump(exposed(config, environment, folder=GPUS), file)
 
 
 if __name__ == "__main__":

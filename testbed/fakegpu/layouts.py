@@ -114,7 +114,7 @@ class GpuSpec:
     fields: int = A100_FIELDS
 
 
-def header_of(spec: GpuSpec, nodes: int, each: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def header_of(spec: GpuSpec, *, nodes: int, each: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     """The header of a fresh board: one record, ready to be written."""
     values = {
         "magic": MAGIC,

@@ -39,15 +39,26 @@ class Stop:
         return self.asked
 
 
-def drive(board: Board, scenario: Scenario, services: list[str], out: Path, start_at: float) -> None:
+def drive(board: Board, scenario: Scenario, *, services: list[str], out: Path, start_at: float) -> None:
     """Run the scenario on the board from `start_at` on, and write the recording."""
     stop = Stop()
     model = parameters.load()
-    requests = scenarios.arrivals_of(scenario, services, model, scenario.stress)
-    plant = scenarios.plant_of(scenario, requests, model, len(services))
-    recorder = Recorder(plant, replays.meta_of(scenario, model, "Live"), services, replays.PRIORITIES)
+    requests = scenarios.arrivals_of(scenario, services, model=model, stress=scenario.stress)
+    plant = scenarios.plant_of(scenario, requests, model, servers=len(services))
+    recorder = Recorder(
+        plant,
+        replays.meta_of(scenario, model, mode="Live"),
+        services_of_servers=services,
+        priorities=replays.PRIORITIES,
+    )
     live = Live(
-        plant, board, recorder, out / "snapshot.json", start_at=start_at, clock=boottime, sleep=time.sleep
+        plant,
+        board,
+        recorder=recorder,
+        snapshot_path=out / "snapshot.json",
+        start_at=start_at,
+        clock=boottime,
+        sleep=time.sleep,
     )
     live.run(scenario.window_s, stop)
     recorder.finish().save(out / "recording.npz")
@@ -74,7 +85,7 @@ def main() -> None:
                 f"{given.services} lists {len(services)} nodes, the board has {len(board.node_names)}"
             )
         given.out.mkdir(parents=True, exist_ok=True)
-        drive(board, scenario, services, given.out, given.start_at)
+        drive(board, scenario, services=services, out=given.out, start_at=given.start_at)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def ensure(name: str, console: Console | None = None) -> Image:
         base = ensure(recipe.on, console) if recipe.on else None
         with _turn(), contextlib.suppress(SourcesChanged):
             if not image.archive.exists():  # whoever had the turn before may have built it
-                _build(recipe, base, image, tag, console or Console(stderr=True))
+                _build(recipe, base=base, image=image, tag=tag, console=console or Console(stderr=True))
                 _forget_old(name)
             return image
     raise BuildFailed(f"the sources of image {name} change faster than they can be copied")
@@ -76,14 +76,14 @@ def place() -> Path:
     return cache() / "images"
 
 
-def _build(recipe: Recipe, base: Image | None, image: Image, tag: str, console: Console) -> None:
+def _build(recipe: Recipe, *, base: Image | None, image: Image, tag: str, console: Console) -> None:
     if lacking := debian.missing(debian.IMAGE_PARTS):
         raise BuildFailed(f"images are made with {', '.join(lacking)}: {debian.HINT}")
     began_s = time.monotonic()
     console.print(f"image {recipe.name}: building")
     with tempfile.TemporaryDirectory(prefix=f".{recipe.name}-", dir=place()) as work, _store() as store:
         context, fresh = Path(work) / "context", Path(work) / "image.tar"
-        _gather(recipe, context, Path(work))
+        _gather(recipe, context=context, work=Path(work))
         if digest(recipe) != tag:
             raise SourcesChanged
         options = _base(store, base) if base else []
@@ -101,7 +101,7 @@ def _forget_old(name: str) -> None:
         archive.unlink(missing_ok=True)
 
 
-def _gather(recipe: Recipe, context: Path, work: Path) -> None:
+def _gather(recipe: Recipe, *, context: Path, work: Path) -> None:
     """Copy what the build may see, and nothing else."""
     context.mkdir()
     for path in recipe.inputs():

@@ -79,7 +79,7 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
     """Four nodes, two of them with a service of high priority."""
     out: Path = tmp_path_factory.mktemp("row")
     scenario = manifests.shortened(scenarios.load(), NODES)
-    with LiveRow(scenario, parameters.load(), out, lambda what, share: None) as live:
+    with LiveRow(scenario, parameters.load(), out=out, progress=lambda what, share: None) as live:
         yield Row(live)
 
 

@@ -34,13 +34,13 @@ def space(cluster: ServingCluster) -> Iterator[str]:
 
 
 def test_a_manifest_becomes_answers_through_the_router(cluster: ServingCluster, space: str) -> None:
-    service = trials.serve(cluster, space)
+    service = trials.serve(cluster, namespace=space)
     assert service.complete("one") != service.complete("two")
     assert {pod["metadata"]["labels"][names.POOL_LABEL] for pod in service.pods()} == {"main", "router"}
 
 
 def test_prefill_and_decode_answer_together(cluster: ServingCluster, space: str) -> None:
-    service = trials.serve(cluster, space, prefill={"perDecode": "2"})
+    service = trials.serve(cluster, namespace=space, prefill={"perDecode": "2"})
     assert service.complete("how deep may the ship lie in the water")
     assert service.external_kv_tokens() > 0
     assert service.ready_replicas("prefill") == 2
@@ -55,7 +55,7 @@ def test_a_split_service_is_rolled_under_load_without_loss(cluster: ServingClust
 
 
 def test_replicas_go_up_down_to_zero_and_back(cluster: ServingCluster, space: str) -> None:
-    service = trials.serve(cluster, space)
+    service = trials.serve(cluster, namespace=space)
     for replicas in (2, 1):
         service.scale(replicas)
         service.until("Ready", "True")
@@ -71,7 +71,7 @@ def test_a_container_that_ends_again_and_again_is_told(cluster: ServingCluster, 
 
 
 def test_deleting_a_service_leaves_nothing(cluster: ServingCluster, space: str) -> None:
-    trials.serve(cluster, space, prefill={"replicas": 1})
+    trials.serve(cluster, namespace=space, prefill={"replicas": 1})
     kinds = "deployments,services,serviceaccounts,rolebindings,poddisruptionbudgets,pods"
     selector = f"{names.SERVICE_LABEL}=chat"
     cluster.bed.kubectl("delete", names.INFERENCE_SERVICES.full_name, "chat", "-n", space)

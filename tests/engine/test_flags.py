@@ -85,7 +85,7 @@ def told(engine_venv: Venv) -> dict[str, dict[str, Any]]:
             for member in Member:
                 key = f"{name} {pool.name} {member.value}"
                 defaults = Defaults(kv_buffer_device="cpu")
-                said = arguments(pool, source_of(URI, defaults), defaults, member)
+                said = arguments(pool, source_of(URI, defaults), defaults, member=member)
                 lines[key] = [expanded(one) for one in said]
     parsed = understood(engine_venv, PARSE, [*lines.values()])
     return dict(zip(lines, parsed, strict=True))

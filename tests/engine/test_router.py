@@ -30,7 +30,7 @@ _hosts = itertools.count(2)
 class Row:
     """A namespace's engines with their pods, and the router before them."""
 
-    def __init__(self, bed: Bed, namespace: str, venv: Venv, household: Household) -> None:
+    def __init__(self, bed: Bed, namespace: str, *, venv: Venv, household: Household) -> None:
         self._bed, self._venv, self._household = bed, venv, household
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._namespace = namespace
@@ -102,7 +102,7 @@ class Row:
 @pytest.fixture
 def row(bed: Bed, namespace: str, engine_venv: Venv) -> Iterator[Row]:
     with Household() as household:
-        yield Row(bed, namespace, engine_venv, household)
+        yield Row(bed, namespace, venv=engine_venv, household=household)
 
 
 def test_it_is_ready_while_it_knows_an_engine_of_each_phase(row: Row) -> None:

@@ -51,7 +51,7 @@ def test_a_pod_reaches_the_api_server_with_its_own_account(space: Namespace) -> 
     kubectl = binaries.find("kubectl")
     volume = {"name": "programs", "hostPath": {"path": str(kubectl.parent)}}
     mount = {"name": "programs", "mountPath": "/programs", "readOnly": True}
-    space.run("client", "sleep 1000", {"volumeMounts": [mount]}, volumes=[volume])
+    space.run("client", "sleep 1000", container={"volumeMounts": [mount]}, volumes=[volume])
     who = space.exec(
         "client", "HOME=/tmp /programs/kubectl auth whoami -o jsonpath={.status.userInfo.username}"
     )
@@ -60,7 +60,7 @@ def test_a_pod_reaches_the_api_server_with_its_own_account(space: Namespace) -> 
 
 def test_what_a_pod_prints_is_in_its_log(node_bed: NodeBed, space: Namespace) -> None:
     space.run("talker", "echo one; echo two; sleep 1000")
-    assert eventually(lambda: node_bed.pod_logs("talker", space.name) == "one\ntwo\n")
+    assert eventually(lambda: node_bed.pod_logs("talker", namespace=space.name) == "one\ntwo\n")
 
 
 def test_a_command_that_fails_in_a_pod_fails(node_bed: NodeBed, space: Namespace) -> None:
@@ -99,7 +99,7 @@ def test_a_claim_finds_its_volume_and_keeps_what_is_written(
     space.apply(claim)
     mount = {"volumeMounts": [{"name": "shelf", "mountPath": "/shelf"}]}
     mounted = [{"name": "shelf", "persistentVolumeClaim": {"claimName": "shelf"}}]
-    space.run("writer", "echo kept >/shelf/book; sleep 1000", mount, volumes=mounted)
+    space.run("writer", "echo kept >/shelf/book; sleep 1000", container=mount, volumes=mounted)
     assert eventually(lambda: (shelf / "book").exists())
     space.kubectl("delete", "pod", "writer")
     space.kubectl("delete", "pvc", "shelf")

@@ -28,7 +28,8 @@ with NodeBed() as bed:
     mount = {"name": "shelf", "mountPath": "/shelf"}
     volume = {"name": "shelf", "hostPath": {"path": sys.argv[1]}}
     memory = {"name": "memory", "emptyDir": {"medium": "Memory"}}
-    space.run("sleeper", f"sleep {sys.argv[2]}", {"volumeMounts": [mount]}, volumes=[volume, memory])
+    shelf = {"volumeMounts": [mount]}
+    space.run("sleeper", f"sleep {sys.argv[2]}", container=shelf, volumes=[volume, memory])
     print(bed.directory, bed.node.machine.network.name, bed.node.machine.pid, flush=True)
     time.sleep(1000)
 """

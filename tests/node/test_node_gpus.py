@@ -43,7 +43,7 @@ def seen_by(space: Namespace, name: str, *, container: Object, **spec: object) -
     """The UUIDs that pynvml lists in a pod."""
     volumes, mounts = with_python()
     command = f"exec {PYTHON} -c '{SEEN}'"
-    space.run(name, command, {"volumeMounts": mounts, **container}, volumes=volumes, **spec)
+    space.run(name, command, container={"volumeMounts": mounts, **container}, volumes=volumes, **spec)
     assert eventually(lambda: bool(space.kubectl("logs", name)))
     return space.kubectl("logs", name).split()
 
@@ -54,8 +54,8 @@ def test_the_node_offers_its_gpus(node_bed: NodeBed, gpus: Gpus) -> None:
 
 
 def test_a_pod_is_told_which_gpus_are_its_own(space: Namespace, gpus: Gpus) -> None:
-    space.run("one", "sleep 1000", asks(1))
-    space.run("two", "sleep 1000", asks(2))
+    space.run("one", "sleep 1000", container=asks(1))
+    space.run("two", "sleep 1000", container=asks(2))
     given = [space.exec(name, "echo $NVIDIA_VISIBLE_DEVICES").split(",") for name in ("one", "two")]
     assert [len(uuids) for uuids in given] == [1, 2]
     assert len({*given[0], *given[1]}) == 3
@@ -82,7 +82,7 @@ def test_a_pod_of_neither_sees_no_driver(space: Namespace, gpus: Gpus) -> None:
 
 
 def test_a_pod_for_which_none_is_left_waits(space: Namespace, gpus: Gpus) -> None:
-    space.run("three", "sleep 1000", asks(3))
+    space.run("three", "sleep 1000", container=asks(3))
     space.apply(pod("late", "sleep 1000", container=asks(2)))
     why = "jsonpath={.status.conditions[?(@.type=='PodScheduled')].message}"
     assert eventually(lambda: "Insufficient nvidia.com/gpu" in space.kubectl("get", "pod", "late", "-o", why))
@@ -93,7 +93,7 @@ def test_a_pod_for_which_none_is_left_waits(space: Namespace, gpus: Gpus) -> Non
 async def test_the_agent_learns_which_pod_has_which_gpu(
     node_bed: NodeBed, space: Namespace, gpus: Gpus
 ) -> None:
-    await asyncio.to_thread(space.run, "one", "sleep 1000", asks(1))
+    await asyncio.to_thread(space.run, "one", "sleep 1000", container=asks(1))
     known = await pod_resources.ask(node_bed.node.pod_resources)
     told = await asyncio.to_thread(space.exec, "one", "echo $NVIDIA_VISIBLE_DEVICES")
     assert list(known[f"{space.name}/one"]) == [told]
@@ -109,9 +109,9 @@ def test_a_lost_gpu_is_no_longer_offered(gpus: Gpus) -> None:
 def test_gpus_are_given_after_a_restart_of_the_kubelet(
     node_bed: NodeBed, space: Namespace, gpus: Gpus
 ) -> None:
-    space.run("before", "sleep 1000", asks(1))
+    space.run("before", "sleep 1000", container=asks(1))
     node_bed.node.restart_kubelet()
     assert eventually(lambda: gpus.allocatable() == 4)
-    space.run("after", "sleep 1000", asks(3))
+    space.run("after", "sleep 1000", container=asks(3))
     first, rest = (space.exec(name, "echo $NVIDIA_VISIBLE_DEVICES") for name in ("before", "after"))
     assert first not in rest.split(",")

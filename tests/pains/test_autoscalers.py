@@ -28,7 +28,7 @@ def of_deployments(bed: Bed, namespace: str, key: str) -> dict[str, Any]:
 
 def changes(bed: Bed, namespace: str) -> dict[str, Any]:
     """How often the spec of the service and those of its Deployments have been changed so far."""
-    own = bed.client.get(names.INFERENCE_SERVICES.path("chat", namespace))["metadata"]["generation"]
+    own = bed.client.get(names.INFERENCE_SERVICES.path("chat", namespace=namespace))["metadata"]["generation"]
     return {"the service": own, **of_deployments(bed, namespace, "generation")}
 
 
@@ -44,7 +44,9 @@ def test_two_autoscalers_of_one_service_do_not_fight(pier: Bed, namespace: str) 
     pools = {"chat": 2, "chat-prefill": 2}
     eventually(lambda: has(of_deployments(pier, namespace, "replicas"), **pools), patience_s=PATIENCE_S)
     pier.apply([autoscaler(namespace, DEPLOYMENT, name="theirs", least=3, most=4)])
-    eventually(lambda: has(status_of(pier, "chat", namespace), readyReplicas=3), patience_s=PATIENCE_S)
+    eventually(
+        lambda: has(status_of(pier, name="chat", namespace=namespace), readyReplicas=3), patience_s=PATIENCE_S
+    )
     before = changes(pier, namespace)
     time.sleep(LOOKS_S)
     assert changes(pier, namespace) == before

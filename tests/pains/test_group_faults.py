@@ -29,7 +29,7 @@ def groups() -> Iterator[Bed]:
     with Bed() as bed:
         bed.add_nodes([f"mole-{index}" for index in range(4)])
         peers.start_leader_worker_sets(bed)
-        for one in wanted(InferenceService.parse(wide), Defaults(), offered):
+        for one in wanted(InferenceService.parse(wide), Defaults(), offered=offered):
             metadata = {
                 key: value for key, value in one.manifest["metadata"].items() if key != "ownerReferences"
             }
@@ -39,7 +39,7 @@ def groups() -> Iterator[Bed]:
 
 
 def are_ready(bed: Bed, count: int) -> None:
-    conditions = [pod["status"].get("conditions", ()) for pod in pods_of(bed, "wide")]
+    conditions = [pod["status"].get("conditions", ()) for pod in pods_of(bed, name="wide")]
     ready = [one["status"] for each in conditions for one in each if one["type"] == "Ready"]
     assert ready == ["True"] * count
 
@@ -47,7 +47,7 @@ def are_ready(bed: Bed, count: int) -> None:
 def by_group(bed: Bed) -> dict[str, set[str]]:
     """The pods' uids by the group's number."""
     found: dict[str, set[str]] = {"0": set(), "1": set()}
-    for pod in pods_of(bed, "wide"):
+    for pod in pods_of(bed, name="wide"):
         found[pod["metadata"]["labels"][GROUP]].add(pod["metadata"]["uid"])
     return found
 

@@ -25,7 +25,7 @@ def split(namespace: str, *, decode: int, **prefill: Any) -> Object:
 
 
 def engines(bed: Bed, namespace: str) -> list[Object]:
-    return pods_of(bed, "chat", namespace, ENGINES)
+    return pods_of(bed, name="chat", namespace=namespace, pools=ENGINES)
 
 
 def uids(pods: list[Object]) -> set[str]:
@@ -41,7 +41,7 @@ def is_settled(bed: Bed, namespace: str, *, main: int, prefill: int) -> None:
     """As many as asked for are ready, and nothing else waits."""
     says(bed, "chat", "Ready", namespace=namespace, status="True")
     says(bed, "chat", "CapacityLimited", namespace=namespace, status="False")
-    assert ready(status_of(bed, "chat", namespace)) == {"main": main, "prefill": prefill}
+    assert ready(status_of(bed, name="chat", namespace=namespace)) == {"main": main, "prefill": prefill}
     assert len(engines(bed, namespace)) == main + prefill
 
 
@@ -62,7 +62,7 @@ def test_asking_for_more_than_there_is_costs_nothing_that_serves(pier: Bed, name
     before = uids(engines(pier, namespace))
     pier.kubectl("scale", "llsvc/chat", "--replicas=8", "-n", namespace)
     eventually(lambda: says(pier, "chat", "CapacityLimited", namespace=namespace, reason="GpuMissing"))
-    assert min(ready(status_of(pier, "chat", namespace)).values()) >= 2
+    assert min(ready(status_of(pier, name="chat", namespace=namespace)).values()) >= 2
     assert before <= uids(engines(pier, namespace))
     pier.kubectl("scale", "llsvc/chat", "--replicas=3", "-n", namespace)
     eventually(partial(is_settled, pier, namespace, main=3, prefill=3), patience_s=PATIENCE_S)

@@ -69,7 +69,7 @@ def service(made: Service) -> Service:
 
 def as_keda(service: Service, replicas: int) -> None:
     """What KEDA does to put a service to sleep and to wake it: it writes the scale subresource."""
-    path = names.INFERENCE_SERVICES.path(service.name, service.namespace, "scale")
+    path = names.INFERENCE_SERVICES.path(service.name, namespace=service.namespace, subresource="scale")
     service.bed.client.patch(path, {"spec": {"replicas": replicas}}, fieldManager="keda")
 
 

@@ -65,17 +65,17 @@ def test_while_the_operator_is_away_manifests_are_taken_refused_and_scaled(
 ) -> None:
     pier.apply([service("old", namespace=namespace)])
     eventually(lambda: says(pier, "old", "Ready", namespace=namespace, status="True"))
-    (before,) = pods_of(pier, "old", namespace)
+    (before,) = pods_of(pier, name="old", namespace=namespace)
     operator.stop()
     try:
         pier.apply([service("new", namespace=namespace)])
         bad = service("bad", namespace=namespace, model={"uri": "ftp://org/llm"})
         refusal(lambda: pier.apply([bad]), by="begin it with hf://")
         pier.kubectl("scale", "llsvc/new", "--replicas=2", "-n", namespace)
-        (after,) = pods_of(pier, "old", namespace)
+        (after,) = pods_of(pier, name="old", namespace=namespace)
         assert after["metadata"]["uid"] == before["metadata"]["uid"]
-        assert "status" not in pier.client.get(names.INFERENCE_SERVICES.path("new", namespace))
+        assert "status" not in pier.client.get(names.INFERENCE_SERVICES.path("new", namespace=namespace))
     finally:
         operator.start()
     eventually(lambda: says(pier, "new", "Ready", namespace=namespace, status="True"))
-    assert len(pods_of(pier, "new", namespace)) == 2
+    assert len(pods_of(pier, name="new", namespace=namespace)) == 2

@@ -22,15 +22,15 @@ def told_version() -> str:
 
 def say_present() -> None:
     """Show the plug-in and its version."""
-    _show(INFO, "Loadline's plug-in is loaded.", "version", told_version())
+    _show(INFO, help_text="Loadline's plug-in is loaded.", label="version", value=told_version())
 
 
 def say_off(reason: str) -> None:
     """Show that the plug-in does nothing, and why."""
-    _show(OFF, "Loadline's plug-in is loaded but does nothing.", "reason", reason)
+    _show(OFF, help_text="Loadline's plug-in is loaded but does nothing.", label="reason", value=reason)
 
 
-def _show(name: str, help_text: str, label: str, value: str) -> None:
+def _show(name: str, *, help_text: str, label: str, value: str) -> None:
     from prometheus_client import Gauge  # the engine's, as vLLM depends on it
 
     Gauge(name, help_text, labelnames=(label,), multiprocess_mode="max").labels(value).set(1)

@@ -48,4 +48,4 @@ def read(environment: Mapping[str, str] = environ) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = PREFIX + str(fault["loc"][0]).upper()
-        raise InvalidInput(name, fault["input"], fault["msg"][:1].lower() + fault["msg"][1:]) from error
+        raise InvalidInput(name, fault["input"], mend=fault["msg"][:1].lower() + fault["msg"][1:]) from error

@@ -42,7 +42,7 @@ class Identity:
         return ssl.PEM_cert_to_DER_cert(self.pem)
 
     @classmethod
-    def load_or_create(cls, state_dir: Path, node: str, address: str) -> "Identity":
+    def load_or_create(cls, state_dir: Path, *, node: str, address: str) -> "Identity":
         """The identity kept in `state_dir`, or a new one if there is none of this node that can be used.
 
         A directory copied from another node (a cloned disk) holds another node's name and is
@@ -55,7 +55,7 @@ class Identity:
                 _create(state_dir, node)
         except OSError as error:
             raise InvalidInput(
-                "state-dir", str(state_dir), f"give one that this process may write ({error})"
+                "state-dir", str(state_dir), mend=f"give one that this process may write ({error})"
             ) from error
         key_file, certificate_file = state_dir / KEY_FILE, state_dir / CERTIFICATE_FILE
         return cls(
@@ -109,7 +109,7 @@ def der_of(pem: str) -> bytes:
         der = ssl.PEM_cert_to_DER_cert(pem)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
     except (ValueError, ssl.SSLError) as error:
-        raise InvalidInput("certificate", pem[:40], f"publish one PEM certificate ({error})") from error
+        raise InvalidInput("certificate", pem[:40], mend=f"publish one PEM certificate ({error})") from error
     return der
 
 

@@ -49,6 +49,7 @@ class Leadership:
         self,
         declarations: Declarations,
         journal: Journal,
+        *,
         clock: Callable[[], float],
         tell: Callable[[Epoch, DomainState], None] = lambda epoch, domain_state: None,
     ) -> None:
@@ -129,9 +130,15 @@ class Leadership:
         self._declared = declared
         assert self.election is not None
         self.coordinator = Coordinator(
-            self._recorded(declared), epoch, now, self.election.renewed_sent_s, relieve=self._relieve
+            self._recorded(declared),
+            epoch,
+            now=now,
+            renewed_sent_s=self.election.renewed_sent_s,
+            relieve=self._relieve,
         )
-        self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": True}, "elected")
+        self._journal.write(
+            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": True}, reason="elected"
+        )
 
     def _go_on(self, coordinator: Coordinator, now: float) -> None:
         self._renew(coordinator)
@@ -149,12 +156,14 @@ class Leadership:
     def _end(self, reason: str) -> None:
         assert self.coordinator is not None
         epoch = self.coordinator.epoch
-        self._journal.write("leadership", {"epoch": plain(epoch)}, {"leads": False}, reason)
+        self._journal.write(
+            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": False}, reason=reason
+        )
         self.coordinator, self._declared, self._ended = None, None, epoch
         if self.election is not None and self.election.epoch == epoch:
             self._resigning = asyncio.ensure_future(self.election.resign())
 
-    def _relieve(
+    def _relieve(  # noqa: PLR0917
         self, claims: tuple[Claim, ...], room: Room, state: State, now: float
     ) -> Decision[Relief, State]:
         decision = reliefs.decide(claims, room, state, now)
@@ -163,9 +172,14 @@ class Leadership:
             assert self._declared is not None
             self._journal.write(
                 "power/relief",
-                {"claims": plain(claims), "room": plain(room), "now_s": now, "state": plain(state)},
-                {"relief": plain(decision.actions), "state": plain(decision.state)},
-                "; ".join(changes),
+                observation={
+                    "claims": plain(claims),
+                    "room": plain(room),
+                    "now_s": now,
+                    "state": plain(state),
+                },
+                decision={"relief": plain(decision.actions), "state": plain(decision.state)},
+                reason="; ".join(changes),
                 domain=self._declared.name,
             )
         return decision
@@ -174,16 +188,16 @@ class Leadership:
         """The domain with a policy that writes what it sees and decides into the journal."""
         policy = domain.document.policy
 
-        def decide(row: Row, state: Any, config: Any, now: float) -> Decision[Caps, Any]:
+        def decide(row: Row, state: Any, config: Any, now: float) -> Decision[Caps, Any]:  # noqa: PLR0917
             decision = policy.decide(row, state, config, now)
             moved = decision.state != state
             if moved or now - self._recorded_s >= RECORD_EVERY_S:
                 self._recorded_s = now
                 self._journal.write(
                     f"power/{policy.name}",
-                    {"row": plain(row), "now_s": now, "state": plain(state)},
-                    {"caps": plain(decision.actions), "state": plain(decision.state)},
-                    "moved" if moved else "unmoved",
+                    observation={"row": plain(row), "now_s": now, "state": plain(state)},
+                    decision={"caps": plain(decision.actions), "state": plain(decision.state)},
+                    reason="moved" if moved else "unmoved",
                     domain=domain.name,
                     policy_hash=domain.document.hash,
                 )

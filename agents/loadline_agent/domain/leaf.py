@@ -47,6 +47,7 @@ class Leaf:
         self,
         node_gpus: NodeGpus,
         report_client: ReportClient,
+        *,
         declarations: Declarations,
         reporter: NodeReporter,
         journal: Journal,
@@ -115,7 +116,7 @@ class Leaf:
     async def _turn(self, domain: str) -> None:
         """One exchange: report, and take what comes back. Never raises for a peer's or a GPU's fault."""
         sent_s = self._clock()
-        report = self._reporter.report(domain, self.standing, sent_s)
+        report = self._reporter.report(domain, self.standing, now=sent_s)
         try:
             lease = await self._report_client.exchange(report)
         except Unanswered as error:
@@ -127,9 +128,9 @@ class Leaf:
         if lease is None:
             self._metrics.exchanges.labels("superseded").inc()
             return
-        await self._settle(await self._take(lease, report, sent_s))
+        await self._settle(await self._take(lease, report, sent_s=sent_s))
 
-    async def _take(self, lease: Lease, report: Report, sent_s: float) -> Done:
+    async def _take(self, lease: Lease, report: Report, *, sent_s: float) -> Done:
         arrived_s = self._clock()
         async with self._taking:
             try:
@@ -159,7 +160,7 @@ class Leaf:
         try:
             if lease.act is Act.ENFORCE:
                 done = await self._gpu_thread.do(
-                    lambda: self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s)
+                    lambda: self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s=deadline_s)
                 )
                 standing = standing if self._node_gpus.record.armed else released(standing)
             elif lease.act is Act.RELEASE and standing.armed:
@@ -186,7 +187,12 @@ class Leaf:
     def _refuse(self, error: LeaseRefused) -> None:
         self._metrics.exchanges.labels("refused").inc()
         self._metrics.lease_refusals.labels(error.reason).inc()
-        self._journal.write("leaf/refusal", plain({"now_s": self._clock()}), {"taken": False}, str(error))
+        self._journal.write(
+            "leaf/refusal",
+            observation=plain({"now_s": self._clock()}),
+            decision={"taken": False},
+            reason=str(error),
+        )
 
     def _count(self, done: Done) -> None:
         self._metrics.limit_writes.inc(done.writes)
@@ -198,7 +204,9 @@ class Leaf:
         self._count(done)
         safe = {gpu.uuid: gpu.safe_watts for gpu in self._node_gpus.record.gpus}
         observed = {"deadline_s": self._node_gpus.record.deadline_s, "now_s": self._clock()}
-        self._journal.write("leaf/step-down", plain(observed), plain({"safe_watts": safe}), reason)
+        self._journal.write(
+            "leaf/step-down", observation=plain(observed), decision=plain({"safe_watts": safe}), reason=reason
+        )
 
     def _tell(self, before: Standing, lease: Lease, done: Done) -> None:
         """Journal a lease that changes something; a mere renewal is none of anybody's business."""
@@ -206,7 +214,9 @@ class Leaf:
         if held is not None and (held.act, held.limits, held.epoch) == (lease.act, lease.limits, lease.epoch):
             return
         decision = {"writes": done.writes, "late": done.late, "errors": [str(error) for error in done.errors]}
-        self._journal.write("leaf/lease", {"lease": plain(lease)}, plain(decision), lease.level)
+        self._journal.write(
+            "leaf/lease", observation={"lease": plain(lease)}, decision=plain(decision), reason=lease.level
+        )
 
 
 def _deadline_s(standing: Standing) -> float:

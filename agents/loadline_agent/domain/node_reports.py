@@ -35,6 +35,7 @@ class NodeReporter:
         self,
         node: str,
         node_gpus: NodeGpus,
+        *,
         owners: Owners,
         clock: Callable[[], float],
         services: Callable[[], tuple[ServiceReport, ...]] = tuple,
@@ -76,14 +77,14 @@ class NodeReporter:
     @property
     def news(self) -> bool:
         """Whether the draw has moved so far from what was last reported that it can't wait."""
-        return worth_telling(self._watts, self._reported_watts, self.slack_watts)
+        return worth_telling(self._watts, told_watts=self._reported_watts, slack_watts=self.slack_watts)
 
     def broken(self, error: Exception) -> None:
         """Remember that a promise couldn't be made: the record wasn't written, or a GPU not read."""
         word = Reason.GPU_LOST if isinstance(error, HardwareError) else Reason.STATE_LOST
         self._broken = (self._clock(), word.value, str(error))
 
-    def report(self, domain: str, standing: Standing, now: float) -> Report:
+    def report(self, domain: str, standing: Standing, *, now: float) -> Report:
         """The next report; its sequence is higher than any before."""
         self._sequence += 1
         self._reported_watts = self._watts

@@ -59,6 +59,7 @@ class ReportClient:
     def __init__(
         self,
         candidates: Callable[[str], tuple[Peer, ...]],
+        *,
         context: Callable[[Peer], ssl.SSLContext],
         relist: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -100,7 +101,7 @@ class ReportClient:
         self._warm(peer)
         try:
             async with self._sessions[peer].post("/v1/reports", data=encode_report(report)) as response:
-                answer = self._read(peer, response.status, await _bounded(response))
+                answer = self._read(peer, response.status, body=await _bounded(response))
                 self._misses = 0
                 return answer
         except (aiohttp.ClientError, TimeoutError, InvalidInput) as error:
@@ -145,7 +146,7 @@ class ReportClient:
             raise Unanswered("Over", "this agent ends: a connection opened now would be nobody's to close")
         if not peers:
             raise Unanswered("NoCandidates", f"domain {domain!r} has no candidate with a certificate yet")
-        peer = chosen(peers, self._named, self._passed_over)
+        peer = chosen(peers, named=self._named, passed_over=self._passed_over)
         if peer not in self._sessions:
             self._sessions[peer] = self._session(peer)
         return peer
@@ -168,7 +169,7 @@ class ReportClient:
             auto_decompress=False,
         )
 
-    def _read(self, peer: Peer, status: int, body: bytes) -> Lease | None:
+    def _read(self, peer: Peer, status: int, *, body: bytes) -> Lease | None:
         if status == 200:
             self._named = peer.node
             return decode_lease(body)
@@ -185,7 +186,7 @@ class ReportClient:
         self._named, self._passed_over = "", peer.node
 
 
-def chosen(peers: tuple[Peer, ...], named: str, passed_over: str) -> Peer:
+def chosen(peers: tuple[Peer, ...], *, named: str, passed_over: str) -> Peer:
     """The named candidate; else the first, by name, after the one that was passed over."""
     in_order = sorted(peers, key=lambda peer: (peer.node <= passed_over, peer.node))
     return next((peer for peer in in_order if peer.node == named), in_order[0])
@@ -195,7 +196,9 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     if response.status == 204:
         return b""
     if response.content_length is None or response.content_length > LONGEST_MESSAGE:
-        raise InvalidInput("answer", response.content_length, f"give a length of at most {LONGEST_MESSAGE}")
+        raise InvalidInput(
+            "answer", response.content_length, mend=f"give a length of at most {LONGEST_MESSAGE}"
+        )
     return await response.read()
 
 

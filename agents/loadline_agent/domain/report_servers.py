@@ -40,7 +40,7 @@ class ReportServer:
     """Takes the members' reports and holds them; `refused` counts a reason for each one turned away."""
 
     def __init__(
-        self, leadership: Leadership, declarations: Declarations, node: str, refused: Refused
+        self, leadership: Leadership, declarations: Declarations, *, node: str, refused: Refused
     ) -> None:
         self._leadership, self._declarations = leadership, declarations
         self._node, self._refused = node, refused
@@ -58,13 +58,13 @@ class ReportServer:
         try:
             report = decode_report(await self._body(request))
         except InvalidInput as error:
-            return self._refuse("Unreadable", 400, str(error))
+            return self._refuse("Unreadable", 400, sentence=str(error))
         shown = _certificate(request)
         if self._declarations.node_of(shown) != report.node:
             sentence = (
                 f"report.node is {report.node!r}: report with the certificate that this node has published"
             )
-            return self._refuse("WrongNode", 403, sentence)
+            return self._refuse("WrongNode", 403, sentence=sentence)
         coordinator = self._leadership.coordinator
         if coordinator is None:
             return self._misdirected()
@@ -87,12 +87,12 @@ class ReportServer:
         spoken = request.headers.get(VERSION_HEADER, WIRE_VERSION)
         if spoken != WIRE_VERSION:
             raise InvalidInput(
-                VERSION_HEADER, spoken, f"this agent speaks {WIRE_VERSION}: update the older one"
+                VERSION_HEADER, spoken, mend=f"this agent speaks {WIRE_VERSION}: update the older one"
             )
         try:
             return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
-            raise InvalidInput("report", "too long", f"send at most {LONGEST_MESSAGE} bytes") from error
+            raise InvalidInput("report", "too long", mend=f"send at most {LONGEST_MESSAGE} bytes") from error
 
     async def _exchange(self, report: Report) -> web.Response:
         coordinator = self._leadership.receive(report)
@@ -138,9 +138,9 @@ class ReportServer:
 
     def _no_member(self, report: Report) -> web.Response:
         sentence = f"{report.node!r} is no member of {report.domain!r} here: see its nodeSelector"
-        return self._refuse("NotAMember", 404, sentence)
+        return self._refuse("NotAMember", 404, sentence=sentence)
 
-    def _refuse(self, reason: str, status: int, sentence: str) -> web.Response:
+    def _refuse(self, reason: str, status: int, *, sentence: str) -> web.Response:
         self._refused(reason)
         return web.Response(status=status, text=sentence)
 

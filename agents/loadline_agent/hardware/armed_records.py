@@ -101,7 +101,9 @@ def prepare(directory: str) -> None:
     os.makedirs(directory, mode=0o700, exist_ok=True)
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise InvalidInput("state directory", directory, "name a real directory that the agent's user owns")
+        raise InvalidInput(
+            "state directory", directory, mend="name a real directory that the agent's user owns"
+        )
     if found.st_mode & 0o077:
         os.chmod(directory, 0o700)  # a hostPath volume is made with 0755
 
@@ -116,7 +118,7 @@ class ArmedRecordFile:
     def write(self, record: ArmedRecord) -> None:
         """Replace the agent's record; OSError if the disk refuses, and the one before stays."""
         if len(record.gpus) > MAX_GPUS:
-            raise InvalidInput("gpus", len(record.gpus), f"a record holds at most {MAX_GPUS}")
+            raise InvalidInput("gpus", len(record.gpus), mend=f"a record holds at most {MAX_GPUS}")
         gpus = b"".join(_packed(gpu) for gpu in record.gpus)
         counted = (record.armed, len(record.gpus), record.deadline_s, record.plan_version)
         self._put(_AGENT, _LEASE.pack(record.boot_id.encode(), *counted) + gpus)
@@ -194,7 +196,7 @@ def _checked(data: bytes) -> _Slot | None:
 def _packed(gpu: GpuRecord) -> bytes:
     uuid = gpu.uuid.encode()
     if len(uuid) > _UUID_BYTES:
-        raise InvalidInput("uuid", gpu.uuid, f"a record holds at most {_UUID_BYTES} bytes of it")
+        raise InvalidInput("uuid", gpu.uuid, mend=f"a record holds at most {_UUID_BYTES} bytes of it")
     found_mw = _FOUND_NOTHING if gpu.found_watts is None else round(gpu.found_watts * 1000)
     return _GPU.pack(uuid, round(gpu.safe_watts * 1000), found_mw, gpu.found_mhz or 0)
 

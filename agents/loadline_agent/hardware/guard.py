@@ -119,7 +119,7 @@ class Driver:
 class Guard:
     """One look after another; all its state is the last record that it could read, and its counts."""
 
-    def __init__(self, state: ArmedRecordFile, driver: Driver, clock: Clock, boot: str) -> None:
+    def __init__(self, state: ArmedRecordFile, driver: Driver, *, clock: Clock, boot: str) -> None:
         self._state, self._driver, self._clock, self._boot = state, driver, clock, boot
         self._last = ArmedRecord(boot)
         self.looks = self.interventions = self.errors = 0
@@ -199,7 +199,7 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    guard = Guard(ArmedRecordFile(argv[1], boot), Driver(), boottime, boot)
+    guard = Guard(ArmedRecordFile(argv[1], boot), Driver(), clock=boottime, boot=boot)
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     while signal.sigtimedwait(stops, guard.look()) is None:

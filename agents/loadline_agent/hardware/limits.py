@@ -82,7 +82,11 @@ class Limits:
     """The setters of one node; `found` is what an earlier process found before its first write."""
 
     def __init__(
-        self, gpus: GpuSensors, clock: Callable[[], float], found: Mapping[str, OriginalLimit] | None = None
+        self,
+        gpus: GpuSensors,
+        *,
+        clock: Callable[[], float],
+        found: Mapping[str, OriginalLimit] | None = None,
     ) -> None:
         self._gpus, self._clock = gpus, clock
         self._found = dict(found or {})
@@ -125,7 +129,15 @@ class Limits:
                 sm_mhz = device.sm_mhz()
             except HardwareError:
                 continue  # sample() of the same GPU carries the fault
-            held.append(_held(uuid, enforced_mw, requested_mw, sm_mhz, written.clock_mhz))
+            held.append(
+                _held(
+                    uuid,
+                    enforced_mw=enforced_mw,
+                    requested_mw=requested_mw,
+                    sm_mhz=sm_mhz,
+                    clock_mhz=written.clock_mhz,
+                )
+            )
         return tuple(held)
 
     def restore(self) -> tuple[Outcome, ...]:
@@ -218,7 +230,7 @@ def _in_range(order: Order, device: Device) -> int:
     return round(order.watts * 1000)
 
 
-def _held(uuid: str, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> HeldLimit:
+def _held(uuid: str, *, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> HeldLimit:
     return HeldLimit(
         uuid=uuid,
         enforced_watts=enforced_mw / 1000.0,

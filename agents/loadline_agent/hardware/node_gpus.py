@@ -78,9 +78,9 @@ class NodeGpus:
         self,
         gpus: GpuSensors,
         state: ArmedRecordFile,
+        *,
         boot: str,
         clock: Callable[[], float],
-        *,
         settable: bool = True,
     ) -> None:
         self.record: ArmedRecord = state.read()
@@ -94,7 +94,7 @@ class NodeGpus:
             if self.record.armed and gpu.found_watts is not None
         }
         self._gpus, self._state, self._boot, self._clock = gpus, state, boot, clock
-        self._limits = Limits(gpus, clock, found)
+        self._limits = Limits(gpus, clock=clock, found=found)
         self._orders: tuple[Order, ...] = ()
         self._inherited = self.record.armed
         self._suspected_s: dict[str, float] = {}
@@ -108,7 +108,7 @@ class NodeGpus:
         """Load NVML, and take up the record in `state_dir`; HardwareError where there is no driver."""
         boot = armed_records.boot_id()
         state = ArmedRecordFile(str(state_dir), boot)
-        return cls(GpuSensors.open(), state, boot, clock, settable=missing_right() is None)
+        return cls(GpuSensors.open(), state, boot=boot, clock=clock, settable=missing_right() is None)
 
     def close(self) -> None:
         """Let NVML go; limits and record stay as they are."""
@@ -126,13 +126,13 @@ class NodeGpus:
             self.look()
         return self._gpus.sample(now)
 
-    def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> Done:
+    def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> Done:
         """Promise and then apply a lease's limits.
 
         Raises OSError when the record can't be written, and HardwareError when what is to
         be found again can't be read; nothing is applied then.
         """
-        self._promise(limits, plan_version, deadline_s)
+        self._promise(limits, plan_version, deadline_s=deadline_s)
         self.look()
         orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
         if orders == self._orders and not self._disturbed and not self._inherited:
@@ -194,7 +194,7 @@ class NodeGpus:
         """Whether somebody else has written limits here lately."""
         return self._clock() - self.conflict_s < CONFLICT_FOR_S
 
-    def _promise(self, limits: tuple[GpuLimit, ...], plan_version: int, deadline_s: float) -> None:
+    def _promise(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> None:
         found = self._limits.remember()
         gpus = tuple(
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)

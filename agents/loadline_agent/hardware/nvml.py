@@ -44,7 +44,7 @@ class NotSupported(HardwareError):
     """This model of GPU, or its driver, doesn't have what was asked for."""
 
 
-def translated(code: int, uuid: str, doing: str) -> HardwareError:
+def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
     """Our error for an NVML_ERROR code that `doing` met on the GPU `uuid`."""
     where = f"{doing} of {uuid}: NVML answered {code} ({_words(code)})"
     if code in _LOST:
@@ -80,7 +80,7 @@ def uuids() -> tuple[str, ...]:
             found.append(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
         except pynvml.NVMLError as error:
             if error.value not in _LOST:
-                raise translated(error.value, f"GPU {index}", "reading the UUID") from error
+                raise translated(error.value, uuid=f"GPU {index}", doing="reading the UUID") from error
     return tuple(found)
 
 
@@ -166,7 +166,7 @@ class Device:
         """The power limit in force and the one asked for, in mW."""
         code, rows = self._limits.read()
         if code:
-            raise translated(code, self.uuid, "reading the limits")
+            raise translated(code, uuid=self.uuid, doing="reading the limits")
         enforced, requested = value_of(rows, 0), value_of(rows, 1)
         if enforced is None:
             enforced = self._ask(
@@ -207,7 +207,7 @@ def _call(uuid: str, doing: str, function: Callable[..., T], *arguments: object)
     try:
         return function(*arguments)
     except pynvml.NVMLError as error:
-        raise translated(error.value, uuid, doing) from error
+        raise translated(error.value, uuid=uuid, doing=doing) from error
 
 
 def _words(code: int) -> str:

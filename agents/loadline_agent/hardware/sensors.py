@@ -134,12 +134,12 @@ class GpuSensors:
     def sample(self, now: float) -> tuple[GpuSample, ...]:
         """What every GPU draws at `now` (CLOCK_BOOTTIME); a GPU that fails is a fault, never a raise."""
         wall = self._wall()
-        return tuple([self._sample(uuid, now, wall) for uuid in self._devices])
+        return tuple([self._sample(uuid, now=now, wall=wall) for uuid in self._devices])
 
-    def _sample(self, uuid: str, now: float, wall: float) -> GpuSample:
+    def _sample(self, uuid: str, *, now: float, wall: float) -> GpuSample:
         trail = self._trails[uuid]
         try:
-            return _sampled(self.device(uuid), trail, now, wall)
+            return _sampled(self.device(uuid), trail, now=now, wall=wall)
         except HardwareError as error:
             age_s = now - trail.read_at_s
             return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=str(error))
@@ -174,17 +174,17 @@ def _info(device: nvml.Device) -> GpuInfo:
     )
 
 
-def _sampled(device: nvml.Device, trail: _Trail, now: float, wall: float) -> GpuSample:
+def _sampled(device: nvml.Device, trail: _Trail, *, now: float, wall: float) -> GpuSample:
     """One GPU's sample from the best source that it has; raises HardwareError."""
     reading = _read(device, wall)
     if reading is None:
-        return _by_energy(device, trail, now)
+        return _by_energy(device, trail, now=now)
     watts, age_s = reading
     frozen_s = trail.follow(watts, now)
     if frozen_s < DOUBT_AFTER_S:
         trail.believe()
-    elif (mean := _counted(device, trail, now)) is not None and frozen_s >= STUCK_AFTER_S:
-        return _doubted(device.uuid, watts, age_s, frozen_s, mean)
+    elif (mean := _counted(device, trail, now=now)) is not None and frozen_s >= STUCK_AFTER_S:
+        return _doubted(device.uuid, watts=watts, age_s=age_s, frozen_s=frozen_s, mean=mean)
     return GpuSample(uuid=device.uuid, watts=watts, age_s=age_s, ok=True, fault=None)
 
 
@@ -192,7 +192,7 @@ def _read(device: nvml.Device, wall: float) -> tuple[float, float] | None:
     """Watts and their age; None where the GPU has no power reading."""
     code, rows = device.power.read()
     if code:
-        raise nvml.translated(code, device.uuid, "reading the power")
+        raise nvml.translated(code, uuid=device.uuid, doing="reading the power")
     milliwatts = nvml.value_of(rows, 0)
     if milliwatts is not None:
         return milliwatts / 1000.0, max(0.0, wall - (nvml.taken_at_s(rows) or wall))
@@ -202,7 +202,7 @@ def _read(device: nvml.Device, wall: float) -> tuple[float, float] | None:
         return None
 
 
-def _by_energy(device: nvml.Device, trail: _Trail, now: float) -> GpuSample:
+def _by_energy(device: nvml.Device, trail: _Trail, *, now: float) -> GpuSample:
     """What a GPU draws that has a counter only."""
     mean = trail.count(device, now)
     if mean is None:
@@ -211,14 +211,14 @@ def _by_energy(device: nvml.Device, trail: _Trail, now: float) -> GpuSample:
     return GpuSample(uuid=device.uuid, watts=mean.watts, age_s=now - mean.at_s, ok=True, fault=None)
 
 
-def _counted(device: nvml.Device, trail: _Trail, now: float) -> _Mean | None:
+def _counted(device: nvml.Device, trail: _Trail, *, now: float) -> _Mean | None:
     try:
         return trail.count(device, now)
     except nvml.NotSupported:
         return None
 
 
-def _doubted(uuid: str, watts: float, age_s: float, frozen_s: float, mean: _Mean) -> GpuSample:
+def _doubted(uuid: str, *, watts: float, age_s: float, frozen_s: float, mean: _Mean) -> GpuSample:
     """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
     if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
         return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=None)

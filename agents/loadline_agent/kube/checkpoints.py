@@ -44,7 +44,9 @@ def recall(state_dir: Path) -> Checkpoint:
     try:
         return Checkpoint.model_validate_json(path.read_text()) if path.exists() else Checkpoint()
     except (OSError, ValidationError) as error:
-        raise InvalidInput(FILE, str(path), "remove it; it is written anew from the API server") from error
+        raise InvalidInput(
+            FILE, str(path), mend="remove it; it is written anew from the API server"
+        ) from error
 
 
 def keep(state_dir: Path, checkpoint: Checkpoint) -> None:

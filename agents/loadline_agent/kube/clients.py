@@ -153,7 +153,7 @@ class Kube:
         except httpx.ReadTimeout:
             return
         except (httpx.HTTPError, OSError) as error:
-            raise _unreachable("WATCH", path, error) from error
+            raise _unreachable("WATCH", path, error=error) from error
 
     async def _ask(
         self,
@@ -175,7 +175,7 @@ class Kube:
                     headers={**headers, **self._credentials.authorization()},
                 )
         except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
-            raise _unreachable(method, path, error) from error
+            raise _unreachable(method, path, error=error) from error
         if response.is_error:
             raise _error(response)
         return _parsed(response.content, f"{method} {path}")
@@ -221,6 +221,6 @@ def _by_status(status: int) -> type[KubeError]:
     return Refused if 400 <= status < 500 else Unavailable
 
 
-def _unreachable(method: str, path: str, error: Exception) -> Unavailable:
+def _unreachable(method: str, path: str, *, error: Exception) -> Unavailable:
     said = str(error) or type(error).__name__
     return Unavailable(f"{method} {path}: the API server can't be reached ({said[:LONGEST_SENTENCE]})")

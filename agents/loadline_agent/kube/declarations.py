@@ -59,22 +59,24 @@ class Declarations:
         self._leading: asyncio.Task[None] | None = None
         self._leads = False
         self._domains = Informer(
-            kube, POWER_DOMAINS.path(), parsed_objects.declared_of, self._domains_changed
+            kube, POWER_DOMAINS.path(), parse=parsed_objects.declared_of, on_change=self._domains_changed
         )
         self._capacities = Informer(
-            kube, NODE_CAPACITIES.path(), parsed_objects.known_of, self._capacities_changed
+            kube, NODE_CAPACITIES.path(), parse=parsed_objects.known_of, on_change=self._capacities_changed
         )
-        self._services = Informer(kube, INFERENCE_SERVICES.path(), parsed_objects.terms_of, self._outdate)
+        self._services = Informer(
+            kube, INFERENCE_SERVICES.path(), parse=parsed_objects.terms_of, on_change=self._outdate
+        )
         self._policies = Informer(
             kube,
             f"/api/v1/namespaces/{system_namespace}/configmaps",
-            parsed_objects.policy_of,
-            self._policies_changed,
+            parse=parsed_objects.policy_of,
+            on_change=self._policies_changed,
             labels=f"{POLICY_LABEL}=power",
         )
         self._followed = (self._capacities, self._services, self._policies)
         self._namespace = system_namespace
-        self._memberships = Memberships(kube, node, self._domains, self._membership_changed)
+        self._memberships = Memberships(kube, node, domains=self._domains, on_change=self._membership_changed)
 
     async def run(self) -> None:
         """Follow what every agent needs, and a coordinator's part while it leads; until cancelled."""
@@ -183,7 +185,7 @@ class Declarations:
         document, self._domain_problem = self._document(declared.spec.policy_ref.name)
         try:
             domain = parsed_objects.domain_of(
-                declared, document, self._capacities.items, self._services.items
+                declared, document, capacities=self._capacities.items, services=self._services.items
             )
         except InvalidInput as error:
             self._domain_problem = str(error)

@@ -50,7 +50,7 @@ class View:
     domain_state: DomainState
 
 
-def status_of(view: View, node: str, now: datetime) -> CoordinatorDomainStatus:
+def status_of(view: View, node: str, *, now: datetime) -> CoordinatorDomainStatus:
     """The coordinator's half of the status; conditions without their times."""
     domain_state = view.domain_state
     return CoordinatorDomainStatus(
@@ -99,9 +99,9 @@ class DomainStatusWriter:
         self,
         kube: Kube,
         node: str,
+        *,
         domain: Callable[[], Domain | None],
         clock: Callable[[], float],
-        *,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.problem: str | None = None
@@ -142,7 +142,7 @@ class DomainStatusWriter:
             self._written = CoordinatorDomainStatus(conditions=status.conditions)
             self._epoch = view.epoch
         now, wall = self._clock(), self._wall()
-        wanted = status_of(view, self._node, wall)
+        wanted = status_of(view, self._node, now=wall)
         age_s = now - self._written_s
         if not due(self._written, wanted, budget_watts=view.domain.budget_watts, age_s=age_s):
             return
@@ -153,9 +153,9 @@ class DomainStatusWriter:
         turned = news(self._written, wanted)
         self._written, self._written_s = wanted, now
         for one in turned:
-            await self._say(view.domain.name, one, now)
+            await self._say(view.domain.name, one, now=now)
 
-    async def _say(self, domain: str, one: Condition, now: float) -> None:
+    async def _say(self, domain: str, one: Condition, *, now: float) -> None:
         if now - self._said_s.get(one.reason, float("-inf")) < EVENT_EVERY_S:
             return
         self._said_s[one.reason] = now
@@ -183,35 +183,43 @@ def _enforcing(view: View) -> Condition:
     domain_state, type = view.domain_state, ConditionType.ENFORCING
     if not view.domain.enforce:
         reason = Reason.RELEASING if domain_state.enforcing else Reason.MODE_OBSERVE
-        return condition(type, domain_state.enforcing, reason)
+        return condition(type, so=domain_state.enforcing, reason=reason)
     if domain_state.problem is not None:
         return condition(
-            type, domain_state.enforcing, _reason(domain_state.problem.reason), str(domain_state.problem)
+            type,
+            so=domain_state.enforcing,
+            reason=_reason(domain_state.problem.reason),
+            message=str(domain_state.problem),
         )
     if not domain_state.enforcing:
-        return condition(type, False, Reason.MODE_ENFORCE, "The first leases are on their way.")
-    return condition(type, True, Reason.MODE_ENFORCE)
+        return condition(
+            type, so=False, reason=Reason.MODE_ENFORCE, message="The first leases are on their way."
+        )
+    return condition(type, so=True, reason=Reason.MODE_ENFORCE)
 
 
 def _capped(domain_state: DomainState) -> Condition:
     if domain_state.level == NORMAL:
-        return condition(ConditionType.POWER_CAPPED, False, Reason.LEVEL_NORMAL)
+        return condition(ConditionType.POWER_CAPPED, so=False, reason=Reason.LEVEL_NORMAL)
     sentence = f"The policy's level is {domain_state.level}"
     if not domain_state.enforcing:
         return condition(
-            ConditionType.POWER_CAPPED, False, Reason.LEVEL_RAISED, f"{sentence}, and nothing is enforced."
+            ConditionType.POWER_CAPPED,
+            so=False,
+            reason=Reason.LEVEL_RAISED,
+            message=f"{sentence}, and nothing is enforced.",
         )
     if domain_state.relieved:
         sentence += f"; let off it, since they miss their objectives: {_named(domain_state.relieved)}"
-    return condition(ConditionType.POWER_CAPPED, True, Reason.LEVEL_RAISED, f"{sentence}.")
+    return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.LEVEL_RAISED, message=f"{sentence}.")
 
 
 def _reporting(domain_state: DomainState) -> Condition:
     silent = domain_state.silent
     if not silent:
-        return condition(ConditionType.REPORTING, True, Reason.ALL_REPORTING)
+        return condition(ConditionType.REPORTING, so=True, reason=Reason.ALL_REPORTING)
     sentence = f"{len(silent)} of {domain_state.nodes} nodes don't report: {_named(silent)}."
-    return condition(ConditionType.REPORTING, False, Reason.NODES_SILENT, sentence)
+    return condition(ConditionType.REPORTING, so=False, reason=Reason.NODES_SILENT, message=sentence)
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -221,7 +229,7 @@ def _named(names: tuple[str, ...]) -> str:
 def _within(domain_state: DomainState) -> Condition:
     within = domain_state.load <= 1.0
     return condition(
-        ConditionType.WITHIN_BUDGET, within, Reason.BELOW_BUDGET if within else Reason.ABOVE_BUDGET
+        ConditionType.WITHIN_BUDGET, so=within, reason=Reason.BELOW_BUDGET if within else Reason.ABOVE_BUDGET
     )
 
 

@@ -50,11 +50,11 @@ class Election:
     def __init__(
         self,
         kube: Kube,
+        *,
         namespace: str,
         lease_name: str,
         node: str,
         clock: Callable[[], float],
-        *,
         on_change: Callable[[], None] = lambda: None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -63,7 +63,7 @@ class Election:
         self.holder = ""
         self.problem: str | None = None
         self._kube, self._node, self._clock, self._wall = kube, node, clock, wall
-        self._path = LEASES.path(lease_name, namespace)
+        self._path = LEASES.path(lease_name, namespace=namespace)
         self._on_change = on_change
         self._lease: Object | None = None
         self._sighting: Sighting | None = None
@@ -169,7 +169,7 @@ class Election:
 
     def _see(self, lease: Object) -> Record:
         record = record_of(lease)
-        self._sighting = sight(self._sighting, record, self._clock())
+        self._sighting = sight(self._sighting, record, now=self._clock())
         self._lease, self.holder = lease, record.holder
         return record
 
@@ -191,7 +191,9 @@ def record_of(lease: Object) -> Record:
             candidates=tuple(name for name in map(str.strip, listed.split(",")) if name),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput("lease.spec", spec, f"let the operator make the Lease anew ({error})") from error
+        raise InvalidInput(
+            "lease.spec", spec, mend=f"let the operator make the Lease anew ({error})"
+        ) from error
 
 
 def _same_act(tried: Record, seen: Record) -> bool:

@@ -38,9 +38,9 @@ class Informer(Generic[T]):
         self,
         kube: Kube,
         path: str,
+        *,
         parse: Callable[[Object], T],
         on_change: Callable[[], None],
-        *,
         labels: str = "",
         fields: str = "",
         first_pause_s: float = FIRST_PAUSE_S,
@@ -65,7 +65,7 @@ class Informer(Generic[T]):
                 self._version = None
             except KubeError as error:
                 self._failures, self.problem = self._failures + 1, str(error)
-            await asyncio.sleep(pause_s(self._failures, self._first_pause_s))
+            await asyncio.sleep(pause_s(self._failures, first_s=self._first_pause_s))
 
     def start_over(self) -> None:
         """Forget how current this is, so that `run` lists first; the last good values stay until then."""
@@ -89,7 +89,7 @@ class Informer(Generic[T]):
         before, was_refused, was_listed = self.items, self.refused, self.listed
         self.items, self.refused = {}, {}
         for thing in listing.items:
-            self._keep(key_of(thing), thing, before.get(key_of(thing)))
+            self._keep(key_of(thing), thing, last_good=before.get(key_of(thing)))
         self.listed, self.problem = True, None
         if (self.items, self.refused) != (before, was_refused) or not was_listed:
             self._on_change()
@@ -105,11 +105,11 @@ class Informer(Generic[T]):
             self.items.pop(key, None)
             self.refused.pop(key, None)
         else:
-            self._keep(key, event.object, self.items.get(key))
+            self._keep(key, event.object, last_good=self.items.get(key))
         if (self.items.get(key), self.refused.get(key)) != before:
             self._on_change()
 
-    def _keep(self, key: str, thing: Object, last_good: T | None) -> None:
+    def _keep(self, key: str, thing: Object, *, last_good: T | None) -> None:
         try:
             self.items[key] = self._parse(thing)
             self.refused.pop(key, None)
@@ -127,7 +127,7 @@ def key_of(thing: Object) -> str:
 
 
 def pause_s(
-    failures: int, first_s: float = FIRST_PAUSE_S, chance: Callable[[], float] = random.random
+    failures: int, *, first_s: float = FIRST_PAUSE_S, chance: Callable[[], float] = random.random
 ) -> float:
     """Seconds to wait after so many failures in a row: doubling to a bound, half of it by chance."""
     return float(min(LONGEST_PAUSE_S, first_s * 2 ** min(failures, 8)) * (0.5 + 0.5 * chance()))

@@ -36,7 +36,7 @@ class Memberships:
     """
 
     def __init__(
-        self, kube: Kube, node: str, domains: Informer[Declared], on_change: Callable[[], None]
+        self, kube: Kube, node: str, *, domains: Informer[Declared], on_change: Callable[[], None]
     ) -> None:
         self.home: Home | None = None
         self.peers: dict[str, Peer] = {}

@@ -72,9 +72,27 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
         gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
         services=facts.services or (),
         conditions=(
-            _shown(ConditionType.GPUS_READY, True, Reason.ALL_SEEN, GPU_REASONS, facts.faults),
-            _shown(ConditionType.LIMITS_SETTABLE, True, Reason.WRITABLE, SETTING_REASONS, facts.faults),
-            _shown(ConditionType.CONFLICT, False, Reason.SOLE_WRITER, CONFLICT_REASONS, facts.faults),
+            _shown(
+                ConditionType.GPUS_READY,
+                good=True,
+                fine=Reason.ALL_SEEN,
+                reasons=GPU_REASONS,
+                faults=facts.faults,
+            ),
+            _shown(
+                ConditionType.LIMITS_SETTABLE,
+                good=True,
+                fine=Reason.WRITABLE,
+                reasons=SETTING_REASONS,
+                faults=facts.faults,
+            ),
+            _shown(
+                ConditionType.CONFLICT,
+                good=False,
+                fine=Reason.SOLE_WRITER,
+                reasons=CONFLICT_REASONS,
+                faults=facts.faults,
+            ),
             _enforcing(facts),
         ),
     )
@@ -95,9 +113,9 @@ class NodeCapacityWriter:
         self,
         kube: Kube,
         identity: Identity,
+        *,
         facts: Callable[[], Facts],
         clock: Callable[[], float],
-        *,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         found: Callable[[NodeCapacityStatus], None] | None = None,
     ) -> None:
@@ -184,22 +202,22 @@ class NodeCapacityWriter:
 
 
 def _shown(
-    type: ConditionType, good: bool, fine: Reason, reasons: tuple[Reason, ...], faults: Mapping[str, str]
+    type: ConditionType, *, good: bool, fine: Reason, reasons: tuple[Reason, ...], faults: Mapping[str, str]
 ) -> Condition:
     """The gravest of the faults that this condition shows, or that all is fine."""
     found = next((reason for reason in reasons if reason in faults), None)
     if found is None:
-        return condition(type, good, fine)
-    return condition(type, not good, found, faults[found])
+        return condition(type, so=good, reason=fine)
+    return condition(type, so=not good, reason=found, message=faults[found])
 
 
 def _enforcing(facts: Facts) -> Condition:
     if facts.armed:
-        return condition(ConditionType.ENFORCING, True, Reason.MODE_ENFORCE)
+        return condition(ConditionType.ENFORCING, so=True, reason=Reason.MODE_ENFORCE)
     if Reason.STATE_LOST in facts.faults:
         sentence = facts.faults[Reason.STATE_LOST]
-        return condition(ConditionType.ENFORCING, False, Reason.STATE_LOST, sentence)
-    return condition(ConditionType.ENFORCING, False, Reason.MODE_OBSERVE)
+        return condition(ConditionType.ENFORCING, so=False, reason=Reason.STATE_LOST, message=sentence)
+    return condition(ConditionType.ENFORCING, so=False, reason=Reason.MODE_OBSERVE)
 
 
 def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:

@@ -84,7 +84,7 @@ def known_of(thing: Object) -> Known:
     enforcing = conditions.find(capacity.status.conditions, ConditionType.ENFORCING)
     seen = capacity.status.host_max_watts is not None  # else its agent hasn't looked yet
     return Known(
-        peer=peer_of(capacity.metadata.name, capacity.spec.address, capacity.spec.certificate),
+        peer=peer_of(capacity.metadata.name, address=capacity.spec.address, pem=capacity.spec.certificate),
         gpus=_ratings(capacity.status.gpus) if seen else None,
         settable=settable is not None and settable.is_true,
         armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
@@ -102,12 +102,12 @@ def policy_of(thing: Object) -> Policy:
     """The power policy in a ConfigMap."""
     data = thing.get("data") or {}
     if POLICY_KEY not in data:
-        raise InvalidPolicy("data", sorted(data), f"put the document under the key `{POLICY_KEY}`")
+        raise InvalidPolicy("data", sorted(data), mend=f"put the document under the key `{POLICY_KEY}`")
     text = str(data[POLICY_KEY])
     return Policy(text, parse_power(text))
 
 
-def peer_of(node: str, address: str, pem: str) -> Peer:
+def peer_of(node: str, *, address: str, pem: str) -> Peer:
     """A peer by its published address and certificate."""
     return Peer(node, address, _der(pem))
 
@@ -129,6 +129,7 @@ def home_of(labels: Mapping[str, str], domains: Iterable[Declared]) -> Home:
 def domain_of(
     declared: Declared,
     document: PowerDocument,
+    *,
     capacities: Mapping[str, Known],
     services: Mapping[str, ServiceTerms],
 ) -> Domain:

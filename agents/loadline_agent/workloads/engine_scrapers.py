@@ -113,7 +113,7 @@ class EngineScraper:
         now = self._clock()
         for engine, scrape in zip(engines, scrapes, strict=True):
             if scrape is not None and engine.pod in self._engines:
-                self._take(engine, scrape, now)
+                self._take(engine, scrape, now=now)
         by_service: dict[str, list[ScrapedEngine]] = {}
         for engine in self._engines.values():
             by_service.setdefault(engine.service, []).append(engine)
@@ -130,7 +130,7 @@ class EngineScraper:
         self._count(READ if scrape is not None else FOREIGN)
         return scrape
 
-    def _take(self, engine: ScrapedEngine, scrape: Scrape, now: float) -> None:
+    def _take(self, engine: ScrapedEngine, scrape: Scrape, *, now: float) -> None:
         last = self._last.get(engine.pod)
         self._last[engine.pod] = scrape, now
         if last is None or now - last[1] > STALE_S:
@@ -147,7 +147,7 @@ class EngineScraper:
         if not scrapes:
             return Measured()
         judged = [
-            _Judged.of(self._pools[key], engine.objectives, now)
+            _Judged.of(self._pools[key], engine.objectives, now=now)
             for key, engine in {_pool_of(engine): engine for engine in engines}.items()
             if key in self._pools
         ]
@@ -173,7 +173,7 @@ class _Judged:
     missed: float | None
 
     @classmethod
-    def of(cls, pool: _Pool, objectives: Objectives, now: float) -> "_Judged":
+    def of(cls, pool: _Pool, objectives: Objectives, *, now: float) -> "_Judged":
         samples = objectives.samples
         ttft, itl = pool.ttft.recent(now, samples), pool.itl.recent(now, samples)
         quantiles = [objectives.quantile(found) for found in (ttft, itl)]
@@ -208,10 +208,10 @@ def sessions() -> aiohttp.ClientSession:
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     if response.status != 200:
-        raise InvalidInput("metrics", f"status {response.status}", "answer GET /metrics")
+        raise InvalidInput("metrics", f"status {response.status}", mend="answer GET /metrics")
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > LONGEST_ANSWER:
-            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", "send fewer series")
+            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", mend="send fewer series")
     return bytes(body)

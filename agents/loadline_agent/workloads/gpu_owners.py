@@ -55,6 +55,7 @@ class Placement:
 
 def placed(
     pods: Mapping[str, NodePod],
+    *,
     service_of: Callable[[NodePod], str | None],
     gpus: Mapping[str, frozenset[str] | None] | None,
 ) -> Placement:

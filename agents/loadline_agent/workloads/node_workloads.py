@@ -41,11 +41,11 @@ class NodeWorkloads:
     """The services on one node; Owners and ServicesHere at once."""
 
     def __init__(
-        self, kube: Kube, node: str, socket: Path, clock: Callable[[], float], metrics: Metrics
+        self, kube: Kube, node: str, *, socket: Path, clock: Callable[[], float], metrics: Metrics
     ) -> None:
         self._clock = clock
         self._pods: Informer[NodePod | None] = Informer(
-            kube, pods.PATH, pod_of, self._arrange, fields=f"spec.nodeName={node}"
+            kube, pods.PATH, parse=pod_of, on_change=self._arrange, fields=f"spec.nodeName={node}"
         )
         self._services = Services(kube, self._arrange)
         self._resources = PodResources(socket, self._arrange)
@@ -78,7 +78,7 @@ class NodeWorkloads:
         now = self._clock()
         for one in status.services:
             for fact, value in zip(FACTS, (one.capped, one.slo_met, one.plugin), strict=True):
-                self._steady.recall((one.service, fact), value, now)
+                self._steady.recall((one.service, fact), value, now=now)
 
     def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
         """All services with pods here, by name; None until the pods were listed."""
@@ -87,7 +87,7 @@ class NodeWorkloads:
         now = self._clock()
         services = sorted(self._placement.shares.keys() | self._engines.measured.keys())[:MAX_SERVICES]
         self._steady.keep((service, fact) for service in services for fact in FACTS)
-        return tuple([self._fact(service, held_back, now) for service in services])
+        return tuple([self._fact(service, held_back, now=now) for service in services])
 
     def readings(self) -> Iterator[Reading]:
         """The services' gauges."""
@@ -109,12 +109,12 @@ class NodeWorkloads:
                 if value is not None:
                     yield Reading(f"loadline_service_{name}", help, float(value), (("service", service),))
 
-    def _fact(self, service: str, held_back: Collection[str], now: float) -> ServiceOnNode:
+    def _fact(self, service: str, held_back: Collection[str], *, now: float) -> ServiceOnNode:
         share = self._placement.shares.get(service, Share())
         measured = self._engines.measured.get(service, Measured())
         met = measured.missed <= 1.0 if measured.missed is not None else None
         capped, slo_met, plugin = (
-            self._steady.see((service, fact), value, now)
+            self._steady.see((service, fact), value, now=now)
             for fact, value in zip(FACTS, (share.among(held_back), met, measured.plugin), strict=True)
         )
         return ServiceOnNode(
@@ -131,7 +131,7 @@ class NodeWorkloads:
         here = {key: pod for key, pod in self._pods.items.items() if pod is not None}
         self._services.follow(frozenset(pod.namespace for pod in here.values()))
         self._resources.expect(frozenset(key for key, pod in here.items() if pod.draws and not pod.claims))
-        self._placement = placed(here, self._services.service_of, self._resources.known)
+        self._placement = placed(here, service_of=self._services.service_of, gpus=self._resources.known)
         self._engines.follow(self._engines_of(here))
         self._tell(frozenset(self._services.problems))
 

@@ -81,7 +81,7 @@ class Services:
 
     def _follower(self, namespace: str) -> Informer[Service]:
         path = INFERENCE_SERVICES.path(namespace=namespace)
-        return Informer(self._kube, path, service_of, self._on_change)
+        return Informer(self._kube, path, parse=service_of, on_change=self._on_change)
 
 
 def service_of(thing: Object) -> Service:
@@ -107,5 +107,5 @@ def _equality(term: str) -> tuple[str, str]:
     name, equals, value = term.partition("=")
     value = value.removeprefix("=")
     if not equals or "!" in name or " " in term.strip():
-        raise InvalidInput("status.selector", term, "use equalities, `label=value`")
+        raise InvalidInput("status.selector", term, mend="use equalities, `label=value`")
     return name.strip(), value.strip()

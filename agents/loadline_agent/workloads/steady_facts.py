@@ -38,7 +38,7 @@ class Debounced(Generic[T]):
     def __init__(self) -> None:
         self._held: dict[object, _Held[T]] = {}
 
-    def see(self, key: object, value: T, now: float) -> T:
+    def see(self, key: object, value: T, *, now: float) -> T:
         """What to show of `key`, which is `value` now."""
         held = self._held.get(key)
         if held is None:
@@ -49,7 +49,7 @@ class Debounced(Generic[T]):
             held.shown = value
         return held.shown
 
-    def recall(self, key: object, value: T, now: float) -> None:
+    def recall(self, key: object, value: T, *, now: float) -> None:
         """Show `value` of a key until another one has held from now on."""
         self._held[key] = _Held(value, value, now)
 

@@ -75,7 +75,7 @@ class Domains:
         }
         for kind, read in readers.items():
             watch = system if kind is LEASES else everywhere
-            watch.of(kind, partial(self._see, kind, read))
+            watch.of(kind, partial(self._see, kind, read=read))
 
     def wake(self) -> None:
         """Look at every domain."""
@@ -87,18 +87,18 @@ class Domains:
         if Loop.POWER in loops:
             self.wake()
 
-    def _see(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest, gone: bool) -> None:
+    def _see(self, kind: Kind, raw: Manifest, gone: bool, *, read: Callable[[Manifest], Any]) -> None:
         key, metadata = Key.of(raw), raw["metadata"]
         table = self.tables[kind]
         if gone:
             moved = table.drop(key, uid=metadata["uid"])
         else:
-            fact = self._fact(kind, read, raw)
+            fact = self._fact(kind, read=read, raw=raw)
             moved = table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
         if moved:
             self.wake()
 
-    def _fact(self, kind: Kind, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
+    def _fact(self, kind: Kind, *, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
         try:
             return read(raw)
         except InvalidInput as error:
@@ -131,17 +131,17 @@ class Domains:
         applier, did = self._context.applier, []
         if changes.lease is not None:
             made = await applier.apply(LEASES, changes.lease)
-            self._see(LEASES, facts.lease, made, False)
+            self._see(LEASES, made, False, read=facts.lease)
             did.append("applied Lease")
         if changes.status is not None:
             made = await applier.apply_status(POWER_DOMAINS, changes.status)
-            self._see(POWER_DOMAINS, facts.domain, made, False)
+            self._see(POWER_DOMAINS, made, False, read=facts.domain)
             did.append("applied status")
         for event in changes.events:
             await applier.create_event(EVENTS, event)
-        self._tell(key, domain, changes, did)
+        self._tell(key, domain, changes=changes, did=did)
 
-    def _tell(self, key: Key, domain: facts.Domain, changes: Changes, did: list[str]) -> None:
+    def _tell(self, key: Key, domain: facts.Domain, *, changes: Changes, did: list[str]) -> None:
         self._context.metrics.writes.labels("domains").inc(len(did))
         wanted = changes.wanted
         assert wanted is not None

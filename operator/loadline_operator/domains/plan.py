@@ -68,12 +68,14 @@ def plan(domain: Domain, observed: Observed, *, now: datetime) -> Changes:
         reaction_milliseconds=safety.reaction_ms,
         trip_milliseconds=safety.trip_ms,
         tolerates_silent_nodes=safety.tolerates_silent_nodes,
-        conditions=merge(domain.status.conditions, _conditions(domain, members, observed, safety), now=now),
+        conditions=merge(
+            domain.status.conditions, _conditions(domain, members, observed=observed, safety=safety), now=now
+        ),
     )
     return Changes(
         lease=_lease(domain, chosen, observed) if domain.labels else None,
         status=_status(domain, wanted) if wanted != domain.status else None,
-        events=_events(domain, wanted, now),
+        events=_events(domain, wanted, now=now),
         wanted=wanted,
     )
 
@@ -119,7 +121,7 @@ def _policy_hash(domain: Domain, document: Document | None) -> str | None:
 
 
 def _conditions(
-    domain: Domain, members: tuple[Node, ...], observed: Observed, safety: Safety
+    domain: Domain, members: tuple[Node, ...], *, observed: Observed, safety: Safety
 ) -> tuple[Condition, ...]:
     fault = _fault(domain, members, observed)
     accepted = fault or (safety.fits if domain.labels else _parent(domain, observed))
@@ -131,7 +133,9 @@ def _conditions(
         ConditionType.SELECTOR_TRUSTED: _selector(domain),
     }
     return tuple(
-        condition(type, verdict.so, verdict.reason, verdict.text, generation=domain.generation)
+        condition(
+            type, so=verdict.so, reason=verdict.reason, message=verdict.text, generation=domain.generation
+        )
         for type, verdict in verdicts.items()
     )
 
@@ -223,14 +227,14 @@ def _selector(domain: Domain) -> Verdict:
     return Verdict(so=False, reason=Reason.LABEL_UNRESTRICTED, text=text)
 
 
-def _events(domain: Domain, wanted: OperatorDomainStatus, now: datetime) -> tuple[Manifest, ...]:
+def _events(domain: Domain, wanted: OperatorDomainStatus, *, now: datetime) -> tuple[Manifest, ...]:
     """An Event for each promise that has just become one that can't be kept."""
     fallen = {
         now_so.reason: now_so
         for type in (ConditionType.ENFORCEABLE, ConditionType.ACCEPTED)
         if (now_so := find(wanted.conditions, type)) is not None
         and now_so.status == "False"
-        and not _was_so(domain, type, now_so.reason)
+        and not _was_so(domain, type, reason=now_so.reason)
     }
     return tuple(
         events.domain_refused(
@@ -245,6 +249,6 @@ def _events(domain: Domain, wanted: OperatorDomainStatus, now: datetime) -> tupl
     )
 
 
-def _was_so(domain: Domain, type: ConditionType, reason: str) -> bool:
+def _was_so(domain: Domain, type: ConditionType, *, reason: str) -> bool:
     before = find(domain.status.conditions, type)
     return before is not None and (before.status, before.reason) == ("False", reason)

@@ -63,7 +63,7 @@ def check(spec: PowerDomainSpec, members: tuple[Node, ...], capacities: Mapping[
     ratings = tuple(rating for rating in known if rating is not None)
     silent = [node.name for node, rating in zip(members, known, strict=True) if rating is None]
     if silent:
-        return _untold(spec, ratings, silent, host_watts)
+        return _untold(spec, ratings, silent, host_watts=host_watts)
     return _told(spec, ratings)
 
 
@@ -76,7 +76,7 @@ def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:
 
 
 def _untold(
-    spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], silent: list[str], host_watts: float
+    spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], silent: list[str], *, host_watts: float
 ) -> Safety:
     """Not all nodes have told; at the least the others draw their hosts' maximum."""
     floor = sum(rating.floor_watts for rating in ratings) + host_watts * len(silent)
@@ -104,17 +104,21 @@ def _told(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...]) -> Safety:
     max_watts = sum(rating.nameplate_watts for rating in ratings)
     trip_s = (1.0 - WARM) * curve.trip_s(max_watts / budget)
     return Safety(
-        fits=Verdict(so=True, reason=Reason.SAFE_FITS, text=_fits(safe_watts, max_watts, spec)),
-        in_time=_in_time(spec, ratings, trip_s),
+        fits=Verdict(
+            so=True, reason=Reason.SAFE_FITS, text=_fits(safe_watts, max_watts=max_watts, spec=spec)
+        ),
+        in_time=_in_time(spec, ratings, trip_s=trip_s),
         safe_watts=math.ceil(safe_watts),
         max_watts=math.ceil(max_watts),
         reaction_ms=round(times.reaction_s * 1000),
         trip_ms=round(trip_s * 1000) if math.isfinite(trip_s) else None,
-        tolerates_silent_nodes=max(0, tolerated_silent_nodes(ratings, limits, curve.borne_load * budget)),
+        tolerates_silent_nodes=max(
+            0, tolerated_silent_nodes(ratings, limits, ceiling_watts=curve.borne_load * budget)
+        ),
     )
 
 
-def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], trip_s: float) -> Verdict:
+def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, trip_s: float) -> Verdict:
     times = timings(spec)
     try:
         assess(ratings, budget_watts=float(spec.budget_watts), curve=spec.breaker.to_curve(), timings=times)
@@ -125,7 +129,7 @@ def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], trip_s: flo
     return Verdict(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
 
 
-def _fits(safe_watts: float, max_watts: float, spec: PowerDomainSpec) -> str:
+def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:
     return (
         f"safe limits sum up to {safe_watts:.0f} W, within budgetWatts ({spec.budget_watts});"
         f" without limits the nodes could draw {max_watts:.0f} W"

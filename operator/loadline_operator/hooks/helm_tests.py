@@ -79,11 +79,11 @@ async def _served(api: Api) -> str:
 
 
 async def _answers(http: aiohttp.ClientSession, service: str) -> str:
-    models = await _asked(http, "GET", f"{service}/v1/models")
+    models = await _asked(http, method="GET", url=f"{service}/v1/models")
     model = models["data"][0]["id"]
     body = {"model": model, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0.0}
     began_s = time.monotonic()
-    answer = await _asked(http, "POST", f"{service}/v1/completions", body)
+    answer = await _asked(http, method="POST", url=f"{service}/v1/completions", body=body)
     tokens = answer["usage"]["completion_tokens"]
     if not tokens:
         raise HookFailed(f"{service} answered for {model} without a token: {answer}")
@@ -91,7 +91,7 @@ async def _answers(http: aiohttp.ClientSession, service: str) -> str:
 
 
 async def _asked(
-    http: aiohttp.ClientSession, method: str, url: str, body: dict[str, object] | None = None
+    http: aiohttp.ClientSession, *, method: str, url: str, body: dict[str, object] | None = None
 ) -> Manifest:
     async with http.request(method, url, json=body) as answer:
         if answer.status != 200:

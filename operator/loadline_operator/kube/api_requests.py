@@ -58,11 +58,13 @@ class ApiRequests:
         head = {"Accept": accept, "Content-Type": content}
         timeout = aiohttp.ClientTimeout(total=limit_s)
         try:
-            response = await self._open(method, path, query or {}, head, body, timeout)
+            response = await self._open(
+                method, path, query=query or {}, head=head, body=body, timeout=timeout
+            )
             status, text = int(response.status), await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._lost(verb, f"{method} {path}", error) from error
-        self._judge(verb, f"{method} {path}", status, text)
+            raise self._lost(verb, f"{method} {path}", error=error) from error
+        self._judge(verb, f"{method} {path}", status=status, text=text)
         return dict(json.loads(text))
 
     async def lines(
@@ -70,21 +72,26 @@ class ApiRequests:
     ) -> AsyncGenerator[Manifest, None]:
         """The events of a watch, until the server ends it or nothing came for too long."""
         try:
-            response = await self._open("GET", path, query, {"Accept": accept}, None, timeout)
+            response = await self._open(
+                "GET", path, query=query, head={"Accept": accept}, body=None, timeout=timeout
+            )
             try:
                 if response.status != 200:
-                    self._judge("watch", f"GET {path}", int(response.status), await response.read())
+                    self._judge(
+                        "watch", f"GET {path}", status=int(response.status), text=await response.read()
+                    )
                 async for line in response.response.content:
                     yield json.loads(line)
             finally:
                 response.response.close()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._lost("watch", f"GET {path}", error) from error
+            raise self._lost("watch", f"GET {path}", error=error) from error
 
     async def _open(
         self,
         method: str,
         path: str,
+        *,
         query: Mapping[str, str],
         head: Mapping[str, str],
         body: object,
@@ -100,11 +107,11 @@ class ApiRequests:
         )
         return await self._client.call_api(*request, _request_timeout=timeout)
 
-    def _lost(self, verb: str, what: str, error: Exception) -> ApiUnavailable:
+    def _lost(self, verb: str, what: str, *, error: Exception) -> ApiUnavailable:
         self._metrics.requests.labels(verb, "unavailable").inc()
         return ApiUnavailable(f"{what}: {type(error).__name__}: {error}")
 
-    def _judge(self, verb: str, what: str, status: int, text: bytes) -> None:
+    def _judge(self, verb: str, what: str, *, status: int, text: bytes) -> None:
         """Count an answer, and raise what it means unless it is good."""
         if 200 <= status < 300:
             self._metrics.requests.labels(verb, "ok").inc()

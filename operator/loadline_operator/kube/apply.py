@@ -52,20 +52,22 @@ class Applier:
 
     async def uids(self, kind: Kind, namespace: str = "") -> dict[Key, str]:
         """Every object of a kind that is watched, by key, with its uid; metadata alone is sent."""
-        items = await self._listed(kind, namespace, kind.selector, METADATA_ONLY)
+        items = await self._listed(kind, namespace=namespace, selector=kind.selector, accept=METADATA_ONLY)
         return {Key.of(item): item["metadata"]["uid"] for item in items}
 
-    async def selected(self, kind: Kind, namespace: str, selector: str) -> list[Manifest]:
+    async def selected(self, kind: Kind, *, namespace: str, selector: str) -> list[Manifest]:
         """The objects of one namespace that a label selector matches."""
-        return await self._listed(kind, namespace, selector, JSON)
+        return await self._listed(kind, namespace=namespace, selector=selector, accept=JSON)
 
     async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Make the object have what the manifest says; the object as it then is."""
-        return await self._apply("apply", kind.path(Key.of(manifest)), manifest)
+        return await self._apply("apply", kind.path(Key.of(manifest)), manifest=manifest)
 
     async def apply_status(self, kind: Kind, manifest: Manifest) -> Manifest:
         """As `apply`, for the status alone; an object that is gone is refused with 404."""
-        return await self._apply("status", kind.path(Key.of(manifest), subresource="status"), manifest)
+        return await self._apply(
+            "status", kind.path(Key.of(manifest), subresource="status"), manifest=manifest
+        )
 
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """Delete this very object and what it owns; one that is gone, or another by now, is left alone."""
@@ -76,14 +78,14 @@ class Applier:
             if error.code not in {404, 409}:
                 raise
 
-    async def scale(self, kind: Kind, key: Key, replicas: int) -> None:
+    async def scale(self, kind: Kind, key: Key, *, replicas: int) -> None:
         """Ask for so many replicas of an object by its scale subresource."""
         body = {"spec": {"replicas": replicas}}
-        await self._patch("scale", kind.path(key, subresource="scale"), body, MERGE)
+        await self._patch("scale", kind.path(key, subresource="scale"), body=body, content=MERGE)
 
     async def patch(self, kind: Kind, key: Key, operations: list[Manifest]) -> None:
         """A JSON patch; refused with 422 where one of its tests fails."""
-        await self._patch("patch", kind.path(key), operations, JSON_PATCH)
+        await self._patch("patch", kind.path(key), body=operations, content=JSON_PATCH)
 
     async def create_event(self, kind: Kind, event: Manifest) -> None:
         """Post an Event unless there is one of its name already."""
@@ -105,7 +107,7 @@ class Applier:
             return False
         return True
 
-    async def _listed(self, kind: Kind, namespace: str, selector: str, accept: str) -> list[Manifest]:
+    async def _listed(self, kind: Kind, *, namespace: str, selector: str, accept: str) -> list[Manifest]:
         items: list[Manifest] = []
         query = {"limit": str(PAGE), "labelSelector": selector}
         path = kind.path(namespace=namespace)
@@ -116,9 +118,9 @@ class Applier:
             if not query["continue"]:
                 return items
 
-    async def _apply(self, verb: str, path: str, manifest: Manifest) -> Manifest:
-        return await self._patch(verb, path, manifest, APPLY, force="true")
+    async def _apply(self, verb: str, path: str, *, manifest: Manifest) -> Manifest:
+        return await self._patch(verb, path, body=manifest, content=APPLY, force="true")
 
-    async def _patch(self, verb: str, path: str, body: object, content: str, **query: str) -> Manifest:
+    async def _patch(self, verb: str, path: str, *, body: object, content: str, **query: str) -> Manifest:
         query = {"fieldManager": OPERATOR_MANAGER, **query}
         return await self.requests.send(verb, "PATCH", path, body=body, query=query, content=content)

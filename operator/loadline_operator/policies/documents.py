@@ -93,13 +93,15 @@ def _loop(config_map: Manifest, loops: Collection[Loop]) -> Loop:
         return found
     if told == Loop.POWER:
         mend = f"put power policies into the system namespace; here are those of {', '.join(OF_SERVICES)}"
-        raise InvalidPolicy(POLICY_LABEL, told, mend)
-    raise InvalidPolicy(POLICY_LABEL, told, f"set the label to one of {', '.join(loops)}")
+        raise InvalidPolicy(POLICY_LABEL, told, mend=mend)
+    raise InvalidPolicy(POLICY_LABEL, told, mend=f"set the label to one of {', '.join(loops)}")
 
 
 def _text(config_map: Manifest) -> str:
     data = config_map.get("data") or {}
     if POLICY_KEY not in data:
         keys = ", ".join(sorted(data)) or "no key"
-        raise InvalidPolicy(POLICY_KEY, None, f"put the document under this key; the ConfigMap has {keys}")
+        raise InvalidPolicy(
+            POLICY_KEY, None, mend=f"put the document under this key; the ConfigMap has {keys}"
+        )
     return str(data[POLICY_KEY])

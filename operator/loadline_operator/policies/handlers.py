@@ -132,11 +132,13 @@ class Documents:
         told = self._told.get(key)
         if document is None or version is None or document.fault == told:
             return
-        await self._context.applier.create_event(EVENTS, _event(key, document, version, self._context))
+        await self._context.applier.create_event(
+            EVENTS, _event(key, document, at=version, context=self._context)
+        )
         self._told[key] = document.fault
 
 
-def _event(key: Key, document: Document, at: _Version, context: Context) -> Manifest:
+def _event(key: Key, document: Document, *, at: _Version, context: Context) -> Manifest:
     now = context.clock()
     if document.fault is not None:
         return events.policy_invalid(key, uid=at.uid, version=at.version, fault=document.fault, now=now)

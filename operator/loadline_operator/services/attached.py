@@ -46,7 +46,12 @@ class AttachedServices:
     """Tells of services whose pods are somebody else's."""
 
     def __init__(
-        self, context: Context, facts: ServiceIndex, optional_kinds: OptionalKinds, policy_index: PolicyIndex
+        self,
+        context: Context,
+        facts: ServiceIndex,
+        *,
+        optional_kinds: OptionalKinds,
+        policy_index: PolicyIndex,
     ) -> None:
         self._context, self._facts, self._optional_kinds, self._policy_index = (
             context,
@@ -98,7 +103,7 @@ class AttachedServices:
         if there is None:
             return ""
         known = self._facts.autoscalers.of(there.key.namespace).values()
-        return autoscalers.rival(there.kind, there.key, there.scaled_by, known)
+        return autoscalers.rival(there.kind, there.key, manager=there.scaled_by, autoscalers=known)
 
     async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
         """The pods of a workload that isn't ready."""
@@ -106,14 +111,14 @@ class AttachedServices:
         if not selector:
             return ()
         namespace = case.service.metadata.namespace
-        listed = await self._context.applier.selected(PODS_OF_OTHERS, namespace, selector)
+        listed = await self._context.applier.selected(PODS_OF_OTHERS, namespace=namespace, selector=selector)
         return tuple(pods.fact(one) for one in listed)
 
     async def _scale(self, case: _Case, found: Attachment) -> list[str]:
         if found.scale_to is None or case.there is None:
             return []
         try:
-            await self._context.applier.scale(case.there.kind, case.there.key, found.scale_to)
+            await self._context.applier.scale(case.there.kind, case.there.key, replicas=found.scale_to)
         except ApiRefused as error:
             if error.code != 404:
                 raise

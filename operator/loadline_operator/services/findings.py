@@ -19,4 +19,4 @@ class Finding:
 
     def as_condition(self, type: ConditionType, *, generation: int) -> Condition:
         """The condition of that type that says so."""
-        return condition(type, self.so, self.reason, self.text, generation=generation)
+        return condition(type, so=self.so, reason=self.reason, message=self.text, generation=generation)

@@ -42,7 +42,9 @@ log = structlog.get_logger("loadline.operator")
 class Services:
     """InferenceServices and all that belongs to them."""
 
-    def __init__(self, context: Context, defaults: Defaults, documents: Documents, agents: AgentPods) -> None:
+    def __init__(
+        self, context: Context, defaults: Defaults, *, documents: Documents, agents: AgentPods
+    ) -> None:
         self._context = context
         documents.moved.append(self._policy_moved)
         self.facts = ServiceIndex(self._unreadable, agents)
@@ -51,9 +53,15 @@ class Services:
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
         )
         self._managed = ManagedServices(
-            context, self.facts, self.optional_kinds, defaults, documents.policy_index
+            context,
+            self.facts,
+            optional_kinds=self.optional_kinds,
+            defaults=defaults,
+            policy_index=documents.policy_index,
         )
-        self._attached = AttachedServices(context, self.facts, self.optional_kinds, documents.policy_index)
+        self._attached = AttachedServices(
+            context, self.facts, optional_kinds=self.optional_kinds, policy_index=documents.policy_index
+        )
         context.metrics.measures.append(self._measure)
 
     def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
@@ -64,7 +72,7 @@ class Services:
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: remember its fact, and look soon at the services that it concerns."""
-        for key in self.facts.see(kind, raw, gone):
+        for key in self.facts.see(kind, raw, gone=gone):
             self.work_queue.add(key)
         if kind is INFERENCE_SERVICES:
             self.optional_kinds.want(self.facts.foreign_kinds())
@@ -134,7 +142,7 @@ class Services:
             if error.code not in GONE:
                 raise
             return []
-        self.facts.see(INFERENCE_SERVICES, made, False)
+        self.facts.see(INFERENCE_SERVICES, made, gone=False)
         for event in changes.events:
             await self._post(event)
         return ["applied status"]

@@ -60,7 +60,7 @@ def findings(pools: tuple[PoolView, ...], obstacle: Finding | None) -> Findings:
     told = {ConditionType.WORKLOADS_READY: works, ConditionType.CAPACITY_LIMITED: capacity(pools)}
     if router is not None:
         told[ConditionType.ROUTER_READY] = router
-    return {**told, ConditionType.READY: _ready(pools, works, router)}
+    return {**told, ConditionType.READY: _ready(pools, works=works, router=router)}
 
 
 def workloads(pools: tuple[PoolView, ...]) -> Finding:
@@ -134,7 +134,7 @@ def _lasting(pools: tuple[PoolView, ...]) -> Iterable[PodFault]:
         yield from (fault for fault in told if fault is not None and fault.lasting)
 
 
-def _ready(pools: tuple[PoolView, ...], works: Finding, router: Finding | None) -> Finding:
+def _ready(pools: tuple[PoolView, ...], *, works: Finding, router: Finding | None) -> Finding:
     main = next((one for one in pools if one.name == MAIN_POOL), None)
     if works.so and main is not None and not main.asked:
         return Finding(so=False, reason=Reason.SCALED_TO_ZERO)

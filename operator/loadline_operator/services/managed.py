@@ -53,6 +53,7 @@ class ManagedServices:
         self,
         context: Context,
         facts: ServiceIndex,
+        *,
         optional_kinds: OptionalKinds,
         defaults: Defaults,
         policy_index: PolicyIndex,
@@ -77,7 +78,7 @@ class ManagedServices:
         key, offered = key_of(service), self._optional_kinds.offered
         owned_objects = self._facts.owned_by(key)
         autoscalers = tuple(self._facts.autoscalers.of(key.namespace).values())
-        made = manifests.wanted(service, self._defaults, offered)
+        made = manifests.wanted(service, self._defaults, offered=offered)
         wanted, rivals = without_rivals(made, owned_objects, autoscalers)
         wanted = await self._with_pods_that_stay(service, wanted, owned_objects)
         observed = Observed(
@@ -103,7 +104,7 @@ class ManagedServices:
         mark = manifests.pod_hash_of(one.manifest)
         if mark is None or there is None or not there.is_of(service.metadata.uid):
             return one
-        if not stays(mark, there.mark, service):
+        if not stays(mark, there.mark, service=service):
             return one
         found = await self._context.applier.get(one.kind, one.key)
         return manifests.with_pods_of(one, found) if found is not None else one
@@ -119,7 +120,7 @@ class ManagedServices:
         known = replace(observed.known, read=read)
         for one in observed.wanted:
             there = read.get(Ref.of(one))
-            if there is not None and object_state(service.metadata.uid, one, known) is ObjectState.HELD:
+            if there is not None and object_state(service.metadata.uid, one, known=known) is ObjectState.HELD:
                 self._settle(key_of(service), one, Signature.of(one, there))
         return replace(observed, known=known)
 
@@ -133,7 +134,7 @@ class ManagedServices:
             except ApiRefused as error:
                 if self._is_going(one.kind, error):
                     return Changes(), did
-                observed = _with_refusal(observed, one, str(error))
+                observed = _with_refusal(observed, one, said=str(error))
                 if observed.refusal is not None:
                     return plan(service, observed, now=self._context.clock()), did
             else:
@@ -147,7 +148,7 @@ class ManagedServices:
 
     async def _apply_one(self, service: InferenceService, one: Wanted) -> None:
         made = await self._context.applier.apply(one.kind, one.manifest)
-        self._facts.see(one.kind, made, False)
+        self._facts.see(one.kind, made, gone=False)
         self._settle(key_of(service), one, Signature.of(one, made))
 
     def _is_going(self, kind: Kind, error: ApiRefused) -> bool:
@@ -162,7 +163,7 @@ class ManagedServices:
         self._settled.setdefault(key, {})[Ref.of(one)] = signature
 
 
-def _with_refusal(observed: Observed, one: Wanted, said: str) -> Observed:
+def _with_refusal(observed: Observed, one: Wanted, *, said: str) -> Observed:
     """What was seen, with what the API server said against one object."""
     if one.kind in EXTRAS:
         return replace(observed, remarks=(*observed.remarks, f"{Ref.of(one)} was refused: {said}"))

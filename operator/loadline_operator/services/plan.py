@@ -73,7 +73,7 @@ class Changes:
 def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Changes:
     """What to write so that the cluster is as the spec says; nothing, when it already is."""
     uid = service.metadata.uid
-    states = {Ref.of(one): object_state(uid, one, observed.known) for one in observed.wanted}
+    states = {Ref.of(one): object_state(uid, one, known=observed.known) for one in observed.wanted}
     obstacle = _obstacle(observed, states)
     pools = views(service, observed)
     found = health.findings(pools, obstacle)
@@ -101,7 +101,7 @@ def without_rivals(
         ref = Ref.of(one)
         there = owned_objects.get(ref)
         manager = there.rollout.scaled_by if there is not None and there.rollout is not None else ""
-        who = rival(ref.kind, ref.key, manager, autoscalers)
+        who = rival(ref.kind, ref.key, manager=manager, autoscalers=autoscalers)
         if who and "replicas" in one.manifest.get("spec", {}):
             rivals[ref] = who
     left = tuple(manifests.without_replicas(one) if Ref.of(one) in rivals else one for one in wanted)
@@ -112,7 +112,9 @@ def unread(service: InferenceService, observed: Observed) -> tuple[Ref, ...]:
     """Objects to read before a plan, since facts don't tell how they stand."""
     uid = service.metadata.uid
     return tuple(
-        Ref.of(one) for one in observed.wanted if object_state(uid, one, observed.known) is ObjectState.UNREAD
+        Ref.of(one)
+        for one in observed.wanted
+        if object_state(uid, one, known=observed.known) is ObjectState.UNREAD
     )
 
 
@@ -127,7 +129,7 @@ def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]
     if router is not None:
         ref = Ref(DEPLOYMENTS, Key(namespace, router_name(service.metadata.name)))
         found.append((ROUTER_POOL, ref, router.replicas))
-    return tuple(_view(service, observed, name, ref, asked) for name, ref, asked in found)
+    return tuple(_view(service, observed, name=name, ref=ref, asked=asked) for name, ref, asked in found)
 
 
 def key_of(service: InferenceService) -> Key:
@@ -135,7 +137,7 @@ def key_of(service: InferenceService) -> Key:
     return Key(service.metadata.namespace, service.metadata.name)
 
 
-def _view(service: InferenceService, observed: Observed, name: str, ref: Ref, asked: int) -> PoolView:
+def _view(service: InferenceService, observed: Observed, *, name: str, ref: Ref, asked: int) -> PoolView:
     there = observed.known.owned_objects.get(ref)
     rollout = there.rollout if there is not None and there.is_of(service.metadata.uid) else None
     left = ref in observed.rivals and rollout is not None

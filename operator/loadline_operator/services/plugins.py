@@ -22,8 +22,14 @@ def plugin_missing(
     service: InferenceService, *, told: bool | None, configured: bool | None = None
 ) -> Condition:
     """The condition; `told` is what the nodes tell, `configured` what `configured_in` says of the pods."""
-    so, reason, text = _finding(service, told, configured)
-    return condition(ConditionType.PLUGIN_MISSING, so, reason, text, generation=service.metadata.generation)
+    so, reason, text = _finding(service, told=told, configured=configured)
+    return condition(
+        ConditionType.PLUGIN_MISSING,
+        so=so,
+        reason=reason,
+        message=text,
+        generation=service.metadata.generation,
+    )
 
 
 def configured_in(template: Mapping[str, Any]) -> bool | None:
@@ -41,7 +47,7 @@ def _values(containers: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _finding(
-    service: InferenceService, told: bool | None, configured: bool | None
+    service: InferenceService, *, told: bool | None, configured: bool | None
 ) -> tuple[bool | None, Reason, str]:
     asking = {"experts": service.spec.experts, "kvCache": service.spec.kv_cache}
     loops = " and ".join(name for name, part in asking.items() if part is not None)

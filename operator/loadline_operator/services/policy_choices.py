@@ -49,7 +49,8 @@ def policies(service: InferenceService, policy_index: PolicyIndex) -> Policies:
     """The policy of each loop that the service asks for, and what is wrong with what it names."""
     before = {one.loop: one for one in service.status.policies}
     choices = [
-        _choice(service, loop, chosen, policy_index, before) for loop, chosen in service.spec.loops.items()
+        _choice(service, loop, chosen=chosen, policy_index=policy_index, before=before)
+        for loop, chosen in service.spec.loops.items()
     ]
     if not choices:
         return Policies()
@@ -59,6 +60,7 @@ def policies(service: InferenceService, policy_index: PolicyIndex) -> Policies:
 def _choice(
     service: InferenceService,
     loop: Loop,
+    *,
     chosen: PolicyName | None,
     policy_index: PolicyIndex,
     before: Mapping[str, PolicyInForce],
@@ -72,7 +74,7 @@ def _choice(
             continue
         if document.fault is not None:
             faults.append(f"{name} in {key.namespace}: {document.fault}")
-        policy = _of(loop, key, document, last)
+        policy = _of(loop, key, document=document, last=last)
         if policy is not None:
             return _Choice(
                 policy=policy, reason=Reason.POLICY_INVALID if faults else None, faults=tuple(faults)
@@ -89,7 +91,7 @@ def _choice(
     return _Choice(policy=kept, reason=Reason.POLICY_MISSING, faults=(fault,))
 
 
-def _of(loop: Loop, key: Key, document: Document, last: PolicyInForce | None) -> PolicyInForce | None:
+def _of(loop: Loop, key: Key, *, document: Document, last: PolicyInForce | None) -> PolicyInForce | None:
     """The last good version of a document, as far as this operator or the one before has seen one."""
     if document.good_hash is not None:
         return PolicyInForce(
@@ -110,7 +112,7 @@ def _kept(loop: Loop, last: PolicyInForce | None, policy_index: PolicyIndex) -> 
         return _built_in(loop)
     key = Key(last.namespace, last.name)
     document = policy_index.find(loop, key)
-    return (_of(loop, key, document, last) if document is not None else None) or last
+    return (_of(loop, key, document=document, last=last) if document is not None else None) or last
 
 
 def _built_in(loop: Loop) -> PolicyInForce:

@@ -37,7 +37,7 @@ class LatencyModel:
 
 def prefill_s(model: LatencyModel, *, prompt_tokens: float, clock_mhz: float) -> float:
     """Seconds from the start of a prompt's prefill to its first token."""
-    at_full = on_line(prompt_tokens, model.prefill_tokens, model.prefill_seconds)
+    at_full = on_line(prompt_tokens, xs=model.prefill_tokens, ys=model.prefill_seconds)
     return at_full * prefill_slowdown(model, clock_mhz)
 
 
@@ -58,7 +58,7 @@ def decode_slowdown(model: LatencyModel, clock_mhz: float) -> float:
     return max(share * stretch + 1.0 - share, model.decode_arithmetic_share * stretch)
 
 
-def on_line(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+def on_line(x: float, *, xs: Sequence[float], ys: Sequence[float]) -> float:
     """The piece-wise line through the knots at `x`: flat before the first, straight on after the last."""
     if x <= xs[0]:
         return ys[0]

@@ -43,7 +43,7 @@ def idle_watts(model: WattModel) -> float:
 
 def prefill_watts(model: WattModel, *, prompt_tokens: float, clock_mhz: float) -> float:
     """Watts while a prompt of so many tokens is prefilled."""
-    share = on_line(prompt_tokens, model.prefill_tokens, model.prefill_shares)
+    share = on_line(prompt_tokens, xs=model.prefill_tokens, ys=model.prefill_shares)
     dynamic = share * model.tdp_watts - idle_watts(model)
     return idle_watts(model) + dynamic * prefill_power_share(model, clock_mhz)
 
@@ -69,17 +69,19 @@ def decode_power_share(model: WattModel, clock_mhz: float) -> float:
 def prefill_mhz_within(model: WattModel, *, prompt_tokens: float, limit_watts: float) -> float:
     """The highest clock at which prefill stays within a limit, or the lowest there is."""
     full = prefill_watts(model, prompt_tokens=prompt_tokens, clock_mhz=model.full_mhz)
-    return _mhz_of(model, _share_within(model, full, limit_watts))
+    return _mhz_of(model, _share_within(model, full_watts=full, limit_watts=limit_watts))
 
 
 def decode_mhz_within(model: WattModel, *, batch: int, limit_watts: float) -> float:
     """The highest clock at which decode stays within a limit, or the lowest there is."""
     full = decode_watts(model, batch=batch, clock_mhz=model.full_mhz)
     fixed = model.decode_fixed_share
-    return _mhz_of(model, (_share_within(model, full, limit_watts) - fixed) / (1.0 - fixed))
+    return _mhz_of(
+        model, (_share_within(model, full_watts=full, limit_watts=limit_watts) - fixed) / (1.0 - fixed)
+    )
 
 
-def _share_within(model: WattModel, full_watts: float, limit_watts: float) -> float:
+def _share_within(model: WattModel, *, full_watts: float, limit_watts: float) -> float:
     """Which share of the dynamic watts a limit leaves; negative below idle."""
     idle = idle_watts(model)
     return (limit_watts - idle) / (full_watts - idle)

@@ -29,7 +29,7 @@ class NoState:
     """Nothing to remember."""
 
 
-def decide_no_cap(row: Row, state: NoState, config: NoCapConfig, now: float) -> Decision[Caps, NoState]:
+def decide_no_cap(row: Row, state: NoState, config: NoCapConfig, now: float) -> Decision[Caps, NoState]:  # noqa: PLR0917
     """Never act."""
     return Decision(Caps(next_load=float("inf")), state)
 
@@ -49,7 +49,7 @@ class OneThresholdConfig(Settings):
             raise InvalidPolicy(
                 "hysteresisPercent",
                 self.hysteresis_percent,
-                f"set it below thresholdPercent ({self.threshold_percent})",
+                mend=f"set it below thresholdPercent ({self.threshold_percent})",
             )
         return self
 
@@ -63,7 +63,7 @@ class OneThresholdState:
 
 
 def _one_threshold(
-    row: Row, state: OneThresholdState, config: OneThresholdConfig, now: float
+    row: Row, state: OneThresholdState, config: OneThresholdConfig, *, now: float
 ) -> tuple[bool, bool, OneThresholdState]:
     threshold = config.threshold_percent / 100
     release = threshold - config.hysteresis_percent / 100
@@ -76,25 +76,25 @@ def _one_threshold(
     return capped or since is not None, since is not None, OneThresholdState(capped, since)
 
 
-def decide_low(
+def decide_low(  # noqa: PLR0917
     row: Row, state: OneThresholdState, config: OneThresholdConfig, now: float
 ) -> Decision[Caps, OneThresholdState]:
     """One clock for low priority above the threshold."""
-    capped, braked, state = _one_threshold(row, state, config, now)
+    capped, braked, state = _one_threshold(row, state, config, now=now)
     cap = Cap(config.clock_mhz) if capped else FREE
-    return Decision(_caps(cap, FREE, braked, capped, config), state)
+    return Decision(_caps(cap, FREE, braked=braked, capped=capped, config=config), state)
 
 
-def decide_all(
+def decide_all(  # noqa: PLR0917
     row: Row, state: OneThresholdState, config: OneThresholdConfig, now: float
 ) -> Decision[Caps, OneThresholdState]:
     """One clock for everybody above the threshold."""
-    capped, braked, state = _one_threshold(row, state, config, now)
+    capped, braked, state = _one_threshold(row, state, config, now=now)
     cap = Cap(config.clock_mhz) if capped else FREE
-    return Decision(_caps(cap, cap, braked, capped, config), state)
+    return Decision(_caps(cap, cap, braked=braked, capped=capped, config=config), state)
 
 
-def _caps(low: Cap, high: Cap, braked: bool, capped: bool, config: OneThresholdConfig) -> Caps:
+def _caps(low: Cap, high: Cap, *, braked: bool, capped: bool, config: OneThresholdConfig) -> Caps:
     if braked:
         low = high = Cap(config.brake_mhz)
     level = "Brake" if braked else "Capped" if capped else "Normal"
@@ -110,7 +110,7 @@ class StaticCapConfig(Settings):
     high_watts: int | None = Field(None, gt=0, description="limit of each high-priority GPU")
 
 
-def decide_static(row: Row, state: NoState, config: StaticCapConfig, now: float) -> Decision[Caps, NoState]:
+def decide_static(row: Row, state: NoState, config: StaticCapConfig, now: float) -> Decision[Caps, NoState]:  # noqa: PLR0917
     """The same limits whatever the row draws."""
     caps = Caps(
         low=Cap(watts=config.low_watts),

@@ -64,17 +64,19 @@ class Config(Settings):
             raise InvalidPolicy(
                 "threshold1Percent",
                 self.threshold1_percent,
-                f"set it below threshold2Percent ({self.threshold2_percent})",
+                mend=f"set it below threshold2Percent ({self.threshold2_percent})",
             )
         if self.hysteresis_percent >= self.threshold1_percent:
             raise InvalidPolicy(
                 "hysteresisPercent",
                 self.hysteresis_percent,
-                f"set it below threshold1Percent ({self.threshold1_percent})",
+                mend=f"set it below threshold1Percent ({self.threshold1_percent})",
             )
         if self.low_deep_mhz > self.low_shallow_mhz:
             raise InvalidPolicy(
-                "lowDeepMhz", self.low_deep_mhz, f"set it to lowShallowMhz ({self.low_shallow_mhz}) or less"
+                "lowDeepMhz",
+                self.low_deep_mhz,
+                mend=f"set it to lowShallowMhz ({self.low_shallow_mhz}) or less",
             )
         return self
 
@@ -92,22 +94,22 @@ class State:
     since_s: float = float("-inf")
 
 
-def decide(row: Row, state: State, config: Config, now: float) -> Decision[Caps, State]:
+def decide(row: Row, state: State, config: Config, now: float) -> Decision[Caps, State]:  # noqa: PLR0917
     """Climb at once where the row asks, and descend one step at a time.
 
     `now` is in seconds on the clock of `since_s`. The high class is capped only
     after the deep clock of the low class has had one actuation, and at a load still
     above T2; a step down waits for the threshold's hysteresis.
     """
-    level = _climbed(row.load, state, config, now)
+    level = _climbed(row.load, state, config=config, now=now)
     if level is state.level:
-        level = _descended(row.load, state, config, now)
+        level = _descended(row.load, state, config=config, now=now)
     if level is not state.level:
         state = replace(state, level=level, since_s=now)
     return Decision(_caps(state.level, config), state)
 
 
-def _climbed(load: float, state: State, config: Config, now: float) -> Level:
+def _climbed(load: float, state: State, *, config: Config, now: float) -> Level:
     settled = now - state.since_s >= config.actuation_s
     if load > 1.0:
         wanted = Level.BRAKE
@@ -121,7 +123,7 @@ def _climbed(load: float, state: State, config: Config, now: float) -> Level:
     return max(state.level, wanted, key=LADDER.index)
 
 
-def _descended(load: float, state: State, config: Config, now: float) -> Level:
+def _descended(load: float, state: State, *, config: Config, now: float) -> Level:
     back = config.hysteresis_percent / 100
     below = {
         Level.BRAKE: config.threshold2_percent / 100 - back,

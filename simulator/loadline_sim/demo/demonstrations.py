@@ -21,7 +21,7 @@ def run_virtual(seed: int, progress: Progress) -> tuple[Recording, Run]:
     """The whole demo in virtual time; `seed` draws the network's delays and the agents' phases."""
     model, scenario = parameters.load(), scenarios.load()
     progress("warming the row up", 0.0)
-    row = VirtualRow(scenario, model, seed)
+    row = VirtualRow(scenario, model, seed=seed)
     progress("warming the row up", 1.0)
     teller = Teller(row, model)
     end_s = acts.ACTS[-1].end_s
@@ -41,8 +41,10 @@ class Teller:
 
     def __init__(self, row: VirtualRow, model: ServerModel) -> None:
         self.row = row
-        meta = replays.meta_of(row.scenario, model, "Virtual")
-        self._recorder = Recorder(row.plant, meta, row.services, replays.PRIORITIES)
+        meta = replays.meta_of(row.scenario, model, mode="Virtual")
+        self._recorder = Recorder(
+            row.plant, meta, services_of_servers=row.services, priorities=replays.PRIORITIES
+        )
         self._levels: list[Level] = []
         self._thresholds: list[tuple[float, float, float]] = []
         row.on_tick = self._tick

@@ -22,7 +22,7 @@ PRIORITIES = {"chat": Priority.HIGH, "code": Priority.LOW}
 """The demo's services."""
 
 
-def meta_of(scenario: Scenario, model: ServerModel, mode: str) -> RunMeta:
+def meta_of(scenario: Scenario, model: ServerModel, *, mode: str) -> RunMeta:
     """The constants of a run of this scenario; `mode` says how it is controlled."""
     return RunMeta(
         name=scenario.name,
@@ -58,21 +58,29 @@ def arithmetic_of(scenario: Scenario) -> tuple[Figure, ...]:
 
 def uncapped(scenario: Scenario, model: ServerModel, services_of_servers: Sequence[str]) -> Recording:
     """The whole window, stress included, with nobody in control."""
-    return under_clocks(scenario, model, services_of_servers, {}, "Uncapped")
+    return under_clocks(
+        scenario, model, services_of_servers=services_of_servers, locked_mhz={}, mode="Uncapped"
+    )
 
 
 def under_clocks(
     scenario: Scenario,
     model: ServerModel,
+    *,
     services_of_servers: Sequence[str],
     locked_mhz: Mapping[str, int],
     mode: str,
 ) -> Recording:
     """The whole window with fixed clocks for some services; the others are free."""
-    requests = scenarios.arrivals_of(scenario, services_of_servers, model, scenario.stress)
-    plant = scenarios.plant_of(scenario, requests, model, len(services_of_servers))
+    requests = scenarios.arrivals_of(scenario, services_of_servers, model=model, stress=scenario.stress)
+    plant = scenarios.plant_of(scenario, requests, model, servers=len(services_of_servers))
     _lock(plant, services_of_servers, locked_mhz)
-    recorder = Recorder(plant, meta_of(scenario, model, mode), services_of_servers, PRIORITIES)
+    recorder = Recorder(
+        plant,
+        meta_of(scenario, model, mode=mode),
+        services_of_servers=services_of_servers,
+        priorities=PRIORITIES,
+    )
     for _ in range(round(scenario.window_s / TICK_S)):
         plant.step()
         recorder.tick()

@@ -118,16 +118,21 @@ def alternating(servers: int) -> tuple[str, ...]:
 
 
 def arrivals_of(
-    scenario: Scenario, services_of_servers: Sequence[str], model: ServerModel, stress: Stress | None
+    scenario: Scenario, services_of_servers: Sequence[str], *, model: ServerModel, stress: Stress | None
 ) -> Arrivals:
     """The scenario's requests on a row whose servers run these services, warm-up included."""
     end_s = scenario.window_start_s + min(scenario.window_s, scenario.arrivals_s)
     return _replay(
-        scenario.factor, scenario.seed, (scenario.window_start_s, end_s), services_of_servers, model, stress
+        scenario.factor,
+        seed=scenario.seed,
+        span_s=(scenario.window_start_s, end_s),
+        services_of_servers=services_of_servers,
+        model=model,
+        stress=stress,
     )
 
 
-def plant_of(scenario: Scenario, requests: Arrivals, model: ServerModel, servers: int = SERVERS) -> Plant:
+def plant_of(scenario: Scenario, requests: Arrivals, model: ServerModel, *, servers: int = SERVERS) -> Plant:
     """The scenario's row with these requests, warmed up to the window's start, its counts at zero."""
     plant = Plant(
         PlantConfig(
@@ -142,6 +147,7 @@ def plant_of(scenario: Scenario, requests: Arrivals, model: ServerModel, servers
 
 def _replay(
     factor: float,
+    *,
     seed: int,
     span_s: tuple[float, float],
     services_of_servers: Sequence[str],
@@ -154,40 +160,54 @@ def _replay(
     for i, service in enumerate(SERVICES):
         count = services_of_servers.count(service)
         share = factor * count * len(SERVICES) / BASE_SERVERS
-        whole = arrivals.scaled(recorded[service], share, seed * 10 + i)
+        whole = arrivals.scaled(recorded[service], share, seed=seed * 10 + i)
         parts[service] = whole.between(start_s - WARM_UP_S, end_s)
         if stress is not None:
-            extra = arrivals.stress_trace(stress, count, seed * 10 + len(SERVICES) + i)
+            extra = arrivals.stress_trace(stress, servers=count, seed=seed * 10 + len(SERVICES) + i)
             parts[service] = arrivals.merged([parts[service], extra.later(start_s)])
-    return arrivals.routed(parts, services_of_servers, model, start_s)
+    return arrivals.routed(parts, services_of_servers, model, origin_s=start_s)
 
 
 def find(model: ServerModel, seed: int = SEED) -> Scenario:
     """The demo's scenario from scratch, in about half a minute."""
     start_s = heaviest_s(traces.azure_2023()["code"], model) - HEAVIEST_S
     calm = (round(start_s), round(start_s) + STRESS_S[0])
-    factor = _largest(lambda value: base_peak(value, seed, calm, model)[0] <= PEAK_LOAD, 0.2, 1.2, steps=12)
-    load, at_s = base_peak(factor, seed, calm, model)
+    factor = _largest(
+        lambda value: base_peak(value, seed=seed, span_s=calm, model=model)[0] <= PEAK_LOAD,
+        low=0.2,
+        high=1.2,
+        steps=12,
+    )
+    load, at_s = base_peak(factor, seed=seed, span_s=calm, model=model)
     scenario = Scenario(
         seed=seed,
         factor=round(factor, 6),
         window_start_s=calm[0],
         base_peak_load=round(load, 4),
         base_peak_at_s=round(at_s, 3),
-        base_hour_peak_load=round(base_peak(factor, seed, HOUR_S, model)[0], 4),
+        base_hour_peak_load=round(base_peak(factor, seed=seed, span_s=HOUR_S, model=model)[0], 4),
     )
-    trips_not = _largest(lambda rate: not trips_by_stress(scenario, rate, model), 0.0, 2.0, steps=9)
+    trips_not = _largest(
+        lambda rate: not trips_by_stress(scenario, rate, model=model), low=0.0, high=2.0, steps=9
+    )
     return scenario.model_copy(update={"stress_trips_at_rate": round(trips_not + 2.0 / 2**9, 4)})
 
 
 def base_peak(
-    factor: float, seed: int, span_s: tuple[float, float], model: ServerModel
+    factor: float, *, seed: int, span_s: tuple[float, float], model: ServerModel
 ) -> tuple[float, float]:
     """The highest two-second load of 40 uncapped servers in a span of the traces, and when in it."""
     start_s, end_s = span_s
-    requests = _replay(factor, seed, span_s, alternating(BASE_SERVERS), model, None)
+    requests = _replay(
+        factor,
+        seed=seed,
+        span_s=span_s,
+        services_of_servers=alternating(BASE_SERVERS),
+        model=model,
+        stress=None,
+    )
     scenario = Scenario(seed=seed, factor=factor, window_start_s=start_s)
-    watts, _ = plant_of(scenario, requests, model, BASE_SERVERS).run_until(end_s - start_s)
+    watts, _ = plant_of(scenario, requests, model, servers=BASE_SERVERS).run_until(end_s - start_s)
     return _peak(watts / BUDGET_WATTS)
 
 
@@ -203,9 +223,9 @@ def heaviest_s(trace: Trace, model: ServerModel) -> float:
     return float(trace.arrival_s[np.argmax(done_s[ends] - done_s[:-1])])
 
 
-def trips_by_stress(scenario: Scenario, rate: float, model: ServerModel) -> bool:
+def trips_by_stress(scenario: Scenario, rate: float, *, model: ServerModel) -> bool:
     """Whether the uncapped row trips before the stress ends, at this rate of long prompts."""
-    requests = arrivals_of(scenario, alternating(SERVERS), model, scenario.stress_at(rate))
+    requests = arrivals_of(scenario, alternating(SERVERS), model=model, stress=scenario.stress_at(rate))
     plant = plant_of(scenario, requests, model)
     plant.run_until(scenario.stress_end_s)
     return plant.breaker.trips > 0
@@ -218,7 +238,7 @@ def _peak(load: Floats) -> tuple[float, float]:
     return float(means.max()), float((means.argmax() + window) * hardware.TICK_S)
 
 
-def _largest(holds: Callable[[float], bool], low: float, high: float, steps: int) -> float:
+def _largest(holds: Callable[[float], bool], *, low: float, high: float, steps: int) -> float:
     """The largest value found by bisection for which `holds`, taken to hold at `low`."""
     for _ in range(steps):
         middle = (low + high) / 2

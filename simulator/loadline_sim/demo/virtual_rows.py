@@ -44,9 +44,9 @@ class VirtualRow:
     `on_tick` is called after every tick of the plant with the time in the window.
     """
 
-    def __init__(self, scenario: Scenario, model: ServerModel, seed: int = 1) -> None:
+    def __init__(self, scenario: Scenario, model: ServerModel, *, seed: int = 1) -> None:
         services = scenarios.alternating(scenario.servers)
-        requests = scenarios.arrivals_of(scenario, services, model, scenario.stress)
+        requests = scenarios.arrivals_of(scenario, services, model=model, stress=scenario.stress)
         self.scenario, self.services = scenario, services
         self.world = World(now=-LEAD_S)
         self.plant: Plant = scenarios.plant_of(scenario, requests, model)
@@ -55,7 +55,7 @@ class VirtualRow:
         )
         random = Random(seed)
         names = [f"node-{i:02}" for i in range(scenario.servers)]
-        nodes = nodes_of(self.board, names, model.min_limit_watts)
+        nodes = nodes_of(self.board, names, min_watts=model.min_limit_watts)
         self.low = np.array([service == "code" for service in services])
         self.reactions = ReactionMeter(self.low)
         domain = Domain(
@@ -80,7 +80,7 @@ class VirtualRow:
         for act in acts.ACTS:
             for at_s, cue in act.cues:
                 self.world.at(at_s, partial(self._perform, cue))
-        self.world.every(hardware.TICK_S, self._tick, LEAD_S)
+        self.world.every(hardware.TICK_S, self._tick, first_s=LEAD_S)
 
     @property
     def leader(self) -> Coordinator | None:
@@ -150,7 +150,13 @@ class VirtualRow:
             self.reactions.forget()
             return
         load = self.plant.sensor_watts / self.scenario.budget_watts
-        self.reactions.tick(now_s, load, self.thresholds(), self.locked_mhz, self.limit_watts)
+        self.reactions.tick(
+            now_s,
+            load=load,
+            thresholds=self.thresholds(),
+            locked_mhz=self.locked_mhz,
+            limit_watts=self.limit_watts,
+        )
 
     def _perform(self, cue: Cue) -> None:
         match cue:

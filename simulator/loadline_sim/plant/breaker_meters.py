@@ -25,7 +25,7 @@ class BreakerMeter:
     over two seconds, `max_heat` the highest heat, both since `reset`.
     """
 
-    def __init__(self, curve: Curve, budget_watts: float, tick_s: float) -> None:
+    def __init__(self, curve: Curve, *, budget_watts: float, tick_s: float) -> None:
         self.curve, self.budget_watts, self.tick_s = curve, budget_watts, tick_s
         self._window = max(round(BRAKE_WINDOW_S / tick_s), 1)
         self._loads: deque[float] = deque()
@@ -46,7 +46,7 @@ class BreakerMeter:
         self.load = row_watts / self.budget_watts
         self._count_excursions()
         self._count_brakes()
-        self.heat = self.curve.heated(self.heat, self.load, self.tick_s)
+        self.heat = self.curve.heated(self.heat, load=self.load, dt_s=self.tick_s)
         self.max_heat = max(self.max_heat, self.heat)
         if self.heat >= TRIP:
             self.trips += 1

@@ -93,7 +93,7 @@ class Sensors(NamedTuple):
 
 
 @compiled
-def highest_mhz(power: Floats, dynamic_watts: float, room_watts: float, locked: int) -> int:
+def highest_mhz(power: Floats, dynamic_watts: float, room_watts: float, locked: int) -> int:  # noqa: PLR0917
     """The highest clock (as an index) up to `locked` whose watts fit the room; 0 if none does."""
     if dynamic_watts * power[locked] <= room_watts:
         return locked
@@ -108,7 +108,7 @@ def highest_mhz(power: Floats, dynamic_watts: float, room_watts: float, locked: 
 
 
 @compiled
-def clock(s: int, servers: Servers, queue: Queue, tables: Tables) -> int:
+def clock(s: int, servers: Servers, queue: Queue, tables: Tables) -> int:  # noqa: PLR0917
     """The clock that the limiter grants for the phase at the tick's start, as an index.
 
     A limiter reacts to what it sees: a phase that begins within a tick runs at the
@@ -134,7 +134,7 @@ def begin_prefill(s: int, servers: Servers, queue: Queue) -> None:
 
 
 @compiled
-def end_prefill(s: int, now: float, servers: Servers, queue: Queue) -> None:
+def end_prefill(s: int, now: float, servers: Servers, queue: Queue) -> None:  # noqa: PLR0917
     """The first token is out; the sequence joins the batch, or is done if it was to be the only one."""
     request = servers.prefilling[s]
     servers.prefilling[s] = -1
@@ -158,7 +158,7 @@ def first_end(s: int, servers: Servers) -> float:
 
 
 @compiled
-def end_sequences(s: int, now: float, servers: Servers, queue: Queue) -> None:
+def end_sequences(s: int, now: float, servers: Servers, queue: Queue) -> None:  # noqa: PLR0917
     """Sequences that reached their mark leave the batch."""
     slot = 0
     while slot < servers.batch[s]:
@@ -176,7 +176,7 @@ def end_sequences(s: int, now: float, servers: Servers, queue: Queue) -> None:
 
 
 @compiled
-def prefill(
+def prefill(  # noqa: PLR0917
     s: int, now: float, left_s: float, mhz: int, servers: Servers, queue: Queue, tables: Tables
 ) -> tuple[float, float]:
     """Prefill until done or the tick's end; seconds used and dynamic joules."""
@@ -190,7 +190,7 @@ def prefill(
 
 
 @compiled
-def decode(
+def decode(  # noqa: PLR0917
     s: int, now: float, left_s: float, mhz: int, servers: Servers, queue: Queue, tables: Tables
 ) -> tuple[float, float]:
     """Decode until a sequence ends or `left_s` is over; seconds used and dynamic joules."""
@@ -208,7 +208,7 @@ def decode(
 
 
 @compiled
-def serve(s: int, start_s: float, tick_s: float, servers: Servers, queue: Queue, tables: Tables) -> float:
+def serve(s: int, start_s: float, tick_s: float, servers: Servers, queue: Queue, tables: Tables) -> float:  # noqa: PLR0917
     """One server through one tick; its mean dynamic watts, of one GPU."""
     mhz = servers.mhz[s]
     left_s, joules = tick_s, 0.0
@@ -233,7 +233,7 @@ def serve(s: int, start_s: float, tick_s: float, servers: Servers, queue: Queue,
 
 
 @compiled
-def sample(s: int, tick: int, watts: float, period: int, smoothing: float, sensors: Sensors) -> None:
+def sample(s: int, tick: int, watts: float, period: int, smoothing: float, sensors: Sensors) -> None:  # noqa: PLR0917
     """GPUs whose turn it is look at this tick's mean; the others go on showing their last look."""
     for gpu in range(sensors.gain.shape[1]):
         if (tick + sensors.offset[s, gpu]) % period == 0:
@@ -243,7 +243,7 @@ def sample(s: int, tick: int, watts: float, period: int, smoothing: float, senso
 
 
 @compiled
-def advance(
+def advance(  # noqa: PLR0917
     first_tick: int,
     ticks: int,
     origin_s: float,

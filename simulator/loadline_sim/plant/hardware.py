@@ -33,7 +33,7 @@ SENSOR_GAIN = 0.05
 """A meter's factor lies within 1 ± this."""
 
 
-def servers_of(count: int, requests_from: Ints, model: ServerModel) -> Servers:
+def servers_of(count: int, requests_from: Ints, *, model: ServerModel) -> Servers:
     """Idle servers at their default limit, the TDP, and full clock.
 
     `requests_from` is where each one's requests begin, and where the last one's end.
@@ -54,7 +54,7 @@ def servers_of(count: int, requests_from: Ints, model: ServerModel) -> Servers:
     )
 
 
-def sensors_of(count: int, model: ServerModel, seed: int, gain: float = SENSOR_GAIN) -> Sensors:
+def sensors_of(count: int, model: ServerModel, *, seed: int, gain: float = SENSOR_GAIN) -> Sensors:
     """Meters with their factors and turns drawn from `seed`; they begin at the idle watts."""
     dice = np.random.default_rng(seed)
     shape = (count, model.gpus)

@@ -61,11 +61,11 @@ class Plant:
     def __init__(self, config: PlantConfig, arrivals: Arrivals) -> None:
         self.config, self.arrivals = config, arrivals
         self._tables = tables_of(config.model)
-        self._queue, self._order = queue_of(arrivals, config.servers, config.model)
+        self._queue, self._order = queue_of(arrivals, config.servers, model=config.model)
         self._places = np.argsort(self._order)
-        self.servers = hardware.servers_of(config.servers, self._queue.starts, config.model)
-        self.sensors = hardware.sensors_of(config.servers, config.model, config.sensor_seed)
-        self.breaker = BreakerMeter(config.curve, config.budget_watts, hardware.TICK_S)
+        self.servers = hardware.servers_of(config.servers, self._queue.starts, model=config.model)
+        self.sensors = hardware.sensors_of(config.servers, config.model, seed=config.sensor_seed)
+        self.breaker = BreakerMeter(config.curve, budget_watts=config.budget_watts, tick_s=hardware.TICK_S)
         self.ticks = 0
         self.limit_watts_sum = self._gpus_of_row * config.model.watts.tdp_watts
         self.hosts_watts = config.servers * config.model.host_watts

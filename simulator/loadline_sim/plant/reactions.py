@@ -52,6 +52,7 @@ class ReactionMeter:
     def tick(
         self,
         now_s: float,
+        *,
         load: float,
         thresholds: tuple[Threshold, ...],
         locked_mhz: Floats,
@@ -65,8 +66,8 @@ class ReactionMeter:
                 owed.last_above_s = now_s
             if owed is None:
                 continue
-            if self._answered(threshold, locked_mhz, limit_watts):
-                self._close(threshold, owed, now_s)
+            if self._answered(threshold, locked_mhz=locked_mhz, limit_watts=limit_watts):
+                self._close(threshold, owed, now_s=now_s)
             elif now_s - owed.last_above_s > DIP_S:
                 del self._owed[threshold]
 
@@ -74,12 +75,12 @@ class ReactionMeter:
         """Nothing is owed: the row isn't enforced, or part of it can't be reached."""
         self._owed.clear()
 
-    def _answered(self, threshold: Threshold, locked_mhz: Floats, limit_watts: Floats) -> bool:
+    def _answered(self, threshold: Threshold, *, locked_mhz: Floats, limit_watts: Floats) -> bool:
         if threshold.low_clock_mhz is not None and locked_mhz[self.low].max() > threshold.low_clock_mhz:
             return False
         return threshold.limit_watts is None or limit_watts.max() <= threshold.limit_watts
 
-    def _close(self, threshold: Threshold, owed: _Owed, now_s: float) -> None:
+    def _close(self, threshold: Threshold, owed: _Owed, *, now_s: float) -> None:
         del self._owed[threshold]
         if now_s > owed.since_s:
             self.reactions.append(Reaction(owed.since_s, threshold.load, now_s - owed.since_s))

@@ -176,7 +176,7 @@ class Recording:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             header = Header.model_validate_json(str(arrays["header"]))
-            return _recording_of(header, {name: arrays[name] for name in arrays.files}, "")
+            return _recording_of(header, {name: arrays[name] for name in arrays.files}, prefix="")
 
 
 class Recorder:
@@ -190,6 +190,7 @@ class Recorder:
         self,
         plant: Plant,
         meta: RunMeta,
+        *,
         services_of_servers: Sequence[str],
         priorities: Mapping[str, Priority],
     ) -> None:
@@ -270,7 +271,7 @@ def _arrays_of(recording: Recording, prefix: str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _recording_of(header: Header, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Recording:
+def _recording_of(header: Header, arrays: Mapping[str, NDArray[Any]], *, prefix: str) -> Recording:
     series: dict[str, Any] = {name: arrays[prefix + name] for name in SERIES}
     return Recording(
         meta=header.meta,
@@ -278,7 +279,9 @@ def _recording_of(header: Header, arrays: Mapping[str, NDArray[Any]], prefix: st
         acts=header.acts,
         levels=header.levels,
         thresholds=header.thresholds,
-        baseline=_recording_of(header.baseline, arrays, prefix + "baseline.") if header.baseline else None,
+        baseline=_recording_of(header.baseline, arrays, prefix=prefix + "baseline.")
+        if header.baseline
+        else None,
         **series,
     )
 

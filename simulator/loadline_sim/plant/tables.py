@@ -32,7 +32,7 @@ def tables_of(model: ServerModel) -> Tables:
     )
 
 
-def queue_of(arrivals: Arrivals, servers: int, model: ServerModel) -> tuple[Queue, Ints]:
+def queue_of(arrivals: Arrivals, servers: int, *, model: ServerModel) -> tuple[Queue, Ints]:
     """The requests by server with their prefill priced, and where in `arrivals` each came from."""
     order = np.lexsort((arrivals.arrival_s, arrivals.server))
     prompts = arrivals.prompt_tokens[order].astype(np.float64)

@@ -29,7 +29,7 @@ class Check:
     reason: str = ""
 
 
-def check(name: str, value: float | None, operator: str, goal: float, *, missing: str = "") -> Check:
+def check(name: str, value: float | None, *, operator: str, goal: float, missing: str = "") -> Check:
     """`value` against `goal`; without a value it is not measured, for the reason `missing`."""
     shown = f"{operator} {goal:g}"
     if value is None or math.isnan(value):

@@ -72,7 +72,7 @@ class Slowdown:
         return self.p99_s / self.uncapped_p99_s
 
 
-def excursions(t_s: Floats, values: Floats, level: float) -> tuple[Excursion, ...]:
+def excursions(t_s: Floats, values: Floats, *, level: float) -> tuple[Excursion, ...]:
     """The stretches of `values` above `level`, in order."""
     above = np.concatenate(([False], values > level, [False]))
     edges = np.flatnonzero(above[1:] != above[:-1])
@@ -85,7 +85,7 @@ def excursions(t_s: Floats, values: Floats, level: float) -> tuple[Excursion, ..
     )
 
 
-def seconds_above(t_s: Floats, values: Floats, level: float) -> float:
+def seconds_above(t_s: Floats, values: Floats, *, level: float) -> float:
     """Seconds that `values` spend above `level`."""
     return float((values > level).sum() * step_s(t_s))
 
@@ -101,7 +101,7 @@ def strain(
     """What the breaker lives through in `span`, beginning with `heat`."""
     within = inside(t_s, (span,))
     watts = row_watts[within]
-    breaker = BreakerMeter(curve, budget_watts, step_s(t_s))
+    breaker = BreakerMeter(curve, budget_watts=budget_watts, tick_s=step_s(t_s))
     breaker.heat = heat
     for value in watts.tolist():
         breaker.tick(value)
@@ -123,7 +123,7 @@ def inside(t_s: Floats, spans: Iterable[Span]) -> NDArray[np.bool_]:
     return chosen
 
 
-def untouched(arrival_s: Floats, latency_s: Floats, spans: Iterable[Span]) -> NDArray[np.bool_]:
+def untouched(arrival_s: Floats, latency_s: Floats, *, spans: Iterable[Span]) -> NDArray[np.bool_]:
     """Which requests were neither waiting nor served during any of the spans."""
     end_s = arrival_s + latency_s
     chosen = np.isfinite(latency_s)
@@ -146,7 +146,7 @@ def slowdown(latency_s: Floats, uncapped_s: Floats) -> Slowdown:
     )
 
 
-def quantile_ratios(latency_s: Floats, uncapped_s: Floats, quantiles: Floats) -> Floats:
+def quantile_ratios(latency_s: Floats, *, uncapped_s: Floats, quantiles: Floats) -> Floats:
     """Capped ÷ uncapped at each of the quantiles (0 to 1); NaN without requests."""
     both = np.isfinite(latency_s) & np.isfinite(uncapped_s)
     if not both.any():
@@ -163,7 +163,7 @@ def percentiles(values: Floats, percents: Sequence[float]) -> tuple[float, ...]:
 
 
 def thinned(
-    t_s: Floats, values: Floats, buckets: int, pick: Callable[[Floats], float] | None = None
+    t_s: Floats, values: Floats, *, buckets: int, pick: Callable[[Floats], float] | None = None
 ) -> tuple[Floats, Floats]:
     """A series with about two points a bucket, its lowest and its highest, so that no peak is lost in a plot.
 

@@ -59,7 +59,7 @@ class Group:
 
     def ratios_at(self, quantiles: Floats) -> Floats:
         """Capped ÷ uncapped latency at each of the quantiles."""
-        return figures.quantile_ratios(self.latency_s, self.uncapped_s, quantiles)
+        return figures.quantile_ratios(self.latency_s, uncapped_s=self.uncapped_s, quantiles=quantiles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,10 @@ def found_in(recording: Recording, run: Run) -> Findings:
     baseline = recording.baseline
     if baseline is None or len(recording.acts) < 2:
         raise ValueError("recording has no baseline or no acts: give it both before it is reported")
-    acts = tuple(_act(number, act, recording, baseline) for number, act in enumerate(recording.acts, 1))
+    acts = tuple(
+        _act(number, act, recording=recording, baseline=baseline)
+        for number, act in enumerate(recording.acts, 1)
+    )
     end_s = float(recording.t_s[-1])
     from_s = recording.acts[1].start_s
     until_s = next((act.start_s for act in recording.acts if act.name == RELEASE), end_s)
@@ -129,7 +132,7 @@ def found_in(recording: Recording, run: Run) -> Findings:
     enforced = replace(_strain(recording, (from_s, until_s)), trips=trips)
     excursions = tuple(
         one
-        for one in figures.excursions(recording.t_s, recording.row_watts, recording.budget_watts)
+        for one in figures.excursions(recording.t_s, recording.row_watts, level=recording.budget_watts)
         if from_s < one.end_s and one.start_s < until_s
     )
     groups = _groups(recording, baseline.requests)
@@ -150,11 +153,11 @@ def found_in(recording: Recording, run: Run) -> Findings:
         acts=acts,
         checks=checks_of(
             run,
-            acts[0].strain,
-            by_name.get(STRESS),
-            enforced,
-            excursions,
-            {group.priority: group.slowdown for group in groups},
+            observed=acts[0].strain,
+            stress=by_name.get(STRESS),
+            enforced=enforced,
+            excursions=excursions,
+            slowdowns={group.priority: group.slowdown for group in groups},
         ),
     )
 
@@ -172,7 +175,7 @@ def _strain(recording: Recording, span: Span) -> Strain:
     )
 
 
-def _act(number: int, act: Act, recording: Recording, baseline: Recording) -> ActFinding:
+def _act(number: int, act: Act, *, recording: Recording, baseline: Recording) -> ActFinding:
     span = (act.start_s, act.end_s)
     within = figures.inside(recording.t_s, (span,))
     return ActFinding(
@@ -185,12 +188,12 @@ def _act(number: int, act: Act, recording: Recording, baseline: Recording) -> Ac
         uncapped=_strain(baseline, span),
         high_mhz=_least(recording.high_clock_mhz[within]),
         low_mhz=_least(recording.low_clock_mhz[within]),
-        high=_arrived(recording.requests, baseline.requests, span, "high"),
-        low=_arrived(recording.requests, baseline.requests, span, "low"),
+        high=_arrived(recording.requests, baseline.requests, span=span, priority="high"),
+        low=_arrived(recording.requests, baseline.requests, span=span, priority="low"),
     )
 
 
-def _arrived(requests: Requests, baseline: Requests, span: Span, priority: str) -> Slowdown:
+def _arrived(requests: Requests, baseline: Requests, *, span: Span, priority: str) -> Slowdown:
     """The requests of a priority that arrived from a span's start to before its end."""
     chosen = (requests.arrival_s >= span[0]) & (requests.arrival_s < span[1])
     chosen &= np.array(requests.priority) == priority
@@ -231,8 +234,8 @@ def _groups(recording: Recording, baseline: Requests) -> tuple[Group, ...]:
     requests = recording.requests
     spans = [(act.start_s, act.end_s) for act in recording.acts if act.name not in LATENCY_ACTS]
     calm = [(act.start_s, act.end_s) for act in recording.acts if act.name in (ENFORCE, POLICY)]
-    counts = figures.untouched(requests.arrival_s, requests.latency_s, spans)
-    counts &= figures.untouched(baseline.arrival_s, baseline.latency_s, spans)
+    counts = figures.untouched(requests.arrival_s, requests.latency_s, spans=spans)
+    counts &= figures.untouched(baseline.arrival_s, baseline.latency_s, spans=spans)
     in_calm = figures.inside(requests.arrival_s, calm)
     priorities = np.array(requests.priority)
     groups = []

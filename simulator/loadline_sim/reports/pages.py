@@ -62,11 +62,15 @@ def _drawn(found: Findings, *, wide: bool) -> dict[str, str]:
     bands = [plots.Band(act.number, act.title, (act.start_s, act.end_s)) for act in found.acts]
     drawn = {
         "row": plots.row_power(
-            run.t_s, run.row_watts, run.uncapped_t_s, run.uncapped_watts,
+            run.t_s, row_watts=run.row_watts,
+            uncapped_t_s=run.uncapped_t_s, uncapped_watts=run.uncapped_watts,
             budget_watts=found.row.budget_watts, thresholds=run.thresholds, bands=bands, wide=wide,
         ),
         "clocks": plots.clocks(run.t_s, run.high_mhz, run.low_mhz, bands=bands, wide=wide),
-        "heat": plots.heat(run.t_s, run.heat, run.uncapped_t_s, run.uncapped_heat, bands=bands, wide=wide),
+        "heat": plots.heat(
+            run.t_s, capped=run.heat, uncapped_t_s=run.uncapped_t_s, uncapped=run.uncapped_heat,
+            bands=bands, wide=wide,
+        ),
         "ratios": plots.latency_ratios(QUANTILES, _ratio_lines(found), wide=wide),
         "curve": plots.breaker_curve(
             found.row.curve, load=found.row.max_load, asked_s=found.row.asked_s, wide=wide

@@ -43,10 +43,10 @@ class Line:
 
 def row_power(
     t_s: Floats,
+    *,
     row_watts: Floats,
     uncapped_t_s: Floats,
     uncapped_watts: Floats,
-    *,
     budget_watts: float,
     thresholds: Sequence[Line],
     bands: Sequence[Band],
@@ -55,8 +55,10 @@ def row_power(
     """The row's watts against its budget, and what they would have been."""
     with canvas(wide=wide, height_inches=3.7 if wide else 3.5) as (figure, axes):
         _bands(axes, bands, wide=wide, named=True)
-        axes.plot(*thinned(uncapped_t_s, uncapped_watts / 1e3, BUCKETS), color=ROLES["uncapped"], lw=0.8)
-        axes.plot(*thinned(t_s, row_watts / 1e3, BUCKETS), color=ROLES["row"], lw=1.3)
+        axes.plot(
+            *thinned(uncapped_t_s, uncapped_watts / 1e3, buckets=BUCKETS), color=ROLES["uncapped"], lw=0.8
+        )
+        axes.plot(*thinned(t_s, row_watts / 1e3, buckets=BUCKETS), color=ROLES["row"], lw=1.3)
         axes.axhline(budget_watts / 1e3, color=ROLES["budget"], lw=1.4, dashes=(5, 3))
         for line in thresholds:
             axes.hlines(line.level / 1e3, *line.span, color=ROLES["warn"], lw=1.0, linestyles=(0, (1, 2)))
@@ -64,7 +66,7 @@ def row_power(
         lowest = min(float(row_watts.min()), float(uncapped_watts.min())) / 1e3
         room = highest - lowest
         axes.set_ylim(lowest - 0.05 * room, highest + (0.26 if wide else 0.14) * room)
-        _budget_labels(axes, budget_watts, thresholds)
+        _budget_labels(axes, budget_watts, thresholds=thresholds)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} kW"))
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
@@ -75,12 +77,12 @@ def row_power(
         )
 
 
-def _budget_labels(axes: Axes, budget_watts: float, thresholds: Sequence[Line]) -> None:
-    _beside(axes, budget_watts / 1e3, "budget", "budget")
+def _budget_labels(axes: Axes, budget_watts: float, *, thresholds: Sequence[Line]) -> None:
+    _beside(axes, budget_watts / 1e3, text="budget", role="budget")
     last = max((line.span[1] for line in thresholds), default=0.0)
     at_the_end = sorted(line.level for line in thresholds if line.span[1] == last)
     for i, level in enumerate(at_the_end, 1):
-        _beside(axes, level / 1e3, f"T{i} {level / budget_watts:.0%}", "warn")
+        _beside(axes, level / 1e3, text=f"T{i} {level / budget_watts:.0%}", role="warn")
 
 
 def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Band], wide: bool) -> str:
@@ -88,14 +90,16 @@ def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Ba
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
         for values, role in ((low_mhz, "low"), (high_mhz, "high")):
-            axes.plot(*thinned(t_s, values, BUCKETS), color=ROLES[role], lw=1.6 if role == "low" else 1.3)
+            axes.plot(
+                *thinned(t_s, values, buckets=BUCKETS), color=ROLES[role], lw=1.6 if role == "low" else 1.3
+            )
         lowest = min(float(high_mhz.min()), float(low_mhz.min()))
         axes.set_ylim(900 if lowest > 1000 else 0, 1480)
         axes.yaxis.set_major_locator(MultipleLocator(200 if lowest > 1000 else 500))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} MHz".replace(",", " ")))
         ends = _apart([float(high_mhz[-1]), float(low_mhz[-1])], gap=0.13 * (580 if lowest > 1000 else 1480))
         for level, name in zip(ends, ("high", "low"), strict=True):
-            _beside(axes, level, name, name)
+            _beside(axes, level, text=name, role=name)
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
         return svg(figure, name=f"clocks-{_size(wide)}", label="Mean SM clock by priority over time")
@@ -103,26 +107,26 @@ def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Ba
 
 def heat(
     t_s: Floats,
+    *,
     capped: Floats,
     uncapped_t_s: Floats,
     uncapped: Floats,
-    *,
     bands: Sequence[Band],
     wide: bool,
 ) -> str:
     """The breaker's integral; at 1 it trips."""
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
-        axes.plot(*thinned(uncapped_t_s, uncapped, BUCKETS), color=ROLES["uncapped"], lw=0.9)
-        times, values = thinned(t_s, capped, BUCKETS)
+        axes.plot(*thinned(uncapped_t_s, uncapped, buckets=BUCKETS), color=ROLES["uncapped"], lw=0.9)
+        times, values = thinned(t_s, capped, buckets=BUCKETS)
         axes.fill_between(times, values, color=ROLES["heat"], alpha=0.18, lw=0)
         axes.plot(times, values, color=ROLES["heat"])
         axes.axhline(1.0, color=ROLES["budget"], lw=1.4, dashes=(5, 3))
         axes.set_ylim(0, 1.15)
         axes.yaxis.set_major_locator(MultipleLocator(0.5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        _beside(axes, 1.0, "trips", "budget")
-        _beside(axes, WARM, "warm", "muted")
+        _beside(axes, 1.0, text="trips", role="budget")
+        _beside(axes, WARM, text="warm", role="muted")
         _time_axis(axes, t_s, wide=wide)
         _margins(figure, wide=wide)
         return svg(figure, name=f"heat-{_size(wide)}", label="The breaker's heat over time")
@@ -135,7 +139,7 @@ def latency_ratios(quantiles: Floats, ratios: Sequence[tuple[str, str, Floats]],
         levels = _apart([float(values[-1]) for _, _, values in ratios], gap=0.07 * _spread(ratios))
         for (name, role, values), level in zip(ratios, levels, strict=True):
             axes.plot(quantiles * 100, values, color=ROLES[role], lw=1.8)
-            _beside(axes, level, name, role)
+            _beside(axes, level, text=name, role=role)
         axes.set_xlim(0, 100)
         axes.xaxis.set_major_locator(MultipleLocator(10 if wide else 25))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"P{value:.0f}"))
@@ -183,7 +187,7 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
         names = ("cold", "warm", "S2 asks")
         levels = _apart([float(cold_s[-1]), float(cold_s[-1]) * (1.0 - WARM), asked_s], gap=5.0)
         for level, name, role in zip(levels, names, ("heat", "heat", "budget"), strict=True):
-            _beside(axes, level, name, role)
+            _beside(axes, level, text=name, role=role)
         axes.xaxis.set_major_locator(MultipleLocator(5 if wide else 10))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
@@ -224,7 +228,7 @@ def _two_lines(title: str) -> str:
     return f"{title[:middle]}\n{title[middle + 1 :]}"
 
 
-def _beside(axes: Axes, level: float, text: str, role: str) -> None:
+def _beside(axes: Axes, level: float, *, text: str, role: str) -> None:
     """A name beside the end of a line, outside the axes."""
     axes.annotate(
         text, (1.0, level), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points",

@@ -30,6 +30,7 @@ _MEASURED_GOALS = (
 
 def checks_of(
     run: Run,
+    *,
     observed: Strain,
     stress: Strain | None,
     enforced: Strain,
@@ -37,30 +38,33 @@ def checks_of(
     slowdowns: Mapping[str, Slowdown],
 ) -> tuple[Check, ...]:
     """All of the demo's promises; `slowdowns` are by priority, `stress` is the uncapped row's."""
+    worst_s, allowed_s = _worst(excursions, run.reactions)
     checks = [
-        check("observe_brakes", observed.brakes, "≥", 1),
-        check("observe_stress_trips", None if stress is None else stress.trips, "≥", 1),
-        check("enforce_trips", enforced.trips, "=", 0),
-        check("enforce_seconds_above_budget", *_worst(excursions, run.reactions)),
-        check("reaction_p99_s", figures.percentiles(took_s(run), (99,))[0], "<", REACTION_GOAL_S),
+        check("observe_brakes", observed.brakes, operator="≥", goal=1),
+        check("observe_stress_trips", None if stress is None else stress.trips, operator="≥", goal=1),
+        check("enforce_trips", enforced.trips, operator="=", goal=0),
+        check("enforce_seconds_above_budget", worst_s, operator="≤", goal=allowed_s),
+        check(
+            "reaction_p99_s", figures.percentiles(took_s(run), (99,))[0], operator="<", goal=REACTION_GOAL_S
+        ),
     ]
     for priority, short, p50_goal, p99_goal in _RATIO_GOALS:
         slowdown = slowdowns[priority]
-        checks.append(check(f"{short}_p50_ratio", slowdown.p50_ratio, "≤", p50_goal))
-        checks.append(check(f"{short}_p99_ratio", slowdown.p99_ratio, "≤", p99_goal))
+        checks.append(check(f"{short}_p50_ratio", slowdown.p50_ratio, operator="≤", goal=p50_goal))
+        checks.append(check(f"{short}_p99_ratio", slowdown.p99_ratio, operator="≤", goal=p99_goal))
     missing = "only the live demo can measure it" if run.kind == "virtual" else "not measured in this run"
     checks += [
-        check(name, run.measured.get(name), operator, goal, missing=missing)
+        check(name, run.measured.get(name), operator=operator, goal=goal, missing=missing)
         for name, operator, goal in _MEASURED_GOALS
     ]
     return tuple(checks)
 
 
-def _worst(excursions: Sequence[Excursion], reactions: Sequence[Reaction]) -> tuple[float, str, float]:
-    """The excursion that outlasted its reaction the most, or came nearest to it: seconds, operator, goal."""
+def _worst(excursions: Sequence[Excursion], reactions: Sequence[Reaction]) -> tuple[float, float]:
+    """The excursion that outlasted its reaction the most, or came nearest to it: its seconds, the allowed."""
     pairs = [(one.duration_s, _allowed_s(one, reactions)) for one in excursions]
     seconds, allowed_s = max(pairs, key=lambda pair: pair[0] - pair[1], default=(0.0, REACTION_GOAL_S))
-    return seconds, "≤", allowed_s
+    return seconds, allowed_s
 
 
 def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:

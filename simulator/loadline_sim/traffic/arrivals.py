@@ -71,7 +71,7 @@ class Arrivals:
         return int(self.arrival_s.size)
 
 
-def scaled(trace: Trace, factor: float, seed: int) -> Trace:
+def scaled(trace: Trace, factor: float, *, seed: int) -> Trace:
     """The trace with `factor` times its requests, each moved by up to `JITTER_S` either way."""
     dice = np.random.default_rng(seed)
     kept = dice.random(len(trace))
@@ -83,7 +83,7 @@ def scaled(trace: Trace, factor: float, seed: int) -> Trace:
     return merged(parts)
 
 
-def stress_trace(stress: Stress, servers: int, seed: int) -> Trace:
+def stress_trace(stress: Stress, *, servers: int, seed: int) -> Trace:
     """The extra requests for `servers` servers; a higher rate adds to those of a lower one."""
     duration_s = stress.end_s - stress.start_s
     count = round(stress.rate_per_server * servers * duration_s)
@@ -97,7 +97,7 @@ def stress_trace(stress: Stress, servers: int, seed: int) -> Trace:
 
 
 def routed(
-    traces: Mapping[str, Trace], services_of_servers: Sequence[str], model: ServerModel, origin_s: float
+    traces: Mapping[str, Trace], services_of_servers: Sequence[str], model: ServerModel, *, origin_s: float
 ) -> Arrivals:
     """All services' requests on their servers, times counted from `origin_s` of the traces.
 

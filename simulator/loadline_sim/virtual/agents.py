@@ -39,20 +39,20 @@ class AgentRecord:
 class Agent:
     """One node's agent with its guard. `record` and the guard outlive the process."""
 
-    def __init__(self, site: Site, hardware: Hardware, phase_s: float = 0.0) -> None:
+    def __init__(self, site: Site, hardware: Hardware, *, phase_s: float = 0.0) -> None:
         self.site, self.hardware = site, hardware
         self.name = hardware.rating.node
         self.record = AgentRecord()
         self.refused: dict[str, int] = {}
         self.process = Process(site.world)
         site.peers[self.name] = self
-        site.world.every(GUARD_S, self._guard, phase_s / 2)
+        site.world.every(GUARD_S, self._guard, first_s=phase_s / 2)
         self.start(phase_s)
 
     def start(self, phase_s: float = 0.0) -> None:
         """Begin, or begin again after a crash; an armed record gives one lease time."""
         self.process.begin()
-        self.leader = Leader(self.name, self.site, self.process)
+        self.leader = Leader(self.name, self.site, process=self.process)
         self.standing = Standing()
         self._sequence = int(self.process.now * 1000)
         self._sent: dict[int, Report] = {}
@@ -85,7 +85,7 @@ class Agent:
 
     def sampled(self) -> None:
         """Look at the sensors: report out of turn what is worth telling."""
-        if worth_telling(self._watts(), self._told_watts, self._slack_watts):
+        if worth_telling(self._watts(), told_watts=self._told_watts, slack_watts=self._slack_watts):
             self.report()
 
     def _watts(self) -> float:
@@ -160,7 +160,11 @@ class Agent:
             return
         if isinstance(answer, Elsewhere):
             self._turn_to(answer.holder)
-        elif isinstance(answer, Lease) and self._take(answer, report, sent_s) and sequence == self._sequence:
+        elif (
+            isinstance(answer, Lease)
+            and self._take(answer, report, sent_s=sent_s)
+            and sequence == self._sequence
+        ):
             self.report()
 
     def _turn_to(self, holder: str | None) -> None:
@@ -168,7 +172,7 @@ class Agent:
         self._target = candidates.index(holder) if holder in candidates else self._target + 1
         self.process.later(0.2, self._report_again)
 
-    def _take(self, lease: Lease, report: Report, sent_s: float) -> bool:
+    def _take(self, lease: Lease, report: Report, *, sent_s: float) -> bool:
         try:
             self.standing = leases.accept(
                 self.standing,

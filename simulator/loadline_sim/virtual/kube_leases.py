@@ -40,6 +40,6 @@ class LeaseView:
 
     def step(self, held: Epoch | None, now: float) -> Step:
         """What to do, given the epoch that this process leads in."""
-        self._sighting = sight(self._sighting, self.lease.record, now)
+        self._sighting = sight(self._sighting, self.lease.record, now=now)
         unchanged_s = self._sighting.unchanged_s
         return next_step(self.lease.record, node=self.node, held=held, unchanged_s=unchanged_s)

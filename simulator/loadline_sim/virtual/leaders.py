@@ -28,7 +28,7 @@ class Elsewhere:
 class Leader:
     """One agent's part in leading; `coordinator` is None while it doesn't."""
 
-    def __init__(self, name: str, site: Site, process: Process) -> None:
+    def __init__(self, name: str, site: Site, *, process: Process) -> None:
         self.name, self.site, self.process = name, site, process
         self.coordinator: Coordinator | None = None
         self._held: dict[str, tuple[int, Reply]] = {}
@@ -37,13 +37,13 @@ class Leader:
     def run(self, first_s: float) -> None:
         """Look at the Kubernetes Lease every few seconds, if a candidate."""
         if self.name in self.site.candidates:
-            self.process.again(PERIOD_S, self._elect, first_s)
+            self.process.again(PERIOD_S, self._elect, first_s=first_s)
 
     def lead(self) -> None:
         """Take the Kubernetes Lease, whoever holds it, and begin to lead."""
         epoch = self.site.lease.take(self.name)
         self.site.declare(self.site.domain)
-        self.coordinator = Coordinator(self.site.domain, epoch, self.process.now)
+        self.coordinator = Coordinator(self.site.domain, epoch, now=self.process.now)
 
     def configure(self) -> None:
         """Take the domain as it is declared now."""

@@ -48,7 +48,7 @@ class PlantBoard:
         self.limits = Knobs(np.full(shape, float(self.max_watts)), LIMIT_S)
         self.clocks = Knobs(np.full(shape, float(self.max_mhz)), CLOCK_S)
 
-    def order(self, knobs: Knobs, server: int, index: int, value: float) -> None:
+    def order(self, knobs: Knobs, *, server: int, index: int, value: float) -> None:
         """Put a value in force after its delay; orders of one knob land in their order."""
         if knobs.ordered[server, index] == value:
             return
@@ -82,14 +82,14 @@ class PlantNode:
 
     def set_limit(self, index: int, watts: float) -> None:
         """Order a power limit."""
-        self.board.order(self.board.limits, self.server, index, watts)
+        self.board.order(self.board.limits, server=self.server, index=index, value=watts)
 
     def set_clock(self, index: int, mhz: int | None) -> None:
         """Lock the SM clock's upper end, or unlock it."""
-        self.board.order(self.board.clocks, self.server, index, mhz or self.board.max_mhz)
+        self.board.order(self.board.clocks, server=self.server, index=index, value=mhz or self.board.max_mhz)
 
 
-def nodes_of(board: PlantBoard, names: list[str], min_watts: float) -> list[PlantNode]:
+def nodes_of(board: PlantBoard, names: list[str], *, min_watts: float) -> list[PlantNode]:
     """The row's nodes, in the plant's order."""
     model = board.plant.config.model
     return [

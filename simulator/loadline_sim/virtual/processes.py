@@ -55,7 +55,7 @@ class Process:
         """Plan something for this life."""
         self.world.after(delay_s, self.bound(happening))
 
-    def again(self, period_s: float, happening: Happening, first_s: float) -> None:
+    def again(self, period_s: float, happening: Happening, *, first_s: float) -> None:
         """Plan something for this life again and again; being stopped doesn't end it."""
         life = self._life
 

@@ -23,7 +23,7 @@ class World:
         """Plan something for some seconds from now."""
         self.at(self.now + delay_s, happening)
 
-    def every(self, period_s: float, happening: Happening, first_s: float = 0.0) -> None:
+    def every(self, period_s: float, happening: Happening, *, first_s: float = 0.0) -> None:
         """Plan something again and again, the first time after `first_s`."""
 
         def again() -> None:

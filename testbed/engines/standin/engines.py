@@ -27,7 +27,7 @@ LEAST_WORDS, MORE_WORDS = 4, 12
 class Refused(Exception):
     """A request that can't be served; `code` is the HTTP status."""
 
-    def __init__(self, code: int, kind: str, sentence: str) -> None:
+    def __init__(self, code: int, *, kind: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code, self.kind = code, kind
 
@@ -45,7 +45,7 @@ class Request:
 class Answer:
     """One request under way: its tokens as they come, and how it ended."""
 
-    def __init__(self, request: Request, prompt_tokens: int, tokens: int, reason: str) -> None:
+    def __init__(self, request: Request, *, prompt_tokens: int, tokens: int, reason: str) -> None:
         self.request, self.prompt_tokens, self.tokens = request, prompt_tokens, tokens
         self.reason = reason
         self.identity = uuid.uuid4().hex[:16]
@@ -79,22 +79,29 @@ class Engine:
     def admit(self, request: Request, model: str | None) -> Answer:
         """The request's answer, not yet begun; raises Refused as vLLM does."""
         if self._closing.is_set():
-            raise Refused(500, "InternalServerError", "cannot schedule new futures after shutdown")
+            raise Refused(
+                500, kind="InternalServerError", sentence="cannot schedule new futures after shutdown"
+            )
         if model and model not in self.settings.names:
-            raise Refused(404, "NotFoundError", f"The model `{model}` does not exist.")
+            raise Refused(404, kind="NotFoundError", sentence=f"The model `{model}` does not exist.")
         prompt_tokens = max(len(request.prompt.split()), 1)
         room = self.settings.context_tokens - prompt_tokens
         if room < max(request.most_tokens or 1, 1):
             raise Refused(
                 400,
-                "BadRequestError",
-                f"This model's maximum context length is {self.settings.context_tokens} tokens, the prompt "
-                f"has {prompt_tokens}: shorten it, or ask for fewer than {request.most_tokens} tokens.",
+                kind="BadRequestError",
+                sentence=(
+                    f"This model's maximum context length is {self.settings.context_tokens} tokens, the "
+                    f"prompt has {prompt_tokens}: shorten it, or ask for fewer than "
+                    f"{request.most_tokens} tokens."
+                ),
             )
         most = room if request.most_tokens is None else request.most_tokens
         own = LEAST_WORDS + hashlib.sha256(request.prompt.encode()).digest()[1] % MORE_WORDS
         tokens = most if request.ignore_eos else min(most, own)
-        return Answer(request, prompt_tokens, tokens, "length" if tokens == most else "stop")
+        return Answer(
+            request, prompt_tokens=prompt_tokens, tokens=tokens, reason="length" if tokens == most else "stop"
+        )
 
     def generate(self, answer: Answer) -> Generator[str]:
         """The answer's tokens, each when its time has come; what was counted as running ends with it."""
@@ -131,8 +138,10 @@ class Engine:
         source = "local_compute"
         if (answer.request.transfer or {}).get("do_remote_prefill") and self.settings.consumes:
             source = self._load(answer)
-        self.metrics.add("vllm:prompt_tokens_total", answer.prompt_tokens)
-        self.metrics.add("vllm:prompt_tokens_by_source_total", answer.prompt_tokens, f'source="{source}"')
+        self.metrics.add("vllm:prompt_tokens_total", amount=answer.prompt_tokens)
+        self.metrics.add(
+            "vllm:prompt_tokens_by_source_total", amount=answer.prompt_tokens, labels=f'source="{source}"'
+        )
         self._wait(self.settings.behaviour.ttft_ms)
 
     def _load(self, answer: Answer) -> str:
@@ -143,9 +152,9 @@ class Engine:
             self.metrics.add("vllm:nixl_num_failed_transfers_total")
             if self.settings.recompute:
                 return "local_compute"
-            raise Refused(500, "InternalServerError", f"KV load failed: {error}") from error
+            raise Refused(500, kind="InternalServerError", sentence=f"KV load failed: {error}") from error
         self.metrics.add("vllm:nixl_bytes_transferred_count")
-        self.metrics.add("vllm:nixl_bytes_transferred_sum", tokens * transfers.BYTES_A_TOKEN)
+        self.metrics.add("vllm:nixl_bytes_transferred_sum", amount=tokens * transfers.BYTES_A_TOKEN)
         return "external_kv_transfer"
 
     def _decode(self, answer: Answer, began_s: float) -> Iterator[str]:
@@ -154,7 +163,7 @@ class Engine:
             if number:
                 self._wait(self.settings.behaviour.itl_ms)
             if self._cut.is_set():
-                raise Refused(500, "InternalServerError", "EngineCore encountered an issue.")
+                raise Refused(500, kind="InternalServerError", sentence="EngineCore encountered an issue.")
             now_s = time.monotonic()
             name = "vllm:inter_token_latency_seconds" if number else "vllm:time_to_first_token_seconds"
             self.metrics.observe(name, now_s - last_s)
@@ -175,7 +184,7 @@ class Engine:
     def _hold(self, tokens: int) -> None:
         with self._idle:
             self._tokens_held += tokens
-            self.metrics.add("vllm:num_requests_running", 1 if tokens > 0 else -1)
+            self.metrics.add("vllm:num_requests_running", amount=1 if tokens > 0 else -1)
             share = self._tokens_held / self.settings.behaviour.kv_tokens
             self.metrics.set("vllm:kv_cache_usage_perc", min(share, 1.0))
 
@@ -189,7 +198,7 @@ class _Turn:
     def __enter__(self) -> None:
         self._engine.metrics.add("vllm:num_requests_waiting")
         self._engine._turns.acquire()
-        self._engine.metrics.add("vllm:num_requests_waiting", -1)
+        self._engine.metrics.add("vllm:num_requests_waiting", amount=-1)
         self._engine._hold(self._tokens)
 
     def __exit__(self, *_: object) -> None:

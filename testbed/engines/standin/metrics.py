@@ -50,7 +50,7 @@ class Metrics:
             self._values |= {(name, ""): 0.0 for name in NIXL}
         self._observed: defaultdict[str, list[float]] = defaultdict(list)
 
-    def add(self, name: str, amount: float = 1.0, labels: str = "") -> None:
+    def add(self, name: str, *, amount: float = 1.0, labels: str = "") -> None:
         """Move a counter, or a gauge of things that come and go."""
         with self._lock:
             self._values[name, labels] += amount
@@ -68,7 +68,7 @@ class Metrics:
     def text(self) -> str:
         """All series, as Prometheus reads them."""
         with self._lock:
-            lines = [self._line(name, labels, value) for (name, labels), value in self._values.items()]
+            lines = [self._line(name, labels, value=value) for (name, labels), value in self._values.items()]
             return "\n".join(itertools.chain(lines, *map(self._histogram, BOUNDS))) + "\n"
 
     def _histogram(self, name: str) -> list[str]:
@@ -76,15 +76,15 @@ class Metrics:
         bounds = [*BOUNDS[name].split(), "+Inf"]
         buckets = [sum(one <= float(bound) for one in observed) for bound in bounds]
         lines = [
-            self._line(f"{name}_bucket", f'le="{bound}"', count)
+            self._line(f"{name}_bucket", f'le="{bound}"', value=count)
             for bound, count in zip(bounds, buckets, strict=True)
         ]
         return [
             *lines,
-            self._line(f"{name}_count", "", len(observed)),
-            self._line(f"{name}_sum", "", sum(observed)),
+            self._line(f"{name}_count", "", value=len(observed)),
+            self._line(f"{name}_sum", "", value=sum(observed)),
         ]
 
-    def _line(self, name: str, labels: str, value: float) -> str:
+    def _line(self, name: str, labels: str, *, value: float) -> str:
         common = f'engine="0",model_name="{self._model}"'
         return f"{name}{{{common}{',' + labels if labels else ''}}} {float(value)}"

@@ -45,7 +45,9 @@ class Handler(BaseHTTPRequestHandler):
             case "/health" | "/ping":
                 self._reply(200 if self.server.ready else 503)
             case "/metrics":
-                self._reply(200, engine.metrics.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
+                self._reply(
+                    200, body=engine.metrics.text().encode(), kind="text/plain; version=0.0.4; charset=utf-8"
+                )
             case "/v1/models":
                 self._document(200, models(engine))
             case "/version":
@@ -68,7 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             self._refuse(refused)
         except (ValueError, TypeError, KeyError) as error:
-            self._refuse(Refused(400, "BadRequestError", f"The request can't be read: {error!r}"))
+            self._refuse(
+                Refused(400, kind="BadRequestError", sentence=f"The request can't be read: {error!r}")
+            )
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing of each request."""
@@ -82,9 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         self._document(refused.code, {"error": error})
 
     def _document(self, code: int, document: dict[str, Any]) -> None:
-        self._reply(code, json.dumps(document).encode(), "application/json")
+        self._reply(code, body=json.dumps(document).encode(), kind="application/json")
 
-    def _reply(self, code: int, body: bytes = b"", kind: str = "text/plain") -> None:
+    def _reply(self, code: int, *, body: bytes = b"", kind: str = "text/plain") -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -106,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for event in self._events(answer, first, words, document):
+            for event in self._events(answer, first, words=words, document=document):
                 self._chunk(f"data: {json.dumps(event)}\n\n".encode())
         except Refused as refused:  # cut in the middle: an error among the events, then the end
             error = {"message": str(refused), "type": refused.kind, "code": refused.code}
@@ -117,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk(b"")
 
     def _events(
-        self, answer: Answer, first: str, words: Iterable[str], document: dict[str, Any]
+        self, answer: Answer, first: str, *, words: Iterable[str], document: dict[str, Any]
     ) -> Iterable[dict[str, Any]]:
         kind = "chat.completion.chunk" if self.path == CHATS else "text_completion"
         common = self._common(answer, kind)
@@ -154,7 +158,7 @@ def request(path: str, document: dict[str, Any]) -> Request:
         prompt = prompt if isinstance(prompt, str) else json.dumps(prompt)
         most = document.get("max_tokens", 16)
     else:
-        raise Refused(404, "NotFoundError", f"No such path: {path}")
+        raise Refused(404, kind="NotFoundError", sentence=f"No such path: {path}")
     return Request(
         prompt=prompt,
         most_tokens=None if most is None else int(most),

@@ -105,11 +105,11 @@ def behaviour(environment: Mapping[str, str]) -> Behaviour:
                 raise SystemExit(
                     f"{name} is unknown: use one of {', '.join(PREFIX + k.upper() for k in kinds)}"
                 )
-            told[key] = _value(name, text, kinds[key])
+            told[key] = _value(name, text, kind=kinds[key])
     return Behaviour(**told)
 
 
-def _value(name: str, text: str, kind: object) -> bool | int | float | str:
+def _value(name: str, text: str, *, kind: object) -> bool | int | float | str:
     if kind is str:
         return text
     if kind is bool:

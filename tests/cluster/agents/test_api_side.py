@@ -36,7 +36,7 @@ NODES = ("buoy-0", "buoy-1", "buoy-2")
 CANDIDATES = NODES[:2]
 ROW = {"loadline.test/fairway": "yes"}
 DOMAIN = "fairway"
-LEASE = names.LEASES.path(names.lease_name(DOMAIN), SYSTEM_NAMESPACE)
+LEASE = names.LEASES.path(names.lease_name(DOMAIN), namespace=SYSTEM_NAMESPACE)
 CONFIG_MAPS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
 GPU = Gpu(uuid="GPU-0", min_watts=100, max_watts=400, enforced_watts=400)
 FACTS = Facts(domain=DOMAIN, host_max_watts=2600.0, gpus=(GPU,))
@@ -113,7 +113,7 @@ def lease(row: Bed, operator: Caller) -> Iterator[None]:
         },
         "spec": {"leaseDurationSeconds": 15},
     }
-    made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body)
+    made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body=body)
     stranger = api_callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
     api_callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))
     stranger.http.close()
@@ -130,7 +130,7 @@ async def agents(row: Bed, tmp_path: Path) -> AsyncIterator[list[Agent]]:
             bound = row.identity(names.AGENT_ACCOUNT, SYSTEM_NAMESPACE, node=node)
             kube = Kube(credentials.find(bound.kubeconfig))
             stack.push_async_callback(kube.close)
-            identity = Identity.load_or_create(tmp_path / node, node, "127.0.0.1:9476")
+            identity = Identity.load_or_create(tmp_path / node, node=node, address="127.0.0.1:9476")
             made.append(Agent(node, kube, identity))
         yield made
 
@@ -156,11 +156,17 @@ async def until(so: Callable[[], bool], *, within_s: float = 10.0) -> None:
 def capacity(
     agent: Agent, facts: Facts = FACTS, clock: Callable[[], float] = time.monotonic
 ) -> NodeCapacityWriter:
-    return NodeCapacityWriter(agent.kube, agent.identity, lambda: facts, clock)
+    return NodeCapacityWriter(agent.kube, agent.identity, facts=lambda: facts, clock=clock)
 
 
 def election(agent: Agent, clock: Callable[[], float]) -> Election:
-    return Election(agent.kube, SYSTEM_NAMESPACE, names.lease_name(DOMAIN), agent.node, clock)
+    return Election(
+        agent.kube,
+        namespace=SYSTEM_NAMESPACE,
+        lease_name=names.lease_name(DOMAIN),
+        node=agent.node,
+        clock=clock,
+    )
 
 
 async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents: list[Agent]) -> None:
@@ -180,7 +186,7 @@ async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents:
 async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> None:
     clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-1")
     facts = [FACTS]
-    told = NodeCapacityWriter(agents[1].kube, agents[1].identity, lambda: facts[0], clock)
+    told = NodeCapacityWriter(agents[1].kube, agents[1].identity, facts=lambda: facts[0], clock=clock)
     await told.step()
     facts[0] = replace(FACTS, gpus=(GPU.model_copy(update={"enforced_watts": 200}),))
     clock.now += 9.0
@@ -383,10 +389,17 @@ def _priority(told: Declarations, service: str) -> int | None:
 async def test_pods_on_the_node_own_its_gpus(
     row: Bed, namespace: str, agents: list[Agent], background: Callable[[Any], None], tmp_path: Path
 ) -> None:
-    here = NodeWorkloads(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    here = NodeWorkloads(
+        agents[0].kube, "buoy-0", socket=tmp_path / "no-kubelet.sock", clock=time.monotonic, metrics=Metrics()
+    )
     background(here.run())
     ours = {names.SERVICE_LABEL: "chat"}
-    row.apply([pod("chat-0", namespace, ours, "buoy-0"), pod("code-0", namespace, ours, "buoy-1")])
+    row.apply(
+        [
+            pod("chat-0", namespace, labels=ours, node="buoy-0"),
+            pod("code-0", namespace, labels=ours, node="buoy-1"),
+        ]
+    )
     await until(lambda: here.owners("GPU-0") == (f"{namespace}/chat",))
     row.client.delete(f"/api/v1/namespaces/{namespace}/pods/chat-0", gracePeriodSeconds="0")
     await until(lambda: here.owners("GPU-0") == ())
@@ -400,9 +413,11 @@ async def test_pods_of_a_foreign_workload_are_the_attached_services(
     background: Callable[[Any], None],
     tmp_path: Path,
 ) -> None:
-    here = NodeWorkloads(agents[0].kube, "buoy-0", tmp_path / "no-kubelet.sock", time.monotonic, Metrics())
+    here = NodeWorkloads(
+        agents[0].kube, "buoy-0", socket=tmp_path / "no-kubelet.sock", clock=time.monotonic, metrics=Metrics()
+    )
     background(here.run())
-    row.apply([pod("theirs-0", namespace, {"app": "theirs", "pod-template-hash": "1"}, "buoy-0")])
+    row.apply([pod("theirs-0", namespace, labels={"app": "theirs", "pod-template-hash": "1"}, node="buoy-0")])
     ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
     made: dict[str, Any] = {
         "apiVersion": names.API_VERSION,
@@ -412,7 +427,7 @@ async def test_pods_of_a_foreign_workload_are_the_attached_services(
     }
     row.apply([made])
     del made["spec"]
-    path = names.INFERENCE_SERVICES.path("attached", namespace)
+    path = names.INFERENCE_SERVICES.path("attached", namespace=namespace)
     operator.apply_status(
         path, {**made, "status": {"selector": "app=theirs"}}, manager=names.OPERATOR_MANAGER
     )
@@ -439,7 +454,7 @@ async def test_a_successor_learns_what_was_found_of_services_and_leaves_it(
     found: list[NodeCapacityStatus] = []
     unknown = replace(FACTS, services=None)
     told = NodeCapacityWriter(
-        agents[1].kube, agents[1].identity, lambda: unknown, time.monotonic, found=found.append
+        agents[1].kube, agents[1].identity, facts=lambda: unknown, clock=time.monotonic, found=found.append
     )
     await told.step()
     assert [status.services for status in found] == [(service,)]
@@ -447,7 +462,7 @@ async def test_a_successor_learns_what_was_found_of_services_and_leaves_it(
     assert written == [{"service": "prod/chat", "pods": 2, "gpus": 8, "sloMet": True}]
 
 
-def pod(name: str, namespace: str, labels: dict[str, str], node: str) -> dict[str, Any]:
+def pod(name: str, namespace: str, *, labels: dict[str, str], node: str) -> dict[str, Any]:
     container = {"name": "engine", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "8"}}}
     return {
         "apiVersion": "v1",
@@ -489,7 +504,7 @@ async def test_only_the_holder_tells_how_the_domain_stands(
     told.lead()
     await until(lambda: told.domain() is not None)
     writer, pretender = (
-        DomainStatusWriter(agent.kube, agent.node, told.domain, clock) for agent in agents[:2]
+        DomainStatusWriter(agent.kube, agent.node, domain=told.domain, clock=clock) for agent in agents[:2]
     )
 
     writer.tell(first.epoch, OUTLOOK)

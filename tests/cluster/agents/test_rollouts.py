@@ -25,7 +25,7 @@ NODES = ("pier-0", "pier-1", "pier-2")
 CANDIDATES = NODES[:2]
 DOMAIN = "pier"
 ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": DOMAIN}
-LEASE = LEASES.path(names.lease_name(DOMAIN), SYSTEM_NAMESPACE)
+LEASE = LEASES.path(names.lease_name(DOMAIN), namespace=SYSTEM_NAMESPACE)
 BUSY_WATTS, MOST_WATTS = 330.0, 400.0
 SAFE_WATTS = 357.0
 """(10,500 W / 3 - 500 W) / 8 / 1.05, whole watts down."""
@@ -100,7 +100,7 @@ def declare(bed: Bed) -> None:
         },
         "spec": {"leaseDurationSeconds": 15},
     }
-    operator.send("POST", LEASES.path(namespace=SYSTEM_NAMESPACE), lease)
+    operator.send("POST", LEASES.path(namespace=SYSTEM_NAMESPACE), body=lease)
     status = {"members": list(NODES), "candidates": list(CANDIDATES)}
     operator.apply_status(
         POWER_DOMAINS.path(DOMAIN), {**kind, "status": status}, manager=names.OPERATOR_MANAGER

@@ -34,7 +34,7 @@ def changed(body: dict[str, Any], **spec: Any) -> dict[str, Any]:
 @pytest.fixture
 def made(operator: Caller, admin: Caller, tenant: Caller, agents: list[Caller]) -> Iterator[dict[str, Any]]:
     """A domain's Lease as the operator makes it, once the policies guard it."""
-    body = operator.send("POST", PATH, lease())
+    body = operator.send("POST", PATH, body=lease())
     eventually(lambda: agents[2].refusal("PUT", f"{PATH}/{NAME}", body, by="is not among"))
     eventually(lambda: tenant.refusal("POST", PATH, lease("pier"), by="belongs to the operator"))
     yield body
@@ -45,26 +45,28 @@ def made(operator: Caller, admin: Caller, tenant: Caller, agents: list[Caller]) 
 def held(agents: list[Caller], made: dict[str, Any]) -> dict[str, Any]:
     """The same Lease, held by berth-0 in its second epoch."""
     first = agents[0].send(
-        "PUT", f"{PATH}/{NAME}", changed(made, holderIdentity="berth-0", leaseTransitions=1)
+        "PUT", f"{PATH}/{NAME}", body=changed(made, holderIdentity="berth-0", leaseTransitions=1)
     )
-    released = agents[0].send("PUT", f"{PATH}/{NAME}", changed(first, holderIdentity=""))
+    released = agents[0].send("PUT", f"{PATH}/{NAME}", body=changed(first, holderIdentity=""))
     again = changed(released, holderIdentity="berth-0", leaseTransitions=2)
-    taken: dict[str, Any] = agents[0].send("PUT", f"{PATH}/{NAME}", again)
+    taken: dict[str, Any] = agents[0].send("PUT", f"{PATH}/{NAME}", body=again)
     return taken
 
 
 def test_a_candidate_takes_renews_and_gives_back(agents: list[Caller], held: dict[str, Any]) -> None:
-    renewed = agents[0].send("PUT", f"{PATH}/{NAME}", changed(held, renewTime="2026-01-01T00:00:00.000000Z"))
-    released = agents[0].send("PUT", f"{PATH}/{NAME}", changed(renewed, holderIdentity=""))
+    renewed = agents[0].send(
+        "PUT", f"{PATH}/{NAME}", body=changed(held, renewTime="2026-01-01T00:00:00.000000Z")
+    )
+    released = agents[0].send("PUT", f"{PATH}/{NAME}", body=changed(renewed, holderIdentity=""))
     taken = agents[1].send(
-        "PUT", f"{PATH}/{NAME}", changed(released, holderIdentity="berth-1", leaseTransitions=3)
+        "PUT", f"{PATH}/{NAME}", body=changed(released, holderIdentity="berth-1", leaseTransitions=3)
     )
     assert taken["spec"]["holderIdentity"] == "berth-1"
 
 
 def test_another_candidate_takes_over_in_a_new_epoch(agents: list[Caller], held: dict[str, Any]) -> None:
     taken = changed(held, holderIdentity="berth-1", leaseTransitions=3)
-    assert agents[1].send("PUT", f"{PATH}/{NAME}", taken)["spec"]["leaseTransitions"] == 3
+    assert agents[1].send("PUT", f"{PATH}/{NAME}", body=taken)["spec"]["leaseTransitions"] == 3
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_an_agent_may_not_change_metadata(
 
 
 def test_an_agent_may_not_touch_other_leases(agents: list[Caller], admin: Caller) -> None:
-    body = admin.send("POST", PATH, lease("somebodys", labels={}))
+    body = admin.send("POST", PATH, body=lease("somebodys", labels={}))
     sentence = agents[0].refusal(
         "PUT", f"{PATH}/somebodys", changed(body, holderIdentity="berth-0", leaseTransitions=1)
     )
@@ -127,7 +129,7 @@ def test_a_stranger_with_leases_rights_is_refused(tenant: Caller, held: dict[str
     assert mend in tenant.refusal("PUT", f"{PATH}/{NAME}", usurped)
     assert mend in tenant.refusal("POST", PATH, lease("pier"))
     assert mend in tenant.refusal("DELETE", f"{PATH}/{NAME}")
-    tenant.send("POST", PATH, lease("their-own", labels={}), dryRun="All")
+    tenant.send("POST", PATH, body=lease("their-own", labels={}), dryRun="All")
 
 
 def test_the_operator_renews_the_candidates(operator: Caller, held: dict[str, Any]) -> None:

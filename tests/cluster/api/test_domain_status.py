@@ -38,7 +38,7 @@ class Mooring:
         spec = body["spec"]
         epoch = spec.get("leaseTransitions", 0) + 1
         taken = {**spec, "holderIdentity": f"berth-{index}", "leaseTransitions": epoch}
-        self.agents[index].send("PUT", path, {**body, "spec": taken})
+        self.agents[index].send("PUT", path, body={**body, "spec": taken})
 
 
 def condition(type: str) -> dict[str, str]:
@@ -67,12 +67,12 @@ def lease(name: str) -> dict[str, Any]:
 def moored(admin: Caller, operator: Caller, agents: list[Caller]) -> Iterator[Callable[[], Mooring]]:
     """Two domains; those that the operator has given a Lease and candidates are led by berth-0."""
     for name in ("mole", "pier"):
-        admin.send("POST", DOMAINS, domain(name))
+        admin.send("POST", DOMAINS, body=domain(name))
     mooring = Mooring(agents, operator)
 
     def lead() -> Mooring:
         for name in ("mole", "pier"):
-            operator.send("POST", LEASES, lease(name))
+            operator.send("POST", LEASES, body=lease(name))
             mooring.status(
                 operator,
                 names.OPERATOR_MANAGER,

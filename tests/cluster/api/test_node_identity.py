@@ -31,14 +31,14 @@ def in_force(admin: Caller) -> None:
 @pytest.fixture
 def own(agents: list[Caller], admin: Caller) -> Iterator[dict[str, Any]]:
     """The NodeCapacity of berth-0, written by its agent."""
-    yield agents[0].send("POST", PATH, capacity("berth-0"))
+    yield agents[0].send("POST", PATH, body=capacity("berth-0"))
     admin.send("DELETE", f"{PATH}/berth-0")
 
 
 def test_an_agent_writes_its_own(agents: list[Caller], own: dict[str, Any]) -> None:
     assert own["spec"]["address"] == "10.0.0.7:9476"
     elsewhere = {**own, "spec": capacity("berth-0", address="h:1")["spec"]}
-    moved = agents[0].send("PUT", f"{PATH}/berth-0", elsewhere)
+    moved = agents[0].send("PUT", f"{PATH}/berth-0", body=elsewhere)
     assert moved["spec"]["address"] == "h:1"
 
 
@@ -88,10 +88,10 @@ def test_the_garbage_collector_may_finish_a_deletion_and_no_more(
     agents: list[Caller], admin: Caller, caller: Callable[..., Caller]
 ) -> None:
     body = {**capacity("berth-1"), "metadata": {"name": "berth-1", "finalizers": ["foregroundDeletion"]}}
-    kept = agents[1].send("POST", PATH, body)
+    kept = agents[1].send("POST", PATH, body=body)
     collector = caller("generic-garbage-collector", namespace="kube-system")
     forged = {**kept, "spec": capacity("berth-1", address="evil:9476")["spec"]}
     collector.refusal("PUT", f"{PATH}/berth-1", forged, by="metadata.name is berth-1")
     kept["metadata"]["finalizers"] = []
-    collector.send("PUT", f"{PATH}/berth-1", kept)
+    collector.send("PUT", f"{PATH}/berth-1", body=kept)
     admin.send("DELETE", f"{PATH}/berth-1")

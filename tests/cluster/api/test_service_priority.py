@@ -30,7 +30,7 @@ def in_force(tenant: Caller) -> None:
 @pytest.fixture
 def high(admin: Caller) -> Iterator[dict[str, Any]]:
     """A service of high priority, made by somebody who may."""
-    yield admin.send("POST", PATH, service("admirals", 100))
+    yield admin.send("POST", PATH, body=service("admirals", 100))
     admin.send("DELETE", f"{PATH}/admirals")
 
 
@@ -42,13 +42,13 @@ def test_a_tenant_may_not_outrank_others(tenant: Caller) -> None:
 
 @pytest.mark.parametrize("priority", [0, -10])
 def test_a_tenant_may_stay_below(tenant: Caller, priority: int) -> None:
-    tenant.send("POST", PATH, service("chat", priority), dryRun="All")
+    tenant.send("POST", PATH, body=service("chat", priority), dryRun="All")
 
 
 def test_an_edit_keeps_or_lowers_a_granted_priority(tenant: Caller, high: dict[str, Any]) -> None:
     for priority in (100, 50):
         edited = {**high, "spec": {**high["spec"], "replicas": 2, "priority": priority}}
-        tenant.send("PUT", f"{PATH}/admirals", edited, dryRun="All")
+        tenant.send("PUT", f"{PATH}/admirals", body=edited, dryRun="All")
 
 
 def test_an_edit_may_not_raise_it(tenant: Caller, high: dict[str, Any]) -> None:
@@ -61,4 +61,4 @@ def test_the_right_is_granted_by_a_role(charted: Bed, caller: Callable[..., Call
     commodore = caller("commodore", namespace="default")
     eventually(lambda: commodore.refusal("POST", PATH, service("chat", 5), by="spec.priority"))
     charted.apply(bound_account("commodore", "loadline-priority"))
-    eventually(lambda: commodore.send("POST", PATH, service("chat", 5), dryRun="All"))
+    eventually(lambda: commodore.send("POST", PATH, body=service("chat", 5), dryRun="All"))

@@ -48,7 +48,7 @@ def owner(charted: Bed, caller: Callable[..., Caller]) -> Caller:
 def theirs(admin: Caller) -> Iterator[dict[str, Any]]:
     """A service with everything, made by somebody who may."""
     scaling = {"minReplicas": 1, "maxReplicas": 4}
-    yield admin.send("POST", PATH, attached(scaling=scaling))
+    yield admin.send("POST", PATH, body=attached(scaling=scaling))
     admin.send("DELETE", f"{PATH}/chat")
 
 
@@ -70,7 +70,7 @@ def test_a_tenant_may_not_attach_to_what_he_may_not_patch(
 
 
 def test_its_owner_may(owner: Caller) -> None:
-    eventually(lambda: owner.send("POST", PATH, attached(), dryRun="All"))
+    eventually(lambda: owner.send("POST", PATH, body=attached(), dryRun="All"))
     owner.refusal("POST", PATH, attached("StatefulSet"), by="may not patch statefulsets.apps")
 
 
@@ -78,7 +78,7 @@ def test_what_is_attached_may_be_edited_but_not_scaled_anew(tenant: Caller, thei
     def edited(**spec: Any) -> dict[str, Any]:
         return {**theirs, "spec": {**theirs["spec"], **spec}}
 
-    tenant.send("PUT", f"{PATH}/chat", edited(replicas=3, slo={"ttftMs": 2000}), dryRun="All")
+    tenant.send("PUT", f"{PATH}/chat", body=edited(replicas=3, slo={"ttftMs": 2000}), dryRun="All")
     wider = edited(scaling={"minReplicas": 1, "maxReplicas": 40})
     assert "may not patch deployments.apps" in tenant.refusal("PUT", f"{PATH}/chat", wider)
 
@@ -98,17 +98,19 @@ def test_a_tenant_who_may_make_no_pods_may_not_shape_them(tenant: Caller, spec: 
 
 
 def test_a_tenant_may_have_a_model_run(tenant: Caller) -> None:
-    tenant.send("POST", PATH, service("chat", model=MODEL, prefill={"replicas": 1}, router={}), dryRun="All")
+    tenant.send(
+        "POST", PATH, body=service("chat", model=MODEL, prefill={"replicas": 1}, router={}), dryRun="All"
+    )
 
 
 def test_an_editor_may_shape_pods(admin: Caller) -> None:
-    admin.send("POST", PATH, service("chat", model=MODEL, template=TEMPLATE), dryRun="All")
+    admin.send("POST", PATH, body=service("chat", model=MODEL, template=TEMPLATE), dryRun="All")
 
 
 def test_a_template_that_was_granted_may_stay(admin: Caller, tenant: Caller) -> None:
-    granted = admin.send("POST", PATH, service("shaped", model=MODEL, template=TEMPLATE))
+    granted = admin.send("POST", PATH, body=service("shaped", model=MODEL, template=TEMPLATE))
     scaled = {**granted, "spec": {**granted["spec"], "replicas": 2}}
-    tenant.send("PUT", f"{PATH}/shaped", scaled, dryRun="All")
+    tenant.send("PUT", f"{PATH}/shaped", body=scaled, dryRun="All")
     other = {**granted, "spec": {**granted["spec"], "template": {"spec": {"hostNetwork": True}}}}
     assert "may not create deployments.apps" in tenant.refusal("PUT", f"{PATH}/shaped", other)
     admin.send("DELETE", f"{PATH}/shaped")

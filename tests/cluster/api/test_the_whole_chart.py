@@ -102,10 +102,10 @@ def test_the_clusters_own_roles_take_our_kinds_in(
         "create", "clusterrolebinding", f"crew-{role}", f"--clusterrole={role}", f"--group=crew-{role}"
     )
     for (verb, resource), allowed in {**dict.fromkeys(may, "yes"), **dict.fromkeys(may_not, "no")}.items():
-        assert can(charted, role, verb, resource) == allowed, f"{role}: {verb} {resource}"
+        assert can(charted, role=role, verb=verb, resource=resource) == allowed, f"{role}: {verb} {resource}"
 
 
-def can(bed: Bed, role: str, verb: str, resource: str) -> str:
+def can(bed: Bed, *, role: str, verb: str, resource: str) -> str:
     plural, _, subresource = resource.partition("/")
     attributes = {"group": "loadline.dev", "resource": plural, "subresource": subresource, "verb": verb}
     spec = {"user": "sailor", "groups": [f"crew-{role}"], "resourceAttributes": attributes}

@@ -26,7 +26,7 @@ class Node:
         self._head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "metadata": {"name": name}}
         self._path = names.NODE_CAPACITIES.path(name)
         spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
-        self._agent.send("POST", names.NODE_CAPACITIES.path(), {**self._head, "spec": spec})
+        self._agent.send("POST", names.NODE_CAPACITIES.path(), body={**self._head, "spec": spec})
 
     def tell(self, enforcing: bool) -> None:
         """Say whether limits are in force."""
@@ -115,7 +115,7 @@ def test_what_people_wrote_is_there_for_another_release_elsewhere(
     uids = {row()["metadata"]["uid"], service()["metadata"]["uid"]}
     helm("uninstall", "loadline")
     Helm(quay, namespace="harbour")("install", "anchor", new, "--create-namespace")
-    chat = quay.client.get(names.INFERENCE_SERVICES.path("chat", "default"))
+    chat = quay.client.get(names.INFERENCE_SERVICES.path("chat", namespace="default"))
     assert {quay.client.get(DOMAIN)["metadata"]["uid"], chat["metadata"]["uid"]} == uids
     bound = quay.client.get(
         f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{names.OPERATOR_ACCOUNT}"

@@ -33,7 +33,7 @@ def test_an_upgrade_brings_new_fields_and_loses_no_object(
     assert "engine" in fields("inferenceservices")
     assert hooks.output["crds"].count("changed") >= 1
     assert quay.client.get(names.POWER_DOMAINS.path("row-a"))["metadata"]["uid"] == domain["metadata"]["uid"]
-    there = quay.client.get(names.INFERENCE_SERVICES.path("chat", "default"))
+    there = quay.client.get(names.INFERENCE_SERVICES.path("chat", namespace="default"))
     assert there["metadata"]["uid"] == chat["metadata"]["uid"]
 
 
@@ -129,7 +129,7 @@ def test_no_pod_that_serves_is_replaced_by_an_upgrade(
     account = quay.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
     command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
     quay.spawn("operator", [*command, "--kubeconfig", str(account.kubeconfig)], environment=dict(os.environ))
-    path = names.INFERENCE_SERVICES.path("chat", "default")
+    path = names.INFERENCE_SERVICES.path("chat", namespace="default")
     api_callers.eventually(lambda: url_of(quay.client.get(path)), patience_s=60.0)
     api_callers.eventually(lambda: same(quay.client.get(DEPLOYMENT)), patience_s=20.0)
     assert pods(quay) == before
@@ -146,7 +146,7 @@ def as_the_first_operator(bed: Bed, service: Object) -> None:
     operator.apply(DEPLOYMENT, manifest, manager=names.OPERATOR_MANAGER)
     head = {key: service[key] for key in ("apiVersion", "kind")}
     status = {"observedGeneration": service["metadata"]["generation"], "replicas": 1, "readyReplicas": 1}
-    path = names.INFERENCE_SERVICES.path("chat", "default")
+    path = names.INFERENCE_SERVICES.path("chat", namespace="default")
     operator.apply_status(path, {**head, "status": status}, manager=names.OPERATOR_MANAGER)
     operator.http.close()
     api_callers.eventually(lambda: same(bed.client.get(DEPLOYMENT)))

@@ -55,7 +55,9 @@ def has_replicas(bed: Bed, path: str, wanted: int) -> None:
 
 
 def has_seen(bed: Bed, name: str, namespace: str, *, generation: int) -> None:
-    eventually(lambda: is_there(status_of(bed, name, namespace), observedGeneration=generation))
+    eventually(
+        lambda: is_there(status_of(bed, name=name, namespace=namespace), observedGeneration=generation)
+    )
 
 
 @KINDS
@@ -65,10 +67,15 @@ def test_a_workload_may_come_later_go_and_come_again(harbour: Bed, namespace: st
     for _ in range(2):
         harbour.apply([theirs(kind, namespace)])
         eventually(lambda: says(harbour, "mine", "Ready", namespace=namespace, status="True"))
-        is_there(status_of(harbour, "mine", namespace), replicas=2, readyReplicas=2, selector="app=llm")
+        is_there(
+            status_of(harbour, name="mine", namespace=namespace),
+            replicas=2,
+            readyReplicas=2,
+            selector="app=llm",
+        )
         harbour.client.delete(path_of(kind, namespace))
         eventually(lambda: says(harbour, "mine", "Attached", namespace=namespace, reason="NoWorkload"))
-        assert "selector" not in status_of(harbour, "mine", namespace)
+        assert "selector" not in status_of(harbour, name="mine", namespace=namespace)
 
 
 @KINDS
@@ -95,9 +102,9 @@ def test_without_scaling_nothing_is_ever_written(harbour: Bed, namespace: str, k
 def test_a_workload_stays_when_the_service_goes(harbour: Bed, namespace: str, kind: str) -> None:
     harbour.apply([theirs(kind, namespace), attached(kind, namespace, replicas=1, scaling=BOUNDS)])
     has_replicas(harbour, path_of(kind, namespace), 1)
-    eventually(lambda: is_there(status_of(harbour, "mine", namespace), replicas=1))
+    eventually(lambda: is_there(status_of(harbour, name="mine", namespace=namespace), replicas=1))
     before, since = harbour.client.get(path_of(kind, namespace)), lines_of(harbour)
-    harbour.client.delete(names.INFERENCE_SERVICES.path("mine", namespace))
+    harbour.client.delete(names.INFERENCE_SERVICES.path("mine", namespace=namespace))
     harbour.apply([attached(kind, namespace, "next")])
     eventually(lambda: says(harbour, "next", "Ready", namespace=namespace, status="True"))
     after = harbour.client.get(path_of(kind, namespace))
@@ -111,24 +118,24 @@ def test_two_services_on_one_workload_do_nothing_and_name_each_other(harbour: Be
     for name in ("one", "two"):
         harbour.apply([attached("Deployment", namespace, name, replicas=3, scaling=BOUNDS)])
     for name, other in (("one", "two"), ("two", "one")):
-        is_claimed_twice(harbour, name, other, namespace)
+        is_claimed_twice(harbour, name=name, other=other, namespace=namespace)
     since = lines_of(harbour)
     for name in ("one", "two"):
         harbour.kubectl("scale", f"llsvc/{name}", "--replicas=1", "-n", namespace)
         has_seen(harbour, name, namespace, generation=2)
     assert not [path for _, path, _ in written(harbour, since) if "/llm" in path]
-    harbour.client.delete(names.INFERENCE_SERVICES.path("two", namespace))
+    harbour.client.delete(names.INFERENCE_SERVICES.path("two", namespace=namespace))
     eventually(lambda: says(harbour, "one", "Attached", namespace=namespace, status="True"))
     has_replicas(harbour, path_of("Deployment", namespace), 1)
 
 
-def is_claimed_twice(bed: Bed, name: str, other: str, namespace: str) -> None:
+def is_claimed_twice(bed: Bed, *, name: str, other: str, namespace: str) -> None:
     def check() -> None:
         found = says(bed, name, "Attached", namespace=namespace, reason="ClaimedTwice")
         assert f"is named by {other} too" in found["message"]
 
     eventually(check)
-    assert "selector" not in status_of(bed, name, namespace)
+    assert "selector" not in status_of(bed, name=name, namespace=namespace)
 
 
 def test_an_autoscaler_of_the_workload_itself_is_not_fought(harbour: Bed, namespace: str) -> None:
@@ -158,7 +165,7 @@ def test_an_engine_that_is_told_to_leave_the_plugin_out_is_named(harbour: Bed, n
 
 def test_a_model_and_a_workload_do_not_take_each_others_place(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("mine", namespace=namespace)])
-    path = names.INFERENCE_SERVICES.path("mine", namespace)
+    path = names.INFERENCE_SERVICES.path("mine", namespace=namespace)
     swapped = {
         "spec": {"model": None, "workloadRef": attached("Deployment", namespace)["spec"]["workloadRef"]}
     }

@@ -90,7 +90,7 @@ def test_a_service_over_two_nodes_becomes_groups_that_run(roads: Bed) -> None:
     eventually(lambda: says(roads, "wide", "Ready", status="True"), patience_s=PATIENCE_S)
     made = roads.client.get(set_path("wide"))
     assert made["spec"]["leaderWorkerTemplate"]["size"] == 2
-    pods = pods_of(roads, "wide")
+    pods = pods_of(roads, name="wide")
     indices = [pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/worker-index"] for pod in pods]
     assert sorted(indices) == ["0", "1"]
     assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
@@ -101,33 +101,39 @@ def test_a_service_over_two_nodes_becomes_groups_that_run(roads: Bed) -> None:
 
 def test_such_a_service_is_scaled_by_whole_groups(roads: Bed) -> None:
     roads.kubectl("scale", "llsvc/wide", "--replicas=2", "-n", "default")
-    eventually(lambda: is_there(status_of(roads, "wide"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S)
-    assert len(pods_of(roads, "wide")) == 4
-    scale = roads.client.get(names.INFERENCE_SERVICES.path("wide", "default", "scale"))
+    eventually(
+        lambda: is_there(status_of(roads, name="wide"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S
+    )
+    assert len(pods_of(roads, name="wide")) == 4
+    scale = roads.client.get(names.INFERENCE_SERVICES.path("wide", namespace="default", subresource="scale"))
     assert len(selected(roads, scale["status"]["selector"])) == 2, "an HPA takes one pod for one replica"
-    roads.client.delete(names.INFERENCE_SERVICES.path("wide", "default"))
-    eventually(lambda: is_there({"pods": pods_of(roads, "wide")}, pods=[]), patience_s=PATIENCE_S)
+    roads.client.delete(names.INFERENCE_SERVICES.path("wide", namespace="default"))
+    eventually(lambda: is_there({"pods": pods_of(roads, name="wide")}, pods=[]), patience_s=PATIENCE_S)
 
 
 def test_a_set_of_somebody_else_is_attached_and_scaled(roads: Bed) -> None:
     roads.apply([a_set("theirs")])
     roads.apply([service("mine", workloadRef=ref(LWS, "LeaderWorkerSet", "theirs"), scaling=BOUNDS)])
     eventually(lambda: says(roads, "mine", "Ready", status="True"), patience_s=PATIENCE_S)
-    status = status_of(roads, "mine")
+    status = status_of(roads, name="mine")
     assert len(selected(roads, status["podSelector"])) == 2, "agents find leader and worker"
     assert len(selected(roads, status["selector"])) == 1, "an HPA takes one pod for one replica"
     assert our_part(roads.client.get(set_path("theirs"))) == []
     roads.kubectl("scale", "llsvc/mine", "--replicas=2", "-n", "default")
-    eventually(lambda: is_there(status_of(roads, "mine"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S)
+    eventually(
+        lambda: is_there(status_of(roads, name="mine"), replicas=2, readyReplicas=2), patience_s=PATIENCE_S
+    )
     assert our_part(roads.client.get(set_path("theirs"))) == ["scale"]
     roads.kubectl("scale", "llsvc/mine", "--replicas=1", "-n", "default")
-    eventually(lambda: is_there(status_of(roads, "mine"), replicas=1, readyReplicas=1), patience_s=PATIENCE_S)
+    eventually(
+        lambda: is_there(status_of(roads, name="mine"), replicas=1, readyReplicas=1), patience_s=PATIENCE_S
+    )
 
 
 def test_a_set_outlives_the_service_that_was_attached_to_it(roads: Bed) -> None:
     before = roads.client.get(set_path("theirs"))["metadata"]
     since = lines_of(roads)
-    roads.client.delete(names.INFERENCE_SERVICES.path("mine", "default"))
+    roads.client.delete(names.INFERENCE_SERVICES.path("mine", namespace="default"))
     roads.apply([service("after", workloadRef=ref(LWS, "LeaderWorkerSet", "theirs"))])
     eventually(lambda: says(roads, "after", "ScalingReady", reason="ReadOnly"))
     after = roads.client.get(set_path("theirs"))["metadata"]
@@ -143,9 +149,9 @@ def test_what_loadline_made_is_no_workload_of_somebody_else(roads: Bed) -> None:
     eventually(lambda: says(roads, "thief", "Attached", reason="OwnWorkload"))
     text = says(roads, "thief", "Ready", status="False")["message"]
     assert "was made by Loadline for inferenceservices.loadline.dev/own" in text
-    assert "selector" not in status_of(roads, "thief")
+    assert "selector" not in status_of(roads, name="thief")
     for name in ("own", "thief"):
-        roads.client.delete(names.INFERENCE_SERVICES.path(name, "default"))
+        roads.client.delete(names.INFERENCE_SERVICES.path(name, namespace="default"))
 
 
 def test_attaching_waits_for_kserve_to_be_installed(roads: Bed) -> None:
@@ -171,7 +177,7 @@ def path_of(body: Object) -> str:
     return f"/apis/{body['apiVersion']}/namespaces/default/{plural}/{body['metadata']['name']}"
 
 
-def kserve_says(bed: Bed, body: Object, status: str, reason: str = "", message: str = "") -> None:
+def kserve_says(bed: Bed, body: Object, *, status: str, reason: str = "", message: str = "") -> None:
     """Write the status that KServe's controller would."""
     told = {"type": "Ready", "status": status, "reason": reason, "message": message}
     bed.client.patch(
@@ -210,16 +216,20 @@ def test_kserves_own_words_are_passed_on_and_its_object_is_never_written(
     eventually(lambda: says(roads, ours, "Attached", status="True"))
     says(roads, ours, "Ready", status="Unknown", reason="NotTold")
     kserve_says(
-        roads, body, "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+        roads,
+        body,
+        status="False",
+        reason="MinimumReplicasUnavailable",
+        message="Deployment does not have minimum availability.",
     )
     eventually(lambda: says(roads, ours, "Ready", status="False"))
     assert "MinimumReplicasUnavailable: Deployment does not have" in says(roads, ours, "Ready")["message"]
-    kserve_says(roads, body, "True")
+    kserve_says(roads, body, status="True")
     version_before = roads.client.get(path_of(body))["metadata"]["resourceVersion"]
     eventually(lambda: says(roads, ours, "Ready", status="True"))
     says(roads, ours, "ScalingReady", status="False", reason="NotScalable")
-    is_there(status_of(roads, ours), selector=selector.format(name=name), url="http://llama.example.com")
-    roads.client.delete(names.INFERENCE_SERVICES.path(ours, "default"))
+    is_there(status_of(roads, name=ours), selector=selector.format(name=name), url="http://llama.example.com")
+    roads.client.delete(names.INFERENCE_SERVICES.path(ours, namespace="default"))
     there = roads.client.get(path_of(body))
     assert there["metadata"]["resourceVersion"] == version_before
     assert our_part(there) == []
@@ -238,8 +248,8 @@ def test_two_versions_of_one_object_are_one_claim(roads: Bed) -> None:
     roads.apply([service("late", workloadRef=old)])
     for name, other in (("early", "late"), ("late", "early")):
         is_claimed_twice(roads, name, other)
-        assert "selector" not in status_of(roads, name)
-    roads.client.delete(names.INFERENCE_SERVICES.path("late", "default"))
+        assert "selector" not in status_of(roads, name=name)
+    roads.client.delete(names.INFERENCE_SERVICES.path("late", namespace="default"))
     eventually(lambda: says(roads, "early", "Attached", status="True"))
 
 

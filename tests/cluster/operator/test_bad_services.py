@@ -476,7 +476,7 @@ def taken(harbour: Bed, operator: LoneOperator) -> Iterator[Callable[[str], str]
     yield namespaces.__getitem__
     for namespace in namespaces.values():
         for one in harbour.client.get(names.INFERENCE_SERVICES.path(namespace=namespace))["items"]:
-            harbour.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], namespace))
+            harbour.client.delete(names.INFERENCE_SERVICES.path(one["metadata"]["name"], namespace=namespace))
         harbour.client.delete(f"/api/v1/namespaces/{namespace}")
 
 
@@ -502,9 +502,9 @@ def test_a_template_keeps_its_hands_off_our_labels(harbour: Bed, operator: LoneO
     labels = {names.SERVICE_LABEL: "another", "team": "blue"}
     harbour.apply([manifest("labelled", {"template": {"metadata": {"labels": labels}, "spec": {}}})])
     eventually(lambda: says(harbour, "labelled", "Ready", status="True"))
-    (pod,) = pods_of(harbour, "labelled")
+    (pod,) = pods_of(harbour, name="labelled")
     assert pod["metadata"]["labels"]["team"] == "blue"
-    harbour.client.delete(names.INFERENCE_SERVICES.path("labelled", "default"))
+    harbour.client.delete(names.INFERENCE_SERVICES.path("labelled", namespace="default"))
 
 
 def test_one_table_holds_more_than_sixty_bad_manifests() -> None:

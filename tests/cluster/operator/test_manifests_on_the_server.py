@@ -77,7 +77,9 @@ def made(defaults: Defaults, *, namespace: str = "default", **spec: Any) -> tupl
     metadata = {"name": "chat", "namespace": namespace, "uid": "11111111-1111-1111-1111-111111111111"}
     whole = {"model": {"uri": "hf://org/llm"}, **spec}
     return wanted(
-        InferenceService.parse({"metadata": metadata, "spec": whole}), defaults, frozenset(OPTIONAL_KINDS)
+        InferenceService.parse({"metadata": metadata, "spec": whole}),
+        defaults,
+        offered=frozenset(OPTIONAL_KINDS),
     )
 
 

@@ -53,7 +53,7 @@ def test_the_lease_is_its_holders(harbour: Bed, row: Callable[[str], Any], statu
     assert lease["metadata"]["ownerReferences"][0]["kind"] == "PowerDomain"
     holder = caller(harbour, names.AGENT_ACCOUNT, node=nodes[4])
     held = {**lease, "spec": {"holderIdentity": nodes[4], "leaseTransitions": 1}}
-    holder.send("PUT", f"{LEASES}/loadline-led", held)
+    holder.send("PUT", f"{LEASES}/loadline-led", body=held)
     holder.http.close()
     harbour.client.delete(f"/api/v1/nodes/{nodes[0]}")
     eventually(lambda: _candidates(status, nodes[1:6], "led"))

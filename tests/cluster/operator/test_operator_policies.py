@@ -103,7 +103,7 @@ def test_a_policy_that_is_deleted_stays_in_force(
 
 
 def _told(bed: Bed, reason: str) -> None:
-    assert reason in warnings_of(bed, "ruling", names.SYSTEM_NAMESPACE)
+    assert reason in warnings_of(bed, name="ruling", namespace=names.SYSTEM_NAMESPACE)
 
 
 def _says_it_has_not_read_it(status: Status) -> None:

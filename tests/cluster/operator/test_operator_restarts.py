@@ -122,11 +122,13 @@ def test_an_operator_that_is_killed_in_the_middle_makes_nothing_twice(
 
 
 def _uids(bed: Bed, services: list[str], namespace: str) -> set[str]:
-    return {pod["metadata"]["uid"] for name in services for pod in pods_of(bed, name, namespace)}
+    return {
+        pod["metadata"]["uid"] for name in services for pod in pods_of(bed, name=name, namespace=namespace)
+    }
 
 
 def _has_begun(bed: Bed, namespace: str) -> None:
-    assert pods_of(bed, "fresh-0", namespace)
+    assert pods_of(bed, name="fresh-0", namespace=namespace)
 
 
 @pytest.mark.usefixtures("settled")

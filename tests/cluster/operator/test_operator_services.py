@@ -46,7 +46,7 @@ def owned(bed: Bed, namespace: str) -> list[str]:
 
 def is_ready(bed: Bed, name: str, namespace: str, **counts: int) -> None:
     says(bed, name, "Ready", namespace=namespace, status="True", reason="AsDeclared")
-    status = status_of(bed, name, namespace)
+    status = status_of(bed, name=name, namespace=namespace)
     assert {key: status.get(key) for key in counts} == counts, status
 
 
@@ -62,13 +62,13 @@ def test_a_manifest_becomes_ready_pods(harbour: Bed, namespace: str) -> None:
     spread = {"tensor": 4, "pipeline": 2}
     harbour.apply([service("chat", namespace=namespace, replicas=2, parallelism=spread)])
     eventually(lambda: is_ready(harbour, "chat", namespace, replicas=2, readyReplicas=2))
-    pods = pods_of(harbour, "chat", namespace)
+    pods = pods_of(harbour, name="chat", namespace=namespace)
     assert len(pods) == 2
     (engine,) = pods[0]["spec"]["containers"]
     assert engine["resources"]["limits"]["nvidia.com/gpu"] == "8"
     front = harbour.client.get(f"/api/v1/namespaces/{namespace}/services/chat")
     assert front["spec"]["ports"][0]["port"] == 8000
-    status = status_of(harbour, "chat", namespace)
+    status = status_of(harbour, name="chat", namespace=namespace)
     assert status["url"] == f"http://chat.{namespace}.svc:8000"
     assert status["pools"] == [{"name": "main", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}]
 
@@ -87,7 +87,9 @@ def test_scale_moves_both_pools_and_is_told(harbour: Bed, namespace: str) -> Non
         eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="ScaledToZero"))
         says(harbour, "chat", "WorkloadsReady", namespace=namespace, status="True")
         says(harbour, "chat", "RouterReady", namespace=namespace, reason="ScaledToZero")
-    scale = harbour.client.get(names.INFERENCE_SERVICES.path("chat", namespace, "scale"))
+    scale = harbour.client.get(
+        names.INFERENCE_SERVICES.path("chat", namespace=namespace, subresource="scale")
+    )
     selector = "loadline.dev/pool=main,loadline.dev/service=chat"
     assert scale["status"] == {"replicas": 4, "selector": selector}
 
@@ -105,14 +107,14 @@ def test_the_template_reaches_the_pods(harbour: Bed, namespace: str) -> None:
 def test_a_template_that_is_refused_leaves_the_last_good_one_running(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace)])
     eventually(lambda: is_ready(harbour, "chat", namespace))
-    (before,) = pods_of(harbour, "chat", namespace)
+    (before,) = pods_of(harbour, name="chat", namespace=namespace)
     wrong = {"spec": {"restartPolicy": "Sometimes"}}
     harbour.apply([service("chat", namespace=namespace, template=wrong)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="TemplateRefused"))
     text = says(harbour, "chat", "Ready", namespace=namespace, status="False")["message"]
     assert "restartPolicy" in text
     assert "what was made before goes on: 1 of 1 replicas are ready" in text
-    (after,) = pods_of(harbour, "chat", namespace)
+    (after,) = pods_of(harbour, name="chat", namespace=namespace)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     harbour.apply([service("chat", namespace=namespace, template={"spec": {"restartPolicy": "Always"}})])
     eventually(lambda: is_ready(harbour, "chat", namespace))
@@ -150,7 +152,7 @@ def test_what_the_spec_no_longer_wants_is_removed(harbour: Bed, namespace: str) 
     harbour.apply([service("chat", namespace=namespace, replicas=2)])
     eventually(lambda: has({"are": deployments(harbour, namespace)}, are={"chat": 2}))
     eventually(lambda: is_ready(harbour, "chat", namespace, replicas=2))
-    status = status_of(harbour, "chat", namespace)
+    status = status_of(harbour, name="chat", namespace=namespace)
     assert [one["name"] for one in status["pools"]] == ["main"]
     assert "RouterReady" not in status["conditions"]
     eventually(lambda: only(harbour, namespace, "chat"))
@@ -164,7 +166,7 @@ def only(bed: Bed, namespace: str, name: str) -> None:
 def test_what_belongs_to_a_service_goes_with_it(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, **SPLIT)])
     eventually(lambda: is_ready(harbour, "chat", namespace))
-    path = names.INFERENCE_SERVICES.path("chat", namespace)
+    path = names.INFERENCE_SERVICES.path("chat", namespace=namespace)
     metadata = harbour.client.get(path)["metadata"]
     assert "finalizers" not in metadata
     assert not [key for key in metadata.get("annotations", {}) if "kopf" in key]
@@ -176,7 +178,7 @@ def test_a_namesake_takes_the_place_of_a_deleted_service(harbour: Bed, namespace
     for _ in range(2):
         harbour.apply([service("chat", namespace=namespace)])
         eventually(lambda: is_ready(harbour, "chat", namespace), patience_s=60.0)
-        harbour.client.delete(names.INFERENCE_SERVICES.path("chat", namespace))
+        harbour.client.delete(names.INFERENCE_SERVICES.path("chat", namespace=namespace))
 
 
 def test_a_namespace_can_be_deleted_while_the_operator_is_away(harbour: Bed, operator: LoneOperator) -> None:

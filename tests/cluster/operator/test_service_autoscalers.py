@@ -58,12 +58,12 @@ def test_an_autoscaler_of_our_deployment_is_named_and_not_fought(harbour: Bed, n
     harbour.apply([autoscaler(namespace, ("apps/v1", "Deployment"), least=3, most=4)])
     eventually(lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, reason="OtherScaler"))
     eventually(lambda: has(spec_of(harbour, namespace), replicas=3), patience_s=ROUND_S)
-    eventually(lambda: has(status_of(harbour, "chat", namespace), replicas=3, readyReplicas=3))
+    eventually(lambda: has(status_of(harbour, name="chat", namespace=namespace), replicas=3, readyReplicas=3))
     text = says(harbour, "chat", "ScalingReady", namespace=namespace, status="False")["message"]
     assert "point its scaleTargetRef at inferenceservices.loadline.dev/chat" in text
     since = lines_of(harbour)
     harbour.kubectl("scale", "deployment/chat", "--replicas=4", "-n", namespace)
-    eventually(lambda: has(status_of(harbour, "chat", namespace), replicas=4, readyReplicas=4))
+    eventually(lambda: has(status_of(harbour, name="chat", namespace=namespace), replicas=4, readyReplicas=4))
     assert not [path for _, path, _ in written(harbour, since) if "/deployments/" in path]
     harbour.kubectl("delete", "hpa", "auto", "-n", namespace)
     eventually(lambda: has(spec_of(harbour, namespace), replicas=1))
@@ -78,7 +78,7 @@ def test_somebody_who_scales_without_an_autoscaler_is_named(harbour: Bed, namesp
     eventually(lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, reason="OtherScaler"))
     text = says(harbour, "chat", "ScalingReady", namespace=namespace, status="False")["message"]
     assert "keda-like scales Deployment chat" in text
-    eventually(lambda: has(status_of(harbour, "chat", namespace), replicas=2))
+    eventually(lambda: has(status_of(harbour, name="chat", namespace=namespace), replicas=2))
 
 
 def test_an_attached_deployment_follows_the_service_once_replicas_are_set(
@@ -90,15 +90,15 @@ def test_an_attached_deployment_follows_the_service_once_replicas_are_set(
     harbour.apply([service("mine", namespace=namespace, workloadRef=ref, scaling=bounds)])
     eventually(lambda: says(harbour, "mine", "Ready", namespace=namespace, status="True"))
     assert spec_of(harbour, namespace, "theirs")["replicas"] == 2
-    assert status_of(harbour, "mine", namespace)["selector"] == "app=theirs"
+    assert status_of(harbour, name="mine", namespace=namespace)["selector"] == "app=theirs"
     harbour.kubectl("scale", "llsvc/mine", "--replicas=9", "-n", namespace)
     eventually(lambda: has(spec_of(harbour, namespace, "theirs"), replicas=3))
-    eventually(lambda: has(status_of(harbour, "mine", namespace), replicas=3, readyReplicas=3))
+    eventually(lambda: has(status_of(harbour, name="mine", namespace=namespace), replicas=3, readyReplicas=3))
     since = lines_of(harbour)
     harbour.apply([service("rival", namespace=namespace, workloadRef=ref)])
     for name in ("mine", "rival"):
         eventually(partial(says, harbour, name, "Attached", namespace=namespace, reason="ClaimedTwice"))
-    harbour.client.delete(names.INFERENCE_SERVICES.path("rival", namespace))
+    harbour.client.delete(names.INFERENCE_SERVICES.path("rival", namespace=namespace))
     eventually(lambda: says(harbour, "mine", "Attached", namespace=namespace, status="True"))
     assert not [path for _, path, _ in written(harbour, since) if "/deployments/" in path]
 

@@ -36,7 +36,7 @@ def on(node: str, **spec: Any) -> Object:
 
 def bound(bed: Bed, name: str, namespace: str) -> Object:
     """The service's one pod, once it has a node."""
-    found = pods_of(bed, name, namespace)
+    found = pods_of(bed, name=name, namespace=namespace)
     assert [bool(pod["spec"].get("nodeName")) for pod in found] == [True]
     return found[0]
 
@@ -81,7 +81,7 @@ def test_a_crash_loop_is_told_once_whatever_turn_it_is_in(harbour: Bed, namespac
     assert pod["metadata"]["name"] in before["message"]
     assert "exit code 1 (Error)" in before["message"]
     eventually(lambda: has_warned(harbour, namespace, ["CrashLoop"]))
-    eventually(lambda: is_counted(status_of(harbour, "chat", namespace)))
+    eventually(lambda: is_counted(status_of(harbour, name="chat", namespace=namespace)))
     since = lines_of(harbour)
     for restarts in (2, 3, 4):
         kubelet_says(harbour, pod, running(restarts, last))
@@ -140,7 +140,7 @@ def test_a_quota_is_told_by_its_name(harbour: Bed, namespace: str) -> None:
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="QuotaExceeded"))
     text = says(harbour, "chat", "CapacityLimited", namespace=namespace, status="True")["message"]
     assert "ResourceQuota few allows requests.nvidia.com/gpu=1" in text
-    eventually(lambda: are_ready(status_of(harbour, "chat", namespace), 1))
+    eventually(lambda: are_ready(status_of(harbour, name="chat", namespace=namespace), 1))
 
 
 def are_ready(status: Object, replicas: int) -> None:

@@ -42,7 +42,7 @@ def write(harbour: Bed, operator: LoneOperator) -> Iterator[Write]:
 
 def in_force(bed: Bed, namespace: str) -> str:
     """Where the policy of `chat` is from."""
-    policies = status_of(bed, "chat", namespace).get("policies", ())
+    policies = status_of(bed, name="chat", namespace=namespace).get("policies", ())
     assert [(one["loop"], one["hash"]) for one in policies] == [("kv", parse(GOOD).hash)]
     (one,) = policies
     return f"{one['namespace']}/{one['name']}" if "name" in one else "built in"
@@ -52,17 +52,17 @@ def goes_by(bed: Bed, namespace: str, where: str) -> None:
     assert in_force(bed, namespace) == where
 
 
-def valid(bed: Bed, namespace: str, so: bool, reason: str) -> dict[str, Any]:
+def valid(bed: Bed, *, namespace: str, so: bool, reason: str) -> dict[str, Any]:
     return says(bed, "chat", "PolicyValid", namespace=namespace, status=str(so), reason=reason)
 
 
 def has_warned(bed: Bed, namespace: str, name: str, reason: str) -> None:
-    assert reason in warnings_of(bed, name, namespace)
+    assert reason in warnings_of(bed, name=name, namespace=namespace)
 
 
 def test_without_a_document_the_built_in_policy_is_named(harbour: Bed, operator: Any, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, kvCache={})])
-    eventually(lambda: valid(harbour, namespace, True, "BuiltIn"))
+    eventually(lambda: valid(harbour, namespace=namespace, so=True, reason="BuiltIn"))
     assert in_force(harbour, namespace) == "built in"
     assert parse(GOOD).hash == built_in(Loop.KV).hash
 
@@ -70,7 +70,7 @@ def test_without_a_document_the_built_in_policy_is_named(harbour: Bed, operator:
 def test_a_service_that_asks_for_no_loop_has_no_policy(harbour: Bed, operator: Any, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace)])
     eventually(lambda: says(harbour, "chat", "PluginMissing", namespace=namespace))
-    status = status_of(harbour, "chat", namespace)
+    status = status_of(harbour, name="chat", namespace=namespace)
     assert "policies" not in status
     assert "PolicyValid" not in status["conditions"]
 
@@ -99,14 +99,14 @@ def test_a_broken_edit_keeps_the_last_good_policy_also_over_a_restart(
 ) -> None:
     harbour.apply([service("chat", namespace=tenant, kvCache={"policyRef": {"name": "mine"}})])
     write(tenant, "mine", GOOD)
-    eventually(lambda: valid(harbour, tenant, True, "Parsed"))
+    eventually(lambda: valid(harbour, namespace=tenant, so=True, reason="Parsed"))
     refusals = operator.metric("loadline_operator_policy_refusals_total")
     start_s = time.monotonic()
     write(tenant, "mine", BROKEN)
-    eventually(lambda: valid(harbour, tenant, False, "PolicyInvalid"))
+    eventually(lambda: valid(harbour, namespace=tenant, so=False, reason="PolicyInvalid"))
     assert time.monotonic() - start_s < 2.0
     assert in_force(harbour, tenant) == f"{tenant}/mine"
-    text = valid(harbour, tenant, False, "PolicyInvalid")["message"]
+    text = valid(harbour, namespace=tenant, so=False, reason="PolicyInvalid")["message"]
     assert "settings.speed is 11: remove it" in text
     assert operator.metric("loadline_operator_policies_invalid") == 1
     assert operator.metric("loadline_operator_policy_refusals_total") == refusals + 1
@@ -115,10 +115,10 @@ def test_a_broken_edit_keeps_the_last_good_policy_also_over_a_restart(
     series = 'loadline_operator_services{condition="PolicyValid",status="False"}'
     assert operator.metric(series) == 1
     operator.restart()
-    valid(harbour, tenant, False, "PolicyInvalid")
+    valid(harbour, namespace=tenant, so=False, reason="PolicyInvalid")
     assert in_force(harbour, tenant) == f"{tenant}/mine"
     write(tenant, "mine", GOOD)
-    eventually(lambda: valid(harbour, tenant, True, "Parsed"))
+    eventually(lambda: valid(harbour, namespace=tenant, so=True, reason="Parsed"))
 
 
 def test_a_name_that_leads_nowhere_is_told_and_restarts_nothing(
@@ -131,8 +131,8 @@ def test_a_name_that_leads_nowhere_is_told_and_restarts_nothing(
     before = harbour.client.get(path)["metadata"]["generation"]
     harbour.apply([service("chat", namespace=namespace, kvCache={"policyRef": {"name": "mien"}})])
     text = "policyRef.name is mien: no ConfigMap of that name labelled loadline.dev/policy: kv is in"
-    eventually(lambda: valid(harbour, namespace, False, "PolicyMissing"))
-    assert text in valid(harbour, namespace, False, "PolicyMissing")["message"]
+    eventually(lambda: valid(harbour, namespace=namespace, so=False, reason="PolicyMissing"))
+    assert text in valid(harbour, namespace=namespace, so=False, reason="PolicyMissing")["message"]
     assert in_force(harbour, namespace) == f"{names.SYSTEM_NAMESPACE}/mine"
     eventually(lambda: has_warned(harbour, namespace, "chat", "PolicyMissing"))
     says(harbour, "chat", "Ready", namespace=namespace, status="True")

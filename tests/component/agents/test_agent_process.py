@@ -61,7 +61,7 @@ def test_a_killed_agents_successor_falls_at_the_old_deadline_if_it_is_not_heard(
 @pytest.mark.slow
 def test_a_strangers_limits_end_in_observe(row: LoneRow) -> None:
     def disarmed() -> bool:
-        row.board.write_as_other(0, 3, 200.0)
+        row.board.write_as_other(0, 3, watts=200.0)
         return row.metric(NODE, "loadline_power_armed") == 0.0
 
     row.wait(disarmed)

@@ -37,7 +37,7 @@ async def test_a_door_that_is_cut_off_as_it_opens() -> None:
     (port,) = free_ports(1)
 
     async def once() -> None:
-        runner, _ = await serve(web.Application(), "127.0.0.1", port)
+        runner, _ = await serve(web.Application(), "127.0.0.1", port=port)
         await runner.cleanup()
 
     assert await at_every_step(once, lambda: shut(port)) > 1
@@ -55,11 +55,11 @@ async def test_an_agent_whose_port_is_taken_leaves_no_door_open(tmp_path: Path) 
                 port=server.port,
                 metrics_port=port,
             ),
-            identity=Identity.load_or_create(tmp_path, "member", "127.0.0.1:1"),
+            identity=Identity.load_or_create(tmp_path, node="member", address="127.0.0.1:1"),
             declarations=FileDeclarations(RowFile(tmp_path / "row.json"), "member"),
             owners=FixedOwners(),
             node_gpus=cast(NodeGpus, SimpleNamespace(record=SimpleNamespace(armed=False))),
-            journal=Journal("member", time.time),
+            journal=Journal("member", wall=time.time),
             clock=time.monotonic,
         )
         with pytest.raises(OSError, match="address already in use"):

@@ -82,7 +82,7 @@ KUBECONFIG = {
 def idle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Idle]:
     environment: dict[str, str] = {}
     if request.param == "no-gpus":
-        Board.create(tmp_path / "board", ("node-0",), 0)
+        Board.create(tmp_path / "board", ("node-0",), gpus_per_node=0)
         environment = build.environment(tmp_path / "board", "node-0")
     made = Idle(tmp_path, environment)
     yield made

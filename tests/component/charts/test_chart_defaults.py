@@ -10,7 +10,7 @@ from testbed import charts
 
 
 def text(values: dict[str, Any] | None = None) -> str:
-    return str(charts.one("ConfigMap", "loadline-defaults", values)["data"]["defaults.yaml"])
+    return str(charts.one("ConfigMap", "loadline-defaults", values=values)["data"]["defaults.yaml"])
 
 
 def test_what_nobody_gave_is_the_operators_own() -> None:

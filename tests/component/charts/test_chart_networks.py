@@ -10,7 +10,7 @@ CLOSED = {"networkPolicy": {"enabled": True}}
 
 def policy(name: str, **further: Any) -> dict[str, Any]:
     values = {"networkPolicy": {**CLOSED["networkPolicy"], **further}}
-    spec: dict[str, Any] = charts.one("NetworkPolicy", name, values)["spec"]
+    spec: dict[str, Any] = charts.one("NetworkPolicy", name, values=values)["spec"]
     return spec
 
 

@@ -11,17 +11,17 @@ from testbed.charts import Manifest
 
 
 def pod(kind: str, name: str, values: dict[str, Any] | None = None) -> Manifest:
-    template: Manifest = charts.one(kind, name, values)["spec"]["template"]
+    template: Manifest = charts.one(kind, name, values=values)["spec"]["template"]
     return template
 
 
 def operator(values: dict[str, Any] | None = None) -> Manifest:
-    (container,) = charts.containers(charts.one("Deployment", "loadline-operator", values))
+    (container,) = charts.containers(charts.one("Deployment", "loadline-operator", values=values))
     return container
 
 
 def agents(values: dict[str, Any] | None = None) -> dict[str, Manifest]:
-    daemons = charts.one("DaemonSet", "loadline-agent", values)
+    daemons = charts.one("DaemonSet", "loadline-agent", values=values)
     return {container["name"]: container for container in charts.containers(daemons)}
 
 
@@ -157,5 +157,5 @@ def test_the_agents_can_be_left_out() -> None:
 
 def test_how_agents_are_replaced_can_be_said() -> None:
     strategy = {"type": "OnDelete", "rollingUpdate": None}
-    spec = charts.one("DaemonSet", "loadline-agent", {"agent": {"updateStrategy": strategy}})["spec"]
+    spec = charts.one("DaemonSet", "loadline-agent", values={"agent": {"updateStrategy": strategy}})["spec"]
     assert spec["updateStrategy"] == {"type": "OnDelete"}

@@ -89,7 +89,7 @@ def test_the_policy_shipped_is_the_packages_own() -> None:
 def test_a_policys_settings_are_merged_over() -> None:
     values = {"policies": {"power": {"overrides": {"settings": {"threshold1Percent": 75}}}}}
     told = yaml.safe_load(
-        charts.one("ConfigMap", names.DEFAULT_POWER_POLICY, values)["data"][names.POLICY_KEY]
+        charts.one("ConfigMap", names.DEFAULT_POWER_POLICY, values=values)["data"][names.POLICY_KEY]
     )
     expected = yaml.safe_load((charts.POLICIES / "power.yaml").read_text())
     expected["settings"]["threshold1Percent"] = 75
@@ -103,8 +103,10 @@ def test_a_policy_can_be_left_out() -> None:
 
 def test_the_priority_class_is_the_same_in_role_and_policy() -> None:
     values = {"priority": {"className": "admirals", "default": 10}}
-    assert charts.one("ClusterRole", "loadline-priority", values)["rules"][0]["resourceNames"] == ["admirals"]
-    policy = str(charts.one("ValidatingAdmissionPolicy", "loadline-service-priority", values)["spec"])
+    assert charts.one("ClusterRole", "loadline-priority", values=values)["rules"][0]["resourceNames"] == [
+        "admirals"
+    ]
+    policy = str(charts.one("ValidatingAdmissionPolicy", "loadline-service-priority", values=values)["spec"])
     assert ".name('admirals').check('use')" in policy
     assert "variables.priority <= 10" in policy
 
@@ -117,7 +119,7 @@ def test_the_priority_class_shipped_evicts_nobody() -> None:
 
 def test_other_priority_classes_can_be_made() -> None:
     values = {"priority": {"classes": [{"name": "admirals", "value": 7}]}}
-    assert charts.one("PriorityClass", "admirals", values)["value"] == 7
+    assert charts.one("PriorityClass", "admirals", values=values)["value"] == 7
     assert kinds(values).count("PriorityClass") == 1
     assert "PriorityClass" not in kinds({"priority": {"classes": []}})
 
@@ -137,7 +139,7 @@ def test_where_pods_run_and_what_is_noted_on_them_can_be_said() -> None:
     values = charts.read(charts.CHART / "ci" / "everything-values.yaml")
     for kind, name in (("Deployment", "loadline-operator"), ("DaemonSet", "loadline-agent")):
         given = values[name.removeprefix("loadline-")]
-        template = charts.one(kind, name, values)["spec"]["template"]
+        template = charts.one(kind, name, values=values)["spec"]["template"]
         assert given["podAnnotations"].items() <= template["metadata"]["annotations"].items()
         pod = template["spec"]
         assert pod["nodeSelector"] == given["nodeSelector"]
@@ -145,7 +147,7 @@ def test_where_pods_run_and_what_is_noted_on_them_can_be_said() -> None:
         assert given["tolerations"][0] in pod["tolerations"]
         assert "priorityClassName" not in pod
         assert all(given["extraEnv"][0] in each["env"] for each in pod["containers"])
-        account = charts.one("ServiceAccount", name, values)
+        account = charts.one("ServiceAccount", name, values=values)
         assert account["metadata"]["annotations"] == given["serviceAccountAnnotations"]
         assert account["imagePullSecrets"] == [{"name": "pull"}]
 

@@ -17,7 +17,7 @@ TAINT = {"agent": {"startupTaint": {"enabled": True}}}
 
 def rights(kind: str, name: str, values: dict[str, Any] | None = None) -> set[Right]:
     """Every (group, resource, verb) that the role gives."""
-    return given(charts.one(kind, name, values)["rules"])
+    return given(charts.one(kind, name, values=values)["rules"])
 
 
 def given(rules: list[dict[str, Any]]) -> set[Right]:
@@ -201,5 +201,5 @@ def test_people_who_view_edit_and_administer_get_our_kinds_too() -> None:
 def test_the_clusters_own_roles_take_them_in_unless_told_not_to(role: str, to: str) -> None:
     label = f"rbac.authorization.k8s.io/aggregate-to-{to}"
     assert charts.one("ClusterRole", f"loadline-{role}")["metadata"]["labels"][label] == "true"
-    apart = charts.one("ClusterRole", f"loadline-{role}", {"rbac": {"aggregateRoles": False}})
+    apart = charts.one("ClusterRole", f"loadline-{role}", values={"rbac": {"aggregateRoles": False}})
     assert label not in apart["metadata"]["labels"]

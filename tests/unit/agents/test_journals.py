@@ -22,12 +22,18 @@ class Thing:
 
 
 def journal(file: Path | None = None) -> Journal:
-    return Journal("node-0", lambda: 12.3456, file)
+    return Journal("node-0", wall=lambda: 12.3456, file=file)
 
 
 def test_an_entry_carries_observation_decision_and_reason() -> None:
     kept = journal()
-    kept.write("power/polca", {"load": 0.9}, {"level": "LowDeep"}, "moved", domain="row-a")
+    kept.write(
+        "power/polca",
+        observation={"load": 0.9},
+        decision={"level": "LowDeep"},
+        reason="moved",
+        domain="row-a",
+    )
     assert json.loads(kept.lines()) == {
         "t": 12.346,
         "who": "node-0",
@@ -52,7 +58,7 @@ def test_values_are_written_as_json_knows_them() -> None:
 @given(st.floats(allow_nan=False))
 def test_any_number_of_a_decision_survives_the_journal(value: float) -> None:
     kept = journal()
-    kept.write("x", plain(value), None, "")
+    kept.write("x", observation=plain(value), decision=None, reason="")
     assert float(json.loads(kept.lines())["observation"]) == value
 
 
@@ -60,7 +66,7 @@ def test_the_ring_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "MOST_ENTRIES", 3)
     kept = journal()
     for number in range(5):
-        kept.write("x", number, None, "")
+        kept.write("x", observation=number, decision=None, reason="")
     assert [json.loads(line)["observation"] for line in kept.lines().splitlines()] == [2, 3, 4]
     assert [json.loads(line)["observation"] for line in kept.lines(1).splitlines()] == [4]
     assert kept.lines(0) == ""
@@ -69,10 +75,10 @@ def test_the_ring_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_files_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "journal.jsonl"
     kept = journal(file)
-    kept.write("x", 0, None, "")
+    kept.write("x", observation=0, decision=None, reason="")
     monkeypatch.setattr(journals, "MOST_BYTES", 2 * file.stat().st_size)
     for number in range(1, 5):
-        kept.write("x", number, None, "")
+        kept.write("x", observation=number, decision=None, reason="")
     files = (tmp_path / "journal.jsonl.1", file)
     numbers = [[json.loads(line)["observation"] for line in one.read_text().splitlines()] for one in files]
     assert numbers == [[2, 3], [4]]
@@ -80,13 +86,13 @@ def test_two_files_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_disk_that_refuses_is_counted_and_costs_nothing_else(tmp_path: Path) -> None:
     kept = journal(tmp_path / "missing" / "journal.jsonl")
-    kept.write("x", 1, None, "")
+    kept.write("x", observation=1, decision=None, reason="")
     assert kept.failures == 1
     assert kept.lines()
 
 
 def test_every_entry_is_told_to_the_log() -> None:
     told: list[journals.Entry] = []
-    kept = Journal("node-0", lambda: 0.0, tell=told.append)
-    kept.write("leaf/step-down", None, None, "deadline")
+    kept = Journal("node-0", wall=lambda: 0.0, tell=told.append)
+    kept.write("leaf/step-down", observation=None, decision=None, reason="deadline")
     assert [entry["reason"] for entry in told] == ["deadline"]

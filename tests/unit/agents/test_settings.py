@@ -9,7 +9,7 @@ from loadline_policies.errors import InvalidInput
 
 
 def test_the_promised_defaults() -> None:
-    chosen = parse(["--node", "node-0"], {})
+    chosen = parse(["--node", "node-0"], environ={})
     assert chosen == Settings(
         node="node-0",
         state_dir=Path("/var/lib/loadline"),
@@ -27,12 +27,12 @@ def test_the_promised_defaults() -> None:
 
 def test_a_flag_wins_over_its_variable() -> None:
     environ = {"LOADLINE_NODE": "from-environment", "LOADLINE_PORT": "1234"}
-    chosen = parse(["--node", "from-flag"], environ)
+    chosen = parse(["--node", "from-flag"], environ=environ)
     assert (chosen.node, chosen.port) == ("from-flag", 1234)
 
 
 def test_an_empty_variable_is_as_none() -> None:
-    assert parse([], {"LOADLINE_NODE": "n", "LOADLINE_KUBECONFIG": ""}).kubeconfig is None
+    assert parse([], environ={"LOADLINE_NODE": "n", "LOADLINE_KUBECONFIG": ""}).kubeconfig is None
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_an_empty_variable_is_as_none() -> None:
 def test_what_cannot_be_used_is_named_with_flag_and_variable(flag: str, value: str) -> None:
     variable = f"LOADLINE_{flag[2:].upper().replace('-', '_')}"
     with pytest.raises(InvalidInput, match=rf"{flag} \({variable}\) is {value!r}"):
-        parse([flag, value], {})
+        parse([flag, value], environ={})
 
 
 def test_every_flag_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse(["--help"], {})
+        parse(["--help"], environ={})
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')}" in said for name in Settings.model_fields)
@@ -62,4 +62,4 @@ def test_every_flag_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize(("host", "address"), [("10.0.0.1", "10.0.0.1:9476"), ("fd00::1", "[fd00::1]:9476")])
 def test_the_published_address_brackets_ipv6(host: str, address: str) -> None:
-    assert parse(["--node", "n", "--host", host], {}).address == address
+    assert parse(["--node", "n", "--host", host], environ={}).address == address

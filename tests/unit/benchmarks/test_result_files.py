@@ -17,8 +17,11 @@ def ended(path: Path, *checks: Check) -> tuple[int, list[dict[str, object]]]:
 
 
 def test_a_figure_within_its_goal_is_kept(tmp_path: Path) -> None:
-    kept = (result_files.at_most("a", 1.0, 1.0, "no"), result_files.near("b", 9.0, 10.0, 1.0, "no"))
-    status, checks = ended(tmp_path, *kept, result_files.holds("c", True, "no"))
+    kept = (
+        result_files.at_most("a", 1.0, goal=1.0, reason="no"),
+        result_files.near("b", 9.0, goal=10.0, within=1.0, reason="no"),
+    )
+    status, checks = ended(tmp_path, *kept, result_files.holds("c", value=True, reason="no"))
     assert status == 0
     assert {check["reason"] for check in checks} == {""}
 
@@ -26,11 +29,11 @@ def test_a_figure_within_its_goal_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "check",
     [
-        result_files.at_most("a", 1.1, 1.0, "too much"),
-        result_files.above("a", 0.0, 0.0, "too much"),
-        result_files.near("a", 8.9, 10.0, 1.0, "too much"),
-        result_files.near("a", 11.1, 10.0, 1.0, "too much"),
-        result_files.holds("a", False, "too much"),
+        result_files.at_most("a", 1.1, goal=1.0, reason="too much"),
+        result_files.above("a", 0.0, goal=0.0, reason="too much"),
+        result_files.near("a", 8.9, goal=10.0, within=1.0, reason="too much"),
+        result_files.near("a", 11.1, goal=10.0, within=1.0, reason="too much"),
+        result_files.holds("a", value=False, reason="too much"),
     ],
 )
 def test_a_figure_beyond_its_goal_fails_the_run_and_says_why(tmp_path: Path, check: Check) -> None:
@@ -39,7 +42,7 @@ def test_a_figure_beyond_its_goal_fails_the_run_and_says_why(tmp_path: Path, che
 
 
 def test_a_check_without_a_figure_is_not_kept(tmp_path: Path) -> None:
-    status, (told,) = ended(tmp_path, result_files.at_most("a", None, 1.0, "too much"))
+    status, (told,) = ended(tmp_path, result_files.at_most("a", None, goal=1.0, reason="too much"))
     assert (status, told["reason"]) == (1, "there was no figure")
 
 

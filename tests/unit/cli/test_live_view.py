@@ -135,14 +135,14 @@ def test_a_curve_is_as_wide_and_as_high_as_asked(values: list[float], width: int
 
 @given(st.lists(st.floats(0.0, 2.0), min_size=1, max_size=100), st.integers(1, 5), st.integers(0, 9))
 def test_condensing_loses_no_peak(values: list[float], size: int, steps: int) -> None:
-    stretches = charts.condensed(values, size, steps % size)
+    stretches = charts.condensed(values, size=size, newest=steps % size)
     assert max(stretches) == max(values)
     assert len(stretches) <= len(values)
 
 
 def test_a_stretch_keeps_its_value_while_others_come() -> None:
-    before = charts.condensed([1.0, 2.0, 3.0, 4.0], 2, 0)
-    after = charts.condensed([1.0, 2.0, 3.0, 4.0, 9.0], 2, 1)
+    before = charts.condensed([1.0, 2.0, 3.0, 4.0], size=2, newest=0)
+    after = charts.condensed([1.0, 2.0, 3.0, 4.0, 9.0], size=2, newest=1)
     assert after == [*before, 9.0]
 
 

@@ -82,7 +82,7 @@ def test_values_are_frozen() -> None:
 
 
 def test_a_writer_applies_only_what_it_says() -> None:
-    enforcing = condition(ConditionType.ENFORCING, False, Reason.MODE_OBSERVE)
+    enforcing = condition(ConditionType.ENFORCING, so=False, reason=Reason.MODE_OBSERVE)
     written = CoordinatorDomainStatus(
         coordinator="node-07", observed_watts=0, conditions=(enforcing,)
     ).to_api()

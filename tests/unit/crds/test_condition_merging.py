@@ -24,8 +24,8 @@ conditions = st.lists(
     st.builds(
         condition,
         st.sampled_from(ConditionType),
-        st.sampled_from([True, False, None]),
-        st.sampled_from(Reason),
+        so=st.sampled_from([True, False, None]),
+        reason=st.sampled_from(Reason),
     ),
     unique_by=lambda one: one.type,
     max_size=MAX_CONDITIONS,
@@ -33,7 +33,7 @@ conditions = st.lists(
 
 
 def accepted(so: bool | None, reason: Reason = Reason.SAFE_FITS) -> Condition:
-    return condition(ConditionType.ACCEPTED, so, reason, generation=3)
+    return condition(ConditionType.ACCEPTED, so=so, reason=reason, generation=3)
 
 
 def test_a_new_condition_has_the_time_of_now() -> None:
@@ -55,7 +55,7 @@ def test_the_time_moves_with_the_status() -> None:
 
 
 def test_conditions_of_others_are_left_to_them() -> None:
-    others = merge([], [condition(ConditionType.ENFORCING, True, Reason.MODE_ENFORCE)], now=NOON)
+    others = merge([], [condition(ConditionType.ENFORCING, so=True, reason=Reason.MODE_ENFORCE)], now=NOON)
     assert [one.type for one in merge(others, [accepted(True)], now=NOON)] == ["Accepted"]
 
 

@@ -77,7 +77,7 @@ def scaled_by(metadata: Mapping[str, Any]) -> str:
     return ""
 
 
-def rival(kind: Kind, key: Key, manager: str, autoscalers: Iterable[Autoscaler]) -> str:
+def rival(kind: Kind, key: Key, *, manager: str, autoscalers: Iterable[Autoscaler]) -> str:
     """Who scales an object of ours now, as a person would name it; `manager` is who set replicas last."""
     aiming = [one for one in autoscalers if one.target == Target.of(kind, key)]
     if aiming:

@@ -147,7 +147,7 @@ def _kserve_llm(raw: Manifest) -> dict[str, Any]:
 
 
 def _row(
-    group: str, version: str, kind: str, read: Callable[[Manifest], dict[str, Any]], *, scalable: bool = True
+    group: str, *, version: str, kind: str, read: Callable[[Manifest], dict[str, Any]], scalable: bool = True
 ) -> ForeignKind:
     plural = f"{kind.lower()}s"
     return ForeignKind(
@@ -156,12 +156,16 @@ def _row(
 
 
 TABLE = (
-    _row("apps", "v1", "Deployment", _counted),
-    _row("apps", "v1", "StatefulSet", _counted),
-    _row("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", _group),
-    _row("serving.kserve.io", "v1beta1", "InferenceService", _kserve, scalable=False),
-    _row("serving.kserve.io", "v1alpha2", "LLMInferenceService", _kserve_llm, scalable=False),
-    _row("serving.kserve.io", "v1alpha1", "LLMInferenceService", _kserve_llm, scalable=False),
+    _row("apps", version="v1", kind="Deployment", read=_counted),
+    _row("apps", version="v1", kind="StatefulSet", read=_counted),
+    _row("leaderworkerset.x-k8s.io", version="v1", kind="LeaderWorkerSet", read=_group),
+    _row("serving.kserve.io", version="v1beta1", kind="InferenceService", read=_kserve, scalable=False),
+    _row(
+        "serving.kserve.io", version="v1alpha2", kind="LLMInferenceService", read=_kserve_llm, scalable=False
+    ),
+    _row(
+        "serving.kserve.io", version="v1alpha1", kind="LLMInferenceService", read=_kserve_llm, scalable=False
+    ),
 )
 _ROWS = {row.kind: row for row in TABLE}
 _BY_NAME = {(row.kind.api_version, row.kind.kind): row for row in TABLE}

@@ -85,12 +85,12 @@ class ServiceIndex:
         }
         """The tables of kinds that every cluster has, and that are watched all the time."""
 
-    def see(self, kind: Kind, raw: Manifest, gone: bool) -> set[Key]:
+    def see(self, kind: Kind, raw: Manifest, *, gone: bool) -> set[Key]:
         """An event: remember its fact, and say which services need another look."""
         table, key = self._tables[kind], Key.of(raw)
         before = table.get(key)
         moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table, kind, raw)
-        return self._concerned(kind, key, before, table.get(key)) if moved else set()
+        return self._concerned(kind, key, before=before, after=table.get(key)) if moved else set()
 
     def owned_by(self, service: Key) -> dict[Ref, OwnedObject]:
         """What carries the service's label, of all kinds that a service may become."""
@@ -164,7 +164,7 @@ class ServiceIndex:
         }
         return readers[kind](raw)
 
-    def _concerned(self, kind: Kind, key: Key, before: Any, after: Any) -> set[Key]:
+    def _concerned(self, kind: Kind, key: Key, *, before: Any, after: Any) -> set[Key]:
         facts = [fact for fact in (before, after) if fact is not None]
         if kind is INFERENCE_SERVICES:
             claims = {fact.claim for fact in facts}

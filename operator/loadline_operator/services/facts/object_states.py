@@ -69,12 +69,12 @@ class KnownObjects:
     settled: Mapping[Ref, Signature] = field(default_factory=dict)
 
 
-def object_state(uid: str, wanted: Wanted, known: KnownObjects) -> ObjectState:
+def object_state(uid: str, wanted: Wanted, *, known: KnownObjects) -> ObjectState:
     """What is to be done about an object, given its manifest and its service's uid."""
     ref = Ref.of(wanted)
     there = known.owned_objects.get(ref)
     if there is None:
-        return _of_unknown(uid, ref, known)
+        return _of_unknown(uid, ref, known=known)
     if not there.is_of(uid):
         return ObjectState.TAKEN
     if there.deleting:
@@ -93,7 +93,7 @@ def digest_of(wanted: Wanted) -> str:
     return str(wanted.manifest["metadata"]["annotations"][APPLIED])
 
 
-def _of_unknown(uid: str, ref: Ref, known: KnownObjects) -> ObjectState:
+def _of_unknown(uid: str, ref: Ref, *, known: KnownObjects) -> ObjectState:
     """No watch told of it, so it isn't there or isn't labelled as ours are."""
     if ref not in known.read:
         return ObjectState.UNREAD

@@ -78,7 +78,7 @@ def read(path: Path) -> Defaults:
     try:
         text = path.read_text()
     except OSError as error:
-        raise InvalidInput("--defaults", str(path), f"give a file that can be read ({error})") from error
+        raise InvalidInput("--defaults", str(path), mend=f"give a file that can be read ({error})") from error
     return parse(text)
 
 
@@ -87,7 +87,7 @@ def parse(text: str) -> Defaults:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InvalidInput("--defaults", "not YAML", str(error).replace("\n", " ")) from error
+        raise InvalidInput("--defaults", "not YAML", mend=str(error).replace("\n", " ")) from error
     try:
         return Defaults.model_validate({} if content is None else content)
     except ValidationError as error:
@@ -98,4 +98,4 @@ def _explained(fault: ErrorDetails) -> InvalidInput:
     field = ".".join(str(part) for part in fault["loc"]) or "--defaults"
     kinds = {**MENDS, "string_pattern_mismatch": PATTERN_MENDS.get(field, "")}
     mend = kinds.get(fault["type"]) or fault["msg"][:1].lower() + fault["msg"][1:]
-    return InvalidInput(field, fault["input"], mend)
+    return InvalidInput(field, fault["input"], mend=mend)

@@ -32,7 +32,7 @@ class Member(Enum):
     FOLLOWER = "follower"
 
 
-def arguments(pool: Pool, source: Source, defaults: Defaults, member: Member = Member.SOLE) -> list[str]:
+def arguments(pool: Pool, source: Source, defaults: Defaults, *, member: Member = Member.SOLE) -> list[str]:
     """The engine's arguments in a pool's pods."""
     spec, model = pool.service.spec, pool.service.spec.model
     assert model is not None, "a service without a model has no engine of ours"

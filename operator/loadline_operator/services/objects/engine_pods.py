@@ -40,12 +40,12 @@ COMMON = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Resources that are no device."""
 
 
-def pod_template(pool: Pool, defaults: Defaults, member: Member = Member.SOLE) -> Manifest:
+def pod_template(pool: Pool, defaults: Defaults, *, member: Member = Member.SOLE) -> Manifest:
     """The template of a pool's pods."""
     model = pool.service.spec.model
     assert model is not None, "a service without a model has no engine of ours"
     source = source_of(model.uri, defaults)
-    template: Manifest = {"spec": _spec(pool, source, defaults, member)}
+    template: Manifest = {"spec": _spec(pool, source, defaults=defaults, member=member)}
     for parts in (defaults.engine_template, *pool.templates):
         template = lay_over(template, parts)
     finished = {**template, "spec": _finished(template.get("spec"), source)}
@@ -53,7 +53,7 @@ def pod_template(pool: Pool, defaults: Defaults, member: Member = Member.SOLE) -
     return lay_over(finished, {"metadata": {"labels": {**described_as, **pool.labels}}})
 
 
-def _spec(pool: Pool, source: Source, defaults: Defaults, member: Member) -> Manifest:
+def _spec(pool: Pool, source: Source, *, defaults: Defaults, member: Member) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
         {"name": "home", "emptyDir": {}},
@@ -64,16 +64,16 @@ def _spec(pool: Pool, source: Source, defaults: Defaults, member: Member) -> Man
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": confined_pod(),
-        "containers": [_engine(pool, source, defaults, member)],
+        "containers": [_engine(pool, source, defaults=defaults, member=member)],
         "volumes": [*volumes, *([source.volume] if source.volume else [])],
     }
 
 
-def _engine(pool: Pool, source: Source, defaults: Defaults, member: Member) -> Manifest:
+def _engine(pool: Pool, source: Source, *, defaults: Defaults, member: Member) -> Manifest:
     container: Manifest = {
         "name": ENGINE_CONTAINER,
         "image": defaults.engine_image,
-        "args": arguments(pool, source, defaults, member),
+        "args": arguments(pool, source, defaults, member=member),
         "env": _environment(pool, source),
         "resources": {"limits": {defaults.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
         "securityContext": confined_container(),

@@ -24,8 +24,8 @@ def leader_worker_set(pool: Pool, defaults: Defaults) -> Manifest:
         "leaderWorkerTemplate": {
             "size": pool.parallelism.nodes,
             "restartPolicy": "RecreateGroupOnPodRestart",
-            "leaderTemplate": pod_template(pool, defaults, Member.LEADER),
-            "workerTemplate": pod_template(pool, defaults, Member.FOLLOWER),
+            "leaderTemplate": pod_template(pool, defaults, member=Member.LEADER),
+            "workerTemplate": pod_template(pool, defaults, member=Member.FOLLOWER),
         },
     }
     return {**LEADER_WORKER_SETS.manifest(key, labels=pool.labels), "spec": spec}

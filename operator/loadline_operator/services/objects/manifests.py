@@ -75,7 +75,7 @@ class Wanted:
 
 
 def wanted(
-    service: InferenceService, defaults: Defaults, offered: frozenset[Kind] = frozenset()
+    service: InferenceService, defaults: Defaults, *, offered: frozenset[Kind] = frozenset()
 ) -> tuple[Wanted, ...]:
     """What the service becomes where the API server serves the optional kinds in `offered`."""
     if service.spec.model is None or lacking(service, offered) is not None:
@@ -116,7 +116,9 @@ def with_pods_of(one: Wanted, there: Manifest) -> Wanted:
     wanted, found = pod_hash_of(one.manifest), pod_hash_of(there)
     assert wanted is not None, "a workload of ours is marked"
     keeps = PodHash(wanted.asked, found.pods if found is not None else "kept")
-    return Wanted(kind=one.kind, manifest=signed(kept(one.kind, one.manifest, there, keeps)))
+    return Wanted(
+        kind=one.kind, manifest=signed(kept(one.kind, manifest=one.manifest, there=there, pod_hash=keeps))
+    )
 
 
 def pod_hash_of(manifest: Manifest) -> PodHash | None:
@@ -163,6 +165,6 @@ def _owned(one: Wanted, service: InferenceService, defaults: Defaults) -> Wanted
     labels = {**labels, **described(name, labels.get(POOL_LABEL)), SERVICE_LABEL: name}
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
     if one.kind in TEMPLATES:
-        made = pod_hash(service, labels[POOL_LABEL], defaults, one.kind, one.manifest)
+        made = pod_hash(service, labels[POOL_LABEL], defaults=defaults, kind=one.kind, manifest=one.manifest)
         metadata["annotations"] = {MARK: str(made)}
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))

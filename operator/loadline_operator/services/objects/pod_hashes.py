@@ -48,20 +48,22 @@ class PodHash(NamedTuple):
 
 
 def pod_hash(
-    service: InferenceService, pool: str, defaults: Defaults, kind: Kind, manifest: Manifest
+    service: InferenceService, pool: str, *, defaults: Defaults, kind: Kind, manifest: Manifest
 ) -> PodHash:
     """The hashes of a workload that this operator makes."""
-    return PodHash(_hash(_asked_for(service, pool, defaults)), _hash(manifest["spec"][TEMPLATES[kind]]))
+    return PodHash(
+        _hash(_asked_for(service, pool, defaults=defaults)), _hash(manifest["spec"][TEMPLATES[kind]])
+    )
 
 
-def stays(wanted: PodHash, there: PodHash | None, service: InferenceService) -> bool:
+def stays(wanted: PodHash, there: PodHash | None, *, service: InferenceService) -> bool:
     """Whether the pods that are there were asked for alike, but made otherwise."""
     if there is None:
         return service.status.observed_generation == service.metadata.generation
     return there.asked == wanted.asked and there.pods != wanted.pods
 
 
-def kept(kind: Kind, manifest: Manifest, there: Manifest, pod_hash: PodHash) -> Manifest:
+def kept(kind: Kind, *, manifest: Manifest, there: Manifest, pod_hash: PodHash) -> Manifest:
     """The manifest with the pods of the object that is there, with their own hash."""
     field, metadata = TEMPLATES[kind], manifest["metadata"]
     spec = {**manifest["spec"], field: there["spec"][field]}
@@ -69,7 +71,7 @@ def kept(kind: Kind, manifest: Manifest, there: Manifest, pod_hash: PodHash) -> 
     return {**manifest, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
 
 
-def _asked_for(service: InferenceService, pool: str, defaults: Defaults) -> list[Any]:
+def _asked_for(service: InferenceService, pool: str, *, defaults: Defaults) -> list[Any]:
     """What was asked for, as far as it shapes a pool's pods; counts and objectives don't."""
     spec = service.spec
     told: list[Any] = [pool, spec.prefill is not None, defaults.model_dump(mode="json", exclude_unset=True)]

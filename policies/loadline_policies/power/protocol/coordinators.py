@@ -54,9 +54,9 @@ class Coordinator:
         self,
         domain: Domain,
         epoch: Epoch,
+        *,
         now: float,
         renewed_sent_s: float | None = None,
-        *,
         relieve: Relieve = reliefs.decide,
     ) -> None:
         self.domain = domain
@@ -71,7 +71,9 @@ class Coordinator:
         self._policy_state: Any = domain.document.policy.start
         self._reliever = Reliever(relieve)
         self._sequence = 0
-        self._tenure = Tenure(epoch, now, now if renewed_sent_s is None else renewed_sent_s)
+        self._tenure = Tenure(
+            epoch, now=now, renewed_sent_s=now if renewed_sent_s is None else renewed_sent_s
+        )
         self._heat_heard = False
         self._decided_s = now
         self._watts = 0.0
@@ -94,10 +96,10 @@ class Coordinator:
     def receive(self, report: Report, now: float) -> None:
         """Take a report that `knows` accepts, and decide anew."""
         member = self.members.setdefault(report.node, Member(report.node))
-        if member.stale(report, now, self.domain.timings.silent_after_s):
+        if member.stale(report, now=now, silent_after_s=self.domain.timings.silent_after_s):
             return
         rating_before = member.rating
-        member.hear(report, now, self.epoch)
+        member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
         self._learn_heat(report)
         gone = report.node not in self.domain.members and not report.armed
@@ -121,8 +123,8 @@ class Coordinator:
         self._watts = self.members.watts(now)
         hot_watts = self.members.hot_watts(now)
         dt_s, self._decided_s = now - self._decided_s, now
-        self.heat = self.domain.curve.heated(self.heat, hot_watts / self.domain.budget_watts, dt_s)
-        self._tenure.check_alone(self.members, self.domain.timings, now)
+        self.heat = self.domain.curve.heated(self.heat, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
+        self._tenure.check_alone(self.members, self.domain.timings, now=now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
@@ -133,7 +135,9 @@ class Coordinator:
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
         orders = RowOrders(caps=caps, held=self._held(now))
         raising = partial(self.raising, now)
-        self._orders = self._reliever.relieved(orders, self.domain, self.members, self._watts, raising, now)
+        self._orders = self._reliever.relieved(
+            orders, self.domain, self.members, watts=self._watts, raising=raising, now=now
+        )
 
     def answer(self, node: str, now: float) -> Lease:
         """The lease for a member, as the answer to its last report."""
@@ -193,7 +197,7 @@ class Coordinator:
 
     def raising(self, now: float) -> Raising:
         """How far limits may rise, given how sure this coordinator can be to lead alone."""
-        return self._tenure.raising(self.members, self.domain.timings, now)
+        return self._tenure.raising(self.members, self.domain.timings, now=now)
 
     def domain_state(self, now: float) -> DomainState:
         """All that people may want to know of the domain now."""
@@ -248,14 +252,20 @@ class Coordinator:
         return HoldReason.HEAT if self.heat > self.safety.ceiling_heat else HoldReason.NOT
 
     def _headroom_watts(self) -> float:
-        return triggers.headroom_watts(self._orders.caps, self._watts, self.domain.budget_watts)
+        return triggers.headroom_watts(
+            self._orders.caps, watts=self._watts, budget_watts=self.domain.budget_watts
+        )
 
     def _slack_watts(self) -> float:
-        return triggers.slack_watts(self._headroom_watts(), self.domain.budget_watts, len(self.members))
+        return triggers.slack_watts(
+            self._headroom_watts(), budget_watts=self.domain.budget_watts, nodes=len(self.members)
+        )
 
     def _blind(self) -> bool:
         given_watts = self.members.slack_watts
-        return triggers.blinding(given_watts, self._headroom_watts(), self.domain.budget_watts)
+        return triggers.blinding(
+            given_watts, headroom=self._headroom_watts(), budget_watts=self.domain.budget_watts
+        )
 
     def _act(self, member: Member, now: float) -> Act:
         assert member.report is not None

@@ -58,7 +58,7 @@ class Sighting:
         return self.last_s - self.since_s
 
 
-def sight(before: Sighting | None, record: Record, now: float) -> Sighting:
+def sight(before: Sighting | None, record: Record, *, now: float) -> Sighting:
     """What is known after seeing `record` at `now`.
 
     A long gap in our looking starts the count anew: while the API server was away, the

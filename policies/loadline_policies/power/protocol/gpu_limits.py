@@ -100,7 +100,7 @@ def limit_of(
     gpu: GpuReport, orders: RowOrders, domain: Domain, *, safe_watts: float, raising: Raising
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
-    cap = _cap_of(gpu, orders, domain, raising)
+    cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
     if orders.safe:
         watts = min(watts, safe_watts)
@@ -113,7 +113,7 @@ def limit_of(
     )
 
 
-def _cap_of(gpu: GpuReport, orders: RowOrders, domain: Domain, raising: Raising) -> Cap:
+def _cap_of(gpu: GpuReport, orders: RowOrders, *, domain: Domain, raising: Raising) -> Cap:
     if orders.held is HoldReason.NEW:
         return Cap(clock_mhz=gpu.clock_mhz)
     if gpu.uuid in orders.relieved and not orders.safe and raising is Raising.FREELY:

@@ -74,7 +74,7 @@ def accept(
     Raises LeaseRefused, and the standing stays as it was.
     """
     _check_answer(lease, domain=domain, sequence=sequence, sent_s=sent_s, now=now)
-    _check_holder(standing, lease, now)
+    _check_holder(standing, lease, now=now)
     _check_limits(lease, gpus)
     if lease.act is Act.OBSERVE and standing.armed:
         raise LeaseRefused("NotReleased", "an armed node is released, not told to observe")
@@ -109,7 +109,7 @@ def _check_answer(lease: Lease, *, domain: str, sequence: int, sent_s: float, no
         raise LeaseRefused("Expired", f"the answer took {now - sent_s:.1f} s, the lease is {lease.lease_s} s")
 
 
-def _check_holder(standing: Standing, lease: Lease, now: float) -> None:
+def _check_holder(standing: Standing, lease: Lease, *, now: float) -> None:
     if not standing.live(now):
         return
     assert standing.holding is not None

@@ -38,12 +38,12 @@ class Member:
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
 
-    def stale(self, report: Report, now: float, silent_after_s: float) -> bool:
+    def stale(self, report: Report, *, now: float, silent_after_s: float) -> bool:
         """Whether a report was overtaken by a later one; after a silence any is news (the node restarted)."""
         overtaken = self.report is not None and report.sequence < self.report.sequence
         return overtaken and self.fresh(now, silent_after_s)
 
-    def hear(self, report: Report, now: float, epoch: Epoch) -> None:
+    def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         self.report, self.heard_s = report, now
         self.rating = rating_of(report)

@@ -21,13 +21,17 @@ from loadline_policies.power.rows import Cap
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 
 
-def claims_of(members: Roster, domain: Domain, cap: Cap, now: float) -> tuple[Claim, ...]:
+def claims_of(members: Roster, domain: Domain, cap: Cap, *, now: float) -> tuple[Claim, ...]:
     """The claims on a row whose high class is held by `cap`, by service and node."""
     reports = [member.report for member in members.values() if member.fresh(now, members.silent_after_s)]
     heard = [report for report in reports if report is not None]
     worst = _worst_of(heard, domain)
     obeying = (one for one in heard if one.armed and not one.faults and one.node in domain.members)
-    made = (claim for one in obeying for claim in _claims_on(one, worst, domain, cap)) if worst else ()
+    made = (
+        (claim for one in obeying for claim in _claims_on(one, worst, domain=domain, cap=cap))
+        if worst
+        else ()
+    )
     return tuple(sorted(made, key=lambda claim: claim.key))
 
 
@@ -52,7 +56,9 @@ def _worse(one: float | None, other: float | None) -> float | None:
     return max((missed for missed in (one, other) if missed is not None), default=None)
 
 
-def _claims_on(report: Report, worst: dict[str, float | None], domain: Domain, cap: Cap) -> Iterable[Claim]:
+def _claims_on(
+    report: Report, worst: dict[str, float | None], *, domain: Domain, cap: Cap
+) -> Iterable[Claim]:
     mine = _missed_on(report)
     owned: dict[str, list[GpuReport]] = {}
     for gpu in report.gpus:

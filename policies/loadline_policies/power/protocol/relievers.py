@@ -39,6 +39,7 @@ class Reliever:
         orders: RowOrders,
         domain: Domain,
         members: Roster,
+        *,
         watts: float,
         raising: Callable[[], Raising],
         now: float,
@@ -52,15 +53,15 @@ class Reliever:
             bound_watts=orders.caps.relief_load * domain.budget_watts,
             settle_s=domain.timings.settle_s,
             low=orders.caps.low,
-            shut=_shut(orders, domain, raising),
+            shut=_shut(orders, domain, raising=raising),
         )
         if room.closed is not None:
-            self._decide((), room, now)
+            self._decide((), room, now=now)
         elif now - self._decided_s >= DECIDE_EVERY_S:
-            self._decide(claims_of(members, domain, orders.caps.high, now), room, now)
+            self._decide(claims_of(members, domain, orders.caps.high, now=now), room, now=now)
         return self._orders(orders)
 
-    def _decide(self, claims: tuple[Claim, ...], room: Room, now: float) -> None:
+    def _decide(self, claims: tuple[Claim, ...], room: Room, *, now: float) -> None:
         self.relief, self._state = self._relieve(claims, room, self._state, now)
         self._decided_s = now
 
@@ -71,7 +72,7 @@ class Reliever:
         return replace(orders, caps=caps, relieved=relieved)
 
 
-def _shut(orders: RowOrders, domain: Domain, raising: Callable[[], Raising]) -> End | None:
+def _shut(orders: RowOrders, domain: Domain, *, raising: Callable[[], Raising]) -> End | None:
     """Why nobody may be let off a cap now, however much room there is."""
     if not (domain.enforce and domain.document.slo_relief):
         return End.OFF

@@ -18,7 +18,7 @@ from loadline_policies.power.safety.safe_states import Timings
 class Tenure:
     """One coordinator's time in one epoch; it leads by a renewal that was sent at `renewed_sent_s`."""
 
-    def __init__(self, epoch: Epoch, now: float, renewed_sent_s: float) -> None:
+    def __init__(self, epoch: Epoch, *, now: float, renewed_sent_s: float) -> None:
         self.epoch = epoch
         self.over = False
         self._renewed_sent_s = renewed_sent_s
@@ -44,7 +44,7 @@ class Tenure:
         """Whether a lease of an older coordinator could still bind a member that wasn't heard."""
         return now - self._began_s < _patience_s(timings)
 
-    def raising(self, members: Roster, timings: Timings, now: float) -> Raising:
+    def raising(self, members: Roster, timings: Timings, *, now: float) -> Raising:
         """How far limits may rise."""
         if self.over or self._stale(timings, now):
             return Raising.NOT
@@ -54,7 +54,7 @@ class Tenure:
             return Raising.FREELY
         return Raising.TO_SAFE
 
-    def check_alone(self, members: Roster, timings: Timings, now: float) -> None:
+    def check_alone(self, members: Roster, timings: Timings, *, now: float) -> None:
         """Stale at the API server, go on only while every member still reports this epoch."""
         if self._stale(timings, now) and (members.silent(now) or not members.report_epoch(self.epoch)):
             self.over = True

@@ -19,23 +19,23 @@ Chosen: half a point of the budget, well under the whole points in which thresho
 """
 
 
-def headroom_watts(caps: Caps, watts: float, budget_watts: float) -> float:
+def headroom_watts(caps: Caps, *, watts: float, budget_watts: float) -> float:
     """How far a row that draws `watts` may rise before its policy wants to decide again."""
     next_load = caps.next_load if watts > budget_watts else min(1.0, caps.next_load)
     return next_load * budget_watts - watts
 
 
-def slack_watts(headroom: float, budget_watts: float, nodes: int) -> float:
+def slack_watts(headroom: float, *, budget_watts: float, nodes: int) -> float:
     """One node's share of the headroom."""
     half = min(headroom, budget_watts) / 2
     return max(LEAST_SLACK_SHARE * budget_watts, half) / max(1, nodes)
 
 
-def worth_telling(watts: float, told_watts: float, slack_watts: float) -> bool:
+def worth_telling(watts: float, *, told_watts: float, slack_watts: float) -> bool:
     """Whether a node that last told `told_watts` should report out of turn."""
     return abs(watts - told_watts) > slack_watts
 
 
-def blinding(given_watts: float, headroom: float, budget_watts: float) -> bool:
+def blinding(given_watts: float, *, headroom: float, budget_watts: float) -> bool:
     """Whether the slack that is out, all nodes together, could hide a crossing."""
     return given_watts > max(headroom, 2 * LEAST_SLACK_SHARE * budget_watts)

@@ -144,14 +144,14 @@ Relieve: TypeAlias = Callable[[tuple[Claim, ...], Room, State, float], Decision[
 """`decide`, or something that also writes down what it decides."""
 
 
-def decide(claims: tuple[Claim, ...], room: Room, state: State, now: float) -> Decision[Relief, State]:
+def decide(claims: tuple[Claim, ...], room: Room, state: State, now: float) -> Decision[Relief, State]:  # noqa: PLR0917
     """Take back what must end, give what there is room for, and let everybody else wait."""
     known = {claim.key: claim for claim in claims}
-    judged = (_judged(turn, known.get(turn.key), room.closed, now) for turn in state.turns)
+    judged = (_judged(turn, known.get(turn.key), room.closed, now=now) for turn in state.turns)
     turns = {turn.key: turn for turn in judged if turn is not None}
     if room.closed is None:
-        _give(turns, known, room, now)
-        _make_way(turns, known, now)
+        _give(turns, known, room, now=now)
+        _make_way(turns, known, now=now)
     waiting = any(turn.phase is Phase.WAITING for turn in turns.values())
     low, low_due_s = _low(room.low, state, waiting=waiting, now=now)
     state = State(tuple(turns.values()), low, low_due_s)
@@ -172,7 +172,7 @@ def _phase(turn: Turn | None) -> str:
     return f"{turn.phase} after {turn.end}" if turn.end is not None else str(turn.phase)
 
 
-def _judged(turn: Turn, claim: Claim | None, shut: End | None, now: float) -> Turn | None:
+def _judged(turn: Turn, claim: Claim | None, shut: End | None, *, now: float) -> Turn | None:
     """The turn as it goes on; None where it is over and leaves nothing behind."""
     if turn.phase is Phase.RESTING:
         assert turn.end is not None
@@ -180,34 +180,34 @@ def _judged(turn: Turn, claim: Claim | None, shut: End | None, now: float) -> Tu
     if turn.phase is Phase.WAITING:
         return turn if shut is None and claim is not None and claim.asks else None
     if shut is not None:
-        return _resting(turn, shut, now) if shut.rest_s else None
+        return _resting(turn, shut, now=now) if shut.rest_s else None
     if claim is None or claim.gpus != turn.gpus:
-        return _resting(turn, End.GONE, now)
+        return _resting(turn, End.GONE, now=now)
     if claim.missed is not None and claim.missed > MET:
         return replace(turn, met_since_s=None)
     since_s = now if turn.met_since_s is None else turn.met_since_s
     return None if now - since_s >= CALM_S else replace(turn, met_since_s=since_s)
 
 
-def _resting(turn: Turn, end: End, now: float) -> Turn:
+def _resting(turn: Turn, end: End, *, now: float) -> Turn:
     return replace(turn, phase=Phase.RESTING, since_s=now, met_since_s=None, end=end)
 
 
-def _give(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, now: float) -> None:
+def _give(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, *, now: float) -> None:
     """Relieve in the order of rank; from the first claim that doesn't fit on, all wait, but not for ever."""
     tried = _tried(turns)
-    left_watts = room.bound_watts - room.watts - _unseen_watts(turns, known, room, now)
+    left_watts = room.bound_watts - room.watts - _unseen_watts(turns, known, room, now=now)
     full = moved = False
     asking = (claim for claim in known.values() if claim.asks and _may_ask(turns.get(claim.key)))
     for claim in sorted(asking, key=lambda claim: _rank(claim, tried)):
-        turn = turns.get(claim.key) or _turn(claim, Phase.WAITING, now)
+        turn = turns.get(claim.key) or _turn(claim, Phase.WAITING, now=now)
         fits = claim.rise_watts <= left_watts
         if fits and not full:
             left_watts -= claim.rise_watts
-            turns[claim.key] = _turn(claim, Phase.RELIEVED, now)
+            turns[claim.key] = _turn(claim, Phase.RELIEVED, now=now)
             moved = True
         elif not fits and now - turn.since_s >= WAIT_S:
-            turns[claim.key] = _resting(turn, End.WAITED, now)
+            turns[claim.key] = _resting(turn, End.WAITED, now=now)
         else:
             turns[claim.key] = turn
             full = True
@@ -222,7 +222,7 @@ def _wait_anew(turns: dict[Key, Turn], now: float) -> None:
             turns[key] = replace(turn, since_s=now)
 
 
-def _unseen_watts(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, now: float) -> float:
+def _unseen_watts(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, *, now: float) -> float:
     """What those may still rise by who were let go lately, or called back and may not have heard yet."""
     return sum(
         known[key].rise_watts
@@ -231,7 +231,7 @@ def _unseen_watts(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, n
     )
 
 
-def _make_way(turns: dict[Key, Turn], known: dict[Key, Claim], now: float) -> None:
+def _make_way(turns: dict[Key, Turn], known: dict[Key, Claim], *, now: float) -> None:
     """While a claim waits, reliefs of lower rank end, and so do those that were tried and didn't help."""
     tried = _tried(turns)
     waiting = [_standing(known[key], tried) for key, turn in turns.items() if turn.phase is Phase.WAITING]
@@ -241,9 +241,9 @@ def _make_way(turns: dict[Key, Turn], known: dict[Key, Claim], now: float) -> No
         if turn.phase is not Phase.RELIEVED:
             continue
         if known[key].misses and now - turn.since_s >= TRIAL_S:
-            turns[key] = _resting(turn, End.FUTILE, now)
+            turns[key] = _resting(turn, End.FUTILE, now=now)
         elif _standing(known[key], tried) > min(waiting):
-            turns[key] = _resting(turn, End.OUTRANKED, now)
+            turns[key] = _resting(turn, End.OUTRANKED, now=now)
 
 
 def _tried(turns: dict[Key, Turn]) -> frozenset[str]:
@@ -264,7 +264,7 @@ def _may_ask(turn: Turn | None) -> bool:
     return turn is None or turn.phase is Phase.WAITING
 
 
-def _turn(claim: Claim, phase: Phase, now: float) -> Turn:
+def _turn(claim: Claim, phase: Phase, *, now: float) -> Turn:
     return Turn(service=claim.service, node=claim.node, gpus=claim.gpus, phase=phase, since_s=now)
 
 

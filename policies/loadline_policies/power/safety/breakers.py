@@ -43,17 +43,19 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.points) < 2 or self.points[0][1] != FOREVER:
             raise InvalidDomain(
-                "breaker.curve", self.points, "give at least two points, the first one borne for ever"
+                "breaker.curve", self.points, mend="give at least two points, the first one borne for ever"
             )
         for (load, seconds), (next_load, next_seconds) in zip(self.points, self.points[1:], strict=False):
             if not (0 < load < next_load and 0 < next_seconds < seconds):
                 raise InvalidDomain(
                     "breaker.curve",
                     self.points,
-                    "let the loads rise and the seconds fall from point to point",
+                    mend="let the loads rise and the seconds fall from point to point",
                 )
         if not self.cooling_s > 0:
-            raise InvalidDomain("breaker.coolingSeconds", self.cooling_s, "give a positive number of seconds")
+            raise InvalidDomain(
+                "breaker.coolingSeconds", self.cooling_s, mend="give a positive number of seconds"
+            )
 
     @property
     def borne_load(self) -> float:
@@ -74,7 +76,7 @@ class Curve:
         last_load, last_s = self.points[-1]
         return last_s * (last_load / load) ** 2
 
-    def heated(self, heat: float, load: float, dt_s: float) -> float:
+    def heated(self, heat: float, *, load: float, dt_s: float) -> float:
         """Heat after `dt_s` seconds at `load`; not capped, so that 1 or more means tripped."""
         trip_s = self.trip_s(load)
         if trip_s == FOREVER:

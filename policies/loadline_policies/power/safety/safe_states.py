@@ -89,7 +89,7 @@ def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimit
     }
 
 
-def tolerated_silent_nodes(ratings: Iterable[NodeRating], limits: SafeLimits, ceiling_watts: float) -> int:
+def tolerated_silent_nodes(ratings: Iterable[NodeRating], limits: SafeLimits, *, ceiling_watts: float) -> int:
     """The largest k for which the k worst nodes at nameplate and all others at safe stay within the ceiling.
 
     `ceiling_watts` is the load that the breaker bears for ever. -1 when not even k = 0 does.
@@ -168,7 +168,9 @@ def assess(ratings: Iterable[NodeRating], *, budget_watts: float, curve: Curve, 
     return Safety(
         limits=limits,
         safe_watts=sum(rating.watts_at(limits) for rating in rows),
-        tolerates_silent_nodes=tolerated_silent_nodes(rows, limits, curve.borne_load * budget_watts),
+        tolerates_silent_nodes=tolerated_silent_nodes(
+            rows, limits, ceiling_watts=curve.borne_load * budget_watts
+        ),
         max_load=max_load,
         warm_trip_s=warm_trip_s,
         ceiling_heat=1.0 - 1.2 * timings.reaction_s / trip_s,

@@ -30,14 +30,15 @@ def rest() -> Iterator[None]:
 def members(tmp_path: Path) -> tuple[Identity, Identity]:
     """Two who trust each other."""
     leader, member = (
-        Identity.load_or_create(tmp_path / name, name, "127.0.0.1:1") for name in ("leader", "member")
+        Identity.load_or_create(tmp_path / name, node=name, address="127.0.0.1:1")
+        for name in ("leader", "member")
     )
     return leader, member
 
 
 def exchanges(server: Server, leader: Identity, member: Identity) -> ReportClient:
     candidates = (Peer(leader.node, f"127.0.0.1:{server.port}", leader.der),)
-    return ReportClient(lambda _: candidates, lambda peer: client_context(member, peer.certificate))
+    return ReportClient(lambda _: candidates, context=lambda peer: client_context(member, peer.certificate))
 
 
 def trusting(leader: Identity, member: Identity) -> ssl.SSLContext:
@@ -82,7 +83,9 @@ async def test_two_exchanges_may_let_go_of_the_same_peers(members: tuple[Identit
         address = f"127.0.0.1:{server.port}"
         candidates = [Peer(name, address, leader.der) for name in ("first", "second")]
         contexts = partial(client_context, member)
-        async with ReportClient(lambda _: tuple(candidates), lambda one: contexts(one.certificate)) as made:
+        async with ReportClient(
+            lambda _: tuple(candidates), context=lambda one: contexts(one.certificate)
+        ) as made:
             for _ in range(2):
                 with pytest.raises(Unanswered, match="Field required"):
                     await made.exchange(REPORT)

@@ -85,7 +85,7 @@ def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: 
 def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
     with LoneRow(tmp_path) as row:
         for node in range(3):
-            row.board.write_as_other(node, 0, 300.0)
+            row.board.write_as_other(node, 0, watts=300.0)
         row.start()
         row.wait(row.enforced)
         row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))

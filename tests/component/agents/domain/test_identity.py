@@ -18,7 +18,7 @@ from loadline_policies.errors import InvalidInput
 
 
 def identity(directory: Path, node: str) -> Identity:
-    return Identity.load_or_create(directory / node, node, "127.0.0.1:9476")
+    return Identity.load_or_create(directory / node, node=node, address="127.0.0.1:9476")
 
 
 @dataclass
@@ -121,10 +121,10 @@ def test_only_root_reads_key_and_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["node-1", "n" * 200])
 def test_a_cloned_disk_gets_an_identity_of_its_own(tmp_path: Path, name: str) -> None:
-    first = Identity.load_or_create(tmp_path, name + "0", "h:1")
-    clone = Identity.load_or_create(tmp_path, name, "h:1")
+    first = Identity.load_or_create(tmp_path, node=name + "0", address="h:1")
+    clone = Identity.load_or_create(tmp_path, node=name, address="h:1")
     assert clone.der != first.der
-    assert Identity.load_or_create(tmp_path, name, "h:1") == clone
+    assert Identity.load_or_create(tmp_path, node=name, address="h:1") == clone
 
 
 @pytest.mark.parametrize("broken", ["key.pem", "certificate.pem"])
@@ -144,7 +144,7 @@ def test_half_an_identity_is_made_anew(tmp_path: Path, broken: str, content: byt
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="state-dir"):
-        Identity.load_or_create(tmp_path / "file" / "state", "node-00", "h:1")
+        Identity.load_or_create(tmp_path / "file" / "state", node="node-00", address="h:1")
 
 
 def _signed_by(member: Identity, stranger: Identity) -> bytes:

@@ -27,14 +27,16 @@ def board(tmp_path: Path) -> Board:
 @pytest.fixture
 def node_gpus(board: Board, tmp_path: Path) -> Iterator[NodeGpus]:
     with joined(board.path):
-        made = NodeGpus(GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), BOOT, lambda: 0.0)
+        made = NodeGpus(GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0)
         yield made
         made.close()
 
 
 @pytest.fixture
 def reporter(node_gpus: NodeGpus) -> NodeReporter:
-    return NodeReporter("node-00", node_gpus, FixedOwners(("prod/chat",)), lambda: 0.0, lambda: (CHAT,))
+    return NodeReporter(
+        "node-00", node_gpus, owners=FixedOwners(("prod/chat",)), clock=lambda: 0.0, services=lambda: (CHAT,)
+    )
 
 
 def enforce(node_gpus: NodeGpus, *watts: float, clock_mhz: int | None = None) -> None:
@@ -72,6 +74,6 @@ def test_a_gpu_with_a_locked_clock_is_held_back(
 
 def test_a_report_tells_who_is_where_and_how_they_do(node_gpus: NodeGpus, reporter: NodeReporter) -> None:
     reporter.take(node_gpus.sample(), 0.0)
-    report = reporter.report("row", Standing(), 0.0)
+    report = reporter.report("row", Standing(), now=0.0)
     assert report.services == (CHAT,)
     assert {gpu.owners for gpu in report.gpus} == {("prod/chat",)}

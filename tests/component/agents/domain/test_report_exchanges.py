@@ -51,23 +51,25 @@ class Bench:
     async def open(self, node: str) -> Door:
         file = RowFile(self.directory / "row.json")
         declarations = FileDeclarations(file, node)
-        leadership = Leadership(declarations, Journal(node, lambda: 0.0), boottime)
-        leadership.election = FileElection(file, node, boottime)
+        leadership = Leadership(declarations, Journal(node, wall=lambda: 0.0), clock=boottime)
+        leadership.election = FileElection(file, node, clock=boottime)
         leadership.step()
         door = Door(leadership, declarations)
-        reports = ReportServer(leadership, declarations, node, door.refusals.append)
+        reports = ReportServer(leadership, declarations, node=node, refused=door.refusals.append)
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
         Strangers(declarations.relist, door.refusals.append).watch(context)
         port = int(self.identities[node].address.rpartition(":")[2])
-        runner, _ = await serve(reports.app(), "127.0.0.1", port, context)
+        runner, _ = await serve(reports.app(), "127.0.0.1", port=port, context=context)
         self.stack.push_async_callback(runner.cleanup)
         return door
 
     async def node(self, name: str, relist: Callable[[], Awaitable[None]] | None = None) -> ReportClient:
         declarations = FileDeclarations(RowFile(self.directory / "row.json"), name)
         contexts = partial(_context, self.identities[name])
-        return await self.stack.enter_async_context(ReportClient(declarations.candidates, contexts, relist))
+        return await self.stack.enter_async_context(
+            ReportClient(declarations.candidates, context=contexts, relist=relist)
+        )
 
     async def post(self, node: str, body: bytes, headers: dict[str, str] | None = None) -> int:
         """A raw request to node-0, with the certificate of `node`."""
@@ -89,7 +91,7 @@ def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     ports = free_ports(3)
     identities = {
-        node: Identity.load_or_create(tmp_path / node, node, f"127.0.0.1:{port}")
+        node: Identity.load_or_create(tmp_path / node, node=node, address=f"127.0.0.1:{port}")
         for node, port in zip(NODES, ports, strict=True)
     }
     nodes = {node: (one.address, one.pem) for node, one in identities.items()}
@@ -240,7 +242,9 @@ async def test_a_node_of_another_domain_is_refused(bench: Bench) -> None:
 
 async def test_a_stranger_cannot_connect_and_causes_a_look_for_new_members(bench: Bench) -> None:
     door = await bench.open("node-0")
-    bench.identities["node-9"] = Identity.load_or_create(bench.directory / "node-9", "node-9", "127.0.0.1:1")
+    bench.identities["node-9"] = Identity.load_or_create(
+        bench.directory / "node-9", node="node-9", address="127.0.0.1:1"
+    )
     with pytest.raises(aiohttp.ClientError):
         await bench.post("node-9", encode_report(report("node-1")))
     assert door.refusals == ["Stranger"]

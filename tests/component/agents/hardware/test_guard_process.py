@@ -82,7 +82,7 @@ def test_a_stopped_agent_is_stood_in_for_and_a_resumed_one_obeyed(board: Board, 
         assert board.writes().sum() == 0
         writer.send_signal(signal.SIGSTOP)
         until(lambda: watts(board) == [SAFE_WATTS] * 8)
-        board.write_as_other(0, 0, 400.0)
+        board.write_as_other(0, 0, watts=400.0)
         until(lambda: watts(board) == [SAFE_WATTS] * 8)
         writer.send_signal(signal.SIGCONT)
         until(lambda: doing(state) == "watching")

@@ -46,10 +46,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def limits(gpus: GpuSensors, clock: Clock) -> Limits:
-    return Limits(gpus, clock)
+    return Limits(gpus, clock=clock)
 
 
-def order(board: Board, watts: float, gpu: int = 0, clock_mhz: int | None = None) -> Order:
+def order(board: Board, watts: float, *, gpu: int = 0, clock_mhz: int | None = None) -> Order:
     return Order(uuid=board.uuids(0)[gpu], watts=watts, safe_watts=SAFE_WATTS, clock_mhz=clock_mhz)
 
 
@@ -86,7 +86,7 @@ def test_a_limit_on_its_way_is_not_written_again(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "slow", ("node-00",), spec=GpuSpec(power_delay_s=3600.0))
     with joined(board.path):
         gpus = GpuSensors.open()
-        limits = Limits(gpus, Clock())
+        limits = Limits(gpus, clock=Clock())
         for _ in range(3):
             limits.apply([order(board, 300.0)], DEADLINE_S)
         gpus.close()
@@ -121,8 +121,8 @@ def test_an_old_order_is_not_begun(board: Board, limits: Limits, clock: Clock) -
 def test_an_order_overtaken_by_its_deadline_is_taken_back(
     board: Board, gpus: GpuSensors, before: float
 ) -> None:
-    board.write_as_other(0, 0, before)
-    limits = Limits(gpus, overtaken(before=1))
+    board.write_as_other(0, 0, watts=before)
+    limits = Limits(gpus, clock=overtaken(before=1))
     (outcome,) = limits.apply([order(board, 390.0, clock_mhz=1110)], DEADLINE_S)
     assert (outcome.written, outcome.late) == (True, True)
     assert watts(board) == min(before, SAFE_WATTS)
@@ -130,7 +130,7 @@ def test_an_order_overtaken_by_its_deadline_is_taken_back(
 
 
 def test_a_late_order_below_safe_is_left(board: Board, gpus: GpuSensors) -> None:
-    Limits(gpus, overtaken(before=1)).apply([order(board, 200.0)], DEADLINE_S)
+    Limits(gpus, clock=overtaken(before=1)).apply([order(board, 200.0)], DEADLINE_S)
     assert watts(board) == 200.0
 
 
@@ -138,7 +138,7 @@ def test_a_late_order_below_safe_is_left(board: Board, gpus: GpuSensors) -> None
 def test_a_step_down_is_the_lesser_of_current_and_safe(
     board: Board, limits: Limits, current: float, after: float
 ) -> None:
-    board.write_as_other(0, 0, current)
+    board.write_as_other(0, 0, watts=current)
     (outcome,) = limits.step_down({board.uuids(0)[0]: SAFE_WATTS})
     assert watts(board) == after
     assert outcome.written == (current != after)
@@ -153,10 +153,10 @@ def test_a_step_down_goes_on_past_a_lost_gpu(board: Board, limits: Limits) -> No
 
 def test_a_step_down_takes_back_a_rise_on_its_way(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "slow", ("node-00",), spec=GpuSpec(power_delay_s=3600.0))
-    board.write_as_other(0, 0, 150.0)
+    board.write_as_other(0, 0, watts=150.0)
     with joined(board.path):
         gpus = GpuSensors.open()
-        limits = Limits(gpus, Clock())
+        limits = Limits(gpus, clock=Clock())
         limits.apply([order(board, 390.0)], DEADLINE_S)
         limits.step_down({board.uuids(0)[0]: SAFE_WATTS})
         gpus.close()
@@ -164,7 +164,7 @@ def test_a_step_down_takes_back_a_rise_on_its_way(tmp_path: Path) -> None:
 
 
 def test_release_restores_what_was_found_before_the_first_write(board: Board, limits: Limits) -> None:
-    board.write_as_other(0, 0, 333.0)
+    board.write_as_other(0, 0, watts=333.0)
     limits.apply([order(board, 200.0, clock_mhz=1110)], DEADLINE_S)
     limits.apply([order(board, 250.0, clock_mhz=1305)], DEADLINE_S)
     assert limits.found[board.uuids(0)[0]] == OriginalLimit(watts=333.0)
@@ -176,7 +176,9 @@ def test_a_successor_restores_what_its_forerunner_found(
     board: Board, gpus: GpuSensors, limits: Limits
 ) -> None:
     limits.apply([order(board, 200.0, clock_mhz=1110)], DEADLINE_S)
-    successor = Limits(gpus, Clock(), found={board.uuids(0)[0]: OriginalLimit(watts=380.0, clock_mhz=1305)})
+    successor = Limits(
+        gpus, clock=Clock(), found={board.uuids(0)[0]: OriginalLimit(watts=380.0, clock_mhz=1305)}
+    )
     successor.remember()
     successor.restore()
     assert (watts(board), board.locked_mhz()[0, 0]) == (380.0, 1305)

@@ -46,7 +46,7 @@ def node_gpus(board: Board, state: ArmedRecordFile, clock: Clock) -> Iterator[No
     """A node whose GPUs were all ordered to 300 W at 0 s."""
     with joined(board.path):
         gpus = GpuSensors.open()
-        made = NodeGpus(gpus, state, BOOT, clock)
+        made = NodeGpus(gpus, state, boot=BOOT, clock=clock)
         limits = tuple(GpuLimit(uuid=uuid, watts=300.0, safe_watts=SAFE_WATTS) for uuid in board.uuids(0))
         made.enforce(limits, plan_version=1, deadline_s=DEADLINE_S)
         yield made
@@ -61,7 +61,7 @@ def looked(node_gpus: NodeGpus, clock: Clock, at_s: float) -> bool:
 
 
 def test_a_strangers_limit_seen_twice_is_a_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
-    board.write_as_other(0, 0, 390.0)
+    board.write_as_other(0, 0, watts=390.0)
     assert not looked(node_gpus, clock, at_s=1.5)
     assert looked(node_gpus, clock, at_s=2.5)
     wrong = Conflict(uuid=board.uuids(0)[0], wanted_watts=300.0, requested_watts=390.0, enforced_watts=390.0)
@@ -71,23 +71,23 @@ def test_a_strangers_limit_seen_twice_is_a_conflict(board: Board, node_gpus: Nod
 def test_a_strangers_limit_that_vanished_for_long_is_suspected_anew(
     board: Board, node_gpus: NodeGpus, clock: Clock
 ) -> None:
-    board.write_as_other(0, 0, 390.0)
+    board.write_as_other(0, 0, watts=390.0)
     assert not looked(node_gpus, clock, at_s=1.5)
-    board.write_as_other(0, 0, 300.0)
+    board.write_as_other(0, 0, watts=300.0)
     assert not looked(node_gpus, clock, at_s=2.5)
-    board.write_as_other(0, 0, 390.0)
+    board.write_as_other(0, 0, watts=390.0)
     assert not looked(node_gpus, clock, at_s=1.5 + SUSPECT_FOR_S)
 
 
 def test_our_own_limit_gets_time_to_settle(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
-    board.write_as_other(0, 0, 390.0)
+    board.write_as_other(0, 0, watts=390.0)
     for at_s in (0.2, 0.5, 0.9):
         assert not looked(node_gpus, clock, at_s)
     assert not looked(node_gpus, clock, at_s=1.5), "the first look that counts"
 
 
 def test_a_bmc_that_limits_more_is_a_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
-    board.limit_outband(0, 0, 200.0)
+    board.limit_outband(0, 0, watts=200.0)
     looked(node_gpus, clock, at_s=1.5)
     assert looked(node_gpus, clock, at_s=2.5)
     (conflict,) = node_gpus.conflicts
@@ -97,7 +97,7 @@ def test_a_bmc_that_limits_more_is_a_conflict(board: Board, node_gpus: NodeGpus,
 def test_what_the_guard_did_is_no_conflict(
     board: Board, state: ArmedRecordFile, node_gpus: NodeGpus, clock: Clock
 ) -> None:
-    board.write_as_other(0, 0, SAFE_WATTS)
+    board.write_as_other(0, 0, watts=SAFE_WATTS)
     looked(node_gpus, clock, at_s=1.5)
     state.write_report(GuardReport(BOOT, 7, 1.6, looks=9, interventions=1, errors=0, state=2))
     for at_s in (2.5, 3.5, 4.5):
@@ -108,13 +108,13 @@ def test_a_node_that_enforces_nothing_has_no_conflict(
     board: Board, node_gpus: NodeGpus, clock: Clock
 ) -> None:
     node_gpus.restore(DEADLINE_S)
-    board.write_as_other(0, 5, 222.0)
+    board.write_as_other(0, 5, watts=222.0)
     for at_s in (1.5, 2.5):
         assert not looked(node_gpus, clock, at_s)
 
 
 def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
-    board.write_as_other(0, 0, 390.0)
+    board.write_as_other(0, 0, watts=390.0)
     looked(node_gpus, clock, at_s=1.5)
     looked(node_gpus, clock, at_s=2.5)
     said = f"{board.uuids(0)[0]} was set to 300 W, and 390 W are asked of it, 390 W in force"

@@ -196,7 +196,7 @@ def test_without_a_driver_opening_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_each_nvml_error_is_one_of_ours(code: int, kind: type[HardwareError]) -> None:
-    assert type(nvml.translated(code, "GPU-1", "asking")) is kind
+    assert type(nvml.translated(code, uuid="GPU-1", doing="asking")) is kind
 
 
 @pytest.mark.parametrize(

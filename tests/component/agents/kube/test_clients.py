@@ -87,7 +87,7 @@ class Colors:
     def __init__(self, kube: Kube) -> None:
         self.changes = 0
         self._changed = asyncio.Event()
-        self.follower = Informer(kube, PATH, self._parse, self._change, first_pause_s=0.01)
+        self.follower = Informer(kube, PATH, parse=self._parse, on_change=self._change, first_pause_s=0.01)
 
     async def until(self, **colors: str) -> None:
         async with asyncio.timeout(5.0):
@@ -103,7 +103,7 @@ class Colors:
     def _parse(thing: dict[str, Any]) -> str:
         color = str(thing["color"])
         if color == "mauve":
-            raise InvalidInput("color", color, "use another")
+            raise InvalidInput("color", color, mend="use another")
         return color
 
 
@@ -265,5 +265,13 @@ async def test_a_relist_sees_what_the_watch_has_not_said(server: Server, colors:
 
 
 def test_pauses_grow_to_a_bound() -> None:
-    assert [pause_s(failures, 0.5, lambda: 1.0) for failures in range(7)] == [0.5, 1, 2, 4, 8, 8, 8]
-    assert pause_s(10_000, 0.5, lambda: 0.0) == 4.0
+    assert [pause_s(failures, first_s=0.5, chance=lambda: 1.0) for failures in range(7)] == [
+        0.5,
+        1,
+        2,
+        4,
+        8,
+        8,
+        8,
+    ]
+    assert pause_s(10_000, first_s=0.5, chance=lambda: 0.0) == 4.0

@@ -126,7 +126,9 @@ class Here:
 async def here(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
     kube, metrics = Kube(Credentials(server=api.url)), Metrics()
     made: Here
-    workloads = NodeWorkloads(kube, NODE, tmp_path / "kubelet.sock", lambda: made.now, metrics)
+    workloads = NodeWorkloads(
+        kube, NODE, socket=tmp_path / "kubelet.sock", clock=lambda: made.now, metrics=metrics
+    )
     made = Here(workloads, metrics)
     monkeypatch.setattr(pod_resources, "ask", made.ask)
     monkeypatch.setattr(pod_resources, "LEAST_APART_S", 0.01)
@@ -320,6 +322,8 @@ async def test_a_restart_turns_no_fact(api: Api, here: Here, monkeypatch: pytest
 
 async def test_before_the_pods_are_listed_nobody_says_who_is_here(tmp_path: Path) -> None:
     kube = Kube(Credentials(server="http://127.0.0.1:1"))
-    workloads = NodeWorkloads(kube, NODE, tmp_path / "kubelet.sock", lambda: 0.0, Metrics())
+    workloads = NodeWorkloads(
+        kube, NODE, socket=tmp_path / "kubelet.sock", clock=lambda: 0.0, metrics=Metrics()
+    )
     assert workloads.facts(()) is None
     await kube.close()

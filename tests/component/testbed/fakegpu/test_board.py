@@ -64,5 +64,7 @@ def test_a_file_that_is_no_board_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_board_takes_other_models(tmp_path: Path) -> None:
-    board = Board.create(tmp_path / "h", ["a"], 4, GpuSpec(max_watts=700.0, default_watts=700.0))
+    board = Board.create(
+        tmp_path / "h", ["a"], gpus_per_node=4, spec=GpuSpec(max_watts=700.0, default_watts=700.0)
+    )
     assert board.enforced_watts().tolist() == [[700.0] * 4]

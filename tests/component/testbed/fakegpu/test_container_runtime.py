@@ -21,26 +21,26 @@ def config(*env: str, mounts: tuple[str, ...] = ("/proc",)) -> Config:
 
 
 def test_a_container_that_asks_for_gpus_gets_the_driver() -> None:
-    made = exposed(config("PATH=/bin", "NVIDIA_VISIBLE_DEVICES=all"), DRIVER, "/bed/gpus")
+    made = exposed(config("PATH=/bin", "NVIDIA_VISIBLE_DEVICES=all"), DRIVER, folder="/bed/gpus")
     assert made["process"]["env"][2:] == [f"LD_LIBRARY_PATH={MOUNTED_AT}", "LOADLINE_FAKEGPU_NODE=node-0"]
     assert made["mounts"][1]["source"] == "/bed/gpus"
 
 
 def test_what_the_container_says_itself_stays() -> None:
-    made = exposed(config("NVIDIA_VISIBLE_DEVICES=all", "LD_LIBRARY_PATH=/own"), DRIVER, "/bed/gpus")
+    made = exposed(config("NVIDIA_VISIBLE_DEVICES=all", "LD_LIBRARY_PATH=/own"), DRIVER, folder="/bed/gpus")
     assert made["process"]["env"][1:] == ["LD_LIBRARY_PATH=/own", "LOADLINE_FAKEGPU_NODE=node-0"]
 
 
 @pytest.mark.parametrize("said", ["", "void", "none"])
 def test_a_container_that_asks_for_none_is_left_alone(said: str) -> None:
     asked = config(f"NVIDIA_VISIBLE_DEVICES={said}")
-    assert exposed(asked, DRIVER, "/bed/gpus") == asked
-    assert exposed(config(), DRIVER, "/bed/gpus") == config()
+    assert exposed(asked, DRIVER, folder="/bed/gpus") == asked
+    assert exposed(config(), DRIVER, folder="/bed/gpus") == config()
 
 
 def test_a_container_that_the_device_plugin_served_is_left_alone() -> None:
     served = config("NVIDIA_VISIBLE_DEVICES=GPU-1", mounts=("/proc", MOUNTED_AT))
-    assert exposed(served, DRIVER, "/bed/gpus") == served
+    assert exposed(served, DRIVER, folder="/bed/gpus") == served
 
 
 @pytest.mark.parametrize(

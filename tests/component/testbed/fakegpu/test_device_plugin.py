@@ -48,7 +48,7 @@ class Kubelet:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    with Board.create(tmp_path / "board", ["node-0", "node-1"], 4) as board:
+    with Board.create(tmp_path / "board", ["node-0", "node-1"], gpus_per_node=4) as board:
         yield board
 
 

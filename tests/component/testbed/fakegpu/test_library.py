@@ -234,23 +234,23 @@ def test_any_error_can_be_ordered_for_reads_and_writes_apart(board: Board, gpu: 
 
 
 def test_a_slow_call_takes_as_long_as_ordered(board: Board, gpu: Any) -> None:
-    board.slow(1, 2, 0.05)
+    board.slow(1, 2, seconds=0.05)
     began = boottime()
     pynvml.nvmlDeviceGetPowerUsage(gpu)
     assert boottime() - began >= 0.05
 
 
 def test_the_tighter_of_host_and_bmc_is_enforced(board: Board, gpu: Any) -> None:
-    board.limit_outband(1, 2, 180.0)
+    board.limit_outband(1, 2, watts=180.0)
     assert (field(gpu, 190), field(gpu, 192)) == (180_000, 400_000)
     assert board.enforced_watts()[1, 2] == 180.0
-    board.limit_outband(1, 2, None)
+    board.limit_outband(1, 2, watts=None)
     assert field(gpu, 190) == 400_000
 
 
 def test_another_writers_limit_reads_back(board: Board, gpu: Any) -> None:
     pynvml.nvmlDeviceSetPowerManagementLimit(gpu, 200_000)
-    board.write_as_other(1, 2, 333.0)
+    board.write_as_other(1, 2, watts=333.0)
     assert (field(gpu, 190), field(gpu, 192)) == (333_000, 333_000)
 
 

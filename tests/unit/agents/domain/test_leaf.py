@@ -96,7 +96,7 @@ def clock() -> Moment:
 
 
 def leader(told: Told, clock: Moment, journal: Journal | None = None) -> Leadership:
-    leadership = Leadership(told, journal or Journal("node-0", clock), clock)
+    leadership = Leadership(told, journal or Journal("node-0", wall=clock), clock=clock)
     leadership.election = told
     return leadership
 
@@ -113,18 +113,18 @@ def test_a_policys_clock_is_made_one_that_the_gpu_has(asked: int | None, given: 
 
 
 def test_the_named_candidate_is_asked() -> None:
-    assert chosen(PEERS, "node-3", passed_over="node-3").node == "node-3"
+    assert chosen(PEERS, named="node-3", passed_over="node-3").node == "node-3"
 
 
 def test_an_unknown_name_falls_back_to_the_next_candidate() -> None:
-    assert chosen(PEERS, "node-9", passed_over="node-1").node == "node-2"
+    assert chosen(PEERS, named="node-9", passed_over="node-1").node == "node-2"
 
 
 @given(st.permutations(PEERS), st.sampled_from(PEERS))
 def test_all_candidates_are_asked_in_turn(peers: list[Peer], first: Peer) -> None:
     asked, passed_over = [], first.node
     for _ in PEERS:
-        passed_over = chosen(tuple(peers), "", passed_over).node
+        passed_over = chosen(tuple(peers), named="", passed_over=passed_over).node
         asked.append(passed_over)
     assert sorted(asked) == [peer.node for peer in PEERS]
 
@@ -191,7 +191,7 @@ async def test_without_renewals_an_unheard_member_ends_it_for_good(clock: Moment
 
 
 def test_each_move_of_the_policy_is_in_the_journal_and_a_still_row_is_not(clock: Moment) -> None:
-    journal, told = Journal("node-0", clock), Told(declared())
+    journal, told = Journal("node-0", wall=clock), Told(declared())
     leadership = leader(told, clock, journal)
     told.epoch = Epoch(1, "uid")
     for second in range(30):
@@ -221,7 +221,7 @@ def hold_high(row: PowerRow, state: object, config: object, now: float) -> Decis
 def test_who_is_let_off_a_cap_is_in_the_journal_with_why_and_once(clock: Moment) -> None:
     domain = declared(services={"prod/chat": ServiceTerms(priority=100)})
     policy = replace(domain.document.policy, decide=hold_high)
-    journal = Journal("node-0", clock)
+    journal = Journal("node-0", wall=clock)
     told = Told(replace(domain, document=replace(domain.document, policy=policy)))
     leadership = leader(told, clock, journal)
     told.epoch = Epoch(1, "uid")

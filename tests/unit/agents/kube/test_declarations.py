@@ -89,7 +89,9 @@ def test_a_coordinator_gets_all_that_is_declared() -> None:
     thing["status"] = {"members": ["node-00", "node-01"]}
     document = policy_of({"data": {"policy.yaml": POLICY}}).document
     known = {"node-00": known_of(capacity()), "node-09": known_of(capacity("node-09"))}
-    made = domain_of(declared_of(thing), document, known, {"prod/chat": ServiceTerms(priority=100)})
+    made = domain_of(
+        declared_of(thing), document, capacities=known, services={"prod/chat": ServiceTerms(priority=100)}
+    )
     assert (made.name, made.budget_watts, made.enforce) == ("row-a", 243_200.0, True)
     assert made.members == {"node-00", "node-01"}
     assert made.timings.lease_s == 6.0
@@ -112,7 +114,7 @@ def test_a_node_that_left_but_is_still_armed_holds_its_part_of_the_budget() -> N
         "node-07": known_of(left),
         "node-08": known_of(capacity("node-08")),
     }
-    made = domain_of(declared_of(thing), document, known, {})
+    made = domain_of(declared_of(thing), document, capacities=known, services={})
     assert made.leaving == {"node-07"}
     assert made.ratings.keys() == {"node-00", "node-07"}
 
@@ -128,7 +130,12 @@ def test_half_a_capacity_is_no_rating(thing: dict[str, Any]) -> None:
     declared = domain()
     declared["status"] = {"members": ["node-00"]}
     document = policy_of({"data": {"policy.yaml": POLICY}}).document
-    assert domain_of(declared_of(declared), document, {"node-00": known_of(thing)}, {}).ratings == {}
+    assert (
+        domain_of(
+            declared_of(declared), document, capacities={"node-00": known_of(thing)}, services={}
+        ).ratings
+        == {}
+    )
 
 
 def test_a_node_that_may_not_set_limits_is_rated_so() -> None:

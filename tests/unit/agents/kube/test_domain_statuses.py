@@ -49,7 +49,7 @@ CALM = DomainState(
 def status(
     domain_state: DomainState = CALM, *, enforce: bool = True, node: str = "node-00"
 ) -> CoordinatorDomainStatus:
-    return status_of(View(Epoch(1, "u"), replace(ROW, enforce=enforce), domain_state), node, NOW)
+    return status_of(View(Epoch(1, "u"), replace(ROW, enforce=enforce), domain_state), node, now=NOW)
 
 
 def worth(written: CoordinatorDomainStatus, wanted: CoordinatorDomainStatus, age_s: float) -> bool:

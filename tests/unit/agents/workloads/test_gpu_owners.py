@@ -23,7 +23,7 @@ def owners(placement: Placement) -> list[tuple[str, ...]]:
 
 def test_a_gpu_belongs_to_the_service_whose_pod_has_it() -> None:
     gpus = {"prod/chat-0": frozenset({"GPU-0"}), "prod/code-0": frozenset({"GPU-1", "GPU-2"})}
-    placement = placed(PODS, service_of, gpus)
+    placement = placed(PODS, service_of=service_of, gpus=gpus)
     assert owners(placement) == [("prod/chat",), ("prod/code",), ("prod/code",), ()]
     assert {name: (share.pods, share.count) for name, share in placement.shares.items()} == {
         "prod/chat": (1, 1),
@@ -33,44 +33,49 @@ def test_a_gpu_belongs_to_the_service_whose_pod_has_it() -> None:
 
 def test_a_gpu_that_is_shared_in_time_belongs_to_all_who_share_it() -> None:
     shared = frozenset({"GPU-0"})
-    assert owners(placed(PODS, service_of, dict.fromkeys(PODS, shared)))[:2] == [
+    assert owners(placed(PODS, service_of=service_of, gpus=dict.fromkeys(PODS, shared)))[:2] == [
         ("prod/chat", "prod/code"),
         (),
     ]
 
 
 def test_while_the_kubelet_is_silent_every_gpu_is_everybodys() -> None:
-    placement = placed(PODS, service_of, None)
+    placement = placed(PODS, service_of=service_of, gpus=None)
     assert owners(placement) == [("prod/chat", "prod/code")] * 4
     assert placement.shares["prod/code"].count == 2
 
 
 def test_a_pod_whose_devices_cannot_be_told_may_be_anywhere() -> None:
     gpus = {"prod/chat-0": frozenset({"GPU-0"}), "prod/code-0": None}
-    assert owners(placed(PODS, service_of, gpus))[:2] == [("prod/chat", "prod/code"), ("prod/code",)]
+    assert owners(placed(PODS, service_of=service_of, gpus=gpus))[:2] == [
+        ("prod/chat", "prod/code"),
+        ("prod/code",),
+    ]
 
 
 def test_a_claim_names_devices_by_other_words() -> None:
     pods = {"prod/chat-0": pod(claims=True)}
-    assert owners(placed(pods, service_of, {})) == [("prod/chat",)] * 4
+    assert owners(placed(pods, service_of=service_of, gpus={})) == [("prod/chat",)] * 4
 
 
 def test_a_pod_that_has_no_device_yet_owns_none() -> None:
-    assert owners(placed(PODS, service_of, {})) == [()] * 4
+    assert owners(placed(PODS, service_of=service_of, gpus={})) == [()] * 4
 
 
 def test_a_pod_of_no_service_and_an_engine_without_gpus_own_nothing() -> None:
     pods = {"prod/theirs-0": pod(""), "prod/chat-0": pod(gpus=0)}
-    assert placed(pods, service_of, None).shares == {}
+    assert placed(pods, service_of=service_of, gpus=None).shares == {}
 
 
 def test_a_service_is_held_back_if_one_of_its_gpus_is() -> None:
-    share = placed(PODS, service_of, {"prod/chat-0": frozenset({"GPU-0"})}).shares["prod/chat"]
+    share = placed(PODS, service_of=service_of, gpus={"prod/chat-0": frozenset({"GPU-0"})}).shares[
+        "prod/chat"
+    ]
     assert share.among({"GPU-0", "GPU-5"})
     assert not share.among({"GPU-5"})
 
 
 def test_a_service_of_whom_nobody_knows_where_it_is_may_be_held_back() -> None:
-    share = placed(PODS, service_of, None).shares["prod/chat"]
+    share = placed(PODS, service_of=service_of, gpus=None).shares["prod/chat"]
     assert share.among({"GPU-5"})
     assert not share.among(frozenset())

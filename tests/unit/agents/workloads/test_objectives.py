@@ -104,42 +104,46 @@ def test_the_worst_is_known_if_it_is_a_miss_or_all_are(
 
 
 def test_the_first_value_is_shown_at_once() -> None:
-    assert Debounced[bool]().see("capped", True, 0.0) is True
+    assert Debounced[bool]().see("capped", True, now=0.0) is True
 
 
 def test_a_fact_turns_only_after_it_has_held() -> None:
     steady = Debounced[bool]()
-    steady.see("capped", False, 0.0)
-    assert [steady.see("capped", True, 100.0 + s) for s in (0.0, HOLD_S - 1, HOLD_S)] == [False, False, True]
+    steady.see("capped", False, now=0.0)
+    assert [steady.see("capped", True, now=100.0 + s) for s in (0.0, HOLD_S - 1, HOLD_S)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_fact_that_comes_and_goes_never_turns() -> None:
     steady = Debounced[bool]()
-    steady.see("capped", False, 0.0)
-    assert not any(steady.see("capped", s % 10 < 9, float(s)) for s in range(1, 500))
+    steady.see("capped", False, now=0.0)
+    assert not any(steady.see("capped", s % 10 < 9, now=float(s)) for s in range(1, 500))
 
 
 def test_what_was_known_is_forgotten_late() -> None:
     steady = Debounced[bool | None]()
-    steady.see("slo", True, 0.0)
-    shown = [steady.see("slo", None, 10.0 + s) for s in (0.0, HOLD_S, FORGET_S - 1, FORGET_S)]
+    steady.see("slo", True, now=0.0)
+    shown = [steady.see("slo", None, now=10.0 + s) for s in (0.0, HOLD_S, FORGET_S - 1, FORGET_S)]
     assert shown == [True, True, True, None]
 
 
 def test_what_a_predecessor_has_found_is_shown_until_another_value_has_held() -> None:
     steady = Debounced[bool | None]()
-    steady.recall("slo", False, 0.0)
-    assert [steady.see("slo", None, s) for s in (0.0, FORGET_S - 1.0)] == [False, False]
-    assert [steady.see("slo", True, 100.0 + s) for s in (0.0, HOLD_S)] == [False, True]
+    steady.recall("slo", False, now=0.0)
+    assert [steady.see("slo", None, now=s) for s in (0.0, FORGET_S - 1.0)] == [False, False]
+    assert [steady.see("slo", True, now=100.0 + s) for s in (0.0, HOLD_S)] == [False, True]
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.booleans()), max_size=50))
 def test_two_turns_are_never_closer_than_a_fact_must_hold(looks: list[tuple[float, bool]]) -> None:
     steady, now, turns = Debounced[bool](), 0.0, []
-    shown = steady.see("x", False, now)
+    shown = steady.see("x", False, now=now)
     for pause_s, value in looks:
         now += pause_s
-        before, shown = shown, steady.see("x", value, now)
+        before, shown = shown, steady.see("x", value, now=now)
         if shown != before:
             turns.append(now)
     assert all(later - earlier >= HOLD_S for earlier, later in pairwise(turns))

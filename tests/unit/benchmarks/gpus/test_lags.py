@@ -36,21 +36,21 @@ def restless(watts: npt.NDArray[Any]) -> Points:
 @pytest.mark.parametrize("lag_s", [0.0, 0.1, 0.35])
 def test_a_reading_that_is_late_is_late_at_every_edge(lag_s: float) -> None:
     points = behind(lag_s)
-    assert lags.rises(points, ON, 0.5) == pytest.approx((lag_s,) * 3, abs=0.006)
-    assert lags.falls(points, ON, 0.5) == pytest.approx((lag_s,) * 3, abs=0.006)
+    assert lags.rises(points, ON, share=0.5) == pytest.approx((lag_s,) * 3, abs=0.006)
+    assert lags.falls(points, ON, share=0.5) == pytest.approx((lag_s,) * 3, abs=0.006)
 
 
 def test_a_mean_is_behind_by_half_of_its_window() -> None:
-    assert lags.middle(lags.rises(averaging(1.0), ON, 0.5)) == pytest.approx(0.5, abs=0.01)
-    assert lags.middle(lags.falls(averaging(0.2), ON, 0.5)) == pytest.approx(0.1, abs=0.01)
+    assert lags.middle(lags.rises(averaging(1.0), ON, share=0.5)) == pytest.approx(0.5, abs=0.01)
+    assert lags.middle(lags.falls(averaging(0.2), ON, share=0.5)) == pytest.approx(0.1, abs=0.01)
 
 
 def test_a_mean_has_seen_a_draw_after_nine_tenths_of_its_window() -> None:
-    assert lags.longest(lags.rises(averaging(1.0), ON, 0.9)) == pytest.approx(0.9, abs=0.01)
+    assert lags.longest(lags.rises(averaging(1.0), ON, share=0.9)) == pytest.approx(0.9, abs=0.01)
 
 
 def test_an_edge_that_is_never_shown_has_no_lag() -> None:
-    found = lags.rises(behind(0.0, on=ON[:2]), ON, 0.9)
+    found = lags.rises(behind(0.0, on=ON[:2]), ON, share=0.9)
     assert found[2] is None
     assert lags.longest(found) is None
     assert lags.middle(found) is None
@@ -63,4 +63,4 @@ def test_no_edge_has_no_longest_lag() -> None:
 
 def test_a_field_that_the_gpu_lacks_has_no_lag() -> None:
     nothing = np.array([])
-    assert lags.rises(Points(nothing, nothing, nothing), ON, 0.5) == (None, None, None)
+    assert lags.rises(Points(nothing, nothing, nothing), ON, share=0.5) == (None, None, None)

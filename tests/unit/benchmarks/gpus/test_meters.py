@@ -23,7 +23,7 @@ def blinks(seconds: float = 30.0, seed: int = 7) -> Spans:
 def shown(on: Spans, *, window_s: float, period_s: float, delay_s: float) -> Points:
     """What a meter of 100 to 700 W shows of them, with 2 W of noise."""
     looks_s: Floats = np.arange(window_s, on[-1][1], period_s)
-    watts = 100.0 + 600.0 * meters.on_share(on, looks_s - window_s, looks_s)
+    watts = 100.0 + 600.0 * meters.on_share(on, from_s=looks_s - window_s, to_s=looks_s)
     watts += np.random.default_rng(3).normal(0.0, 2.0, len(watts))
     return Points(looks_s + delay_s, watts, looks_s + delay_s - period_s)
 
@@ -34,7 +34,10 @@ def shown(on: Spans, *, window_s: float, period_s: float, delay_s: float) -> Poi
 def test_a_meter_is_known_by_what_it_shows(window_s: float, period_s: float, delay_s: float) -> None:
     on = blinks()
     meter = meters.fit(
-        shown(on, window_s=window_s, period_s=period_s, delay_s=delay_s), on, WINDOWS_S, DELAYS_S
+        shown(on, window_s=window_s, period_s=period_s, delay_s=delay_s),
+        on,
+        windows_s=WINDOWS_S,
+        delays_s=DELAYS_S,
     )
     assert meter is not None
     assert meter.window_s == pytest.approx(window_s, abs=0.006)
@@ -47,8 +50,8 @@ def test_a_meter_of_another_window_is_further_off() -> None:
     on = blinks()
     points = shown(on, window_s=0.1, period_s=0.1, delay_s=0.0)
     plant, best = (
-        meters.fit(points, on, (0.025,), DELAYS_S),
-        meters.fit(points, on, WINDOWS_S, DELAYS_S),
+        meters.fit(points, on, windows_s=(0.025,), delays_s=DELAYS_S),
+        meters.fit(points, on, windows_s=WINDOWS_S, delays_s=DELAYS_S),
     )
     assert plant is not None
     assert best is not None
@@ -66,12 +69,17 @@ def test_energy_between_two_steps_is_late_by_its_delay() -> None:
 
 def test_a_few_readings_fit_no_meter() -> None:
     on = blinks(1.0)
-    assert meters.fit(shown(on, window_s=0.1, period_s=0.1, delay_s=0.0), on, WINDOWS_S, DELAYS_S) is None
+    assert (
+        meters.fit(
+            shown(on, window_s=0.1, period_s=0.1, delay_s=0.0), on, windows_s=WINDOWS_S, delays_s=DELAYS_S
+        )
+        is None
+    )
 
 
 def test_a_load_that_never_ran_fits_no_meter() -> None:
     points = series.changes(np.arange(0.0, 10.0, 0.1), np.arange(100.0))
-    assert meters.fit(points, (), WINDOWS_S, DELAYS_S) is None
+    assert meters.fit(points, (), windows_s=WINDOWS_S, delays_s=DELAYS_S) is None
 
 
 def test_the_same_seed_blinks_the_same() -> None:

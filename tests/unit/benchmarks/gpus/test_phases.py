@@ -30,7 +30,7 @@ def test_errors_of_either_sign_add_up_within_their_phase() -> None:
 
 def test_the_model_predicts_its_own_data_at_full_clock() -> None:
     model = parameters.load().watts
-    assert phases.predicted_watts(model, PREFILL, 8192) == pytest.approx(1.025 * model.tdp_watts)
-    assert phases.predicted_watts(model, DECODE, 16) == pytest.approx(
+    assert phases.predicted_watts(model, PREFILL, size=8192) == pytest.approx(1.025 * model.tdp_watts)
+    assert phases.predicted_watts(model, DECODE, size=16) == pytest.approx(
         (model.decode_share + 16 * model.decode_share_per_slot) * model.tdp_watts
     )

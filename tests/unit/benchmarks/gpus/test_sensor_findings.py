@@ -27,7 +27,7 @@ def shown(on: Spans, t_s: Floats, *, window_s: float, period_s: float, late_s: f
     looks = np.floor((t_s - late_s) / period_s)
     looks_s = looks * period_s
     noise = np.random.default_rng(2).normal(0.0, 1.0, int(looks.max()) + 2)[looks.astype(int)]
-    share: Floats = meters.on_share(on, looks_s - window_s, looks_s)
+    share: Floats = meters.on_share(on, from_s=looks_s - window_s, to_s=looks_s)
     watts: Floats = IDLE_WATTS + STEP_WATTS * share + noise
     return watts
 
@@ -42,7 +42,7 @@ def glances(on: Spans, *, window_s: float, period_s: float, late_s: float) -> Gl
     t_s = np.arange(0.0, on[-1][1] + 2.0, GLANCE_S)
     looks_s = np.floor(t_s / 0.1) * 0.1
     begun = np.zeros(len(t_s))
-    on_s = meters.on_share(on, begun - 1.0, looks_s) * (looks_s + 1.0)
+    on_s = meters.on_share(on, from_s=begun - 1.0, to_s=looks_s) * (looks_s + 1.0)
     return Glances(
         work="a test",
         every_s=GLANCE_S,

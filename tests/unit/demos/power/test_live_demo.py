@@ -77,7 +77,9 @@ def test_a_control_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_latencies_are_those_of_requests_that_ended_lately(tmp_path: Path) -> None:
     came_s, took_s = np.array([0.0, 290.0, 295.0, 299.0]), np.array([5.0, 4.0, 2.0, np.nan])
-    found = latencies.recent(("chat", "chat", "chat", "code"), came_s, took_s, now_s=300.0)
+    found = latencies.recent(
+        ("chat", "chat", "chat", "code"), arrival_s=came_s, latency_s=took_s, now_s=300.0
+    )
     assert found.keys() == {"chat"}
     assert found["chat"] == pytest.approx((3.0, 3.98))
     latencies.write(tmp_path / "latencies.json", found)

@@ -36,7 +36,7 @@ def service(
     ref = {"apiVersion": kind[0], "kind": kind[1], "name": "llm"}
     status: Manifest = {}
     if scaling_ready is not None:
-        last = condition(ConditionType.SCALING_READY, True, scaling_ready)
+        last = condition(ConditionType.SCALING_READY, so=True, reason=scaling_ready)
         status = {"conditions": [last.to_api()]}
     metadata = {"name": "chat", "namespace": "serving", "generation": 4}
     return InferenceService.parse(

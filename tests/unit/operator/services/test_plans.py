@@ -47,7 +47,7 @@ class Cluster:
 
     def observe(self, one: InferenceService, *, refused: str = "") -> Observed:
         """As the controller does: facts, and objects where facts can't tell."""
-        made = manifests.wanted(one, Defaults(), self.offered)
+        made = manifests.wanted(one, Defaults(), offered=self.offered)
         facts = self.facts()
         wanted, rivals = without_rivals(made, facts, self.autoscalers)
         known = KnownObjects(owned_objects=facts, settled=self.settled)

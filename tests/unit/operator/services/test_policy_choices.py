@@ -40,7 +40,7 @@ class Shelves:
         self.policy_index = PolicyIndex(system_namespace=SYSTEM, others=(HOME,) if own else ())
         self._version = 0
 
-    def put(self, namespace: str, name: str, loop: Loop, extra: str = "") -> "Shelves":
+    def put(self, namespace: str, name: str, *, loop: Loop, extra: str = "") -> "Shelves":
         key, table = Key(namespace, name), self.policy_index.table(namespace)
         labels = {"loadline.dev/policy": loop.value}
         raw: Manifest = {"metadata": {"labels": labels}, "data": {"policy.yaml": document(loop, extra)}}
@@ -90,7 +90,7 @@ def test_without_any_document_what_is_built_in_is_in_force() -> None:
 )
 def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, spec: dict[str, Any]) -> None:
     assert loop in OF_SERVICES
-    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop).policy_index)
+    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop=loop).policy_index)
     assert place(found, loop) == "loadline-system/mine"
     assert said(found) == (True, "Parsed")
 
@@ -99,19 +99,19 @@ def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, sp
 def test_the_services_own_namespace_comes_before_the_systems(named: str | None) -> None:
     name = named or "kv-default"
     asks = service(kvCache={"policyRef": {"name": named}} if named else {})
-    both = Shelves().put(SYSTEM, name, Loop.KV).put(HOME, name, Loop.KV)
+    both = Shelves().put(SYSTEM, name, loop=Loop.KV).put(HOME, name, loop=Loop.KV)
     assert place(policies(asks, both.policy_index)) == f"team-a/{name}"
     assert place(policies(asks, both.remove(HOME, name).policy_index)) == f"loadline-system/{name}"
 
 
 def test_a_namespace_that_may_not_have_policies_has_none() -> None:
-    policy_index = Shelves(own=False).put(HOME, "kv-default", Loop.KV).policy_index
+    policy_index = Shelves(own=False).put(HOME, "kv-default", loop=Loop.KV).policy_index
     assert place(policies(service(kvCache={}), policy_index)) == "built in"
 
 
 def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
     asks = service(kvCache={"policyRef": {"name": "mine"}})
-    found = policies(asks, Shelves().put(SYSTEM, "mine", Loop.EXPERTS).policy_index)
+    found = policies(asks, Shelves().put(SYSTEM, "mine", loop=Loop.EXPERTS).policy_index)
     assert said(found) == (False, "PolicyMissing")
     assert found.valid is not None
     assert (
@@ -121,10 +121,11 @@ def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
 
 
 def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
-    shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
+    shelves = Shelves().put(SYSTEM, "kv-default", loop=Loop.KV)
     before = policies(service(kvCache={}), shelves.policy_index)
     found = policies(
-        service(before, kvCache={}), shelves.put(SYSTEM, "kv-default", Loop.KV, BROKEN).policy_index
+        service(before, kvCache={}),
+        shelves.put(SYSTEM, "kv-default", loop=Loop.KV, extra=BROKEN).policy_index,
     )
     assert found.in_force == before.in_force
     assert said(found) == (False, "PolicyInvalid")
@@ -133,8 +134,10 @@ def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
 
 
 def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
-    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", Loop.KV).policy_index)
-    restarted = Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV)
+    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", loop=Loop.KV).policy_index)
+    restarted = (
+        Shelves().put(HOME, "kv-default", loop=Loop.KV, extra=BROKEN).put(SYSTEM, "kv-default", loop=Loop.KV)
+    )
     found = policies(service(before, kvCache={}), restarted.policy_index)
     assert found.in_force == before.in_force
     assert said(found) == (False, "PolicyInvalid")
@@ -142,7 +145,10 @@ def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
 
 def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> None:
     policy_index = (
-        Shelves().put(HOME, "kv-default", Loop.KV, BROKEN).put(SYSTEM, "kv-default", Loop.KV).policy_index
+        Shelves()
+        .put(HOME, "kv-default", loop=Loop.KV, extra=BROKEN)
+        .put(SYSTEM, "kv-default", loop=Loop.KV)
+        .policy_index
     )
     found = policies(service(kvCache={}), policy_index)
     assert place(found) == "loadline-system/kv-default"
@@ -150,7 +156,7 @@ def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> No
 
 
 def test_a_name_that_leads_nowhere_keeps_what_was_in_force() -> None:
-    shelves = Shelves().put(SYSTEM, "mine", Loop.KV)
+    shelves = Shelves().put(SYSTEM, "mine", loop=Loop.KV)
     before = policies(service(kvCache={"policyRef": {"name": "mine"}}), shelves.policy_index)
     mistyped = service(before, kvCache={"policyRef": {"name": "mien"}})
     found = policies(mistyped, shelves.policy_index)
@@ -160,7 +166,7 @@ def test_a_name_that_leads_nowhere_keeps_what_was_in_force() -> None:
 
 
 def test_a_default_that_is_deleted_gives_way_to_the_next() -> None:
-    shelves = Shelves().put(SYSTEM, "kv-default", Loop.KV)
+    shelves = Shelves().put(SYSTEM, "kv-default", loop=Loop.KV)
     before = policies(service(kvCache={}), shelves.policy_index)
     found = policies(service(before, kvCache={}), shelves.remove(SYSTEM, "kv-default").policy_index)
     assert place(found) == "built in"
@@ -186,7 +192,7 @@ def test_whatever_is_edited_one_policy_is_in_force_and_planning_again_changes_no
         if what == "gone":
             shelves.remove(namespace, name)
         else:
-            shelves.put(namespace, name, Loop.KV, BROKEN if what == "broken" else "")
+            shelves.put(namespace, name, loop=Loop.KV, extra=BROKEN if what == "broken" else "")
         chosen = names[index % len(names)]
         spec = {"kvCache": {"policyRef": {"name": chosen}} if chosen else {}}
         found = policies(service(found, **spec), shelves.policy_index)

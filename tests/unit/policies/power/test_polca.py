@@ -15,7 +15,7 @@ IN_BAND = Config(threshold1_percent=90, threshold2_percent=95, actuation_millis=
 LOADS = st.lists(st.tuples(st.floats(0.3, 1.4), st.floats(0.05, 60.0)), max_size=60)
 
 
-def at(load: float, state: State, config: Config = PAPER, now: float = 0.0) -> tuple[Caps, State]:
+def at(load: float, state: State, *, config: Config = PAPER, now: float = 0.0) -> tuple[Caps, State]:
     return decide(Row(load), state, config, now)
 
 
@@ -24,7 +24,7 @@ def over(loads: list[tuple[float, float]], config: Config) -> list[tuple[float, 
     steps, state, now = [], State(), 0.0
     for load, dt_s in loads:
         now += dt_s
-        _, after = at(load, state, config, now)
+        _, after = at(load, state, config=config, now=now)
         steps.append((load, now, state, after))
         state = after
     return steps
@@ -119,7 +119,7 @@ def test_no_step_down_is_skipped(loads: list[tuple[float, float]]) -> None:
 @given(LOADS, st.sampled_from([PAPER, IN_BAND]))
 def test_high_priority_never_has_less_than_low(loads: list[tuple[float, float]], config: Config) -> None:
     for load, now, before, _ in over(loads, config):
-        caps, _ = at(load, before, config, now)
+        caps, _ = at(load, before, config=config, now=now)
         assert (caps.high.clock_mhz or 9999) >= (caps.low.clock_mhz or 9999)
 
 

@@ -46,16 +46,21 @@ def test_whoever_set_replicas_by_scale_is_known(entry: Manifest, who: str) -> No
 
 
 def test_an_autoscaler_is_a_rival_before_it_has_written() -> None:
-    assert autoscalers.rival(DEPLOYMENTS, CHAT, "", [hpa(THEIRS)]) == "HorizontalPodAutoscaler auto"
+    assert (
+        autoscalers.rival(DEPLOYMENTS, CHAT, manager="", autoscalers=[hpa(THEIRS)])
+        == "HorizontalPodAutoscaler auto"
+    )
 
 
 def test_what_an_autoscaler_set_that_is_gone_is_history() -> None:
-    assert autoscalers.rival(DEPLOYMENTS, CHAT, autoscalers.HPA_MANAGER, []) == ""
-    assert autoscalers.rival(DEPLOYMENTS, CHAT, autoscalers.HPA_MANAGER, [hpa(OURS)]) == ""
+    assert autoscalers.rival(DEPLOYMENTS, CHAT, manager=autoscalers.HPA_MANAGER, autoscalers=[]) == ""
+    assert (
+        autoscalers.rival(DEPLOYMENTS, CHAT, manager=autoscalers.HPA_MANAGER, autoscalers=[hpa(OURS)]) == ""
+    )
 
 
 def test_another_scaler_is_named_by_its_manager() -> None:
-    assert autoscalers.rival(DEPLOYMENTS, CHAT, "keda-operator", []) == "keda-operator"
+    assert autoscalers.rival(DEPLOYMENTS, CHAT, manager="keda-operator", autoscalers=[]) == "keda-operator"
 
 
 def test_a_rival_is_told_with_the_mend() -> None:

@@ -52,44 +52,44 @@ def facts(odd: list[str]) -> ServiceIndex:
 
 def test_a_pod_concerns_its_service_once_its_fact_moves(facts: ServiceIndex) -> None:
     pod = {"spec": {"containers": []}, "status": {"phase": "Pending"}}
-    assert facts.see(PODS, ours("chat-0", 1, **pod), False) == {CHAT}
-    assert facts.see(PODS, ours("chat-0", 2, **pod), False) == set()
-    assert facts.see(PODS, ours("chat-0", 3, **{**pod, "status": {"phase": "Running"}}), False) == {CHAT}
-    assert facts.see(PODS, ours("chat-0", 4, **pod), True) == {CHAT}
+    assert facts.see(PODS, ours("chat-0", 1, **pod), gone=False) == {CHAT}
+    assert facts.see(PODS, ours("chat-0", 2, **pod), gone=False) == set()
+    assert facts.see(PODS, ours("chat-0", 3, **{**pod, "status": {"phase": "Running"}}), gone=False) == {CHAT}
+    assert facts.see(PODS, ours("chat-0", 4, **pod), gone=True) == {CHAT}
     assert facts.pods.of(CHAT) == {}
 
 
 def test_an_object_that_moves_to_another_service_concerns_both(facts: ServiceIndex) -> None:
-    facts.see(DEPLOYMENTS, ours("chat", spec={}), False)
+    facts.see(DEPLOYMENTS, ours("chat", spec={}), gone=False)
     moved = raw("chat", 2, labels={"loadline.dev/service": "rival"}, spec={})
-    assert facts.see(DEPLOYMENTS, moved, False) == {CHAT, RIVAL}
+    assert facts.see(DEPLOYMENTS, moved, gone=False) == {CHAT, RIVAL}
     assert facts.owned_by(CHAT) == {}
     assert list(facts.owned_by(RIVAL)) == [Ref(DEPLOYMENTS, CHAT)]
 
 
 def test_the_echo_of_a_write_concerns_nobody(facts: ServiceIndex) -> None:
-    facts.see(INFERENCE_SERVICES, service("chat", 7), False)
-    assert facts.see(INFERENCE_SERVICES, service("chat", 7), False) == set()
-    assert facts.see(INFERENCE_SERVICES, service("chat", 6), False) == set()
+    facts.see(INFERENCE_SERVICES, service("chat", 7), gone=False)
+    assert facts.see(INFERENCE_SERVICES, service("chat", 7), gone=False) == set()
+    assert facts.see(INFERENCE_SERVICES, service("chat", 6), gone=False) == set()
 
 
 def test_rivals_for_a_workload_concern_each_other_when_a_claim_comes_or_goes(facts: ServiceIndex) -> None:
-    assert facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False) == {CHAT}
-    assert facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False) == {CHAT, RIVAL}
-    assert facts.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), False) == {RIVAL}
+    assert facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False) == {CHAT}
+    assert facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), gone=False) == {CHAT, RIVAL}
+    assert facts.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), gone=False) == {RIVAL}
     claim = facts.services.group(CHAT)
     assert claim is not None
     assert facts.rivals_of(CHAT, claim) == ("rival",)
-    assert facts.see(INFERENCE_SERVICES, service("rival", 3), False) == {CHAT, RIVAL}
+    assert facts.see(INFERENCE_SERVICES, service("rival", 3), gone=False) == {CHAT, RIVAL}
     assert facts.foreign_kinds() == {THEIRS}
     assert list(facts.claimants(THEIRS)) == [CHAT]
 
 
 def test_a_workload_of_somebody_else_concerns_who_is_attached_to_it(facts: ServiceIndex) -> None:
-    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
     spec = {"selector": {"matchLabels": {"app": "theirs"}}, "template": {}}
-    assert facts.see(THEIRS, raw("theirs", spec=spec), False) == {CHAT}
-    assert facts.see(THEIRS, raw("others", spec=spec), False) == set()
+    assert facts.see(THEIRS, raw("theirs", spec=spec), gone=False) == {CHAT}
+    assert facts.see(THEIRS, raw("others", spec=spec), gone=False) == set()
 
 
 def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
@@ -98,12 +98,12 @@ def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
 
 
 def test_an_autoscaler_concerns_what_it_aims_at(facts: ServiceIndex) -> None:
-    facts.see(DEPLOYMENTS, ours("chat-prefill", spec={}), False)
-    facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), False)
-    assert facts.see(AUTOSCALERS, hpa(INFERENCE_SERVICES, "chat"), False) == {CHAT}
-    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "chat-prefill", 2), False) == {CHAT}
-    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "theirs", 3), False) == {CHAT, RIVAL}
-    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "nobodys", 4), False) == {RIVAL}
+    facts.see(DEPLOYMENTS, ours("chat-prefill", spec={}), gone=False)
+    facts.see(INFERENCE_SERVICES, service("rival", workloadRef=REF), gone=False)
+    assert facts.see(AUTOSCALERS, hpa(INFERENCE_SERVICES, "chat"), gone=False) == {CHAT}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "chat-prefill", 2), gone=False) == {CHAT}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "theirs", 3), gone=False) == {CHAT, RIVAL}
+    assert facts.see(AUTOSCALERS, hpa(DEPLOYMENTS, "nobodys", 4), gone=False) == {RIVAL}
 
 
 def test_a_node_concerns_services_of_which_it_tells_something_new(facts: ServiceIndex) -> None:
@@ -112,20 +112,20 @@ def test_a_node_concerns_services_of_which_it_tells_something_new(facts: Service
 
     capped = {"service": "serving/chat", "pods": 1, "capped": True}
     other = {"service": "serving/rival", "pods": 1}
-    assert facts.see(NODE_CAPACITIES, told(1, capped, other), False) == {CHAT, RIVAL}
-    assert facts.see(NODE_CAPACITIES, told(2, {**capped, "pods": 9}, other), False) == set()
-    assert facts.see(NODE_CAPACITIES, told(3, other), False) == {CHAT}
+    assert facts.see(NODE_CAPACITIES, told(1, capped, other), gone=False) == {CHAT, RIVAL}
+    assert facts.see(NODE_CAPACITIES, told(2, {**capped, "pods": 9}, other), gone=False) == set()
+    assert facts.see(NODE_CAPACITIES, told(3, other), gone=False) == {CHAT}
     assert [one.capped for one in facts.reports_of(RIVAL)] == [False]
 
 
 def test_a_service_that_cannot_be_read_claims_nothing(facts: ServiceIndex) -> None:
-    assert facts.see(INFERENCE_SERVICES, service("chat", replicas="many"), False) == {CHAT}
+    assert facts.see(INFERENCE_SERVICES, service("chat", replicas="many"), gone=False) == {CHAT}
     assert facts.foreign_kinds() == frozenset()
 
 
 def test_an_object_of_another_shape_stops_nobody(facts: ServiceIndex, odd: list[str]) -> None:
-    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), False)
-    assert facts.see(THEIRS, raw("theirs", 1), False) == {CHAT}
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
+    assert facts.see(THEIRS, raw("theirs", 1), gone=False) == {CHAT}
     assert odd == ["Deployment serving/theirs"]
     assert facts.foreign[THEIRS].get(Key("serving", "theirs")) is None
 
@@ -133,7 +133,7 @@ def test_an_object_of_another_shape_stops_nobody(facts: ServiceIndex, odd: list[
 def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(facts: ServiceIndex) -> None:
     told = {"services": [{"service": "serving/chat", "sloMet": True}]}
     capacity = {"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "status": told}
-    facts.see(NODE_CAPACITIES, capacity, False)
+    facts.see(NODE_CAPACITIES, capacity, gone=False)
     pod = raw(
         "agent", 1, spec={"nodeName": "a"}, status={"conditions": [{"type": "Ready", "status": "True"}]}
     )

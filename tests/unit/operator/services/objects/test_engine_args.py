@@ -23,7 +23,7 @@ def told(
     )
     defaults = Defaults(kv_buffer_device=device)
     found = next(each for each in pools_of(one) if each.name == pool)
-    return arguments(found, source_of(URI, defaults), defaults, member)
+    return arguments(found, source_of(URI, defaults), defaults, member=member)
 
 
 def transfer(pool: str, **more: Any) -> dict[str, str]:

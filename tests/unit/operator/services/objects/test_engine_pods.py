@@ -27,7 +27,7 @@ def template(
         }
     )
     found = next(each for each in pools_of(one) if each.name == pool)
-    return pod_template(found, defaults or Defaults(), member)
+    return pod_template(found, defaults or Defaults(), member=member)
 
 
 def spec_of(*arguments: str, **spec: Any) -> Manifest:

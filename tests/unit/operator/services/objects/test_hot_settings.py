@@ -59,7 +59,7 @@ def templates(spec: Spec) -> dict[str, Manifest]:
     metadata = {"name": "chat", "namespace": "serving", "uid": "u"}
     one = InferenceService.parse({"metadata": metadata, "spec": spec})
     found: dict[str, Manifest] = {}
-    for each in wanted(one, Defaults(model_cache="/var/lib/models"), frozenset(OPTIONAL_KINDS)):
+    for each in wanted(one, Defaults(model_cache="/var/lib/models"), offered=frozenset(OPTIONAL_KINDS)):
         whole = each.manifest.get("spec", {})
         if each.kind is LEADER_WORKER_SETS:
             parts = whole["leaderWorkerTemplate"]

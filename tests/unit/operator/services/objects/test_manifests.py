@@ -40,18 +40,19 @@ def service(name: str = "chat", **spec: Any) -> InferenceService:
 
 
 def listed(one: InferenceService, offered: frozenset[Kind] = frozenset()) -> list[str]:
-    made = wanted(one, Defaults(), offered)
+    made = wanted(one, Defaults(), offered=offered)
     return [f"{each.kind.kind} {each.manifest['metadata']['name']}" for each in made]
 
 
 def found(
     one: InferenceService,
     kind: Kind,
+    *,
     name: str,
     offered: frozenset[Kind] = ALL,
     defaults: Defaults = PICKED,
 ) -> Manifest:
-    made = {(each.kind, each.key.name): each.manifest for each in wanted(one, defaults, offered)}
+    made = {(each.kind, each.key.name): each.manifest for each in wanted(one, defaults, offered=offered)}
     return made[kind, name]
 
 
@@ -85,7 +86,7 @@ def test_a_pool_over_nodes_is_a_group_and_the_other_is_not() -> None:
 
 
 def test_optional_kinds_are_made_where_they_are_served() -> None:
-    kinds = {each.kind for each in wanted(service(replicas=2), PICKED, ALL)}
+    kinds = {each.kind for each in wanted(service(replicas=2), PICKED, offered=ALL)}
     assert {POD_MONITORS, INFERENCE_POOLS} <= kinds
     assert not kinds & {each.kind for each in wanted(service(), PICKED)} & ALL
 
@@ -95,7 +96,9 @@ def test_every_kind_that_is_made_is_among_the_owned() -> None:
         {"replicas": 2, "router": {}},
         {"replicas": 2, "parallelism": {"tensor": 2, "nodes": 2}},
     ]
-    assert {each.kind for spec in specs for each in wanted(service(**spec), PICKED, ALL)} == set(OWNED_KINDS)
+    assert {each.kind for spec in specs for each in wanted(service(**spec), PICKED, offered=ALL)} == set(
+        OWNED_KINDS
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,19 +117,19 @@ def test_what_needs_an_absent_api_is_said_and_nothing_is_made(spec: dict[str, An
     assert sentence is not None
     assert sentence.startswith(field)
     assert "leaderworkerset.x-k8s.io/v1" in sentence
-    assert wanted(one, Defaults(), frozenset({POD_MONITORS})) == ()
+    assert wanted(one, Defaults(), offered=frozenset({POD_MONITORS})) == ()
     assert lacking(one, frozenset({LEADER_WORKER_SETS})) is None
 
 
 def test_an_attached_service_becomes_nothing() -> None:
     attached = service(workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"})
-    assert wanted(attached, PICKED, ALL) == ()
+    assert wanted(attached, PICKED, offered=ALL) == ()
     assert lacking(attached, frozenset()) is None
 
 
 def test_everything_belongs_to_the_service_and_says_so() -> None:
     one = service(replicas=2, prefill={"replicas": 2}, router={"replicas": 2})
-    for each in wanted(one, PICKED, ALL):
+    for each in wanted(one, PICKED, offered=ALL):
         metadata = each.manifest["metadata"]
         assert (each.manifest["apiVersion"], each.manifest["kind"]) == (each.kind.api_version, each.kind.kind)
         assert metadata["namespace"] == "serving"
@@ -138,16 +141,16 @@ def test_everything_belongs_to_the_service_and_says_so() -> None:
 
 
 def test_requests_go_to_routers_where_there_are_some() -> None:
-    routed = found(service(router={}), SERVICES, "chat")["spec"]["selector"]
+    routed = found(service(router={}), SERVICES, name="chat")["spec"]["selector"]
     assert routed == {"loadline.dev/service": "chat", "loadline.dev/pool": "router"}
-    plain = found(service(), SERVICES, "chat")["spec"]["selector"]
+    plain = found(service(), SERVICES, name="chat")["spec"]["selector"]
     assert plain == {"loadline.dev/service": "chat", "loadline.dev/pool": "main"}
-    spread = found(service(parallelism={"tensor": 2, "nodes": 2}), SERVICES, "chat")["spec"]["selector"]
+    spread = found(service(parallelism={"tensor": 2, "nodes": 2}), SERVICES, name="chat")["spec"]["selector"]
     assert spread == {**plain, "leaderworkerset.sigs.k8s.io/worker-index": "0"}
 
 
 def test_a_drain_takes_one_pod_at_a_time_and_any_that_is_broken() -> None:
-    budget = found(service(replicas=2), POD_DISRUPTION_BUDGETS, "chat")["spec"]
+    budget = found(service(replicas=2), POD_DISRUPTION_BUDGETS, name="chat")["spec"]
     assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
     assert budget["selector"]["matchLabels"]["loadline.dev/pool"] == "main"
 
@@ -159,7 +162,7 @@ def test_a_single_replica_does_not_keep_its_node_from_being_drained(replicas: in
 
 def test_engines_and_routers_are_read_where_they_tell_of_themselves() -> None:
     one = service(router={})
-    engines, routers = (found(one, POD_MONITORS, name) for name in ("chat", "chat-router"))
+    engines, routers = (found(one, POD_MONITORS, name=name) for name in ("chat", "chat-router"))
     assert engines["spec"]["podMetricsEndpoints"] == [{"port": "http", "path": "/metrics"}]
     assert routers["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics"}]
     assert engines["metadata"]["labels"]["release"] == "prometheus"
@@ -168,7 +171,7 @@ def test_engines_and_routers_are_read_where_they_tell_of_themselves() -> None:
 
 
 def test_a_gateway_is_offered_the_pool_that_has_no_router() -> None:
-    pool = found(service(), INFERENCE_POOLS, "chat")["spec"]
+    pool = found(service(), INFERENCE_POOLS, name="chat")["spec"]
     assert pool["selector"]["matchLabels"]["loadline.dev/pool"] == "main"
     assert pool["endpointPickerRef"] == {
         "name": "chat-epp",
@@ -182,12 +185,12 @@ def test_a_gateway_is_offered_the_pool_that_has_no_router() -> None:
 def test_no_pool_is_offered_beside_a_router_or_without_a_picker(
     spec: dict[str, Any], defaults: Defaults
 ) -> None:
-    assert INFERENCE_POOLS not in {each.kind for each in wanted(service(**spec), defaults, ALL)}
+    assert INFERENCE_POOLS not in {each.kind for each in wanted(service(**spec), defaults, offered=ALL)}
 
 
 def test_the_hash_shows_what_an_edit_removes() -> None:
-    before = found(service(template={"hostNetwork": True}), DEPLOYMENTS, "chat")
-    after = found(service(), DEPLOYMENTS, "chat")
+    before = found(service(template={"hostNetwork": True}), DEPLOYMENTS, name="chat")
+    after = found(service(), DEPLOYMENTS, name="chat")
     assert before["metadata"]["annotations"][APPLIED] != after["metadata"]["annotations"][APPLIED]
 
 
@@ -207,7 +210,7 @@ NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True)
 @given(name=NAMES)
 def test_every_name_and_label_is_short_enough(name: str) -> None:
     one = service(name, replicas=2, prefill={"replicas": 2}, router={"replicas": 2})
-    for each in wanted(one, PICKED, ALL):
+    for each in wanted(one, PICKED, offered=ALL):
         metadata = each.manifest["metadata"]
         template = each.manifest.get("spec", {}).get("template", {}).get("metadata", {})
         assert len(metadata["name"]) <= 63
@@ -217,5 +220,5 @@ def test_every_name_and_label_is_short_enough(name: str) -> None:
 
 def test_wanted_twice_is_the_same_twice() -> None:
     one = service(replicas=2, prefill={"replicas": 2}, router={})
-    assert wanted(one, PICKED, ALL) == wanted(one, PICKED, ALL)
-    assert all(isinstance(each, Wanted) for each in wanted(one, PICKED, ALL))
+    assert wanted(one, PICKED, offered=ALL) == wanted(one, PICKED, offered=ALL)
+    assert all(isinstance(each, Wanted) for each in wanted(one, PICKED, offered=ALL))

@@ -87,12 +87,12 @@ def test_what_the_cluster_says_is_part_of_what_was_asked_for() -> None:
     ],
 )
 def test_pods_stay_that_the_same_wish_made_otherwise(there: PodHash, stay: bool) -> None:
-    assert stays(PodHash("request", "pods"), there, service(BASE)) is stay
+    assert stays(PodHash("request", "pods"), there, service=service(BASE)) is stay
 
 
 @pytest.mark.parametrize(("observed", "stay"), [(3, True), (2, False)])
 def test_pods_without_a_mark_stay_while_the_spec_is_the_one_known(observed: int, stay: bool) -> None:
-    assert stays(PodHash("request", "pods"), None, service(BASE, observed=observed)) is stay
+    assert stays(PodHash("request", "pods"), None, service=service(BASE, observed=observed)) is stay
 
 
 def test_a_kept_workload_has_the_pods_that_are_there_and_settles() -> None:

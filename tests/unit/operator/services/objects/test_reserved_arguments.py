@@ -34,6 +34,6 @@ def test_every_argument_of_ours_is_reserved(pool: int, member: Member) -> None:
     service = InferenceService.parse({"metadata": metadata, "spec": FULL})
     defaults = Defaults()
     source = source_of("hf://org/model@v2", defaults)
-    said = {one.split("=")[0] for one in arguments(pools_of(service)[pool], source, defaults, member)}
+    said = {one.split("=")[0] for one in arguments(pools_of(service)[pool], source, defaults, member=member)}
     assert len(said) > 10
     assert {one for one in said if not RESERVED.match(one)} == OPEN

@@ -40,21 +40,21 @@ def test_an_epoch_that_was_given_up_needs_no_waiting() -> None:
 
 
 def test_a_record_is_unchanged_since_it_was_first_seen() -> None:
-    seen = sight(sight(sight(None, record("b"), 100.0), record("b"), 104.0), record("b"), 112.0)
+    seen = sight(sight(sight(None, record("b"), now=100.0), record("b"), now=104.0), record("b"), now=112.0)
     assert seen.unchanged_s == 12.0
 
 
 def test_a_renewal_starts_the_count_anew() -> None:
-    seen = sight(sight(None, record("b"), 100.0), record("b", renewed="t1"), 104.0)
+    seen = sight(sight(None, record("b"), now=100.0), record("b", renewed="t1"), now=104.0)
     assert seen.unchanged_s == 0.0
 
 
 def test_an_api_server_that_was_away_starts_the_count_anew() -> None:
-    seen = sight(Sighting(record("b"), 100.0, 104.0), record("b"), 164.0)
+    seen = sight(Sighting(record("b"), 100.0, 104.0), record("b"), now=164.0)
     assert seen.unchanged_s == 0.0
 
 
 def test_new_candidates_are_no_renewal() -> None:
     before = Record(uid=UID, holder="b", candidates=("a", "b"))
     after = Record(uid=UID, holder="b", candidates=("a", "b", "c"))
-    assert sight(sight(None, before, 0.0), after, 5.0).unchanged_s == 5.0
+    assert sight(sight(None, before, now=0.0), after, now=5.0).unchanged_s == 5.0

@@ -47,8 +47,8 @@ def claims(
     roster = Roster(2.0)
     roster.enlist(domain.members | {one.node for one in reports}, {})
     for one in reports:
-        roster[one.node].hear(one, 0.0, EPOCH)
-    return claims_of(roster, domain, cap, now)
+        roster[one.node].hear(one, now=0.0, epoch=EPOCH)
+    return claims_of(roster, domain, cap, now=now)
 
 
 def test_a_claim_is_one_services_gpus_on_one_node() -> None:

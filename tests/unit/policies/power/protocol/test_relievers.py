@@ -60,7 +60,7 @@ class Row:
     leases: dict[str, Lease] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.coordinator = Coordinator(self.domain, EPOCH, self.now)
+        self.coordinator = Coordinator(self.domain, EPOCH, now=self.now)
 
     def run(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -236,7 +236,7 @@ def test_a_coordinator_that_cant_renew_takes_relief_back() -> None:
 def test_a_restarted_coordinator_begins_with_nobody_relieved() -> None:
     row = capped_row(chat=1.4)
     row.run(12)
-    row.coordinator = Coordinator(DOMAIN, Epoch(2, "lease"), row.now)
+    row.coordinator = Coordinator(DOMAIN, Epoch(2, "lease"), now=row.now)
     assert row.relieved == ()
     row.share = 0.96
     row.run(3)
@@ -307,7 +307,9 @@ def test_low_priority_is_lowered_between_two_looks_at_the_claims_too() -> None:
         RowOrders(caps=Caps(low=Cap(clock), high=Cap(1305), relief_load=0.95)) for clock in (1275, 1110)
     )
     given = [
-        reliever.relieved(orders, DOMAIN, members, 0.0, lambda: Raising.FREELY, now).caps.low
+        reliever.relieved(
+            orders, DOMAIN, members, watts=0.0, raising=lambda: Raising.FREELY, now=now
+        ).caps.low
         for orders, now in ((shallow, 0.0), (deep, 0.1))
     ]
     assert given == [Cap(1275), Cap(1110)]

@@ -43,13 +43,13 @@ def test_a_higher_load_never_trips_later(one: float, other: float) -> None:
 def test_a_constant_load_trips_exactly_at_its_time(load: float, steps: int) -> None:
     heat, dt_s = 0.0, ROW_A.trip_s(load) / steps
     for _ in range(steps):
-        heat = ROW_A.heated(heat, load, dt_s)
+        heat = ROW_A.heated(heat, load=load, dt_s=dt_s)
     assert heat == pytest.approx(TRIP)
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.05), st.floats(0.0, 1e4))
 def test_below_the_curve_heat_only_falls(heat: float, load: float, dt_s: float) -> None:
-    assert 0.0 <= ROW_A.heated(heat, load, dt_s) <= heat
+    assert 0.0 <= ROW_A.heated(heat, load=load, dt_s=dt_s) <= heat
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_tolerated_silent_nodes_are_the_largest_k_that_holds(
     limits = {gpu.uuid: gpu.min_watts for row in rows if row.settable for gpu in row.gpus}
     rises = sorted((r.nameplate_watts - r.watts_at(limits) for r in rows), reverse=True)
     base = sum(r.watts_at(limits) for r in rows)
-    k = tolerated_silent_nodes(rows, limits, ceiling)
+    k = tolerated_silent_nodes(rows, limits, ceiling_watts=ceiling)
     if k >= 0:
         assert base + sum(rises[:k]) <= ceiling + 1e-6
     if k < len(rows):
@@ -123,4 +123,4 @@ def test_from_the_ceiling_heat_a_whole_reaction_at_maximum_never_trips(
         safety = assess(ROW, budget_watts=budget_watts, curve=curve, timings=timings)
     except UnsafeDomain:
         return
-    assert curve.heated(safety.ceiling_heat, safety.max_load, timings.reaction_s) < 1.0
+    assert curve.heated(safety.ceiling_heat, load=safety.max_load, dt_s=timings.reaction_s) < 1.0
