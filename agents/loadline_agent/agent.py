@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from loadline_agent.domain.identity import Identity, client_context, server_context, trust
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.leaf import Leaf
 from loadline_agent.domain.node_reports import NodeReporter
@@ -22,6 +21,7 @@ from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, ServicesHere
 from loadline_agent.domain.report_clients import ReportClient
 from loadline_agent.domain.report_servers import ReportServer, Strangers
+from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal

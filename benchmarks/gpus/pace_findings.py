@@ -8,7 +8,7 @@ from benchmarks.gpus import series
 from benchmarks.gpus.traces import Costs, Facts, Floats, Pace, Questions, Rounds, floats
 from benchmarks.gpus.watching import ASKED, HIGHEST_LIMIT, LOWEST_LIMIT
 from benchmarks.result_files import Check, Result, at_most, holds
-from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S
+from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
 from loadline_sim.plant.hardware import SENSOR_GAIN
 
 NODE_GPUS, CORE_PERCENT_GOAL = 8, 0.5

@@ -31,7 +31,7 @@ from benchmarks.gpus.loads import SEED, Load, Timetable
 from benchmarks.gpus.traces import Glances, Pace, Part, Questions, Rounds, Seen, Sensors
 from benchmarks.result_files import RESULTS, finish, report
 from loadline_agent.hardware import nvml
-from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S
+from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_sim.reports import runs
 

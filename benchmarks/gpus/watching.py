@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pynvml  # type: ignore[import-untyped]
 
 from benchmarks.gpus.traces import Buffered, Facts, Glances, Rounds, Spans
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.limits import Limits
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right

@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from benchmarks.gpus.loads import SEED
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 
 torch: Any = importlib.import_module("torch")
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from loadline_agent.agent import AgentParts, NodeAgent
-from loadline_agent.clocks import boottime
-from loadline_agent.domain.identity import Identity
+from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from loadline_agent.domain.identity import Identity
+from loadline_agent.domain.tls_identity import Identity
 from testbed.doubles.agents import Row
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board

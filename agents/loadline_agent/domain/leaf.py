@@ -5,7 +5,7 @@ A report is always under way, and its answer is the next lease. A draw past the
 lease's trigger, or as far below what was last told, is reported at once, out of turn,
 on a connection of its own. Whom to obey is decided by the pure `leases`, what is done
 to the hardware by `node_gpus`, and sampling and the deadline belong to the thread of
-`gpu_threads`; here is only who waits for what.
+`gpu_thread`; here is only who waits for what.
 
 A lease is stood by only once its promise is in the record that the guard reads. At
 the deadline and at exit a node in Enforce steps down and never up.
@@ -20,7 +20,7 @@ from loadline_agent.domain.node_reports import NodeReporter
 from loadline_agent.domain.peers import Home
 from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
-from loadline_agent.hardware.gpu_threads import SAMPLE_EVERY_S, GpuThread
+from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSample
 from loadline_agent.journals import Journal, plain

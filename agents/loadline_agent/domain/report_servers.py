@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from loadline_agent.domain.identity import OneSidedClose
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
+from loadline_agent.domain.tls_identity import OneSidedClose
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.messages import Report

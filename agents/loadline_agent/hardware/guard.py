@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
 from loadline_agent.hardware.step_downs import lowered_mw

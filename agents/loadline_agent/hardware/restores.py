@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.locks import exclusive

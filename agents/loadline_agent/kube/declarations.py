@@ -3,11 +3,11 @@ What the API server declares about this node and its domain, kept at hand.
 
 Every agent knows its `memberships`. A coordinator needs more, and follows it only
 between `lead` and `stop_leading`: policies, services' terms, and the capacities and certificates
-of all nodes. `parsed_objects` says what is kept of each kind; the interface that leaf and
+of all nodes. `object_parsers` says what is kept of each kind; the interface that leaf and
 leadership lean on is `ports.Declarations`.
 
 Nothing here is lost with the API server: the last state stays, also over a restart,
-from `checkpoints`. A policy that can't be used keeps the last good one, whoever saw it
+from `checkpoint_files`. A policy that can't be used keeps the last good one, whoever saw it
 good; a coordinator that never saw one decides by the policy that the product ships,
 since a row without a coordinator would fall to its safe limits.
 """
@@ -20,8 +20,8 @@ from importlib import resources
 from pathlib import Path
 
 from loadline_agent.domain.peers import Home, Peer
-from loadline_agent.kube import checkpoints, parsed_objects
-from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
+from loadline_agent.kube import checkpoint_files, object_parsers
+from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.memberships import Memberships
@@ -59,18 +59,18 @@ class Declarations:
         self._leading: asyncio.Task[None] | None = None
         self._leads = False
         self._domains = Informer(
-            kube, POWER_DOMAINS.path(), parse=parsed_objects.declared_of, on_change=self._domains_changed
+            kube, POWER_DOMAINS.path(), parse=object_parsers.declared_of, on_change=self._domains_changed
         )
         self._capacities = Informer(
-            kube, NODE_CAPACITIES.path(), parse=parsed_objects.known_of, on_change=self._capacities_changed
+            kube, NODE_CAPACITIES.path(), parse=object_parsers.known_of, on_change=self._capacities_changed
         )
         self._services = Informer(
-            kube, INFERENCE_SERVICES.path(), parse=parsed_objects.terms_of, on_change=self._outdate
+            kube, INFERENCE_SERVICES.path(), parse=object_parsers.terms_of, on_change=self._outdate
         )
         self._policies = Informer(
             kube,
             f"/api/v1/namespaces/{system_namespace}/configmaps",
-            parse=parsed_objects.policy_of,
+            parse=object_parsers.policy_of,
             on_change=self._policies_changed,
             labels=f"{POLICY_LABEL}=power",
         )
@@ -184,7 +184,7 @@ class Declarations:
             return
         document, self._domain_problem = self._document(declared.spec.policy_ref.name)
         try:
-            domain = parsed_objects.domain_of(
+            domain = object_parsers.domain_of(
                 declared, document, capacities=self._capacities.items, services=self._services.items
             )
         except InvalidInput as error:
@@ -242,7 +242,7 @@ class Declarations:
         self._checkpoint = checkpoint
         if self._state_dir is not None:
             try:
-                checkpoints.keep(self._state_dir, checkpoint)
+                checkpoint_files.keep(self._state_dir, checkpoint)
                 self._checkpoint_problem = None
             except OSError as error:
                 self._checkpoint_problem = f"{self._state_dir} can't be written: {error}"
@@ -250,7 +250,7 @@ class Declarations:
 
 def _recalled(state_dir: Path | None) -> tuple[Checkpoint, str | None]:
     try:
-        return (checkpoints.recall(state_dir) if state_dir is not None else Checkpoint()), None
+        return (checkpoint_files.recall(state_dir) if state_dir is not None else Checkpoint()), None
     except InvalidInput as error:
         return Checkpoint(), str(error)
 

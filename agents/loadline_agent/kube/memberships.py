@@ -17,7 +17,7 @@ from contextlib import suppress
 from loadline_agent.domain.peers import Home, Peer
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer, pause_s
-from loadline_agent.kube.parsed_objects import Declared, home_of, known_of
+from loadline_agent.kube.object_parsers import Declared, home_of, known_of
 from loadline_api.api_errors import KubeError, NotFound
 from loadline_api.names import NODE_CAPACITIES
 from loadline_policies.errors import InvalidInput

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from loadline_agent.domain.identity import Identity
+from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube.clients import Kube, Object
 from loadline_api.api_errors import KubeError, NotFound, WriteConflict
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge

@@ -20,13 +20,13 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.metrics import Metrics, Reading
 from loadline_agent.workloads import pods
+from loadline_agent.workloads.debounced_facts import Debounced
 from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.gpu_owners import Placement, Share, placed
 from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
-from loadline_agent.workloads.steady_facts import Debounced
 from loadline_api.names import PREFILL_POOL
 from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport

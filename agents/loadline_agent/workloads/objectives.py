@@ -5,7 +5,7 @@ A percentile is compared with its objective only as far as it is known: where th
 that it lies in holds the objective too, nobody can tell, and nothing is claimed. A
 service meets its objectives if it meets all, and misses them if it misses one.
 
-Pure. What of it is written into the API goes through `steady_facts`, or it would flap.
+Pure. What of it is written into the API goes through `debounced_facts`, or it would flap.
 """
 
 from collections.abc import Collection

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from loadline_agent.domain.identity import Identity
 from loadline_agent.domain.peers import Home
+from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials

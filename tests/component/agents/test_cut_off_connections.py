@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.domain import certificates
+from loadline_agent.domain import self_signed_certificates
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.workloads import engine_scrapers, pod_resources
@@ -30,7 +30,7 @@ def rest() -> Iterator[None]:
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
     """A server's context, and the PEM that trusts it."""
-    key, certificate = certificates.self_signed("localhost")
+    key, certificate = self_signed_certificates.self_signed("localhost")
     (tmp_path / "pair.pem").write_bytes(key + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pair.pem")

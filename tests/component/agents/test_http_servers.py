@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from loadline_agent.agent import AgentParts, NodeAgent
-from loadline_agent.domain.identity import Identity
+from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal

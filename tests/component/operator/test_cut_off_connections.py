@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
-from loadline_agent.domain import certificates
+from loadline_agent.domain import self_signed_certificates
 from loadline_operator.journals import Journal
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.list_watches import TIMEOUT
@@ -29,7 +29,7 @@ def rest() -> Iterator[None]:
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     """A server's context, and the file that trusts it."""
-    key, certificate = certificates.self_signed("localhost")
+    key, certificate = self_signed_certificates.self_signed("localhost")
     (tmp_path / "pair.pem").write_bytes(key + certificate)
     (tmp_path / "ca.pem").write_bytes(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

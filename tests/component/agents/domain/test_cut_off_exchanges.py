@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.domain.identity import Identity, client_context, server_context, trust
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
+from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_policies.power.protocol.messages import Report
 from testbed.connection_counts import Peer as Server
 from testbed.connection_counts import at_every_step, peer, uncollected

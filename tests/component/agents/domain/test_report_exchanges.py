@@ -11,12 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadline_agent.clocks import boottime
-from loadline_agent.domain.identity import Identity, client_context, server_context, trust
+from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.domain.report_servers import ReportServer, Strangers
+from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report

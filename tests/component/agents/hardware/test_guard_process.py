@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records, guard
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from testbed.fakegpu import build
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 WRITER = """
 import sys, time
-from loadline_agent.clocks import boottime
+from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, boot_id
 state, uuids = ArmedRecordFile(sys.argv[1], boot_id()), sys.argv[2:]
 gpus = tuple(GpuRecord(uuid, 247.0) for uuid in uuids)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loadline_agent.domain.certificates import self_signed
+from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.declarations import Declarations

@@ -13,10 +13,10 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import engine_scrapers, pod_resources
+from loadline_agent.workloads.debounced_facts import HOLD_S
 from loadline_agent.workloads.histograms import Histogram
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_agent.workloads.pod_resources import Unread
-from loadline_agent.workloads.steady_facts import HOLD_S
 from loadline_agent.workloads.vllm_metrics import Scrape
 from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.domain.certificates import self_signed
+from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.kube import credentials
 from loadline_policies.errors import InvalidInput
 

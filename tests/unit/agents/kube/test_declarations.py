@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from loadline_agent.domain.certificates import self_signed
-from loadline_agent.domain.identity import der_of
 from loadline_agent.domain.peers import Home
-from loadline_agent.kube import checkpoints
-from loadline_agent.kube.checkpoints import Checkpoint, RememberedPeer
-from loadline_agent.kube.parsed_objects import declared_of, domain_of, home_of, known_of, policy_of, terms_of
+from loadline_agent.domain.self_signed_certificates import self_signed
+from loadline_agent.domain.tls_identity import der_of
+from loadline_agent.kube import checkpoint_files
+from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
+from loadline_agent.kube.object_parsers import declared_of, domain_of, home_of, known_of, policy_of, terms_of
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
 from loadline_policies.power.safety.breakers import FOREVER
@@ -171,18 +171,18 @@ def test_a_memory_is_kept_for_root_alone(tmp_path: Path) -> None:
     checkpoint = Checkpoint(
         home=Home(domain="row-a"), candidates=(peer,), policies={"loadline-system/p": POLICY}
     )
-    checkpoints.keep(tmp_path, checkpoint)
-    assert checkpoints.recall(tmp_path) == checkpoint
+    checkpoint_files.keep(tmp_path, checkpoint)
+    assert checkpoint_files.recall(tmp_path) == checkpoint
     assert (tmp_path / "domain.json").stat().st_mode & 0o077 == 0
-    assert der_of(checkpoints.recall(tmp_path).candidates[0].certificate) == der_of(PEM)
+    assert der_of(checkpoint_files.recall(tmp_path).candidates[0].certificate) == der_of(PEM)
 
 
 def test_nothing_kept_is_an_empty_memory(tmp_path: Path) -> None:
-    assert checkpoints.recall(tmp_path) == Checkpoint()
+    assert checkpoint_files.recall(tmp_path) == Checkpoint()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"unknown": {}}'])
 def test_a_broken_memory_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "domain.json").write_text(text)
     with pytest.raises(InvalidInput, match="remove it"):
-        checkpoints.recall(tmp_path)
+        checkpoint_files.recall(tmp_path)

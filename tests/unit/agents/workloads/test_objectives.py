@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadline_agent.workloads.debounced_facts import FORGET_S, HOLD_S, Debounced
 from loadline_agent.workloads.histograms import Histogram, Quantile, histogram_of
 from loadline_agent.workloads.objectives import Objectives, ratio, worst
-from loadline_agent.workloads.steady_facts import FORGET_S, HOLD_S, Debounced
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, math.inf)
 CHAT = Objectives(ttft_s=1.0, itl_s=0.1, percentile=95)

@@ -149,11 +149,9 @@ def _dns_name(node: str) -> bytes:
 
 def _create(state_dir: Path, node: str) -> None:
     """A new key and certificate; the key first, so that a certificate never lacks its own."""
-    from loadline_agent.domain import (
-        certificates,  # a key is made once in a node's life: don't carry the library
-    )
+    from loadline_agent.domain import self_signed_certificates
 
-    key_pem, certificate_pem = certificates.self_signed(node)
+    key_pem, certificate_pem = self_signed_certificates.self_signed(node)
     _write(state_dir / KEY_FILE, key_pem)
     _write(state_dir / CERTIFICATE_FILE, certificate_pem)
 

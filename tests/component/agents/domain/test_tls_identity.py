@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from loadline_agent.domain.identity import Identity, client_context, peer_der, server_context, trust
+from loadline_agent.domain.tls_identity import Identity, client_context, peer_der, server_context, trust
 from loadline_api.node_capacities import CERTIFICATE_PATTERN
 from loadline_policies.errors import InvalidInput
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from loadline_agent.domain.identity import der_of
 from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube.clients import Object
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType

@@ -1,7 +1,7 @@
 """
 Makes a key and the certificate that says whose it is.
 
-Apart from `identity`, since this is all that needs the cryptography package, and it
+Apart from `tls_identity`, since this is all that needs the cryptography package, and it
 is needed once in a node's life.
 """
 
