@@ -20,7 +20,7 @@ from loadline_api.names import (
 )
 from loadline_api.power_domains import OperatorDomainStatus
 from loadline_operator import events
-from loadline_operator.domains import candidates, trees
+from loadline_operator.domains import coordinator_candidates, trees
 from loadline_operator.domains.facts import Capacity, Domain, DomainLease, Node
 from loadline_operator.domains.safety import Safety, Verdict, check
 from loadline_operator.kube.kinds import LEASES, POWER_DOMAINS, Key, Manifest
@@ -84,7 +84,7 @@ def _candidates(domain: Domain, members: tuple[Node, ...], observed: Observed) -
     lease = observed.lease
     before = lease.candidates if lease is not None else domain.status.candidates
     holder = lease.holder if lease is not None else ""
-    return candidates.choose(members, known=observed.capacities, before=before, holder=holder)
+    return coordinator_candidates.choose(members, known=observed.capacities, before=before, holder=holder)
 
 
 def _lease(domain: Domain, chosen: tuple[str, ...], observed: Observed) -> Manifest | None:

@@ -16,12 +16,12 @@ from loadline_api.names import ENGINE_PORT, MAIN_POOL
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services.attachments import Attachment
-from loadline_operator.services.engine_plugins import plugin_missing
 from loadline_operator.services.facts import node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.pools import scale_selector
+from loadline_operator.services.plugin_presence import plugin_missing
 from loadline_operator.services.policy_choices import Policies
 
 OWN_CONDITIONS = frozenset(

@@ -16,9 +16,9 @@ from typing import Any
 
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-from loadline_operator.services.engine_plugins import configured_in
 from loadline_operator.services.facts.owned_objects import rollout
 from loadline_operator.services.facts.pod_faults import PodFault
+from loadline_operator.services.plugin_presence import configured_in
 
 LWS_LABEL = "leaderworkerset.sigs.k8s.io/name"
 LWS_LEADERS = "leaderworkerset.sigs.k8s.io/worker-index=0"

@@ -6,7 +6,7 @@ import pytest
 
 from loadline_api.conditions import Condition, Reason
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.engine_plugins import configured_in, plugin_missing
+from loadline_operator.services.plugin_presence import configured_in, plugin_missing
 
 
 def missing(*, told: bool | None = None, configured: bool | None = None, **spec: Any) -> Condition:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_operator.domains import facts
-from loadline_operator.domains.candidates import choose
+from loadline_operator.domains.coordinator_candidates import choose
 
 NAMES = [f"row-a-{index:02d}" for index in range(12)]
 
