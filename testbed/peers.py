@@ -119,7 +119,8 @@ def _configuration(home: Path, port: int) -> Object:
 def _webhooks(url: str, ca: bytes) -> list[Object]:
     """The registrations of its manifests, called by URL, since there is no Service."""
     return [
-        _registration(kind, [_hook(url, ca, *hook) for hook in hooks]) for kind, hooks in WEBHOOKS.items()
+        _registration(kind, [_hook(hook, url=url, ca=ca) for hook in hooks])
+        for kind, hooks in WEBHOOKS.items()
     ]
 
 
@@ -128,7 +129,8 @@ def _registration(kind: str, hooks: list[Object]) -> Object:
     return {**head, "webhooks": hooks}
 
 
-def _hook(url: str, ca: bytes, name: str, path: str, what: Object, operations: tuple[str, ...]) -> Object:  # noqa: PLR0917
+def _hook(hook: tuple[str, str, Object, tuple[str, ...]], *, url: str, ca: bytes) -> Object:
+    name, path, what, operations = hook
     return {
         "name": name,
         "admissionReviewVersions": ["v1"],
