@@ -28,6 +28,36 @@ SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Labelled:
+    """A counter with one label, and all of the label's values."""
+
+    name: str
+    help: str
+    label: str
+    values: tuple[str, ...]
+
+
+EXCHANGES = Labelled(
+    "loadline_power_exchanges", "Reports of this node by outcome.", "outcome", EXCHANGE_OUTCOMES
+)
+REFUSED_LEASES = Labelled(
+    "loadline_power_lease_refusals", "Leases not taken, by reason.", "reason", LEASE_REFUSALS
+)
+REFUSED_REPORTS = Labelled(
+    "loadline_power_report_refusals",
+    "Members' reports turned away, by reason; a Stranger failed its handshake.",
+    "reason",
+    REPORT_REFUSALS,
+)
+FAILED_LIMITS = Labelled(
+    "loadline_power_limit_errors", "Limits or records that couldn't be written.", "error", LIMIT_ERRORS
+)
+ENGINE_SCRAPES = Labelled(
+    "loadline_engine_scrapes", "Looks at the metrics of engines, by outcome.", "outcome", SCRAPE_OUTCOMES
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One value of one gauge, taken when asked."""
 
@@ -44,36 +74,11 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._sources: list[Callable[[], Iterable[Reading]]] = []
         self._registry.register(_Gauges(self._sources))
-        self.exchanges = self._counter(
-            "loadline_power_exchanges",
-            help="Reports of this node by outcome.",
-            label="outcome",
-            values=EXCHANGE_OUTCOMES,
-        )
-        self.lease_refusals = self._counter(
-            "loadline_power_lease_refusals",
-            help="Leases not taken, by reason.",
-            label="reason",
-            values=LEASE_REFUSALS,
-        )
-        self.report_refusals = self._counter(
-            "loadline_power_report_refusals",
-            help="Members' reports turned away, by reason; a Stranger failed its handshake.",
-            label="reason",
-            values=REPORT_REFUSALS,
-        )
-        self.limit_errors = self._counter(
-            "loadline_power_limit_errors",
-            help="Limits or records that couldn't be written.",
-            label="error",
-            values=LIMIT_ERRORS,
-        )
-        self.engine_scrapes = self._counter(
-            "loadline_engine_scrapes",
-            help="Looks at the metrics of engines, by outcome.",
-            label="outcome",
-            values=SCRAPE_OUTCOMES,
-        )
+        self.exchanges = self._labelled(EXCHANGES)
+        self.lease_refusals = self._labelled(REFUSED_LEASES)
+        self.report_refusals = self._labelled(REFUSED_REPORTS)
+        self.limit_errors = self._labelled(FAILED_LIMITS)
+        self.engine_scrapes = self._labelled(ENGINE_SCRAPES)
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
             "Reports sent because the draw moved past its slack.",
@@ -99,9 +104,9 @@ class Metrics:
         """All series in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, *, help: str, label: str, values: Iterable[str]) -> Counter:
-        counter = Counter(name, help, [label], registry=self._registry)
-        for value in values:
+    def _labelled(self, series: Labelled) -> Counter:
+        counter = Counter(series.name, series.help, [series.label], registry=self._registry)
+        for value in series.values:
             counter.labels(value)
         return counter
 
