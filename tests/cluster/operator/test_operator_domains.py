@@ -74,6 +74,13 @@ def test_a_lease_that_somebody_deletes_comes_back(
     eventually(lambda: _differs(harbour.client.get(f"{LEASES}/loadline-lost")["metadata"]["uid"], before))
 
 
+def has_events(bed: Bed, domain: str, reasons: list[str]) -> None:
+    """An Event follows the status that it is about."""
+    selected = f"involvedObject.name={domain}"
+    events = bed.client.get("/api/v1/namespaces/default/events", fieldSelector=selected)["items"]
+    assert [one["reason"] for one in events] == reasons
+
+
 def test_a_budget_that_is_too_small_is_refused_with_an_event(
     harbour: Bed, row: Callable[[str], Any], status: Status
 ) -> None:
@@ -82,10 +89,7 @@ def test_a_budget_that_is_too_small_is_refused_with_an_event(
     harbour.apply([one.domain(budget=6_000)])
     eventually(lambda: says(status, "small", "Accepted", reason="BudgetTooSmall", so="False"))
     assert "raise it or take nodes out" in status("small")["conditions"]["Accepted"]["message"]
-    events = harbour.client.get(
-        "/api/v1/namespaces/default/events", fieldSelector="involvedObject.name=small"
-    )
-    assert [one["reason"] for one in events["items"]] == ["BudgetTooSmall"]
+    eventually(lambda: has_events(harbour, "small", ["BudgetTooSmall"]))
     harbour.apply([one.domain(budget=12_000)])
     eventually(lambda: says(status, "small", "Accepted", reason="SafeFits", so="True"))
 

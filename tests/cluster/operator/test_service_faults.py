@@ -97,7 +97,7 @@ def is_counted(status: Object) -> None:
 
 
 def has_warned(bed: Bed, namespace: str, reasons: list[str]) -> None:
-    assert warnings(bed, namespace) == reasons
+    assert sorted(warnings(bed, namespace)) == reasons
 
 
 @pytest.mark.usefixtures("idle")
@@ -116,7 +116,7 @@ def test_troubles_are_told_by_their_reasons_and_end(harbour: Bed, namespace: str
     serving = {**running(1, killed), "ready": True, "started": True}
     kubelet_says(harbour, pod, serving, Ready="True", ContainersReady="True")
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
-    assert sorted(warnings(harbour, namespace)) == ["ImageUnavailable", "OutOfMemory"]
+    eventually(lambda: has_warned(harbour, namespace, ["ImageUnavailable", "OutOfMemory"]))
 
 
 def test_gpus_that_are_missing_limit_the_capacity(harbour: Bed, namespace: str) -> None:
