@@ -1,0 +1,119 @@
+"""
+What the model found: for every sentence that was changed, the shortest schedule that the old one breaks.
+
+The texts, old and new, are in docs/designs/0011 under the names of `rules.Rule`'s fields. Each
+schedule keeps every oracle under the rule as agreed; with that one sentence as first written it
+breaks the oracle that is named here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from testbed.protocol_model.adversaries import Event, Kind
+from testbed.protocol_model.explorations import Schedule
+from testbed.protocol_model.setups import Setup, row
+
+IDLE = (0, Event(Kind.IDLE))
+BUSY = (0, Event(Kind.BUSY))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One changed sentence, by its field in `Rule`, with the schedule and the oracle that show why."""
+
+    sentence: str
+    breaks: str
+    setup: Setup
+    schedule: Schedule
+    last_s: int = 150
+
+
+def flapping(*, period_s: int, silent_s: int, times: int, node: int = 0) -> Iterator[tuple[int, Event]]:
+    """A node that is silent for some seconds of every period."""
+    for _ in range(times):
+        yield period_s - silent_s - 1, Event(Kind.MUTE, node)
+        yield silent_s - 1, Event(Kind.CONNECT, node)
+
+
+def broken(*names: int, after_s: int = 10) -> list[tuple[int, Event]]:
+    """Setters that fail, all in the same second."""
+    return [(0 if index else after_s, Event(Kind.BREAK, node)) for index, node in enumerate(names)]
+
+
+FINDINGS = (
+    Finding(
+        sentence="acknowledgements_are_awaited",
+        breaks="S1 counted",
+        setup=row(4, budget_watts=2400),
+        schedule=[IDLE, (20, Event(Kind.DIE, 0))],
+        last_s=650,
+    ),
+    Finding(
+        sentence="changes_are_excused",
+        breaks="S1 true",
+        setup=row(4, budget_watts=2400),
+        schedule=[(20, Event(Kind.DEAFEN, 0)), (100, Event(Kind.BUDGET, 0, 1920))],
+    ),
+    Finding(
+        sentence="excuse_waits_for_leader",
+        breaks="S1 true",
+        setup=row(3, budget_watts=1560),
+        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (0, Event(Kind.DEPOSE)), *broken(0, 1, after_s=1)],
+        last_s=60,
+    ),
+    Finding(
+        sentence="void_proof_is_made_anew",
+        breaks="able again",
+        setup=row(10, budget_watts=5200),
+        schedule=[IDLE, (20, Event(Kind.RESET, 0))],
+    ),
+    Finding(
+        sentence="epochs_are_awaited_briefly",
+        breaks="the plan grows back",
+        setup=row(4, budget_watts=2400),
+        schedule=[
+            IDLE,
+            (20, Event(Kind.DEAFEN, 0)),
+            (0, Event(Kind.DEPOSE)),
+            (60, Event(Kind.BUDGET, 0, 2600)),
+        ],
+    ),
+    Finding(
+        sentence="planned_at_highest",
+        breaks="rarely held",
+        setup=row(3, budget_watts=1560),
+        schedule=[IDLE, *flapping(period_s=45, silent_s=5, times=12)],
+        last_s=0,
+    ),
+    Finding(
+        sentence="short_excesses_add_up",
+        breaks="rarely held",
+        setup=row(3, budget_watts=1560),
+        schedule=[IDLE, *flapping(period_s=6, silent_s=3, times=70)],
+        last_s=0,
+    ),
+    Finding(
+        sentence="maximum_is_planned_for",
+        breaks="S1 counted",
+        setup=row(4, budget_watts=2400),
+        schedule=[IDLE, (20, Event(Kind.DEAFEN, 0)), (0, Event(Kind.LEAVE, 0)), (3, Event(Kind.MUTE, 0))],
+    ),
+    Finding(
+        sentence="policy_leads_within_borne",
+        breaks="holds end",
+        setup=row(3, budget_watts=1560),
+        schedule=[IDLE, *broken(0, 1), (10, Event(Kind.BUSY))],
+    ),
+    Finding(
+        sentence="growth_stays_within_budget",
+        breaks="S1 true",
+        setup=row(10, budget_watts=5200),
+        schedule=[IDLE, *broken(0, 1), BUSY, (60, Event(Kind.IDLE)), (10, Event(Kind.DEPOSE))],
+    ),
+    Finding(
+        sentence="lowest_for_all",
+        breaks="S1 true",
+        setup=row(3, budget_watts=1560),
+        schedule=[(0, Event(Kind.BREAK, 0)), (0, Event(Kind.BREAK, 1)), (0, Event(Kind.BLIND, 2))],
+    ),
+)
