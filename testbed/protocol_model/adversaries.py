@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SEE = "its limit can be read again"
     MUTE = "its reports are lost from now on"
     DEAFEN = "its answers are lost from now on"
+    LATE = "its answers take a second from now on"
     CONNECT = "it is connected again"
     DIE = "agent and guard die"
     HANG = "the agent dies, its guard lives"
@@ -64,7 +65,8 @@ class Event:
 NODE_CHANGES: dict[Kind, dict[str, Any]] = {
     Kind.MUTE: {"heard": False},
     Kind.DEAFEN: {"answered": False},
-    Kind.CONNECT: {"heard": True, "answered": True},
+    Kind.LATE: {"late": True},
+    Kind.CONNECT: {"heard": True, "answered": True, "late": False, "coming": None},
     Kind.DIE: {"agent": False, "guard": False},
     Kind.HANG: {"agent": False},
     Kind.REVIVE: {"agent": True, "guard": True},

@@ -5,8 +5,10 @@ The policy here is the simplest that brakes: it sends everybody to safe while th
 than its budget. Answers are the leases that follow from it.
 """
 
+from collections.abc import Iterable
+
 from testbed.protocol_model import members, safe_plans, sums
-from testbed.protocol_model.leaders import Leader, Raising, acquainting, raising, tenured, with_member
+from testbed.protocol_model.leaders import Leader, Raising, acquainting, raising, tenured
 from testbed.protocol_model.members import Member
 from testbed.protocol_model.messages import Lease
 from testbed.protocol_model.rules import RELEASE_SHARE
@@ -60,28 +62,38 @@ def _heated(leader: Leader, setup: Setup) -> Leader:
     return changed(leader, heat=min(1.0, setup.curve.heated(leader.heat, load=load)))
 
 
-def answered(leader: Leader, index: int, setup: Setup) -> tuple[Leader, Lease | None]:
-    """The lease for a member that was heard this second, and what the leader remembers of it."""
-    member = leader.members[index]
-    if member is None or member.report is None or leader.over:
-        return leader, None
+def answered(leader: Leader, asking: Iterable[int], setup: Setup) -> tuple[Leader, dict[int, Lease]]:
+    """The leases for the members that were heard this second, and what the leader remembers of them."""
+    rows, leases = list(leader.members), {}
+    for index in () if leader.over else asking:
+        member = rows[index]
+        if member is None or member.report is None:
+            continue
+        answer = _answer(leader, member, setup)
+        if answer is not None:
+            rows[index], leases[index] = answer
+    return changed(leader, members=tuple(rows)), leases
+
+
+def _answer(leader: Leader, member: Member, setup: Setup) -> tuple[Member, Lease] | None:
+    """One member's lease, and the member with it on its way; none without a place in the plan."""
+    assert member.report is not None
     if member.leaving and _may_release(leader, member, setup):
-        after = changed(member, releasing=True, ordered_watts=member.highest_watts)
-        lease = Lease(
-            epoch=leader.epoch, order_watts=member.highest_watts, safe_watts=0, release=True, heat=leader.heat
-        )
-        return with_member(leader, index, after), lease
+        watts = member.highest_watts
+        lease = Lease(epoch=leader.epoch, order_watts=watts, safe_watts=0, release=True, heat=leader.heat)
+        return changed(member, releasing=True, ordered_watts=watts), lease
     if member.given_watts is None and not member.report.armed:
-        return leader, None
+        return None
     watts, safe_watts = _order(leader, member, setup)
     lease = Lease(
         epoch=leader.epoch,
         order_watts=watts,
         safe_watts=safe_watts,
         held=leader.held or leader.braked,
+        braked=leader.braked,
         heat=leader.heat,
     )
-    return with_member(leader, index, members.ordered(member, watts)), lease
+    return members.ordered(member, watts), lease
 
 
 def _order(leader: Leader, member: Member, setup: Setup) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """
 Three ways through the model: one schedule, schedules at random, and all schedules in the small.
 
-A schedule is a list of waits and events. At random Hypothesis makes and shrinks them; in the small
-all worlds are visited that a few events at any second of a short run can reach, equal worlds once.
+At random Hypothesis makes and shrinks the schedules. In the small all worlds are visited that a few
+events, at any second of a short run, can reach; equal worlds are visited once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +15,10 @@ from hypothesis.strategies import SearchStrategy
 from testbed.protocol_model import oracles
 from testbed.protocol_model.adversaries import Event, Kind
 from testbed.protocol_model.oracles import Broken
+from testbed.protocol_model.schedules import Schedule
 from testbed.protocol_model.setups import Setup
 from testbed.protocol_model.steps import step
 from testbed.protocol_model.worlds import World, begun
-
-Schedule = Sequence[tuple[int, Event]]
-"""Events, each with the seconds that pass before it."""
 
 LAST_S = 150
 """How long a schedule is watched after its last event: longer than every hold may last."""
@@ -42,14 +40,16 @@ class Failure:
 def played(schedule: Schedule, setup: Setup, *, last_s: int = LAST_S, busy: bool = True) -> Iterator[World]:
     """Every world of one schedule, second by second."""
     world = begun(setup, busy=busy)
+    together: list[Event] = []
     for wait_s, event in schedule:
         for _ in range(wait_s):
-            world = step(world, (), setup)
+            world = step(world, together, setup)
+            together = []
             yield world
-        world = step(world, (event,), setup)
-        yield world
-    for _ in range(last_s):
-        world = step(world, (), setup)
+        together.append(event)
+    for _ in range(last_s + 1):
+        world = step(world, together, setup)
+        together = []
         yield world
 
 
@@ -61,11 +61,20 @@ def first_failure(schedule: Schedule, setup: Setup, *, last_s: int = LAST_S) -> 
     return None
 
 
-def verdict(schedule: Schedule, setup: Setup, *, last_s: int = LAST_S) -> set[str]:
-    """The names of all oracles that one schedule breaks, those over a whole run among them."""
+@dataclass(frozen=True)
+class Verdict:
+    """All oracles that one schedule breaks, those over a whole run among them, and the world at its end."""
+
+    broken: frozenset[str]
+    last: World
+
+
+def verdict(schedule: Schedule, setup: Setup, *, last_s: int = LAST_S) -> Verdict:
+    """How one schedule went."""
     worlds = list(played(schedule, setup, last_s=last_s))
     names = {broken.oracle for world in worlds for broken in oracles.broken(world, setup)}
-    return names | ({"rarely held"} if oracles.held_share(worlds) > oracles.RARELY else set())
+    rarely = {"rarely held"} if oracles.held_share(worlds) > oracles.RARELY else set()
+    return Verdict(frozenset(names | rarely), worlds[-1])
 
 
 def schedules(

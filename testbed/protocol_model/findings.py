@@ -6,15 +6,11 @@ schedule keeps every oracle under the rule as agreed; with that one sentence as 
 breaks the oracle that is named here.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from testbed.protocol_model.adversaries import Event, Kind
-from testbed.protocol_model.explorations import Schedule
+from testbed.protocol_model.schedules import IDLE, Schedule, flapping, together
 from testbed.protocol_model.setups import Setup, row
-
-IDLE = (0, Event(Kind.IDLE))
-BUSY = (0, Event(Kind.BUSY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +22,6 @@ class Finding:
     setup: Setup
     schedule: Schedule
     last_s: int = 150
-
-
-def flapping(*, period_s: int, silent_s: int, times: int, node: int = 0) -> Iterator[tuple[int, Event]]:
-    """A node that is silent for some seconds of every period."""
-    for _ in range(times):
-        yield period_s - silent_s - 1, Event(Kind.MUTE, node)
-        yield silent_s - 1, Event(Kind.CONNECT, node)
-
-
-def broken(*names: int, after_s: int = 10) -> list[tuple[int, Event]]:
-    """Setters that fail, all in the same second."""
-    return [(0 if index else after_s, Event(Kind.BREAK, node)) for index, node in enumerate(names)]
 
 
 FINDINGS = (
@@ -58,7 +42,12 @@ FINDINGS = (
         sentence="excuse_waits_for_leader",
         breaks="S1 true",
         setup=row(3, budget_watts=1560),
-        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (0, Event(Kind.DEPOSE)), *broken(0, 1, after_s=1)],
+        schedule=[
+            IDLE,
+            (20, Event(Kind.API_DOWN)),
+            (0, Event(Kind.DEPOSE)),
+            *together(Kind.BREAK, (0, 1), after_s=1),
+        ],
         last_s=60,
     ),
     Finding(
@@ -102,13 +91,19 @@ FINDINGS = (
         sentence="policy_leads_within_borne",
         breaks="holds end",
         setup=row(3, budget_watts=1560),
-        schedule=[IDLE, *broken(0, 1), (10, Event(Kind.BUSY))],
+        schedule=[IDLE, *together(Kind.BREAK, (0, 1), after_s=10), (10, Event(Kind.BUSY))],
     ),
     Finding(
         sentence="growth_stays_within_budget",
         breaks="S1 true",
         setup=row(10, budget_watts=5200),
-        schedule=[IDLE, *broken(0, 1), BUSY, (60, Event(Kind.IDLE)), (10, Event(Kind.DEPOSE))],
+        schedule=[
+            IDLE,
+            *together(Kind.BREAK, (0, 1), after_s=10),
+            (1, Event(Kind.BUSY)),
+            (60, Event(Kind.IDLE)),
+            (10, Event(Kind.DEPOSE)),
+        ],
     ),
     Finding(
         sentence="lowest_for_all",

@@ -5,7 +5,7 @@ It knows its members by their reports alone. What it makes of that is elsewhere:
 `safe_plans` shares the budget, `decisions` holds the row, leads it and answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,7 +31,8 @@ class Leader:
     """One leader. `first_ack_s` counts from the first report that carried its epoch, None before.
 
     `held` says that the row is kept at its safe limits by the rule, `braked` by the policy, and
-    `cannot` that not even the lowest limits fit. `deaf_to` are the members it can't hear.
+    `cannot` that not even the lowest limits fit. `deaf_to` are the members it can't hear;
+    `only` says that no other candidate may take over from it, so it never gives up for hearing too few.
     """
 
     epoch: int
@@ -48,6 +49,8 @@ class Leader:
     calm_s: int = 0
     cannot: bool = False
     few_s: int = 0
+    none_s: int = 0
+    only: bool = False
     heat: float = WARM
     heat_heard: bool = False
     deaf_to: frozenset[int] = frozenset()
@@ -56,7 +59,7 @@ class Leader:
     @property
     def present(self) -> tuple[Member, ...]:
         """The members that are counted."""
-        return tuple(member for member in self.members if member is not None)
+        return tuple([member for member in self.members if member is not None])
 
 
 def elected(epoch: int, setup: Setup, *, budget_watts: int, selected: Sequence[bool]) -> Leader:
@@ -85,31 +88,36 @@ def unheard(gpu: Gpu) -> Member:
     return Member(highest_watts=gpu.highest_watts, lowest_watts=gpu.lowest_watts, old_watts=gpu.highest_watts)
 
 
-def heard(leader: Leader, index: int, report: Report, *, setup: Setup) -> Leader:
-    """The leader after one member's report."""
-    if setup.counts_heat:
-        leader = _heat_learned(leader, report, setup)
-    member = leader.members[index]
+def heard(leader: Leader, reports: Mapping[int, Report], setup: Setup) -> Leader:
+    """The leader after this second's reports, by node."""
+    rows = list(leader.members)
+    for index, report in reports.items():
+        rows[index] = _member_heard(leader, rows[index], report)
+        if setup.counts_heat:
+            leader = _heat_learned(leader, report, setup)
+    epochs = [report.order_epoch for report in reports.values()]
+    resumes = leader.first_ack_s is None and any(
+        report.braked and report.order_epoch != leader.epoch for report in reports.values()
+    )
+    first = leader.first_ack_s
+    return changed(
+        leader,
+        members=tuple(rows),
+        first_ack_s=0 if first is None and leader.epoch in epochs else first,
+        over=leader.over or any(epoch > leader.epoch for epoch in epochs),
+        braked=leader.braked or resumes,
+    )
+
+
+def _member_heard(leader: Leader, member: Member | None, report: Report) -> Member | None:
+    """One member after its report; one that left is forgotten once it is disarmed."""
+    if (member is None or member.leaving) and not report.armed:
+        return None
     if member is None:
-        if not report.armed:
-            return leader
         member = Member(
             highest_watts=report.highest_watts, lowest_watts=report.lowest_watts, old_watts=0, leaving=True
         )
-    after: Member | None = members.heard(member, report, leader.epoch)
-    if member.leaving and not report.armed:
-        after = None
-    first = leader.first_ack_s
-    if first is None and report.order_epoch == leader.epoch:
-        first = 0
-    told_off = report.order_epoch > leader.epoch
-    return changed(with_member(leader, index, after), first_ack_s=first, over=leader.over or told_off)
-
-
-def with_member(leader: Leader, index: int, member: Member | None) -> Leader:
-    """The leader with another belief of one member."""
-    rows = leader.members
-    return changed(leader, members=(*rows[:index], member, *rows[index + 1 :]))
+    return members.heard(member, report, leader.epoch)
 
 
 def _heat_learned(leader: Leader, report: Report, setup: Setup) -> Leader:
@@ -159,4 +167,16 @@ def tenured(leader: Leader, setup: Setup) -> Leader:
         m.heard(setup.times) and m.report is not None and m.report.order_epoch == leader.epoch
         for m in leader.present
     )
+    leader = _too_few(leader, setup)
     return changed(leader, over=leader.over or (stale and not alone))
+
+
+def _too_few(leader: Leader, setup: Setup) -> Leader:
+    """Hearing fewer than half of the armed members, or none, a leader gives way to another candidate."""
+    times = setup.times
+    armed = [m for m in leader.present if m.report is None or m.report.armed]
+    fresh = sum(m.heard(times) for m in armed)
+    few_s = min(leader.few_s + 1, times.too_few_s) if 2 * fresh < len(armed) else 0
+    none_s = min(leader.none_s + 1, times.lease_s + times.silent_after_s) if armed and not fresh else 0
+    gives_up = few_s >= times.too_few_s or none_s >= times.lease_s + times.silent_after_s
+    return changed(leader, few_s=few_s, none_s=none_s, over=leader.over or (gives_up and not leader.only))

@@ -114,10 +114,12 @@ def planned_for(member: Member, times: Times) -> Member:
 
 def aged(member: Member, *, times: Times, rule: Rule, held: bool, epoch: int) -> Member:
     """The member's waits, one second later."""
-    below = not member.at_maximum and member.report is not None and member.acknowledged(held=held)
-    if below and rule.epochs_are_awaited_briefly:
-        below = member.report is not None and member.report.safe_epoch == epoch
-    proven = member.heard(times) and member.report is not None and member.report.able and below
+    report = member.report
+    recorded = report is not None and not member.at_maximum and member.acknowledged(held=False)
+    if report is not None and rule.epochs_are_awaited_briefly:
+        recorded = recorded and report.safe_epoch == epoch
+    below = recorded and member.acknowledged(held=held)
+    proven = recorded and report is not None and report.able and member.heard(times)
     worst = member.worst_watts(times)
     return changed(
         member,

@@ -28,6 +28,7 @@ class Report:
     safe_epoch: int
     order_watts: int | None
     order_epoch: int
+    braked: bool = False
     heat: float = 0.0
     heat_age_s: int = 0
 
@@ -55,5 +56,6 @@ class Lease:
     order_watts: int
     safe_watts: int
     held: bool = False
+    braked: bool = False
     release: bool = False
     heat: float = 0.0

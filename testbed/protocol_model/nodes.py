@@ -29,7 +29,8 @@ class Node:
     """One node's truth. `heard` and `answered` are its two ways to and from the leaders.
 
     `selected` says whether the domain selects it, `tries` how often a release has failed,
-    `stays` says that it reports to the older of two leaders.
+    `stays` says that it reports to the older of two leaders, `late` that answers take a second, in
+    which the one under way is `coming`.
     """
 
     gpu: Gpu
@@ -46,6 +47,8 @@ class Node:
     tries: int = 0
     heat_age_s: int = 0
     stays: bool = False
+    late: bool = False
+    coming: Lease | None = None
 
     @property
     def bound(self) -> Record | None:
@@ -111,6 +114,7 @@ def report_of(node: Node, *, busy: bool, times: Times) -> Report:
         safe_epoch=node.bound.epoch if node.bound else 0,
         order_watts=lease.order_watts if lease else None,
         order_epoch=lease.epoch if lease else 0,
+        braked=lease.braked if lease else False,
         heat=lease.heat if lease else 0.0,
         heat_age_s=node.heat_age_s,
     )
@@ -121,16 +125,31 @@ def drawn_watts(node: Node, *, busy: bool) -> int:
     return node.gpu.enforced_watts if busy else node.gpu.lowest_watts // 5
 
 
+def answered(node: Node, lease: Lease | None, *, times: Times) -> Node:
+    """The node after this second's answer, if there is one, or after the late one of the second before."""
+    if not node.late:
+        return obeyed(node, lease, times=times) if lease else node
+    if node.coming is not None:
+        node = obeyed(node, node.coming, times=times)
+        node = changed(node, lease_left_s=max(0, node.lease_left_s - 1))
+    return changed(node, coming=lease)
+
+
 def obeyed(node: Node, lease: Lease, *, times: Times) -> Node:
-    """The node after a lease: the record first, then the lease; a release ends both."""
+    """The node after a lease: the record first, then the lease; a release ends both.
+
+    A live lease of a newer leader is obeyed alone.
+    """
+    if node.lease is not None and node.lease_left_s > 0 and lease.epoch < node.lease.epoch:
+        return node
     if lease.release:
         return _released(node)
-    record = Record(lease.safe_watts, lease.epoch, node.gpu.boot)
+    record = node.record
     if node.recordable:
-        node = changed(node, record=record)
-    if node.bound is None:
+        record = Record(lease.safe_watts, lease.epoch, node.gpu.boot)
+    if record is None or record.boot != node.gpu.boot:
         return node  # a node whose record can't be written isn't armed, and writes nothing
-    return changed(node, lease=lease, lease_left_s=times.lease_s, heat_age_s=0)
+    return changed(node, record=record, lease=lease, lease_left_s=times.lease_s, heat_age_s=0)
 
 
 def acted(node: Node, *, rule: Rule, times: Times) -> Node:
@@ -144,19 +163,20 @@ def acted(node: Node, *, rule: Rule, times: Times) -> Node:
     proof, gpu = proofs.wrote(node.proof, node.gpu, watts)
     if probing:
         proof = changed(proof, probe_in_s=times.probe_every_s)
-    return changed(node, proof=proof, gpu=gpu, lease_left_s=node.lease_left_s - 1)
+    age_s = min(node.heat_age_s + 1, times.lease_s + 1)
+    return changed(node, proof=proof, gpu=gpu, lease_left_s=node.lease_left_s - 1, heat_age_s=age_s)
 
 
 def _stepped_down(node: Node, times: Times) -> Node:
-    left_s = max(0, node.lease_left_s - 1)
-    record = node.bound
-    if node.lease_left_s > 0 or record is None or not (node.agent or node.guard):
-        return changed(node, lease_left_s=left_s)
-    watts = min(node.gpu.requested_watts, record.safe_watts)
-    if watts == node.gpu.requested_watts:
-        return node
+    """The node a second later without an agent or a lease: at the deadline to min(current, safe)."""
+    assert node.bound is not None
+    age_s = min(node.heat_age_s + 1, times.lease_s + 1)
+    watts = min(node.gpu.requested_watts, node.bound.safe_watts)
+    waits = node.lease_left_s > 0 or not (node.agent or node.guard)
+    if waits or watts == node.gpu.requested_watts:
+        return changed(node, lease_left_s=max(0, node.lease_left_s - 1), heat_age_s=age_s)
     proof, gpu = proofs.wrote(node.proof, node.gpu, watts)
-    return changed(node, proof=proof, gpu=gpu)
+    return changed(node, proof=proof, gpu=gpu, heat_age_s=age_s)
 
 
 def _wanted_watts(node: Node, rule: Rule, times: Times) -> int:

@@ -146,6 +146,8 @@ def plan_grows_back(world: World, setup: Setup) -> str:
         or world.calm_s <= quiet_s
     ):
         return ""
+    if any(m.returned_s > times.return_memory_s - times.acknowledge_s for m in leader.present):
+        return ""
     slack_watts = safe_plans.ungiven_watts(leader, setup)
     return f"{slack_watts} W of the budget are given to nobody" if slack_watts > len(world.nodes) else ""
 

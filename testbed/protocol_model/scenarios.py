@@ -1,12 +1,19 @@
 """
 The rule's named tests, as schedules with the end that is expected of each.
+
+A scenario keeps every oracle all the time; `end` says what must be so when it is over. What the
+model can't express is not here: docs/designs/0011 lists it.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from testbed.protocol_model.adversaries import Event, Kind
+from testbed.protocol_model.hardware import Gpu
 from testbed.protocol_model.rules import SHORT_TIMES
-from testbed.protocol_model.setups import row
+from testbed.protocol_model.schedules import IDLE, Schedule, flapping, foreign, together
+from testbed.protocol_model.setups import Setup, row
+from testbed.protocol_model.worlds import World
 
 SMALL = replace(row(2, budget_watts=1040, times=SHORT_TIMES), counts_heat=False)
 """Two nodes with short waits and without heat, for exhaustive explorations."""
@@ -20,3 +27,313 @@ MENU = (
     Event(Kind.MUTE, 1),
 )
 """What may happen in an exhaustive exploration; node 1 stands for all others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One named test: a schedule, and the end that is expected, in words and as a question."""
+
+    name: str
+    expected: str
+    setup: Setup
+    schedule: Schedule
+    end: Callable[[World], bool]
+    last_s: int = 150
+
+
+def led(world: World) -> bool:
+    """Whether a leader leads, and the rule doesn't hold the row."""
+    return world.leader is not None and not world.leader.held
+
+
+def able(world: World) -> int:
+    """How many nodes say that they fall by themselves."""
+    return sum(node.able for node in world.nodes)
+
+
+def given(world: World) -> list[int | None]:
+    """The safe limits that the plan in force sends."""
+    return [member.given_watts for member in world.leader.present] if world.leader else []
+
+
+def planned(world: World) -> list[int]:
+    """The members that are planned for."""
+    rows = world.leader.members if world.leader else ()
+    return [index for index, member in enumerate(rows) if member is not None and member.planned]
+
+
+def limits(world: World) -> list[int]:
+    """The limits that the drivers have."""
+    return [node.gpu.requested_watts for node in world.nodes]
+
+
+def armed(world: World) -> list[int]:
+    """The nodes that a record binds."""
+    return [index for index, node in enumerate(world.nodes) if node.bound is not None]
+
+
+def _whole(world: World) -> bool:
+    return led(world) and not planned(world) and able(world) == len(world.nodes)
+
+
+TEN = row(10, budget_watts=5200)
+THREE = row(3, budget_watts=1560)
+FOUR = row(4, budget_watts=2400)
+
+CALM = (
+    Scenario(
+        name="a free row, nobody at safe",
+        expected="every limit at its maximum, everybody able by the arming step alone, nobody held",
+        setup=TEN,
+        schedule=[IDLE],
+        end=lambda world: _whole(world) and limits(world) == [700] * 10,
+    ),
+    Scenario(
+        name="GPU at its minimum",
+        expected="one step up and down proves it",
+        setup=replace(THREE, gpus=(Gpu(requested_watts=200), Gpu(), Gpu())),
+        schedule=[IDLE],
+        end=_whole,
+    ),
+    Scenario(
+        name="safe = minimum",
+        expected="a row whose budget is the sum of its lowest limits is armed, able and led",
+        setup=replace(row(3, budget_watts=1500), gpus=(Gpu(lowest_watts=500),) * 3),
+        schedule=[IDLE],
+        end=lambda world: _whole(world) and given(world) == [500] * 3,
+    ),
+    Scenario(
+        name="lowest = maximum",
+        expected="there is nothing to prove, and it is never in U",
+        setup=replace(
+            THREE, gpus=(Gpu(lowest_watts=400, highest_watts=400, requested_watts=400), Gpu(), Gpu())
+        ),
+        schedule=[IDLE],
+        end=lambda world: led(world) and not planned(world) and able(world) == 2,
+    ),
+    Scenario(
+        name="a BMC's cap below the order, and lifted",
+        expected="it holds what was requested all the time, so its lifting changes nothing",
+        setup=FOUR,
+        schedule=[
+            IDLE,
+            *together(Kind.CAP, range(4), after_s=20, watts=300),
+            *together(Kind.CAP, range(4), after_s=60),
+        ],
+        end=_whole,
+    ),
+)
+
+FAULTS = (
+    Scenario(
+        name="one unreadable GPU for good with k = 0",
+        expected="planned for at its maximum, the others at 430 W, the policy leads",
+        setup=THREE,
+        schedule=[IDLE, (20, Event(Kind.BLIND, 0))],
+        end=lambda world: led(world) and planned(world) == [0] and given(world)[1:] == [430, 430],
+    ),
+    Scenario(
+        name="U above k by orders alone",
+        expected="three fall silent in the second that frees the row; heard again, they count as before",
+        setup=TEN,
+        schedule=[
+            (30, Event(Kind.IDLE)),
+            *together(Kind.DEAFEN, range(3), after_s=9),
+            *together(Kind.MUTE, range(3), after_s=1),
+            *together(Kind.CONNECT, range(3), after_s=20),
+        ],
+        end=_whole,
+    ),
+    Scenario(
+        name="an able member that never acknowledges",
+        expected="planned for at the old limit that it falls to, the others give for it, the policy leads",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.UNRECORD, 0)), (10, Event(Kind.BUDGET, 0, 2000))],
+        end=lambda world: led(world) and planned(world) == [0] and given(world)[1:] == [466, 466, 466],
+    ),
+    Scenario(
+        name="setters that fail for 20 s while all are at safe",
+        expected="nobody writes, so nobody is unable, and all is as before",
+        setup=TEN,
+        schedule=[
+            *together(Kind.BREAK, range(10), after_s=30),
+            *together(Kind.FIX, range(10), after_s=20),
+            (60, Event(Kind.IDLE)),
+        ],
+        end=_whole,
+    ),
+    Scenario(
+        name="budget too small by faults",
+        expected="eight setters dead at 700 W: the lowest limits, held, until they work again",
+        setup=TEN,
+        schedule=[IDLE, *together(Kind.BREAK, range(8), after_s=20), (5, Event(Kind.BUSY))],
+        end=lambda world: not led(world) and limits(world)[8:] == [200, 200],
+    ),
+    Scenario(
+        name="a budget too small by faults that fits again",
+        expected="after 30 s of proof everybody is counted as before, and nothing holds the row",
+        setup=TEN,
+        schedule=[
+            IDLE,
+            *together(Kind.BREAK, range(8), after_s=20),
+            (5, Event(Kind.BUSY)),
+            (0, Event(Kind.IDLE)),
+            *together(Kind.FIX, range(8), after_s=60),
+        ],
+        end=lambda world: _whole(world) and given(world) == [520] * 10,
+        last_s=200,
+    ),
+    Scenario(
+        name="setters that die in calm",
+        expected="found by the brake; the eight others are planned at 475 W, the policy leads",
+        setup=TEN,
+        schedule=[IDLE, *together(Kind.BREAK, range(2), after_s=20), (100, Event(Kind.BUSY))],
+        end=lambda world: led(world) and planned(world) == [0, 1] and given(world)[2:] == [475] * 8,
+    ),
+    Scenario(
+        name="a reboot that forgets limits",
+        expected="armed and proven anew",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.REBOOT, 0))],
+        end=_whole,
+    ),
+    Scenario(
+        name="a driver reset",
+        expected="proven anew at once",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.RESET, 0)), (30, Event(Kind.BUSY)), (10, Event(Kind.RESET, 1))],
+        end=_whole,
+    ),
+    Scenario(
+        name="an unwritable record",
+        expected="never armed, counted at its maximum, and the others are planned around it",
+        setup=FOUR,
+        schedule=[IDLE, (0, Event(Kind.UNRECORD, 0))],
+        end=lambda world: led(world) and armed(world) == [1, 2, 3] and given(world)[1:] == [566] * 3,
+    ),
+    *(
+        Scenario(
+            name=f"a node that flaps {silent_s} of {period_s} s, with k = {setup.tolerated}",
+            expected="planned for or within k, and in neither case a row that is held again and again",
+            setup=setup,
+            schedule=[IDLE, *flapping(period_s=period_s, silent_s=silent_s, times=360 // period_s)],
+            end=led,
+            last_s=0,
+        )
+        for silent_s, period_s in ((3, 6), (5, 45))
+        for setup in (THREE, FOUR)
+    ),
+)
+
+STRANGERS = (
+    Scenario(
+        name="a stranger every 5 s, higher",
+        expected="unable, planned for at the stranger's limit, and the policy leads",
+        setup=THREE,
+        schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=5, watts=700, times=40)],
+        end=lambda world: led(world) and planned(world) == [0],
+        last_s=20,
+    ),
+    *(
+        Scenario(
+            name=f"a stranger every {every_s} s, higher",
+            expected="overwritten each time, nobody is unable",
+            setup=THREE,
+            schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=every_s, watts=700, times=8)],
+            end=_whole,
+            last_s=20,
+        )
+        for every_s in (50, 61)
+    ),
+    *(
+        Scenario(
+            name=f"a stranger every {every_s} s, lower",
+            expected="it stays, it counts as what the GPU holds, nobody is unable",
+            setup=THREE,
+            schedule=[IDLE, *foreign(every_s=every_s, watts=300, times=200 // every_s)],
+            end=lambda world: _whole(world) and limits(world)[0] == 300,
+            last_s=20,
+        )
+        for every_s in (5, 50, 61)
+    ),
+    Scenario(
+        name="a stranger that stops",
+        expected="ten minutes later the GPU is able, and soon it is planned for no longer",
+        setup=THREE,
+        schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=5, watts=700, times=12)],
+        end=_whole,
+        last_s=700,
+    ),
+)
+
+LEADERS = (
+    Scenario(
+        name="the API server away for 60 s",
+        expected="the leader goes on while everybody reports its epoch",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (60, Event(Kind.API_UP))],
+        end=lambda world: _whole(world) and world.epochs == 1,
+    ),
+    Scenario(
+        name="the API server away for 60 s, and the leader dies",
+        expected="everybody at safe until there is a leader, then as before",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (5, Event(Kind.DEPOSE)), (55, Event(Kind.API_UP))],
+        end=lambda world: _whole(world) and world.epochs == 2 and limits(world) == [700] * 4,
+    ),
+    Scenario(
+        name="a leader that hears one of ten",
+        expected="after 30 s it gives way to a candidate that hears all",
+        setup=TEN,
+        schedule=[IDLE, *together(Kind.UNHEAR, range(1, 10), after_s=20)],
+        end=lambda world: _whole(world) and world.epochs == 2,
+    ),
+    Scenario(
+        name="a leader without members in a one-node row",
+        expected="the only candidate stays",
+        setup=row(1, budget_watts=500),
+        schedule=[IDLE, (20, Event(Kind.MUTE, 0))],
+        end=lambda world: world.epochs == 1 and world.leader is not None,
+    ),
+    Scenario(
+        name="two leaders with two plans",
+        expected="the older may only lower, the newer waits for its acknowledgements, and one plan is left",
+        setup=FOUR,
+        schedule=[
+            IDLE,
+            *together(Kind.STAY, (0, 1), after_s=20),
+            (0, Event(Kind.ISOLATE)),
+            (5, Event(Kind.BUDGET, 0, 2000)),
+            (20, Event(Kind.BREAK, 3)),
+            (0, Event(Kind.BUSY)),
+            *together(Kind.TURN, (0, 1), after_s=20),
+        ],
+        end=lambda world: led(world) and len(world.leading) == 1,
+    ),
+)
+
+MEMBERSHIP = (
+    Scenario(
+        name="a dead setter and release",
+        expected="disarmed after three tries",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.BREAK, 0)), (5, Event(Kind.LEAVE, 0))],
+        end=lambda world: led(world) and armed(world) == [1, 2, 3],
+    ),
+    Scenario(
+        name="silent members and release",
+        expected="one is silent for good, another is released beside it",
+        setup=FOUR,
+        schedule=[IDLE, (20, Event(Kind.MUTE, 1)), (60, Event(Kind.LEAVE, 0))],
+        end=lambda world: led(world) and 0 not in armed(world),
+    ),
+    Scenario(
+        name="five joiners at once",
+        expected="armed in their first second, and one plan for all",
+        setup=TEN,
+        schedule=[IDLE, *together(Kind.LEAVE, range(5)), *together(Kind.JOIN, range(5), after_s=60)],
+        end=lambda world: _whole(world) and given(world) == [520] * 10,
+    ),
+)
+
+SCENARIOS = (*CALM, *FAULTS, *STRANGERS, *LEADERS, *MEMBERSHIP)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from testbed.protocol_model import decisions, leaders, nodes
 from testbed.protocol_model.adversaries import Event, struck
 from testbed.protocol_model.leaders import Leader
-from testbed.protocol_model.messages import Lease
 from testbed.protocol_model.nodes import Node
 from testbed.protocol_model.setups import Setup
 from testbed.protocol_model.values import changed
@@ -24,8 +23,8 @@ def step(world: World, events: Sequence[Event], setup: Setup) -> World:
     world = _edit_read(_elected(world, setup), setup)
     world = changed(world, nodes=tuple(nodes.looked(node, setup.times) for node in world.nodes))
     world = _exchanged(world, setup)
-    world = _acted(world, setup)
-    return _judged(world, setup)
+    before, world = world, _acted(world, setup)
+    return _judged(before, world, setup=setup)
 
 
 def _elected(world: World, setup: Setup) -> World:
@@ -38,13 +37,20 @@ def _elected(world: World, setup: Setup) -> World:
     renewed = world.api and bool(aged) and aged[-1].reaches_api
     given_up = any(leader.over for leader in world.leading[-1:])
     unrenewed_s = setup.times.kube_lease_s if given_up else 0 if renewed else world.unrenewed_s + 1
-    world = changed(world, leading=tuple(aged), unrenewed_s=min(unrenewed_s, setup.times.kube_lease_s))
+    gave_up_s = setup.times.return_memory_s if given_up else max(0, world.gave_up_s - 1)
+    world = changed(
+        world,
+        leading=tuple(aged),
+        unrenewed_s=min(unrenewed_s, setup.times.kube_lease_s),
+        gave_up_s=gave_up_s,
+    )
     if not world.api or world.unrenewed_s < setup.times.kube_lease_s:
         return world
     epoch = world.epochs + 1
     fresh = leaders.elected(
         epoch, setup, budget_watts=world.budget_watts, selected=[node.selected for node in world.nodes]
     )
+    fresh = changed(fresh, only=world.gave_up_s > 0 or len(world.nodes) == 1)
     return changed(world, leading=(*world.leading[-1:], fresh), epochs=epoch, unrenewed_s=0)
 
 
@@ -80,20 +86,17 @@ def _exchanged(world: World, setup: Setup) -> World:
         asking = [
             index
             for index, node in enumerate(rows)
-            if node.agent and _addressed(node, index, world) is leader
+            if node.agent and node.heard and _addressed(node, index, world) is leader
         ]
-        heard = leader
+        reports = {
+            index: nodes.report_of(rows[index], busy=world.busy, times=setup.times) for index in asking
+        }
+        decided = decisions.decided(leaders.heard(leader, reports, setup), setup)
+        decided, leases = decisions.answered(decided, asking, setup)
         for index in asking:
-            if rows[index].heard:
-                report = nodes.report_of(rows[index], busy=world.busy, times=setup.times)
-                heard = leaders.heard(heard, index, report, setup=setup)
-        heard = decisions.decided(heard, setup)
-        for index in asking:
-            if rows[index].heard:
-                heard, lease = decisions.answered(heard, index, setup)
-                if lease is not None and rows[index].answered:
-                    rows[index] = _taken(rows[index], lease, setup)
-        after.append(heard)
+            lease = leases.get(index) if rows[index].answered else None
+            rows[index] = nodes.answered(rows[index], lease, times=setup.times)
+        after.append(decided)
     return changed(world, nodes=tuple(rows), leading=tuple(after))
 
 
@@ -105,12 +108,6 @@ def _addressed(node: Node, index: int, world: World) -> Leader | None:
     return able[0] if node.stays and node.lease_left_s > 0 else able[-1]
 
 
-def _taken(node: Node, lease: Lease, setup: Setup) -> Node:
-    if node.lease is not None and node.lease_left_s > 0 and lease.epoch < node.lease.epoch:
-        return node
-    return nodes.obeyed(node, lease, times=setup.times)
-
-
 def _acted(world: World, setup: Setup) -> World:
     """Every node writes, or steps down where no lease binds it."""
     after = tuple(nodes.acted(node, rule=setup.rule, times=setup.times) for node in world.nodes)
@@ -119,19 +116,23 @@ def _acted(world: World, setup: Setup) -> World:
         for old, new in zip(world.nodes, after, strict=True)
         if old.lease_left_s == 0 or not old.agent
     )
-    after = tuple(
-        changed(node, heat_age_s=min(node.heat_age_s + 1, 120)) if setup.counts_heat else node
-        for node in after
-    )
     return changed(world, nodes=after, rose_at_deadline=rose)
 
 
-def _judged(world: World, setup: Setup) -> World:
+def _drawn_watts(before: World, after: World) -> int:
+    """What the row truly draws in this second: the limits of its begin, since writes settle at its end."""
+    return sum(
+        nodes.drawn_watts(old, busy=after.busy)
+        for old, new in zip(before.nodes, after.nodes, strict=True)
+        if new.selected or new.bound is not None
+    )
+
+
+def _judged(before: World, world: World, *, setup: Setup) -> World:
     """The breaker's true heat, and what the oracles have to remember."""
     heat = world.heat
     if setup.counts_heat:
-        load = sum(nodes.drawn_watts(n, busy=world.busy) for n in world.counted) / setup.budget_watts
-        heat = setup.curve.heated(heat, load=load)
+        heat = setup.curve.heated(heat, load=_drawn_watts(before, world) / world.known_watts)
     excused_s = tuple(
         _excuse_left_s(left_s, node, world=world, setup=setup)
         for left_s, node in zip(world.excused_s, world.nodes, strict=True)

@@ -23,7 +23,8 @@ class World:
     `leading` has at most two leaders, the older first; `unrenewed_s` is the age of the Kubernetes
     Lease's last renewal. `excused_s` tells for each node how long its last fault still excuses the
     row, `bad_s` since when it truly can't fall to its safe limit. `settled` is True from the first
-    plan that all acknowledged; `calm_s` counts from the adversary's last event.
+    plan that all acknowledged; `calm_s` counts from the adversary's last event,
+    `gave_up_s` down from a leader's giving up for hearing too few.
     """
 
     nodes: tuple[Node, ...]
@@ -41,6 +42,7 @@ class World:
     calm_s: int = 0
     rose_at_deadline: bool = False
     releasing: int = 0
+    gave_up_s: int = 0
 
     @property
     def leader(self) -> Leader | None:

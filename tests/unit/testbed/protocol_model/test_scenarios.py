@@ -1,0 +1,13 @@
+"""The rule's named tests: each keeps the promise all the time, and ends as it is written down."""
+
+import pytest
+
+from testbed.protocol_model.explorations import verdict
+from testbed.protocol_model.scenarios import SCENARIOS, Scenario
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_it_keeps_the_promise_and_ends_as_expected(scenario: Scenario) -> None:
+    judged = verdict(scenario.schedule, scenario.setup, last_s=scenario.last_s)
+    assert judged.broken == set()
+    assert scenario.end(judged.last), scenario.expected
