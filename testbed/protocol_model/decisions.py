@@ -106,6 +106,8 @@ def _order(leader: Leader, member: Member, setup: Setup) -> tuple[int, int]:
     if acquainting(leader, setup):
         return there, safe_watts
     safe = leader.held or leader.braked or report.at_fault
+    if setup.rule.unable_are_held_at_safe:
+        safe = safe or not report.able
     watts = safe_watts if safe else member.highest_watts
     allowed = raising(leader, setup)
     if allowed is Raising.NOT:

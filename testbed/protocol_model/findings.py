@@ -51,7 +51,7 @@ FINDINGS = (
         last_s=60,
     ),
     Finding(
-        sentence="void_proof_is_made_anew",
+        sentence="unable_are_held_at_safe",
         breaks="able again",
         setup=row(10, budget_watts=5200),
         schedule=[IDLE, (20, Event(Kind.RESET, 0))],
@@ -104,6 +104,12 @@ FINDINGS = (
             (60, Event(Kind.IDLE)),
             (10, Event(Kind.DEPOSE)),
         ],
+    ),
+    Finding(
+        sentence="planned_at_its_orders",
+        breaks="S1 counted",
+        setup=row(4, budget_watts=2400),
+        schedule=[(0, Event(Kind.FOREIGN, 3, 450)), (1, Event(Kind.UNRECORD, 3)), (0, Event(Kind.ISOLATE))],
     ),
     Finding(
         sentence="lowest_for_all",

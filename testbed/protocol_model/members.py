@@ -77,7 +77,9 @@ class Member:
     def planned_worst_watts(self, times: Times, rule: Rule) -> int:
         """What a planned-for member is planned at."""
         worst = self.worst_watts(times)
-        return max(worst, self.planned_watts) if rule.planned_at_highest else worst
+        if rule.planned_at_highest:
+            worst = max(worst, self.planned_watts)
+        return max(worst, self.given_watts or 0) if rule.planned_at_its_orders else worst
 
     def in_u(self, times: Times, rule: Rule) -> bool:
         """Whether its worst is above what is counted."""

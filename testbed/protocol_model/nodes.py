@@ -188,10 +188,12 @@ def _wanted_watts(node: Node, rule: Rule, times: Times) -> int:
     watts = lease.order_watts
     if proof.lower_left_s:
         return min(watts, proof.known_watts)
-    if watts < proof.known_watts or proof.proven or proof.pending:
+    if proof.proven or (watts < proof.known_watts and lease.held):
         return watts
+    if proof.pending:
+        return proof.known_watts
     _, driver = proof.instance
-    if proof.void and driver and not rule.void_proof_is_made_anew:
+    if proof.void and driver and not rule.unable_are_held_at_safe:
         return watts  # as first written: only the first lease takes the arming step
     return _arming_watts(node, rule)
 

@@ -105,7 +105,7 @@ def the_rest_is_lowest(world: World, _: Setup) -> str:
 
 def heat_stays_below_trip(world: World, setup: Setup) -> str:
     """The breaker doesn't trip, unless the truth is beyond what lowest limits could hold."""
-    if not setup.counts_heat or world.heat < TRIP or _beyond(world, setup):
+    if not setup.counts_heat or world.heat < TRIP or world.unborne or _beyond(world, setup):
         return ""
     return f"true heat {world.heat:.2f}"
 
@@ -114,6 +114,8 @@ def heat_is_counted(world: World, setup: Setup) -> str:
     """The leader counts at least the true heat."""
     leader = world.leader
     if not setup.counts_heat or leader is None or leaders.acquainting(leader, setup):
+        return ""
+    if world.unborne or world.hidden:
         return ""
     low = leader.heat < min(1.0, world.heat) - HEAT_TOLERANCE
     return f"true heat {world.heat:.2f}, counted {leader.heat:.2f}" if low else ""
@@ -127,7 +129,10 @@ def able_again(world: World, setup: Setup) -> str:
         return ""
     for index, node in enumerate(world.nodes):
         proof, gpu = node.proof, node.gpu
-        healthy = node.selected and nodes.reachable(node) and node.guard and gpu.settable and gpu.readable
+        heard = index not in world.leader.deaf_to
+        healthy = (
+            node.selected and heard and nodes.reachable(node) and node.guard and gpu.settable and gpu.readable
+        )
         waits = proof.stranger_left_s or proof.lower_left_s or gpu.lowest_watts == gpu.highest_watts
         if healthy and not node.able and not waits and world.leader.members[index] is not None:
             return f"node {index} is unable {world.calm_s} s after the last event"

@@ -44,7 +44,7 @@ class Proof:
 
     @property
     def at_fault(self) -> bool:
-        """Whether the GPU is to be held at its safe limit: a failure or a stranger."""
+        """Whether the GPU is unable by a failure or a stranger, not only unproven."""
         return self.failing or self.stranger_left_s > 0
 
     @property

@@ -75,7 +75,7 @@ class Rule:
     """The sentences that the model changed: True as agreed now, False as first written."""
 
     changes_are_excused: bool = True
-    void_proof_is_made_anew: bool = True
+    unable_are_held_at_safe: bool = True
     epochs_are_awaited_briefly: bool = True
     planned_at_highest: bool = True
     maximum_is_planned_for: bool = True
@@ -83,13 +83,14 @@ class Rule:
     excuse_waits_for_leader: bool = True
     growth_stays_within_budget: bool = True
     short_excesses_add_up: bool = True
+    planned_at_its_orders: bool = True
     lowest_for_all: bool = True
     acknowledgements_are_awaited: bool = True
 
 
 FIRST_WRITTEN = Rule(
     changes_are_excused=False,
-    void_proof_is_made_anew=False,
+    unable_are_held_at_safe=False,
     epochs_are_awaited_briefly=False,
     planned_at_highest=False,
     maximum_is_planned_for=False,
@@ -97,6 +98,7 @@ FIRST_WRITTEN = Rule(
     excuse_waits_for_leader=False,
     growth_stays_within_budget=False,
     short_excesses_add_up=False,
+    planned_at_its_orders=False,
     lowest_for_all=False,
     acknowledgements_are_awaited=False,
 )

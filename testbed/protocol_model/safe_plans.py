@@ -79,7 +79,21 @@ def shared(leader: Leader, setup: Setup) -> Leader:
     rows = tuple(
         m and _given(m, target, grows=grows) for m, target in zip(leader.members, aimed, strict=True)
     )
+    if any(m is not None and m.given_watts is None and m.report is not None for m in rows):
+        rows = _targeted(rows, leader.budget_watts)
     return changed(leader, members=rows, cannot=not fits)
+
+
+def _targeted(rows: tuple[Member | None, ...], budget_watts: int) -> tuple[Member | None, ...]:
+    """Members planned for before they had a limit get their target: what they get if all obey."""
+    present = [m for m in rows if m is not None]
+    ranges = [Range(lowest_watts=m.lowest_watts, highest_watts=m.highest_watts) for m in present]
+    targets = iter(plans.shared_limits(ranges, budget_watts))
+    aimed = [None if m is None else next(targets) for m in rows]
+    return tuple(
+        _given(m, target, grows=False) if m is not None and m.given_watts is None else m
+        for m, target in zip(rows, aimed, strict=True)
+    )
 
 
 def _aimed(leader: Leader, setup: Setup) -> tuple[tuple[int | None, ...], bool]:

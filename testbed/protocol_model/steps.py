@@ -143,6 +143,9 @@ def _judged(before: World, world: World, *, setup: Setup) -> World:
     )
     if setup.rule.changes_are_excused and _releasing(world) > world.releasing:
         excused_s = tuple(max(setup.times.excused_s, left_s) for left_s in excused_s)
+    counted = world.leader is not None and world.leader.heat >= heat
+    unborne = (world.unborne and not counted) or not world.settled or _unborne(world, setup)
+    hidden = (world.hidden and not counted) or _hidden(world)
     settled = world.settled or _all_acknowledged(world)
     return changed(
         world,
@@ -151,6 +154,25 @@ def _judged(before: World, world: World, *, setup: Setup) -> World:
         bad_s=bad_s,
         settled=settled,
         releasing=_releasing(world),
+        unborne=unborne,
+        hidden=hidden,
+    )
+
+
+def _unborne(world: World, setup: Setup) -> bool:
+    """Whether nodes would fall to more than is borne while nobody leads them."""
+    falls = sum(node.true_fall_watts for node in world.counted)
+    return not _led(world, setup) and falls > setup.borne_watts(world.known_watts)
+
+
+def _hidden(world: World) -> bool:
+    """Whether a node that the leader doesn't hear may draw more than the leader believes."""
+    leader = world.leader
+    if leader is None:
+        return False
+    return any(
+        member is not None and member.silent_s > 0 and node.gpu.requested_watts > member.holds_watts
+        for member, node in zip(leader.members, world.nodes, strict=True)
     )
 
 

@@ -24,7 +24,10 @@ class World:
     Lease's last renewal. `excused_s` tells for each node how long its last fault still excuses the
     row, `bad_s` since when it truly can't fall to its safe limit. `settled` is True from the first
     plan that all acknowledged; `calm_s` counts from the adversary's last event,
-    `gave_up_s` down from a leader's giving up for hearing too few.
+    `gave_up_s` down from a leader's giving up for hearing too few. `unborne` says that more than the
+    breaker bears fell to nobody while there was no leader to plan: then heat is nobody's promise until
+    a leader has counted it. `hidden` says that a silent node has forgotten its limit: its heat is
+    counted too low, for 30 s, until the count has caught up.
     """
 
     nodes: tuple[Node, ...]
@@ -43,6 +46,8 @@ class World:
     rose_at_deadline: bool = False
     releasing: int = 0
     gave_up_s: int = 0
+    unborne: bool = False
+    hidden: bool = False
 
     @property
     def leader(self) -> Leader | None:
