@@ -65,17 +65,18 @@ def _heated(leader: Leader, setup: Setup) -> Leader:
 def answered(leader: Leader, asking: Iterable[int], setup: Setup) -> tuple[Leader, dict[int, Lease]]:
     """The leases for the members that were heard this second, and what the leader remembers of them."""
     rows, leases = list(leader.members), {}
+    allowed = raising(leader, setup)
     for index in () if leader.over else asking:
         member = rows[index]
         if member is None or member.report is None:
             continue
-        answer = _answer(leader, member, setup)
+        answer = _answer(leader, member, setup=setup, allowed=allowed)
         if answer is not None:
             rows[index], leases[index] = answer
     return changed(leader, members=tuple(rows)), leases
 
 
-def _answer(leader: Leader, member: Member, setup: Setup) -> tuple[Member, Lease] | None:
+def _answer(leader: Leader, member: Member, *, setup: Setup, allowed: Raising) -> tuple[Member, Lease] | None:
     """One member's lease, and the member with it on its way; none without a place in the plan."""
     assert member.report is not None
     if member.leaving and _may_release(leader, member, setup):
@@ -84,7 +85,7 @@ def _answer(leader: Leader, member: Member, setup: Setup) -> tuple[Member, Lease
         return changed(member, releasing=True, ordered_watts=watts), lease
     if member.given_watts is None and not member.report.armed:
         return None
-    watts, safe_watts = _order(leader, member, setup)
+    watts, safe_watts = _order(leader, member, setup=setup, allowed=allowed)
     lease = Lease(
         epoch=leader.epoch,
         order_watts=watts,
@@ -96,7 +97,8 @@ def _answer(leader: Leader, member: Member, setup: Setup) -> tuple[Member, Lease
     return members.ordered(member, watts), lease
 
 
-def _order(leader: Leader, member: Member, setup: Setup) -> tuple[int, int]:
+def _order(leader: Leader, member: Member, *, setup: Setup, allowed: Raising) -> tuple[int, int]:
+    """What the member is ordered now, and what it falls to."""
     report = member.report
     assert report is not None
     safe_watts = (
@@ -109,7 +111,6 @@ def _order(leader: Leader, member: Member, setup: Setup) -> tuple[int, int]:
     if setup.rule.unable_are_held_at_safe:
         safe = safe or not report.able
     watts = safe_watts if safe else member.highest_watts
-    allowed = raising(leader, setup)
     if allowed is Raising.NOT:
         return max(member.lowest_watts, min(watts, there)), safe_watts
     if allowed is Raising.TO_SAFE:

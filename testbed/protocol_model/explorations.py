@@ -15,7 +15,7 @@ from hypothesis.strategies import SearchStrategy
 from testbed.protocol_model import oracles
 from testbed.protocol_model.adversaries import Event, Kind
 from testbed.protocol_model.oracles import Broken
-from testbed.protocol_model.schedules import Schedule
+from testbed.protocol_model.schedules import Schedule, flapping, foreign, together
 from testbed.protocol_model.setups import Setup
 from testbed.protocol_model.steps import step
 from testbed.protocol_model.worlds import World, begun
@@ -78,15 +78,50 @@ def verdict(schedule: Schedule, setup: Setup, *, last_s: int = LAST_S) -> Verdic
 
 
 def schedules(
-    setup: Setup, *, most: int, longest_wait_s: int = 60
+    setup: Setup, *, most: int, longest_wait_s: int = 45
 ) -> SearchStrategy[list[tuple[int, Event]]]:
-    """Schedules at random: up to `most` events, each some seconds after the one before."""
-    watts = st.sampled_from(sorted({setup.gpus[0].lowest_watts, 300, setup.gpus[0].highest_watts}))
-    budgets = st.sampled_from([setup.budget_watts, setup.budget_watts * 4 // 5])
+    """Schedules at random: single events, and attacks that come again and again or hit all nodes at once."""
     node = st.integers(0, len(setup.gpus) - 1)
-    kinds = st.sampled_from([kind for kind in Kind if kind is not Kind.BUDGET])
-    event = st.builds(Event, kinds, node, watts) | st.builds(Event, st.just(Kind.BUDGET), st.just(0), budgets)
-    return st.lists(st.tuples(st.integers(0, longest_wait_s), event), max_size=most)
+    wait_s = st.integers(0, longest_wait_s)
+    kinds = st.sampled_from([kind for kind in Kind if kind not in (Kind.BUDGET, Kind.FOREIGN, Kind.CAP)])
+    watts = st.sampled_from((200, 300, 450, 700))
+    budgets = st.sampled_from((setup.budget_watts, setup.budget_watts * 4 // 5))
+    single = st.one_of(
+        st.tuples(wait_s, st.builds(Event, kinds, node)),
+        st.tuples(wait_s, st.builds(Event, st.sampled_from((Kind.FOREIGN, Kind.CAP)), node, watts)),
+        st.tuples(wait_s, st.builds(Event, st.just(Kind.BUDGET), st.just(0), budgets)),
+    ).map(lambda event: [event])
+    attacks = st.lists(st.one_of(single, single, _again(node), _all_nodes(setup)), max_size=most)
+    return attacks.map(lambda lists: [event for each in lists for event in each])
+
+
+def _again(node: SearchStrategy[int]) -> SearchStrategy[list[tuple[int, Event]]]:
+    """A node that flaps, a stranger that comes back, leaders that die one after the other."""
+    every_s, times = st.integers(1, 45), st.integers(2, 8)
+    flaps = st.builds(
+        lambda silent_s, more_s, count, index: list(
+            flapping(period_s=silent_s + more_s, silent_s=silent_s, times=count, node=index)
+        ),
+        st.integers(1, 6),
+        every_s,
+        times,
+        node,
+    )
+    strangers = st.builds(
+        lambda gap_s, watts, count, index: foreign(every_s=gap_s, watts=watts, times=count, node=index),
+        every_s,
+        st.sampled_from((300, 700)),
+        times,
+        node,
+    )
+    deaths = st.builds(lambda gap_s, count: [(gap_s, Event(Kind.DEPOSE))] * count, every_s, times)
+    return st.one_of(flaps, strangers, deaths)
+
+
+def _all_nodes(setup: Setup) -> SearchStrategy[list[tuple[int, Event]]]:
+    kinds = st.sampled_from((Kind.BREAK, Kind.MUTE, Kind.RESET, Kind.REBOOT, Kind.DIE, Kind.DEAFEN))
+    nodes = range(len(setup.gpus))
+    return st.builds(lambda kind, gap_s: together(kind, nodes, after_s=gap_s), kinds, st.integers(0, 45))
 
 
 def at_random(setup: Setup, *, seed_: int, examples: int, events: int) -> Failure | None:

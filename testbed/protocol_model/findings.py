@@ -21,7 +21,7 @@ class Finding:
     breaks: str
     setup: Setup
     schedule: Schedule
-    last_s: int = 150
+    last_s: int = 110
 
 
 FINDINGS = (
@@ -37,6 +37,7 @@ FINDINGS = (
         breaks="S1 true",
         setup=row(4, budget_watts=2400),
         schedule=[(20, Event(Kind.DEAFEN, 0)), (100, Event(Kind.BUDGET, 0, 1920))],
+        last_s=160,
     ),
     Finding(
         sentence="excuse_waits_for_leader",
@@ -71,14 +72,14 @@ FINDINGS = (
         sentence="planned_at_highest",
         breaks="rarely held",
         setup=row(3, budget_watts=1560),
-        schedule=[IDLE, *flapping(period_s=45, silent_s=5, times=12)],
+        schedule=[IDLE, *flapping(period_s=45, silent_s=5, times=8)],
         last_s=0,
     ),
     Finding(
         sentence="short_excesses_add_up",
         breaks="rarely held",
         setup=row(3, budget_watts=1560),
-        schedule=[IDLE, *flapping(period_s=6, silent_s=3, times=70)],
+        schedule=[IDLE, *flapping(period_s=6, silent_s=3, times=40)],
         last_s=0,
     ),
     Finding(
@@ -104,6 +105,7 @@ FINDINGS = (
             (60, Event(Kind.IDLE)),
             (10, Event(Kind.DEPOSE)),
         ],
+        last_s=40,
     ),
     Finding(
         sentence="planned_at_its_orders",

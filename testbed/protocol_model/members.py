@@ -102,6 +102,8 @@ def heard(member: Member, report: Report, epoch: int) -> Member:
 
 def ordered(member: Member, watts: int) -> Member:
     """The member after an order went out, which may or may not arrive."""
+    if member.last_order_watts == watts <= member.ordered_watts:
+        return member
     return changed(member, last_order_watts=watts, ordered_watts=max(member.ordered_watts, watts))
 
 

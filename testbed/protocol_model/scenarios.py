@@ -38,7 +38,7 @@ class Scenario:
     setup: Setup
     schedule: Schedule
     end: Callable[[World], bool]
-    last_s: int = 150
+    last_s: int = 95
 
 
 def led(world: World) -> bool:
@@ -189,6 +189,7 @@ FAULTS = (
         setup=TEN,
         schedule=[IDLE, *together(Kind.BREAK, range(2), after_s=20), (100, Event(Kind.BUSY))],
         end=lambda world: led(world) and planned(world) == [0, 1] and given(world)[2:] == [475] * 8,
+        last_s=150,
     ),
     Scenario(
         name="a reboot that forgets limits",
@@ -216,7 +217,7 @@ FAULTS = (
             name=f"a node that flaps {silent_s} of {period_s} s, with k = {setup.tolerated}",
             expected="planned for or within k, and in neither case a row that is held again and again",
             setup=setup,
-            schedule=[IDLE, *flapping(period_s=period_s, silent_s=silent_s, times=360 // period_s)],
+            schedule=[IDLE, *flapping(period_s=period_s, silent_s=silent_s, times=270 // period_s)],
             end=led,
             last_s=0,
         )
@@ -230,7 +231,7 @@ STRANGERS = (
         name="a stranger every 5 s, higher",
         expected="unable, planned for at the stranger's limit, and the policy leads",
         setup=THREE,
-        schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=5, watts=700, times=40)],
+        schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=5, watts=700, times=24)],
         end=lambda world: led(world) and planned(world) == [0],
         last_s=20,
     ),
@@ -239,7 +240,7 @@ STRANGERS = (
             name=f"a stranger every {every_s} s, higher",
             expected="overwritten each time, nobody is unable",
             setup=THREE,
-            schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=every_s, watts=700, times=8)],
+            schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=every_s, watts=700, times=3)],
             end=_whole,
             last_s=20,
         )
@@ -250,7 +251,7 @@ STRANGERS = (
             name=f"a stranger every {every_s} s, lower",
             expected="it stays, it counts as what the GPU holds, nobody is unable",
             setup=THREE,
-            schedule=[IDLE, *foreign(every_s=every_s, watts=300, times=200 // every_s)],
+            schedule=[IDLE, *foreign(every_s=every_s, watts=300, times=max(3, 60 // every_s))],
             end=lambda world: _whole(world) and limits(world)[0] == 300,
             last_s=20,
         )

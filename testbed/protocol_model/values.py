@@ -13,10 +13,11 @@ Value = TypeVar("Value")
 
 def changed(value: Value, **changes: object) -> Value:
     """A copy of a frozen dataclass with other fields; an unknown name is refused."""
-    fields = value.__dict__
-    if not changes.keys() <= fields.keys():
-        raise TypeError(f"{type(value).__name__} has no {sorted(changes.keys() - fields.keys())}")
     copy: Value = object.__new__(type(value))
-    copy.__dict__.update(fields)
-    copy.__dict__.update(changes)
+    fields = copy.__dict__
+    fields.update(value.__dict__)
+    count = len(fields)
+    fields.update(changes)
+    if len(fields) != count:
+        raise TypeError(f"{type(value).__name__} has no {sorted(changes.keys() - value.__dict__.keys())}")
     return copy

@@ -13,15 +13,20 @@ from testbed.protocol_model.explorations import verdict
 from testbed.protocol_model.findings import FINDINGS, Finding
 from testbed.protocol_model.rules import Rule
 
+LONG_S = 300
+CASES = [
+    pytest.param(each, id=each.sentence, marks=[pytest.mark.slow] if each.last_s > LONG_S else [])
+    for each in FINDINGS
+]
 DESIGN = Path(__file__).parents[4] / "docs" / "designs" / "0011-the-promise.md"
 
 
-@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.sentence)
+@pytest.mark.parametrize("finding", CASES)
 def test_the_agreed_rule_keeps_the_promise(finding: Finding) -> None:
     assert verdict(finding.schedule, finding.setup, last_s=finding.last_s).broken == set()
 
 
-@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.sentence)
+@pytest.mark.parametrize("finding", CASES)
 def test_the_old_sentence_breaks_it(finding: Finding) -> None:
     old = replace(finding.setup, rule=replace(Rule(), **{finding.sentence: False}))
     assert finding.breaks in verdict(finding.schedule, old, last_s=finding.last_s).broken

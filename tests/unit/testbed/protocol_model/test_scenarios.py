@@ -5,8 +5,14 @@ import pytest
 from testbed.protocol_model.explorations import verdict
 from testbed.protocol_model.scenarios import SCENARIOS, Scenario
 
+LONG_S = 300
+CASES = [
+    pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.last_s > LONG_S else [])
+    for each in SCENARIOS
+]
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+
+@pytest.mark.parametrize("scenario", CASES)
 def test_it_keeps_the_promise_and_ends_as_expected(scenario: Scenario) -> None:
     judged = verdict(scenario.schedule, scenario.setup, last_s=scenario.last_s)
     assert judged.broken == set()
