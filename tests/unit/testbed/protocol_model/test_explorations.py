@@ -1,7 +1,7 @@
 """
 The promise under schedules at random, and under all schedules in the small.
 
-The short explorations are part of every check; the long ones take a minute together. Further ones:
+One short exploration is part of every check; the long ones take a minute together. Further ones:
 `python -m testbed.protocol_model`.
 """
 
@@ -20,6 +20,7 @@ from testbed.protocol_model.setups import row
 THREE, FOUR = row(3, budget_watts=1560), row(4, budget_watts=2400)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_schedules_at_random_keep_the_promise(data: st.DataObject) -> None:
     setup = data.draw(st.sampled_from((THREE, FOUR)))

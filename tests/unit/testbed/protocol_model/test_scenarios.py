@@ -12,6 +12,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", CASES)
 def test_it_keeps_the_promise_and_ends_as_expected(scenario: Scenario) -> None:
     judged = verdict(scenario.schedule, scenario.setup, last_s=scenario.last_s)
