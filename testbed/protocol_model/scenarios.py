@@ -5,15 +5,27 @@ A scenario keeps every oracle all the time; `end` says what must be so when it i
 model can't express is not here: docs/designs/0011 lists it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from testbed.protocol_model.adversaries import Event, Kind
+from testbed.protocol_model.expectations import (
+    FOUR,
+    TEN,
+    THREE,
+    Scenario,
+    able,
+    armed,
+    given,
+    led,
+    limits,
+    planned,
+    whole,
+)
 from testbed.protocol_model.hardware import Gpu
 from testbed.protocol_model.rules import SHORT_TIMES
-from testbed.protocol_model.schedules import IDLE, Schedule, flapping, foreign, together
-from testbed.protocol_model.setups import Setup, row
-from testbed.protocol_model.worlds import World
+from testbed.protocol_model.scenarios_of_leaders import LEADERS, MEMBERSHIP
+from testbed.protocol_model.schedules import IDLE, flapping, foreign, together
+from testbed.protocol_model.setups import row
 
 SMALL = replace(row(2, budget_watts=1040, times=SHORT_TIMES), counts_heat=False)
 """Two nodes with short waits and without heat, for exhaustive explorations."""
@@ -29,78 +41,27 @@ MENU = (
 """What may happen in an exhaustive exploration; node 1 stands for all others."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """One named test: a schedule, and the end that is expected, in words and as a question."""
-
-    name: str
-    expected: str
-    setup: Setup
-    schedule: Schedule
-    end: Callable[[World], bool]
-    last_s: int = 95
-
-
-def led(world: World) -> bool:
-    """Whether a leader leads, and the rule doesn't hold the row."""
-    return world.leader is not None and not world.leader.held
-
-
-def able(world: World) -> int:
-    """How many nodes say that they fall by themselves."""
-    return sum(node.able for node in world.nodes)
-
-
-def given(world: World) -> list[int | None]:
-    """The safe limits that the plan in force sends."""
-    return [member.given_watts for member in world.leader.present] if world.leader else []
-
-
-def planned(world: World) -> list[int]:
-    """The members that are planned for."""
-    rows = world.leader.members if world.leader else ()
-    return [index for index, member in enumerate(rows) if member is not None and member.planned]
-
-
-def limits(world: World) -> list[int]:
-    """The limits that the drivers have."""
-    return [node.gpu.requested_watts for node in world.nodes]
-
-
-def armed(world: World) -> list[int]:
-    """The nodes that a record binds."""
-    return [index for index, node in enumerate(world.nodes) if node.bound is not None]
-
-
-def _whole(world: World) -> bool:
-    return led(world) and not planned(world) and able(world) == len(world.nodes)
-
-
-TEN = row(10, budget_watts=5200)
-THREE = row(3, budget_watts=1560)
-FOUR = row(4, budget_watts=2400)
-
 CALM = (
     Scenario(
         name="a free row, nobody at safe",
         expected="every limit at its maximum, everybody able by the arming step alone, nobody held",
         setup=TEN,
         schedule=[IDLE],
-        end=lambda world: _whole(world) and limits(world) == [700] * 10,
+        end=lambda world: whole(world) and limits(world) == [700] * 10,
     ),
     Scenario(
         name="GPU at its minimum",
         expected="one step up and down proves it",
         setup=replace(THREE, gpus=(Gpu(requested_watts=200), Gpu(), Gpu())),
         schedule=[IDLE],
-        end=_whole,
+        end=whole,
     ),
     Scenario(
         name="safe = minimum",
         expected="a row whose budget is the sum of its lowest limits is armed, able and led",
         setup=replace(row(3, budget_watts=1500), gpus=(Gpu(lowest_watts=500),) * 3),
         schedule=[IDLE],
-        end=lambda world: _whole(world) and given(world) == [500] * 3,
+        end=lambda world: whole(world) and given(world) == [500] * 3,
     ),
     Scenario(
         name="lowest = maximum",
@@ -120,7 +81,7 @@ CALM = (
             *together(Kind.CAP, range(4), after_s=20, watts=300),
             *together(Kind.CAP, range(4), after_s=60),
         ],
-        end=_whole,
+        end=whole,
     ),
 )
 
@@ -142,7 +103,7 @@ FAULTS = (
             *together(Kind.MUTE, range(3), after_s=1),
             *together(Kind.CONNECT, range(3), after_s=20),
         ],
-        end=_whole,
+        end=whole,
     ),
     Scenario(
         name="an able member that never acknowledges",
@@ -160,7 +121,7 @@ FAULTS = (
             *together(Kind.FIX, range(10), after_s=20),
             (60, Event(Kind.IDLE)),
         ],
-        end=_whole,
+        end=whole,
     ),
     Scenario(
         name="budget too small by faults",
@@ -180,7 +141,7 @@ FAULTS = (
             (0, Event(Kind.IDLE)),
             *together(Kind.FIX, range(8), after_s=60),
         ],
-        end=lambda world: _whole(world) and given(world) == [520] * 10,
+        end=lambda world: whole(world) and given(world) == [520] * 10,
         last_s=200,
     ),
     Scenario(
@@ -196,14 +157,14 @@ FAULTS = (
         expected="armed and proven anew",
         setup=FOUR,
         schedule=[IDLE, (20, Event(Kind.REBOOT, 0))],
-        end=_whole,
+        end=whole,
     ),
     Scenario(
         name="a driver reset",
         expected="proven anew at once",
         setup=FOUR,
         schedule=[IDLE, (20, Event(Kind.RESET, 0)), (30, Event(Kind.BUSY)), (10, Event(Kind.RESET, 1))],
-        end=_whole,
+        end=whole,
     ),
     Scenario(
         name="an unwritable record",
@@ -241,7 +202,7 @@ STRANGERS = (
             expected="overwritten each time, nobody is unable",
             setup=THREE,
             schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=every_s, watts=700, times=3)],
-            end=_whole,
+            end=whole,
             last_s=20,
         )
         for every_s in (50, 61)
@@ -252,7 +213,7 @@ STRANGERS = (
             expected="it stays, it counts as what the GPU holds, nobody is unable",
             setup=THREE,
             schedule=[IDLE, *foreign(every_s=every_s, watts=300, times=max(3, 60 // every_s))],
-            end=lambda world: _whole(world) and limits(world)[0] == 300,
+            end=lambda world: whole(world) and limits(world)[0] == 300,
             last_s=20,
         )
         for every_s in (5, 50, 61)
@@ -262,79 +223,10 @@ STRANGERS = (
         expected="ten minutes later the GPU is able, and soon it is planned for no longer",
         setup=THREE,
         schedule=[IDLE, (10, Event(Kind.BUSY)), *foreign(every_s=5, watts=700, times=12)],
-        end=_whole,
+        end=whole,
         last_s=700,
     ),
 )
 
-LEADERS = (
-    Scenario(
-        name="the API server away for 60 s",
-        expected="the leader goes on while everybody reports its epoch",
-        setup=FOUR,
-        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (60, Event(Kind.API_UP))],
-        end=lambda world: _whole(world) and world.epochs == 1,
-    ),
-    Scenario(
-        name="the API server away for 60 s, and the leader dies",
-        expected="everybody at safe until there is a leader, then as before",
-        setup=FOUR,
-        schedule=[IDLE, (20, Event(Kind.API_DOWN)), (5, Event(Kind.DEPOSE)), (55, Event(Kind.API_UP))],
-        end=lambda world: _whole(world) and world.epochs == 2 and limits(world) == [700] * 4,
-    ),
-    Scenario(
-        name="a leader that hears one of ten",
-        expected="after 30 s it gives way to a candidate that hears all",
-        setup=TEN,
-        schedule=[IDLE, *together(Kind.UNHEAR, range(1, 10), after_s=20)],
-        end=lambda world: _whole(world) and world.epochs == 2,
-    ),
-    Scenario(
-        name="a leader without members in a one-node row",
-        expected="the only candidate stays",
-        setup=row(1, budget_watts=500),
-        schedule=[IDLE, (20, Event(Kind.MUTE, 0))],
-        end=lambda world: world.epochs == 1 and world.leader is not None,
-    ),
-    Scenario(
-        name="two leaders with two plans",
-        expected="the older may only lower, the newer waits for its acknowledgements, and one plan is left",
-        setup=FOUR,
-        schedule=[
-            IDLE,
-            *together(Kind.STAY, (0, 1), after_s=20),
-            (0, Event(Kind.ISOLATE)),
-            (5, Event(Kind.BUDGET, 0, 2000)),
-            (20, Event(Kind.BREAK, 3)),
-            (0, Event(Kind.BUSY)),
-            *together(Kind.TURN, (0, 1), after_s=20),
-        ],
-        end=lambda world: led(world) and len(world.leading) == 1,
-    ),
-)
-
-MEMBERSHIP = (
-    Scenario(
-        name="a dead setter and release",
-        expected="disarmed after three tries",
-        setup=FOUR,
-        schedule=[IDLE, (20, Event(Kind.BREAK, 0)), (5, Event(Kind.LEAVE, 0))],
-        end=lambda world: led(world) and armed(world) == [1, 2, 3],
-    ),
-    Scenario(
-        name="silent members and release",
-        expected="one is silent for good, another is released beside it",
-        setup=FOUR,
-        schedule=[IDLE, (20, Event(Kind.MUTE, 1)), (60, Event(Kind.LEAVE, 0))],
-        end=lambda world: led(world) and 0 not in armed(world),
-    ),
-    Scenario(
-        name="five joiners at once",
-        expected="armed in their first second, and one plan for all",
-        setup=TEN,
-        schedule=[IDLE, *together(Kind.LEAVE, range(5)), *together(Kind.JOIN, range(5), after_s=60)],
-        end=lambda world: _whole(world) and given(world) == [520] * 10,
-    ),
-)
 
 SCENARIOS = (*CALM, *FAULTS, *STRANGERS, *LEADERS, *MEMBERSHIP)

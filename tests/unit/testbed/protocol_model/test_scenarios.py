@@ -2,8 +2,9 @@
 
 import pytest
 
+from testbed.protocol_model.expectations import Scenario
 from testbed.protocol_model.explorations import verdict
-from testbed.protocol_model.scenarios import SCENARIOS, Scenario
+from testbed.protocol_model.scenarios import SCENARIOS
 
 LONG_S = 300
 CASES = [
