@@ -1,5 +1,6 @@
 """Slack is given so that no crossing can hide, and a fall is told like a rise."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ def test_below_the_budget_headroom_never_reaches_past_it() -> None:
 @given(st.floats(0, 1e5), st.integers(1, 200))
 def test_all_slack_together_is_half_the_headroom_or_the_least(headroom: float, nodes: int) -> None:
     total = nodes * slack_watts(headroom, budget_watts=BUDGET_WATTS, nodes=nodes)
-    assert round(total) == round(max(headroom / 2, LEAST_SLACK_SHARE * BUDGET_WATTS))
+    assert total == pytest.approx(max(headroom / 2, LEAST_SLACK_SHARE * BUDGET_WATTS))
 
 
 @given(st.floats(2_000, 1e5), st.integers(1, 200))
