@@ -5,10 +5,11 @@ Watches deliver everything, again and again: a node's heartbeat, a Lease's renew
 half of a status that somebody else writes. A table keeps the few fields that a plan
 looks at and says whether they moved; only then does anybody reconcile.
 
-Two things happen to watches that a table must survive. An answer to our own write may
-be overtaken by an older event, so the higher resourceVersion wins (they are ordered
-numbers, KEP-5504). And a watch that starts anew doesn't tell what was deleted in
-between; `forget_missing` takes a fresh listing and drops what is gone.
+Three things happen to watches that a table must survive. An answer to our own write may
+be followed by an older event, so the higher resourceVersion wins (they are ordered
+numbers, KEP-5504). An answer may come after the event of the object's end; it brings
+nothing back. And a watch that starts anew doesn't tell what was deleted in between;
+`forget_missing` takes a fresh listing and drops what is gone.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -16,6 +17,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from loadline_operator.kube.kinds import Key
+
+GONE_KEPT = 1024
+"""Chosen: more objects than can end while one answer is on its way."""
 
 F = TypeVar("F")
 G = TypeVar("G", bound=Hashable)
@@ -35,6 +39,7 @@ class FactTable(Generic[F]):
 
     def __init__(self) -> None:
         self._rows: dict[Key, Row[F | None]] = {}
+        self._gone: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,6 +60,11 @@ class FactTable(Generic[F]):
         """All facts with their keys, in no order; objects that can't be read have none."""
         return ((key, row.fact) for key, row in self._rows.items() if row.fact is not None)
 
+    @property
+    def gone(self) -> int:
+        """Of how many objects it is remembered that they have ended."""
+        return len(self._gone)
+
     def uids(self) -> dict[Key, str]:
         """Which object each key is at the moment."""
         return {key: row.uid for key, row in self._rows.items()}
@@ -65,8 +75,13 @@ class FactTable(Generic[F]):
         before = self._rows.get(key)
         if before is not None and before.uid == uid and number < before.version:
             return False
+        self._gone.pop(uid, None)
         self._rows[key] = Row(uid, number, fact)
         return before is None or before.uid != uid or before.fact != fact
+
+    def put_answer(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
+        """As `put`, of an answer to our own write: it tells nothing of an object that an event told gone."""
+        return uid not in self._gone and self.put(key, uid=uid, version=version, fact=fact)
 
     def drop(self, key: Key, *, uid: str) -> bool:
         """Forget a deleted object, unless another of its name has taken its place; whether it was there."""
@@ -74,6 +89,9 @@ class FactTable(Generic[F]):
         if row is None or row.uid != uid:
             return False
         del self._rows[key]
+        self._gone[uid] = None
+        if len(self._gone) > GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
         return True
 
     def forget_missing(self, known: Mapping[Key, str], listed: Mapping[Key, str]) -> list[Key]:

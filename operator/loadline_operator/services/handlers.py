@@ -55,6 +55,7 @@ class Services:
         self._managed = ManagedServices(
             context,
             self.facts,
+            answered=self._see_answer,
             optional_kinds=self.optional_kinds,
             defaults=defaults,
             policy_index=documents.policy_index,
@@ -76,6 +77,10 @@ class Services:
             self.work_queue.add(key)
         if kind is INFERENCE_SERVICES:
             self.optional_kinds.want(self.facts.foreign_kinds())
+
+    def _see_answer(self, kind: Kind, made: Manifest) -> None:
+        for key in self.facts.see_answer(kind, made):
+            self.work_queue.add(key)
 
     def _see_agent(self, raw: Manifest, gone: bool) -> None:
         for key in self.facts.see_agent(raw, gone):
@@ -142,7 +147,7 @@ class Services:
             if error.code not in GONE:
                 raise
             return []
-        self.facts.see(INFERENCE_SERVICES, made, gone=False)
+        self._see_answer(INFERENCE_SERVICES, made)
         for event in changes.events:
             await self._post(event)
         return ["applied status"]

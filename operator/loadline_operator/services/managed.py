@@ -8,13 +8,13 @@ nobody.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
-from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind
+from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services.facts.index import ServiceIndex
@@ -54,11 +54,13 @@ class ManagedServices:
         context: Context,
         facts: ServiceIndex,
         *,
+        answered: Callable[[Kind, Manifest], None],
         optional_kinds: OptionalKinds,
         defaults: Defaults,
         policy_index: PolicyIndex,
     ) -> None:
         self._context, self._facts, self._optional_kinds = context, facts, optional_kinds
+        self._answered = answered
         self._defaults, self._policy_index = defaults, policy_index
         self._settled: dict[Key, dict[Ref, Signature]] = {}
 
@@ -148,7 +150,7 @@ class ManagedServices:
 
     async def _apply_one(self, service: InferenceService, one: Wanted) -> None:
         made = await self._context.applier.apply(one.kind, one.manifest)
-        self._facts.see(one.kind, made, gone=False)
+        self._answered(one.kind, made)
         self._settle(key_of(service), one, Signature.of(one, made))
 
     def _is_going(self, kind: Kind, error: ApiRefused) -> bool:

@@ -45,9 +45,10 @@ from loadline_policies.loops import Loop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFact:
-    """A service: which version of it, what it claims of others, its loops, and what its status says."""
+    """A service: its version and generation, what it claims of others, its loops, what its status says."""
 
     version: str
+    generation: int = 0
     claim: WorkloadClaim | None = None
     foreign: Kind | None = None
     loops: frozenset[Loop] = frozenset()
@@ -89,8 +90,24 @@ class ServiceIndex:
         """An event: remember its fact, and say which services need another look."""
         table, key = self._tables[kind], Key.of(raw)
         before = table.get(key)
-        moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table, kind, raw)
+        moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table.put, kind, raw)
         return self._concerned(kind, key, before=before, after=table.get(key)) if moved else set()
+
+    def see_answer(self, kind: Kind, raw: Manifest) -> set[Key]:
+        """An answer to our own write: remember its fact, and say which services need another look.
+
+        Its echo by the watch moves nothing any more, nor do older events that it has overtaken.
+        So what others have done to a known object until then must be told here.
+        """
+        table, key = self._tables[kind], Key.of(raw)
+        before = table.get(key)
+        moved = self._put(table.put_answer, kind, raw)
+        after = table.get(key)
+        if not moved or before is None:
+            return set()
+        if kind is INFERENCE_SERVICES and after is not None and after.generation == before.generation:
+            return set()
+        return self._concerned(kind, key, before=before, after=after)
 
     def owned_by(self, service: Key) -> dict[Ref, OwnedObject]:
         """What carries the service's label, of all kinds that a service may become."""
@@ -142,14 +159,14 @@ class ServiceIndex:
             if fact is not None and fact.loops & loops and namespace in ("", key.namespace):
                 yield key
 
-    def _put(self, table: FactTable[Any], kind: Kind, raw: Manifest) -> bool:
+    def _put(self, put: Callable[..., bool], kind: Kind, raw: Manifest) -> bool:
         metadata, key = raw["metadata"], Key.of(raw)
         try:
             fact = self._fact(kind, raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._unreadable(kind, key, error)
             fact = None
-        return table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+        return put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
 
     def _fact(self, kind: Kind, raw: Manifest) -> Any:
         if kind in self.owned:
@@ -192,13 +209,15 @@ class ServiceIndex:
 
 def service_fact(raw: Manifest) -> ServiceFact:
     """The fact of an InferenceService; one that can't be read claims nothing."""
-    version = raw["metadata"]["resourceVersion"]
+    metadata = raw["metadata"]
+    version, generation = metadata["resourceVersion"], metadata.get("generation", 0)
     try:
         service = InferenceService.parse(raw)
     except InvalidInput:
-        return ServiceFact(version=version)
+        return ServiceFact(version=version, generation=generation)
     return ServiceFact(
         version=version,
+        generation=generation,
         claim=claimed_workloads.claim(service),
         foreign=claimed_workloads.kind_of(service),
         loops=frozenset(service.spec.loops),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_operator.kube.fact_tables import FactTable, Groups
+from loadline_operator.kube.fact_tables import GONE_KEPT, FactTable, Groups
 from loadline_operator.kube.kinds import Key
 
 KEY = Key("", "row-a")
@@ -35,6 +35,34 @@ def test_a_namesake_is_another_object() -> None:
     assert one.put(Key("", "a"), uid="second", version="1", fact="x")
     assert not one.drop(Key("", "a"), uid="first")
     assert one.get(Key("", "a")) == "x"
+
+
+def test_an_answer_never_brings_back_what_an_event_has_told_gone() -> None:
+    one = table(a="u")
+    one.drop(Key("", "a"), uid="u")
+    assert not one.put_answer(Key("", "a"), uid="u", version="2", fact="x")
+    assert Key("", "a") not in one
+
+
+def test_an_event_may_since_kinds_and_rights_come_back() -> None:
+    one = table(a="u")
+    one.drop(Key("", "a"), uid="u")
+    assert one.put(Key("", "a"), uid="u", version="1", fact="x")
+    assert one.put_answer(Key("", "a"), uid="u", version="2", fact="y")
+
+
+def test_an_answer_may_come_before_the_first_event() -> None:
+    one = table()
+    assert one.put_answer(KEY, uid="u", version="1", fact="x")
+    assert not one.put(KEY, uid="u", version="1", fact="x")
+
+
+def test_what_is_remembered_of_the_gone_is_bounded() -> None:
+    one = table()
+    for number in range(2 * GONE_KEPT):
+        one.put(KEY, uid=str(number), version="1", fact="x")
+        one.drop(KEY, uid=str(number))
+    assert one.gone == GONE_KEPT
 
 
 def test_an_unreadable_object_is_there_without_a_fact() -> None:

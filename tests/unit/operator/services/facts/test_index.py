@@ -15,6 +15,7 @@ from loadline_operator.kube.kinds import (
     Manifest,
 )
 from loadline_operator.services.facts.agent_pods import AgentPods
+from loadline_operator.services.facts.claimed_workloads import WorkloadClaim
 from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.object_states import Ref
@@ -71,6 +72,30 @@ def test_the_echo_of_a_write_concerns_nobody(facts: ServiceIndex) -> None:
     facts.see(INFERENCE_SERVICES, service("chat", 7), gone=False)
     assert facts.see(INFERENCE_SERVICES, service("chat", 7), gone=False) == set()
     assert facts.see(INFERENCE_SERVICES, service("chat", 6), gone=False) == set()
+
+
+def test_a_rival_that_is_gone_stays_gone_whatever_a_late_answer_says(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("rival", 1, workloadRef=REF), gone=False)
+    facts.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF), gone=True)
+    assert facts.see_answer(INFERENCE_SERVICES, service("rival", 2, workloadRef=REF)) == set()
+    claim = WorkloadClaim("apps", "Deployment", "serving", "theirs")
+    assert facts.rivals_of(CHAT, claim) == ()
+
+
+def test_an_answer_tells_of_an_edit_whose_event_it_has_overtaken(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", 1), gone=False)
+    assert facts.see_answer(INFERENCE_SERVICES, service("chat", 2)) == set()
+    edited = service("chat", 4)
+    edited["metadata"]["generation"] = 2
+    assert facts.see_answer(INFERENCE_SERVICES, edited) == {CHAT}
+    assert facts.see(INFERENCE_SERVICES, edited, gone=False) == set()
+
+
+def test_the_answer_to_an_apply_tells_of_what_others_have_done_meanwhile(facts: ServiceIndex) -> None:
+    assert facts.see_answer(DEPLOYMENTS, ours("chat", 1, spec={})) == set()
+    assert facts.see_answer(DEPLOYMENTS, ours("chat", 1, spec={})) == set()
+    ready = ours("chat", 3, spec={}, status={"readyReplicas": 1})
+    assert facts.see_answer(DEPLOYMENTS, ready) == {CHAT}
 
 
 def test_rivals_for_a_workload_concern_each_other_when_a_claim_comes_or_goes(facts: ServiceIndex) -> None:
