@@ -9,6 +9,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
+# Tests start hundreds of Pythons; without kept bytecode each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 READY := .venv/.ready
 PYTEST := python -m pytest --quiet --no-header
 

@@ -110,6 +110,7 @@ def test_energy_is_the_integral_of_watts() -> None:
     assert gpus + row.hosts_watts * 60.0 == pytest.approx(watts.sum() * TICK_S, rel=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=min(10, settings().max_examples // 4), deadline=None)
 @given(st.integers(210, 1410), st.integers(210, 1410))
 def test_a_lower_clock_never_shortens_a_latency(one: int, other: int) -> None:

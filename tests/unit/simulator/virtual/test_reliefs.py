@@ -93,6 +93,7 @@ def test_a_killed_coordinators_relief_ends_with_its_leases() -> None:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=min(15, settings().max_examples // 3), deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +194,7 @@ def test_whatever_happens_no_claim_flutters(rows: Rows, room_watts: float, steps
     assert all(b - a >= min(REST_S, CALM_S) for times in begins.values() for a, b in pairwise(times))
 
 
+@pytest.mark.slow
 def test_a_service_that_misses_whatever_it_gets_doesnt_keep_its_equals_out() -> None:
     liars = [Rack("liar", f"node-{i}", 100, missed=10.0) for i in range(6)]
     honest = Rack("chat", "node-9", 100, missed=1.2)
@@ -203,6 +205,7 @@ def test_a_service_that_misses_whatever_it_gets_doesnt_keep_its_equals_out() -> 
     assert max(rack.relieved_s for rack in liars) > 0
 
 
+@pytest.mark.slow
 def test_nor_does_it_keep_out_a_lower_priority() -> None:
     liars = [Rack("liar", f"node-{i}", 100, missed=10.0) for i in range(6)]
     honest = Rack("chat", "node-9", 1, missed=1.2)
