@@ -85,11 +85,17 @@ def test_a_pod_for_which_no_gpu_is_left_stays_pending(bed: Bed, namespace: str, 
         "--for=jsonpath={.status.availableReplicas}=3",
         "--timeout=30s",
     )
+    assert eventually(lambda: is_unschedulable(bed, namespace))
+
+
+def is_unschedulable(bed: Bed, namespace: str) -> bool:
+    """Whether one pod waits, and the scheduler has said why."""
     pending = bed.kubectl(
         "get", "pods", "-n", namespace, "--field-selector=status.phase=Pending", "-o", "json"
     )
-    (pod,) = json.loads(pending)["items"]
-    assert "Insufficient nvidia.com/gpu" in pod["status"]["conditions"][0]["message"]
+    conditions = [pod["status"].get("conditions", [{}])[0] for pod in json.loads(pending)["items"]]
+    messages = [str(condition.get("message")) for condition in conditions]
+    return len(messages) == 1 and "Insufficient nvidia.com/gpu" in messages[0]
 
 
 def test_deleted_pods_go(bed: Bed, namespace: str, three_nodes: str) -> None:
