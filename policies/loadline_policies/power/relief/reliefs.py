@@ -3,10 +3,10 @@ Which services are let off a cap because they miss their objective, and for how 
 
 A policy caps a whole class; some of it can bear that and some can't. Who can't is
 relieved, as far as the row has room: highest priority first, then whoever misses by
-most. Room is counted at its worst. A GPU that is let go counts at all that it could
-draw until the meter has had the time to show it, and the sum stays under the load up
-to which the policy allows it. All is taken back at once when the row passes that load,
-brakes, is held at safe, or its coordinator is unsure.
+most, then whoever has asked for longest. Room is counted at its worst. A GPU that is
+let go counts at all that it could draw until the meter has had the time to show it, and
+the sum stays under the load up to which the policy allows it. All is taken back at once
+when the row passes that load, brakes, is held at safe, or its coordinator is unsure.
 
 While a claim waits for room, nobody of lower rank is let go or stays so, and low
 priority isn't raised. All of that is bounded in time, and a service that goes on
@@ -75,8 +75,8 @@ class Phase(StrEnum):
 class Turn:
     """One claim's phase, and since when.
 
-    `gpus` are those that it asked for, `met_since_s` is when its service began to meet
-    its objective comfortably, `end` why the claim rests.
+    `gpus` are those that it asked for, `asked_s` is since when it has asked in vain,
+    `met_since_s` when its service began to meet its objective comfortably, `end` why it rests.
     """
 
     service: str
@@ -84,6 +84,7 @@ class Turn:
     gpus: tuple[str, ...]
     phase: Phase
     since_s: float
+    asked_s: float
     met_since_s: float | None = None
     end: End | None = None
 
@@ -176,7 +177,10 @@ def _judged(turn: Turn, claim: Claim | None, shut: End | None, *, now: float) ->
     """The turn as it goes on; None where it is over and leaves nothing behind."""
     if turn.phase is Phase.RESTING:
         assert turn.end is not None
-        return turn if now - turn.since_s < turn.end.rest_s else None
+        if now - turn.since_s < turn.end.rest_s:
+            return turn
+        asks = turn.end is End.WAITED and shut is None and claim is not None and claim.asks
+        return replace(turn, phase=Phase.WAITING, since_s=now, end=None) if asks else None
     if turn.phase is Phase.WAITING:
         return turn if shut is None and claim is not None and claim.asks else None
     if shut is not None:
@@ -199,13 +203,15 @@ def _give(turns: dict[Key, Turn], known: dict[Key, Claim], room: Room, *, now: f
     left_watts = room.bound_watts - room.watts - _unseen_watts(turns, known, room, now=now)
     full = moved = False
     asking = (claim for claim in known.values() if claim.asks and _may_ask(turns.get(claim.key)))
-    for claim in sorted(asking, key=lambda claim: _rank(claim, tried)):
+    for claim in sorted(asking, key=lambda claim: _rank(claim, turns.get(claim.key), tried, now=now)):
         turn = turns.get(claim.key) or _turn(claim, Phase.WAITING, now=now)
         fits = claim.rise_watts <= left_watts
         if fits and not full:
             left_watts -= claim.rise_watts
             turns[claim.key] = _turn(claim, Phase.RELIEVED, now=now)
             moved = True
+        elif turn.phase is Phase.RESTING:
+            continue  # it keeps nobody else waiting
         elif not fits and now - turn.since_s >= WAIT_S:
             turns[claim.key] = _resting(turn, End.WAITED, now=now)
         else:
@@ -256,16 +262,23 @@ def _standing(claim: Claim, tried: frozenset[str]) -> tuple[bool, int]:
     return claim.service in tried, -claim.priority
 
 
-def _rank(claim: Claim, tried: frozenset[str]) -> tuple[bool, int, float, Key]:
-    return *_standing(claim, tried), -(claim.missed or 0.0), claim.key
+def _rank(
+    claim: Claim, turn: Turn | None, tried: frozenset[str], *, now: float
+) -> tuple[bool, int, float, float, Key]:
+    """Of equals, whoever has asked for longest comes first."""
+    asked_s = turn.asked_s if turn is not None else now
+    return *_standing(claim, tried), -(claim.missed or 0.0), asked_s, claim.key
 
 
 def _may_ask(turn: Turn | None) -> bool:
-    return turn is None or turn.phase is Phase.WAITING
+    """Whether a claim may be given room: also one that has waited in vain, since it had none."""
+    return turn is None or turn.phase is Phase.WAITING or turn.end is End.WAITED
 
 
 def _turn(claim: Claim, phase: Phase, *, now: float) -> Turn:
-    return Turn(service=claim.service, node=claim.node, gpus=claim.gpus, phase=phase, since_s=now)
+    return Turn(
+        service=claim.service, node=claim.node, gpus=claim.gpus, phase=phase, since_s=now, asked_s=now
+    )
 
 
 def _low(wished: Cap, state: State, *, waiting: bool, now: float) -> tuple[Cap, float | None]:

@@ -274,3 +274,20 @@ def test_low_priority_never_gets_more_than_the_policy_wishes(wishes: list[tuple[
         claims = (claim(rise=9000.0),) if waits else ()
         relief, state = told(*claims, room=replace(ROOM, low=low), state=state, now=float(step))
         assert deeper(relief.low, low) == relief.low
+
+
+def test_of_equals_whoever_has_asked_for_longest_comes_next() -> None:
+    """Five nodes whose trials end together, with room for two: by name alone the last was never let go."""
+    room, state, served = replace(ROOM, watts=87_000.0), State(), set[str]()
+    for step in range(int(4 * TRIAL_S)):
+        free = let_go(state)
+        claims = [claim(node=f"node-{i}", missed=10.0, capped=f"node-{i}/chat" not in free) for i in range(5)]
+        drawn = replace(room, watts=room.watts + 1000.0 * len(free))
+        relief, state = decide(tuple(claims), drawn, state, float(step))
+        served |= relief.gpus
+    assert served == {f"node-{i}/chat" for i in range(5)}
+
+
+def let_go(state: State) -> frozenset[str]:
+    """The GPUs that are let go."""
+    return frozenset(gpu for turn in state.turns if turn.phase is Phase.RELIEVED for gpu in turn.gpus)
