@@ -2,7 +2,7 @@
 The rule's named tests, as schedules with the end that is expected of each.
 
 A scenario keeps every oracle all the time; `end` says what must be so when it is over. What the
-model can't express is not here: docs/designs/0011 lists it.
+model can't express is not here: docs/designs/0002 lists it.
 """
 
 from dataclasses import replace

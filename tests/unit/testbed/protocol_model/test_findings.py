@@ -18,7 +18,7 @@ CASES = [
     pytest.param(each, id=each.sentence, marks=[pytest.mark.slow] if each.last_s > LONG_S else [])
     for each in FINDINGS
 ]
-DESIGN = Path(__file__).parents[4] / "docs" / "designs" / "0011-the-promise.md"
+DESIGN = Path(__file__).parents[4] / "docs" / "designs" / "0002-power-protocol.md"
 
 
 @pytest.mark.parametrize("finding", CASES)
