@@ -16,7 +16,7 @@ from functools import partial
 
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.leaf import Leaf
-from loadline_agent.domain.node_reports import NodeReporter
+from loadline_agent.domain.node_facts import NodeFacts
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, ServicesHere
 from loadline_agent.domain.report_clients import ReportClient
@@ -31,6 +31,7 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.protocol.node_reports import NodeWorkloads
 
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""
@@ -67,29 +68,26 @@ class NodeAgent:
         self.metrics = self._status_server.metrics
         declarations, clock = given.declarations, given.clock
         self.leadership = Leadership(declarations, given.journal, clock=clock, tell=given.tell)
-        self.reporter = NodeReporter(
-            given.identity.node,
-            given.node_gpus,
-            owners=given.owners,
-            clock=clock,
-            services=given.services.reports,
-        )
         self._report_client = ReportClient(
             declarations.candidates, context=partial(_context, given.identity), relist=declarations.relist
         )
         self.leaf = Leaf(
+            given.identity.node,
             given.node_gpus,
             self._report_client,
             declarations=declarations,
-            reporter=self.reporter,
+            workloads=NodeWorkloads(owners=given.owners.owners, services=given.services.reports),
             journal=given.journal,
             metrics=self.metrics,
             clock=clock,
         )
+        self.node_facts = NodeFacts(
+            self.leaf.node, given.node_gpus.infos, look=lambda: self.leaf.state, clock=clock
+        )
         self._context = server_context(given.identity)
         self._trusted: set[bytes] = set()
         self._known: Mapping[bytes, str] = {}
-        self.metrics.read(lambda: self.reporter.readings(self.leaf.standing))
+        self.metrics.read(self.node_facts.readings)
         self.metrics.read(self._domain_readings)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,11 +134,11 @@ class NodeAgent:
         """The node's slow facts, for its NodeCapacity."""
         return Facts(
             domain=self.leaf.domain,
-            host_max_watts=self.reporter.home.host_max_watts or None,
-            gpus=tuple(self.reporter.gpu_facts()),
-            services=self._given.services.facts(self.reporter.held_back()),
-            faults=self.reporter.problems(),
-            armed=self.leaf.standing.armed,
+            host_max_watts=self.leaf.node.home.host_max_watts or None,
+            gpus=self.node_facts.gpus(),
+            services=self._given.services.facts(self.node_facts.held_back()),
+            faults=self.node_facts.problems(),
+            armed=self.leaf.node.standing.armed,
         )
 
     def _count_refusal(self, reason: str) -> None:
@@ -149,7 +147,7 @@ class NodeAgent:
     def _unready(self) -> str | None:
         if self._given.declarations.home() is None:
             return "neither the API server nor a memory of it has said where this node belongs"
-        if not self.reporter.ready:
+        if not self.leaf.state.sampled:
             return "the GPUs haven't been sampled yet"
         return None
 

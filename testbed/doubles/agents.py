@@ -22,7 +22,7 @@ from typing import Any
 
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
@@ -31,6 +31,7 @@ from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 

@@ -62,6 +62,7 @@ class Paper:
     demand_watts: float = 100.0
     limits: list[float] = field(default_factory=lambda: [400.0] * GPUS)
     orders: list[tuple[int, float]] = field(default_factory=list)
+    requested: dict[int, float] = field(default_factory=dict)
     in_force_s: list[float] = field(default_factory=lambda: [0.0] * GPUS)
 
     def true_watts(self) -> float:
@@ -73,11 +74,15 @@ class Paper:
     def enforced_watts(self) -> list[float]:
         return list(self.limits)
 
+    def requested_watts(self) -> list[float]:
+        return [self.requested.get(index, limit) for index, limit in enumerate(self.limits)]
+
     def set_limit(self, index: int, watts: float) -> None:
         def act() -> None:
             self.limits[index] = watts
 
         self.orders.append((index, watts))
+        self.requested[index] = watts
         lands_s = max(self.in_force_s[index], self.world.now + self.random.uniform(0.01, 0.2))
         self.in_force_s[index] = lands_s
         self.world.at(lands_s, act)
@@ -178,7 +183,7 @@ class Bench:
 
     def _watch_steps(self, agent: Agent) -> None:
         """Note every node whose limits, once it stepped down, are ordered higher than they were."""
-        step_down = agent._step_down
+        step_down = agent.gpus.step_down
 
         def watched() -> None:
             paper = self.papers[int(agent.name.removeprefix("node-"))]
@@ -187,7 +192,7 @@ class Bench:
             if any(watts > before[index] for index, watts in paper.orders[told:]):
                 self.raised_at_deadline.append(agent.name)
 
-        agent._step_down = watched  # type: ignore[method-assign]
+        agent.gpus.step_down = watched  # type: ignore[method-assign]
 
 
 def happen(bench: Bench, kind: str, *, index: int) -> None:

@@ -1,188 +1,187 @@
 """
-The node's own loop: report, take the lease, have it put on the GPUs, report again.
+Carries for the node's half of the protocol: its reports over TLS, its orders to the GPUs.
 
-A report is always under way, and its answer is the next lease. A draw past the
-lease's trigger, or as far below what was last told, is reported at once, out of turn,
-on a connection of its own. Whom to obey is decided by the pure `leases`, what is done
-to the hardware by `node_gpus`, and sampling and the deadline belong to the thread of
-`gpu_thread`; here is only who waits for what.
+What to report, whom to obey and what to order is decided by the pure `nodes`; what is done
+to the hardware by `node_gpus`, in the one thread of `gpu_thread`, which also samples and
+keeps the deadline. Here is only who waits for what, and what is counted and written down.
 
-A lease is stood by only once its promise is in the record that the guard reads. At
-the deadline and at exit a node in Enforce steps down and never up.
+At the deadline and at exit a node in Enforce steps down and never up.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, Final
 
-from loadline_agent.domain.node_reports import NodeReporter
-from loadline_agent.domain.peers import Home
 from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
-from loadline_agent.hardware.sensors import GpuSample
 from loadline_agent.journals import Journal, plain
 from loadline_agent.metrics import Metrics
+from loadline_api.conditions import Reason
 from loadline_policies.errors import HardwareError, LeaseRefused
-from loadline_policies.power.protocol.leases import Standing, accept, released
-from loadline_policies.power.protocol.messages import Act, Lease, Report
-
-SETTLE_S: Final = 0.15
-"""Between writing a limit and reading it back, up to `SETTLE_TRIES` times. Chosen: a cap's delay and half."""
-SETTLE_TRIES: Final = 3
-
-RETRY_S: Final = (0.2, 0.4)
-"""Between two exchanges that failed: all candidates are asked within one lease."""
+from loadline_policies.power.protocol.messages import Act, Report
+from loadline_policies.power.protocol.node_reports import NodeWorkloads
+from loadline_policies.power.protocol.node_states import NodeState
+from loadline_policies.power.protocol.nodes import CarryOut, Node, Output, ReadBack, Refused, Send, Taken
 
 HOMELESS_S: Final = 1.0
-"""Between two looks for a domain."""
+"""Between two looks at what is declared while nothing else happens."""
+
+NOTHING: Final = Done()
 
 
 class Leaf:
-    """One node in its domain. `standing` is where it stands in the protocol."""
+    """One node in its domain; `node` is its half of the protocol."""
 
     def __init__(
         self,
+        name: str,
         node_gpus: NodeGpus,
         report_client: ReportClient,
         *,
         declarations: Declarations,
-        reporter: NodeReporter,
+        workloads: NodeWorkloads,
         journal: Journal,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._node_gpus, self._report_client, self._declarations = node_gpus, report_client, declarations
-        self._reporter, self._journal, self._metrics, self._clock = reporter, journal, metrics, clock
+        self._journal, self._metrics, self._clock = journal, metrics, clock
+        self.node = Node(name, node_gpus.state(), now=clock(), uniform=random.uniform, workloads=workloads)
         self._gpu_thread = GpuThread(
-            node_gpus, clock, seen=self._seen, alarm=self._report_out_of_turn, stepped=self._stepped
+            node_gpus, clock, is_news=self.node.is_news, alarm=self._poll, stepped=self._stepped
         )
-        self._taking = asyncio.Lock()
-        self._urgent: asyncio.Task[None] | None = None
-        self._domain: str | None = None
-        self.standing = _found(node_gpus)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Sample and report until cancelled; `close` afterwards."""
         self._gpu_thread.start()
-        while True:
-            home = self._declarations.home()
-            self._domain = self._reporting_to(home)
-            if self._domain is None or not self._reporter.ready:
-                await asyncio.sleep(HOMELESS_S if self._domain is None else SAMPLE_EVERY_S)
-                continue
-            self._reporter.settle(home)
-            await self._turn(self._domain)
-            if self._urgent is not None:
-                await asyncio.wait((self._urgent,))
+        self._ended = asyncio.get_running_loop().create_future()
+        self._poll()
+        try:
+            await self._ended
+        finally:
+            self._stop()
 
     async def close(self) -> None:
         """Step down, if this node enforces, and let the thread go. The record stays armed."""
-        if self._urgent is not None:
-            self._urgent.cancel()
+        self._stop()
         done = await self._gpu_thread.close()
         if done is not None:
             self._tell_step_down(done, "exit")
 
     @property
+    def state(self) -> NodeState:
+        """The newest look at the GPUs."""
+        return self._gpu_thread.state
+
+    @property
     def domain(self) -> str | None:
         """The domain that the node reports to: while armed the one that armed it."""
-        return self._reporting_to(self._declarations.home())
+        return self.node.reports_to(self._declarations.home())
 
-    def _seen(self, samples: tuple[GpuSample, ...], now: float) -> bool:
-        """In the keeper's thread: take a round of samples; whether it can't wait for its turn."""
-        self._reporter.take(samples, now)
-        held = self.standing.holding
-        return held is not None and now < held.deadline_s and self._reporter.news
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
 
-    def _report_out_of_turn(self) -> None:
-        busy = self._urgent is not None and not self._urgent.done()
-        if busy or self._domain is None:
+    def _poll(self) -> None:
+        """Do what is due, and come again when something will be."""
+        if self._ended is None or self._ended.done():
             return
-        self._metrics.out_of_turn.inc()
-        self._urgent = asyncio.create_task(self._turn(self._domain))
+        self.node.looked(self._gpu_thread.state)
+        self.node.settle(self._declarations.home())
+        self._carry(self.node.poll(self._clock()))
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0.0, min(self.node.wake_s - self._clock(), self._idle_s))
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._poll)
+
+    @property
+    def _idle_s(self) -> float:
+        return HOMELESS_S if self.node.state.sampled else SAMPLE_EVERY_S
+
+    def _carry(self, outputs: Iterable[Output], done: Done = NOTHING) -> None:
+        """Carry what the protocol asks for to where it belongs; `done` is what came of a taken lease."""
+        for output in outputs:
+            match output:
+                case Send(report, out_of_turn):
+                    self._metrics.out_of_turn.inc(int(out_of_turn))
+                    self._start(self._exchange(report))
+                case CarryOut():
+                    self._start(self._carry_out(output))
+                case ReadBack():
+                    self._start(self._read_back())
+                case Taken():
+                    self._metrics.exchanges.labels("leased").inc()
+                    self._tell(output, done)
+                case Refused(error):
+                    self._refuse(error)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)
+        self._poll()
+
+    async def _exchange(self, report: Report) -> None:
+        """One exchange. Never raises for a peer's fault."""
+        try:
+            lease = await self._report_client.exchange(report)
+        except Unanswered:
+            self._metrics.exchanges.labels("unanswered").inc()
+            self.node.unanswered(report.sequence, self._clock())
+            return
+        if lease is None:
+            self._metrics.exchanges.labels("superseded").inc()
+            self.node.superseded(report.sequence)
+            return
+        self._carry(self.node.answered(report.sequence, lease, self._clock()))
+
+    async def _carry_out(self, order: CarryOut) -> None:
+        """Have an order carried out. Never raises for a GPU's or a disk's fault."""
+        began_s = self._clock()
+        try:
+            done = await self._gpu_thread.do(partial(self._obey, order))
+        except (OSError, HardwareError) as error:
+            self._metrics.limit_errors.labels(_word(error)).inc()
+            self._metrics.exchanges.labels("leased").inc()
+            reason = Reason.GPU_LOST if isinstance(error, HardwareError) else Reason.STATE_LOST
+            self._carry(self.node.failed(reason.value, str(error), self._clock()))
+            return
+        self._count(done)
+        if done.writes:
+            self._metrics.enforce_seconds.observe(self._clock() - began_s)
+        first, *others = self.node.carried_out(self._gpu_thread.state, self._clock(), writes=done.writes)
+        self._carry((first,), done)
+        self._carry(others)
+
+    def _obey(self, order: CarryOut) -> Done:
+        """In the thread of the GPUs: what an order asks for."""
+        lease = order.lease
+        if lease.act is Act.RELEASE:
+            return self._node_gpus.restore(order.deadline_s)
+        return self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s=order.deadline_s)
+
+    async def _read_back(self) -> None:
+        await self._gpu_thread.do(self._node_gpus.look)
 
     def _stepped(self, done: Done) -> None:
         self._tell_step_down(done, "deadline")
-
-    def _reporting_to(self, home: Home | None) -> str | None:
-        """The domain to report to: while armed the one that armed it, so that it can be released."""
-        if self.standing.armed and self.standing.holding is not None:
-            return self.standing.holding.lease.domain
-        return home.domain if home is not None else self._domain
-
-    async def _turn(self, domain: str) -> None:
-        """One exchange: report, and take what comes back. Never raises for a peer's or a GPU's fault."""
-        sent_s = self._clock()
-        report = self._reporter.report(domain, self.standing, now=sent_s)
-        try:
-            lease = await self._report_client.exchange(report)
-        except Unanswered as error:
-            self._metrics.exchanges.labels("unanswered").inc()
-            self._reporter.unanswered = str(error)
-            await asyncio.sleep(random.uniform(*RETRY_S))
-            return
-        self._reporter.unanswered = None
-        if lease is None:
-            self._metrics.exchanges.labels("superseded").inc()
-            return
-        await self._settle(await self._take(lease, report, sent_s=sent_s))
-
-    async def _take(self, lease: Lease, report: Report, *, sent_s: float) -> Done:
-        arrived_s = self._clock()
-        async with self._taking:
-            try:
-                standing = accept(
-                    self.standing,
-                    lease,
-                    domain=report.domain,
-                    gpus=report.gpus,
-                    sequence=report.sequence,
-                    sent_s=sent_s,
-                    now=self._clock(),
-                )
-            except LeaseRefused as error:
-                self._refuse(error)
-                return Done()
-            done = await self._carry_out(lease, standing)
-        self._reporter.slack_watts = lease.trigger_watts - report.watts
-        self._metrics.exchanges.labels("leased").inc()
-        if done.writes:
-            self._metrics.enforce_seconds.observe(self._clock() - arrived_s)
-        return done
-
-    async def _carry_out(self, lease: Lease, standing: Standing) -> Done:
-        """Do what the lease says, and stand by it only if the promise could be recorded."""
-        deadline_s = _deadline_s(standing)
-        before, done = self.standing, Done()
-        try:
-            if lease.act is Act.ENFORCE:
-                done = await self._gpu_thread.do(
-                    lambda: self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s=deadline_s)
-                )
-                standing = standing if self._node_gpus.record.armed else released(standing)
-            elif lease.act is Act.RELEASE and standing.armed:
-                done = await self._gpu_thread.do(lambda: self._node_gpus.restore(deadline_s))
-                standing = standing if self._node_gpus.record.armed else released(standing)
-        except (OSError, HardwareError) as error:
-            self._reporter.broken(error)
-            self._metrics.limit_errors.labels(_word(error)).inc()
-            return Done()
-        self.standing = standing
-        self._reporter.heat = lease.heat
-        self._count(done)
-        self._tell(before, lease, done)
-        return done
-
-    async def _settle(self, done: Done) -> None:
-        """Wait until the hardware holds what was written, so that the next report can say so."""
-        for _ in range(SETTLE_TRIES if done.writes else 0):
-            await asyncio.sleep(SETTLE_S)
-            await self._gpu_thread.do(self._node_gpus.look)
-            if self._node_gpus.settled:
-                return
 
     def _refuse(self, error: LeaseRefused) -> None:
         self._metrics.exchanges.labels("refused").inc()
@@ -202,38 +201,22 @@ class Leaf:
     def _tell_step_down(self, done: Done, reason: str) -> None:
         self._metrics.step_downs.inc()
         self._count(done)
-        safe = {gpu.uuid: gpu.safe_watts for gpu in self._node_gpus.record.gpus}
-        observed = {"deadline_s": self._node_gpus.record.deadline_s, "now_s": self._clock()}
+        state = self._gpu_thread.state
+        safe = {gpu.uuid: gpu.safe_watts for gpu in state.gpus}
+        observed = {"deadline_s": state.deadline_s, "now_s": self._clock()}
         self._journal.write(
             "leaf/step-down", observation=plain(observed), decision=plain({"safe_watts": safe}), reason=reason
         )
 
-    def _tell(self, before: Standing, lease: Lease, done: Done) -> None:
+    def _tell(self, taken: Taken, done: Done) -> None:
         """Journal a lease that changes something; a mere renewal is none of anybody's business."""
-        held = before.holding.lease if before.holding is not None else None
+        lease, held = taken.lease, taken.before
         if held is not None and (held.act, held.limits, held.epoch) == (lease.act, lease.limits, lease.epoch):
             return
         decision = {"writes": done.writes, "late": done.late, "errors": [str(error) for error in done.errors]}
         self._journal.write(
             "leaf/lease", observation={"lease": plain(lease)}, decision=plain(decision), reason=lease.level
         )
-
-
-def _deadline_s(standing: Standing) -> float:
-    """When the lease just taken ends, counted from when its request was sent."""
-    assert standing.holding is not None
-    return standing.holding.deadline_s
-
-
-def _found(node_gpus: NodeGpus) -> Standing:
-    """Where a node begins: nowhere, or under an armed record, until the deadline that its guard goes by.
-
-    That is at most one lease time; a longer one of our own making would let an agent
-    that is restarted again and again never step down.
-    """
-    if not node_gpus.record.armed:
-        return Standing()
-    return Standing(armed=True, inherited_until_s=node_gpus.record.deadline_s)
 
 
 def _word(error: Exception) -> str:

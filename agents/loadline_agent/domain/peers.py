@@ -1,7 +1,5 @@
 """
-Who may be spoken to, and where a node belongs: what the API server has told of them.
-
-Two frozen values that client, server and declarations share.
+Who may be spoken to, as the API server has told: client, server and declarations share it.
 """
 
 from dataclasses import dataclass
@@ -14,16 +12,3 @@ class Peer:
     node: str
     address: str
     certificate: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """Where this node belongs. `domain` is None where no domain selects it, `conflict` says why two do.
-
-    Host watts are those of the domain's host model for one server without its GPUs.
-    """
-
-    domain: str | None = None
-    conflict: str | None = None
-    host_idle_watts: float = 0.0
-    host_max_watts: float = 0.0

@@ -8,10 +8,11 @@ Protocols, so that nothing in `domain` knows the API server or the kubelet: `kub
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_api.node_capacities import ServiceOnNode
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch, ServiceReport
+from loadline_policies.power.protocol.node_states import Home
 
 
 class Declarations(Protocol):

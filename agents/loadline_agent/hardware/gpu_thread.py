@@ -6,9 +6,9 @@ loop, which may carry a whole domain, must go on; and since a loop that hangs mu
 keep the node from stepping down. It wakes the loop only when there is something to
 say: at 4 Hz each wake would cost more than the sample (280 µs against 55 µs).
 
-The deadline is that of the record on file, the same that the guard goes by. What to
-do with a sample is the caller's: `seen` runs in this thread and only says whether
-`alarm` should run in the loop.
+The deadline is that of the record on file, the same that the guard goes by. After each
+round and each job it publishes one frozen state; what a state means is the caller's:
+`is_news` runs in this thread and only says whether `alarm` should run in the loop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
-from loadline_agent.hardware.sensors import GpuSample
+from loadline_policies.power.protocol.node_states import NodeState
 
 SAMPLE_EVERY_S: Final = 0.25
 """4 Hz: a crossing is seen before the sensor's own lag of some 0.35 s is over."""
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 
 class GpuThread:
-    """Owns `node_gpus`; `do` is the only way to them while the thread runs.
+    """Owns `node_gpus`; `do` is the only way to them while the thread runs, and `state` all that is seen.
 
-    `seen(samples, now)` is called after each round, `stepped(done)` in the loop after
+    `is_news(state, now)` is called after each round, `stepped(done)` in the loop after
     each step down at a deadline.
     """
 
@@ -41,12 +41,13 @@ class GpuThread:
         node_gpus: NodeGpus,
         clock: Callable[[], float],
         *,
-        seen: Callable[[tuple[GpuSample, ...], float], bool],
+        is_news: Callable[[NodeState, float], bool],
         alarm: Callable[[], object],
         stepped: Callable[[Done], object],
     ) -> None:
         self._node_gpus, self._clock = node_gpus, clock
-        self._seen, self._alarm, self._stepped = seen, alarm, stepped
+        self._is_news, self._alarm, self._stepped = is_news, alarm, stepped
+        self.state = node_gpus.state()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._kept_s = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,6 +66,7 @@ class GpuThread:
         def job() -> None:
             try:
                 result = act()
+                self.state = self._node_gpus.state()
             except Exception as error:
                 loop.call_soon_threadsafe(_fail, future, error)
             else:
@@ -110,8 +112,9 @@ class GpuThread:
             done = self._node_gpus.step_down()
             self._kept_s = self._kept_s if done.errors else deadline_s
             self._loop.call_soon_threadsafe(self._stepped, done)
-        now = self._clock()
-        if self._seen(self._node_gpus.sample(), now):
+        self._node_gpus.sample()
+        self.state = self._node_gpus.state()
+        if self._is_news(self.state, self._clock()):
             self._loop.call_soon_threadsafe(self._alarm)
 
     def _deadline_s(self) -> float:

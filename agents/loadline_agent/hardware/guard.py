@@ -25,7 +25,7 @@ from functools import partial
 from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
-from loadline_agent.hardware.step_downs import lowered_mw
+from loadline_policies.power.protocol.step_downs import lowered_mw
 
 LOOK_S = 0.5
 """The longest sleep: how late a deadline that was moved, or an agent's late write, is seen."""

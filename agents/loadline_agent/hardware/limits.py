@@ -22,8 +22,8 @@ from typing import Final
 
 from loadline_agent.hardware.nvml import Device
 from loadline_agent.hardware.sensors import GpuSensors
-from loadline_agent.hardware.step_downs import lowered_mw
 from loadline_policies.errors import HardwareError, OutOfRange
+from loadline_policies.power.protocol.step_downs import lowered_mw
 
 SETTLE_S: Final = 1.0
 """How long after a write a different reading means nothing yet: ten times a cap's delay. Chosen."""

@@ -21,9 +21,11 @@ from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
+from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
 from loadline_policies.power.protocol.members import ROUNDING_WATTS
 from loadline_policies.power.protocol.messages import GpuLimit
+from loadline_policies.power.protocol.node_states import GpuState, NodeState
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
@@ -100,7 +102,8 @@ class NodeGpus:
         self._suspected_s: dict[str, float] = {}
         self._disturbed = False
         self.conflicts: tuple[Conflict, ...] = ()
-        self._looked_s = self._applied_s = float("-inf")
+        self._looked_s = self._applied_s = self._sampled_s = float("-inf")
+        self._samples: tuple[GpuSample, ...] = ()
         self.look()
 
     @classmethod
@@ -119,12 +122,53 @@ class NodeGpus:
         """The GPUs and their settable ranges."""
         return self._gpus.infos
 
-    def sample(self) -> tuple[GpuSample, ...]:
+    def sample(self) -> None:
         """One round of all sensors; while nothing is enforced, limits are read back now and then too."""
         now = self._clock()
         if not self.record.armed and now - self._looked_s >= LOOK_IDLE_EVERY_S:
             self.look()
-        return self._gpus.sample(now)
+        self._samples, self._sampled_s = self._gpus.sample(now), now
+
+    def state(self) -> NodeState:
+        """What the newest sample, the newest look and the record say, frozen."""
+        safe = {gpu.uuid: gpu.safe_watts for gpu in self.record.gpus} if self.record.armed else {}
+        samples = self._samples or tuple(map(_unsampled, self.infos))
+        rows = zip(samples, self.infos, strict=True)
+        guard = self.guard
+        return NodeState(
+            gpus=tuple([self._gpu_state(sample, info, safe.get(info.uuid)) for sample, info in rows]),
+            sampled_s=self._sampled_s,
+            read_s=self._looked_s,
+            armed=self.record.armed,
+            deadline_s=self.record.deadline_s,
+            plan_version=self.record.plan_version,
+            settled=self.settled,
+            settable=self.settable,
+            faults={Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))}
+            if self.in_conflict
+            else {},
+            guard_heartbeat_s=guard.heartbeat_s if guard is not None else None,
+            guard_interventions=guard.interventions if guard is not None else 0,
+        )
+
+    def _faults(self) -> dict[str, str]:
+        return {Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))} if self.in_conflict else {}
+
+    def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe_watts: float | None) -> GpuState:
+        held = self.held.get(info.uuid)
+        return GpuState(
+            uuid=info.uuid,
+            sensor_watts=sample.watts,
+            min_watts=info.min_watts,
+            max_watts=info.max_watts,
+            ok=sample.ok,
+            fault=sample.fault,
+            age_s=sample.age_s,
+            enforced_watts=held.enforced_watts if held is not None else None,
+            requested_watts=held.requested_watts if held is not None else None,
+            safe_watts=safe_watts,
+            clock_mhz=held.clock_mhz if held is not None else None,
+        )
 
     def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> Done:
         """Promise and then apply a lease's limits.
@@ -251,6 +295,10 @@ class NodeGpus:
             return self._state.read_report()
         except armed_records.Unreadable:
             return None
+
+
+def _unsampled(info: GpuInfo) -> GpuSample:
+    return GpuSample(uuid=info.uuid, watts=0.0, age_s=0.0, ok=False, fault=None)
 
 
 def same(watts: float, other_watts: float) -> bool:

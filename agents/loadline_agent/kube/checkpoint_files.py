@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loadline_agent.domain.peers import Home
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.node_states import Home
 
 FILE = "domain.json"
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_agent.kube import checkpoint_files, object_parsers
 from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
 from loadline_agent.kube.clients import Kube
@@ -31,6 +31,7 @@ from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.node_states import Home
 
 
 class Declarations:

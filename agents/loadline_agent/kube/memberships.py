@@ -14,13 +14,14 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer, pause_s
 from loadline_agent.kube.object_parsers import Declared, home_of, known_of
 from loadline_api.api_errors import KubeError, NotFound
 from loadline_api.names import NODE_CAPACITIES
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.node_states import Home
 
 LOOK_AGAIN_S = 60.0
 """How often the own Node is read without a reason: its labels hardly ever change. Chosen."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube.clients import Object
 from loadline_api import conditions
@@ -27,6 +27,7 @@ from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
 

@@ -1,68 +1,75 @@
 """
-An agent and its guard, as the protocol sees them.
+An agent and its guard in virtual time: carriers of the product's own protocol.
 
-The agent keeps one report outstanding, reports out of turn past its trigger, takes
-leases by `leases.accept`, and steps down at its deadline. Killed, its memory is gone;
-its guard and the armed record stay. What a candidate does besides is in `leaders`.
+The node's half is `protocol.nodes`, the candidate's other half is in `leaders`. Here messages
+and orders take their time. Killed, an agent's memory is gone; its guard and the armed record
+stay.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import partial
 
-from loadline_policies.errors import LeaseRefused
-from loadline_policies.power.protocol import leases
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.leases import Standing
-from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
-from loadline_policies.power.protocol.triggers import worth_telling
+from loadline_policies.power.protocol.messages import Lease, Report
+from loadline_policies.power.protocol.node_reports import NodeWorkloads
+from loadline_policies.power.protocol.node_states import Home
+from loadline_policies.power.protocol.nodes import CarryOut, Node, Output, ReadBack, Refused, Send, Taken
 from loadline_sim.virtual.hardware import Hardware
 from loadline_sim.virtual.leaders import Elsewhere, Leader
 from loadline_sim.virtual.links import Reply
+from loadline_sim.virtual.node_gpus import AgentRecord, VirtualGpus
 from loadline_sim.virtual.processes import Process
 from loadline_sim.virtual.sites import Site
 
-GIVE_UP_S = 1.5
+GIVE_UP_S = 1.6
+"""How long an answer is awaited, as by the agent's client."""
+
 GUARD_S = 0.5
-REFUSED_S = 0.25
-
-
-@dataclass(slots=True)
-class AgentRecord:
-    """What the agent shares with its guard, and what outlives a crash."""
-
-    armed: bool = False
-    deadline_s: float = float("inf")
-    safe_watts: list[float] = field(default_factory=list)
-    found_watts: list[float] | None = None
+IDLE_S = 1.0
 
 
 class Agent:
-    """One node's agent with its guard. `record` and the guard outlive the process."""
+    """One node's agent with its guard. The record in `gpus` and the guard outlive the process."""
 
     def __init__(self, site: Site, hardware: Hardware, *, phase_s: float = 0.0) -> None:
-        self.site, self.hardware = site, hardware
+        self.site, self.gpus = site, VirtualGpus(hardware)
         self.name = hardware.rating.node
-        self.record = AgentRecord()
         self.refused: dict[str, int] = {}
         self.process = Process(site.world)
         site.peers[self.name] = self
-        site.world.every(GUARD_S, self._guard, first_s=phase_s / 2)
+        site.world.every(GUARD_S, self._keep_deadline, first_s=phase_s / 2)
         self.start(phase_s)
 
     def start(self, phase_s: float = 0.0) -> None:
-        """Begin, or begin again after a crash; an armed record gives one lease time."""
+        """Begin, or begin again after a crash."""
         self.process.begin()
         self.leader = Leader(self.name, self.site, process=self.process)
-        self.standing = Standing()
-        self._sequence = int(self.process.now * 1000)
-        self._sent: dict[int, Report] = {}
-        self._target = 0
-        self._told_watts, self._slack_watts = 0.0, float("inf")
-        if self.record.armed:
-            self.standing = leases.inherited(self.site.domain.timings.lease_s, self.process.now)
-            self._keep(self.record.safe_watts)
-        self.process.later(phase_s, self.report)
+        self.node = Node(
+            self.name,
+            self.gpus.look(self.process.now),
+            now=self.process.now,
+            uniform=self.site.link.random.uniform,
+            workloads=NodeWorkloads(
+                owners=lambda uuid: self.site.owners.get(self.name, ()),
+                services=lambda: self.site.services.get(self.name, ()),
+            ),
+        )
+        self._candidate = 0
+        self._polled = 0
+        self._plan_deadline()
+        self.process.later(phase_s, self._poll)
         self.leader.run(phase_s)
+
+    @property
+    def record(self) -> AgentRecord:
+        """What the guard goes by."""
+        return self.gpus.record
+
+    @property
+    def standing(self) -> Standing:
+        """Where the node stands in the protocol."""
+        return self.node.standing
 
     @property
     def armed(self) -> bool:
@@ -85,146 +92,73 @@ class Agent:
 
     def sampled(self) -> None:
         """Look at the sensors: report out of turn what is worth telling."""
-        if worth_telling(self._watts(), told_watts=self._told_watts, slack_watts=self._slack_watts):
-            self.report()
+        state = self.gpus.look(self.process.now)
+        if self.node.is_news(state, self.process.now):
+            self._poll()
 
-    def _watts(self) -> float:
-        return sum(self.hardware.watts()) + self.hardware.host_watts
+    def _poll(self) -> None:
+        """Do what is due, and come again when something will be."""
+        now, host_watts = self.process.now, self.gpus.hardware.host_watts
+        self.node.looked(self.gpus.look(now))
+        self.node.settle(
+            Home(domain=self.site.domain.name, host_idle_watts=host_watts, host_max_watts=host_watts)
+        )
+        self._carry(self.node.poll(now))
+        self._polled += 1
+        turn = self._polled
+        delay_s = max(0.0, min(self.node.wake_s - now, IDLE_S))
+        self.process.later(delay_s, lambda: self._poll() if turn == self._polled else None)
 
-    def report(self) -> None:
+    def _carry(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Send(report):
+                    self._send(report)
+                case CarryOut(lease, deadline_s):
+                    writes = self.gpus.carry_out(lease, deadline_s)
+                    self._plan_deadline()
+                    now = self.process.now
+                    self._carry(self.node.carried_out(self.gpus.look(now), now, writes=writes))
+                case Refused(error):
+                    self.refused[error.reason] = self.refused.get(error.reason, 0) + 1
+                case ReadBack() | Taken():
+                    pass
+
+    def _send(self, report: Report) -> None:
         """Send a report to whoever is believed to lead."""
-        self._sequence += 1
-        sequence, sent_s = self._sequence, self.process.now
-        report = self._sent[sequence] = self._report(sequence)
-        self._told_watts = report.watts
-        name = self.site.candidates[self._target % len(self.site.candidates)]
+        name = self.site.candidates[self._candidate % len(self.site.candidates)]
         target = self.site.peers[name]
 
         def reply(answer: object) -> None:
-            arrival = partial(self._answered, sequence, sent_s, answer)
-            self.site.link.carry(lambda: self.process.happens(arrival))
+            arrival = self.process.bound(partial(self._answered, report.sequence, answer))
+            self.site.link.carry(arrival)
 
         self.site.link.carry(lambda: target.reported(report, reply))
-        self.process.later(GIVE_UP_S, lambda: self._given_up(sequence))
+        self.process.later(GIVE_UP_S, partial(self._give_up, report.sequence))
 
-    def _report_again(self) -> None:
-        if self._sequence not in self._sent:
-            self.report()
-
-    def _report(self, sequence: int) -> Report:
-        holding = self.standing.holding
-        rating = self.hardware.rating
-        ordered = {limit.uuid: limit.watts for limit in holding.lease.limits} if holding else {}
-        clocks = {limit.uuid: limit.clock_mhz for limit in holding.lease.limits} if holding else {}
-        safe = self.record.safe_watts if self.record.armed else [None] * len(rating.gpus)
-        rows = zip(rating.gpus, self.hardware.watts(), self.hardware.enforced_watts(), safe, strict=True)
-        return Report(
-            node=self.name,
-            domain=self.site.domain.name,
-            sequence=sequence,
-            age_s=0.1,
-            host_watts=self.hardware.host_watts,
-            host_max_watts=rating.host_max_watts,
-            gpus=tuple(
-                GpuReport(
-                    uuid=gpu.uuid,
-                    watts=watts,
-                    enforced_watts=max(
-                        enforced, ordered.get(gpu.uuid, 0.0) if self.standing.live(self.process.now) else 0.0
-                    ),
-                    min_watts=gpu.min_watts,
-                    max_watts=gpu.max_watts,
-                    safe_watts=safe_watts,
-                    clock_mhz=clocks.get(gpu.uuid),
-                    owners=self.site.owners.get(self.name, ()),
-                )
-                for gpu, watts, enforced, safe_watts in rows
-            ),
-            epoch=self.standing.epoch,
-            lease_sequence=holding.lease.sequence if holding else 0,
-            armed=self.record.armed,
-            plan_version=holding.lease.plan_version if holding else 0,
-            heat=holding.lease.heat if holding else None,
-            settable=rating.settable,
-            services=self.site.services.get(self.name, ()),
-        )
-
-    def _given_up(self, sequence: int) -> None:
-        if self._sent.pop(sequence, None) is not None and sequence == self._sequence:
-            self._target += 1
-            self.report()
-
-    def _answered(self, sequence: int, sent_s: float, answer: object) -> None:
-        report = self._sent.pop(sequence, None)
-        if report is None:
+    def _answered(self, sequence: int, answer: object) -> None:
+        if not self.node.awaits(sequence):
             return
-        if isinstance(answer, Elsewhere):
-            self._turn_to(answer.holder)
-        elif (
-            isinstance(answer, Lease)
-            and self._take(answer, report, sent_s=sent_s)
-            and sequence == self._sequence
-        ):
-            self.report()
+        if isinstance(answer, Lease):
+            self._carry(self.node.answered(sequence, answer, self.process.now))
+        elif isinstance(answer, Elsewhere):
+            candidates, holder = self.site.candidates, answer.holder
+            self._candidate = candidates.index(holder) if holder in candidates else self._candidate + 1
+            self.node.unanswered(sequence, self.process.now)
+        else:
+            self.node.superseded(sequence)
+        self._poll()
 
-    def _turn_to(self, holder: str | None) -> None:
-        candidates = self.site.candidates
-        self._target = candidates.index(holder) if holder in candidates else self._target + 1
-        self.process.later(0.2, self._report_again)
+    def _give_up(self, sequence: int) -> None:
+        if self.node.awaits(sequence):
+            self._candidate += 1
+            self.node.unanswered(sequence, self.process.now)
+            self._poll()
 
-    def _take(self, lease: Lease, report: Report, *, sent_s: float) -> bool:
-        try:
-            self.standing = leases.accept(
-                self.standing,
-                lease,
-                domain=self.site.domain.name,
-                gpus=report.gpus,
-                sequence=report.sequence,
-                sent_s=sent_s,
-                now=self.process.now,
-            )
-        except LeaseRefused as refused:
-            self.refused[refused.reason] = self.refused.get(refused.reason, 0) + 1
-            self.process.later(REFUSED_S, self._report_again)
-            return False
-        self._slack_watts = lease.trigger_watts - report.watts
-        if lease.act is Act.ENFORCE:
-            self._enforce(lease)
-        elif lease.act is Act.RELEASE:
-            self._release()
-        return True
+    def _plan_deadline(self) -> None:
+        if self.record.armed:
+            self.process.later(max(0.0, self.record.deadline_s - self.process.now), self._keep_deadline)
 
-    def _enforce(self, lease: Lease) -> None:
-        if self.record.found_watts is None:
-            self.record.found_watts = self.hardware.enforced_watts()
-        self._keep([limit.safe_watts for limit in lease.limits])
-        for index, limit in enumerate(lease.limits):
-            self.hardware.set_limit(index, limit.watts)
-            self.hardware.set_clock(index, limit.clock_mhz)
-
-    def _release(self) -> None:
-        for index, watts in enumerate(self.record.found_watts or ()):
-            self.hardware.set_limit(index, watts)
-            self.hardware.set_clock(index, None)
-        self.record = AgentRecord()
-        self.standing = leases.released(self.standing)
-
-    def _keep(self, safe_watts: list[float]) -> None:
-        self.record.armed = True
-        self.record.safe_watts = list(safe_watts)
-        deadline_s = self.standing.deadline_s
-        assert deadline_s is not None
-        self.record.deadline_s = deadline_s
-        self.process.later(max(0.0, deadline_s - self.process.now), self._deadline)
-
-    def _deadline(self) -> None:
+    def _keep_deadline(self) -> None:
         if self.record.armed and self.process.now >= self.record.deadline_s:
-            self._step_down()
-
-    def _guard(self) -> None:
-        if self.record.armed and self.process.now >= self.record.deadline_s:
-            self._step_down()
-
-    def _step_down(self) -> None:
-        for index, enforced in enumerate(self.hardware.enforced_watts()):
-            self.hardware.set_limit(index, leases.stepped_down(enforced, self.record.safe_watts[index]))
+            self.gpus.step_down()

@@ -17,6 +17,9 @@ class Hardware(Protocol):
     def enforced_watts(self) -> list[float]:
         """The limits in force."""
 
+    def requested_watts(self) -> list[float]:
+        """The limits last asked for; those in force follow them."""
+
     def set_limit(self, index: int, watts: float) -> None:
         """Order a power limit; it takes the hardware's time to be in force."""
 

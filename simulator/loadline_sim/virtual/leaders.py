@@ -25,6 +25,11 @@ class Elsewhere:
     holder: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A later report of the same node is answered instead."""
+
+
 class Leader:
     """One agent's part in leading; `coordinator` is None while it doesn't."""
 
@@ -59,9 +64,15 @@ class Leader:
             return
         leader.receive(report, self.process.now)
         if not leader.expects(report):
+            reply(Superseded())
             return
+        before = self._held.pop(report.node, None)
         self._held[report.node] = (report.sequence, reply)
-        self.process.later(HOLD_S, lambda: self._answer(report.node, report.sequence))
+        if before is not None:
+            before[1](Superseded())
+            self._answer(report.node, report.sequence)
+        else:
+            self.process.later(HOLD_S, lambda: self._answer(report.node, report.sequence))
         self._flush()
 
     def _answer(self, node: str, sequence: int) -> None:

@@ -80,6 +80,11 @@ class PlantNode:
         limits: list[float] = self.board.limits.in_force[self.server].tolist()
         return limits
 
+    def requested_watts(self) -> list[float]:
+        """The limits last asked for."""
+        limits: list[float] = self.board.limits.ordered[self.server].tolist()
+        return limits
+
     def set_limit(self, index: int, watts: float) -> None:
         """Order a power limit."""
         self.board.order(self.board.limits, server=self.server, index=index, value=watts)

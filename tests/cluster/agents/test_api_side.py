@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from loadline_agent.domain.peers import Home
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
@@ -27,6 +26,7 @@ from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating
 from testbed import api_callers, charts
 from testbed.api_callers import Caller

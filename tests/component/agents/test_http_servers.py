@@ -16,6 +16,7 @@ from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_agent.settings import Settings
+from loadline_policies.power.protocol.node_states import NodeState
 from testbed.connection_counts import at_every_step, peer, uncollected
 from testbed.doubles.agents import FileDeclarations, FixedOwners, RowFile
 from testbed.doubles.rows import free_ports
@@ -58,7 +59,9 @@ async def test_an_agent_whose_port_is_taken_leaves_no_door_open(tmp_path: Path) 
             identity=Identity.load_or_create(tmp_path, node="member", address="127.0.0.1:1"),
             declarations=FileDeclarations(RowFile(tmp_path / "row.json"), "member"),
             owners=FixedOwners(),
-            node_gpus=cast(NodeGpus, SimpleNamespace(record=SimpleNamespace(armed=False))),
+            node_gpus=cast(
+                NodeGpus, SimpleNamespace(record=SimpleNamespace(armed=False), state=NodeState, infos=())
+            ),
             journal=Journal("member", wall=time.time),
             clock=time.monotonic,
         )

@@ -7,7 +7,6 @@ holder whose certificate the transport has verified. A lease lives from when the
 node *sent* the request that it answers, so a late answer is a short lease, and a
 very late one is none. Everything refused is refused with a reason that is counted.
 
-The agent's leaf drives this with real answers, the simulator with modelled ones.
 Time comes in as `now`, in seconds on the node's boot clock.
 """
 
@@ -86,16 +85,6 @@ def accept(
 def released(standing: Standing) -> Standing:
     """The standing once the limits found before the first write are back."""
     return replace(standing, armed=False, inherited_until_s=None)
-
-
-def inherited(lease_s: float, now: float) -> Standing:
-    """The standing of a successor that found an armed record: one lease time to be heard."""
-    return Standing(armed=True, inherited_until_s=now + lease_s)
-
-
-def stepped_down(enforced_watts: float, safe_watts: float) -> float:
-    """The limit at a deadline or an exit; it never raises."""
-    return min(enforced_watts, safe_watts)
 
 
 def _check_answer(lease: Lease, *, domain: str, sequence: int, sent_s: float, now: float) -> None:

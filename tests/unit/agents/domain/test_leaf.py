@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_agent.domain.leaderships import Leadership
-from loadline_agent.domain.peers import Home, Peer
+from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import chosen
 from loadline_agent.hardware.node_gpus import order_of
 from loadline_agent.hardware.sensors import GpuInfo
@@ -17,6 +17,7 @@ from loadline_agent.journals import Journal
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
+from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.rows import Cap, Caps
 from loadline_policies.power.rows import Row as PowerRow
 from testbed.doubles.agents import POLICY, Row, domain_of

@@ -17,8 +17,8 @@ from loadline_agent.hardware.armed_records import (
     GuardReport,
     Unreadable,
 )
-from loadline_agent.hardware.step_downs import lowered_mw
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.step_downs import lowered_mw
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from loadline_agent.domain.peers import Home
 from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube import checkpoint_files
@@ -13,6 +12,7 @@ from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
 from loadline_agent.kube.object_parsers import declared_of, domain_of, home_of, known_of, policy_of, terms_of
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
+from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.breakers import FOREVER
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
 

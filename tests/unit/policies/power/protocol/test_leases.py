@@ -102,20 +102,6 @@ def test_an_armed_node_is_released_and_never_told_to_observe() -> None:
     assert not leases.released(taken(replace(LEASE, sequence=8, act=Act.RELEASE, limits=()), taken())).armed
 
 
-def test_a_successor_that_finds_an_armed_record_has_one_lease_time() -> None:
-    standing = leases.inherited(4.0, now=100.0)
-    assert standing.armed
-    assert standing.deadline_s == 104.0
-    assert not standing.live(101.0)
-
-
-@given(st.floats(0, 1000), st.floats(0, 1000))
-def test_stepping_down_never_raises(enforced_watts: float, safe_watts: float) -> None:
-    stepped = leases.stepped_down(enforced_watts, safe_watts)
-    assert stepped <= enforced_watts
-    assert stepped <= safe_watts
-
-
 @given(st.floats(0, 100), st.floats(0, 60), st.floats(0.1, 30))
 def test_no_lease_outlives_its_request_by_more_than_its_length(
     sent_s: float, took_s: float, lease_s: float

@@ -1,0 +1,105 @@
+"""
+What the node says of itself to people: its gauges, and the slow facts of its NodeCapacity.
+
+Its report to the coordinator is made by the protocol; both are made of the same look at the
+GPUs. Faults are words of the API's table of reasons, each with a sentence.
+"""
+
+from collections.abc import Callable, Iterator
+
+from loadline_agent.hardware.sensors import GpuInfo
+from loadline_agent.metrics import Reading
+from loadline_api.conditions import Reason
+from loadline_api.node_capacities import Gpu
+from loadline_policies.power.protocol.members import ROUNDING_WATTS
+from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.nodes import Node
+
+
+class NodeFacts:
+    """Facts of one node. `look` gives the newest look at its GPUs, `infos` what never changes of them."""
+
+    def __init__(
+        self,
+        node: Node,
+        infos: tuple[GpuInfo, ...],
+        *,
+        look: Callable[[], NodeState],
+        clock: Callable[[], float],
+    ) -> None:
+        self._node, self._infos, self._look, self._clock = node, infos, look, clock
+
+    @property
+    def watts(self) -> float:
+        """Host and GPUs, as the next report would say."""
+        return self._look().watts(self._node.home)
+
+    def problems(self) -> dict[str, str]:
+        """All that is wrong here, in the words of the API's table of reasons, each with a sentence."""
+        found, state = self._node.faults(self._clock()), self._look()
+        for gpu in state.gpus:
+            if gpu.fault is not None:
+                word = Reason.SENSOR_STUCK if "sensor" in gpu.fault else Reason.GPU_LOST
+                found.setdefault(word.value, f"{gpu.uuid}: {gpu.fault}")
+        if not state.settable:
+            found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
+        return found
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs as the node's NodeCapacity lists them."""
+        states = {gpu.uuid: gpu for gpu in self._look().gpus}
+        return tuple(_listed(info, states.get(info.uuid)) for info in self._infos)
+
+    def held_back(self) -> frozenset[str]:
+        """GPUs whose limit or clock is below its maximum."""
+        return frozenset(
+            gpu.uuid
+            for gpu in self._look().gpus
+            if gpu.clock_mhz is not None or gpu.max_watts - gpu.most_watts >= ROUNDING_WATTS
+        )
+
+    def readings(self) -> Iterator[Reading]:
+        """The node's gauges."""
+        state, standing, now = self._look(), self._node.standing, self._clock()
+        for gpu in state.gpus if state.sampled else ():
+            yield from _gpu_readings(gpu)
+        watts = self.watts if state.sampled else 0.0
+        yield Reading("loadline_power_node_watts", "Draw of the node, host model included.", watts)
+        yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
+        left_s = standing.deadline_s - now if standing.deadline_s is not None else 0.0
+        yield Reading("loadline_power_lease_seconds", "Seconds that the lease has left.", max(0.0, left_s))
+        heartbeat_s = state.guard_heartbeat_s
+        age_s = now - heartbeat_s if heartbeat_s is not None else float("inf")
+        yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
+        yield Reading(
+            "loadline_power_guard_interventions",
+            "Limits that the guard has lowered.",
+            state.guard_interventions,
+        )
+
+
+def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
+    labels = (("gpu", gpu.uuid),)
+    yield Reading("loadline_power_gpu_watts", "Draw of a GPU.", gpu.watts, labels)
+    yield Reading("loadline_power_gpu_ok", "1 if its sensor is believed.", float(gpu.ok), labels)
+    if gpu.enforced_watts is not None:
+        yield Reading(
+            "loadline_power_gpu_limit_watts", "Limit in force, read back.", gpu.enforced_watts, labels
+        )
+        yield Reading(
+            "loadline_power_gpu_clock_cap_mhz", "Locked clock; 0 if none.", gpu.clock_mhz or 0, labels
+        )
+    if gpu.safe_watts is not None:
+        yield Reading("loadline_power_gpu_safe_watts", "Where the GPU falls.", gpu.safe_watts, labels)
+
+
+def _listed(info: GpuInfo, state: GpuState | None) -> Gpu:
+    enforced_watts = state.enforced_watts if state is not None else None
+    return Gpu(
+        uuid=info.uuid,
+        name=info.name,
+        min_watts=round(info.min_watts),
+        max_watts=round(info.max_watts),
+        enforced_watts=round(enforced_watts) if enforced_watts is not None else None,
+        clock_cap_mhz=state.clock_mhz if state is not None else None,
+    )

@@ -1,0 +1,301 @@
+"""
+A node's half of the protocol: report, take the lease, have it carried out, report again.
+
+No clock, no socket and no driver is here. Time, looks at the GPUs, answers and what came of
+orders go in; reports to send and orders for the hardware come out. The agent carries them
+over TLS and NVML, the simulator in virtual time, and both run these lines.
+
+A report is always under way, and its answer is the next lease. A draw past the lease's
+trigger, or as far below what was last told, is reported at once, out of turn. Whom to obey
+is decided by `leases`. A lease is stood by only once its order was carried out, which begins
+with its promise in the record that the guard reads; orders are carried out one at a time.
+
+The deadline isn't kept here: whoever holds the record does that, also while this object hangs.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from loadline_policies.errors import LeaseRefused
+from loadline_policies.power.protocol.leases import Standing, accept, released
+from loadline_policies.power.protocol.messages import Act, Lease, Report
+from loadline_policies.power.protocol.node_exchanges import NEVER, Exchange
+from loadline_policies.power.protocol.node_reports import SETTLED, NodeWorkloads, UnsettledLimits, report_of
+from loadline_policies.power.protocol.node_states import NODE_CLAIMED_TWICE, Home, NodeState
+from loadline_policies.power.protocol.triggers import worth_telling
+
+RETRY_S: Final = (0.2, 0.4)
+"""Between two exchanges that failed: all candidates are asked within one lease."""
+
+BROKEN_FOR_S: Final = 60.0
+"""How long a failed promise keeps the node from being enforced. Chosen: people mend disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Report to whoever leads `report.domain`; then `answered`, `superseded` or `unanswered`."""
+
+    report: Report
+    out_of_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """Record the promise, then put it on the GPUs; or, by `Act.RELEASE`, give back what was found.
+
+    Then `carried_out`, or `failed` if the promise couldn't be recorded.
+    """
+
+    lease: Lease
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """Read the GPUs' limits, since an order should be in force by now; then `looked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The node stands by this lease; `before` is the one it held."""
+
+    lease: Lease
+    before: Lease | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer that the node doesn't take."""
+
+    error: LeaseRefused
+
+
+Output = Send | CarryOut | ReadBack | Taken | Refused
+
+
+@dataclass(slots=True)
+class _Answer:
+    """A lease that has come and isn't stood by yet."""
+
+    exchange: Exchange
+    lease: Lease
+    standing: Standing = field(default_factory=Standing)
+    unsettled: UnsettledLimits = SETTLED
+    """What was unsettled before its order."""
+
+
+class Node:
+    """One node of a domain. `standing` is where it stands in the protocol, `state` its newest look.
+
+    `uniform(least, most)` spreads retries. Every method but `is_news` is for one thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        state: NodeState,
+        *,
+        now: float,
+        uniform: Callable[[float, float], float],
+        workloads: NodeWorkloads | None = None,
+    ) -> None:
+        self.name, self.state = name, state
+        self.home = Home()
+        self.domain: str | None = None
+        self.heat: float | None = None
+        self.standing = _found(state)
+        self._uniform, self._workloads = uniform, workloads or NodeWorkloads()
+        self._sequence = int(now * 1000)  # above a predecessor's: it counted from an earlier moment
+        self._told_watts, self._slack_watts = 0.0, NEVER
+        self._regular: Exchange | None = None
+        self._urgent: Exchange | None = None
+        self._answers: deque[_Answer] = deque()
+        self._carrying: _Answer | None = None
+        self._unsettled = SETTLED
+        self._broken: tuple[float, str, str] = (-NEVER, "", "")
+
+    def settle(self, home: Home | None) -> None:
+        """Take what is declared; None while neither the API server nor a memory of it has told.
+
+        A node that lost its domain keeps its host model until it is released.
+        """
+        if home is not None:
+            self.home = home if home.domain is not None else replace(self.home, conflict=home.conflict)
+        self.domain = self.reports_to(home)
+
+    def reports_to(self, home: Home | None) -> str | None:
+        """The domain to report to: while armed the one that armed it, so that it can be released."""
+        if self.standing.armed and self.standing.holding is not None:
+            return self.standing.holding.lease.domain
+        return home.domain if home is not None else self.domain
+
+    def looked(self, state: NodeState) -> None:
+        """A new look at the GPUs."""
+        self.state = state
+        self._unsettled = self._unsettled.seen(state)
+
+    def is_news(self, state: NodeState, now: float) -> bool:
+        """Whether a look can't wait for its turn. Changes nothing, so that any thread may ask."""
+        held = self.standing.holding
+        if held is None or now >= held.deadline_s:
+            return False
+        watts = state.watts(self.home)
+        return worth_telling(watts, told_watts=self._told_watts, slack_watts=self._slack_watts)
+
+    def poll(self, now: float) -> tuple[Output, ...]:
+        """What is due. To be asked after every input, and at `wake_s`."""
+        out: list[Output] = []
+        if any([exchange.look(now) for exchange in self._under_way]):
+            out.append(ReadBack())
+        self._regular, self._urgent = self._still(self._regular, now), self._still(self._urgent, now)
+        if self.domain is None or not self.state.sampled:
+            return tuple(out)
+        if self._regular is None and self._urgent is None:
+            self._regular = self._begin(self.domain, now)
+            out.append(Send(self._regular.report))
+        elif self._urgent is None and self.is_news(self.state, now):
+            self._urgent = self._begin(self.domain, now)
+            out.append(Send(self._urgent.report, out_of_turn=True))
+        return tuple(out)
+
+    @property
+    def wake_s(self) -> float:
+        """When `poll` is next worth asking if nothing happens before."""
+        return min((exchange.wake_s for exchange in self._under_way), default=NEVER)
+
+    def awaits(self, sequence: int) -> bool:
+        """Whether a report still waits for its answer."""
+        return self._awaited(sequence) is not None
+
+    def answered(self, sequence: int, lease: Lease, now: float) -> tuple[Output, ...]:
+        """A lease has come as the answer to a report."""
+        exchange = self._awaited(sequence)
+        if exchange is None:
+            return ()
+        exchange.waits = False
+        self._answers.append(_Answer(exchange, lease))
+        return tuple(self._take_next(now))
+
+    def superseded(self, sequence: int) -> None:
+        """A later report was answered instead."""
+        exchange = self._awaited(sequence)
+        if exchange is not None:
+            exchange.end()
+
+    def unanswered(self, sequence: int, now: float) -> None:
+        """No lease will come of a report: the next follows after a pause."""
+        exchange = self._awaited(sequence)
+        if exchange is not None:
+            exchange.end(now + self._uniform(*RETRY_S))
+
+    def carried_out(self, state: NodeState, now: float, *, writes: int) -> tuple[Output, ...]:
+        """The order under way was carried out, with so many writes, and left the node so."""
+        answer = self._done()
+        self._unsettled = UnsettledLimits(self._unsettled.watts, now) if writes else answer.unsettled
+        self.looked(state)
+        taken = self._stand_by(answer, answer.standing if state.armed else released(answer.standing))
+        self._conclude(answer, now, settles=writes > 0)
+        return (taken, *self._take_next(now))
+
+    def failed(self, reason: str, sentence: str, now: float) -> tuple[Output, ...]:
+        """The order under way couldn't be promised, and nothing of it was done."""
+        answer = self._done()
+        self._broken = (now, reason, sentence)
+        self._unsettled = answer.unsettled
+        self._conclude(answer, now, settles=False)
+        return tuple(self._take_next(now))
+
+    def faults(self, now: float) -> dict[str, str]:
+        """Why this node shouldn't be enforced: reasons, each with a sentence."""
+        broken_s, reason, sentence = self._broken
+        found = {reason: sentence} if now - broken_s < BROKEN_FOR_S else {}
+        if self.home.conflict is not None:
+            found[NODE_CLAIMED_TWICE] = self.home.conflict
+        return found | self.state.faults
+
+    @property
+    def _under_way(self) -> tuple[Exchange, ...]:
+        return tuple([one for one in (self._regular, self._urgent) if one is not None])
+
+    def _awaited(self, sequence: int) -> Exchange | None:
+        return next((one for one in self._under_way if one.waits and one.report.sequence == sequence), None)
+
+    def _still(self, exchange: Exchange | None, now: float) -> Exchange | None:
+        return None if exchange is None or exchange.over(self.state, now) else exchange
+
+    def _begin(self, domain: str, now: float) -> Exchange:
+        self._sequence += 1
+        self._told_watts = self.state.watts(self.home)
+        report = report_of(
+            self.name,
+            self.state,
+            self.standing,
+            domain=domain,
+            home=self.home,
+            sequence=self._sequence,
+            now=now,
+            heat=self.heat,
+            faults=tuple(sorted(self.faults(now))),
+            unsettled=self._unsettled,
+            workloads=self._workloads,
+        )
+        return Exchange(report, now)
+
+    def _take_next(self, now: float) -> Iterator[Output]:
+        """Judge answers until one of them has to be carried out."""
+        while self._carrying is None and self._answers:
+            answer = self._answers.popleft()
+            try:
+                answer.standing = self._accepted(answer, now)
+            except LeaseRefused as error:
+                answer.exchange.end()
+                yield Refused(error)
+                continue
+            lease = answer.lease
+            if lease.act is Act.ENFORCE or (lease.act is Act.RELEASE and self.standing.armed):
+                self._carrying, answer.unsettled = answer, self._unsettled
+                self._unsettled = self._unsettled.ordered(lease, self.state)
+                yield CarryOut(lease, answer.exchange.sent_s + lease.lease_s)
+            else:
+                yield self._stand_by(answer, answer.standing)
+                self._conclude(answer, now, settles=False)
+
+    def _accepted(self, answer: _Answer, now: float) -> Standing:
+        report = answer.exchange.report
+        return accept(
+            self.standing,
+            answer.lease,
+            domain=report.domain,
+            gpus=report.gpus,
+            sequence=report.sequence,
+            sent_s=answer.exchange.sent_s,
+            now=now,
+        )
+
+    def _done(self) -> _Answer:
+        answer, self._carrying = self._carrying, None
+        assert answer is not None, "no order is under way"
+        return answer
+
+    def _stand_by(self, answer: _Answer, standing: Standing) -> Taken:
+        before = self.standing.holding
+        self.standing, self.heat = standing, answer.lease.heat
+        return Taken(answer.lease, before.lease if before is not None else None)
+
+    def _conclude(self, answer: _Answer, now: float, *, settles: bool) -> None:
+        self._slack_watts = answer.lease.trigger_watts - answer.exchange.report.watts
+        if settles:
+            answer.exchange.settle(now)
+        else:
+            answer.exchange.end()
+
+
+def _found(state: NodeState) -> Standing:
+    """Where a node begins: nowhere, or under an armed record, until the deadline that its guard goes by.
+
+    That is at most one lease time; a longer one of our own making would let an agent
+    that is restarted again and again never step down.
+    """
+    return Standing(armed=True, inherited_until_s=state.deadline_s) if state.armed else Standing()

@@ -1,0 +1,120 @@
+"""
+A node's GPUs with the record of its agent, as the agent's own `node_gpus` keeps them.
+
+The order of things is the same: the record first, then the hardware; disarmed only once what
+was found is back. Agent and guard fall by the product's own rule. What can't happen here is
+that a setter fails or that somebody else writes.
+"""
+
+from dataclasses import dataclass
+
+from loadline_policies.power.protocol.messages import Act, Lease
+from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.step_downs import lowered_mw
+from loadline_sim.virtual.hardware import Hardware
+
+SAMPLE_AGE_S = 0.1
+"""How old a reading is when it is sampled: a sensor's period. Assumed."""
+
+
+@dataclass(slots=True)
+class AgentRecord:
+    """What the agent shares with its guard, and what outlives a crash."""
+
+    armed: bool = False
+    deadline_s: float = float("inf")
+    plan_version: int = 0
+    safe_watts: tuple[float, ...] = ()
+    found_watts: tuple[float, ...] = ()
+
+
+class VirtualGpus:
+    """Sets and reads one node's GPUs; `record` outlives the agent's process."""
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.hardware = hardware
+        self.record = AgentRecord()
+        self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
+
+    def carry_out(self, lease: Lease, deadline_s: float) -> int:
+        """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
+        if lease.act is Act.RELEASE:
+            return self._restore()
+        found = self.record.found_watts if self.record.armed else tuple(self.hardware.requested_watts())
+        safe = tuple(limit.safe_watts for limit in lease.limits)
+        self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found)
+        limits = enumerate(lease.limits)
+        return sum(self._set(index, one.watts, clock_mhz=one.clock_mhz) for index, one in limits)
+
+    def step_down(self) -> None:
+        """Every GPU to min(current, safe); the record stays armed."""
+        rows = zip(
+            self.hardware.enforced_watts(),
+            self.hardware.requested_watts(),
+            self.record.safe_watts,
+            self.hardware.rating.gpus,
+            strict=True,
+        )
+        for index, (enforced, requested, safe, gpu) in enumerate(rows):
+            target_mw = lowered_mw(
+                enforced_mw=round(enforced * 1000),
+                requested_mw=round(requested * 1000),
+                safe_mw=round(safe * 1000),
+                lowest_mw=round(gpu.min_watts * 1000),
+            )
+            if target_mw is not None:
+                self.hardware.set_limit(index, target_mw / 1000)
+
+    def look(self, now: float) -> NodeState:
+        """Sensors, limits and record at one moment."""
+        hardware, record = self.hardware, self.record
+        enforced, requested = hardware.enforced_watts(), hardware.requested_watts()
+        rows = zip(
+            hardware.rating.gpus,
+            hardware.watts(),
+            enforced,
+            requested,
+            record.safe_watts or [None] * len(enforced),
+            self._clocks,
+            strict=True,
+        )
+        return NodeState(
+            gpus=tuple(
+                GpuState(
+                    uuid=gpu.uuid,
+                    sensor_watts=watts,
+                    min_watts=gpu.min_watts,
+                    max_watts=gpu.max_watts,
+                    age_s=SAMPLE_AGE_S,
+                    enforced_watts=limit,
+                    requested_watts=asked,
+                    safe_watts=safe,
+                    clock_mhz=clock_mhz,
+                )
+                for gpu, watts, limit, asked, safe, clock_mhz in rows
+            ),
+            sampled_s=now,
+            read_s=now,
+            armed=record.armed,
+            deadline_s=record.deadline_s,
+            plan_version=record.plan_version,
+            settled=enforced == requested,
+            settable=hardware.rating.settable,
+        )
+
+    def _restore(self) -> int:
+        writes = sum(
+            self._set(index, watts, clock_mhz=None) for index, watts in enumerate(self.record.found_watts)
+        )
+        self.record = AgentRecord()
+        return writes
+
+    def _set(self, index: int, watts: float, *, clock_mhz: int | None) -> int:
+        """What is in force already isn't written; whether anything was."""
+        limit, clock = self.hardware.requested_watts()[index] != watts, self._clocks[index] != clock_mhz
+        if limit:
+            self.hardware.set_limit(index, watts)
+        if clock:
+            self.hardware.set_clock(index, clock_mhz)
+            self._clocks[index] = clock_mhz
+        return int(limit or clock)

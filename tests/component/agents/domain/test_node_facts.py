@@ -1,0 +1,92 @@
+"""What a node says of itself, with the GPUs of a fake board."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadline_agent.domain.node_facts import NodeFacts
+from loadline_agent.hardware.armed_records import ArmedRecordFile
+from loadline_agent.hardware.node_gpus import NodeGpus
+from loadline_agent.hardware.sensors import GpuSensors
+from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
+from loadline_policies.power.protocol.node_reports import NodeWorkloads
+from loadline_policies.power.protocol.node_states import Home
+from loadline_policies.power.protocol.nodes import Node, Send
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
+
+BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
+CHAT = ServiceReport("prod/chat", 1.2)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
+
+
+@pytest.fixture
+def node_gpus(board: Board, tmp_path: Path) -> Iterator[NodeGpus]:
+    with joined(board.path):
+        made = NodeGpus(GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def node(node_gpus: NodeGpus) -> Node:
+    workloads = NodeWorkloads(owners=lambda uuid: ("prod/chat",), services=lambda: (CHAT,))
+    return Node("node-00", node_gpus.state(), now=0.0, uniform=lambda least, most: least, workloads=workloads)
+
+
+@pytest.fixture
+def facts(node_gpus: NodeGpus, node: Node) -> NodeFacts:
+    return NodeFacts(node, node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+
+
+def enforce(node_gpus: NodeGpus, *watts: float, clock_mhz: int | None = None) -> None:
+    uuids = [info.uuid for info in node_gpus.infos]
+    node_gpus.enforce(
+        tuple(
+            GpuLimit(uuid=uuid, watts=one, safe_watts=100.0, clock_mhz=clock_mhz)
+            for uuid, one in zip(uuids, watts, strict=True)
+        ),
+        plan_version=1,
+        deadline_s=1000.0,
+    )
+    node_gpus.look()
+
+
+def test_a_gpu_at_its_maximum_is_not_held_back(node_gpus: NodeGpus, facts: NodeFacts) -> None:
+    assert facts.held_back() == frozenset()
+    enforce(node_gpus, *[400.0] * 8)
+    assert facts.held_back() == frozenset()
+
+
+def test_a_gpu_below_its_maximum_is_held_back(node_gpus: NodeGpus, facts: NodeFacts, board: Board) -> None:
+    enforce(node_gpus, 300.0, *[400.0] * 7)
+    assert facts.held_back() == {board.uuids(0)[0]}
+
+
+def test_a_gpu_with_a_locked_clock_is_held_back(node_gpus: NodeGpus, facts: NodeFacts, board: Board) -> None:
+    enforce(node_gpus, *[400.0] * 8, clock_mhz=1275)
+    assert facts.held_back() == set(board.uuids(0))
+
+
+def test_a_report_tells_who_is_where_and_how_they_do(node_gpus: NodeGpus, node: Node) -> None:
+    node_gpus.sample()
+    node.looked(node_gpus.state())
+    node.settle(Home(domain="row"))
+    (sent,) = node.poll(0.0)
+    assert isinstance(sent, Send)
+    assert sent.report.services == (CHAT,)
+    assert {gpu.owners for gpu in sent.report.gpus} == {("prod/chat",)}
+
+
+def test_gpus_that_were_never_sampled_are_listed_and_not_measured(
+    node_gpus: NodeGpus, node: Node, facts: NodeFacts
+) -> None:
+    assert [gpu.enforced_watts for gpu in facts.gpus()] == [400] * 8
+    assert not [one for one in facts.readings() if "gpu" in dict(one.labels)]
+    node.settle(Home(domain="row"))
+    assert node.poll(0.0) == ()

@@ -1,0 +1,331 @@
+"""A node reports, takes leases and has them carried out, whatever order things happen in."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_api.conditions import Reason
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
+from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRIES
+from loadline_policies.power.protocol.node_states import NODE_CLAIMED_TWICE, GpuState, Home, NodeState
+from loadline_policies.power.protocol.nodes import (
+    BROKEN_FOR_S,
+    RETRY_S,
+    CarryOut,
+    Node,
+    Output,
+    ReadBack,
+    Refused,
+    Send,
+    Taken,
+)
+
+START_S = 100.0
+GPU = GpuState(
+    uuid="gpu-0",
+    sensor_watts=200.0,
+    min_watts=100.0,
+    max_watts=400.0,
+    enforced_watts=300.0,
+    requested_watts=300.0,
+)
+HOME = Home(domain="row", host_idle_watts=500.0, host_max_watts=500.0)
+
+
+def look(now: float, gpu: GpuState = GPU, **changes: object) -> NodeState:
+    state = NodeState(gpus=(gpu,), sampled_s=now, read_s=now)
+    return replace(state, **changes)  # type: ignore[arg-type]
+
+
+def lease(report: Report, sequence: int = 1, *, act: Act = Act.ENFORCE, watts: float = 300.0) -> Lease:
+    limit = GpuLimit(uuid="gpu-0", watts=watts, safe_watts=250.0)
+    return Lease(
+        domain="row",
+        epoch=Epoch(1, "uid"),
+        sequence=sequence,
+        answers=report.sequence,
+        lease_s=4.0,
+        act=act,
+        limits=(limit,) if act is Act.ENFORCE else (),
+        plan_version=1,
+        trigger_watts=report.watts + 50.0,
+        heat=0.5,
+        level="Normal",
+        policy_hash="abc",
+    )
+
+
+def only(outputs: Iterable[Output], kind: type[Output]) -> Output:
+    (found,) = [one for one in outputs if isinstance(one, kind)]
+    return found
+
+
+def sent(outputs: Iterable[Output]) -> Report:
+    send = only(outputs, Send)
+    assert isinstance(send, Send)
+    return send.report
+
+
+def made(state: NodeState | None = None) -> Node:
+    node = Node("node-0", state or look(START_S), now=START_S, uniform=lambda least, most: most)
+    node.settle(HOME)
+    return node
+
+
+@pytest.fixture
+def node() -> Node:
+    return made()
+
+
+def armed(node: Node, *, watts: float = 300.0, writes: int = 0, now: float = START_S) -> Report:
+    """Bring a node to its first Enforce lease; the report that follows."""
+    report = sent(node.poll(now))
+    node.answered(report.sequence, lease(report, watts=watts), now)
+    node.carried_out(look(now, armed=True, deadline_s=now + 4.0), now, writes=writes)
+    return sent(node.poll(now + (SETTLE_TRIES + 1) * SETTLE_S))
+
+
+def test_a_node_that_was_never_sampled_or_has_no_domain_says_nothing(node: Node) -> None:
+    node.looked(NodeState())
+    assert node.poll(START_S) == ()
+    node.looked(look(START_S))
+    node.settle(Home())
+    assert node.poll(START_S) == ()
+
+
+def test_one_report_is_always_under_way(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    assert node.poll(START_S + 60.0) == ()
+    node.answered(report.sequence, lease(report, act=Act.OBSERVE), START_S)
+    assert sent(node.poll(START_S)).sequence == report.sequence + 1
+
+
+def test_a_report_that_failed_is_followed_by_another_after_a_pause(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    node.unanswered(report.sequence, START_S)
+    assert node.wake_s == START_S + RETRY_S[1]
+    assert node.poll(START_S + 0.1) == ()
+    assert sent(node.poll(node.wake_s)).sequence == report.sequence + 1
+
+
+def test_a_lease_is_stood_by_once_it_was_carried_out(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    first = lease(report)
+    order = only(node.answered(report.sequence, first, START_S + 0.5), CarryOut)
+    assert order == CarryOut(first, START_S + 4.0), "from when its request was sent"
+    assert not node.standing.armed
+    taken = node.carried_out(look(START_S + 0.6, armed=True), START_S + 0.6, writes=0)
+    assert taken == (Taken(first, None),)
+    assert node.standing.deadline_s == START_S + 4.0
+    assert node.heat == 0.5
+
+
+def test_a_promise_that_could_not_be_recorded_leaves_the_node_where_it_was(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    node.answered(report.sequence, lease(report), START_S)
+    node.failed("StateLost", "no space left", START_S)
+    assert not node.standing.armed
+    assert sent(node.poll(START_S)).faults == ("StateLost",)
+    assert node.faults(START_S + BROKEN_FOR_S) == {}
+
+
+def test_orders_are_carried_out_one_at_a_time(node: Node) -> None:
+    armed(node)
+    node.looked(look(START_S + 1.0, replace(GPU, sensor_watts=260.0), armed=True))
+    urgent = sent(node.poll(START_S + 1.0))
+    regular = urgent.sequence - 1
+    node.answered(urgent.sequence, lease(urgent, 2, watts=280.0), START_S + 1.0)
+    late = lease(replace(urgent, sequence=regular), 3, watts=260.0)
+    assert node.answered(regular, late, START_S + 1.1) == ()
+    out = node.carried_out(look(START_S + 1.2, armed=True), START_S + 1.2, writes=1)
+    assert only(out, CarryOut) == CarryOut(late, START_S + 0.6 + 4.0)
+
+
+def test_a_draw_past_the_trigger_is_reported_out_of_turn_once(node: Node) -> None:
+    armed(node)
+    high = look(START_S + 1.0, replace(GPU, sensor_watts=251.0), armed=True)
+    assert node.is_news(high, START_S + 1.0)
+    node.looked(high)
+    (out,) = node.poll(START_S + 1.0)
+    assert isinstance(out, Send)
+    assert out.out_of_turn
+    assert node.poll(START_S + 1.1) == ()
+
+
+def test_nothing_is_news_without_a_lease(node: Node) -> None:
+    high = look(START_S, replace(GPU, sensor_watts=400.0))
+    assert not node.is_news(high, START_S)
+    armed(node)
+    assert node.is_news(high, START_S + 3.9)
+    assert not node.is_news(high, START_S + 4.0)
+
+
+def test_what_was_written_is_read_back_before_the_next_report(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    node.answered(report.sequence, lease(report, watts=280.0), START_S)
+    node.carried_out(look(START_S, armed=True, settled=False), START_S, writes=1)
+    assert node.poll(START_S) == ()
+    assert node.poll(START_S + SETTLE_S) == (ReadBack(),)
+    now = START_S + SETTLE_S + 0.01
+    node.looked(look(now, replace(GPU, enforced_watts=280.0), armed=True))
+    assert sent(node.poll(now)).gpus[0].enforced_watts == 280.0
+
+
+def test_a_limit_that_never_comes_into_force_is_reported_all_the_same(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    node.answered(report.sequence, lease(report, watts=280.0), START_S)
+    node.carried_out(look(START_S, armed=True, settled=False), START_S, writes=1)
+    reads, now = 0, START_S
+    while not (out := [one for one in node.poll(now) if isinstance(one, Send)]):
+        now = node.wake_s
+        reads += 1
+        node.looked(look(now, armed=True, settled=False))
+    assert reads == SETTLE_TRIES + 1
+    assert sent(out).gpus[0].enforced_watts == 300.0
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_raise_under_way_counts_at_what_was_ordered(node: Node, renewed: bool) -> None:
+    """A node that dies before the limit is in force may hold it, and nobody would know."""
+    report = armed(node, watts=300.0)
+    node.answered(report.sequence, lease(report, 2, watts=400.0), START_S + 1.0)
+    node.looked(look(START_S + 1.0, replace(GPU, sensor_watts=260.0), armed=True))
+    urgent = sent(node.poll(START_S + 1.0))
+    assert urgent.gpus[0].enforced_watts == 400.0, "while it is being written"
+    node.carried_out(look(START_S + 1.05, armed=True, settled=False), START_S + 1.05, writes=1)
+    if renewed:
+        node.answered(urgent.sequence, lease(urgent, 3, watts=400.0), START_S + 1.06)
+        node.carried_out(look(START_S + 1.06, armed=True, settled=False), START_S + 1.06, writes=0)
+    else:
+        node.superseded(urgent.sequence)
+    node.looked(look(START_S + 1.1, replace(GPU, sensor_watts=330.0), armed=True, settled=False))
+    assert sent(node.poll(START_S + 1.1)).gpus[0].enforced_watts == 400.0, "until it is read back"
+
+
+def test_what_is_read_back_a_second_after_a_write_counts_alone(node: Node) -> None:
+    report = armed(node, watts=300.0)
+    node.answered(report.sequence, lease(report, 2, watts=400.0), START_S + 1.0)
+    node.carried_out(look(START_S + 1.0, armed=True, settled=False), START_S + 1.0, writes=1)
+    node.looked(look(START_S + 2.1, armed=True, settled=False))
+    assert sent(node.poll(START_S + 2.1)).gpus[0].enforced_watts == 300.0
+
+
+def test_a_refused_lease_is_told_and_the_next_report_follows(node: Node) -> None:
+    report = armed(node)
+    refused = only(node.answered(report.sequence, lease(report, 1), START_S + 0.7), Refused)
+    assert isinstance(refused, Refused)
+    assert refused.error.reason == "OldEpoch"
+    assert sent(node.poll(START_S + 0.7)).sequence == report.sequence + 1
+
+
+def test_an_answer_counts_once_and_a_late_one_not_at_all(node: Node) -> None:
+    report = sent(node.poll(START_S))
+    node.answered(report.sequence, lease(report), START_S)
+    assert node.answered(report.sequence, lease(report), START_S) == ()
+    node.carried_out(look(START_S, armed=True), START_S, writes=0)
+    late = sent(node.poll(START_S + 0.1))
+    node.unanswered(late.sequence, START_S + 0.2)
+    assert node.answered(late.sequence, lease(late, 2), START_S + 0.3) == ()
+
+
+def test_a_released_node_is_disarmed_only_when_its_record_is() -> None:
+    node = made()
+    report = armed(node)
+    node.answered(report.sequence, lease(report, 2, act=Act.RELEASE), START_S + 0.7)
+    node.carried_out(look(START_S + 0.7, armed=True), START_S + 0.7, writes=1)
+    assert node.standing.armed, "a GPU kept its limit"
+    node.looked(look(START_S + 1.4, armed=True))
+    report = sent(node.poll(START_S + 1.4))
+    node.answered(report.sequence, lease(report, 3, act=Act.RELEASE), START_S + 1.4)
+    node.carried_out(look(START_S + 1.4), START_S + 1.4, writes=1)
+    assert not node.standing.armed
+
+
+def test_a_node_found_armed_has_until_the_deadline_of_its_record() -> None:
+    node = made(look(START_S, armed=True, deadline_s=START_S + 2.5))
+    assert node.standing.deadline_s == START_S + 2.5
+    assert not node.standing.live(START_S + 1.0)
+    assert sent(node.poll(START_S)).armed
+
+
+def test_an_armed_node_reports_to_the_domain_that_armed_it(node: Node) -> None:
+    armed(node)
+    node.settle(Home())
+    assert (node.domain, node.home.host_max_watts) == ("row", 500.0)
+    node.settle(Home(domain="other"))
+    assert node.domain == "row"
+
+
+def test_a_node_that_two_domains_select_says_so(node: Node) -> None:
+    node.settle(Home(conflict="row and other select it"))
+    assert node.faults(START_S) == {NODE_CLAIMED_TWICE: "row and other select it"}
+    assert Reason.NODE_CLAIMED_TWICE.value == NODE_CLAIMED_TWICE
+
+
+def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> None:
+    node.looked(look(START_S, replace(GPU, ok=False, sensor_watts=0.0)))
+    assert sent(node.poll(START_S)).gpus[0].watts == 300.0
+    assert made(look(START_S, replace(GPU, ok=False, enforced_watts=None))).state.watts(HOME) == 900.0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["enforce", "observe", "release", "supersede", "lose", "carry", "fail", "look", "rise"]
+        ),
+        st.floats(0.0, 2.0),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_the_node_goes_on_reporting(steps: list[tuple[str, float, bool]]) -> None:
+    """Either an answer is awaited, or an order is being carried out, or it is known when to go on."""
+    node, now, sequence = made(), START_S, 0
+    reports: list[Report] = []
+    orders: list[CarryOut] = []
+
+    def note(outputs: Iterable[Output]) -> None:
+        for one in outputs:
+            if isinstance(one, Send):
+                reports.append(one.report)
+            elif isinstance(one, CarryOut):
+                orders.append(one)
+
+    note(node.poll(now))
+    for kind, wait_s, flag in steps:
+        now += wait_s
+        state = look(now, armed=node.standing.armed, settled=flag)
+        match kind:
+            case "enforce" | "observe" | "release" if reports:
+                sequence += 1
+                report = reports.pop(0 if flag else -1)
+                note(node.answered(report.sequence, lease(report, sequence, act=Act(kind.title())), now))
+            case "supersede" if reports:
+                node.superseded(reports.pop(0).sequence)
+            case "lose" if reports:
+                node.unanswered(reports.pop(0).sequence, now)
+            case "carry" if orders:
+                order = orders.pop()
+                note(
+                    node.carried_out(
+                        replace(state, armed=order.lease.act is Act.ENFORCE), now, writes=int(flag)
+                    )
+                )
+            case "fail" if orders:
+                orders.pop()
+                note(node.failed("StateLost", "no space left", now))
+            case "look":
+                node.looked(state)
+            case "rise":
+                node.looked(replace(state, gpus=(replace(GPU, sensor_watts=200.0 + 100.0 * flag),)))
+        note(node.poll(now))
+        assert len(orders) <= 1
+        assert reports or orders or node.wake_s < float("inf")
+    sequences = [report.sequence for report in reports]
+    assert sequences == sorted(set(sequences))
