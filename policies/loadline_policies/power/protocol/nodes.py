@@ -29,6 +29,9 @@ from loadline_policies.power.protocol.triggers import worth_telling
 RETRY_S: Final = (0.2, 0.4)
 """Between two exchanges that failed: all candidates are asked within one lease."""
 
+FAREWELLS: Final = 3
+"""How often a node that was let go tells so to a coordinator that isn't its own any more. Chosen."""
+
 BROKEN_FOR_S: Final = 60.0
 """How long a failed promise keeps the node from being enforced. Chosen: people mend disks."""
 
@@ -114,6 +117,7 @@ class Node:
         self._answers: deque[_Answer] = deque()
         self._carrying: _Answer | None = None
         self._unsettled = SETTLED
+        self._farewells = 0
         self._broken: tuple[float, str, str] = (-NEVER, "", "")
 
     def settle(self, home: Home | None) -> None:
@@ -126,8 +130,11 @@ class Node:
         self.domain = self.reports_to(home)
 
     def reports_to(self, home: Home | None) -> str | None:
-        """The domain to report to: while armed the one that armed it, so that it can be released."""
-        if self.standing.armed and self.standing.holding is not None:
+        """The domain to report to: while armed the one that armed it, so that it can be released.
+
+        And once more after that: until it has heard so, that domain counts the node as armed.
+        """
+        if (self.standing.armed or self._farewells) and self.standing.holding is not None:
             return self.standing.holding.lease.domain
         return home.domain if home is not None else self.domain
 
@@ -188,6 +195,7 @@ class Node:
         """No lease will come of a report: the next follows after a pause."""
         exchange = self._awaited(sequence)
         if exchange is not None:
+            self._farewells -= self._farewells > 0 and not exchange.report.armed
             exchange.end(now + self._uniform(*RETRY_S))
 
     def carried_out(self, state: NodeState, now: float, *, writes: int) -> tuple[Output, ...]:
@@ -281,6 +289,7 @@ class Node:
 
     def _stand_by(self, answer: _Answer, standing: Standing) -> Taken:
         before = self.standing.holding
+        self._farewells = FAREWELLS if self.standing.armed and not standing.armed else 0
         self.standing, self.heat = standing, answer.lease.heat
         return Taken(answer.lease, before.lease if before is not None else None)
 

@@ -13,6 +13,7 @@ from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRI
 from loadline_policies.power.protocol.node_states import NODE_CLAIMED_TWICE, GpuState, Home, NodeState
 from loadline_policies.power.protocol.nodes import (
     BROKEN_FOR_S,
+    FAREWELLS,
     RETRY_S,
     CarryOut,
     Node,
@@ -257,6 +258,23 @@ def test_an_armed_node_reports_to_the_domain_that_armed_it(node: Node) -> None:
     assert (node.domain, node.home.host_max_watts) == ("row", 500.0)
     node.settle(Home(domain="other"))
     assert node.domain == "row"
+
+
+def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None:
+    """Its coordinator counts it as armed until it hears that; one that is gone isn't asked for ever."""
+    report = armed(node)
+    node.settle(Home())
+    node.answered(report.sequence, lease(report, 2, act=Act.RELEASE), START_S + 0.7)
+    node.carried_out(look(START_S + 0.7), START_S + 0.7, writes=0)
+    node.settle(Home(domain="other"))
+    now = START_S + 0.7
+    for _ in range(FAREWELLS):
+        farewell = sent(node.poll(now))
+        assert (farewell.domain, farewell.armed, farewell.lease_sequence) == ("row", False, 2)
+        node.unanswered(farewell.sequence, now)
+        node.settle(Home(domain="other"))
+        now = node.wake_s
+    assert sent(node.poll(now)).domain == "other"
 
 
 def test_a_node_that_two_domains_select_says_so(node: Node) -> None:
