@@ -36,7 +36,7 @@ class Leader:
     def __init__(self, name: str, site: Site, *, process: Process) -> None:
         self.name, self.site, self.process = name, site, process
         self.coordinator: Coordinator | None = None
-        self._held: dict[str, tuple[int, Reply]] = {}
+        self._held: dict[str, tuple[Report, Reply]] = {}
         self._stand = LeaseView(site.lease, name)
 
     def run(self, first_s: float) -> None:
@@ -67,7 +67,7 @@ class Leader:
             reply(Superseded())
             return
         before = self._held.pop(report.node, None)
-        self._held[report.node] = (report.sequence, reply)
+        self._held[report.node] = (report, reply)
         if before is not None:
             before[1](Superseded())
             self._answer(report.node, report.sequence)
@@ -77,21 +77,24 @@ class Leader:
 
     def _answer(self, node: str, sequence: int) -> None:
         held = self._held.get(node)
-        if held is None or held[0] != sequence:
+        if held is None or held[0].sequence != sequence:
             return
         del self._held[node]
         leader = self.coordinator
         if leader is None or node not in leader.members:
             held[1](Elsewhere(None))
             return
+        if not leader.expects(held[0]):
+            held[1](Superseded())
+            return
         leader.decide(self.process.now)
         held[1](Elsewhere(None) if leader.over else leader.answer(node, self.process.now))
 
     def _flush(self) -> None:
-        for node, (sequence, _) in list(self._held.items()):
+        for node, (report, _) in list(self._held.items()):
             leader = self.coordinator
             if leader is not None and (node not in leader.members or leader.urgent(node)):
-                self._answer(node, sequence)
+                self._answer(node, report.sequence)
 
     def _elect(self) -> None:
         lease = self.site.lease

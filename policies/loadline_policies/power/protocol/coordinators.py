@@ -13,12 +13,12 @@ There is no clock and no socket here. The agent's server feeds it reports and
 renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol import triggers
+from loadline_policies.power.protocol.accepted_domains import AcceptedDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, bounded, limit_of
@@ -32,7 +32,7 @@ from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 from loadline_policies.power.rows import Caps, Row
 from loadline_policies.power.safety.breakers import WARM
-from loadline_policies.power.safety.safe_states import Safety, assess
+from loadline_policies.power.safety.safe_states import Safety
 
 RELEASE_SHARE = 0.95
 """Nodes are let go only as far as the row would stay under this share of its budget.
@@ -59,12 +59,10 @@ class Coordinator:
         renewed_sent_s: float | None = None,
         relieve: Relieve = reliefs.decide,
     ) -> None:
-        self.domain = domain
         self.epoch = epoch
         self.brakes = 0
         self.heat = WARM
-        self.problem: UnsafeDomain | None = None
-        self.safety: Safety | None = None
+        self._accepted = AcceptedDomain(domain)
         self.members = Roster(domain.timings.silent_after_s)
         self._plan = SafeLimitPlan()
         self._orders = RowOrders(caps=Caps())
@@ -78,16 +76,31 @@ class Coordinator:
         self._decided_s = now
         self._watts = 0.0
         self._above = False
+        self.members.enlist(domain)
         self.configure(domain, now)
 
     def configure(self, domain: Domain, now: float) -> None:
-        """Take a new declaration; one that S1 or S2 refuse leaves the last good budget in force."""
+        """Take a new declaration; one that S1 or S2 refuse leaves the last good one in force."""
         if domain.document.hash != self.domain.document.hash:
             self._policy_state = domain.document.policy.start
-        self.members.enlist(domain.members | domain.leaving, domain.ratings)
-        before, self.domain = self.domain, domain
-        self._assess(before, now)
+        self._accepted.declare(domain)
+        self._assess(now)
         self.decide(now)
+
+    @property
+    def domain(self) -> Domain:
+        """The declaration in force."""
+        return self._accepted.domain
+
+    @property
+    def safety(self) -> Safety | None:
+        """What S1 and S2 say of it; None where no declaration was safe yet."""
+        return self._accepted.safety
+
+    @property
+    def problem(self) -> UnsafeDomain | None:
+        """Why what is declared isn't in force."""
+        return self._accepted.problem
 
     def renewed(self, sent_s: float) -> None:
         """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
@@ -102,11 +115,11 @@ class Coordinator:
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
         self._learn_heat(report)
-        gone = report.node not in self.domain.members and not report.armed
+        gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
         if gone or member.rating != rating_before or not self._plan.settled:
-            self._assess(self.domain, now)
+            self._assess(now)
         self.decide(now)
 
     def knows(self, report: Report) -> bool:
@@ -227,20 +240,11 @@ class Coordinator:
             self.heat = max(self.heat, report.heat) if self._heat_heard else report.heat
             self._heat_heard = True
 
-    def _assess(self, before: Domain, now: float) -> None:
-        patient = self._tenure.patient(self.domain.timings, now)
-        try:
-            self.safety = assess(
-                self.members.ratings(patient=patient),
-                budget_watts=self.domain.budget_watts,
-                curve=self.domain.curve,
-                timings=self.domain.timings,
-            )
-            self.problem = None
-        except UnsafeDomain as error:
-            self.problem = error
-            if self.members.enforcing and self.safety is not None:
-                self.domain = replace(self.domain, budget_watts=before.budget_watts, curve=before.curve)
+    def _assess(self, now: float) -> None:
+        patient, before = self._tenure.patient(self.domain.timings, now), self.domain
+        self._accepted.assess(self.members, patient=patient)
+        if self.domain is not before:
+            self.members.enlist(self.domain)
         if self.safety is not None:
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
 

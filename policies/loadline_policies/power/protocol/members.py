@@ -75,6 +75,11 @@ class Member:
         return self.report is not None and self.report.armed
 
     @property
+    def bound(self) -> bool:
+        """Whether the node is armed, or an order is on its way that may arm it."""
+        return self.armed or bool(self._ordered)
+
+    @property
     def uuids(self) -> tuple[str, ...]:
         """The GPUs of the last report."""
         return tuple(gpu.uuid for gpu in self.report.gpus) if self.report is not None else ()

@@ -9,9 +9,13 @@ since until then they hold a part of its budget.
 from collections.abc import Mapping
 
 from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.safety.safe_states import NodeRating
+
+MEMBERS_UNKNOWN = "MembersUnknown"
+"""The reason where nobody has told what a node can draw."""
 
 
 class Roster(dict[str, Member]):
@@ -21,14 +25,15 @@ class Roster(dict[str, Member]):
         super().__init__()
         self.silent_after_s = silent_after_s
 
-    def enlist(self, names: frozenset[str], ratings: Mapping[str, NodeRating]) -> None:
-        """Take in these nodes, and let go of all others but the armed ones."""
-        for name in [name for name, member in self.items() if name not in names and not member.armed]:
+    def enlist(self, domain: Domain) -> None:
+        """Take in the nodes of a domain, and let go of all others but those that are armed or may soon be."""
+        names = domain.members | domain.leaving
+        for name in [name for name, member in self.items() if name not in names and not member.bound]:
             del self[name]
         for name in names:
             member = self.setdefault(name, Member(name))
             if member.report is None:
-                member.rating = ratings.get(name, member.rating)
+                member.rating = domain.ratings.get(name, member.rating)
 
     def watts(self, now: float) -> float:
         """The row's draw: sensors, and silent nodes at their worst."""
@@ -66,18 +71,23 @@ class Roster(dict[str, Member]):
         """Whether every member has last reported this epoch."""
         return all(member.reports_epoch(epoch) for member in self.values())
 
-    def ratings(self, *, patient: bool) -> list[NodeRating]:
-        """What the members can draw; once patience is over, the unheard count as if they couldn't be limited.
+    def ratings(self, domain: Domain, *, patient: bool) -> list[NodeRating]:
+        """What the nodes of a domain can draw, and all others that are still bound by it.
 
+        Once patience is over, the unheard count as if they couldn't be limited.
         Raises UnsafeDomain (`MembersUnknown`) when nothing is known of a node.
         """
-        for name, member in sorted(self.items()):
+        bound = {name for name, member in self.items() if member.bound}
+        found = []
+        for name in sorted(domain.members | domain.leaving | bound):
+            member = self.get(name) or Member(name, rating=domain.ratings.get(name))
             if member.rating is None:
                 raise UnsafeDomain(
-                    "MembersUnknown",
+                    MEMBERS_UNKNOWN,
                     f"nobody has told what {name} can draw; start an agent there or remove the node",
                 )
-        return [member.counted_rating(patient=patient) for _, member in sorted(self.items())]
+            found.append(member.counted_rating(patient=patient))
+        return found
 
     def agreed_watts(self, safe: Mapping[str, float]) -> float:
         """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""

@@ -12,6 +12,7 @@ from loadline_policies.power.protocol.gpu_limits import Raising
 from loadline_policies.power.protocol.members import rating_of
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
 from loadline_policies.power.safety.breakers import WARM, Curve
+from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(
@@ -278,6 +279,75 @@ def test_a_domain_that_isnt_safe_is_only_observed() -> None:
     assert {lease.act for lease in given.values()} == {Act.OBSERVE}
     assert coordinator.problem is not None
     assert coordinator.problem.reason == "BudgetTooSmall"
+
+
+BIG = NodeRating(
+    node="big",
+    host_max_watts=25_000.0,
+    gpus=(GpuRating("big/0", 100.0, 400.0),),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"budget_watts": 15_000.0}, "BudgetTooSmall"),
+        ({"curve": Curve(points=((1.05, math.inf), (1.08, 6.0), (1.30, 4.0)))}, "ReactionTooSlow"),
+        ({"timings": Timings(lease_s=30.0)}, "ReactionTooSlow"),
+        ({"members": DOMAIN.members | {"big"}, "ratings": {"big": BIG}}, "BudgetTooSmall"),
+    ],
+    ids=["budget", "curve", "leases", "members"],
+)
+def test_a_refused_declaration_changes_nothing(change: dict[str, object], reason: str) -> None:
+    coordinator, given = led()
+    coordinator.configure(replace(DOMAIN, **change), 100.5)  # type: ignore[arg-type]
+    given = heard(coordinator, given, share=0.5, sequence=3, now=101.0)
+    assert coordinator.problem is not None
+    assert coordinator.problem.reason == reason
+    kept = coordinator.domain
+    assert (kept.budget_watts, kept.curve, kept.timings) == (
+        DOMAIN.budget_watts,
+        DOMAIN.curve,
+        DOMAIN.timings,
+    )
+    assert kept.members == coordinator.members.keys() == DOMAIN.members
+    assert {lease.lease_s for lease in given.values()} == {4.0}
+    assert {limit.safe_watts for lease in given.values() for limit in lease.limits} == {247.0}
+
+
+def test_what_was_refused_is_refused_until_something_else_is_declared() -> None:
+    coordinator, given = led()
+    coordinator.configure(replace(DOMAIN, budget_watts=15_000.0), 100.5)
+    bigger = report("node-0", sequence=3, lease=given["node-0"], safe=247.0)
+    coordinator.receive(replace(bigger, host_max_watts=651.0), 101.0)
+    assert coordinator.problem is not None
+    assert coordinator.problem.reason == "BudgetTooSmall"
+    coordinator.configure(DOMAIN, 101.5)
+    assert coordinator.problem is None
+
+
+def test_a_refused_declaration_may_still_end_enforcing() -> None:
+    coordinator, _ = led()
+    coordinator.configure(replace(DOMAIN, budget_watts=15_000.0, enforce=False), 100.5)
+    assert coordinator.answer("node-0", 100.6).act is Act.RELEASE
+
+
+def test_a_node_that_leaves_with_its_first_order_on_the_way_counts_until_it_answers() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=99.0)
+    for name in NAMES:
+        coordinator.receive(report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    assert given["node-19"].act is Act.ENFORCE
+    coordinator.configure(replace(DOMAIN, members=frozenset(NAMES[:19])), 99.6)
+    coordinator.receive(report("node-19", sequence=2, heat=0.3), 99.7)  # was under way before the order came
+    given = heard(coordinator, given, share=0.5, sequence=3, now=100.0, names=NAMES[:19])
+    assert "node-19" in coordinator.members
+    assert given["node-0"].limits[0].safe_watts == 247.0
+    coordinator.receive(report("node-19", sequence=4, lease=given["node-19"], safe=247.0), 100.5)
+    release = coordinator.answer("node-19", 100.6)
+    assert release.act is Act.RELEASE
+    coordinator.receive(report("node-19", sequence=5, lease=release), 101.0)
+    assert "node-19" not in coordinator.members
 
 
 def test_while_nothing_is_known_of_a_member_armed_nodes_are_held_at_safe() -> None:

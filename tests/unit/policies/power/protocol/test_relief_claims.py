@@ -45,7 +45,7 @@ def claims(
     *reports: Report, cap: Cap = CLOCK, domain: Domain = DOMAIN, now: float = 0.0
 ) -> tuple[Claim, ...]:
     roster = Roster(2.0)
-    roster.enlist(domain.members | {one.node for one in reports}, {})
+    roster.enlist(replace(domain, members=domain.members | {one.node for one in reports}))
     for one in reports:
         roster[one.node].hear(one, now=0.0, epoch=EPOCH)
     return claims_of(roster, domain, cap, now=now)

@@ -1,0 +1,64 @@
+"""
+Which declaration a coordinator goes by: the newest one that S1 and S2 bear, else the last good one.
+
+A declaration is refused as a whole: budget, curve, timings and members go together, since each
+of them alone may be what makes it unsafe. What can't make a row unsafe is taken all the same:
+the policy, the services' terms, and whether the domain is to be enforced at all. A node of
+which nobody knows what it can draw joins nevertheless: it has to be heard before it can be judged.
+
+While nothing is enforced there is nothing to keep, so that a row is observed as it is declared.
+"""
+
+from dataclasses import replace
+
+from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.rosters import MEMBERS_UNKNOWN, Roster
+from loadline_policies.power.safety.safe_states import Safety, assess
+
+
+class AcceptedDomain:
+    """`domain` is in force, with its `safety`; `problem` says why the declared one isn't, None if it is."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = self._declared = domain
+        self.safety: Safety | None = None
+        self.problem: UnsafeDomain | None = None
+
+    def declare(self, domain: Domain) -> None:
+        """Take note of a new declaration; `assess` says whether it comes into force."""
+        self._declared = domain
+
+    def assess(self, members: Roster, *, patient: bool) -> None:
+        """Look anew at what is declared and at what is in force, with the members as they are now known."""
+        try:
+            self.safety = _safety(self._declared, members, patient=patient)
+            self.domain, self.problem = self._declared, None
+            return
+        except UnsafeDomain as error:
+            self.problem = error
+        if self.safety is None or not members.enforcing:
+            self.domain = self._declared
+            return
+        self.domain = _kept(self.domain, self._declared, joins=self.problem.reason == MEMBERS_UNKNOWN)
+        try:
+            self.safety = _safety(self.domain, members, patient=patient)
+        except UnsafeDomain:
+            return  # what was planned before stays: nothing better is known to fit
+
+
+def _kept(domain: Domain, declared: Domain, *, joins: bool) -> Domain:
+    """What is in force, with all of a refused declaration that may be taken; `joins` its members too."""
+    return replace(
+        declared,
+        budget_watts=domain.budget_watts,
+        curve=domain.curve,
+        timings=domain.timings,
+        members=declared.members if joins else domain.members,
+        leaving=declared.leaving if joins else domain.leaving,
+    )
+
+
+def _safety(domain: Domain, members: Roster, *, patient: bool) -> Safety:
+    ratings = members.ratings(domain, patient=patient)
+    return assess(ratings, budget_watts=domain.budget_watts, curve=domain.curve, timings=domain.timings)
