@@ -77,6 +77,7 @@ class Meta(Status):
     resource_version: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: str = ""
     deletion_timestamp: str | None = None
 
 

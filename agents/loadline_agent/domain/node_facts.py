@@ -41,6 +41,8 @@ class NodeFacts:
             if gpu.fault is not None:
                 word = Reason.SENSOR_STUCK if "sensor" in gpu.fault else Reason.GPU_LOST
                 found.setdefault(word.value, f"{gpu.uuid}: {gpu.fault}")
+        if self._node.home.conflict is not None:
+            found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found

@@ -10,7 +10,7 @@ All functions here are pure. They raise InvalidInput where an object can't be us
 whoever follows it then keeps the last good one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,6 +36,7 @@ class Declared:
     """A PowerDomain without its measurements."""
 
     name: str
+    created: str
     spec: PowerDomainSpec
     members: frozenset[str]
     candidates: tuple[str, ...]
@@ -72,6 +73,7 @@ def declared_of(thing: Object) -> Declared:
     domain = PowerDomain.parse(thing)
     return Declared(
         name=domain.metadata.name,
+        created=domain.metadata.creation_timestamp,
         spec=domain.spec,
         members=frozenset(domain.status.members),
         candidates=domain.status.candidates,
@@ -114,17 +116,27 @@ def peer_of(node: str, *, address: str, pem: str) -> Peer:
 
 
 def home_of(labels: Mapping[str, str], domains: Iterable[Declared]) -> Home:
-    """Where a node with these labels belongs: to the one domain that selects it."""
-    mine = sorted((domain for domain in domains if domain.selects(labels)), key=lambda domain: domain.name)
+    """Where a node with these labels belongs: to the domain that selects it, the oldest of several.
+
+    A new domain takes nobody out of one that is in force, whatever it selects.
+    """
+    mine = sorted((one for one in domains if one.selects(labels)), key=lambda one: (one.created, one.name))
     if not mine:
         return Home()
-    if len(mine) > 1:
-        names = ", ".join(domain.name for domain in mine)
-        return Home(conflict=f"the PowerDomains {names} all select this node: let one nodeSelector match it")
     host = mine[0].spec.host_watts
     most = float(host.max) if host is not None else 0.0
     idle = float(host.idle) if host is not None and host.idle is not None else most
-    return Home(domain=mine[0].name, host_idle_watts=idle, host_max_watts=most)
+    return Home(domain=mine[0].name, conflict=_conflict(mine), host_idle_watts=idle, host_max_watts=most)
+
+
+def _conflict(claims: Sequence[Declared]) -> str | None:
+    if len(claims) < 2:
+        return None
+    names = ", ".join(sorted(claim.name for claim in claims))
+    return (
+        f"the PowerDomains {names} all select this node, and {claims[0].name}, the oldest, has it: let one"
+        " nodeSelector match it"
+    )
 
 
 def domain_of(

@@ -54,6 +54,7 @@ class Domain:
 
     name: str
     uid: str
+    created: str
     generation: int
     spec: PowerDomainSpec
     status: OperatorDomainStatus
@@ -112,6 +113,7 @@ def domain(raw: Manifest) -> Domain:
     return Domain(
         name=parsed.metadata.name,
         uid=parsed.metadata.uid,
+        created=parsed.metadata.creation_timestamp,
         generation=parsed.metadata.generation,
         spec=parsed.spec,
         status=ours.model_copy(update={"conditions": conditions}),

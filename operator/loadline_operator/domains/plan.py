@@ -154,7 +154,7 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Ver
     if claimed:
         node, others = next(iter(claimed.items()))
         text = (
-            f"nodeSelector matches {len(claimed)} nodes that another domain selects too, {node} by"
+            f"nodeSelector matches {len(claimed)} nodes that an older domain has, {node} by"
             f" {', '.join(others)}: let every node match one domain"
         )
         return Verdict(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)

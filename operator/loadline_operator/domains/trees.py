@@ -49,14 +49,10 @@ def members_of(domain: Domain, nodes: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def rivals(domain: Domain, members: Iterable[Node], domains: Iterable[Domain]) -> dict[str, tuple[str, ...]]:
-    """Nodes that another leaf claims too, with the names of those leaves."""
+    """Nodes that an older leaf claims too and therefore has, with the names of those leaves."""
     leafs = leaves(domains)
     if domain.name not in {leaf.name for leaf in leafs}:
         return {}
-    claims = {
-        node.name: tuple(
-            leaf.name for leaf in leafs if leaf.name != domain.name and node.matches(leaf.labels)
-        )
-        for node in members
-    }
+    older = [leaf for leaf in leafs if (leaf.created, leaf.name) < (domain.created, domain.name)]
+    claims = {node.name: tuple(leaf.name for leaf in older if node.matches(leaf.labels)) for node in members}
     return {node: others for node, others in claims.items() if others}

@@ -29,11 +29,12 @@ class AgentRecord:
 
 
 class VirtualGpus:
-    """Sets and reads one node's GPUs; `record` outlives the agent's process."""
+    """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds."""
 
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
         self.record = AgentRecord()
+        self.faults: dict[str, str] = {}
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
 
     def carry_out(self, lease: Lease, deadline_s: float) -> int:
@@ -100,6 +101,7 @@ class VirtualGpus:
             plan_version=record.plan_version,
             settled=enforced == requested,
             settable=hardware.rating.settable,
+            faults=dict(self.faults),
         )
 
     def _restore(self) -> int:

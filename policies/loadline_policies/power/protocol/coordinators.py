@@ -273,15 +273,18 @@ class Coordinator:
 
     def _act(self, member: Member, now: float) -> Act:
         assert member.report is not None
-        wanted = self.domain.enforce and member.name in self.domain.members and not member.report.faults
-        if wanted and member.report.settable and (member.armed or self._admits(member)):
+        wanted = self.domain.enforce and member.name in self.domain.members
+        if wanted and (member.armed or self._admits(member)):
             return Act.ENFORCE
         if not member.armed:
             return Act.OBSERVE
         return Act.RELEASE if self._may_release(member, now) else Act.ENFORCE
 
     def _admits(self, member: Member) -> bool:
-        return self.problem is None and self._plan.admits(member)
+        """Whether a node may be armed; one that is armed stays so whatever happens to it."""
+        assert member.report is not None
+        sound = member.report.settable and not member.report.faults
+        return sound and self.problem is None and self._plan.admits(member)
 
     def _may_release(self, member: Member, now: float) -> bool:
         """Release by headroom: everybody who is let go may rise to what he can draw."""

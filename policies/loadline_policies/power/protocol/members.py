@@ -140,10 +140,13 @@ class Member:
 
 
 def rating_of(report: Report) -> NodeRating:
-    """What a node can draw and be lowered to, as its report says."""
+    """What a node can draw and be lowered to, as its report says.
+
+    One that isn't armed and shouldn't be, for a fault, is held by nobody: it counts as if it couldn't be set.
+    """
     return NodeRating(
         node=report.node,
         host_max_watts=report.host_max_watts,
         gpus=tuple(GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts) for gpu in report.gpus),
-        settable=report.settable,
+        settable=report.settable and (report.armed or not report.faults),
     )

@@ -6,15 +6,11 @@ reports, gauges and conditions are all made of the same moment, in whatever thre
 """
 
 from dataclasses import dataclass, field
-from typing import Final
-
-NODE_CLAIMED_TWICE: Final = "NodeClaimedTwice"
-"""The API's reason for a node that two domains select."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """Where a node belongs. `domain` is None where no domain selects it, `conflict` says why two do.
+    """Where a node belongs. `domain` is None where no domain selects it, `conflict` names several that do.
 
     Host watts are those of the domain's host model for one server without its GPUs.
     """

@@ -23,7 +23,7 @@ from loadline_policies.power.protocol.leases import Standing, accept, released
 from loadline_policies.power.protocol.messages import Act, Lease, Report
 from loadline_policies.power.protocol.node_exchanges import NEVER, Exchange
 from loadline_policies.power.protocol.node_reports import SETTLED, NodeWorkloads, UnsettledLimits, report_of
-from loadline_policies.power.protocol.node_states import NODE_CLAIMED_TWICE, Home, NodeState
+from loadline_policies.power.protocol.node_states import Home, NodeState
 from loadline_policies.power.protocol.triggers import worth_telling
 
 RETRY_S: Final = (0.2, 0.4)
@@ -219,8 +219,6 @@ class Node:
         """Why this node shouldn't be enforced: reasons, each with a sentence."""
         broken_s, reason, sentence = self._broken
         found = {reason: sentence} if now - broken_s < BROKEN_FOR_S else {}
-        if self.home.conflict is not None:
-            found[NODE_CLAIMED_TWICE] = self.home.conflict
         return found | self.state.faults
 
     @property

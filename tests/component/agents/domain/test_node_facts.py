@@ -90,3 +90,11 @@ def test_gpus_that_were_never_sampled_are_listed_and_not_measured(
     assert not [one for one in facts.readings() if "gpu" in dict(one.labels)]
     node.settle(Home(domain="row"))
     assert node.poll(0.0) == ()
+
+
+def test_a_node_that_two_domains_select_says_so_and_is_enforced_all_the_same(
+    node: Node, facts: NodeFacts
+) -> None:
+    node.settle(Home(domain="row", conflict="row and other select it"))
+    assert facts.problems() == {"NodeClaimedTwice": "row and other select it"}
+    assert node.faults(0.0) == {}

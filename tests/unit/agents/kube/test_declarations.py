@@ -20,11 +20,13 @@ PEM = self_signed("node-00")[1].decode()
 POLICY = "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\n"
 
 
-def domain(name: str = "row-a", labels: dict[str, str] | None = None, **spec: object) -> dict[str, Any]:
+def domain(
+    name: str = "row-a", labels: dict[str, str] | None = None, *, created: str = "", **spec: object
+) -> dict[str, Any]:
     selector = {"matchLabels": labels or {"row": "a"}}
     host = {"max": 2600, "idle": 900}
     declared = {"budgetWatts": 243_200, "nodeSelector": selector, "hostWatts": host, **spec}
-    return {"metadata": {"name": name, "uid": "1"}, "spec": declared}
+    return {"metadata": {"name": name, "uid": "1", "creationTimestamp": created}, "spec": declared}
 
 
 def capacity(node: str = "node-00", *, settable: str = "True", **gpu: object) -> dict[str, Any]:
@@ -57,9 +59,11 @@ def test_a_domain_of_domains_selects_no_node() -> None:
     assert home({"row": "a"}, feed) == Home()
 
 
-def test_two_domains_are_a_conflict_that_names_both() -> None:
-    claimed = home({"row": "a"}, domain("row-b"), domain("row-a"))
-    assert claimed.domain is None
+def test_of_two_domains_the_older_one_has_the_node_and_both_are_named() -> None:
+    """A rival, also one that only observes, takes nobody out of a row that is in force."""
+    older = domain("row-b", created="2026-01-01T00:00:00Z")
+    claimed = home({"row": "a"}, domain("row-a", created="2026-06-01T00:00:00Z"), older)
+    assert claimed.domain == "row-b"
     assert claimed.conflict is not None
     assert "row-a, row-b" in claimed.conflict
 

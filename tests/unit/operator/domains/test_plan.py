@@ -31,6 +31,7 @@ def domain(
     labels: dict[str, str] | None = None,
     parent: str | None = None,
     status: Manifest | None = None,
+    created: str = "",
     **spec: Any,
 ) -> facts.Domain:
     """A power domain; without `labels` it selects the row of its own name, with {} no node at all."""
@@ -43,7 +44,12 @@ def domain(
         {
             "apiVersion": API_VERSION,
             "kind": "PowerDomain",
-            "metadata": {"name": name, "uid": f"uid-{name}", "generation": 3},
+            "metadata": {
+                "name": name,
+                "uid": f"uid-{name}",
+                "generation": 3,
+                "creationTimestamp": created,
+            },
             "spec": whole,
             "status": status or {},
         }
@@ -233,10 +239,11 @@ def test_a_place_that_is_not_there_is_told(
 
 
 def test_two_domains_may_not_claim_one_node() -> None:
-    a, b = domain(), domain("row-b", labels={ROW: "row-a"})
-    changes = plan(a, seen(a, b), now=NOON)
+    a, b = domain(), domain("row-b", labels={ROW: "row-a"}, created="2026-06-01T00:00:00Z")
+    changes = plan(b, seen(a, b), now=NOON)
     assert verdict(changes) == ("False", "NodeClaimedTwice")
-    assert "row-a-00 by row-b" in said(changes, ConditionType.ACCEPTED).message
+    assert "row-a-00 by row-a" in said(changes, ConditionType.ACCEPTED).message
+    assert verdict(plan(a, seen(a, b), now=NOON)) == ("True", "SafeFits"), "the older one has it"
 
 
 def test_a_parent_may_select_its_childrens_nodes() -> None:

@@ -246,6 +246,25 @@ def test_a_node_with_a_fault_is_not_enforced() -> None:
     assert coordinator.answer("node-0", 101.0).act is Act.OBSERVE
 
 
+def test_an_armed_node_with_a_fault_stays_armed() -> None:
+    coordinator, given = led()
+    faulty = report("node-0", sequence=3, lease=given["node-0"], safe=247.0, faults=("OtherWriter",))
+    coordinator.receive(faulty, 101.0)
+    assert coordinator.answer("node-0", 101.0).act is Act.ENFORCE
+
+
+def test_a_node_that_may_not_be_armed_counts_at_its_maximum() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=99.0)
+    for name in NAMES:
+        faults = ("OtherWriter",) if name == "node-0" else ()
+        coordinator.receive(report(name, heat=0.3, faults=faults), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    assert given["node-0"].act is Act.OBSERVE
+    nameplate = report("node-0").nameplate_watts
+    fallen = sum(650.0 + 1.05 * sum(limit.safe_watts for limit in given[name].limits) for name in NAMES[1:])
+    assert nameplate + fallen <= DOMAIN.budget_watts
+
+
 def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
     domain = replace(DOMAIN, members=frozenset(NAMES[:19]))
     coordinator = Coordinator(domain, EPOCH, now=99.0)

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import Reason
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRIES
-from loadline_policies.power.protocol.node_states import NODE_CLAIMED_TWICE, GpuState, Home, NodeState
+from loadline_policies.power.protocol.node_states import GpuState, Home, NodeState
 from loadline_policies.power.protocol.nodes import (
     BROKEN_FOR_S,
     FAREWELLS,
@@ -275,12 +274,6 @@ def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None
         node.settle(Home(domain="other"))
         now = node.wake_s
     assert sent(node.poll(now)).domain == "other"
-
-
-def test_a_node_that_two_domains_select_says_so(node: Node) -> None:
-    node.settle(Home(conflict="row and other select it"))
-    assert node.faults(START_S) == {NODE_CLAIMED_TWICE: "row and other select it"}
-    assert Reason.NODE_CLAIMED_TWICE.value == NODE_CLAIMED_TWICE
 
 
 def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> None:
