@@ -102,24 +102,21 @@ class NodeAgent:
             await self._status_server.open()
             door, _ = await serve(reports.app(), settings.listen, port=settings.port, context=self._context)
             ends.push_async_callback(door.cleanup)
+            ends.callback(reports.close)
             ends.push_async_callback(self.leadership.close)
             ends.push_async_callback(self.leaf.close)
-            await self._work(reports, stop)
+            await self._work(stop)
 
-    async def _work(self, reports: ReportServer, stop: asyncio.Event) -> None:
+    async def _work(self, stop: asyncio.Event) -> None:
         async with self._report_client, asyncio.TaskGroup() as tasks:
             works = [
                 tasks.create_task(self.leaf.run()),
-                tasks.create_task(self._lead(reports)),
+                tasks.create_task(self.leadership.run()),
                 tasks.create_task(self._trust()),
             ]
             await stop.wait()
             for work in works:
                 work.cancel()
-
-    async def _lead(self, reports: ReportServer) -> None:
-        async for _ in self.leadership.steps():
-            reports.flush()
 
     async def _trust(self) -> None:
         while True:

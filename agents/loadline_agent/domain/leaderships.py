@@ -1,12 +1,10 @@
 """
-One node's turn at leading its domain: when it begins, what it knows, when it ends.
+One node's turn at leading its domain: what it is told, and what is written down of it.
 
 A Kubernetes Lease elects a coordinator (`Election`), the API server declares the
-domain (`Declarations`); the pure `Coordinator` decides. This module ties the
-three: it makes a coordinator for each epoch won, tells it of renewals and new
-declarations, lets it decide once a second even if nobody reports, and drops it
-for good when it says that it is over. An epoch that has ended is never led again:
-its successor must be a higher one, or nodes would refuse its first leases.
+domain (`Declarations`); the pure `Leader` begins, decides, answers and ends. This
+module brings the three together, lets it decide once a second even if nobody reports,
+and gives up an epoch that is over.
 
 The policy is wrapped so that the journal gets each row and its decision in full,
 as often as the policy's state moves and once in a while besides: whatever is
@@ -15,7 +13,8 @@ are written down in the same way, whenever one begins, waits or ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,14 +24,19 @@ from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.leaders import (
+    DECIDE_EVERY_S,
+    Began,
+    ElectionState,
+    Ended,
+    Leader,
+    Output,
+)
 from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.relief.reliefs import Relief, Room, State
 from loadline_policies.power.rows import Caps, Row
-
-DECIDE_EVERY_S = 1.0
-"""How often a coordinator decides without being asked: the `decision_s` of S2's sum."""
 
 RECORD_EVERY_S = 10.0
 """How often a row that changes nothing is written into the journal all the same. Chosen."""
@@ -41,8 +45,8 @@ RECORD_EVERY_S = 10.0
 class Leadership:
     """This node as a coordinator: `coordinator` is None while it isn't one.
 
-    `election` is None while the node is no candidate. `tell` gets the state of the domain after
-    every decision of the clock, for status and metrics.
+    `election` is None while the node is no candidate. `carry` gets what becomes of members' reports,
+    `tell` the state of the domain after every decision of the clock, for status and metrics.
     """
 
     def __init__(
@@ -53,66 +57,68 @@ class Leadership:
         clock: Callable[[], float],
         tell: Callable[[Epoch, DomainState], None] = lambda epoch, domain_state: None,
     ) -> None:
-        self.coordinator: Coordinator | None = None
         self.election: Election | None = None
+        self.carry: Callable[[tuple[Output, ...]], None] = lambda outputs: None
+        self._leader = Leader(random.uniform, self._relieve)
         self._declarations = declarations
         self._journal, self._clock, self._tell = journal, clock, tell
         self._declared: Domain | None = None
+        self._journalled: Domain | None = None
         self._following = False
-        self._ended: Epoch | None = None
         self._resigning: asyncio.Task[None] | None = None
         self._recorded_s = float("-inf")
+
+    @property
+    def coordinator(self) -> Coordinator | None:
+        """What leads the domain from here."""
+        return self._leader.coordinator
 
     @property
     def holder(self) -> str:
         """Who is believed to lead the domain; empty if unknown."""
         return self.election.holder if self.election is not None else ""
 
-    async def steps(self) -> AsyncIterator[None]:
-        """Step once a second, for ever; after each, members may have to hear at once."""
+    async def run(self) -> None:
+        """Step once a second, for ever."""
         while True:
             self.step()
-            yield
             await asyncio.sleep(DECIDE_EVERY_S)
-
-    def now(self) -> float:
-        """The boot clock that the coordinator goes by."""
-        return self._clock()
 
     def step(self) -> None:
         """Begin, go on or end as election and declarations say; decide."""
-        now, epoch = self._clock(), self._epoch()
-        self._follow(epoch is not None)
-        if self.coordinator is not None and self.coordinator.epoch != epoch:
-            self._end("lost")
-        if self.coordinator is None and epoch is not None and epoch != self._ended:
-            self._begin(epoch, now)
+        now, election = self._clock(), self._election_state()
+        self._follow(election.epoch is not None)
+        self._note(self._leader.step(election, self._domain(), now))
         if self.coordinator is not None:
-            self._go_on(self.coordinator, now)
+            self._tell(self.coordinator.epoch, self.coordinator.domain_state(now))
 
-    def receive(self, report: Report) -> Coordinator | None:
-        """Take a member's report; None if this node doesn't lead, or not any more because of it."""
-        if self.coordinator is None or self.coordinator.epoch != self._epoch():
-            return None
-        self._renew(self.coordinator)
-        self.coordinator.receive(report, self._clock())
-        if self.coordinator.over:
-            self._end("over")
-        return self.coordinator
+    def receive(self, report: Report) -> None:
+        """Take a member's report; it is answered now or later."""
+        self._note(self._leader.report(report, self._election_state(), self._clock()))
+
+    def due(self) -> None:
+        """Answer the reports whose time is over."""
+        self._note(self._leader.due(self._clock()))
+
+    @property
+    def wait_s(self) -> float:
+        """In how many seconds `due` is next worth asking."""
+        return max(0.0, self._leader.wake_s - self._clock())
+
+    def forget(self, report: Report) -> None:
+        """Nobody waits for the answer to a report any more."""
+        self._leader.forget(report)
 
     async def close(self) -> None:
         """Lead no more, and let the next coordinator be found without waiting."""
-        if self.coordinator is not None:
-            self._end("stopped")
+        self._note(self._leader.close())
         if self._resigning is not None:
             await self._resigning
 
-    def _epoch(self) -> Epoch | None:
-        return self.election.epoch if self.election is not None else None
-
-    def _renew(self, coordinator: Coordinator) -> None:
-        assert self.election is not None
-        coordinator.renewed(self.election.renewed_sent_s)
+    def _election_state(self) -> ElectionState:
+        if self.election is None:
+            return ElectionState()
+        return ElectionState(self.election.epoch, self.election.renewed_sent_s)
 
     def _follow(self, leads: bool) -> None:
         if leads is self._following:
@@ -123,45 +129,28 @@ class Leadership:
         else:
             self._declarations.stop_leading()
 
-    def _begin(self, epoch: Epoch, now: float) -> None:
-        declared = self._declarations.domain()
-        if declared is None:
-            return
-        self._declared = declared
-        assert self.election is not None
-        self.coordinator = Coordinator(
-            self._recorded(declared),
-            epoch,
-            now=now,
-            renewed_sent_s=self.election.renewed_sent_s,
-            relieve=self._relieve,
-        )
-        self._journal.write(
-            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": True}, reason="elected"
-        )
-
-    def _go_on(self, coordinator: Coordinator, now: float) -> None:
-        self._renew(coordinator)
-        declared = self._declarations.domain()
+    def _domain(self) -> Domain | None:
+        """What is declared, with a policy that is journalled; the same object until something changes."""
+        declared = self._declarations.domain() if self._following else None
         if declared is not None and declared is not self._declared:
-            self._declared = declared
-            coordinator.configure(self._recorded(declared), now)
-        else:
-            coordinator.decide(now)
-        if coordinator.over:
-            self._end("over")
-            return
-        self._tell(coordinator.epoch, coordinator.domain_state(now))
+            self._declared, self._journalled = declared, self._recorded(declared)
+        return self._journalled if declared is not None else None
 
-    def _end(self, reason: str) -> None:
-        assert self.coordinator is not None
-        epoch = self.coordinator.epoch
+    def _note(self, outputs: tuple[Output, ...]) -> None:
+        """Journal each beginning and end, give up an epoch that is over, and have the answers carried."""
+        for output in outputs:
+            if isinstance(output, Began):
+                self._write(output.epoch, leads=True, reason="elected")
+            elif isinstance(output, Ended):
+                self._write(output.epoch, leads=False, reason=output.reason)
+                if self.election is not None and self.election.epoch == output.epoch:
+                    self._resigning = asyncio.ensure_future(self.election.resign())
+        self.carry(outputs)
+
+    def _write(self, epoch: Epoch, *, leads: bool, reason: str) -> None:
         self._journal.write(
-            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": False}, reason=reason
+            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": leads}, reason=reason
         )
-        self.coordinator, self._declared, self._ended = None, None, epoch
-        if self.election is not None and self.election.epoch == epoch:
-            self._resigning = asyncio.ensure_future(self.election.resign())
 
     def _relieve(  # noqa: PLR0917
         self, claims: tuple[Claim, ...], room: Room, state: State, now: float

@@ -2,19 +2,16 @@
 Where the members of a domain report: the agent's door for its peers.
 
 `/v1/reports` is behind mutual TLS. A member posts its report and is held for up to
-a second; the answer is its next lease. It is answered sooner when the coordinator
-wants it to hear at once, or when the member itself comes back out of turn: the held
-request then ends without a lease, and the new one is answered immediately. A report
-must come from the node that it names, told by the very bytes of its certificate.
+a second; the answer is its next lease. When it is answered, and with what, is decided
+by the pure `leaders`; here a request waits for that. A report must come from the node
+that it names, told by the very bytes of its certificate.
 
-Which lease a report earns is decided in `leaderships` and below. The other door is in
-`status_servers`.
+The other door is in `status_servers`.
 """
 
 import asyncio
-import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -23,28 +20,30 @@ from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.tls_identity import OneSidedClose
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.leaders import (
+    Answer,
+    Leased,
+    NotAMember,
+    NotLeading,
+    Output,
+    Superseded,
+)
 from loadline_policies.power.protocol.messages import Report
-
-HOLD_SHARE = 0.25
-"""Of a lease's time, how long a report is held at most, and never above the `report_s` of S2's sum:
-an answer must reach its node while the lease before it still has half of its time."""
-
-HOLD_SPREAD = (0.8, 1.0)
-"""Members that were answered together shouldn't come back together for ever."""
-
 
 Refused = Callable[[str], None]
 
 
 class ReportServer:
-    """Takes the members' reports and holds them; `refused` counts a reason for each one turned away."""
+    """Takes the members' reports, which wait here; `refused` counts a reason for each one turned away."""
 
     def __init__(
         self, leadership: Leadership, declarations: Declarations, *, node: str, refused: Refused
     ) -> None:
         self._leadership, self._declarations = leadership, declarations
         self._node, self._refused = node, refused
-        self._held: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        leadership.carry = self.carry
 
     def app(self) -> web.Application:
         """The application behind mutual TLS."""
@@ -65,23 +64,29 @@ class ReportServer:
                 f"report.node is {report.node!r}: report with the certificate that this node has published"
             )
             return self._refuse("WrongNode", 403, sentence=sentence)
-        coordinator = self._leadership.coordinator
-        if coordinator is None:
-            return self._misdirected()
-        if not coordinator.knows(report):
-            return self._no_member(report)
-        return await self._exchange(report)
+        return self._response(await self._answer(report))
 
     async def tell_coordinator(self, request: web.Request) -> web.Response:
         """Who leads, as far as this node knows."""
         return web.json_response({"coordinator": self._leadership.holder or None})
 
-    def flush(self) -> None:
-        """Answer every held report whose node must hear at once."""
-        coordinator = self._leadership.coordinator
-        for node, held in self._held.items():
-            if coordinator is None or node not in coordinator.members or coordinator.urgent(node):
-                _end(held)
+    def carry(self, outputs: Iterable[Output]) -> None:
+        """Give each answer to the request that waits for it."""
+        for output in outputs:
+            if isinstance(output, Answer):
+                waiting = self._waiting.get(id(output.report))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(output)
+        self.close()
+        wait_s = self._leadership.wait_s
+        if wait_s < float("inf"):
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._leadership.due)
+
+    def close(self) -> None:
+        """Wake up no more, until something is carried again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _body(self, request: web.Request) -> bytes:
         spoken = request.headers.get(VERSION_HEADER, WIRE_VERSION)
@@ -94,42 +99,27 @@ class ReportServer:
         except web.HTTPRequestEntityTooLarge as error:
             raise InvalidInput("report", "too long", mend=f"send at most {LONGEST_MESSAGE} bytes") from error
 
-    async def _exchange(self, report: Report) -> web.Response:
-        coordinator = self._leadership.receive(report)
-        out_of_turn = self._held.get(report.node)
-        if out_of_turn is not None:
-            _end(out_of_turn)
-        self.flush()
-        if coordinator is None:
-            return self._misdirected()
-        if report.node not in coordinator.members:
-            return self._no_member(report)
-        if not coordinator.expects(report):
-            return web.Response(status=204)
-        if out_of_turn is None and not coordinator.urgent(report.node):
-            timings = coordinator.domain.timings
-            await self._hold(report.node, min(timings.report_s, HOLD_SHARE * timings.lease_s))
-        return self._answer(report)
-
-    async def _hold(self, node: str, most_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        held = self._held[node] = loop.create_future()
-        timer = loop.call_later(most_s * random.uniform(*HOLD_SPREAD), _end, held)
+    async def _answer(self, report: Report) -> Answer:
+        """What becomes of a report, now or when its time is over."""
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[id(report)] = waiting
         try:
-            await held
+            self._leadership.receive(report)
+            return await waiting
         finally:
-            timer.cancel()
-            if self._held.get(node) is held:
-                del self._held[node]
+            del self._waiting[id(report)]
+            self._leadership.forget(report)
 
-    def _answer(self, report: Report) -> web.Response:
-        coordinator = self._leadership.coordinator
-        if coordinator is None or report.node not in coordinator.members:
-            return self._misdirected()
-        if not coordinator.expects(report):
-            return web.Response(status=204)
-        lease = coordinator.answer(report.node, self._leadership.now())
-        return web.Response(body=encode_lease(lease), content_type="application/json")
+    def _response(self, answer: Answer) -> web.Response:
+        match answer:
+            case Leased(_, lease):
+                return web.Response(body=encode_lease(lease), content_type="application/json")
+            case Superseded():
+                return web.Response(status=204)
+            case NotAMember(report):
+                return self._no_member(report)
+            case NotLeading():
+                return self._misdirected()
 
     def _misdirected(self) -> web.Response:
         holder = self._leadership.holder
@@ -176,11 +166,6 @@ class Strangers:
         self._refused("Stranger")
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._relist())
-
-
-def _end(held: "asyncio.Future[None]") -> None:
-    if not held.done():
-        held.set_result(None)
 
 
 def _certificate(request: web.Request) -> bytes:

@@ -1,21 +1,33 @@
 """
-A candidate's other half: it runs for the Kubernetes Lease and, elected, answers reports.
+A candidate's other half in virtual time: it runs for the Kubernetes Lease and, elected, answers.
 
-The `Coordinator` is the product's. Here is what its server does: hold a report for up
-to a second, answer at once whoever must hear now, and say who leads when it doesn't.
+The half itself is the product's `protocol.leaders`; here its answers take their way back, and
+the API server can be away.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.elections import PERIOD_S, Step
+from loadline_policies.power.protocol.leaders import (
+    DECIDE_EVERY_S,
+    Began,
+    ElectionState,
+    Ended,
+    Leased,
+    NotAMember,
+    NotLeading,
+    Output,
+    Superseded,
+)
+from loadline_policies.power.protocol.leaders import Leader as ProtocolLeader
 from loadline_policies.power.protocol.messages import Report
 from loadline_sim.virtual.kube_leases import LeaseView
 from loadline_sim.virtual.links import Reply
 from loadline_sim.virtual.processes import Process
 from loadline_sim.virtual.sites import Site
-
-HOLD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,88 +37,90 @@ class Elsewhere:
     holder: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
-    """A later report of the same node is answered instead."""
-
-
 class Leader:
     """One agent's part in leading; `coordinator` is None while it doesn't."""
 
     def __init__(self, name: str, site: Site, *, process: Process) -> None:
         self.name, self.site, self.process = name, site, process
-        self.coordinator: Coordinator | None = None
-        self._held: dict[str, tuple[Report, Reply]] = {}
+        self._leader = ProtocolLeader(site.link.random.uniform)
+        self._election = ElectionState()
+        self._declared: Domain | None = None
+        self._replies: dict[int, tuple[Report, Reply]] = {}
+        self._wakes_s = float("inf")
         self._stand = LeaseView(site.lease, name)
 
+    @property
+    def coordinator(self) -> Coordinator | None:
+        """What leads the domain from here."""
+        return self._leader.coordinator
+
     def run(self, first_s: float) -> None:
-        """Look at the Kubernetes Lease every few seconds, if a candidate."""
+        """Look at the Kubernetes Lease every few seconds, and decide every second, if a candidate."""
         if self.name in self.site.candidates:
             self.process.again(PERIOD_S, self._elect, first_s=first_s)
+            self.process.again(DECIDE_EVERY_S, self._step, first_s=first_s)
 
     def lead(self) -> None:
         """Take the Kubernetes Lease, whoever holds it, and begin to lead."""
-        epoch = self.site.lease.take(self.name)
+        self._election = ElectionState(self.site.lease.take(self.name), self.process.now)
+        self._declared = self.site.domain
         self.site.declare(self.site.domain)
-        self.coordinator = Coordinator(self.site.domain, epoch, now=self.process.now)
+        self._step()
 
     def configure(self) -> None:
         """Take the domain as it is declared now."""
-        if self.site.lease.available and self.coordinator is not None:
-            self.coordinator.configure(self.site.domain, self.process.now)
-            self._flush()
+        if self.site.lease.available:
+            self._declared = self.site.domain
+            if self.coordinator is not None:
+                self._step()
 
     def serve(self, report: Report, reply: Reply) -> None:
         """Hold a report, or say who leads."""
-        leader, lease = self.coordinator, self.site.lease
-        if leader is None or leader.over or not leader.knows(report):
-            reply(Elsewhere(lease.record.holder if lease.available else None))
-            return
-        leader.receive(report, self.process.now)
-        if not leader.expects(report):
-            reply(Superseded())
-            return
-        before = self._held.pop(report.node, None)
-        self._held[report.node] = (report, reply)
-        if before is not None:
-            before[1](Superseded())
-            self._answer(report.node, report.sequence)
-        else:
-            self.process.later(HOLD_S, lambda: self._answer(report.node, report.sequence))
-        self._flush()
+        report = replace(report)  # a message that arrives twice is two requests
+        self._replies[id(report)] = report, reply
+        self._carry(self._leader.report(report, self._election, self.process.now))
 
-    def _answer(self, node: str, sequence: int) -> None:
-        held = self._held.get(node)
-        if held is None or held[0].sequence != sequence:
-            return
-        del self._held[node]
-        leader = self.coordinator
-        if leader is None or node not in leader.members:
-            held[1](Elsewhere(None))
-            return
-        if not leader.expects(held[0]):
-            held[1](Superseded())
-            return
-        leader.decide(self.process.now)
-        held[1](Elsewhere(None) if leader.over else leader.answer(node, self.process.now))
+    def _step(self) -> None:
+        self._carry(self._leader.step(self._election, self._declared, self.process.now))
 
-    def _flush(self) -> None:
-        for node, (report, _) in list(self._held.items()):
-            leader = self.coordinator
-            if leader is not None and (node not in leader.members or leader.urgent(node)):
-                self._answer(node, report.sequence)
+    def _due(self) -> None:
+        self._wakes_s = float("inf")
+        self._carry(self._leader.due(self.process.now))
+
+    def _carry(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Leased(report, lease):
+                    self._reply(report, lease)
+                case Superseded(report):
+                    self._reply(report, output)
+                case NotAMember(report) | NotLeading(report):
+                    available, holder = self.site.lease.available, self.site.lease.record.holder
+                    self._reply(report, Elsewhere(holder if available and holder != self.name else None))
+                case Ended(epoch) if epoch == self._election.epoch:
+                    self._election = ElectionState()
+                case Began() | Ended():
+                    pass
+        if self._leader.wake_s < self._wakes_s:
+            self._wakes_s = self._leader.wake_s
+            self.process.later(max(0.0, self._wakes_s - self.process.now), self._due)
+
+    def _reply(self, report: Report, answer: object) -> None:
+        _, reply = self._replies.pop(id(report))
+        reply(answer)
 
     def _elect(self) -> None:
         lease = self.site.lease
-        if self.coordinator is not None and self.coordinator.over:
-            self.coordinator = None
         if not lease.available:
             return
-        leader, self.coordinator = self.coordinator, None
-        step = self._stand.step(leader.epoch if leader is not None else None, self.process.now)
-        if step is Step.RENEW and leader is not None:
+        held = self._election.epoch
+        step = self._stand.step(held, self.process.now)
+        if step is Step.RENEW and held is not None:
             lease.write(self.name, lease.record.transitions)
-            leader.renewed(self.process.now)
-            self.coordinator = leader
+            self._election = ElectionState(held, self.process.now)
         elif step is Step.ACQUIRE:
             self.lead()
+            return
+        else:
+            self._election = ElectionState()
+        self._step()
