@@ -23,6 +23,7 @@ from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
 from loadline_api.quantities import INT64, Count, Name, ReportedWatts, ServerWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
+from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
 
 MAX_MEMBERS = 2048
 
@@ -131,8 +132,8 @@ class PowerDomainSpec(Spec):
     lease_seconds: int = Field(
         default=4,
         strict=True,
-        ge=2,
-        le=60,
+        ge=SHORTEST_LEASE_S,
+        le=LONGEST_LEASE_S,
         description="How long a node keeps its limits after the last word of its coordinator, before it falls"
         " to its safe limits by itself.",
         json_schema_extra={"format": "int32"},

@@ -62,7 +62,7 @@ BAD_DOMAINS = [
     pytest.param({"mode": "enforce"}, ("spec.mode", '"Observe", "Enforce"'), id="mode-unknown"),
     pytest.param({"parent": "row-a"}, ("spec.parent is row-a", "name another domain"), id="own-parent"),
     pytest.param({"leaseSeconds": 1}, ("spec.leaseSeconds", "greater than or equal to 2"), id="lease-short"),
-    pytest.param({"leaseSeconds": 61}, ("spec.leaseSeconds", "less than or equal to 60"), id="lease-long"),
+    pytest.param({"leaseSeconds": 31}, ("spec.leaseSeconds", "less than or equal to 30"), id="lease-long"),
     pytest.param({"hostWatts": None}, ("hostWatts is missing", "hostWatts.max"), id="hosts-unknown"),
     pytest.param(
         {"hostWatts": {"max": 2600, "idle": 2700}},

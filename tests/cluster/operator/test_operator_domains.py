@@ -99,7 +99,7 @@ def test_a_curve_that_reaction_cannot_meet_is_refused(
 ) -> None:
     one = row("slow")
     one.tell(one.add(2))
-    harbour.apply([one.domain(budget=9_500, leaseSeconds=60)])
+    harbour.apply([one.domain(budget=9_500, leaseSeconds=30)])
     eventually(lambda: says(status, "slow", "Enforceable", reason="ReactionTooSlow", so="False"))
     says(status, "slow", "Accepted", reason="SafeFits", so="True")
 

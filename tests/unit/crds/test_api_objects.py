@@ -20,6 +20,7 @@ from loadline_api.power_domains import (
 )
 from loadline_api.quantities import ratio
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
 
 
 def domain(**spec: Any) -> dict[str, Any]:
@@ -29,6 +30,14 @@ def domain(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "row-a", "generation": 2, "managedFields": [{"manager": "kubectl"}]},
         "spec": {"budgetWatts": 243_200, "hostWatts": {"max": 2600}, **spec},
     }
+
+
+@pytest.mark.parametrize("seconds", [SHORTEST_LEASE_S, LONGEST_LEASE_S])
+def test_what_may_be_declared_is_what_a_node_takes(seconds: int) -> None:
+    assert PowerDomain.parse(domain(leaseSeconds=seconds)).spec.lease_seconds == seconds
+    for outside in (SHORTEST_LEASE_S - 1, LONGEST_LEASE_S + 1):
+        with pytest.raises(InvalidInput, match="leaseSeconds"):
+            PowerDomain.parse(domain(leaseSeconds=outside))
 
 
 def test_a_domain_is_harmless_unless_it_says_otherwise() -> None:

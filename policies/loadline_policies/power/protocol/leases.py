@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
 
-LONGEST_LEASE_S = 30.0
-"""No node binds itself for longer, whoever asks. Chosen: twice a Kubernetes Lease."""
+SHORTEST_LEASE_S, LONGEST_LEASE_S = 2, 30
+"""What may be declared; no node binds itself for longer. Chosen: at most twice a Kubernetes Lease."""
 
 
 @dataclass(frozen=True, slots=True)
