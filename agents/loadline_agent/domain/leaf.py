@@ -52,7 +52,12 @@ class Leaf:
         self._journal, self._metrics, self._clock = journal, metrics, clock
         self.node = Node(name, node_gpus.state(), now=clock(), uniform=random.uniform, workloads=workloads)
         self._gpu_thread = GpuThread(
-            node_gpus, clock, is_news=self.node.is_news, alarm=self._poll, stepped=self._stepped
+            node_gpus,
+            clock,
+            is_news=self.node.is_news,
+            alarm=self._poll,
+            stepped=self._stepped,
+            failed=self._fail,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -92,9 +97,15 @@ class Leaf:
             task.cancel()
 
     def _poll(self) -> None:
-        """Do what is due, and come again when something will be."""
+        """Do what is due, and come again when something will be; an error ends the agent, not the polling."""
         if self._ended is None or self._ended.done():
             return
+        try:
+            self._do_due()
+        except Exception as error:
+            self._fail(error)
+
+    def _do_due(self) -> None:
         self.node.looked(self._gpu_thread.state)
         self.node.settle(self._declarations.home())
         self._carry(self.node.poll(self._clock()))
@@ -134,9 +145,13 @@ class Leaf:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and self._ended is not None and not self._ended.done():
-            self._ended.set_exception(error)
+        if error is not None:
+            self._fail(error)
         self._poll()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)
 
     async def _exchange(self, report: Report) -> None:
         """One exchange. Never raises for a peer's fault."""

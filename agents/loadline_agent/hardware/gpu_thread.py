@@ -9,6 +9,9 @@ say: at 4 Hz each wake would cost more than the sample (280 µs against 55 µs).
 The deadline is that of the record on file, the same that the guard goes by. After each
 round and each job it publishes one frozen state; what a state means is the caller's:
 `is_news` runs in this thread and only says whether `alarm` should run in the loop.
+
+A step down that fails for some GPU is tried again with each sample, and told again only when
+something has changed. An error that nobody foresaw ends the thread and is told to the loop.
 """
 
 import asyncio
@@ -33,7 +36,7 @@ class GpuThread:
     """Owns `node_gpus`; `do` is the only way to them while the thread runs, and `state` all that is seen.
 
     `is_news(state, now)` is called after each round, `stepped(done)` in the loop after
-    each step down at a deadline.
+    a step down at a deadline, `failed(error)` when the thread has ended by an error.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class GpuThread:
         is_news: Callable[[NodeState, float], bool],
         alarm: Callable[[], object],
         stepped: Callable[[Done], object],
+        failed: Callable[[Exception], object],
     ) -> None:
         self._node_gpus, self._clock = node_gpus, clock
-        self._is_news, self._alarm, self._stepped = is_news, alarm, stepped
+        self._is_news, self._alarm, self._stepped, self._failed = is_news, alarm, stepped, failed
         self.state = node_gpus.state()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._kept_s = float("-inf")
+        self._kept_s = self._again_s = float("-inf")
+        self._told: Done | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gpus", daemon=True)
 
@@ -81,7 +86,7 @@ class GpuThread:
             return None
         done: Done | None = None
         try:
-            if self._node_gpus.record.armed:
+            if self._node_gpus.record.armed and self._thread.is_alive():
                 done = await asyncio.wait_for(self.do(self._node_gpus.step_down), HUNG_AFTER_S)
         except TimeoutError:
             return None
@@ -100,29 +105,45 @@ class GpuThread:
                 job = self._turn
             if job is None:
                 return
-            job()
+            try:
+                job()
+            except Exception as error:  # whoever owns the node must know: nothing is sampled any more
+                assert self._loop is not None
+                self._loop.call_soon_threadsafe(self._failed, error)
+                return
             if job == self._turn:
                 due_s = max(due_s + SAMPLE_EVERY_S, now)
 
     def _turn(self) -> None:
         """Keep the deadline, then look at the sensors: each in its time, at most a sample late."""
         assert self._loop is not None
-        deadline_s = self._deadline_s()
-        if self._clock() >= deadline_s:
-            done = self._node_gpus.step_down()
-            self._kept_s = self._kept_s if done.errors else deadline_s
-            self._loop.call_soon_threadsafe(self._stepped, done)
+        if self._clock() >= self._deadline_s():
+            self._step_down(self._loop)
         self._node_gpus.sample()
         self.state = self._node_gpus.state()
         if self._is_news(self.state, self._clock()):
             self._loop.call_soon_threadsafe(self._alarm)
+
+    def _step_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        deadline_s, done = self._node_gpus.record.deadline_s, self._node_gpus.step_down()
+        if done.errors:
+            self._again_s = self._clock() + SAMPLE_EVERY_S
+        else:
+            self._kept_s = deadline_s
+        if done.writes or self._told is None or _words(done) != _words(self._told):
+            loop.call_soon_threadsafe(self._stepped, done)
+        self._told = done if done.errors else None
 
     def _deadline_s(self) -> float:
         """When to step down; not again for a deadline that was kept."""
         record = self._node_gpus.record
         if not record.armed or record.deadline_s == self._kept_s:
             return float("inf")
-        return record.deadline_s
+        return max(record.deadline_s, self._again_s)
+
+
+def _words(done: Done) -> tuple[str, ...]:
+    return tuple(map(str, done.errors))
 
 
 def _settle(future: "asyncio.Future[T]", result: T) -> None:

@@ -89,7 +89,8 @@ class NodeState:
     def host_watts(self, home: Home, *, gpu_watts: float) -> float:
         """The host model's draw: from idle to maximum, as far as the GPUs are busy."""
         idle, most = home.host_idle_watts, home.host_max_watts
-        busy = min(1.0, gpu_watts / sum([gpu.max_watts for gpu in self.gpus]))
+        full = sum([gpu.max_watts for gpu in self.gpus])
+        busy = min(1.0, gpu_watts / full) if full > 0.0 else 1.0
         return round(idle + (most - idle) * busy, 1)
 
     def watts(self, home: Home) -> float:

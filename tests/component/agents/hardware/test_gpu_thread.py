@@ -1,0 +1,126 @@
+"""The one thread at the GPUs keeps the deadline, again and again if need be, and never dies unnoticed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from loadline_agent.hardware.armed_records import ArmedRecordFile
+from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
+from loadline_agent.hardware.node_gpus import Done, NodeGpus
+from loadline_agent.hardware.sensors import GpuSensors
+from loadline_policies.power.protocol.messages import GpuLimit
+from testbed.fakegpu.board import Board, GpuSpec
+from testbed.fakegpu.joining import joined
+
+BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
+
+
+class Heard:
+    """What the event loop is told."""
+
+    def __init__(self) -> None:
+        self.stepped: list[Done] = []
+        self.failed: list[Exception] = []
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
+
+
+@pytest.fixture
+def node_gpus(board: Board, tmp_path: Path) -> Iterator[NodeGpus]:
+    with joined(board.path):
+        state = ArmedRecordFile(str(tmp_path), BOOT)
+        made = NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=time.monotonic)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def thread(node_gpus: NodeGpus, heard: Heard) -> AsyncIterator[GpuThread]:
+    made = GpuThread(
+        node_gpus,
+        time.monotonic,
+        is_news=lambda state, now: False,
+        alarm=lambda: None,
+        stepped=heard.stepped.append,
+        failed=heard.failed.append,
+    )
+    made.start()
+    yield made
+    await made.close()
+
+
+async def until(holds: object, limit_s: float = 5.0) -> None:
+    assert callable(holds)
+    deadline_s = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.02)
+
+
+async def enforce(thread: GpuThread, node_gpus: NodeGpus, *, for_s: float) -> None:
+    limits = tuple(GpuLimit(uuid=one.uuid, watts=one.max_watts, safe_watts=250.0) for one in node_gpus.infos)
+    deadline_s = time.monotonic() + for_s
+    await thread.do(lambda: node_gpus.enforce(limits, 1, deadline_s=deadline_s))
+
+
+async def test_a_step_down_that_fails_is_tried_again_at_the_pace_of_samples(
+    board: Board, node_gpus: NodeGpus, thread: GpuThread, heard: Heard
+) -> None:
+    await enforce(thread, node_gpus, for_s=0.05)
+    board.lose(0, 1)
+    tries = 0
+    step_down = node_gpus.step_down
+
+    def counted() -> Done:
+        nonlocal tries
+        tries += 1
+        return step_down()
+
+    node_gpus.step_down = counted  # type: ignore[method-assign]
+    await until(lambda: tries)
+    began_s, before = time.monotonic(), tries
+    await until(lambda: tries >= before + 3)
+    assert time.monotonic() - began_s >= 2 * SAMPLE_EVERY_S
+    assert len(heard.stepped) == 1, "it is told once: the next tries changed nothing"
+    board.heal(0, 1)
+    await until(lambda: len(heard.stepped) == 2)
+    assert heard.stepped[-1].errors == ()
+    assert board.enforced_watts()[0].tolist() == [250.0] * 8
+    settled = tries
+    await asyncio.sleep(3 * SAMPLE_EVERY_S)
+    assert tries == settled
+
+
+async def test_an_error_that_nobody_foresaw_is_told_to_the_loop(
+    node_gpus: NodeGpus, thread: GpuThread, heard: Heard
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a range of 0 to 0 W")
+
+    node_gpus.sample = broken  # type: ignore[method-assign]
+    await until(lambda: heard.failed)
+    assert isinstance(heard.failed[0], ZeroDivisionError)
+
+
+async def test_an_agent_that_ends_while_its_thread_is_dead_does_not_wait_for_it(
+    node_gpus: NodeGpus, thread: GpuThread, heard: Heard
+) -> None:
+    await enforce(thread, node_gpus, for_s=60.0)
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    node_gpus.sample = broken  # type: ignore[method-assign]
+    await until(lambda: heard.failed)
+    assert await asyncio.wait_for(thread.close(), 1.0) is None, "the guard has the record"
