@@ -2,8 +2,8 @@
 The wire between a node and its coordinator: the same values, as JSON.
 
 The messages themselves are plain frozen dataclasses of `loadline_policies`, since
-the pure protocol speaks them; here they are read strictly (unknown keys and wrong
-types are refused, sizes are bounded) and written compactly. A peer that speaks
+the pure protocol speaks them; here they are read strictly (wrong types are refused,
+sizes are bounded, keys of a later version are passed over) and written compactly. A peer that speaks
 another version is told so by its version, not by a parse error.
 """
 
@@ -30,8 +30,8 @@ M = TypeVar("M", Report, Lease)
 
 
 def encode_report(report: Report) -> bytes:
-    """A report as JSON; `services` only where there are any, since an older coordinator knows no such key."""
-    return _REPORT.dump_json(report, exclude=None if report.services else {"services"})
+    """A report as JSON."""
+    return _REPORT.dump_json(report)
 
 
 def decode_report(body: bytes) -> Report:

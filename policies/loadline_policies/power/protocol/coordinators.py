@@ -17,11 +17,12 @@ from functools import partial
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol import triggers
+from loadline_policies.power.protocol import gpu_limits, triggers
 from loadline_policies.power.protocol.accepted_domains import AcceptedDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
-from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, bounded, limit_of
+from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of
+from loadline_policies.power.protocol.inherited_heat import InheritedHeat, bounded
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.relievers import Reliever
@@ -72,7 +73,7 @@ class Coordinator:
         self._tenure = Tenure(
             epoch, now=now, renewed_sent_s=now if renewed_sent_s is None else renewed_sent_s
         )
-        self._heat_heard = False
+        self._inherited = InheritedHeat()
         self._decided_s = now
         self._watts = 0.0
         self._above = False
@@ -114,7 +115,7 @@ class Coordinator:
         rating_before = member.rating
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
-        self._learn_heat(report)
+        self._learn_heat(report, now)
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
@@ -136,11 +137,15 @@ class Coordinator:
         self._watts = self.members.watts(now)
         hot_watts = self.members.hot_watts(now)
         dt_s, self._decided_s = now - self._decided_s, now
-        self.heat = self.domain.curve.heated(self.heat, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
+        load = hot_watts / self.domain.budget_watts
+        self.heat = bounded(self.domain.curve.heated(self.heat, load=load, dt_s=dt_s))
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
+        if self._inherited.unknown and self.safety is not None:
+            self.heat = max(self.heat, self.safety.ceiling_heat)
+            self._inherited = InheritedHeat()
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
@@ -234,11 +239,23 @@ class Coordinator:
             waiting=self._reliever.relief.waiting,
         )
 
-    def _learn_heat(self, report: Report) -> None:
-        """Take over the heat that another coordinator has counted."""
-        if report.epoch != self.epoch and report.heat is not None:
-            self.heat = max(self.heat, report.heat) if self._heat_heard else report.heat
-            self._heat_heard = True
+    def _learn_heat(self, report: Report, now: float) -> None:
+        """Take over the heat that another coordinator has counted, and what nobody has since."""
+        domain, young = self.domain, self._tenure.patient(self.domain.timings, now)
+        if report.epoch == self.epoch:
+            return
+        inherited = self._inherited if young else InheritedHeat()
+        inherited.hear(report, domain.timings, now=now)
+        if report.heat is None:
+            return
+        heat = inherited.heat(
+            domain.curve,
+            domain.timings,
+            most_load=self.members.nameplate_watts / domain.budget_watts,
+            load=self.members.hot_watts(now) / domain.budget_watts,
+            now=now,
+        )
+        self.heat = heat if young else max(self.heat, heat)
 
     def _assess(self, now: float) -> None:
         patient, before = self._tenure.patient(self.domain.timings, now), self.domain
@@ -291,7 +308,7 @@ class Coordinator:
         if self.raising(now) is not Raising.FREELY:
             return False
         assert member.report is not None
-        if self._orders.free and not bounded(member.report.gpus, self.domain):
+        if self._orders.free and not gpu_limits.bounded(member.report.gpus, self.domain):
             return True
         settle_s = self.domain.timings.settle_s
         others = (m for m in self.members.values() if m is not member and m.rising(now, settle_s))

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, with_config
 
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""How the wire reads these values: no unknown keys, no NaN, no infinity."""
+STRICT = ConfigDict(extra="ignore", allow_inf_nan=False)
+"""How the wire reads these values: no NaN, no infinity; keys of a later version are passed over."""
 
 
 class Act(StrEnum):
@@ -82,10 +82,10 @@ class Report:
     age of the oldest sample at the time of sending. `host_watts` is
     the host model's draw now, `host_max_watts` its most. `epoch` and `lease_sequence`
     are those of the lease in force, None and 0 without one. `heat` is the domain's
-    breaker heat that the node last heard. `settable` says whether the node may set
-    limits at all, `faults` what else keeps it from enforcing, as CamelCase reasons.
-    `services` tells how those whose pods are on the node do against their objectives; an
-    agent that doesn't tell leaves it empty.
+    breaker heat that the node last heard, `heat_age_s` how long ago it asked. `settable`
+    says whether the node may set limits at all, `faults` what else keeps it from enforcing,
+    as CamelCase reasons. `services` tells how those whose pods are on the node do against
+    their objectives; an agent that doesn't tell leaves it empty.
     """
 
     node: str
@@ -100,6 +100,7 @@ class Report:
     armed: bool = False
     plan_version: int = 0
     heat: float | None = None
+    heat_age_s: float | None = None
     settable: bool = True
     faults: tuple[str, ...] = ()
     services: tuple[ServiceReport, ...] = ()

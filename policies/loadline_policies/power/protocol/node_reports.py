@@ -28,6 +28,14 @@ class NodeWorkloads:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardHeat:
+    """The breaker's heat as a lease told it, and when the report was sent that the lease answers."""
+
+    heat: float
+    asked_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class UnsettledLimits:
     """Limits by GPU that were ordered and not seen in force: until then a GPU may hold either.
 
@@ -65,7 +73,7 @@ def report_of(
     home: Home,
     sequence: int,
     now: float,
-    heat: float | None,
+    heard: HeardHeat | None,
     faults: tuple[str, ...],
     unsettled: UnsettledLimits,
     workloads: NodeWorkloads,
@@ -85,7 +93,8 @@ def report_of(
         lease_sequence=held.sequence if held is not None else 0,
         armed=standing.armed,
         plan_version=state.plan_version if standing.armed else 0,
-        heat=heat,
+        heat=heard.heat if heard is not None else None,
+        heat_age_s=round(max(0.0, now - heard.asked_s), 3) if heard is not None else None,
         settable=state.settable,
         faults=faults,
         services=workloads.services(),

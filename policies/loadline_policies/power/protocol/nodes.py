@@ -22,7 +22,13 @@ from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol.leases import Standing, accept, released
 from loadline_policies.power.protocol.messages import Act, Lease, Report
 from loadline_policies.power.protocol.node_exchanges import NEVER, Exchange
-from loadline_policies.power.protocol.node_reports import SETTLED, NodeWorkloads, UnsettledLimits, report_of
+from loadline_policies.power.protocol.node_reports import (
+    SETTLED,
+    HeardHeat,
+    NodeWorkloads,
+    UnsettledLimits,
+    report_of,
+)
 from loadline_policies.power.protocol.node_states import Home, NodeState
 from loadline_policies.power.protocol.triggers import worth_telling
 
@@ -107,7 +113,7 @@ class Node:
         self.name, self.state = name, state
         self.home = Home()
         self.domain: str | None = None
-        self.heat: float | None = None
+        self._heard: HeardHeat | None = None
         self.standing = _found(state)
         self._uniform, self._workloads = uniform, workloads or NodeWorkloads()
         self._sequence = int(now * 1000)  # above a predecessor's: it counted from an earlier moment
@@ -242,7 +248,7 @@ class Node:
             home=self.home,
             sequence=self._sequence,
             now=now,
-            heat=self.heat,
+            heard=self._heard,
             faults=tuple(sorted(self.faults(now))),
             unsettled=self._unsettled,
             workloads=self._workloads,
@@ -288,7 +294,8 @@ class Node:
     def _stand_by(self, answer: _Answer, standing: Standing) -> Taken:
         before = self.standing.holding
         self._farewells = FAREWELLS if self.standing.armed and not standing.armed else 0
-        self.standing, self.heat = standing, answer.lease.heat
+        self.standing = standing
+        self._heard = HeardHeat(answer.lease.heat, answer.exchange.sent_s)
         return Taken(answer.lease, before.lease if before is not None else None)
 
     def _conclude(self, answer: _Answer, now: float, *, settles: bool) -> None:

@@ -43,6 +43,11 @@ class Roster(dict[str, Member]):
         """The same with the sensor gain on: what the breaker may see."""
         return sum(member.hot_watts(now, self.silent_after_s) for member in self.values())
 
+    @property
+    def nameplate_watts(self) -> float:
+        """What all members could draw without limits."""
+        return sum(member.rating.nameplate_watts for member in self.values() if member.rating is not None)
+
     def age_s(self, now: float) -> float:
         """The age of the oldest sample; 0 before the first report."""
         heard = (m for m in self.values() if m.report is not None)

@@ -41,6 +41,7 @@ def report(
     enforced: float = 400.0,
     safe: float | None = None,
     heat: float | None = None,
+    heat_age_s: float = 0.0,
     epoch: Epoch | None = None,
     faults: tuple[str, ...] = (),
 ) -> Report:
@@ -56,7 +57,7 @@ def report(
     return Report(
         node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=650.0, host_max_watts=650.0,
         gpus=gpus, epoch=lease.epoch if lease else epoch, lease_sequence=lease.sequence if lease else 0,
-        armed=safe is not None, heat=heat, faults=faults,
+        armed=safe is not None, heat=heat, heat_age_s=heat_age_s, faults=faults,
     )  # fmt: skip
 
 
@@ -184,6 +185,45 @@ def test_a_new_coordinator_is_warm_until_it_hears_of_more() -> None:
     coordinator.receive(report("node-1", heat=0.7), 0.0)
     coordinator.receive(report("node-2", heat=0.1), 0.0)
     assert coordinator.heat == pytest.approx(0.7)
+
+
+def test_what_the_row_could_draw_while_nobody_led_counts_until_its_leases_were_over() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=0.3, heat_age_s=16.0), 0.0)
+    row = sum(report(name).nameplate_watts for name in NAMES) / DOMAIN.budget_watts
+    free_s = DOMAIN.timings.lease_s + DOMAIN.timings.actuation_s
+    assert coordinator.heat == pytest.approx(0.3 + free_s / DOMAIN.curve.trip_s(row), rel=0.05)
+
+
+def test_of_what_members_heard_the_latest_counts() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    coordinator.receive(report("node-0", safe=247.0, heat=0.9, heat_age_s=600.0), 0.0)
+    coordinator.receive(report("node-1", safe=247.0, heat=0.2, heat_age_s=1.0), 0.0)
+    assert coordinator.heat < 0.3
+
+
+def test_an_armed_row_of_which_nobody_tells_the_heat_may_be_as_hot_as_it_gets() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0), 0.1)
+    assert coordinator.safety is not None
+    assert coordinator.heat == pytest.approx(coordinator.safety.ceiling_heat, rel=0.01)
+
+
+@pytest.mark.parametrize(("told", "kept"), [(1e300, 1.0), (-1000.0, 0.0)])
+def test_heat_is_kept_between_cold_and_tripped_whatever_is_told(told: float, kept: float) -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    coordinator.receive(report("node-0", heat=told), 0.0)
+    assert coordinator.heat == pytest.approx(kept, abs=0.01)
+
+
+def test_a_budget_that_was_far_too_small_leaves_no_more_heat_than_a_trip() -> None:
+    coordinator, given = led(domain=replace(DOMAIN, enforce=False))
+    coordinator.configure(replace(DOMAIN, enforce=False, budget_watts=2000.0), 100.0)
+    for second in range(60):
+        given = heard(coordinator, given, share=0.9, sequence=3 + second, now=101.0 + second)
+    assert coordinator.heat == 1.0
 
 
 def test_a_new_coordinator_raises_nobody_above_safe_before_all_know_its_epoch() -> None:

@@ -120,7 +120,8 @@ def test_a_lease_is_stood_by_once_it_was_carried_out(node: Node) -> None:
     taken = node.carried_out(look(START_S + 0.6, armed=True), START_S + 0.6, writes=0)
     assert taken == (Taken(first, None),)
     assert node.standing.deadline_s == START_S + 4.0
-    assert node.heat == 0.5
+    following = sent(node.poll(START_S + 0.6))
+    assert (following.heat, following.heat_age_s) == (0.5, 0.6), "as old as the question"
 
 
 def test_a_promise_that_could_not_be_recorded_leaves_the_node_where_it_was(node: Node) -> None:
