@@ -3,9 +3,9 @@ What a coordinator believes of each node, told or not told.
 
 A node that speaks counts at what its sensors show. One that is silent counts at
 the highest limit that it may still have in force: what it last read back, or more
-if a lease that raised it is on its way; its nameplate if it was never heard. It
-never counts at its safe limits and never at an expired lease, since nobody has
-seen it step down.
+if a lease that raised it is on its way; its nameplate if it was never heard, or not
+for so long that it may have booted anew. It never counts at its safe limits and never
+at an expired lease, since nobody has seen it step down.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, Report
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
+
+REBOOTED_AFTER_S = 30.0
+"""A node may have booted anew after so long a silence, and its driver forgets every limit. Chosen."""
 
 ROUNDING_WATTS = 0.5
 """Limits travel as watts and are kept as milliwatts: what differs by less is the same."""
@@ -106,14 +109,20 @@ class Member:
 
     def watts(self, now: float, silent_after_s: float) -> float:
         """What the node counts for in the row: its sensors, or the most it may draw when silent."""
-        return self._seen_watts if self.fresh(now, silent_after_s) else self.most_watts
+        return self._seen_watts if self.fresh(now, silent_after_s) else self._unseen_watts(now)
 
     def hot_watts(self, now: float, silent_after_s: float) -> float:
         """As `watts`, with the sensor gain on: what the breaker may see."""
         if self.report is None or not self.fresh(now, silent_after_s):
-            return self.most_watts
+            return self._unseen_watts(now)
         host_watts = self.report.host_watts
         return host_watts + SENSOR_GAIN * (self._seen_watts - host_watts)
+
+    def _unseen_watts(self, now: float) -> float:
+        """What a silent node may draw: under its limits, while nothing can have made it forget them."""
+        if self.rating is not None and not self.fresh(now, REBOOTED_AFTER_S):
+            return self.rating.nameplate_watts
+        return self.most_watts
 
     def acknowledged(self, safe: Mapping[str, float]) -> bool:
         """Whether every GPU of the node falls to these safe limits or lower."""

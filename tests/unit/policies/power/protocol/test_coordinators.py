@@ -147,6 +147,16 @@ def test_a_silent_node_counts_at_its_last_enforced_limit() -> None:
     )
 
 
+def test_a_node_that_may_have_booted_anew_counts_at_its_maximum() -> None:
+    coordinator, given = led(share=1.02)
+    given = heard(coordinator, given, share=0.9, sequence=3, now=101.0)
+    for now in (110.0, 120.0, 130.0, 140.0):
+        given = heard(coordinator, given, share=0.5, sequence=int(now), now=now, names=NAMES[1:])
+        silent_watts = coordinator.domain_state(now).watts - 19 * 0.5 * NODE_WATTS
+        held = 650.0 + 1.05 * 2 * 247.0
+        assert silent_watts == pytest.approx(held if now <= 131.0 else report("node-0").nameplate_watts)
+
+
 def test_a_raise_on_its_way_counts_until_it_is_acknowledged() -> None:
     coordinator, given = led(share=1.02)
     given = heard(coordinator, given, share=0.5, sequence=3, now=101.0)
@@ -174,7 +184,8 @@ def test_a_hot_breaker_holds_the_row_at_safe_until_it_has_cooled() -> None:
     coordinator, given = led(share=0.5, heat=0.95)
     assert coordinator.level == "BreakerHot"
     assert {watts(lease) for lease in given.values()} == {247.0}
-    given = heard(coordinator, given, share=0.5, sequence=3, now=400.0)
+    for now in range(102, 302, 2):
+        given = heard(coordinator, given, share=0.5, sequence=now, now=float(now))
     assert {watts(lease) for lease in given.values()} == {400.0}
 
 
