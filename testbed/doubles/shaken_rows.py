@@ -185,10 +185,10 @@ class Bench:
         """Note every node whose limits, once it stepped down, are ordered higher than they were."""
         step_down = agent.gpus.step_down
 
-        def watched() -> None:
+        def watched(now: float) -> None:
             paper = self.papers[int(agent.name.removeprefix("node-"))]
             before, told = list(paper.limits), len(paper.orders)
-            step_down()
+            step_down(now)
             if any(watts > before[index] for index, watts in paper.orders[told:]):
                 self.raised_at_deadline.append(agent.name)
 

@@ -43,12 +43,18 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of an order, or of a step down: `late` if its deadline was over."""
+    """What became of an order, or of a step down: `late` if its deadline was over.
+
+    `limit_watts` is the limit that was written, None where none was. `of_clock` says that the error
+    was the clock's, while the limit went well.
+    """
 
     uuid: str
     written: bool = False
+    limit_watts: float | None = None
     late: bool = False
     error: HardwareError | None = None
+    of_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +169,17 @@ class Limits:
             self._set_limit(device, limit_mw)
         if self._is_late(deadline_s):
             ceiling_mw = min(before_mw, round(order.safe_watts * 1000))
-            taken_back = written and self._lower(device, ceiling_mw)
-            return Outcome(uuid=order.uuid, written=written or taken_back, late=True)
-        written |= self._apply_clock(device, order.clock_mhz)
-        return Outcome(uuid=order.uuid, written=written, late=self._is_late(deadline_s))
+            lowered_watts = self._lower(device, ceiling_mw) if written else None
+            return Outcome(uuid=order.uuid, written=written, limit_watts=lowered_watts, late=True)
+        limit_watts = limit_mw / 1000 if written else None
+        try:
+            written |= self._apply_clock(device, order.clock_mhz)
+        except HardwareError as error:
+            return Outcome(
+                uuid=order.uuid, written=written, limit_watts=limit_watts, error=error, of_clock=True
+            )
+        late = self._is_late(deadline_s)
+        return Outcome(uuid=order.uuid, written=written, limit_watts=limit_watts, late=late)
 
     def _apply_clock(self, device: Device, clock_mhz: int | None) -> bool:
         written = self._written[device.uuid]
@@ -182,10 +195,11 @@ class Limits:
         return True
 
     def _step_down(self, uuid: str, safe_watts: float) -> Outcome:
-        lowered = self._lower(self._gpus.device(uuid), round(safe_watts * 1000))
-        return Outcome(uuid=uuid, written=lowered)
+        lowered_watts = self._lower(self._gpus.device(uuid), round(safe_watts * 1000))
+        return Outcome(uuid=uuid, written=lowered_watts is not None, limit_watts=lowered_watts)
 
-    def _lower(self, device: Device, ceiling_mw: int) -> bool:
+    def _lower(self, device: Device, ceiling_mw: int) -> float | None:
+        """The limit that was written, in watts; None if what is there is low enough."""
         enforced_mw, requested_mw = device.limits_mw()
         target_mw = lowered_mw(
             enforced_mw=enforced_mw,
@@ -193,9 +207,10 @@ class Limits:
             safe_mw=ceiling_mw,
             lowest_mw=device.lowest_mw,
         )
-        if target_mw is not None:
-            self._set_limit(device, target_mw)
-        return target_mw is not None
+        if target_mw is None:
+            return None
+        self._set_limit(device, target_mw)
+        return target_mw / 1000
 
     def _set_limit(self, device: Device, limit_mw: int) -> None:
         device.set_limit_mw(limit_mw)

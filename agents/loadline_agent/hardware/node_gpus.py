@@ -22,10 +22,11 @@ from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, 
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_api.conditions import Reason
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from loadline_policies.power.protocol.members import ROUNDING_WATTS
 from loadline_policies.power.protocol.messages import GpuLimit
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.write_proofs import WriteProof
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
@@ -102,8 +103,10 @@ class NodeGpus:
         self._suspected_s: dict[str, float] = {}
         self._disturbed = False
         self.conflicts: tuple[Conflict, ...] = ()
-        self._looked_s = self._applied_s = self._sampled_s = float("-inf")
+        self._looked_s = self._applied_s = self._sampled_s = self._written_s = float("-inf")
         self._samples: tuple[GpuSample, ...] = ()
+        self._proofs = {info.uuid: WriteProof() for info in gpus.infos}
+        self._unread: dict[str, float] = {}
         self.look()
 
     @classmethod
@@ -168,6 +171,7 @@ class NodeGpus:
             requested_watts=held.requested_watts if held is not None else None,
             safe_watts=safe_watts,
             clock_mhz=held.clock_mhz if held is not None else None,
+            able=self._proofs[info.uuid].able,
         )
 
     def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> Done:
@@ -181,7 +185,7 @@ class NodeGpus:
         orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
         if orders == self._orders and not self._disturbed and not self._inherited:
             return Done()
-        done = Done.of(self._apply(orders, deadline_s))
+        done = Done.of(self._proven(self._apply(orders, deadline_s)))
         self._orders = () if done.errors or done.late else orders
         self._applied_s = self._clock()
         if any(isinstance(error, NoPermission) for error in done.errors):
@@ -192,7 +196,8 @@ class NodeGpus:
     def step_down(self) -> Done:
         """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""
         self._orders = ()
-        done = Done.of(self._limits.step_down({gpu.uuid: gpu.safe_watts for gpu in self.record.gpus}))
+        safe_watts = {gpu.uuid: gpu.safe_watts for gpu in self.record.gpus}
+        done = Done.of(self._proven(self._limits.step_down(safe_watts)))
         self.look()
         return done
 
@@ -203,6 +208,7 @@ class NodeGpus:
         """
         self._write(self.record._replace(deadline_s=deadline_s))
         self._orders = ()
+        self._unread.clear()
         done = Done.of(self._limits.restore())
         left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
         if not left:
@@ -221,12 +227,37 @@ class NodeGpus:
             return
         if self._guard_has_acted():
             self._orders = ()
+            self._unread.clear()
             self._suspected_s.clear()
+        self._read_back(now)
         conflicts = self._conflicts(now)
         self._disturbed = bool(conflicts)
         if any(0.0 < now - self._suspected_s.get(one.uuid, now) < SUSPECT_FOR_S for one in conflicts):
             self.conflict_s, self.conflicts = now, conflicts
         self._suspected_s |= {one.uuid: now for one in conflicts}
+
+    def _proven(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        """The same, with each failure held against its GPU, and each write to be read back."""
+        for outcome in outcomes:
+            foul = outcome.error is not None and not outcome.of_clock
+            if foul and not isinstance(outcome.error, OutOfRange):
+                self._proofs[outcome.uuid].failed()
+            if outcome.limit_watts is not None:
+                self._unread[outcome.uuid] = outcome.limit_watts
+                self._written_s = self._clock()
+        return outcomes
+
+    def _read_back(self, now: float) -> None:
+        """Hold what is read against what was written; what isn't there in time has failed."""
+        for uuid, watts in list(self._unread.items()):
+            held = self.held.get(uuid)
+            if held is not None and same(held.requested_watts, watts):
+                self._proofs[uuid].succeeded(now)
+            elif now - self._written_s >= SETTLE_S:
+                self._proofs[uuid].failed()
+            else:
+                continue
+            del self._unread[uuid]
 
     @property
     def settled(self) -> bool:

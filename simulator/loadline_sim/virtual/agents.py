@@ -115,9 +115,9 @@ class Agent:
                 case Send(report):
                     self._send(report)
                 case CarryOut(lease, deadline_s):
-                    writes = self.gpus.carry_out(lease, deadline_s)
-                    self._plan_deadline()
                     now = self.process.now
+                    writes = self.gpus.carry_out(lease, deadline_s, now)
+                    self._plan_deadline()
                     self._carry(self.node.carried_out(self.gpus.look(now), now, writes=writes))
                 case Refused(error):
                     self.refused[error.reason] = self.refused.get(error.reason, 0) + 1
@@ -161,4 +161,4 @@ class Agent:
 
     def _keep_deadline(self) -> None:
         if self.record.armed and self.process.now >= self.record.deadline_s:
-            self.gpus.step_down()
+            self.gpus.step_down(self.process.now)

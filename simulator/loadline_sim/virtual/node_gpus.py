@@ -3,7 +3,7 @@ A node's GPUs with the record of its agent, as the agent's own `node_gpus` keeps
 
 The order of things is the same: the record first, then the hardware; disarmed only once what
 was found is back. Agent and guard fall by the product's own rule. What can't happen here is
-that a setter fails or that somebody else writes.
+that somebody else writes.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from loadline_policies.power.protocol.messages import Act, Lease
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.step_downs import lowered_mw
+from loadline_policies.power.protocol.write_proofs import WriteProof
 from loadline_sim.virtual.hardware import Hardware
 
 SAMPLE_AGE_S = 0.1
@@ -29,25 +30,30 @@ class AgentRecord:
 
 
 class VirtualGpus:
-    """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds."""
+    """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds.
+
+    `deaf` are the GPUs whose setters fail.
+    """
 
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
         self.record = AgentRecord()
         self.faults: dict[str, str] = {}
+        self.deaf: set[int] = set()
+        self._proofs = [WriteProof() for _ in hardware.rating.gpus]
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
 
-    def carry_out(self, lease: Lease, deadline_s: float) -> int:
+    def carry_out(self, lease: Lease, deadline_s: float, now: float) -> int:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
         if lease.act is Act.RELEASE:
-            return self._restore()
+            return self._restore(now)
         found = self.record.found_watts if self.record.armed else tuple(self.hardware.requested_watts())
         safe = tuple(limit.safe_watts for limit in lease.limits)
         self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found)
         limits = enumerate(lease.limits)
-        return sum(self._set(index, one.watts, clock_mhz=one.clock_mhz) for index, one in limits)
+        return sum(self._set(index, one.watts, one.clock_mhz, now=now) for index, one in limits)
 
-    def step_down(self) -> None:
+    def step_down(self, now: float) -> None:
         """Every GPU to min(current, safe); the record stays armed."""
         rows = zip(
             self.hardware.enforced_watts(),
@@ -64,7 +70,7 @@ class VirtualGpus:
                 lowest_mw=round(gpu.min_watts * 1000),
             )
             if target_mw is not None:
-                self.hardware.set_limit(index, target_mw / 1000)
+                self._write(index, target_mw / 1000, now)
 
     def look(self, now: float) -> NodeState:
         """Sensors, limits and record at one moment."""
@@ -77,6 +83,7 @@ class VirtualGpus:
             requested,
             record.safe_watts or [None] * len(enforced),
             self._clocks,
+            self._proofs,
             strict=True,
         )
         return NodeState(
@@ -91,8 +98,9 @@ class VirtualGpus:
                     requested_watts=asked,
                     safe_watts=safe,
                     clock_mhz=clock_mhz,
+                    able=proof.able,
                 )
-                for gpu, watts, limit, asked, safe, clock_mhz in rows
+                for gpu, watts, limit, asked, safe, clock_mhz, proof in rows
             ),
             sampled_s=now,
             read_s=now,
@@ -104,19 +112,27 @@ class VirtualGpus:
             faults=dict(self.faults),
         )
 
-    def _restore(self) -> int:
-        writes = sum(
-            self._set(index, watts, clock_mhz=None) for index, watts in enumerate(self.record.found_watts)
-        )
+    def _restore(self, now: float) -> int:
+        found = enumerate(self.record.found_watts)
+        writes = sum(self._set(index, watts, None, now=now) for index, watts in found)
         self.record = AgentRecord()
         return writes
 
-    def _set(self, index: int, watts: float, *, clock_mhz: int | None) -> int:
+    def _set(self, index: int, watts: float, clock_mhz: int | None, *, now: float) -> int:
         """What is in force already isn't written; whether anything was."""
         limit, clock = self.hardware.requested_watts()[index] != watts, self._clocks[index] != clock_mhz
         if limit:
-            self.hardware.set_limit(index, watts)
+            limit = self._write(index, watts, now)
         if clock:
             self.hardware.set_clock(index, clock_mhz)
             self._clocks[index] = clock_mhz
         return int(limit or clock)
+
+    def _write(self, index: int, watts: float, now: float) -> bool:
+        """Whether the setter took it; here what it takes is read back at once."""
+        if index in self.deaf:
+            self._proofs[index].failed()
+            return False
+        self.hardware.set_limit(index, watts)
+        self._proofs[index].succeeded(now)
+        return True

@@ -29,6 +29,7 @@ from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.protocol.safe_limit_plans import SafeLimitPlan
 from loadline_policies.power.protocol.tenures import Tenure
+from loadline_policies.power.protocol.write_proofs import probes
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 from loadline_policies.power.rows import Caps, Row
@@ -266,6 +267,8 @@ class Coordinator:
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
 
     def _held(self, now: float) -> HoldReason:
+        if self._accepted.unholdable:
+            return HoldReason.UNHOLDABLE
         if self.safety is None:
             return HoldReason.UNKNOWN if self.members.enforcing else HoldReason.NOT
         if len(self.members.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
@@ -325,6 +328,7 @@ class Coordinator:
                 self.domain,
                 safe_watts=self._plan.given.get(gpu.uuid, gpu.safe_watts or gpu.min_watts),
                 raising=raising,
+                probe=probes(now),
             )
             for gpu in member.report.gpus
         )

@@ -18,6 +18,9 @@ from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 
 INFINITE = float("inf")
 
+STEP_WATTS = 1.0
+"""The least change of a limit that every driver shows when it is read back."""
+
 
 class HoldReason(StrEnum):
     """Why the row isn't led by what the policy wishes.
@@ -30,7 +33,12 @@ class HoldReason(StrEnum):
     NEW = "Acquainting"
     UNKNOWN = "MembersUnknown"
     SILENT = "TooManySilentNodes"
+    UNHOLDABLE = "CannotBeHeld"
     HEAT = "BreakerHot"
+
+
+SAFE_REASONS = frozenset(HoldReason) - {HoldReason.NOT, HoldReason.NEW}
+"""Reasons for which every GPU is at its safe limit or below."""
 
 
 class Raising(StrEnum):
@@ -52,7 +60,7 @@ class RowOrders:
     @property
     def safe(self) -> bool:
         """Whether every GPU is at its safe limit or below."""
-        return self.caps.brake or self.held in (HoldReason.UNKNOWN, HoldReason.SILENT, HoldReason.HEAT)
+        return self.caps.brake or self.held in SAFE_REASONS
 
     @property
     def free(self) -> bool:
@@ -97,13 +105,26 @@ def bounded(gpus: Iterable[GpuReport], domain: Domain) -> bool:
 
 
 def limit_of(
-    gpu: GpuReport, orders: RowOrders, domain: Domain, *, safe_watts: float, raising: Raising
+    gpu: GpuReport,
+    orders: RowOrders,
+    domain: Domain,
+    *,
+    safe_watts: float,
+    raising: Raising,
+    probe: bool = False,
 ) -> GpuLimit:
-    """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance."""
+    """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance.
+
+    One whose writes fail is told its safe limit, as it has it, and at a `probe` a step less.
+    """
+    if not gpu.able:
+        safe_watts = max(gpu.min_watts, gpu.safe_watts or gpu.min_watts)
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
-    if orders.safe:
+    if orders.safe or not gpu.able:
         watts = min(watts, safe_watts)
+    if probe and not gpu.able:
+        watts -= STEP_WATTS
     if raising is Raising.NOT:
         watts = min(watts, gpu.enforced_watts)
     elif raising is Raising.TO_SAFE:

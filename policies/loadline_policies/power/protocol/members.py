@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
-from loadline_policies.power.protocol.messages import Epoch, GpuLimit, Report
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 
 REBOOTED_AFTER_S = 30.0
@@ -148,6 +148,12 @@ class Member:
         return self.report is not None and self.report.epoch == epoch
 
 
+def _rating(gpu: GpuReport) -> GpuRating:
+    """The range of a GPU; one whose writes fail can be had no lower than it is."""
+    least = gpu.min_watts if gpu.able else max(gpu.min_watts, min(gpu.enforced_watts, gpu.max_watts))
+    return GpuRating(gpu.uuid, least, gpu.max_watts)
+
+
 def rating_of(report: Report) -> NodeRating:
     """What a node can draw and be lowered to, as its report says.
 
@@ -156,6 +162,6 @@ def rating_of(report: Report) -> NodeRating:
     return NodeRating(
         node=report.node,
         host_max_watts=report.host_max_watts,
-        gpus=tuple(GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts) for gpu in report.gpus),
+        gpus=tuple(_rating(gpu) for gpu in report.gpus),
         settable=report.settable and (report.armed or not report.faults),
     )

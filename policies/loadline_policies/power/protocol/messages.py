@@ -46,7 +46,7 @@ class GpuReport:
     back and the one last set (a raise may still be on its way), `safe_watts` the safe
     limit that the node's guard holds (None when disarmed), `clock_mhz` the clock that it
     was last locked to (None when unlocked), `owners` the `namespace/name` of the services
-    whose pods are on it.
+    whose pods are on it. `able` is False while writes of its limit fail: it holds what it holds.
     """
 
     uuid: str
@@ -57,6 +57,7 @@ class GpuReport:
     safe_watts: float | None = None
     clock_mhz: int | None = None
     owners: tuple[str, ...] = ()
+    able: bool = True
 
 
 @with_config(STRICT)

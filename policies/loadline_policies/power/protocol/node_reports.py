@@ -113,4 +113,5 @@ def _gpu(
         safe_watts=gpu.safe_watts if state.armed else None,
         clock_mhz=gpu.clock_mhz,
         owners=owners,
+        able=gpu.able,
     )

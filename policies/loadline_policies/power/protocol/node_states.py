@@ -28,7 +28,8 @@ class GpuState:
     `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and
     `age_s` how long before the look the watts were true. `enforced_watts` and
     `requested_watts` are the limits last read back, None where they never were.
-    `safe_watts` is the safe limit in the armed record, `clock_mhz` our own lock.
+    `safe_watts` is the safe limit in the armed record, `clock_mhz` our own lock. `able` says that
+    no write of its limit has failed, or enough have succeeded since (`write_proofs`).
     """
 
     uuid: str
@@ -42,6 +43,7 @@ class GpuState:
     requested_watts: float | None = None
     safe_watts: float | None = None
     clock_mhz: int | None = None
+    able: bool = True
 
     @property
     def watts(self) -> float:

@@ -22,6 +22,9 @@ SafeLimits = Mapping[str, float]
 """Safe watts by GPU UUID."""
 
 
+BUDGET_TOO_SMALL = "BudgetTooSmall"
+"""The reason where not even the lowest settable limits fit the budget."""
+
 SENSOR_GAIN = 1.05
 """What a GPU may draw per watt that its sensor shows.
 
@@ -75,7 +78,7 @@ def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimit
     floor = sum(rating.floor_watts for rating in rows)
     if floor > budget_watts:
         raise UnsafeDomain(
-            "BudgetTooSmall",
+            BUDGET_TOO_SMALL,
             f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable "
             f"limits draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
         )

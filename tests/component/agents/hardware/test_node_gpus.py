@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
-from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, NodeGpus
+from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
@@ -119,3 +119,57 @@ def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus,
     looked(node_gpus, clock, at_s=2.5)
     said = f"{board.uuids(0)[0]} was set to 300 W, and 390 W are asked of it, 390 W in force"
     assert list(map(str, node_gpus.conflicts)) == [said]
+
+
+def able(node_gpus: NodeGpus) -> list[bool]:
+    return [gpu.able for gpu in node_gpus.state().gpus]
+
+
+def test_a_setter_that_fails_is_held_against_its_gpu_alone(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.fail(0, 3, writes=999)
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=280.0)
+    assert able(node_gpus) == [index != 3 for index in range(8)]
+
+
+def test_a_write_that_nobody_can_read_back_has_failed(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=280.0)
+    board.write_as_other(0, 3, watts=390.0)
+    looked(node_gpus, clock, at_s=2.2)
+    assert all(able(node_gpus)), "it may still be on its way"
+    looked(node_gpus, clock, at_s=3.1)
+    assert able(node_gpus) == [index != 3 for index in range(8)]
+
+
+def test_a_gpu_is_believed_again_after_three_writes_in_thirty_seconds(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.fail(0, 3, writes=999)
+    for turn in range(6):
+        clock.now = 10.0 * turn + 2.0
+        enforced(node_gpus, board, watts=280.0 - turn % 2)
+        looked(node_gpus, clock, at_s=clock.now + 0.25)
+        assert able(node_gpus)[3] == (turn >= 4)
+        board.heal(0, 3)
+
+
+def test_a_clock_that_cannot_be_locked_says_nothing_of_limits(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    clock.now = 2.0
+    done = enforced(node_gpus, board, watts=280.0, clock_mhz=1275)
+    assert done.writes
+    assert all(able(node_gpus))
+
+
+def enforced(node_gpus: NodeGpus, board: Board, *, watts: float, clock_mhz: int | None = None) -> Done:
+    limits = tuple(
+        GpuLimit(uuid=uuid, watts=watts, safe_watts=SAFE_WATTS, clock_mhz=clock_mhz)
+        for uuid in board.uuids(0)
+    )
+    return node_gpus.enforce(limits, plan_version=1, deadline_s=DEADLINE_S)

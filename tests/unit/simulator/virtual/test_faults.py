@@ -3,7 +3,7 @@
 import pytest
 
 from loadline_policies.power.safety.breakers import TRIP
-from testbed.doubles.shaken_rows import CURVE, NODES, Bench
+from testbed.doubles.shaken_rows import CURVE, GPUS, NODES, Bench
 
 
 @pytest.mark.parametrize("faulty", [1, 2, 3, 5, NODES])
@@ -29,4 +29,51 @@ def test_the_others_give_for_nodes_that_never_could_be_armed(faulty: int) -> Non
     assert len(bench.armed()) == NODES - faulty
     bench.demand(420.0)
     bench.run(30.0)
+    assert bench.load() <= 1.0
+
+
+@pytest.mark.parametrize("deaf", [1, 2, 3, 4])
+def test_the_others_give_for_gpus_whose_setters_fail(deaf: int) -> None:
+    """They were counted at the safe limit in their record; two of ten tripped the breaker within 30 s."""
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    for agent in bench.agents[3 : 3 + deaf]:
+        agent.gpus.deaf = {0, 1}
+    bench.demand(420.0)
+    bench.run(20.0)
+    assert bench.load() <= 1.0
+    bench.run(100.0)
+    assert bench.load() <= 1.0
+    assert bench.most_heat < TRIP
+
+
+def test_where_too_many_setters_fail_the_others_are_at_their_lowest_and_it_is_said() -> None:
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    for agent in bench.agents[:8]:
+        agent.gpus.deaf = {0, 1}
+    bench.demand(420.0)
+    bench.run(10.0)
+    leader = bench.leaders()[0].coordinator
+    assert leader is not None
+    assert leader.level == "CannotBeHeld"
+    assert leader.problem is not None
+    assert leader.problem.reason == "BudgetTooSmall"
+    assert [paper.limits for paper in bench.papers[8:]] == [[100.0] * GPUS] * 2
+
+
+def test_a_gpu_whose_setter_works_again_is_believed_after_proof_and_the_plan_grows_back() -> None:
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    for agent in bench.agents[3:5]:
+        agent.gpus.deaf = {0, 1}
+    bench.demand(420.0)
+    bench.run(20.0)
+    lowered = max(bench.agents[0].record.safe_watts)
+    for agent in bench.agents[3:5]:
+        agent.gpus.deaf = set()
+    bench.run(20.0)
+    assert max(bench.agents[0].record.safe_watts) == lowered, "not before it is proven"
+    bench.run(60.0)
+    assert max(bench.agents[0].record.safe_watts) > lowered
     assert bench.load() <= 1.0
