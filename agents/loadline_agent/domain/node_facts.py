@@ -41,6 +41,9 @@ class NodeFacts:
             if gpu.fault is not None:
                 word = Reason.SENSOR_STUCK if "sensor" in gpu.fault else Reason.GPU_LOST
                 found.setdefault(word.value, f"{gpu.uuid}: {gpu.fault}")
+        unable = [gpu.uuid for gpu in state.gpus if not gpu.able]
+        if unable:
+            found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(unable)}"
         if self._node.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
         if not state.settable:

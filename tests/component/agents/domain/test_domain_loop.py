@@ -58,6 +58,20 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
 
 
 @pytest.mark.slow
+def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow) -> None:
+    for gpu in range(8):
+        row.board.fail(1, gpu, writes=999)
+    row.draw(390.0)
+    deaf_watts = 500.0 + 1.05 * 8 * 400.0
+    share = ((3 * 3500.0 - deaf_watts) / 2 - 500.0) / 8 / 1.05
+    row.wait(lambda: all_at_most(row, share, ("node-0", "node-2")))
+    assert row.limits("node-1") == [400.0] * 8
+    for gpu in range(8):
+        row.board.heal(1, gpu)
+    row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-1",)))
+
+
+@pytest.mark.slow
 def test_a_successor_is_obeyed_and_counts_the_silent_node(row: LoneRow) -> None:
     row.signal("node-0", signal.SIGKILL)
     row.tell(holder="node-1", transitions=2)

@@ -98,3 +98,10 @@ def test_a_node_that_two_domains_select_says_so_and_is_enforced_all_the_same(
     node.settle(Home(domain="row", conflict="row and other select it"))
     assert facts.problems() == {"NodeClaimedTwice": "row and other select it"}
     assert node.faults(0.0) == {}
+
+
+def test_a_gpu_whose_writes_fail_is_named(node_gpus: NodeGpus, facts: NodeFacts, board: Board) -> None:
+    board.fail(0, 3, writes=999)
+    enforce(node_gpus, *[300.0] * 8)
+    uuid = board.uuids(0)[3]
+    assert facts.problems() == {"WritesFail": f"writes of a limit have failed on {uuid}"}
