@@ -59,13 +59,17 @@ def test_a_killed_agents_successor_falls_at_the_old_deadline_if_it_is_not_heard(
 
 
 @pytest.mark.slow
-def test_a_strangers_limits_end_in_observe(row: LoneRow) -> None:
-    def disarmed() -> bool:
-        row.board.write_as_other(0, 3, watts=200.0)
-        return row.metric(NODE, "loadline_power_armed") == 0.0
+def test_a_stranger_disarms_nobody_and_its_gpu_is_held_at_safe(row: LoneRow) -> None:
+    before = row.metric(NODE, LEASED) or 0.0
 
-    row.wait(disarmed)
-    assert row.limits(NODE)[0] == 400.0
+    def leased() -> bool:
+        row.board.write_as_other(0, 3, watts=390.0)
+        return (row.metric(NODE, LEASED) or 0.0) > before + 8
+
+    row.wait(leased)
+    row.wait(lambda: row.limits(NODE)[3] <= SAFE_WATTS)
+    assert row.metric(NODE, "loadline_power_armed") == 1.0
+    assert row.limits(NODE)[:3] == [400.0] * 3
 
 
 @pytest.mark.slow
