@@ -81,6 +81,7 @@ class NodeAgent:
             metrics=self.metrics,
             clock=clock,
         )
+        declarations.keep(lambda: self.leaf.node.armed_for)
         self.node_facts = NodeFacts(
             self.leaf.node, given.node_gpus.infos, look=lambda: self.leaf.state, clock=clock
         )

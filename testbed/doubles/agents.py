@@ -120,6 +120,9 @@ class FileDeclarations:
         self._certificates: Mapping[bytes, str] = {}
         self._domain: Domain | None = None
 
+    def keep(self, armed_for: Callable[[], str | None]) -> None:
+        """There is one domain."""
+
     def home(self) -> Home | None:
         """Where the node belongs: `row`, if it is listed."""
         row = self._row()

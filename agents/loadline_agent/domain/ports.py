@@ -5,7 +5,7 @@ Protocols, so that nothing in `domain` knows the API server or the kubelet: `kub
 `workloads` fulfil them in a pod, a row's file does in the tests.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from loadline_agent.domain.peers import Peer
@@ -17,6 +17,9 @@ from loadline_policies.power.protocol.node_states import Home
 
 class Declarations(Protocol):
     """What the API server declares, or what is remembered of it while it is away."""
+
+    def keep(self, armed_for: Callable[[], str | None]) -> None:
+        """Be told which domain the node is armed for: no other one takes it out of that."""
 
     def home(self) -> Home | None:
         """Where this node belongs; None while neither the API server nor a memory of it has told."""

@@ -104,6 +104,10 @@ class Declarations:
             self._leading.cancel()
             self._leading = None
 
+    def keep(self, armed_for: Callable[[], str | None]) -> None:
+        """Be told which domain the node is armed for: no other one takes it out of that."""
+        self._memberships.armed_for = armed_for
+
     def home(self) -> Home | None:
         """Where this node belongs; None while neither the API server nor a memory of it has told."""
         return self._memberships.home or self._checkpoint.home

@@ -33,7 +33,8 @@ LOOKS_UNTIL_MET_AGAIN = 5
 class Memberships:
     """The node's home and its candidates' peers, as far as the API server has told them.
 
-    `home` is None until it has. `problem` says what was missing at the last look.
+    `home` is None until it has. `problem` says what was missing at the last look, `armed_for` tells
+    the domain that the node is armed for.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Memberships:
         self.home: Home | None = None
         self.peers: dict[str, Peer] = {}
         self.problem: str | None = None
+        self.armed_for: Callable[[], str | None] = lambda: None
         self._kube, self._node, self._domains, self._on_change = kube, node, domains, on_change
         self._labels: Mapping[str, str] | None = None
         self._left: str | None = None
@@ -105,7 +107,7 @@ class Memberships:
         """Say where the node belongs, once both its labels and the PowerDomains are known."""
         if self._labels is None or not self._domains.listed:
             return
-        home = home_of(self._labels, self._domains.items.values())
+        home = home_of(self._labels, self._domains.items.values(), armed_for=self.armed_for())
         if home != self.home:
             left = self.home.domain if self.home is not None else None
             self._left = left if left not in (None, home.domain) else self._left

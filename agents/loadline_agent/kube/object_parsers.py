@@ -115,12 +115,13 @@ def peer_of(node: str, *, address: str, pem: str) -> Peer:
     return Peer(node, address, _der(pem))
 
 
-def home_of(labels: Mapping[str, str], domains: Iterable[Declared]) -> Home:
+def home_of(labels: Mapping[str, str], domains: Iterable[Declared], *, armed_for: str | None = None) -> Home:
     """Where a node with these labels belongs: to the domain that selects it, the oldest of several.
 
-    A new domain takes nobody out of one that is in force, whatever it selects.
+    No other domain takes it out of the one that it is armed for, while that one selects it.
     """
-    mine = sorted((one for one in domains if one.selects(labels)), key=lambda one: (one.created, one.name))
+    selecting = (one for one in domains if one.selects(labels))
+    mine = sorted(selecting, key=lambda one: (one.name != armed_for, one.created, one.name))
     if not mine:
         return Home()
     host = mine[0].spec.host_watts
@@ -134,8 +135,8 @@ def _conflict(claims: Sequence[Declared]) -> str | None:
         return None
     names = ", ".join(sorted(claim.name for claim in claims))
     return (
-        f"the PowerDomains {names} all select this node, and {claims[0].name}, the oldest, has it: let one"
-        " nodeSelector match it"
+        f"the PowerDomains {names} all select this node, and {claims[0].name} has it: let one nodeSelector"
+        " match it"
     )
 
 

@@ -135,6 +135,12 @@ class Node:
             self.home = home if home.domain is not None else replace(self.home, conflict=home.conflict)
         self.domain = self.reports_to(home)
 
+    @property
+    def armed_for(self) -> str | None:
+        """The domain that armed the node; None where it isn't, or no lease has come since a restart."""
+        held = self.standing.holding
+        return held.lease.domain if held is not None and self.standing.armed else None
+
     def reports_to(self, home: Home | None) -> str | None:
         """The domain to report to: while armed the one that armed it, so that it can be released.
 

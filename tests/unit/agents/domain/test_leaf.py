@@ -1,7 +1,7 @@
 """What the leaf and its leadership decide without hardware or network."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -48,6 +48,9 @@ class Told:
     @property
     def certificates(self) -> Mapping[bytes, str]:
         return {}
+
+    def keep(self, armed_for: Callable[[], str | None]) -> None:
+        return
 
     def home(self) -> Home | None:
         return Home(domain="row")

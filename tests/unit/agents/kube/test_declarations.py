@@ -68,6 +68,16 @@ def test_of_two_domains_the_older_one_has_the_node_and_both_are_named() -> None:
     assert "row-a, row-b" in claimed.conflict
 
 
+def test_no_older_domain_takes_a_node_out_of_the_one_that_armed_it() -> None:
+    labels = {"row": "a"}
+    claims = [
+        declared_of(domain(name, created=when)) for name, when in (("row-a", "2026-06"), ("row-b", "2026-01"))
+    ]
+    assert home_of(labels, claims).domain == "row-b"
+    assert home_of(labels, claims, armed_for="row-a").domain == "row-a"
+    assert home_of(labels, claims[1:], armed_for="row-a").domain == "row-b", "it doesn't select it any more"
+
+
 def test_a_host_without_an_idle_draw_counts_at_its_maximum() -> None:
     assert home({"row": "a"}, domain(hostWatts={"max": 2600})).host_idle_watts == 2600.0
 
