@@ -6,7 +6,9 @@ from loadline_policies.power.safety.breakers import TRIP
 from testbed.doubles.shaken_rows import CURVE, GPUS, NODES, Bench
 
 
-@pytest.mark.parametrize("faulty", [1, 2, 3, 5, NODES])
+@pytest.mark.parametrize(
+    "faulty", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 5, NODES))]
+)
 def test_armed_nodes_on_which_somebody_else_writes_are_not_let_go(faulty: int) -> None:
     bench = Bench(seed=5)
     bench.run(30.0)
@@ -20,7 +22,7 @@ def test_armed_nodes_on_which_somebody_else_writes_are_not_let_go(faulty: int) -
     assert bench.most_heat < TRIP
 
 
-@pytest.mark.parametrize("faulty", [1, 2, 3])
+@pytest.mark.parametrize("faulty", [1, 3])
 def test_the_others_give_for_nodes_that_never_could_be_armed(faulty: int) -> None:
     bench = Bench(seed=5)
     for agent in bench.agents[-faulty:]:
@@ -32,7 +34,7 @@ def test_the_others_give_for_nodes_that_never_could_be_armed(faulty: int) -> Non
     assert bench.load() <= 1.0
 
 
-@pytest.mark.parametrize("deaf", [1, 2, 3, 4])
+@pytest.mark.parametrize("deaf", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 3, 4))])
 def test_the_others_give_for_gpus_whose_setters_fail(deaf: int) -> None:
     """They were counted at the safe limit in their record; two of ten tripped the breaker within 30 s."""
     bench = Bench(seed=5)

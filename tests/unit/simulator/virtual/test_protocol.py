@@ -153,6 +153,7 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=min(60, settings().max_examples),
     deadline=None,
