@@ -261,8 +261,8 @@ class NodeGpus:
 
     @property
     def settled(self) -> bool:
-        """Whether every limit that was ordered is the one in force."""
-        return all(same(self.held[one.uuid].enforced_watts, one.watts) for one in self._orders)
+        """Whether every limit that was ordered is requested, and nothing above it is in force."""
+        return all(_in_force(order, self.held[order.uuid]) for order in self._orders)
 
     @property
     def in_conflict(self) -> bool:
@@ -288,7 +288,10 @@ class NodeGpus:
         self.record = record
 
     def _conflicts(self, now: float) -> tuple[Conflict, ...]:
-        """Limits that differ from the orders in force, also where an order had nothing to write."""
+        """Requested limits that aren't what was ordered, also where an order had nothing to write.
+
+        One in force below what is requested is a BMC's or a module's own: that is the safe side.
+        """
         if now - self._applied_s < SETTLE_S:
             return ()
         read = ((order, self.held[order.uuid]) for order in self._orders)
@@ -300,7 +303,7 @@ class NodeGpus:
                 enforced_watts=held.enforced_watts,
             )
             for order, held in read
-            if not all(same(watts, order.watts) for watts in (held.requested_watts, held.enforced_watts))
+            if not same(held.requested_watts, order.watts)
         )
 
     def _by(self, limits: tuple[GpuLimit, ...]) -> tuple[GpuInfo, ...]:
@@ -332,14 +335,21 @@ def _unsampled(info: GpuInfo) -> GpuSample:
     return GpuSample(uuid=info.uuid, watts=0.0, age_s=0.0, ok=False, fault=None)
 
 
+def _in_force(order: Order, held: HeldLimit) -> bool:
+    return same(held.requested_watts, order.watts) and held.enforced_watts < order.watts + ROUNDING_WATTS
+
+
 def same(watts: float, other_watts: float) -> bool:
     """Whether two limits are one: they travel as watts and are kept as milliwatts."""
     return abs(watts - other_watts) < ROUNDING_WATTS
 
 
 def order_of(limit: GpuLimit, info: GpuInfo) -> Order:
-    """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's."""
-    clock_mhz = limit.clock_mhz
+    """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's.
+
+    Where no lower clock than the highest is listed, none is locked: that would hold nobody back.
+    """
+    clock_mhz = limit.clock_mhz if info.min_mhz < info.max_mhz else None
     if clock_mhz is not None:
         clock_mhz = None if clock_mhz >= info.max_mhz else max(info.min_mhz, clock_mhz)
     return Order(uuid=limit.uuid, watts=limit.watts, safe_watts=limit.safe_watts, clock_mhz=clock_mhz)

@@ -42,8 +42,8 @@ class Epoch:
 class GpuReport:
     """One GPU as its node sees it.
 
-    `watts` is the sensor's instant value, `enforced_watts` the higher of the limit read
-    back and the one last set (a raise may still be on its way), `safe_watts` the safe
+    `watts` is the sensor's instant value, `enforced_watts` the highest of the limits in force and
+    requested, as read back, and the one last set (a raise may still be on its way), `safe_watts` the safe
     limit that the node's guard holds (None when disarmed), `clock_mhz` the clock that it
     was last locked to (None when unlocked), `owners` the `namespace/name` of the services
     whose pods are on it. `able` is False while writes of its limit fail: it holds what it holds.

@@ -2,9 +2,10 @@
 What a node tells its coordinator, made of one look at its GPUs.
 
 A GPU whose sensor can't be believed counts at the limit in force, which it can't exceed by
-much, never at its last reading. A limit that was written and isn't in force yet counts at the
-higher of both, also one whose order is still being carried out: a node may die in between,
-and then nobody would know of it.
+much, never at its last reading. A limit that a BMC holds below the requested one counts at
+the requested one, so that its lifting surprises nobody. One that was written and isn't in
+force yet counts at the higher of both, also while its order is still being carried out: a
+node may die in between, and then nobody would know of it.
 """
 
 from collections.abc import Callable, Mapping
@@ -107,7 +108,7 @@ def _gpu(
     return GpuReport(
         uuid=gpu.uuid,
         watts=round(gpu.watts, 1),
-        enforced_watts=max(gpu.most_watts, unsettled.watts.get(gpu.uuid, 0.0)),
+        enforced_watts=max(gpu.most_watts, gpu.requested_watts or 0.0, unsettled.watts.get(gpu.uuid, 0.0)),
         min_watts=gpu.min_watts,
         max_watts=gpu.max_watts,
         safe_watts=gpu.safe_watts if state.armed else None,

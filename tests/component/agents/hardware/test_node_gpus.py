@@ -86,12 +86,12 @@ def test_our_own_limit_gets_time_to_settle(board: Board, node_gpus: NodeGpus, cl
     assert not looked(node_gpus, clock, at_s=1.5), "the first look that counts"
 
 
-def test_a_bmc_that_limits_more_is_a_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
+def test_a_bmc_that_limits_more_is_no_conflict(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.limit_outband(0, 0, watts=200.0)
-    looked(node_gpus, clock, at_s=1.5)
-    assert looked(node_gpus, clock, at_s=2.5)
-    (conflict,) = node_gpus.conflicts
-    assert (conflict.requested_watts, conflict.enforced_watts) == (300.0, 200.0)
+    for at_s in (1.5, 2.5, 3.5):
+        assert not looked(node_gpus, clock, at_s)
+    gpu = node_gpus.state().gpus[0]
+    assert (gpu.requested_watts, gpu.enforced_watts, gpu.able) == (300.0, 200.0, True)
 
 
 def test_what_the_guard_did_is_no_conflict(

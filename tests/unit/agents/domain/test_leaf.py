@@ -116,6 +116,10 @@ def test_a_policys_clock_is_made_one_that_the_gpu_has(asked: int | None, given: 
     assert order_of(limit(asked), INFO).clock_mhz == given
 
 
+def test_where_no_lower_clock_is_listed_none_is_locked() -> None:
+    assert order_of(limit(288), replace(INFO, min_mhz=INFO.max_mhz)).clock_mhz is None
+
+
 def test_the_named_candidate_is_asked() -> None:
     assert chosen(PEERS, named="node-3", passed_over="node-3").node == "node-3"
 

@@ -171,7 +171,7 @@ def test_what_was_written_is_read_back_before_the_next_report(node: Node) -> Non
     assert node.poll(START_S) == ()
     assert node.poll(START_S + SETTLE_S) == (ReadBack(),)
     now = START_S + SETTLE_S + 0.01
-    node.looked(look(now, replace(GPU, enforced_watts=280.0), armed=True))
+    node.looked(look(now, replace(GPU, enforced_watts=280.0, requested_watts=280.0), armed=True))
     assert sent(node.poll(now)).gpus[0].enforced_watts == 280.0
 
 
@@ -275,6 +275,11 @@ def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None
         node.settle(Home(domain="other"))
         now = node.wake_s
     assert sent(node.poll(now)).domain == "other"
+
+
+def test_a_limit_that_a_bmc_holds_lower_counts_as_requested(node: Node) -> None:
+    node.looked(look(START_S, replace(GPU, requested_watts=400.0)))
+    assert sent(node.poll(START_S)).gpus[0].enforced_watts == 400.0
 
 
 def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> None:
