@@ -146,9 +146,22 @@ class Limits:
             )
         return tuple(held)
 
-    def restore(self) -> tuple[Outcome, ...]:
-        """Give back limits and clocks as they were before the first write; for a release only."""
-        return tuple([self._guarded(uuid, self._restore, uuid, found) for uuid, found in self.found.items()])
+    def restore(self, deadline_s: float) -> tuple[Outcome, ...]:
+        """Give back limits and clocks as they were before the first write; for a release only.
+
+        Past the deadline (CLOCK_BOOTTIME) nothing more is given back, since that may raise limits.
+        What was found is remembered until `forget`, as some of it may have to be given back again.
+        """
+        return tuple(
+            [
+                self._guarded(uuid, self._restore, uuid, found, deadline_s)
+                for uuid, found in self.found.items()
+            ]
+        )
+
+    def forget(self) -> None:
+        """All that was found is back: what is there at the next first write is somebody's own."""
+        self._found.clear()
 
     def _guarded(self, uuid: str, act: Callable[..., Outcome], *arguments: object) -> Outcome:
         try:
@@ -216,7 +229,9 @@ class Limits:
         device.set_limit_mw(limit_mw)
         self._written[device.uuid].at_s = self._clock()
 
-    def _restore(self, uuid: str, found: OriginalLimit) -> Outcome:
+    def _restore(self, uuid: str, found: OriginalLimit, deadline_s: float) -> Outcome:
+        if self._is_late(deadline_s):
+            return Outcome(uuid=uuid, late=True)
         device = self._gpus.device(uuid)
         if device.limits_mw()[1] != round(found.watts * 1000):
             device.set_limit_mw(round(found.watts * 1000))
@@ -224,9 +239,8 @@ class Limits:
             device.unlock_clock()
         else:
             device.lock_clock(found.clock_mhz)
-        del self._found[uuid]
         self._written[uuid] = _Written()
-        return Outcome(uuid=uuid, written=True)
+        return Outcome(uuid=uuid, written=True, late=self._is_late(deadline_s))
 
     def _is_late(self, deadline_s: float) -> bool:
         return not self._clock() < deadline_s

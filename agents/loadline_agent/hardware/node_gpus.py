@@ -204,15 +204,19 @@ class NodeGpus:
     def restore(self, deadline_s: float) -> Done:
         """Give back what was found, then disarm; stays armed where a GPU that is there refused.
 
+        Where the deadline passes meanwhile, as when this process is stopped, all fall to safe again.
         Raises OSError when the record can't be written.
         """
         self._write(self.record._replace(deadline_s=deadline_s))
         self._orders = ()
         self._unread.clear()
-        done = Done.of(self._limits.restore())
+        done = Done.of(self._limits.restore(deadline_s))
         left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
-        if not left:
+        if done.late:
+            self.step_down()
+        elif not left:
             self._write(ArmedRecord(self._boot))
+            self._limits.forget()
             self._inherited = False
         self.look()
         return replace(done, errors=left)

@@ -168,8 +168,10 @@ def test_release_restores_what_was_found_before_the_first_write(board: Board, li
     limits.apply([order(board, 200.0, clock_mhz=1110)], DEADLINE_S)
     limits.apply([order(board, 250.0, clock_mhz=1305)], DEADLINE_S)
     assert limits.found[board.uuids(0)[0]] == OriginalLimit(watts=333.0)
-    limits.restore()
-    assert (watts(board), board.locked_mhz()[0, 0], dict(limits.found)) == (333.0, 0, {})
+    limits.restore(DEADLINE_S)
+    assert (watts(board), board.locked_mhz()[0, 0]) == (333.0, 0)
+    limits.forget()
+    assert limits.found == {}
 
 
 def test_a_successor_restores_what_its_forerunner_found(
@@ -180,7 +182,7 @@ def test_a_successor_restores_what_its_forerunner_found(
         gpus, clock=Clock(), found={board.uuids(0)[0]: OriginalLimit(watts=380.0, clock_mhz=1305)}
     )
     successor.remember()
-    successor.restore()
+    successor.restore(DEADLINE_S)
     assert (watts(board), board.locked_mhz()[0, 0]) == (380.0, 1305)
 
 

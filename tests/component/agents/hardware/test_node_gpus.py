@@ -121,6 +121,35 @@ def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus,
     assert list(map(str, node_gpus.conflicts)) == [said]
 
 
+def test_a_release_that_is_carried_out_late_raises_nothing(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=SAFE_WATTS)
+    clock.now = 3600.0
+    done = node_gpus.restore(deadline_s=4.0)
+    assert done.late
+    assert node_gpus.record.armed
+    assert board.requested_watts()[0].tolist() == [SAFE_WATTS] * 8
+
+
+def test_a_release_that_is_overtaken_by_its_deadline_falls_back(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    """The process is stopped within the third setter."""
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=SAFE_WATTS)
+    moments = iter([2.1] * 6)
+    node_gpus._limits._clock = lambda: next(moments, 3600.0)
+    done = node_gpus.restore(deadline_s=4.0)
+    assert done.late
+    assert node_gpus.record.armed
+    assert board.requested_watts()[0].tolist() == [SAFE_WATTS] * 8
+    moments = iter([2.1] * 1000)
+    assert not node_gpus.restore(deadline_s=4.0).late
+    assert board.requested_watts()[0].tolist() == [400.0] * 8, "what was found first, not where they fell"
+
+
 def able(node_gpus: NodeGpus) -> list[bool]:
     return [gpu.able for gpu in node_gpus.state().gpus]
 
