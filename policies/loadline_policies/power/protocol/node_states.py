@@ -6,6 +6,7 @@ reports, gauges and conditions are all made of the same moment, in whatever thre
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,8 @@ class Home:
     host_max_watts: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuState:
-    """One GPU at one look.
+class GpuState(NamedTuple):
+    """One GPU at one look; a tuple, since eight are made at every look of every node.
 
     `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and
     `age_s` how long before the look the watts were true. `enforced_watts` and

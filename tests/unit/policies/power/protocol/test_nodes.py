@@ -135,7 +135,7 @@ def test_a_promise_that_could_not_be_recorded_leaves_the_node_where_it_was(node:
 
 def test_orders_are_carried_out_one_at_a_time(node: Node) -> None:
     armed(node)
-    node.looked(look(START_S + 1.0, replace(GPU, sensor_watts=260.0), armed=True))
+    node.looked(look(START_S + 1.0, GPU._replace(sensor_watts=260.0), armed=True))
     urgent = sent(node.poll(START_S + 1.0))
     regular = urgent.sequence - 1
     node.answered(urgent.sequence, lease(urgent, 2, watts=280.0), START_S + 1.0)
@@ -147,7 +147,7 @@ def test_orders_are_carried_out_one_at_a_time(node: Node) -> None:
 
 def test_a_draw_past_the_trigger_is_reported_out_of_turn_once(node: Node) -> None:
     armed(node)
-    high = look(START_S + 1.0, replace(GPU, sensor_watts=251.0), armed=True)
+    high = look(START_S + 1.0, GPU._replace(sensor_watts=251.0), armed=True)
     assert node.is_news(high, START_S + 1.0)
     node.looked(high)
     (out,) = node.poll(START_S + 1.0)
@@ -157,7 +157,7 @@ def test_a_draw_past_the_trigger_is_reported_out_of_turn_once(node: Node) -> Non
 
 
 def test_nothing_is_news_without_a_lease(node: Node) -> None:
-    high = look(START_S, replace(GPU, sensor_watts=400.0))
+    high = look(START_S, GPU._replace(sensor_watts=400.0))
     assert not node.is_news(high, START_S)
     armed(node)
     assert node.is_news(high, START_S + 3.9)
@@ -171,7 +171,7 @@ def test_what_was_written_is_read_back_before_the_next_report(node: Node) -> Non
     assert node.poll(START_S) == ()
     assert node.poll(START_S + SETTLE_S) == (ReadBack(),)
     now = START_S + SETTLE_S + 0.01
-    node.looked(look(now, replace(GPU, enforced_watts=280.0, requested_watts=280.0), armed=True))
+    node.looked(look(now, GPU._replace(enforced_watts=280.0, requested_watts=280.0), armed=True))
     assert sent(node.poll(now)).gpus[0].enforced_watts == 280.0
 
 
@@ -193,7 +193,7 @@ def test_a_raise_under_way_counts_at_what_was_ordered(node: Node, renewed: bool)
     """A node that dies before the limit is in force may hold it, and nobody would know."""
     report = armed(node, watts=300.0)
     node.answered(report.sequence, lease(report, 2, watts=400.0), START_S + 1.0)
-    node.looked(look(START_S + 1.0, replace(GPU, sensor_watts=260.0), armed=True))
+    node.looked(look(START_S + 1.0, GPU._replace(sensor_watts=260.0), armed=True))
     urgent = sent(node.poll(START_S + 1.0))
     assert urgent.gpus[0].enforced_watts == 400.0, "while it is being written"
     node.carried_out(look(START_S + 1.05, armed=True, settled=False), START_S + 1.05, writes=1)
@@ -202,7 +202,7 @@ def test_a_raise_under_way_counts_at_what_was_ordered(node: Node, renewed: bool)
         node.carried_out(look(START_S + 1.06, armed=True, settled=False), START_S + 1.06, writes=0)
     else:
         node.superseded(urgent.sequence)
-    node.looked(look(START_S + 1.1, replace(GPU, sensor_watts=330.0), armed=True, settled=False))
+    node.looked(look(START_S + 1.1, GPU._replace(sensor_watts=330.0), armed=True, settled=False))
     assert sent(node.poll(START_S + 1.1)).gpus[0].enforced_watts == 400.0, "until it is read back"
 
 
@@ -278,14 +278,14 @@ def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None
 
 
 def test_a_limit_that_a_bmc_holds_lower_counts_as_requested(node: Node) -> None:
-    node.looked(look(START_S, replace(GPU, requested_watts=400.0)))
+    node.looked(look(START_S, GPU._replace(requested_watts=400.0)))
     assert sent(node.poll(START_S)).gpus[0].enforced_watts == 400.0
 
 
 def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> None:
-    node.looked(look(START_S, replace(GPU, ok=False, sensor_watts=0.0)))
+    node.looked(look(START_S, GPU._replace(ok=False, sensor_watts=0.0)))
     assert sent(node.poll(START_S)).gpus[0].watts == 300.0
-    assert made(look(START_S, replace(GPU, ok=False, enforced_watts=None))).state.watts(HOME) == 900.0
+    assert made(look(START_S, GPU._replace(ok=False, enforced_watts=None))).state.watts(HOME) == 900.0
 
 
 STEPS = st.lists(
@@ -340,7 +340,7 @@ def test_whatever_happens_the_node_goes_on_reporting(steps: list[tuple[str, floa
             case "look":
                 node.looked(state)
             case "rise":
-                node.looked(replace(state, gpus=(replace(GPU, sensor_watts=200.0 + 100.0 * flag),)))
+                node.looked(replace(state, gpus=(GPU._replace(sensor_watts=200.0 + 100.0 * flag),)))
         note(node.poll(now))
         assert len(orders) <= 1
         assert reports or orders or node.wake_s < float("inf")
