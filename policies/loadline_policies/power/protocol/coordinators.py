@@ -82,8 +82,12 @@ class Coordinator:
         self.configure(domain, now)
 
     def configure(self, domain: Domain, now: float) -> None:
-        """Take a new declaration; one that S1 or S2 refuse leaves the last good one in force."""
-        if domain.document.hash != self.domain.document.hash:
+        """Take a new declaration; one that S1 or S2 refuse leaves the last good one in force.
+
+        Another policy starts anew; the same one with other settings goes on from where it is,
+        or an edit would free a braked row.
+        """
+        if domain.document.policy.name != self.domain.document.policy.name:
             self._policy_state = domain.document.policy.start
         self._accepted.declare(domain)
         self._assess(now)

@@ -115,6 +115,21 @@ def test_above_the_budget_every_gpu_is_at_its_safe_limit() -> None:
     assert all(watts(lease) == lease.limits[0].safe_watts == 247.0 for lease in given.values())
 
 
+def test_an_edit_of_settings_frees_nobody() -> None:
+    held_for_a_minute = parse_power(
+        f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
+        "settings: {threshold1Percent: 90, threshold2Percent: 95, actuationMillis: 500, brakeHoldSeconds: 60}"
+    )
+    braked = replace(DOMAIN, document=held_for_a_minute)
+    coordinator, given = led(share=1.02, domain=braked)
+    given = heard(coordinator, given, share=0.85, sequence=3, now=101.0)
+    assert {watts(lease) for lease in given.values()} == {247.0}
+    edited = replace(held_for_a_minute, hash="edited")
+    coordinator.configure(replace(braked, document=edited), 101.5)
+    given = heard(coordinator, given, share=0.85, sequence=4, now=102.0)
+    assert {watts(lease) for lease in given.values()} == {247.0}
+
+
 def test_whoever_would_get_less_must_hear_at_once() -> None:
     coordinator, given = led()
     heard(coordinator, given, share=1.02, sequence=3, now=101.0, names=NAMES[:19])
