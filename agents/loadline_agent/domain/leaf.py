@@ -190,7 +190,9 @@ class Leaf:
         lease = order.lease
         if lease.act is Act.RELEASE:
             return self._node_gpus.restore(order.deadline_s)
-        return self._node_gpus.enforce(lease.limits, lease.plan_version, deadline_s=order.deadline_s)
+        return self._node_gpus.enforce(
+            lease.limits, lease.plan_version, deadline_s=order.deadline_s, domain=lease.domain
+        )
 
     async def _read_back(self) -> None:
         await self._gpu_thread.do(self._node_gpus.look)

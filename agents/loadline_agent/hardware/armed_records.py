@@ -67,7 +67,8 @@ class GpuRecord(NamedTuple):
 class ArmedRecord(NamedTuple):
     """What the agent promises. `deadline_s` is CLOCK_BOOTTIME of the boot that `boot_id` names.
 
-    `sequence` counts the writes; it is set by reading, and ignored by writing.
+    `sequence` counts the writes; it is set by reading, and ignored by writing. `domain` is whose
+    lease armed the node; empty in a record of a version that didn't write it.
     """
 
     boot_id: str
@@ -76,6 +77,7 @@ class ArmedRecord(NamedTuple):
     plan_version: int = 0
     gpus: tuple[GpuRecord, ...] = ()
     sequence: int = 0
+    domain: str = ""
 
 
 class GuardReport(NamedTuple):
@@ -121,7 +123,8 @@ class ArmedRecordFile:
             raise InvalidInput("gpus", len(record.gpus), mend=f"a record holds at most {MAX_GPUS}")
         gpus = b"".join(_packed(gpu) for gpu in record.gpus)
         counted = (record.armed, len(record.gpus), record.deadline_s, record.plan_version)
-        self._put(_AGENT, _LEASE.pack(record.boot_id.encode(), *counted) + gpus)
+        # The domain comes last, where a version that doesn't know of it never looks.
+        self._put(_AGENT, _LEASE.pack(record.boot_id.encode(), *counted) + gpus + record.domain.encode())
 
     def read(self) -> ArmedRecord:
         """The newest whole record; an unarmed one if there is none of this boot; Unreadable if torn."""
@@ -133,7 +136,8 @@ class ArmedRecordFile:
             return ArmedRecord(self._boot, sequence=slot.sequence)
         starts = range(_LEASE.size, _LEASE.size + count * _GPU.size, _GPU.size)
         gpus = tuple(_unpacked(slot.payload, start) for start in starts)
-        return ArmedRecord(self._boot, armed, deadline_s, version, gpus, slot.sequence)
+        domain = slot.payload[_LEASE.size + count * _GPU.size :].decode(errors="replace")
+        return ArmedRecord(self._boot, armed, deadline_s, version, gpus, slot.sequence, domain)
 
     def write_report(self, report: GuardReport) -> None:
         """Replace the guard's report; OSError if the disk refuses."""

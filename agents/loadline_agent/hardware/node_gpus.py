@@ -145,6 +145,7 @@ class NodeGpus:
             armed=self.record.armed,
             deadline_s=self.record.deadline_s,
             plan_version=self.record.plan_version,
+            domain=self.record.domain,
             settled=self.settled,
             settable=self.settable,
             faults={Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))}
@@ -174,13 +175,15 @@ class NodeGpus:
             able=self._proofs[info.uuid].able,
         )
 
-    def enforce(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> Done:
-        """Promise and then apply a lease's limits.
+    def enforce(
+        self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str = ""
+    ) -> Done:
+        """Promise and then apply the limits of a domain's lease.
 
         Raises OSError when the record can't be written, and HardwareError when what is to
         be found again can't be read; nothing is applied then.
         """
-        self._promise(limits, plan_version, deadline_s=deadline_s)
+        self._promise(limits, plan_version, deadline_s=deadline_s, domain=domain)
         self.look()
         orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
         if orders == self._orders and not self._disturbed and not self._inherited:
@@ -273,13 +276,15 @@ class NodeGpus:
         """Whether somebody else has written limits here lately."""
         return self._clock() - self.conflict_s < CONFLICT_FOR_S
 
-    def _promise(self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float) -> None:
+    def _promise(
+        self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str
+    ) -> None:
         found = self._limits.remember()
         gpus = tuple(
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
             for one in limits
         )
-        self._write(ArmedRecord(self._boot, True, deadline_s, plan_version, gpus))
+        self._write(ArmedRecord(self._boot, True, deadline_s, plan_version, gpus, domain=domain))
 
     def _disarm_if_untouched(self) -> None:
         """A node on which nothing could be set has nothing to release."""

@@ -27,6 +27,7 @@ class AgentRecord:
     plan_version: int = 0
     safe_watts: tuple[float, ...] = ()
     found_watts: tuple[float, ...] = ()
+    domain: str = ""
 
 
 class VirtualGpus:
@@ -49,7 +50,7 @@ class VirtualGpus:
             return self._restore(now)
         found = self.record.found_watts if self.record.armed else tuple(self.hardware.requested_watts())
         safe = tuple(limit.safe_watts for limit in lease.limits)
-        self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found)
+        self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found, lease.domain)
         limits = enumerate(lease.limits)
         return sum(self._set(index, one.watts, one.clock_mhz, now=now) for index, one in limits)
 
@@ -107,6 +108,7 @@ class VirtualGpus:
             armed=record.armed,
             deadline_s=record.deadline_s,
             plan_version=record.plan_version,
+            domain=record.domain,
             settled=enforced == requested,
             settable=hardware.rating.settable,
             faults=dict(self.faults),

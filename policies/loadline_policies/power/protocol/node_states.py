@@ -61,9 +61,10 @@ class NodeState:
     """One look at a node.
 
     `sampled_s` is when the sensors were asked, `read_s` when the limits were; both on the boot
-    clock, `-inf` for never. `armed`, `deadline_s` and `plan_version` are the record's, `settled`
-    says that every limit ordered last is in force. `faults` are reasons, each with its sentence,
-    why the node shouldn't be enforced. The guard's heartbeat is None where it hasn't spoken.
+    clock, `-inf` for never. `armed`, `deadline_s`, `plan_version` and `domain` (empty where it
+    doesn't say) are the record's, `settled` says that every limit ordered last is in force.
+    `faults` are reasons, each with its sentence, why the node shouldn't be enforced. The guard's
+    heartbeat is None where it hasn't spoken.
     """
 
     gpus: tuple[GpuState, ...] = ()
@@ -72,6 +73,7 @@ class NodeState:
     armed: bool = False
     deadline_s: float = 0.0
     plan_version: int = 0
+    domain: str = ""
     settled: bool = True
     settable: bool = True
     faults: dict[str, str] = field(default_factory=dict)

@@ -137,16 +137,20 @@ class Node:
 
     @property
     def armed_for(self) -> str | None:
-        """The domain that armed the node; None where it isn't, or no lease has come since a restart."""
+        """The domain that armed the node; None where it isn't, or nobody has written down which."""
         held = self.standing.holding
-        return held.lease.domain if held is not None and self.standing.armed else None
+        if not self.standing.armed:
+            return None
+        return held.lease.domain if held is not None else self.state.domain or None
 
     def reports_to(self, home: Home | None) -> str | None:
         """The domain to report to: while armed the one that armed it, so that it can be released.
 
         And once more after that: until it has heard so, that domain counts the node as armed.
         """
-        if (self.standing.armed or self._farewells) and self.standing.holding is not None:
+        if self.armed_for is not None:
+            return self.armed_for
+        if self._farewells and self.standing.holding is not None:
             return self.standing.holding.lease.domain
         return home.domain if home is not None else self.domain
 

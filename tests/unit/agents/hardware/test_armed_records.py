@@ -193,6 +193,15 @@ def test_what_does_not_fit_is_refused(
         state.write(ArmedRecord(BOOT, gpus=gpus))
 
 
+def test_a_record_names_its_domain_and_one_of_an_older_version_names_none(tmp_path: Path) -> None:
+    state = ArmedRecordFile(str(tmp_path), BOOT)
+    gpus = (GpuRecord("GPU-0", 250.0),)
+    state.write(ArmedRecord(BOOT, True, 9.0, 3, gpus))
+    assert state.read() == ArmedRecord(BOOT, True, 9.0, 3, gpus, 1)
+    state.write(ArmedRecord(BOOT, True, 9.0, 3, gpus, domain="row-a"))
+    assert state.read() == ArmedRecord(BOOT, True, 9.0, 3, gpus, 2, "row-a")
+
+
 def test_this_machines_boot_has_a_name() -> None:
     assert len(armed_records.boot_id()) == len(BOOT)
     assert armed_records.boot_id() == armed_records.boot_id()

@@ -260,6 +260,13 @@ def test_an_armed_node_reports_to_the_domain_that_armed_it(node: Node) -> None:
     assert node.domain == "row"
 
 
+@pytest.mark.parametrize(("recorded", "reports_to"), [("row", "row"), ("", "other")], ids=["named", "older"])
+def test_a_restarted_node_reports_to_the_domain_that_its_record_names(recorded: str, reports_to: str) -> None:
+    node = made(look(START_S, armed=True, deadline_s=START_S + 2.5, domain=recorded))
+    node.settle(Home(domain="other"))
+    assert sent(node.poll(START_S)).domain == reports_to
+
+
 def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None:
     """Its coordinator counts it as armed until it hears that; one that is gone isn't asked for ever."""
     report = armed(node)
