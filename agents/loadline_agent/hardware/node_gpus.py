@@ -35,7 +35,7 @@ SUSPECT_FOR_S: Final = 60.0
 """A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
 
 CONFLICT_FOR_S: Final = 600.0
-"""How long a conflict keeps a node from enforcing after it was last seen. Chosen, or it would flap."""
+"""How long a conflict is told after it was last seen, and keeps a node from being armed. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +246,8 @@ class NodeGpus:
     def _proven(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         """The same, with each failure held against its GPU, and each write to be read back."""
         for outcome in outcomes:
-            foul = outcome.error is not None and not outcome.of_clock
-            if foul and not isinstance(outcome.error, OutOfRange):
+            failed = outcome.error is not None and not outcome.of_clock
+            if failed and not isinstance(outcome.error, OutOfRange):
                 self._proofs[outcome.uuid].failed()
             if outcome.limit_watts is not None:
                 self._unread[outcome.uuid] = outcome.limit_watts

@@ -33,14 +33,14 @@ class AgentRecord:
 class VirtualGpus:
     """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds.
 
-    `deaf` are the GPUs whose setters fail.
+    `failing` are the GPUs whose setters fail.
     """
 
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
         self.record = AgentRecord()
         self.faults: dict[str, str] = {}
-        self.deaf: set[int] = set()
+        self.failing: set[int] = set()
         self._proofs = [WriteProof() for _ in hardware.rating.gpus]
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
 
@@ -132,7 +132,7 @@ class VirtualGpus:
 
     def _write(self, index: int, watts: float, now: float) -> bool:
         """Whether the setter took it; here what it takes is read back at once."""
-        if index in self.deaf:
+        if index in self.failing:
             self._proofs[index].failed()
             return False
         self.hardware.set_limit(index, watts)

@@ -63,7 +63,7 @@ class NodeState:
     `sampled_s` is when the sensors were asked, `read_s` when the limits were; both on the boot
     clock, `-inf` for never. `armed`, `deadline_s`, `plan_version` and `domain` (empty where it
     doesn't say) are the record's, `settled` says that every limit ordered last is in force.
-    `faults` are reasons, each with its sentence, why the node shouldn't be enforced. The guard's
+    `faults` are reasons, each with its sentence, why the node shouldn't be armed. The guard's
     heartbeat is None where it hasn't spoken.
     """
 

@@ -35,11 +35,11 @@ from loadline_policies.power.protocol.triggers import worth_telling
 RETRY_S: Final = (0.2, 0.4)
 """Between two exchanges that failed: all candidates are asked within one lease."""
 
-FAREWELLS: Final = 3
-"""How often a node that was let go tells so to a coordinator that isn't its own any more. Chosen."""
+LAST_REPORTS: Final = 3
+"""How often a released node reports to a coordinator that isn't its own any more. Chosen."""
 
 BROKEN_FOR_S: Final = 60.0
-"""How long a failed promise keeps the node from being enforced. Chosen: people mend disks."""
+"""How long a failed promise is told, and keeps a node from being armed. Chosen: people mend disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Node:
         self._answers: deque[_Answer] = deque()
         self._carrying: _Answer | None = None
         self._unsettled = SETTLED
-        self._farewells = 0
+        self._last_reports = 0
         self._broken: tuple[float, str, str] = (-NEVER, "", "")
 
     def settle(self, home: Home | None) -> None:
@@ -150,7 +150,7 @@ class Node:
         """
         if self.armed_for is not None:
             return self.armed_for
-        if self._farewells and self.standing.holding is not None:
+        if self._last_reports and self.standing.holding is not None:
             return self.standing.holding.lease.domain
         return home.domain if home is not None else self.domain
 
@@ -211,7 +211,7 @@ class Node:
         """No lease will come of a report: the next follows after a pause."""
         exchange = self._awaited(sequence)
         if exchange is not None:
-            self._farewells -= self._farewells > 0 and not exchange.report.armed
+            self._last_reports -= self._last_reports > 0 and not exchange.report.armed
             exchange.end(now + self._uniform(*RETRY_S))
 
     def carried_out(self, state: NodeState, now: float, *, writes: int) -> tuple[Output, ...]:
@@ -232,7 +232,7 @@ class Node:
         return tuple(self._take_next(now))
 
     def faults(self, now: float) -> dict[str, str]:
-        """Why this node shouldn't be enforced: reasons, each with a sentence."""
+        """Why this node shouldn't be armed: reasons, each with a sentence. They disarm nobody."""
         broken_s, reason, sentence = self._broken
         found = {reason: sentence} if now - broken_s < BROKEN_FOR_S else {}
         return found | self.state.faults
@@ -303,7 +303,7 @@ class Node:
 
     def _stand_by(self, answer: _Answer, standing: Standing) -> Taken:
         before = self.standing.holding
-        self._farewells = FAREWELLS if self.standing.armed and not standing.armed else 0
+        self._last_reports = LAST_REPORTS if self.standing.armed and not standing.armed else 0
         self.standing = standing
         self._heard = HeardHeat(answer.lease.heat, answer.exchange.sent_s)
         return Taken(answer.lease, before.lease if before is not None else None)

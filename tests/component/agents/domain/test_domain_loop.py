@@ -62,8 +62,8 @@ def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow) -> None:
     for gpu in range(8):
         row.board.fail(1, gpu, writes=999)
     row.draw(390.0)
-    deaf_watts = 500.0 + 1.05 * 8 * 400.0
-    share = ((3 * 3500.0 - deaf_watts) / 2 - 500.0) / 8 / 1.05
+    unable_watts = 500.0 + 1.05 * 8 * 400.0
+    share = ((3 * 3500.0 - unable_watts) / 2 - 500.0) / 8 / 1.05
     row.wait(lambda: all_at_most(row, share, ("node-0", "node-2")))
     assert row.limits("node-1") == [400.0] * 8
     for gpu in range(8):

@@ -34,13 +34,13 @@ def test_the_others_give_for_nodes_that_never_could_be_armed(faulty: int) -> Non
     assert bench.load() <= 1.0
 
 
-@pytest.mark.parametrize("deaf", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 3, 4))])
-def test_the_others_give_for_gpus_whose_setters_fail(deaf: int) -> None:
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 3, 4))])
+def test_the_others_give_for_gpus_whose_setters_fail(count: int) -> None:
     """They were counted at the safe limit in their record; two of ten tripped the breaker within 30 s."""
     bench = Bench(seed=5)
     bench.run(30.0)
-    for agent in bench.agents[3 : 3 + deaf]:
-        agent.gpus.deaf = {0, 1}
+    for agent in bench.agents[3 : 3 + count]:
+        agent.gpus.failing = {0, 1}
     bench.demand(420.0)
     bench.run(20.0)
     assert bench.load() <= 1.0
@@ -53,7 +53,7 @@ def test_where_too_many_setters_fail_the_others_are_at_their_lowest_and_it_is_sa
     bench = Bench(seed=5)
     bench.run(30.0)
     for agent in bench.agents[:8]:
-        agent.gpus.deaf = {0, 1}
+        agent.gpus.failing = {0, 1}
     bench.demand(420.0)
     bench.run(10.0)
     leader = bench.leaders()[0].coordinator
@@ -68,12 +68,12 @@ def test_a_gpu_whose_setter_works_again_is_believed_after_proof_and_the_plan_gro
     bench = Bench(seed=5)
     bench.run(30.0)
     for agent in bench.agents[3:5]:
-        agent.gpus.deaf = {0, 1}
+        agent.gpus.failing = {0, 1}
     bench.demand(420.0)
     bench.run(20.0)
     lowered = max(bench.agents[0].record.safe_watts)
     for agent in bench.agents[3:5]:
-        agent.gpus.deaf = set()
+        agent.gpus.failing = set()
     bench.run(20.0)
     assert max(bench.agents[0].record.safe_watts) == lowered, "not before it is proven"
     bench.run(60.0)

@@ -12,7 +12,7 @@ from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRI
 from loadline_policies.power.protocol.node_states import GpuState, Home, NodeState
 from loadline_policies.power.protocol.nodes import (
     BROKEN_FOR_S,
-    FAREWELLS,
+    LAST_REPORTS,
     RETRY_S,
     CarryOut,
     Node,
@@ -275,10 +275,10 @@ def test_a_node_that_left_and_is_released_tells_so_once_more(node: Node) -> None
     node.carried_out(look(START_S + 0.7), START_S + 0.7, writes=0)
     node.settle(Home(domain="other"))
     now = START_S + 0.7
-    for _ in range(FAREWELLS):
-        farewell = sent(node.poll(now))
-        assert (farewell.domain, farewell.armed, farewell.lease_sequence) == ("row", False, 2)
-        node.unanswered(farewell.sequence, now)
+    for _ in range(LAST_REPORTS):
+        last = sent(node.poll(now))
+        assert (last.domain, last.armed, last.lease_sequence) == ("row", False, 2)
+        node.unanswered(last.sequence, now)
         node.settle(Home(domain="other"))
         now = node.wake_s
     assert sent(node.poll(now)).domain == "other"
