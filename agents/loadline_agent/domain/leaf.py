@@ -23,9 +23,10 @@ from loadline_agent.metrics import Metrics
 from loadline_api.conditions import Reason
 from loadline_policies.errors import HardwareError, LeaseRefused
 from loadline_policies.power.protocol.messages import Act, Report
+from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import NodeState
-from loadline_policies.power.protocol.nodes import CarryOut, Node, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.nodes import Node
 
 HOMELESS_S: Final = 1.0
 """Between two looks at what is declared while nothing else happens."""

@@ -12,9 +12,10 @@ from functools import partial
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.leases import Standing
 from loadline_policies.power.protocol.messages import Lease, Report
+from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
-from loadline_policies.power.protocol.nodes import CarryOut, Node, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.nodes import Node
 from loadline_sim.virtual.hardware import Hardware
 from loadline_sim.virtual.leaders import Elsewhere, Leader
 from loadline_sim.virtual.links import Reply

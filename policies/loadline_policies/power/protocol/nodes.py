@@ -20,8 +20,9 @@ from typing import Final
 
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol.leases import Standing, accept, released
-from loadline_policies.power.protocol.messages import Act, Lease, Report
+from loadline_policies.power.protocol.messages import Act, Lease
 from loadline_policies.power.protocol.node_exchanges import NEVER, Exchange
+from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
 from loadline_policies.power.protocol.node_reports import (
     SETTLED,
     HeardHeat,
@@ -40,48 +41,6 @@ LAST_REPORTS: Final = 3
 
 BROKEN_FOR_S: Final = 60.0
 """How long a failed promise is told, and keeps a node from being armed. Chosen: people mend disks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Report to whoever leads `report.domain`; then `answered`, `superseded` or `unanswered`."""
-
-    report: Report
-    out_of_turn: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CarryOut:
-    """Record the promise, then put it on the GPUs; or, by `Act.RELEASE`, give back what was found.
-
-    Then `carried_out`, or `failed` if the promise couldn't be recorded.
-    """
-
-    lease: Lease
-    deadline_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBack:
-    """Read the GPUs' limits, since an order should be in force by now; then `looked`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The node stands by this lease; `before` is the one it held."""
-
-    lease: Lease
-    before: Lease | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An answer that the node doesn't take."""
-
-    error: LeaseRefused
-
-
-Output = Send | CarryOut | ReadBack | Taken | Refused
 
 
 @dataclass(slots=True)

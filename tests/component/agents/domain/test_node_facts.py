@@ -10,9 +10,10 @@ from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
+from loadline_policies.power.protocol.node_outputs import Send
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
-from loadline_policies.power.protocol.nodes import Node, Send
+from loadline_policies.power.protocol.nodes import Node
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 

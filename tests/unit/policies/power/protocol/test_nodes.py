@@ -9,19 +9,9 @@ from hypothesis import strategies as st
 
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRIES
+from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
 from loadline_policies.power.protocol.node_states import GpuState, Home, NodeState
-from loadline_policies.power.protocol.nodes import (
-    BROKEN_FOR_S,
-    LAST_REPORTS,
-    RETRY_S,
-    CarryOut,
-    Node,
-    Output,
-    ReadBack,
-    Refused,
-    Send,
-    Taken,
-)
+from loadline_policies.power.protocol.nodes import BROKEN_FOR_S, LAST_REPORTS, RETRY_S, Node
 
 START_S = 100.0
 GPU = GpuState(
