@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol import gpu_limits, triggers
+from loadline_policies.power.protocol import triggers
 from loadline_policies.power.protocol.accepted_domains import AcceptedDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of
-from loadline_policies.power.protocol.inherited_heat import InheritedHeat, bounded
+from loadline_policies.power.protocol.heat_counts import HeatCount
+from loadline_policies.power.protocol.lease_acts import act_of, has_headroom
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.relievers import Reliever
@@ -33,14 +34,7 @@ from loadline_policies.power.protocol.write_proofs import probes
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 from loadline_policies.power.rows import Caps, Row
-from loadline_policies.power.safety.breakers import WARM
 from loadline_policies.power.safety.safe_states import Safety
-
-RELEASE_SHARE = 0.95
-"""Nodes are let go only as far as the row would stay under this share of its budget.
-
-Chosen: POLCA's rise of a row within two seconds, 9 %, is shared by those already let go.
-"""
 
 
 class Coordinator:
@@ -63,7 +57,6 @@ class Coordinator:
     ) -> None:
         self.epoch = epoch
         self.brakes = 0
-        self.heat = WARM
         self._accepted = AcceptedDomain(domain)
         self.members = Roster(domain.timings.silent_after_s)
         self._plan = SafeLimitPlan()
@@ -74,7 +67,7 @@ class Coordinator:
         self._tenure = Tenure(
             epoch, now=now, renewed_sent_s=now if renewed_sent_s is None else renewed_sent_s
         )
-        self._inherited = InheritedHeat()
+        self.heat_count = HeatCount()
         self._decided_s = now
         self._watts = 0.0
         self._above = False
@@ -99,6 +92,11 @@ class Coordinator:
         return self._accepted.domain
 
     @property
+    def heat(self) -> float:
+        """The breaker's heat as counted here: 0 is cold, 1 has tripped."""
+        return self.heat_count.heat
+
+    @property
     def safety(self) -> Safety | None:
         """What S1 and S2 say of it; None where no declaration was safe yet."""
         return self._accepted.safety
@@ -120,7 +118,9 @@ class Coordinator:
         rating_before = member.rating
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
-        self._learn_heat(report, now)
+        if report.epoch != self.epoch:
+            young = self._tenure.patient(self.domain.timings, now)
+            self.heat_count.learn(report, self.domain, self.members, now=now, young=young)
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
@@ -142,15 +142,13 @@ class Coordinator:
         self._watts = self.members.watts(now)
         hot_watts = self.members.hot_watts(now)
         dt_s, self._decided_s = now - self._decided_s, now
-        load = hot_watts / self.domain.budget_watts
-        self.heat = bounded(self.domain.curve.heated(self.heat, load=load, dt_s=dt_s))
+        self.heat_count.advance(self.domain.curve, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
-        if self._inherited.unknown and self.safety is not None:
-            self.heat = max(self.heat, self.safety.ceiling_heat)
-            self._inherited = InheritedHeat()
+        if self.safety is not None:
+            self.heat_count.settle(self.safety.ceiling_heat)
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
@@ -244,24 +242,6 @@ class Coordinator:
             waiting=self._reliever.relief.waiting,
         )
 
-    def _learn_heat(self, report: Report, now: float) -> None:
-        """Take over the heat that another coordinator has counted, and what nobody has since."""
-        domain, young = self.domain, self._tenure.patient(self.domain.timings, now)
-        if report.epoch == self.epoch:
-            return
-        inherited = self._inherited if young else InheritedHeat()
-        inherited.hear(report, domain.timings, now=now)
-        if report.heat is None:
-            return
-        heat = inherited.heat(
-            domain.curve,
-            domain.timings,
-            most_load=self.members.nameplate_watts / domain.budget_watts,
-            load=self.members.hot_watts(now) / domain.budget_watts,
-            now=now,
-        )
-        self.heat = heat if young else max(self.heat, heat)
-
     def _assess(self, now: float) -> None:
         patient, before = self._tenure.patient(self.domain.timings, now), self.domain
         self._accepted.assess(self.members, patient=patient)
@@ -296,31 +276,15 @@ class Coordinator:
         )
 
     def _act(self, member: Member, now: float) -> Act:
-        assert member.report is not None
-        wanted = self.domain.enforce and member.name in self.domain.members
-        if wanted and (member.armed or self._admits(member)):
-            return Act.ENFORCE
-        if not member.armed:
-            return Act.OBSERVE
-        return Act.RELEASE if self._may_release(member, now) else Act.ENFORCE
-
-    def _admits(self, member: Member) -> bool:
-        """Whether a node may be armed; one that is armed stays so whatever happens to it."""
-        assert member.report is not None
-        sound = member.report.settable and not member.report.faults
-        return sound and self.problem is None and self._plan.admits(member)
+        admitted = self.problem is None and self._plan.admits(member)
+        return act_of(
+            member, self.domain, admitted=admitted, releasable=partial(self._may_release, member, now)
+        )
 
     def _may_release(self, member: Member, now: float) -> bool:
-        """Release by headroom: everybody who is let go may rise to what he can draw."""
-        if self.raising(now) is not Raising.FREELY:
-            return False
-        assert member.report is not None
-        if self._orders.free and not gpu_limits.bounded(member.report.gpus, self.domain):
-            return True
-        settle_s = self.domain.timings.settle_s
-        others = (m for m in self.members.values() if m is not member and m.rising(now, settle_s))
-        rises = member.rise_watts + sum(other.rise_watts for other in others)
-        return self._watts + rises <= RELEASE_SHARE * self.domain.budget_watts
+        return self.raising(now) is Raising.FREELY and has_headroom(
+            member, self.members, self.domain, orders=self._orders, watts=self._watts, now=now
+        )
 
     def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:
         assert member.report is not None

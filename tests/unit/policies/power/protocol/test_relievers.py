@@ -196,7 +196,7 @@ def test_a_brake_that_is_held_on_lets_nobody_off_though_there_is_room() -> None:
 
 def test_a_hot_breaker_lets_nobody_off_though_there_is_room() -> None:
     row = capped_row(chat=1.4)
-    row.coordinator.heat = 0.95
+    row.coordinator.heat_count.heat = 0.95
     row.run(5)
     assert row.coordinator.level == "BreakerHot"
     assert row.relieved == ()

@@ -1,5 +1,5 @@
 """
-The heat that a breaker has when a coordinator begins: what others counted, and what nobody did.
+The breaker's heat as one coordinator counts it: what others counted before, what nobody did, and its own.
 
 Members tell the heat that they last heard, and how long ago that was. Since then nobody may
 have led: their leases ran on, and until they were over the row could draw all that it can.
@@ -14,8 +14,10 @@ may be as high as a row is ever let go to: `unknown`.
 from dataclasses import dataclass
 from typing import Final
 
+from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Report
-from loadline_policies.power.safety.breakers import TRIP, Curve
+from loadline_policies.power.protocol.rosters import Roster
+from loadline_policies.power.safety.breakers import TRIP, WARM, Curve
 from loadline_policies.power.safety.safe_states import Timings
 
 COLDEST: Final = 0.0
@@ -27,7 +29,43 @@ class _Told:
     at_s: float
 
 
-class InheritedHeat:
+class HeatCount:
+    """The heat, between cold and tripped, as a share of what trips the breaker."""
+
+    def __init__(self) -> None:
+        self.heat = WARM
+        self._inherited = _Inherited()
+
+    def advance(self, curve: Curve, *, load: float, dt_s: float) -> None:
+        """Count `dt_s` seconds at `load`, a share of the budget."""
+        self.heat = _bounded(curve.heated(self.heat, load=load, dt_s=dt_s))
+
+    def learn(self, report: Report, domain: Domain, members: Roster, *, now: float, young: bool) -> None:
+        """Take over what a report tells of an epoch before ours.
+
+        While the coordinator is `young`, that is the heat; later it can only be more.
+        """
+        inherited = self._inherited if young else _Inherited()
+        inherited.hear(report, domain.timings, now=now)
+        if report.heat is None:
+            return
+        heat = inherited.heat(
+            domain.curve,
+            domain.timings,
+            most_load=members.nameplate_watts / domain.budget_watts,
+            load=members.hot_watts(now) / domain.budget_watts,
+            now=now,
+        )
+        self.heat = heat if young else max(self.heat, heat)
+
+    def settle(self, ceiling_heat: float) -> None:
+        """All were heard: where a node was found armed and nobody told of heat, it may be at the ceiling."""
+        if self._inherited.unknown:
+            self.heat = max(self.heat, ceiling_heat)
+            self._inherited = _Inherited()
+
+
+class _Inherited:
     """What members told of earlier coordinators' counts."""
 
     def __init__(self) -> None:
@@ -44,7 +82,7 @@ class InheritedHeat:
         self._armed |= report.armed
         if report.heat is not None:
             age_s = timings.lease_s if report.heat_age_s is None else max(0.0, report.heat_age_s)
-            self._told[report.node] = _Told(bounded(report.heat), now - age_s)
+            self._told[report.node] = _Told(_bounded(report.heat), now - age_s)
 
     def heat(self, curve: Curve, timings: Timings, *, most_load: float, load: float, now: float) -> float:
         """The heat now, if nobody has counted it since it was told.
@@ -60,7 +98,7 @@ class InheritedHeat:
         )
 
 
-def bounded(heat: float) -> float:
+def _bounded(heat: float) -> float:
     """The heat between cold and tripped, whatever somebody says."""
     return min(TRIP, max(COLDEST, heat))
 
@@ -71,4 +109,4 @@ def _grown(
     gap_s = max(0.0, now - told.at_s)
     free_s = min(gap_s, timings.lease_s + timings.actuation_s)
     heat = curve.heated(told.heat, load=most_load, dt_s=free_s)
-    return bounded(curve.heated(heat, load=load, dt_s=gap_s - free_s))
+    return _bounded(curve.heated(heat, load=load, dt_s=gap_s - free_s))
