@@ -1,5 +1,9 @@
-"""Every module and folder that docs/architecture.md names is there: a move that forgets the page fails."""
+"""The page of the architecture is true of the tree: what it names is there, and every folder has its layers.
 
+Of names only those with a slash are compared (`kube/work_queues`, `hooks/`); a bare word might be a method.
+"""
+
+import configparser
 import re
 from pathlib import Path
 
@@ -28,11 +32,33 @@ THERE = [
 
 
 def named() -> list[str]:
-    """What stands in backticks and has a slash, as `kube/work_queues` or `agents/…/kube`, but labels."""
-    found = re.findall(r"`([a-z_/….]+/[a-z_/.]+)`", PAGE)
+    """What stands in backticks and has a slash, as `kube/work_queues`, `hooks/`, `agents/…/kube`."""
+    found = re.findall(r"`([a-z_/….]+/[a-z_/….]*)`", PAGE)
     return sorted(
         {name.removesuffix(".py").replace("…", "") for name in found if "." not in name.split("/")[0]}
     )
+
+
+def packages() -> list[str]:
+    """Every folder with Python in it, as a dotted name: the folders that import-linter can see."""
+    folders = {path.parent for tree in TREES for path in (ROOT / tree).rglob("*.py")}
+    names = (folder.relative_to(ROOT).as_posix() for folder in folders)
+    inside = (re.sub(r"^[a-z]+/(?=loadline_)", "", name).replace("/", ".") for name in names)
+    return sorted(inside)
+
+
+def exhaustive_containers() -> set[str]:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    return {
+        contract["containers"].strip()
+        for contract in contracts.values()
+        if contract.get("type") == "layers" and contract.get("exhaustive") == "true"
+    }
+
+
+def test_every_folder_has_its_layers_exhaustively() -> None:
+    assert set(packages()) == exhaustive_containers()
 
 
 @pytest.mark.parametrize("name", named())
