@@ -88,15 +88,27 @@ class Domains:
             self.wake()
 
     def _see(self, kind: Kind, raw: Manifest, gone: bool, *, read: Callable[[Manifest], Any]) -> None:
-        key, metadata = Key.of(raw), raw["metadata"]
-        table = self.tables[kind]
         if gone:
-            moved = table.drop(key, uid=metadata["uid"])
+            moved = self.tables[kind].drop(Key.of(raw), uid=raw["metadata"]["uid"])
         else:
-            fact = self._fact(kind, read=read, raw=raw)
-            moved = table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+            moved = self._put(self.tables[kind].put, kind, raw, read=read)
         if moved:
             self.wake()
+
+    def _see_answer(self, kind: Kind, raw: Manifest, *, read: Callable[[Manifest], Any]) -> None:
+        if self._put(self.tables[kind].put_answer, kind, raw, read=read):
+            self.wake()
+
+    def _put(
+        self,
+        put: Callable[..., bool],
+        kind: Kind,
+        raw: Manifest,
+        *,
+        read: Callable[[Manifest], Any],
+    ) -> bool:
+        metadata, fact = raw["metadata"], self._fact(kind, read=read, raw=raw)
+        return put(Key.of(raw), uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
 
     def _fact(self, kind: Kind, *, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
         try:
@@ -131,11 +143,11 @@ class Domains:
         applier, did = self._context.applier, []
         if changes.lease is not None:
             made = await applier.apply(LEASES, changes.lease)
-            self._see(LEASES, made, False, read=facts.lease)
+            self._see_answer(LEASES, made, read=facts.lease)
             did.append("applied Lease")
         if changes.status is not None:
             made = await applier.apply_status(POWER_DOMAINS, changes.status)
-            self._see(POWER_DOMAINS, made, False, read=facts.domain)
+            self._see_answer(POWER_DOMAINS, made, read=facts.domain)
             did.append("applied status")
         for event in changes.events:
             await applier.create_event(EVENTS, event)

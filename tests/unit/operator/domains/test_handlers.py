@@ -1,0 +1,129 @@
+"""What becomes of a domain that is deleted while the operator's own write to it is under way."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from loadline_api.names import API_VERSION, lease_name
+from loadline_operator.contexts import Context
+from loadline_operator.domains import facts
+from loadline_operator.domains.handlers import Domains
+from loadline_operator.kube.kinds import LEASES, NODES, POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.kube.kopf_watches import KopfWatch
+from loadline_operator.metrics import Metrics
+from loadline_operator.policies.documents import PolicyIndex
+
+ROW = Key("", "row-a")
+Seen = Callable[[Manifest, bool], None]
+
+
+class Watch:
+    """Keeps who is told of each kind's events, as the cluster's watch does."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Kind, Seen] = {}
+
+    def of(self, kind: Kind, seen: Seen) -> None:
+        self.seen[kind] = seen
+
+
+class Documents:
+    policy_index = PolicyIndex(system_namespace="system")
+
+    def __init__(self) -> None:
+        self.moved: list[Any] = []
+
+
+class Journal:
+    def write(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+class Applier:
+    """Answers each write with what was written, after the events that `meanwhile` tells."""
+
+    def __init__(self) -> None:
+        self.meanwhile: dict[Kind, Callable[[Manifest], None]] = {}
+
+    async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+        metadata = {**manifest["metadata"], "uid": f"uid-{kind.kind}", "resourceVersion": "8"}
+        made = {**manifest, "metadata": metadata}
+        self._happen(kind, made)
+        return made
+
+    async def apply_status(self, kind: Kind, manifest: Manifest) -> Manifest:
+        made = {**domain("8"), "status": manifest["status"]}
+        self._happen(kind, made)
+        return made
+
+    def _happen(self, kind: Kind, made: Manifest) -> None:
+        if kind in self.meanwhile:
+            self.meanwhile[kind](made)
+
+    async def create_event(self, kind: Kind, manifest: Manifest) -> None:
+        return None
+
+
+def domain(version: str) -> Manifest:
+    spec = {
+        "budgetWatts": 243_200,
+        "breaker": {"curve": [{"percent": 105}, {"percent": 130, "seconds": 40}]},
+        "nodeSelector": {"matchLabels": {"row": "a"}},
+        "hostWatts": {"max": 2600},
+    }
+    metadata = {"name": ROW.name, "uid": "uid-row-a", "generation": 1, "resourceVersion": version}
+    return {"apiVersion": API_VERSION, "kind": "PowerDomain", "metadata": metadata, "spec": spec}
+
+
+@pytest.fixture
+def applier() -> Applier:
+    return Applier()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+async def domains(applier: Applier, watch: Watch) -> Domains:
+    context = Context(
+        applier=cast(Any, applier),
+        metrics=Metrics(),
+        journal=cast(Any, Journal()),
+        system_namespace="system",
+    )
+    made = Domains(context, cast(Any, Documents()))
+    made.watch(cast(KopfWatch, watch), cast(KopfWatch, watch))
+    node = {"metadata": {"name": "n", "uid": "n", "resourceVersion": "1", "labels": {"row": "a"}}}
+    watch.seen[NODES](node, False)
+    watch.seen[POWER_DOMAINS](domain("7"), False)
+    return made
+
+
+async def test_a_domain_deleted_while_its_status_is_written_stays_gone(
+    domains: Domains, applier: Applier, watch: Watch
+) -> None:
+    applier.meanwhile[POWER_DOMAINS] = lambda made: watch.seen[POWER_DOMAINS](made, True)
+    await domains.reconcile(ROW)
+    assert ROW not in domains.domains
+
+
+async def test_a_lease_deleted_while_it_is_written_stays_gone(
+    domains: Domains, applier: Applier, watch: Watch
+) -> None:
+    def deleted(made: Manifest) -> None:
+        watch.seen[LEASES](made, False)
+        watch.seen[LEASES](made, True)
+
+    applier.meanwhile[LEASES] = deleted
+    await domains.reconcile(ROW)
+    assert Key("system", lease_name(ROW.name)) not in domains.leases
+
+
+async def test_what_was_written_is_known_before_the_watch_tells_it(domains: Domains) -> None:
+    await domains.reconcile(ROW)
+    known = domains.domains.get(ROW)
+    assert isinstance(known, facts.Domain)
+    assert known.status.conditions
