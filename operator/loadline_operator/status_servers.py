@@ -6,13 +6,13 @@ told all that there is, and the API server answers this operator's requests now.
 answer is kept for a second, so that nobody can load the API server through us.
 """
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from loadline_api.listeners import start_or_close
 from loadline_operator.journals import Journal
 from loadline_operator.metrics import Metrics
 
@@ -38,20 +38,15 @@ class Server:
         self._runner = web.AppRunner(application, access_log=None)
 
     async def start(self, port: int) -> int:
-        """Listen on every address; the port, which is a free one where 0 was asked for.
-
-        What is cut off meanwhile is closed: asyncio listens a turn of the loop before it says so.
-        """
+        """Listen on every address; the port, which is a free one where 0 was asked for."""
         await self._runner.setup()
         listener = _listen(port)
-        starting = asyncio.ensure_future(web.SockSite(self._runner, listener).start())
-        try:
-            await asyncio.shield(starting)
-        except BaseException:
-            await asyncio.gather(starting, return_exceptions=True)
+
+        async def close() -> None:
             await self.stop()
             listener.close()
-            raise
+
+        await start_or_close(web.SockSite(self._runner, listener).start(), close)
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 """
 What the model found: for every sentence that was changed, the shortest schedule that the old one breaks.
 
-The texts, old and new, are in docs/designs/0011 under the names of `rules.Rule`'s fields. Each
+The texts, old and new, are in docs/designs/0002 under the names of `rules.Rule`'s fields. Each
 schedule keeps every oracle under the rule as agreed; with that one sentence as first written it
 breaks the oracle that is named here.
 """

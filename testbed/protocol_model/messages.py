@@ -37,13 +37,6 @@ class Report:
         """Whether a record of this boot binds the node."""
         return self.safe_watts is not None
 
-    @property
-    def falls_to_watts(self) -> int:
-        """What the node comes to with nobody's help."""
-        if not self.able or self.safe_watts is None:
-            return self.holds_watts
-        return min(self.holds_watts, self.safe_watts)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:

@@ -1,7 +1,7 @@
 """
 The rule's numbers, and its sentences that exist twice: as first written, and as the model changed them.
 
-A field of `Rule` is one sentence; True is the sentence in docs/designs/0011, False the one before.
+A field of `Rule` is one sentence; True is the sentence in docs/designs/0002, False the one before.
 A reader finds there which scenario each old sentence breaks.
 """
 
@@ -29,7 +29,6 @@ class Times:
     foreign_kept_s: int = 600
     foreign_window_s: int = 60
     excused_s: int = 40
-    release_waits_s: int = 600
     policy_hold_s: int = 10
     reaction_s: int = 7
     settle_s: int = 3
@@ -53,7 +52,6 @@ SHORT_TIMES = Times(
     foreign_kept_s=8,
     foreign_window_s=6,
     excused_s=12,
-    release_waits_s=12,
     policy_hold_s=2,
     reaction_s=4,
     settle_s=1,

@@ -137,7 +137,7 @@ class ReportClient:
             async with self._sessions[peer].get("/v1/coordinator") as response:
                 await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, InvalidInput, KeyError):
-            return  # the report on its way meets the same trouble, and tells it
+            return  # the report on its way fails in the same way, and tells it
 
     async def _peer(self, domain: str) -> Peer:
         peers = self._candidates(domain)

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
-from loadline_agent.domain.tls_identity import OneSidedClose
+from loadline_agent.domain.tls_identity import OneSidedClose, certificate_shown
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.leaders import (
@@ -58,7 +58,7 @@ class ReportServer:
             report = decode_report(await self._body(request))
         except InvalidInput as error:
             return self._refuse("Unreadable", 400, sentence=str(error))
-        shown = _certificate(request)
+        shown = certificate_shown(request.get_extra_info("ssl_object"))
         if self._declarations.node_of(shown) != report.node:
             sentence = (
                 f"report.node is {report.node!r}: report with the certificate that this node has published"
@@ -166,8 +166,3 @@ class Strangers:
         self._refused("Stranger")
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._relist())
-
-
-def _certificate(request: web.Request) -> bytes:
-    shown = request.get_extra_info("ssl_object")
-    return (shown.getpeercert(binary_form=True) if shown is not None else None) or b""

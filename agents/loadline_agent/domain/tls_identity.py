@@ -113,7 +113,7 @@ def der_of(pem: str) -> bytes:
     return der
 
 
-def peer_der(ssl_object: Any) -> bytes:
+def certificate_shown(ssl_object: Any) -> bytes:
     """The bytes of the certificate that the peer showed; empty if it showed none."""
     shown: bytes | None = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
     return shown or b""

@@ -1,9 +1,9 @@
 """
 What the API server may answer, one class for each thing the operator can do about it.
 
-Only `api_requests` raises them. A refusal is an answer (the manifest must change first, so
-trying again is no use), an unreachable server is none (so the reconcile comes again, later
-and later). Both are errors of `loadline_api.api_errors`.
+`api_requests` raises them, and `list_watches` for a watch that ends in an error. A refusal is
+an answer (the manifest must change first, so trying again is no use), an unreachable server is
+none (so the reconcile comes again, later and later). Both are errors of `loadline_api.api_errors`.
 """
 
 from loadline_api.api_errors import KubeError, Unavailable

@@ -60,11 +60,6 @@ class FactTable(Generic[F]):
         """All facts with their keys, in no order; objects that can't be read have none."""
         return ((key, row.fact) for key, row in self._rows.items() if row.fact is not None)
 
-    @property
-    def gone(self) -> int:
-        """Of how many objects it is remembered that they have ended."""
-        return len(self._gone)
-
     def uids(self) -> dict[Key, str]:
         """Which object each key is at the moment."""
         return {key: row.uid for key, row in self._rows.items()}

@@ -12,7 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from loadline_agent.domain.tls_identity import Identity, client_context, peer_der, server_context, trust
+from loadline_agent.domain.tls_identity import (
+    Identity,
+    certificate_shown,
+    client_context,
+    server_context,
+    trust,
+)
 from loadline_api.node_capacities import CERTIFICATE_PATTERN
 from loadline_policies.errors import InvalidInput
 
@@ -30,7 +36,7 @@ class Server:
     seen: list[bytes] = field(default_factory=list)
 
     async def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.seen.append(peer_der(writer.get_extra_info("ssl_object")))
+        self.seen.append(certificate_shown(writer.get_extra_info("ssl_object")))
         writer.write(b"hello")
         writer.close()
 
