@@ -1,7 +1,7 @@
 """
 `loadline-agent run`: a node's agent with everything that the API server tells it.
 
-The agent proper is in `agent`; around it are the followers of the API server,
+The agent proper is in `agent`; around it are the informers of the API server,
 the election while the node is a candidate, and the writers of its objects. A node
 without GPUs or without a driver is no failure: its agent is ready, publishes that it has
 none, and looks again.

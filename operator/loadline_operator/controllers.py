@@ -73,12 +73,12 @@ class Controllers:
         if self._startup_taints is not None:
             self._startup_taints.wake()
 
-    def followers(self) -> list[Coroutine[Any, Any, None]]:
+    def list_watches(self) -> list[Coroutine[Any, Any, None]]:
         """What follows kinds and namespaces that aren't watched by kopf; each runs until cancelled."""
         return [self._services.optional_kinds.run(), self._documents.run()]
 
     async def answered(self) -> None:
-        """Return once the API server has answered for each of what `followers` follow."""
+        """Return once the API server has answered for each of what `list_watches` follow."""
         await self._services.optional_kinds.answered()
         await self._documents.answered()
 

@@ -97,7 +97,7 @@ class Operator:
         await self._until_served()
         parts = [watch.run() for watch in self._watches]
         parts += [work_queue.run() for work_queue in self._work_queues]
-        parts += [*self._controllers.followers(), self._sync.run(), self._begin()]
+        parts += [*self._controllers.list_watches(), self._sync.run(), self._begin()]
         tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)

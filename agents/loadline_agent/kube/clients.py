@@ -108,11 +108,11 @@ class Kube:
         return Listing(answer.get("metadata", {}).get("resourceVersion", ""), answer.get("items") or [])
 
     async def create(self, path: str, body: Mapping[str, Any]) -> Object:
-        """Post an object to its collection; Conflict if it exists."""
+        """Post an object to its collection; WriteConflict if it exists."""
         return await self._ask("POST", path, body=body)
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> Object:
-        """Put an object; Conflict if its resourceVersion isn't the latest."""
+        """Put an object; WriteConflict if its resourceVersion isn't the latest."""
         return await self._ask("PUT", path, body=body)
 
     async def apply(

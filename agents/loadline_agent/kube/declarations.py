@@ -75,7 +75,7 @@ class Declarations:
             on_change=self._policies_changed,
             labels=f"{POLICY_LABEL}=power",
         )
-        self._followed = (self._capacities, self._services, self._policies)
+        self._coordinators_informers = (self._capacities, self._services, self._policies)
         self._namespace = system_namespace
         self._memberships = Memberships(kube, node, domains=self._domains, on_change=self._membership_changed)
 
@@ -93,8 +93,8 @@ class Declarations:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""
         if not self._leads:
             self._leads, self._stale = True, True
-            for follower in self._followed:
-                follower.start_over()
+            for informer in self._coordinators_informers:
+                informer.start_over()
             self._follow()
 
     def stop_leading(self) -> None:
@@ -157,7 +157,7 @@ class Declarations:
 
     def domain(self) -> Domain | None:
         """The domain to lead, the same object until something changes; None while unknown."""
-        if not all(follower.listed for follower in self._followed):
+        if not all(informer.listed for informer in self._coordinators_informers):
             return None
         if self._stale:
             self._compose()
@@ -166,10 +166,10 @@ class Declarations:
     @property
     def problems(self) -> tuple[str, ...]:
         """What isn't as it should be, a sentence each: for logs, readiness and `explain`."""
-        followers = (self._domains, *self._followed)
-        sentences = [follower.problem for follower in followers]
+        informers = (self._domains, *self._coordinators_informers)
+        sentences = [informer.problem for informer in informers]
         sentences += [self._memberships.problem, self._checkpoint_problem, self._domain_problem]
-        refused = (f"{key}: {why}" for follower in followers for key, why in follower.refused.items())
+        refused = (f"{key}: {why}" for informer in informers for key, why in informer.refused.items())
         return tuple(sentence for sentence in (*sentences, *refused) if sentence)
 
     def _follow(self) -> None:
@@ -178,8 +178,8 @@ class Declarations:
 
     async def _follow_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for follower in self._followed:
-                group.create_task(follower.run())
+            for informer in self._coordinators_informers:
+                group.create_task(informer.run())
 
     def _compose(self) -> None:
         self._stale = False

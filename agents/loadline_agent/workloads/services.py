@@ -37,7 +37,7 @@ class Services:
     def __init__(self, kube: Kube, on_change: Callable[[], None]) -> None:
         self._kube, self._on_change = kube, on_change
         self._wanted: frozenset[str] = frozenset()
-        self._followers: dict[str, Informer[Service]] = {}
+        self._informers: dict[str, Informer[Service]] = {}
         self._moved = asyncio.Event()
 
     def follow(self, namespaces: frozenset[str]) -> None:
@@ -48,22 +48,22 @@ class Services:
 
     def get(self, key: str) -> Service | None:
         """A service, if it is known."""
-        follower = self._followers.get(key.partition("/")[0])
-        return follower.items.get(key) if follower is not None else None
+        informer = self._informers.get(key.partition("/")[0])
+        return informer.items.get(key) if informer is not None else None
 
     def service_of(self, pod: NodePod) -> str | None:
         """The service that a pod works for: the one that its label names, or that is attached to it."""
         if pod.service:
             return f"{pod.namespace}/{pod.service}"
-        follower = self._followers.get(pod.namespace)
-        items = sorted(follower.items.items()) if follower is not None else ()
+        informer = self._informers.get(pod.namespace)
+        items = sorted(informer.items.items()) if informer is not None else ()
         return next((key for key, one in items if one.selector and one.selector <= pod.labels), None)
 
     @property
     def problems(self) -> Iterator[str]:
         """Services that can't be used, a sentence each."""
-        for follower in self._followers.values():
-            yield from (f"{key}: {why}" for key, why in follower.refused.items())
+        for informer in self._informers.values():
+            yield from (f"{key}: {why}" for key, why in informer.refused.items())
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -73,13 +73,13 @@ class Services:
                 self._moved.clear()
                 for namespace in tasks.keys() - self._wanted:
                     tasks.pop(namespace).cancel()
-                    del self._followers[namespace]
+                    del self._informers[namespace]
                 for namespace in self._wanted - tasks.keys():
-                    self._followers[namespace] = self._follower(namespace)
-                    tasks[namespace] = group.create_task(self._followers[namespace].run())
+                    self._informers[namespace] = self._informer(namespace)
+                    tasks[namespace] = group.create_task(self._informers[namespace].run())
                 await self._moved.wait()
 
-    def _follower(self, namespace: str) -> Informer[Service]:
+    def _informer(self, namespace: str) -> Informer[Service]:
         path = INFERENCE_SERVICES.path(namespace=namespace)
         return Informer(self._kube, path, parse=service_of, on_change=self._on_change)
 

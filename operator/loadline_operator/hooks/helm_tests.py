@@ -30,7 +30,7 @@ TRY_S = 30.0
 PROMPT, TOKENS = "A load line is the mark on a ship's hull that", 8
 
 Check = Callable[[], Awaitable[str]]
-"""One question; the answer in a sentence, or Undone with what is wrong."""
+"""One question; the answer in a sentence, or HookFailed with what is wrong."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

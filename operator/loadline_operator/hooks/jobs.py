@@ -29,7 +29,7 @@ AGAIN_S = 1.0
 
 
 class HookFailed(LoadlineError):
-    """The errand could not be done; the text says what is left, and what to do about it."""
+    """The job could not be done; the text says what is left, and what to do about it."""
 
 
 class Api:
@@ -73,8 +73,8 @@ class Api:
             await asyncio.sleep(AGAIN_S)
 
 
-Errand = Callable[[Api, argparse.Namespace], Awaitable[None]]
-"""What a hook does; it raises Undone when it could not, and prints what it did."""
+Job = Callable[[Api, argparse.Namespace], Awaitable[None]]
+"""What a hook does; it raises HookFailed when it could not, and prints what it did."""
 
 
 def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:
@@ -87,20 +87,20 @@ def parser(module: str, description: str, *, timeout_s: int) -> argparse.Argumen
     return options
 
 
-def run(errand: Errand, options: argparse.Namespace) -> int:
+def run(job: Job, options: argparse.Namespace) -> int:
     """Do it within its time; 0 when it was done, 1 when not, with the reason on stderr."""
     try:
-        asyncio.run(_run(errand, options))
+        asyncio.run(_run(job, options))
     except LoadlineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _run(errand: Errand, options: argparse.Namespace) -> None:
+async def _run(job: Job, options: argparse.Namespace) -> None:
     connection = await Connection.open(options.kubeconfig)
     requests = ApiRequests(connection.client(), Metrics())
     try:
-        await errand(Api(requests, deadline_s=time.monotonic() + options.timeout_seconds), options)
+        await job(Api(requests, deadline_s=time.monotonic() + options.timeout_seconds), options)
     finally:
         await requests.close()

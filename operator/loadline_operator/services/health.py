@@ -84,13 +84,13 @@ def pool(one: PoolView) -> Finding:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
     if there.ready >= one.asked and there.updated < one.asked:
         text = f"{text}, {there.updated} of them as the spec says now"
-    why = _trouble(one)
+    why = _fault(one)
     if why is None:
         return Finding(so=False, reason=Reason.PROGRESSING, text=text)
     return Finding(so=False, reason=why.reason, text=f"{text}: {why.text}")
 
 
-def _trouble(one: PoolView) -> PodFault | None:
+def _fault(one: PoolView) -> PodFault | None:
     """Why a pool doesn't get there: a pod's lasting fault, or what its workload complains of."""
     worst = pods.worst(one.pods)
     complaint = one.rollout.complaint if one.rollout is not None else None

@@ -103,10 +103,10 @@ class ManagedServices:
         return tuple(await asyncio.gather(*staying))
 
     async def _staying(self, service: InferenceService, one: Wanted, there: OwnedObject | None) -> Wanted:
-        mark = manifests.pod_hash_of(one.manifest)
-        if mark is None or there is None or not there.is_of(service.metadata.uid):
+        pod_hash = manifests.pod_hash_of(one.manifest)
+        if pod_hash is None or there is None or not there.is_of(service.metadata.uid):
             return one
-        if not stays(mark, there.mark, service=service):
+        if not stays(pod_hash, there.pod_hash, service=service):
             return one
         found = await self._context.applier.get(one.kind, one.key)
         return manifests.with_pods_of(one, found) if found is not None else one

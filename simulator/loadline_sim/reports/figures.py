@@ -4,7 +4,7 @@ What a recorded run amounts to, in numbers.
 Pure functions over arrays of the plant's true state: none reads an agent's report, none
 knows a page. Series are means over equal steps, `t_s` holds the end of each step. An
 excursion is an uninterrupted stretch above a level; a brake and a trip are counted as
-`breaker_meters.Breaker` counts them.
+`breaker_meters.BreakerMeter` counts them.
 
 Latencies are compared request by request with the uncapped replay of the same arrivals,
 then as percentiles: P99 ÷ P99 uncapped, which is how POLCA states its SLOs. Requests

@@ -66,9 +66,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(settings.names[0], transfers=settings.role is not None)
-        self.policy_index = (
-            transfers.Shelf(settings.side_host, settings.side_port) if settings.produces else None
-        )
+        self.held_kv = transfers.HeldKv(settings.side_host, settings.side_port) if settings.produces else None
         self._turns = threading.BoundedSemaphore(settings.most_running)
         self._closing = threading.Event()
         self._cut = threading.Event()
@@ -113,8 +111,8 @@ class Engine:
                 self._prefill(answer)
                 yield from self._decode(answer, began_s)
                 reason = answer.reason
-                if self.policy_index is not None and (answer.request.transfer or {}).get("do_remote_decode"):
-                    answer.transfer = self.policy_index.put(f"cmpl-{answer.identity}", answer.prompt_tokens)
+                if self.held_kv is not None and (answer.request.transfer or {}).get("do_remote_decode"):
+                    answer.transfer = self.held_kv.put(f"cmpl-{answer.identity}", answer.prompt_tokens)
         except Refused:
             reason = "error"
             raise

@@ -27,18 +27,18 @@ class TransferFailed(Exception):
     """The prefill engine could not be met, or no longer has the request."""
 
 
-class Shelf:
+class HeldKv:
     """The KV that a prefill engine holds ready for others; listens on the side channel."""
 
     def __init__(self, host: str, port: int) -> None:
         self.engine = str(uuid.uuid4())
         self._held: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
-        policy_index = self
+        held = self
 
         class Asked(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                tokens = policy_index._take(json.loads(self.rfile.readline()))
+                tokens = held._take(json.loads(self.rfile.readline()))
                 self.wfile.write(json.dumps({"tokens": tokens}).encode() + b"\n")
 
         self._server = _Server((host, port), Asked)

@@ -101,7 +101,7 @@ def has_warned(bed: Bed, namespace: str, reasons: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("idle")
-def test_troubles_are_told_by_their_reasons_and_end(harbour: Bed, namespace: str) -> None:
+def test_faults_are_told_by_their_reasons_and_end(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, **on("idle"))])
     eventually(lambda: bound(harbour, "chat", namespace))
     pod = bound(harbour, "chat", namespace)

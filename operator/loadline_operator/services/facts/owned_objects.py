@@ -45,7 +45,7 @@ class OwnedObject:
     """One object; `service` is by its label, `owners` by uid, `applied` the hash of its manifest.
 
     `state` moves with the object's spec: the generation, or the resourceVersion of kinds that
-    count none. `mark` is what a workload's pods were made for.
+    count none. `pod_hash` is what a workload's pods were made for.
     """
 
     uid: str
@@ -55,7 +55,7 @@ class OwnedObject:
     state: str
     deleting: bool = False
     rollout: Rollout | None = None
-    mark: PodHash | None = None
+    pod_hash: PodHash | None = None
 
     def is_of(self, uid: str) -> bool:
         """Whether it belongs to the service of that uid, and not to somebody else or a namesake."""
@@ -73,7 +73,7 @@ def owned_object(kind: Kind, raw: Manifest) -> OwnedObject:
         state=state_of(raw),
         deleting="deletionTimestamp" in metadata,
         rollout=rollout(raw) if kind in TEMPLATES else None,
-        mark=pod_hash_of(raw) if kind in TEMPLATES else None,
+        pod_hash=pod_hash_of(raw) if kind in TEMPLATES else None,
     )
 
 

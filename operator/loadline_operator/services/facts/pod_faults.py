@@ -120,8 +120,8 @@ def _containers(pod: Manifest) -> PodFault | None:
         *(_container(pod, one, first=True) for one in status.get("initContainerStatuses") or ()),
         *(_container(pod, one, first=False) for one in status.get("containerStatuses") or ()),
     ]
-    troubles = [one for one in found if one is not None]
-    return next((one for one in troubles if one.lasting), troubles[0] if troubles else None)
+    faults = [one for one in found if one is not None]
+    return next((one for one in faults if one.lasting), faults[0] if faults else None)
 
 
 def _container(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:

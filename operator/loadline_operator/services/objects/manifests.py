@@ -38,7 +38,7 @@ from loadline_operator.services.objects.disruption_budgets import disruption_bud
 from loadline_operator.services.objects.front_services import front_service
 from loadline_operator.services.objects.inference_pools import inference_pools
 from loadline_operator.services.objects.leader_worker_sets import leader_worker_set
-from loadline_operator.services.objects.pod_hashes import MARK, TEMPLATES, PodHash, kept, pod_hash
+from loadline_operator.services.objects.pod_hashes import POD_HASH, TEMPLATES, PodHash, kept, pod_hash
 from loadline_operator.services.objects.pod_monitors import pod_monitors
 from loadline_operator.services.objects.pools import described, pools_of
 
@@ -166,5 +166,5 @@ def _owned(one: Wanted, service: InferenceService, defaults: Defaults) -> Wanted
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
     if one.kind in TEMPLATES:
         made = pod_hash(service, labels[POOL_LABEL], defaults=defaults, kind=one.kind, manifest=one.manifest)
-        metadata["annotations"] = {MARK: str(made)}
+        metadata["annotations"] = {POD_HASH: str(made)}
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))

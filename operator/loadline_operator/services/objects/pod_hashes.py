@@ -21,7 +21,7 @@ from loadline_api.names import GROUP, PREFILL_POOL, ROUTER_POOL
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Kind, Manifest
 from loadline_operator.services.objects.defaults import Defaults
 
-MARK = f"{GROUP}/pods"
+POD_HASH = f"{GROUP}/pods"
 """Annotation of workloads: the hash of what was asked for, and that of the pods, with a dot between."""
 
 TEMPLATES = {DEPLOYMENTS: "template", LEADER_WORKER_SETS: "leaderWorkerTemplate"}
@@ -43,7 +43,7 @@ class PodHash(NamedTuple):
     @classmethod
     def read(cls, annotations: Mapping[str, str]) -> "PodHash | None":
         """The hashes of a workload; None where an older version made it."""
-        asked, _, pods = annotations.get(MARK, "").partition(".")
+        asked, _, pods = annotations.get(POD_HASH, "").partition(".")
         return cls(asked, pods) if asked else None
 
 
@@ -67,7 +67,7 @@ def kept(kind: Kind, *, manifest: Manifest, there: Manifest, pod_hash: PodHash) 
     """The manifest with the pods of the object that is there, with their own hash."""
     field, metadata = TEMPLATES[kind], manifest["metadata"]
     spec = {**manifest["spec"], field: there["spec"][field]}
-    annotations = {**metadata["annotations"], MARK: str(pod_hash)}
+    annotations = {**metadata["annotations"], POD_HASH: str(pod_hash)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
 
 

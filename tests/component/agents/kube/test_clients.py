@@ -82,16 +82,16 @@ async def kube(server: Server) -> AsyncIterator[Kube]:
 
 
 class Colors:
-    """A follower of the things' colors that waits for a state instead of for a time."""
+    """An informer of the things' colors that waits for a state instead of for a time."""
 
     def __init__(self, kube: Kube) -> None:
         self.changes = 0
         self._changed = asyncio.Event()
-        self.follower = Informer(kube, PATH, parse=self._parse, on_change=self._change, first_pause_s=0.01)
+        self.informer = Informer(kube, PATH, parse=self._parse, on_change=self._change, first_pause_s=0.01)
 
     async def until(self, **colors: str) -> None:
         async with asyncio.timeout(5.0):
-            while self.follower.items != colors:
+            while self.informer.items != colors:
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -110,7 +110,7 @@ class Colors:
 @pytest.fixture
 async def colors(kube: Kube) -> AsyncIterator[Colors]:
     made = Colors(kube)
-    task = asyncio.create_task(made.follower.run())
+    task = asyncio.create_task(made.informer.run())
     yield made
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -227,11 +227,11 @@ async def test_an_outage_keeps_the_last_state(server: Server, colors: Colors) ->
     server.status = 503
     server.shows()
     await server.refused.wait()
-    assert colors.follower.items == {"a": "red"}
+    assert colors.informer.items == {"a": "red"}
     server.status = 200
     server.shows(("MODIFIED", thing("a", "green", 2)))
     await colors.until(a="green")
-    assert colors.follower.problem is None
+    assert colors.informer.problem is None
 
 
 async def test_an_object_that_cannot_be_used_keeps_its_last_good_value(
@@ -241,13 +241,13 @@ async def test_an_object_that_cannot_be_used_keeps_its_last_good_value(
     server.shows(("MODIFIED", thing("a", "mauve", 2)), ("ADDED", thing("b", "mauve", 3)))
     server.shows(("ADDED", thing("c", "blue", 4)))
     await colors.until(a="red", c="blue")
-    assert colors.follower.refused == {
+    assert colors.informer.refused == {
         "a": "color is 'mauve': use another",
         "b": "color is 'mauve': use another",
     }
     server.shows(("MODIFIED", thing("a", "green", 5)))
     await colors.until(a="green", c="blue")
-    assert set(colors.follower.refused) == {"b"}
+    assert set(colors.informer.refused) == {"b"}
 
 
 async def test_what_parses_to_the_same_is_no_change(server: Server, colors: Colors) -> None:
@@ -260,8 +260,8 @@ async def test_what_parses_to_the_same_is_no_change(server: Server, colors: Colo
 async def test_a_relist_sees_what_the_watch_has_not_said(server: Server, colors: Colors) -> None:
     await colors.until(a="red")
     server.listed = [thing("a", "red", 1), thing("b", "blue", 2)]
-    await colors.follower.relist()
-    assert colors.follower.items == {"a": "red", "b": "blue"}
+    await colors.informer.relist()
+    assert colors.informer.items == {"a": "red", "b": "blue"}
 
 
 def test_pauses_grow_to_a_bound() -> None:

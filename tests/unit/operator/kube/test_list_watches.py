@@ -50,7 +50,7 @@ class Api:
             self.open -= 1
 
 
-class Follower:
+class Watcher:
     """What a stream has told, in a line."""
 
     def __init__(self, api: Api) -> None:
@@ -69,16 +69,16 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(api: Api, until: Callable[[Follower], bool]) -> AsyncIterator[Follower]:
+async def following(api: Api, until: Callable[[Watcher], bool]) -> AsyncIterator[Watcher]:
     """Follow until something is so."""
-    follower = Follower(api)
-    task = asyncio.create_task(follower.stream.run())
+    watcher = Watcher(api)
+    task = asyncio.create_task(watcher.stream.run())
     try:
         for _ in range(1000):
-            if until(follower):
+            if until(watcher):
                 break
             await asyncio.sleep(0)
-        yield follower
+        yield watcher
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -86,47 +86,47 @@ async def following(api: Api, until: Callable[[Follower], bool]) -> AsyncIterato
 
 async def test_a_listing_and_its_changes_are_told_in_order() -> None:
     events = [event("ADDED", "b", 11), event("BOOKMARK", "x", 12), event("DELETED", "a", 13)]
-    async with following(Api([["a"]], [events]), lambda one: len(one.told) == 4) as follower:
-        assert follower.told == ["+a", "turned", "+b", "-a"]
-        assert follower.stream.served
+    async with following(Api([["a"]], [events]), lambda one: len(one.told) == 4) as watcher:
+        assert watcher.told == ["+a", "turned", "+b", "-a"]
+        assert watcher.stream.served
 
 
 async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
     api = Api([["a"]], [[event("MODIFIED", "a", 15)], []])
-    async with following(api, lambda one: len(one.api.since) == 2) as follower:
-        assert follower.api.since == ["10", "15"]
-        assert follower.told == ["+a", "turned", "+a"]
+    async with following(api, lambda one: len(one.api.since) == 2) as watcher:
+        assert watcher.api.since == ["10", "15"]
+        assert watcher.told == ["+a", "turned", "+a"]
 
 
 async def test_after_a_version_that_is_gone_what_is_missing_is_told_as_gone() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
     api = Api([["a", "b"], ["b"]], [[gone], []])
-    async with following(api, lambda one: len(one.told) == 5) as follower:
-        assert follower.told == ["+a", "+b", "turned", "+b", "-a"]
+    async with following(api, lambda one: len(one.told) == 5) as watcher:
+        assert watcher.told == ["+a", "+b", "turned", "+b", "-a"]
 
 
 async def test_a_kind_that_is_not_served_is_an_answer_and_is_asked_again() -> None:
     api = Api([MISSING, ["a"]], [])
-    async with following(api, lambda one: len(one.told) == 3) as follower:
-        assert follower.told == ["turned", "+a", "turned"]
+    async with following(api, lambda one: len(one.told) == 3) as watcher:
+        assert watcher.told == ["turned", "+a", "turned"]
 
 
 async def test_a_kind_that_is_uninstalled_leaves_nothing_behind() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "gone"}}
     api = Api([["a"], MISSING], [[gone], []])
-    async with following(api, lambda one: one.stream.served is False) as follower:
-        assert follower.told == ["+a", "turned", "-a", "turned"]
+    async with following(api, lambda one: one.stream.served is False) as watcher:
+        assert watcher.told == ["+a", "turned", "-a", "turned"]
 
 
 async def test_an_api_server_that_is_away_changes_nothing() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "gone"}}
     api = Api([["a"], ApiUnavailable("away"), ["a"]], [[gone], []])
-    async with following(api, lambda one: len(one.told) == 3) as follower:
-        assert follower.told == ["+a", "turned", "+a"]
+    async with following(api, lambda one: len(one.told) == 3) as watcher:
+        assert watcher.told == ["+a", "turned", "+a"]
 
 
 async def test_a_watch_that_ends_in_a_fault_of_ours_is_closed_at_once() -> None:
     api = Api([[]], [[{"type": "ADDED", "object": {}}]])
     with pytest.raises(KeyError) as caught:  # the error holds every frame that it went through
-        await Follower(api).stream.run()
+        await Watcher(api).stream.run()
     assert api.open == 0, caught.value

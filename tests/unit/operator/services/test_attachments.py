@@ -157,7 +157,7 @@ def test_a_workload_of_no_replicas_is_at_rest() -> None:
     assert told(found, ConditionType.READY) == (False, Reason.SCALED_TO_ZERO)
 
 
-def test_a_pods_trouble_comes_before_its_controllers_complaint() -> None:
+def test_a_pods_fault_comes_before_its_controllers_complaint() -> None:
     fault = PodFault(reason=Reason.CRASH_LOOP, text="container vllm of pod llm-0 ends again and again")
     found = judged(workload(readyReplicas=0), fault=fault)
     assert told(found, ConditionType.READY) == (False, Reason.CRASH_LOOP)

@@ -19,12 +19,12 @@ NO_GPU = PodFault(reason=Reason.GPU_MISSING, text="no node has 8")
 STUCK = PodFault(reason=Reason.UNAVAILABLE, text="no progress", lasting=False)
 
 
-def view(asked: int = 2, ready: int = 2, *troubles: PodFault, name: str = "main", **more: Any) -> PoolView:
+def view(asked: int = 2, ready: int = 2, *faults: PodFault, name: str = "main", **more: Any) -> PoolView:
     """A pool; what isn't said is as it should be."""
     counts = {"asked": asked, "there": asked, "ready": ready, "updated": asked, "current": True, **more}
     pods = tuple(
         PodFact(key=Key("serving", f"{name}-{index}"), pool=name, fault=fault)
-        for index, fault in enumerate(troubles)
+        for index, fault in enumerate(faults)
     )
     rollout = Rollout(**counts)
     return PoolView(name=name, workload=f"Deployment {name}", asked=asked, rollout=rollout, pods=pods)
@@ -57,7 +57,7 @@ def test_a_rollout_behind_old_pods_says_how_many_are_new() -> None:
     assert ready(view(2, 2, updated=1)).text == "2 of 2 replicas are ready, 1 of them as the spec says now"
 
 
-def test_a_pods_trouble_is_the_reason() -> None:
+def test_a_pods_fault_is_the_reason() -> None:
     found = ready(view(2, 1, CRASH))
     assert (found.so, found.reason) == (False, Reason.CRASH_LOOP)
     assert found.text == "1 of 2 replicas are ready: it ends again and again"
@@ -67,11 +67,11 @@ def test_a_new_pod_that_fails_is_told_though_the_old_ones_serve() -> None:
     assert ready(view(2, 2, CRASH, updated=1, there=3)).reason is Reason.CRASH_LOOP
 
 
-def test_a_trouble_of_a_pool_that_has_all_it_needs_is_none() -> None:
+def test_a_fault_of_a_pool_that_has_all_it_needs_is_none() -> None:
     assert ready(view(2, 2, CRASH)).so
 
 
-def test_loading_becomes_a_trouble_when_the_workload_complains() -> None:
+def test_loading_becomes_a_fault_when_the_workload_complains() -> None:
     assert ready(view(2, 1, LOADING)).reason is Reason.PROGRESSING
     assert ready(view(2, 1, LOADING, complaint=STUCK)).reason is Reason.PROBE_FAILING
     assert ready(view(2, 1, complaint=STUCK)).reason is Reason.UNAVAILABLE

@@ -33,14 +33,14 @@ def document(loop: Loop, extra: str = "") -> str:
     return f"schema: {SCHEMA}\nloop: {loop}\npolicy: {STANDING[loop].name}\n{extra}"
 
 
-class Shelves:
+class Indexed:
     """The documents of both namespaces, edited one after the other."""
 
     def __init__(self, *, own: bool = True) -> None:
         self.policy_index = PolicyIndex(system_namespace=SYSTEM, others=(HOME,) if own else ())
         self._version = 0
 
-    def put(self, namespace: str, name: str, *, loop: Loop, extra: str = "") -> "Shelves":
+    def put(self, namespace: str, name: str, *, loop: Loop, extra: str = "") -> "Indexed":
         key, table = Key(namespace, name), self.policy_index.table(namespace)
         labels = {"loadline.dev/policy": loop.value}
         raw: Manifest = {"metadata": {"labels": labels}, "data": {"policy.yaml": document(loop, extra)}}
@@ -49,7 +49,7 @@ class Shelves:
         table.put(key, uid=str(key), version=str(self._version), fact=fact)
         return self
 
-    def remove(self, namespace: str, name: str) -> "Shelves":
+    def remove(self, namespace: str, name: str) -> "Indexed":
         self.policy_index.table(namespace).drop(Key(namespace, name), uid=str(Key(namespace, name)))
         return self
 
@@ -69,11 +69,11 @@ def said(found: Policies) -> tuple[bool | None, str]:
 
 
 def test_a_service_that_asks_for_no_loop_has_no_policy_and_no_condition() -> None:
-    assert policies(service(), Shelves().policy_index) == Policies()
+    assert policies(service(), Indexed().policy_index) == Policies()
 
 
 def test_without_any_document_what_is_built_in_is_in_force() -> None:
-    found = policies(service(kvCache={}, experts={}), Shelves().policy_index)
+    found = policies(service(kvCache={}, experts={}), Indexed().policy_index)
     assert [one.loop for one in found.in_force] == ["experts", "kv"]
     assert of(found).hash == built_in(Loop.KV).hash
     assert said(found) == (True, "BuiltIn")
@@ -90,7 +90,7 @@ def test_without_any_document_what_is_built_in_is_in_force() -> None:
 )
 def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, spec: dict[str, Any]) -> None:
     assert loop in OF_SERVICES
-    found = policies(service(**spec), Shelves().put(SYSTEM, "mine", loop=loop).policy_index)
+    found = policies(service(**spec), Indexed().put(SYSTEM, "mine", loop=loop).policy_index)
     assert place(found, loop) == "loadline-system/mine"
     assert said(found) == (True, "Parsed")
 
@@ -99,19 +99,19 @@ def test_each_loop_over_services_has_a_part_that_names_its_policy(loop: Loop, sp
 def test_the_services_own_namespace_comes_before_the_systems(named: str | None) -> None:
     name = named or "kv-default"
     asks = service(kvCache={"policyRef": {"name": named}} if named else {})
-    both = Shelves().put(SYSTEM, name, loop=Loop.KV).put(HOME, name, loop=Loop.KV)
+    both = Indexed().put(SYSTEM, name, loop=Loop.KV).put(HOME, name, loop=Loop.KV)
     assert place(policies(asks, both.policy_index)) == f"team-a/{name}"
     assert place(policies(asks, both.remove(HOME, name).policy_index)) == f"loadline-system/{name}"
 
 
 def test_a_namespace_that_may_not_have_policies_has_none() -> None:
-    policy_index = Shelves(own=False).put(HOME, "kv-default", loop=Loop.KV).policy_index
+    policy_index = Indexed(own=False).put(HOME, "kv-default", loop=Loop.KV).policy_index
     assert place(policies(service(kvCache={}), policy_index)) == "built in"
 
 
 def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
     asks = service(kvCache={"policyRef": {"name": "mine"}})
-    found = policies(asks, Shelves().put(SYSTEM, "mine", loop=Loop.EXPERTS).policy_index)
+    found = policies(asks, Indexed().put(SYSTEM, "mine", loop=Loop.EXPERTS).policy_index)
     assert said(found) == (False, "PolicyMissing")
     assert found.valid is not None
     assert (
@@ -121,11 +121,11 @@ def test_a_document_of_another_loop_is_not_the_one_that_is_named() -> None:
 
 
 def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
-    shelves = Shelves().put(SYSTEM, "kv-default", loop=Loop.KV)
-    before = policies(service(kvCache={}), shelves.policy_index)
+    indexed = Indexed().put(SYSTEM, "kv-default", loop=Loop.KV)
+    before = policies(service(kvCache={}), indexed.policy_index)
     found = policies(
         service(before, kvCache={}),
-        shelves.put(SYSTEM, "kv-default", loop=Loop.KV, extra=BROKEN).policy_index,
+        indexed.put(SYSTEM, "kv-default", loop=Loop.KV, extra=BROKEN).policy_index,
     )
     assert found.in_force == before.in_force
     assert said(found) == (False, "PolicyInvalid")
@@ -134,9 +134,9 @@ def test_a_broken_edit_keeps_the_last_good_hash_and_says_so() -> None:
 
 
 def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
-    before = policies(service(kvCache={}), Shelves().put(HOME, "kv-default", loop=Loop.KV).policy_index)
+    before = policies(service(kvCache={}), Indexed().put(HOME, "kv-default", loop=Loop.KV).policy_index)
     restarted = (
-        Shelves().put(HOME, "kv-default", loop=Loop.KV, extra=BROKEN).put(SYSTEM, "kv-default", loop=Loop.KV)
+        Indexed().put(HOME, "kv-default", loop=Loop.KV, extra=BROKEN).put(SYSTEM, "kv-default", loop=Loop.KV)
     )
     found = policies(service(before, kvCache={}), restarted.policy_index)
     assert found.in_force == before.in_force
@@ -145,7 +145,7 @@ def test_after_a_restart_the_status_tells_what_a_broken_document_was() -> None:
 
 def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> None:
     policy_index = (
-        Shelves()
+        Indexed()
         .put(HOME, "kv-default", loop=Loop.KV, extra=BROKEN)
         .put(SYSTEM, "kv-default", loop=Loop.KV)
         .policy_index
@@ -156,19 +156,19 @@ def test_a_default_that_never_was_good_is_passed_over_for_the_next_place() -> No
 
 
 def test_a_name_that_leads_nowhere_keeps_what_was_in_force() -> None:
-    shelves = Shelves().put(SYSTEM, "mine", loop=Loop.KV)
-    before = policies(service(kvCache={"policyRef": {"name": "mine"}}), shelves.policy_index)
+    indexed = Indexed().put(SYSTEM, "mine", loop=Loop.KV)
+    before = policies(service(kvCache={"policyRef": {"name": "mine"}}), indexed.policy_index)
     mistyped = service(before, kvCache={"policyRef": {"name": "mien"}})
-    found = policies(mistyped, shelves.policy_index)
+    found = policies(mistyped, indexed.policy_index)
     assert place(found) == "loadline-system/mine"
     assert said(found) == (False, "PolicyMissing")
-    assert place(policies(mistyped, shelves.remove(SYSTEM, "mine").policy_index)) == "loadline-system/mine"
+    assert place(policies(mistyped, indexed.remove(SYSTEM, "mine").policy_index)) == "loadline-system/mine"
 
 
 def test_a_default_that_is_deleted_gives_way_to_the_next() -> None:
-    shelves = Shelves().put(SYSTEM, "kv-default", loop=Loop.KV)
-    before = policies(service(kvCache={}), shelves.policy_index)
-    found = policies(service(before, kvCache={}), shelves.remove(SYSTEM, "kv-default").policy_index)
+    indexed = Indexed().put(SYSTEM, "kv-default", loop=Loop.KV)
+    before = policies(service(kvCache={}), indexed.policy_index)
+    found = policies(service(before, kvCache={}), indexed.remove(SYSTEM, "kv-default").policy_index)
     assert place(found) == "built in"
     assert said(found) == (True, "BuiltIn")
 
@@ -187,14 +187,14 @@ EDITS = st.lists(
 def test_whatever_is_edited_one_policy_is_in_force_and_planning_again_changes_nothing(
     edits: list[tuple[str, str, str]], names: list[str | None]
 ) -> None:
-    shelves, found = Shelves(), Policies()
+    indexed, found = Indexed(), Policies()
     for index, (namespace, name, what) in enumerate(edits):
         if what == "gone":
-            shelves.remove(namespace, name)
+            indexed.remove(namespace, name)
         else:
-            shelves.put(namespace, name, loop=Loop.KV, extra=BROKEN if what == "broken" else "")
+            indexed.put(namespace, name, loop=Loop.KV, extra=BROKEN if what == "broken" else "")
         chosen = names[index % len(names)]
         spec = {"kvCache": {"policyRef": {"name": chosen}} if chosen else {}}
-        found = policies(service(found, **spec), shelves.policy_index)
+        found = policies(service(found, **spec), indexed.policy_index)
         assert len(found.in_force) == 1
-        assert policies(service(found, **spec), shelves.policy_index) == found
+        assert policies(service(found, **spec), indexed.policy_index) == found

@@ -48,7 +48,7 @@ def test_a_rollout_is_current_once_its_controller_has_seen_the_change() -> None:
     assert not owned_object(DEPLOYMENTS, deployment(observedGeneration=2)).rollout.current  # type: ignore[union-attr]
 
 
-def test_no_progress_is_no_lasting_trouble_by_itself() -> None:
+def test_no_progress_is_no_lasting_fault_by_itself() -> None:
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "x"}
     rollout = owned_object(DEPLOYMENTS, deployment(late)).rollout
     assert rollout is not None

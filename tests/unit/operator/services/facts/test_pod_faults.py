@@ -69,7 +69,7 @@ def fault(one: Manifest) -> PodFault:
     return found
 
 
-def test_a_ready_pod_has_no_trouble() -> None:
+def test_a_ready_pod_has_no_fault() -> None:
     assert diagnose(pod(container(RUNNING, restarts=7, last=FAILED), ready="True")) is None
 
 
@@ -237,7 +237,7 @@ def test_the_fact_of_a_pod_is_small_and_tells_where_it_belongs() -> None:
     assert found.fault is None
 
 
-def test_the_worst_pod_is_a_living_one_whose_trouble_lasts() -> None:
+def test_the_worst_pod_is_a_living_one_whose_fault_lasts() -> None:
     loading = pod(container(RUNNING))
     evicted = pod(phase="Failed", reason="Evicted")
     crashing = pod(container(BACK_OFF, restarts=2, last=FAILED))

@@ -10,7 +10,7 @@ from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import Wanted
-from loadline_operator.services.objects.pod_hashes import MARK, PodHash, stays
+from loadline_operator.services.objects.pod_hashes import POD_HASH, PodHash, stays
 
 BASE: dict[str, Any] = {
     "model": {"uri": "hf://org/model"},
@@ -31,13 +31,13 @@ def workloads(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[st
     return {one.key.name: one for one in made if one.kind is DEPLOYMENTS}
 
 
-def marks(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, PodHash]:
+def pod_hashes(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, PodHash]:
     found = {name: manifests.pod_hash_of(one.manifest) for name, one in workloads(spec, defaults).items()}
-    return {name: mark for name, mark in found.items() if mark is not None}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def test_every_workload_is_marked() -> None:
-    assert marks(BASE).keys() == {"chat", "chat-prefill", "chat-router"}
+    assert pod_hashes(BASE).keys() == {"chat", "chat-prefill", "chat-router"}
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_every_workload_is_marked() -> None:
     ],
     ids=str,
 )
-def test_counts_and_objectives_are_no_wish_for_other_pods(change: dict[str, Any]) -> None:
-    assert marks({**BASE, **change}) == marks(BASE)
+def test_counts_and_objectives_are_no_request_for_other_pods(change: dict[str, Any]) -> None:
+    assert pod_hashes({**BASE, **change}) == pod_hashes(BASE)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_counts_and_objectives_are_no_wish_for_other_pods(change: dict[str, Any]
     ids=str,
 )
 def test_what_shapes_pods_is_another_request_for_those_pods(change: dict[str, Any], whose: set[str]) -> None:
-    before, after = marks(BASE), marks({**BASE, **change})
-    assert {name for name, mark in after.items() if mark.asked != before[name].asked} == whose
+    before, after = pod_hashes(BASE), pod_hashes({**BASE, **change})
+    assert {name for name, one in after.items() if one.asked != before[name].asked} == whose
 
 
 def test_what_the_cluster_says_is_part_of_what_was_asked_for() -> None:
-    said = marks(BASE, Defaults(engine_image="mirror/vllm:v1"))
-    assert all(mark.asked != marks(BASE)[name].asked for name, mark in said.items())
+    said = pod_hashes(BASE, Defaults(engine_image="mirror/vllm:v1"))
+    assert all(one.asked != pod_hashes(BASE)[name].asked for name, one in said.items())
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_what_the_cluster_says_is_part_of_what_was_asked_for() -> None:
         (PodHash("other request", "older pods"), False),
     ],
 )
-def test_pods_stay_that_the_same_wish_made_otherwise(there: PodHash, stay: bool) -> None:
+def test_pods_stay_that_the_same_request_made_otherwise(there: PodHash, stay: bool) -> None:
     assert stays(PodHash("request", "pods"), there, service=service(BASE)) is stay
 
 
 @pytest.mark.parametrize(("observed", "stay"), [(3, True), (2, False)])
-def test_pods_without_a_mark_stay_while_the_spec_is_the_one_known(observed: int, stay: bool) -> None:
+def test_pods_without_a_hash_stay_while_the_spec_is_the_one_known(observed: int, stay: bool) -> None:
     assert stays(PodHash("request", "pods"), None, service=service(BASE, observed=observed)) is stay
 
 
 def test_a_kept_workload_has_the_pods_that_are_there_and_settles() -> None:
     one = workloads(BASE)["chat"]
-    older: Manifest = {**one.manifest, "metadata": {"name": "chat", "annotations": {MARK: "w.older"}}}
+    older: Manifest = {**one.manifest, "metadata": {"name": "chat", "annotations": {POD_HASH: "w.older"}}}
     older = {**older, "spec": {**one.manifest["spec"], "template": {"spec": {"containers": []}}}}
     kept = manifests.with_pods_of(one, older)
     assert kept.manifest["spec"]["template"] == older["spec"]["template"]
