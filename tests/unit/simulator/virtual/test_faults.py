@@ -3,7 +3,8 @@
 import pytest
 
 from loadline_policies.power.safety.breakers import TRIP
-from testbed.doubles.shaken_rows import CURVE, GPUS, NODES, Bench
+from testbed.shaken_rows.papers import GPUS
+from testbed.shaken_rows.rows import CURVE, NODES, Bench
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ live, no node is silent, and the load is always the worst.
 import pytest
 
 from loadline_policies.power.safety.breakers import TRIP
-from testbed.doubles.shaken_rows import CURVE, Bench, happen
+from testbed.shaken_rows.events import happen
+from testbed.shaken_rows.rows import CURVE, Bench
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.safety.breakers import TRIP
-from testbed.doubles.shaken_rows import (
-    BUDGET_WATTS,
-    CURVE,
-    GPUS,
-    NODES,
-    POLCA,
-    RELIEVING,
-    STATIC,
-    Bench,
-    happen,
-)
+from testbed.shaken_rows.events import happen
+from testbed.shaken_rows.papers import GPUS
+from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, POLCA, RELIEVING, STATIC, Bench
 
 
 def test_a_quiet_row_is_armed_within_seconds_and_left_alone() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from loadline_policies.power.protocol.domains import ServiceTerms
 from loadline_policies.power.protocol.messages import ServiceReport
 from loadline_policies.power.relief.reliefs import TRIAL_S
-from testbed.doubles.shaken_rows import BUDGET_WATTS, GPUS, NODES, RELIEF_LOAD, RELIEVING, Bench
+from testbed.shaken_rows.papers import GPUS
+from testbed.shaken_rows.rows import BUDGET_WATTS, NODES, RELIEF_LOAD, RELIEVING, Bench
 
 
 def row(seed: int = 1, **missed: float) -> Bench:

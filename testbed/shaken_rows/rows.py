@@ -1,13 +1,7 @@
-"""
-A row of ten small nodes on paper, to be shaken: what the protocol's property tests drive.
-
-Every node is an agent and a guard in virtual time with GPUs that draw what is asked, up
-to their limit times the sensor's gain, the worst that a meter may hide. At every tick
-the row notes what S1 and S2 promise, so that a test only has to shake it and look.
-"""
+"""A row of ten nodes on paper. At every tick it notes what S1 and S2 promise, so that a test only looks."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
@@ -15,7 +9,6 @@ from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
-from loadline_policies.power.protocol.messages import ServiceReport
 from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safety.breakers import WARM, Curve
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
@@ -23,9 +16,9 @@ from loadline_sim.virtual.agents import Agent
 from loadline_sim.virtual.links import Link
 from loadline_sim.virtual.sites import Site
 from loadline_sim.virtual.worlds import World
+from testbed.shaken_rows.papers import GPUS, HOST_WATTS, Paper
 
-NODES, GPUS = 10, 2
-HOST_WATTS = 650.0
+NODES = 10
 BUDGET_WATTS = NODES * 1169.25
 CURVE = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)))
 POLCA = parse_power(
@@ -49,46 +42,6 @@ def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[C
 
 RELIEVING = replace(STATIC, policy=replace(STATIC.policy, decide=_hold_all))
 """Unlike clocks, watts show on paper; so here it shows whom relief lets off."""
-
-
-@dataclass
-class Paper:
-    """GPUs on paper: they draw what is asked, up to their limit times the sensor's gain."""
-
-    world: World
-    random: Random
-    rating: NodeRating
-    host_watts: float = HOST_WATTS
-    demand_watts: float = 100.0
-    limits: list[float] = field(default_factory=lambda: [400.0] * GPUS)
-    orders: list[tuple[int, float]] = field(default_factory=list)
-    requested: dict[int, float] = field(default_factory=dict)
-    in_force_s: list[float] = field(default_factory=lambda: [0.0] * GPUS)
-
-    def true_watts(self) -> float:
-        return self.host_watts + sum(min(self.demand_watts, SENSOR_GAIN * limit) for limit in self.limits)
-
-    def watts(self) -> list[float]:
-        return [min(self.demand_watts, SENSOR_GAIN * limit) / SENSOR_GAIN for limit in self.limits]
-
-    def enforced_watts(self) -> list[float]:
-        return list(self.limits)
-
-    def requested_watts(self) -> list[float]:
-        return [self.requested.get(index, limit) for index, limit in enumerate(self.limits)]
-
-    def set_limit(self, index: int, watts: float) -> None:
-        def act() -> None:
-            self.limits[index] = watts
-
-        self.orders.append((index, watts))
-        self.requested[index] = watts
-        lands_s = max(self.in_force_s[index], self.world.now + self.random.uniform(0.01, 0.2))
-        self.in_force_s[index] = lands_s
-        self.world.at(lands_s, act)
-
-    def set_clock(self, index: int, mhz: int | None) -> None:
-        pass
 
 
 @dataclass
@@ -154,7 +107,7 @@ class Bench:
         """The domain's true draw: members, and who has left but isn't released."""
         return sum(paper.true_watts() for paper in self.papers if self.counts(paper)) / BUDGET_WATTS
 
-    def counts(self, paper: "Paper") -> bool:
+    def counts(self, paper: Paper) -> bool:
         name = paper.rating.node
         return name in self.site.domain.members or self.site.peers[name].armed
 
@@ -193,54 +146,3 @@ class Bench:
                 self.raised_at_deadline.append(agent.name)
 
         agent.gpus.step_down = watched  # type: ignore[method-assign]
-
-
-def happen(bench: Bench, kind: str, *, index: int) -> None:
-    """Let one thing befall the row; `index` says to whom."""
-    agent = bench.agents[index]
-    match kind:
-        case "kill":
-            agent.process.kill()
-        case "restart" if not agent.process.up:
-            agent.start()
-        case "stop" if agent.process.up:
-            agent.process.stop()
-        case "resume" if agent.process.up:
-            agent.process.resume()
-        case "api":
-            bench.site.lease.available = not bench.site.lease.available
-        case "usurp":
-            _usurp(bench, index % 3)
-        case "worst":
-            bench.demand(420.0)
-        case "idle":
-            bench.demand(80.0)
-        case "mixed":
-            for paper in bench.papers:
-                paper.demand_watts = bench.random.uniform(80.0, 420.0)
-        case "missed":
-            for paper in bench.papers:
-                node = paper.rating.node
-                missed = bench.random.choice([None, -1.0, 0.5, 0.95, bench.random.uniform(1.0, 10.0)])
-                bench.site.services[node] = (ServiceReport("default/chat", missed),)
-        case "mode":
-            bench.site.declare(replace(bench.site.domain, enforce=True))
-        case "member":
-            domain = bench.site.domain
-            bench.site.declare(replace(domain, members=domain.members ^ {f"node-{3 + index % 7}"}))
-        case "budget":
-            bench.site.declare(
-                replace(bench.site.domain, budget_watts=bench.random.choice([0.97, 1.0, 0.2]) * BUDGET_WATTS)
-            )
-
-
-def _usurp(bench: Bench, index: int) -> None:
-    """Somebody takes the Kubernetes Lease although its holder is alive: two believe to lead."""
-    agent, lease = bench.agents[index], bench.site.lease
-    if (
-        agent.process.up
-        and not agent.process.stopped
-        and lease.available
-        and lease.record.holder != agent.name
-    ):
-        agent.leader.lead()
