@@ -1,6 +1,11 @@
-"""A row of ten nodes on paper. At every tick it notes what S1 and S2 promise, so that a test only looks."""
+"""
+A row of nodes on paper: agents, guards, the network, the API server, and GPUs that draw all they may.
+
+At every tick it notes the true heat and what the nodes would fall to, so that a test only looks.
+"""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -9,17 +14,23 @@ from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.messages import Report
 from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safety.breakers import WARM, Curve
-from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating, Timings
 from loadline_sim.virtual.agents import Agent
-from loadline_sim.virtual.links import Link
+from loadline_sim.virtual.links import Link, Reply
 from loadline_sim.virtual.sites import Site
 from loadline_sim.virtual.worlds import World
-from testbed.shaken_rows.papers import GPUS, HOST_WATTS, Paper
+from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MAX_WATTS, MIN_WATTS, Paper
 
 NODES = 10
-BUDGET_WATTS = NODES * 1169.25
+SHARE_WATTS = 1169.25
+BUDGET_WATTS = NODES * SHARE_WATTS
+"""Of a row of `NODES`: at their maximum they draw 1.27 of it, and it bears one of them at that for ever."""
+
+CANDIDATES = 3
+LEASE_S = Timings().lease_s
 CURVE = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)))
 POLCA = parse_power(
     f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
@@ -44,9 +55,30 @@ RELIEVING = replace(STATIC, policy=replace(STATIC.policy, decide=_hold_all))
 """Unlike clocks, watts show on paper; so here it shows whom relief lets off."""
 
 
+class Heard:
+    """An agent as the others hear it: what `twists` makes of a broken or hostile member's reports."""
+
+    def __init__(self, bench: "Bench", agent: Agent) -> None:
+        self._bench, self._agent = bench, agent
+
+    @property
+    def armed(self) -> bool:
+        """Whether its NodeCapacity says that it enforces."""
+        return self._agent.armed
+
+    def declared(self) -> None:
+        """The API server's watch brings a change of the domain."""
+        self._agent.declared()
+
+    def reported(self, report: Report, reply: Reply) -> None:
+        """A report arrives from a member, as it says it."""
+        twist = self._bench.twists.get(report.node)
+        self._agent.reported(twist(report) if twist is not None else report, reply)
+
+
 @dataclass
 class Bench:
-    """A row under test, with what must hold checked at every tick."""
+    """A row under test. `drift` is by how much the nodes' clocks go too fast or too slow at most."""
 
     seed: int
     loss: float = 0.0
@@ -55,7 +87,9 @@ class Bench:
     document: PowerDocument = POLCA
     enforce: bool = True
     heat: float = WARM
-    promised: bool = False
+    nodes: int = NODES
+    lease_s: float = LEASE_S
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         self.world = World(now=1000.0)
@@ -65,27 +99,32 @@ class Bench:
             NodeRating(
                 node=f"node-{i}",
                 host_max_watts=HOST_WATTS,
-                gpus=tuple(GpuRating(f"gpu-{i}-{j}", 100.0, 400.0) for j in range(GPUS)),
+                gpus=tuple(GpuRating(f"gpu-{i}-{j}", MIN_WATTS, MAX_WATTS) for j in range(GPUS)),
             )
-            for i in range(NODES)
+            for i in range(self.nodes)
         ]
         domain = Domain(
             name="row",
-            budget_watts=BUDGET_WATTS,
+            budget_watts=self.budget_watts,
             members=frozenset(rating.node for rating in ratings),
             document=self.document,
             enforce=self.enforce,
             curve=CURVE,
+            timings=Timings(lease_s=self.lease_s),
             ratings={rating.node: rating for rating in ratings},
             services={"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()},
         )
-        self.site = Site(self.world, link, domain, candidates=("node-0", "node-1", "node-2"))
+        self.site = Site(self.world, link, domain, candidates=self.candidates)
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
         self.agents: list[Agent] = []
+        self.twists: dict[str, Callable[[Report], Report]] = {}
         for i, paper in enumerate(self.papers):
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
             agent = Agent(self.site, paper, phase_s=self.random.random())
+            agent.process.pace = 1.0 + self.random.uniform(-self.drift, self.drift)
+            agent.process.ahead_s = (1.0 - agent.process.pace) * self.world.now
             self.agents.append(agent)
+            self.site.peers[agent.name] = Heard(self, agent)
             self.world.every(
                 0.25, partial(agent.process.happens, agent.sampled), first_s=self.random.random() / 4
             )
@@ -96,6 +135,20 @@ class Bench:
         self.safe_sums: list[float] = []
         self.most_heat = self.heat
 
+    def paper(self, name: str) -> Paper:
+        """A node's GPUs."""
+        return self.papers[int(name.removeprefix("node-"))]
+
+    @property
+    def budget_watts(self) -> float:
+        """What the breaker is rated for."""
+        return self.nodes * SHARE_WATTS
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The nodes that may lead."""
+        return tuple(f"node-{i}" for i in range(CANDIDATES))
+
     def run(self, seconds: float) -> None:
         self.world.run_until(self.world.now + seconds)
 
@@ -105,7 +158,7 @@ class Bench:
 
     def load(self) -> float:
         """The domain's true draw: members, and who has left but isn't released."""
-        return sum(paper.true_watts() for paper in self.papers if self.counts(paper)) / BUDGET_WATTS
+        return sum(paper.true_watts() for paper in self.papers if self.counts(paper)) / self.budget_watts
 
     def counts(self, paper: Paper) -> bool:
         name = paper.rating.node
@@ -126,12 +179,11 @@ class Bench:
         )
 
     def _tick(self) -> None:
-        """S1 and S2 are promised once every node is armed, with a breaker that may be warm."""
+        """The breaker heats from the first instant, and may have been warm; S1 needs every node armed."""
+        self.heat = CURVE.heated(self.heat, load=self.load(), dt_s=TICK_S)
+        self.most_heat = max(self.most_heat, self.heat)
         joined = [agent for agent in self.agents if agent.name in self.site.domain.members]
-        self.promised = all(agent.record.armed for agent in joined)
-        if self.promised:
-            self.heat = CURVE.heated(self.heat, load=self.load(), dt_s=TICK_S)
-            self.most_heat = max(self.most_heat, self.heat)
+        if all(agent.record.armed for agent in joined):
             self.safe_sums.append(self.safe_sum_watts())
 
     def _watch_steps(self, agent: Agent) -> None:
@@ -139,7 +191,7 @@ class Bench:
         step_down = agent.gpus.step_down
 
         def watched(now: float) -> None:
-            paper = self.papers[int(agent.name.removeprefix("node-"))]
+            paper = self.paper(agent.name)
             before, told = list(paper.limits), len(paper.orders)
             step_down(now)
             if any(watts > before[index] for index, watts in paper.orders[told:]):

@@ -31,20 +31,22 @@ IDLE_S = 1.0
 
 
 class Agent:
-    """One node's agent with its guard. The record in `gpus` and the guard outlive the process."""
+    """One node's agent, and its guard while `guarded`. Guard and record, in `gpus`, outlive the process."""
 
     def __init__(self, site: Site, hardware: Hardware, *, phase_s: float = 0.0) -> None:
         self.site, self.gpus = site, VirtualGpus(hardware)
         self.name = hardware.rating.node
         self.refused: dict[str, int] = {}
+        self.guarded = True
         self.process = Process(site.world)
         site.peers[self.name] = self
-        site.world.every(GUARD_S, self._keep_deadline, first_s=phase_s / 2)
+        site.world.every(GUARD_S, self._guard, first_s=phase_s / 2)
         self.start(phase_s)
 
     def start(self, phase_s: float = 0.0) -> None:
         """Begin, or begin again after a crash."""
         self.process.begin()
+        self.gpus.open()
         self.leader = Leader(self.name, self.site, process=self.process)
         self.node = Node(
             self.name,
@@ -99,16 +101,23 @@ class Agent:
 
     def _poll(self) -> None:
         """Do what is due, and come again when something will be."""
-        now, host_watts = self.process.now, self.gpus.hardware.host_watts
+        now = self.process.now
         self.node.looked(self.gpus.look(now))
-        self.node.settle(
-            Home(domain=self.site.domain.name, host_idle_watts=host_watts, host_max_watts=host_watts)
-        )
+        self.node.settle(self._home())
         self._carry(self.node.poll(now))
         self._polled += 1
         turn = self._polled
         delay_s = max(0.0, min(self.node.wake_s - now, IDLE_S))
         self.process.later(delay_s, lambda: self._poll() if turn == self._polled else None)
+
+    def _home(self) -> Home:
+        host_watts = self.gpus.hardware.host_watts
+        return Home(
+            domain=self.site.domain.name,
+            conflict=self.site.rivals.get(self.name),
+            host_idle_watts=host_watts,
+            host_max_watts=host_watts,
+        )
 
     def _carry(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
@@ -132,9 +141,9 @@ class Agent:
 
         def reply(answer: object) -> None:
             arrival = self.process.bound(partial(self._answered, report.sequence, answer))
-            self.site.link.carry(arrival)
+            self.site.link.carry(arrival, (name, self.name))
 
-        self.site.link.carry(lambda: target.reported(report, reply))
+        self.site.link.carry(lambda: target.reported(report, reply), (self.name, name))
         self.process.later(GIVE_UP_S, partial(self._give_up, report.sequence))
 
     def _answered(self, sequence: int, answer: object) -> None:
@@ -159,6 +168,10 @@ class Agent:
     def _plan_deadline(self) -> None:
         if self.record.armed:
             self.process.later(max(0.0, self.record.deadline_s - self.process.now), self._keep_deadline)
+
+    def _guard(self) -> None:
+        if self.guarded:
+            self._keep_deadline()
 
     def _keep_deadline(self) -> None:
         if self.record.armed and self.process.now >= self.record.deadline_s:

@@ -2,8 +2,8 @@
 A node's GPUs with the record of its agent, as the agent's own `node_gpus` keeps them.
 
 The order of things is the same: the record first, then the hardware; disarmed only once what
-was found is back. Agent and guard fall by the product's own rule. What can't happen here is
-that somebody else writes.
+was found is back. Agent and guard fall by the product's own rule, and a write is one that is
+read back: by what is requested, which hardware here takes at once or never.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ class AgentRecord:
 class VirtualGpus:
     """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds.
 
-    `failing` are the GPUs whose setters fail.
+    `failing` are the GPUs whose setters fail, `lost` those that answer nothing: of them is known
+    what was read last.
     """
 
     def __init__(self, hardware: Hardware) -> None:
@@ -41,14 +42,20 @@ class VirtualGpus:
         self.record = AgentRecord()
         self.faults: dict[str, str] = {}
         self.failing: set[int] = set()
-        self._proofs = [WriteProof() for _ in hardware.rating.gpus]
+        self.lost: set[int] = set()
+        self._last_enforced, self._last_requested = hardware.enforced_watts(), hardware.requested_watts()
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
+        self.open()
+
+    def open(self) -> None:
+        """Begin as a new process does, which knows of no write that failed."""
+        self._proofs = [WriteProof() for _ in self.hardware.rating.gpus]
 
     def carry_out(self, lease: Lease, deadline_s: float, now: float) -> int:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
         if lease.act is Act.RELEASE:
             return self._restore(now)
-        found = self.record.found_watts if self.record.armed else tuple(self.hardware.requested_watts())
+        found = self.record.found_watts if self.record.armed else tuple(self._requested())
         safe = tuple(limit.safe_watts for limit in lease.limits)
         self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found, lease.domain)
         limits = enumerate(lease.limits)
@@ -57,8 +64,8 @@ class VirtualGpus:
     def step_down(self, now: float) -> None:
         """Every GPU to min(current, safe); the record stays armed."""
         rows = zip(
-            self.hardware.enforced_watts(),
-            self.hardware.requested_watts(),
+            self._enforced(),
+            self._requested(),
             self.record.safe_watts,
             self.hardware.rating.gpus,
             strict=True,
@@ -76,7 +83,7 @@ class VirtualGpus:
     def look(self, now: float) -> NodeState:
         """Sensors, limits and record at one moment."""
         hardware, record = self.hardware, self.record
-        enforced, requested = hardware.enforced_watts(), hardware.requested_watts()
+        enforced, requested = self._enforced(), self._requested()
         rows = zip(
             hardware.rating.gpus,
             hardware.watts(),
@@ -100,8 +107,9 @@ class VirtualGpus:
                     safe_watts=safe,
                     clock_mhz=clock_mhz,
                     able=proof.able,
+                    ok=index not in self.lost,
                 )
-                for gpu, watts, limit, asked, safe, clock_mhz, proof in rows
+                for index, (gpu, watts, limit, asked, safe, clock_mhz, proof) in enumerate(rows)
             ),
             sampled_s=now,
             read_s=now,
@@ -122,7 +130,7 @@ class VirtualGpus:
 
     def _set(self, index: int, watts: float, clock_mhz: int | None, *, now: float) -> int:
         """What is in force already isn't written; whether anything was."""
-        limit, clock = self.hardware.requested_watts()[index] != watts, self._clocks[index] != clock_mhz
+        limit, clock = self._requested()[index] != watts, self._clocks[index] != clock_mhz
         if limit:
             limit = self._write(index, watts, now)
         if clock:
@@ -131,10 +139,22 @@ class VirtualGpus:
         return int(limit or clock)
 
     def _write(self, index: int, watts: float, now: float) -> bool:
-        """Whether the setter took it; here what it takes is read back at once."""
-        if index in self.failing:
-            self._proofs[index].failed()
-            return False
-        self.hardware.set_limit(index, watts)
-        self._proofs[index].succeeded(now)
-        return True
+        """Whether the setter took it, which is so only if it is read back."""
+        if index not in self.failing | self.lost:
+            self.hardware.set_limit(index, watts)
+            if self.hardware.requested_watts()[index] == watts:
+                self._proofs[index].succeeded(now)
+                return True
+        self._proofs[index].failed()
+        return False
+
+    def _enforced(self) -> list[float]:
+        return self._read(self.hardware.enforced_watts(), self._last_enforced)
+
+    def _requested(self) -> list[float]:
+        return self._read(self.hardware.requested_watts(), self._last_requested)
+
+    def _read(self, watts: list[float], last: list[float]) -> list[float]:
+        """What is read of each GPU, and of a lost one what was read last."""
+        last[:] = [last[index] if index in self.lost else one for index, one in enumerate(watts)]
+        return list(last)

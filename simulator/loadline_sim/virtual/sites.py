@@ -27,7 +27,10 @@ class Peer(Protocol):
 
 @dataclass(slots=True)
 class Site:
-    """A domain's place; `owners` are the services on each node, `services` what it tells of them."""
+    """A domain's place; `owners` are the services on each node, `services` what it tells of them.
+
+    `rivals` are other domains that select a node as well, a sentence by node.
+    """
 
     world: World
     link: Link
@@ -35,6 +38,7 @@ class Site:
     candidates: tuple[str, ...]
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     services: dict[str, tuple[ServiceReport, ...]] = field(default_factory=dict)
+    rivals: dict[str, str] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     lease: KubeLease = field(init=False)
 

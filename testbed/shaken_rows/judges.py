@@ -1,0 +1,226 @@
+"""
+Whether a row on paper keeps what it is promised, by what is true of it and not by what anybody believes.
+
+Judged at every tick, from the first on. *S2*: the true heat stays below trip. *S1*: what the nodes
+truly fall to with nobody's help is within the budget, except for `EXCUSED_S` after a fault or a
+change that somebody leads through, and except for k nodes within what the breaker bears (0002,
+«S1»). No limit rises at a deadline. And where no plan can hold the row, that is said, and the
+others are at their lowest, within `SAID_WITHIN_S` of the evidence. But for the heat all of it is
+promised from when every node has been armed.
+
+All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
+or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
+it doesn't fall to the safe limit that it should, and part of the plan again once somebody has led
+for a reaction with the fault in sight. `beyond_s` is when a schedule left its fault budget; from
+then on only the last sentence is judged.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.safety.breakers import TRIP, WARM
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, safe_limits, tolerated_silent_nodes
+from loadline_sim.virtual.agents import Agent
+from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MIN_WATTS
+from testbed.shaken_rows.rows import CURVE, Bench
+
+TICK_S: Final = 0.1
+EXCUSED_S: Final = 40.0
+SILENT_S: Final = 30.0
+SETTLE_S: Final = 3.0
+SAID_WITHIN_S: Final = 5.0
+TOLERANCE_WATTS: Final = 2.0
+"""By how much limits and sums may differ for being whole watts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A promise that wasn't kept: `promise` is its short name."""
+
+    promise: str
+    at_s: float
+    text: str
+
+
+@dataclass(slots=True)
+class _Outside:
+    """A node that doesn't fall to its safe limit. `led_s` is how long somebody has led with it in sight."""
+
+    watts: float
+    led_s: float = 0.0
+
+
+@dataclass
+class Judge:
+    """Looks at a row at every tick; `breaches` are what it found, the first of each kind."""
+
+    bench: Bench
+    heat: float = WARM
+    most_heat: float = WARM
+    beyond_s: float | None = None
+    breaches: dict[str, Breach] = field(default_factory=dict)
+    unholdable_s: float = 0.0
+    armed: bool = False
+
+    def __post_init__(self) -> None:
+        ratings = [paper.rating for paper in self.bench.papers]
+        budget_watts = self.bench.budget_watts
+        self.borne_watts = CURVE.borne_load * budget_watts
+        limits = safe_limits(ratings, budget_watts)
+        self.tolerated = tolerated_silent_nodes(ratings, limits, ceiling_watts=self.borne_watts)
+        self._outside: dict[str, _Outside] = {}
+        self._excused_s = EXCUSED_S
+        self._evident_s = 0.0
+        self.bench.world.every(TICK_S, self.look)
+
+    def excuse(self, seconds: float = EXCUSED_S) -> None:
+        """A fault or a change begins now."""
+        self._excused_s = max(self._excused_s, seconds)
+
+    def look(self) -> None:
+        """Judge this moment."""
+        bench = self.bench
+        self.heat = CURVE.heated(self.heat, load=bench.load(), dt_s=TICK_S)
+        self.most_heat = max(self.most_heat, self.heat)
+        if not self.armed:
+            self.armed = all(agent.record.armed for agent in bench.agents)
+            return
+        led = _led(bench)
+        falls = {agent.name: falls_watts(bench, agent) for agent in bench.agents if _counts(bench, agent)}
+        self._follow_outside(falls, led)
+        if led:
+            self._excused_s -= TICK_S
+        if self.beyond_s is None and not self._inside(falls, led):
+            self.beyond_s = bench.world.now
+        if self.beyond_s is None:
+            self._judge_promises(falls)
+        self._judge_what_is_said()
+
+    def _judge_promises(self, falls: dict[str, float]) -> None:
+        total_watts = sum(falls.values())
+        if self.heat >= TRIP:
+            self._breach("S2", f"heat {self.heat:.2f}, load {self.bench.load():.3f}")
+        if self.bench.raised_at_deadline:
+            self._breach("no raise at a deadline", ", ".join(self.bench.raised_at_deadline))
+        within = total_watts <= self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
+        few = len(self._outside) <= self.tolerated and total_watts <= self.borne_watts
+        unseen = any(not _seen(self.bench, name) for name in self._outside)
+        if not (within or few or unseen or self._excused_s > 0):
+            share = total_watts / self.bench.budget_watts
+            self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
+
+    def _follow_outside(self, falls: dict[str, float], led: bool) -> None:
+        reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
+        now_outside = {name for name in falls if falls[name] > _target_watts(self.bench, name)}
+        for name in self._outside.keys() - now_outside:
+            del self._outside[name]
+        for name in now_outside:
+            one = self._outside.get(name)
+            if one is None or falls[name] > one.watts + TOLERANCE_WATTS:
+                self._outside[name] = _Outside(falls[name])
+                self.excuse()
+            elif not led:
+                one.led_s = min(one.led_s, 0.0) if one.led_s < reaction_s else one.led_s
+            elif _seen(self.bench, name):
+                if one.led_s == 0.0:
+                    self.excuse()
+                one.led_s += TICK_S
+
+    def _inside(self, falls: dict[str, float], led: bool) -> bool:
+        reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
+        unplanned = [name for name, one in self._outside.items() if one.led_s < reaction_s]
+        if len(unplanned) <= self.tolerated:
+            return True
+        lowest = HOST_WATTS + SENSOR_GAIN * GPUS * MIN_WATTS
+        least_watts = sum(watts if name in self._outside else lowest for name, watts in falls.items())
+        return led and least_watts <= self.bench.budget_watts
+
+    def _judge_what_is_said(self) -> None:
+        """Whether a leader that knows that no plan fits says so, with everybody else at the lowest."""
+        leaders = self.bench.leaders()
+        leader = leaders[0].coordinator if len(leaders) == 1 and not leaders[0].process.stopped else None
+        unholdable = leader is not None and self._evidently_unholdable()
+        self._evident_s = self._evident_s + TICK_S if unholdable else 0.0
+        self.unholdable_s += TICK_S if unholdable else 0.0
+        if leader is None or self._evident_s <= SAID_WITHIN_S:
+            return
+        if leader.level != HoldReason.UNHOLDABLE:
+            self._breach("said when unholdable", f"level is {leader.level!r}")
+        above = [agent.name for agent in self._obeying() if max(self._most_watts(agent)) > MIN_WATTS + 1.0]
+        if above:
+            self._breach("said when unholdable", f"above their lowest limits: {above}")
+
+    def _evidently_unholdable(self) -> bool:
+        """By members that are heard and armed, whose failing writes have been seen."""
+        bench = self.bench
+        if not all(agent.record.armed and _heard(bench, agent) for agent in bench.agents):
+            return False
+        least_watts = HOST_WATTS * len(bench.agents)
+        for agent in bench.agents:
+            watts = self._most_watts(agent)
+            able = [gpu.able for gpu in agent.gpus.look(agent.process.now).gpus]
+            held = (one if not able[index] else MIN_WATTS for index, one in enumerate(watts))
+            least_watts += SENSOR_GAIN * sum(held)
+        return least_watts > bench.budget_watts + TOLERANCE_WATTS * len(bench.agents)
+
+    def _obeying(self) -> list[Agent]:
+        return [agent for agent in self.bench.agents if not _broken(self.bench, agent)]
+
+    def _most_watts(self, agent: Agent) -> list[float]:
+        return self.bench.paper(agent.name).most_watts()
+
+    def _breach(self, promise: str, text: str) -> None:
+        self.breaches.setdefault(promise, Breach(promise, self.bench.world.now, text))
+
+
+def falls_watts(bench: Bench, agent: Agent) -> float:
+    """What a node truly comes to with nobody's help: its safe limit where something lives that goes there."""
+    paper, record = bench.paper(agent.name), agent.record
+    steps = agent.guarded or (agent.process.up and not agent.process.stopped)
+    watts = paper.most_watts()
+    if record.armed and steps:
+        broken = _broken(bench, agent)
+        safe = record.safe_watts
+        watts = [
+            held if index in broken else min(held, max(safe[index], MIN_WATTS))
+            for index, held in enumerate(watts)
+        ]
+    return HOST_WATTS + SENSOR_GAIN * sum(watts)
+
+
+def _broken(bench: Bench, agent: Agent) -> set[int]:
+    """GPUs whose limits can't be set."""
+    return agent.gpus.failing | agent.gpus.lost | bench.paper(agent.name).deaf
+
+
+def _target_watts(bench: Bench, name: str) -> float:
+    record = bench.agents[int(name.removeprefix("node-"))].record
+    if not record.armed:
+        return HOST_WATTS
+    return HOST_WATTS + SENSOR_GAIN * sum(record.safe_watts) + TOLERANCE_WATTS
+
+
+def _counts(bench: Bench, agent: Agent) -> bool:
+    return bench.counts(bench.paper(agent.name))
+
+
+def _led(bench: Bench) -> bool:
+    """Whether somebody leads who has heard the members that can be heard."""
+    return any(
+        not agent.process.stopped and agent.coordinator is not None and agent.coordinator.members.acquainted
+        for agent in bench.agents
+    )
+
+
+def _seen(bench: Bench, name: str) -> bool:
+    """Whether the fault of a node outside the plan can be seen: its own report would show it."""
+    agent = bench.agents[int(name.removeprefix("node-"))]
+    if not agent.record.armed or not _broken(bench, agent):
+        return True
+    gpus = agent.gpus.look(agent.process.now).gpus
+    return all(not gpus[index].able or not gpus[index].ok for index in _broken(bench, agent))
+
+
+def _heard(bench: Bench, agent: Agent) -> bool:
+    return agent.process.up and not agent.process.stopped and not bench.site.link.cut
