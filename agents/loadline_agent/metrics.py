@@ -19,7 +19,7 @@ LEASE_REFUSALS = (
     *("WrongDomain", "Replayed", "BadDuration", "Expired", "OtherLease", "OldEpoch"),
     *("WrongGpus", "OutOfRange", "NotReleased"),
 )
-REPORT_REFUSALS = ("Unreadable", "WrongNode", "NotAMember", "Stranger")
+REPORT_REFUSALS = ("Unreadable", "WrongNode", "NotAMember", "Implausible", "Stranger")
 LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSupported", "RecordUnwritable")
 
 SCRAPE_OUTCOMES = ("read", "unreachable", "unreadable", "foreign")

@@ -223,7 +223,7 @@ def _rival(bench: Bench, index: int) -> None:
     bench.site.rivals = {} if bench.site.rivals else dict.fromkeys(names, "rival selects it too")
 
 
-def _twisted(report: Report, how: int) -> Report:
+def twisted(report: Report, how: int) -> Report:
     """One of the things that one member may say of itself."""
 
     def gpus(**changes: Any) -> Report:
@@ -257,7 +257,7 @@ def _hostile(bench: Bench, index: int) -> None:
     others = len(bench.agents) - CANDIDATES
     if others > 0:
         name, how = f"node-{CANDIDATES + index % others}", bench.random.randrange(HOSTILE_WAYS)
-        bench.twists = {name: lambda report: _twisted(report, how)}
+        bench.twists = {name: partial(twisted, how=how)}
 
 
 def _honest(bench: Bench, index: int) -> None:

@@ -11,8 +11,8 @@ promised from when every node has been armed.
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
 it doesn't fall to the safe limit that it should, and part of the plan again once somebody has led
-for a reaction with the fault in sight. `beyond_s` is when a schedule left its fault budget; from
-then on only the last sentence is judged.
+for a reaction with the fault in sight. A row that is released isn't promised anything. `beyond_s` is
+when a schedule left its fault budget; from then on only the last sentence is judged.
 """
 
 from dataclasses import dataclass, field
@@ -86,12 +86,12 @@ class Judge:
         if not self.armed:
             self.armed = all(agent.record.armed for agent in bench.agents)
             return
-        led = _led(bench)
+        led = self._led()
         falls = {agent.name: falls_watts(bench, agent) for agent in bench.agents if _counts(bench, agent)}
         self._follow_outside(falls, led)
         if led:
             self._excused_s -= TICK_S
-        if self.beyond_s is None and not self._inside(falls, led):
+        if self.beyond_s is None and not (self._enforced() and self._inside(falls, led)):
             self.beyond_s = bench.world.now
         if self.beyond_s is None:
             self._judge_promises(falls)
@@ -126,6 +126,21 @@ class Judge:
                 if one.led_s == 0.0:
                     self.excuse()
                 one.led_s += TICK_S
+
+    def _enforced(self) -> bool:
+        """Whether it is declared that the row be enforced, or nobody was released of it yet."""
+        members = [agent for agent in self.bench.agents if agent.name in self.bench.site.domain.members]
+        return self.bench.site.domain.enforce or all(agent.record.armed for agent in members)
+
+    def _led(self) -> bool:
+        """Whether somebody leads who hears the members, but for those outside the plan and k others."""
+        for agent in self.bench.agents:
+            leader = agent.coordinator
+            if leader is None or agent.process.stopped or not leader.members.acquainted:
+                continue
+            if len(set(leader.members.silent(agent.process.now)) - self._outside.keys()) <= self.tolerated:
+                return True
+        return False
 
     def _inside(self, falls: dict[str, float], led: bool) -> bool:
         reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
@@ -203,14 +218,6 @@ def _target_watts(bench: Bench, name: str) -> float:
 
 def _counts(bench: Bench, agent: Agent) -> bool:
     return bench.counts(bench.paper(agent.name))
-
-
-def _led(bench: Bench) -> bool:
-    """Whether somebody leads who has heard the members that can be heard."""
-    return any(
-        not agent.process.stopped and agent.coordinator is not None and agent.coordinator.members.acquainted
-        for agent in bench.agents
-    )
 
 
 def _seen(bench: Bench, name: str) -> bool:

@@ -11,9 +11,9 @@ from loadline_agent.hardware.sensors import GpuInfo
 from loadline_agent.metrics import Reading
 from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu
-from loadline_policies.power.protocol.members import ROUNDING_WATTS
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.nodes import Node
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 
 
 class NodeFacts:

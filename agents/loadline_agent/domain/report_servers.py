@@ -22,6 +22,7 @@ from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.leaders import (
     Answer,
+    Implausible,
     Leased,
     NotAMember,
     NotLeading,
@@ -118,6 +119,8 @@ class ReportServer:
                 return web.Response(status=204)
             case NotAMember(report):
                 return self._no_member(report)
+            case Implausible(_, sentence):
+                return self._refuse("Implausible", 422, sentence=sentence)
             case NotLeading():
                 return self._misdirected()
 

@@ -23,9 +23,10 @@ from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, O
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
-from loadline_policies.power.protocol.members import ROUNDING_WATTS
+from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import GpuLimit
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.write_proofs import WriteProof
 
 LOOK_IDLE_EVERY_S: Final = 10.0
@@ -106,6 +107,7 @@ class NodeGpus:
         self._looked_s = self._applied_s = self._sampled_s = self._written_s = float("-inf")
         self._samples: tuple[GpuSample, ...] = ()
         self._proofs = {info.uuid: WriteProof() for info in gpus.infos}
+        self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
         self._unread: dict[str, float] = {}
         self.look()
 
@@ -148,9 +150,7 @@ class NodeGpus:
             domain=self.record.domain,
             settled=self.settled,
             settable=self.settable,
-            faults={Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))}
-            if self.in_conflict
-            else {},
+            faults=self._faults(),
             guard_heartbeat_s=guard.heartbeat_s if guard is not None else None,
             guard_interventions=guard.interventions if guard is not None else 0,
         )
@@ -159,7 +159,10 @@ class NodeGpus:
         return {Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))} if self.in_conflict else {}
 
     def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe_watts: float | None) -> GpuState:
-        held = self.held.get(info.uuid)
+        held, foreign, now = self.held.get(info.uuid), self._foreign[info.uuid], self._looked_s
+        requested_watts = held.requested_watts if held is not None else None
+        if requested_watts is not None:
+            requested_watts = max(requested_watts, foreign.highest_watts(now))
         return GpuState(
             uuid=info.uuid,
             sensor_watts=sample.watts,
@@ -169,10 +172,10 @@ class NodeGpus:
             fault=sample.fault,
             age_s=sample.age_s,
             enforced_watts=held.enforced_watts if held is not None else None,
-            requested_watts=held.requested_watts if held is not None else None,
+            requested_watts=requested_watts,
             safe_watts=safe_watts,
             clock_mhz=held.clock_mhz if held is not None else None,
-            able=self._proofs[info.uuid].able,
+            able=self._proofs[info.uuid].able and not foreign.often(now),
         )
 
     def enforce(
@@ -221,6 +224,7 @@ class NodeGpus:
             self._write(ArmedRecord(self._boot))
             self._limits.forget()
             self._inherited = False
+            self._foreign = {info.uuid: ForeignWrites() for info in self.infos}
         self.look()
         return replace(done, errors=left)
 
@@ -232,11 +236,13 @@ class NodeGpus:
         if not self.record.armed:
             self._suspected_s.clear()
             return
-        if self._guard_has_acted():
+        guard_acted = self._guard_has_acted()
+        if guard_acted:
             self._orders = ()
             self._unread.clear()
             self._suspected_s.clear()
         self._read_back(now)
+        self._watch_writers(guard_acted=guard_acted, now=now)
         conflicts = self._conflicts(now)
         self._disturbed = bool(conflicts)
         if any(0.0 < now - self._suspected_s.get(one.uuid, now) < SUSPECT_FOR_S for one in conflicts):
@@ -250,6 +256,7 @@ class NodeGpus:
             if failed and not isinstance(outcome.error, OutOfRange):
                 self._proofs[outcome.uuid].failed()
             if outcome.limit_watts is not None:
+                self._foreign[outcome.uuid].know(outcome.limit_watts)
                 self._unread[outcome.uuid] = outcome.limit_watts
                 self._written_s = self._clock()
         return outcomes
@@ -265,6 +272,16 @@ class NodeGpus:
             else:
                 continue
             del self._unread[uuid]
+
+    def _watch_writers(self, *, guard_acted: bool, now: float) -> None:
+        """See which requested limits are neither ours nor the guard's."""
+        for gpu in self.record.gpus:
+            held = self.held.get(gpu.uuid)
+            if held is None:
+                continue
+            if guard_acted:
+                self._foreign[gpu.uuid].know(held.requested_watts)
+            self._foreign[gpu.uuid].seen(held.requested_watts, safe_watts=gpu.safe_watts, now=now)
 
     @property
     def settled(self) -> bool:

@@ -16,6 +16,7 @@ from loadline_policies.power.protocol.leaders import (
     Began,
     ElectionState,
     Ended,
+    Implausible,
     Leased,
     NotAMember,
     NotLeading,
@@ -92,7 +93,7 @@ class Leader:
             match output:
                 case Leased(report, lease):
                     self._reply(report, lease)
-                case Superseded(report):
+                case Superseded(report) | Implausible(report):
                     self._reply(report, output)
                 case NotAMember(report) | NotLeading(report):
                     available, holder = self.site.lease.available, self.site.lease.record.holder

@@ -3,11 +3,13 @@ A node's GPUs with the record of its agent, as the agent's own `node_gpus` keeps
 
 The order of things is the same: the record first, then the hardware; disarmed only once what
 was found is back. Agent and guard fall by the product's own rule, and a write is one that is
-read back: by what is requested, which hardware here takes at once or never.
+read back: by what is requested, which hardware here takes at once or never. Looks of the node
+and of the judge are the same: a second one at the same moment changes nothing.
 """
 
 from dataclasses import dataclass
 
+from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import Act, Lease
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.step_downs import lowered_mw
@@ -50,6 +52,7 @@ class VirtualGpus:
     def open(self) -> None:
         """Begin as a new process does, which knows of no write that failed."""
         self._proofs = [WriteProof() for _ in self.hardware.rating.gpus]
+        self._foreign = [ForeignWrites() for _ in self.hardware.rating.gpus]
 
     def carry_out(self, lease: Lease, deadline_s: float, now: float) -> int:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
@@ -84,6 +87,9 @@ class VirtualGpus:
         """Sensors, limits and record at one moment."""
         hardware, record = self.hardware, self.record
         enforced, requested = self._enforced(), self._requested()
+        if record.armed:
+            for foreign, watts, safe_watts in zip(self._foreign, requested, record.safe_watts, strict=True):
+                foreign.seen(watts, safe_watts=safe_watts, now=now)
         rows = zip(
             hardware.rating.gpus,
             hardware.watts(),
@@ -92,6 +98,7 @@ class VirtualGpus:
             record.safe_watts or [None] * len(enforced),
             self._clocks,
             self._proofs,
+            self._foreign,
             strict=True,
         )
         return NodeState(
@@ -103,13 +110,13 @@ class VirtualGpus:
                     max_watts=gpu.max_watts,
                     age_s=SAMPLE_AGE_S,
                     enforced_watts=limit,
-                    requested_watts=asked,
+                    requested_watts=max(asked, foreign.highest_watts(now)),
                     safe_watts=safe,
                     clock_mhz=clock_mhz,
-                    able=proof.able,
+                    able=proof.able and not foreign.often(now),
                     ok=index not in self.lost,
                 )
-                for index, (gpu, watts, limit, asked, safe, clock_mhz, proof) in enumerate(rows)
+                for index, (gpu, watts, limit, asked, safe, clock_mhz, proof, foreign) in enumerate(rows)
             ),
             sampled_s=now,
             read_s=now,
@@ -142,6 +149,7 @@ class VirtualGpus:
         """Whether the setter took it, which is so only if it is read back."""
         if index not in self.failing | self.lost:
             self.hardware.set_limit(index, watts)
+            self._foreign[index].know(watts)
             if self.hardware.requested_watts()[index] == watts:
                 self._proofs[index].succeeded(now)
                 return True

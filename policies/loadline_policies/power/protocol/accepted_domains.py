@@ -57,7 +57,7 @@ class AcceptedDomain:
 def _lowest(safety: Safety, members: Roster) -> Safety:
     """The lowest limits of everybody, where not even these fit: the nearest to safe that there is."""
     ratings = [member.rating for member in members.values() if member.rating is not None]
-    limits = {gpu.uuid: gpu.min_watts for rating in ratings for gpu in rating.gpus}
+    limits = {gpu.uuid: gpu.least_watts for rating in ratings for gpu in rating.gpus}
     watts = sum(rating.watts_at(limits) for rating in ratings)
     return replace(safety, limits=limits, safe_watts=watts, tolerates_silent_nodes=-1)
 

@@ -25,7 +25,8 @@ from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, Row
 from loadline_policies.power.protocol.heat_counts import HeatCount
 from loadline_policies.power.protocol.lease_acts import act_of, has_headroom
 from loadline_policies.power.protocol.members import Member
-from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
+from loadline_policies.power.protocol.planned_members import PlannedMembers
 from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.protocol.safe_limit_plans import SafeLimitPlan
@@ -60,6 +61,7 @@ class Coordinator:
         self._accepted = AcceptedDomain(domain)
         self.members = Roster(domain.timings.silent_after_s)
         self._plan = SafeLimitPlan()
+        self._planned = PlannedMembers()
         self._orders = RowOrders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
         self._reliever = Reliever(relieve)
@@ -130,7 +132,7 @@ class Coordinator:
 
     def knows(self, report: Report) -> bool:
         """Whether the report is for this domain: from a member, or from one that left and isn't released."""
-        return report.domain == self.domain.name and (report.node in self.members or report.armed)
+        return report.domain == self.domain.name and report.node in self.members
 
     def expects(self, report: Report) -> bool:
         """Whether this is the member's latest report, the one to be answered."""
@@ -144,6 +146,7 @@ class Coordinator:
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat_count.advance(self.domain.curve, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
+        self._plan_for_outsiders(now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
@@ -248,14 +251,23 @@ class Coordinator:
         if self.domain is not before:
             self.members.enlist(self.domain)
         if self.safety is not None:
-            self._plan.aim(self.safety.limits, self.members.values(), patient=patient)
+            growing = self.raising(now) is Raising.FREELY
+            self._plan.aim(self.safety.limits, self.members.values(), patient=patient, growing=growing)
+
+    def _plan_for_outsiders(self, now: float) -> None:
+        if self.safety is None:
+            return
+        borne_watts = self.domain.curve.borne_load * self.domain.budget_watts
+        if self._planned.look(self.members, self._plan.given, borne_watts=borne_watts, now=now):
+            self._assess(now)
 
     def _held(self, now: float) -> HoldReason:
         if self._accepted.unholdable:
             return HoldReason.UNHOLDABLE
         if self.safety is None:
             return HoldReason.UNKNOWN if self.members.enforcing else HoldReason.NOT
-        if len(self.members.silent(now)) > max(0, self.safety.tolerates_silent_nodes):
+        unplanned = [name for name in self.members.silent(now) if self.members[name].planned_watts is None]
+        if len(unplanned) > max(0, self.safety.tolerates_silent_nodes):
             return HoldReason.SILENT
         return HoldReason.HEAT if self.heat > self.safety.ceiling_heat else HoldReason.NOT
 
@@ -276,7 +288,7 @@ class Coordinator:
         )
 
     def _act(self, member: Member, now: float) -> Act:
-        admitted = self.problem is None and self._plan.admits(member)
+        admitted = self.safety is not None and self._plan.admits(member)
         return act_of(
             member, self.domain, admitted=admitted, releasable=partial(self._may_release, member, now)
         )
@@ -294,9 +306,18 @@ class Coordinator:
                 gpu,
                 self._orders,
                 self.domain,
-                safe_watts=self._plan.given.get(gpu.uuid, gpu.safe_watts or gpu.min_watts),
+                safe_watts=self._safe_watts(gpu, member),
                 raising=raising,
                 probe=probes(now),
             )
             for gpu in member.report.gpus
         )
+
+    def _safe_watts(self, gpu: GpuReport, member: Member) -> float:
+        """Where the GPU is told to fall: by the plan, or as it has it where the plan doesn't count on it."""
+        if self._accepted.unholdable:
+            return gpu.min_watts
+        had_watts = max(gpu.min_watts, gpu.safe_watts or gpu.min_watts)
+        if member.planned_watts is not None or not gpu.able:
+            return min(had_watts, self._plan.given.get(gpu.uuid, had_watts))
+        return self._plan.given.get(gpu.uuid, had_watts)

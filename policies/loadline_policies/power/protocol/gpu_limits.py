@@ -115,10 +115,8 @@ def limit_of(
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance.
 
-    One whose writes fail is told its safe limit, as it has it, and at a `probe` a step less.
+    One whose writes fail is told its safe limit, and at a `probe` a step less.
     """
-    if not gpu.able:
-        safe_watts = max(gpu.min_watts, gpu.safe_watts or gpu.min_watts)
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
     if orders.safe or not gpu.able:

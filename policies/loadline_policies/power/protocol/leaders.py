@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol import plausibility
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch, Lease, Report
@@ -64,7 +66,15 @@ class NotAMember:
     report: Report
 
 
-Answer = Leased | Superseded | NotLeading | NotAMember
+@dataclass(frozen=True, slots=True)
+class Implausible:
+    """A report can't be true; `sentence` says what of it."""
+
+    report: Report
+    sentence: str
+
+
+Answer = Leased | Superseded | NotLeading | NotAMember | Implausible
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,10 @@ class Leader:
             return (NotLeading(report),)
         if not coordinator.knows(report):
             return (NotAMember(report),)
+        try:
+            plausibility.check(report)
+        except InvalidInput as error:
+            return (Implausible(report, str(error)),)
         coordinator.renewed(election.renewed_sent_s)
         coordinator.receive(report, now)
         if coordinator.over:

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS, Doubts
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 
 REBOOTED_AFTER_S = 30.0
 """A node may have booted anew after so long a silence, and its driver forgets every limit. Chosen."""
-
-ROUNDING_WATTS = 0.5
-"""Limits travel as watts and are kept as milliwatts: what differs by less is the same."""
 
 
 @dataclass(slots=True)
@@ -27,7 +25,8 @@ class Member:
     """One node of the domain.
 
     `slack_watts` is how far it may rise before it reports out of turn, `told` the orders
-    that it is known or believed to have, `released_s` when it was told to release.
+    that it is known or believed to have, `released_s` when it was told to release. `planned_watts`
+    are the limits at which the plan counts it whatever it is told, None where it obeys.
     """
 
     name: str
@@ -37,9 +36,12 @@ class Member:
     slack_watts: float = 0.0
     told: RowOrders = UNTOLD
     released_s: float | None = None
+    planned_watts: Mapping[str, float] | None = None
     _seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
+    _worst_watts: dict[str, float] = field(default_factory=dict)
+    _doubts: Doubts = field(default_factory=Doubts)
 
     def stale(self, report: Report, *, now: float, silent_after_s: float) -> bool:
         """Whether a report was overtaken by a later one; after a silence any is news (the node restarted)."""
@@ -48,13 +50,28 @@ class Member:
 
     def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
+        report = self._doubts.believed(report)
         self.report, self.heard_s = report, now
-        self.rating = rating_of(report)
+        self.rating = self._with_worst(rating_of(report))
         self._seen_watts = report.watts
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
         else:
             self.told = UNTOLD
+
+    def _with_worst(self, rating: NodeRating) -> NodeRating:
+        """The rating with each GPU that doesn't obey at the most that it has held since."""
+        worst = self._worst_watts
+        self._worst_watts = {
+            gpu.uuid: max(gpu.fixed_watts, worst.get(gpu.uuid, 0.0))
+            for gpu in rating.gpus
+            if gpu.fixed_watts is not None
+        }
+        if not self._worst_watts:
+            return rating
+        fixed = self._worst_watts
+        gpus = tuple([replace(gpu, fixed_watts=fixed.get(gpu.uuid)) for gpu in rating.gpus])
+        return replace(rating, gpus=gpus)
 
     def order(self, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
@@ -134,8 +151,9 @@ class Member:
     def counted_rating(self, *, patient: bool) -> NodeRating:
         """The rating for a plan: a node that wasn't heard in time counts as if it couldn't be limited."""
         assert self.rating is not None
-        heard = self.report is not None or patient
-        return self.rating if heard else replace(self.rating, settable=False)
+        if self.report is None and not patient:
+            return replace(self.rating, settable=False)
+        return self._planned(self.rating)
 
     def agreed_watts(self, safe: Mapping[str, float]) -> float:
         """What the node falls to by itself; its nameplate unless it has acknowledged these limits."""
@@ -143,15 +161,37 @@ class Member:
             return 0.0
         return self.rating.watts_at(safe) if self.acknowledged(safe) else self.rating.nameplate_watts
 
+    def falls_watts(self, now: float, silent_after_s: float) -> dict[str, float]:
+        """What each GPU comes to with nobody's help: its safe limit if it was heard to have one and obeys."""
+        if self.rating is None:
+            return {}
+        if self.report is None or not self.report.armed or not self.fresh(now, REBOOTED_AFTER_S):
+            return {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
+        fresh = self.fresh(now, silent_after_s)
+        return {gpu.uuid: self._falls_watts(gpu, fresh) for gpu in self.report.gpus}
+
+    def _falls_watts(self, gpu: GpuReport, fresh: bool) -> float:
+        holds_watts = max(gpu.enforced_watts, self._ordered.get(gpu.uuid, 0.0))
+        if not fresh or not gpu.able or gpu.safe_watts is None:
+            return holds_watts
+        return min(holds_watts, gpu.safe_watts)
+
+    def _planned(self, rating: NodeRating) -> NodeRating:
+        planned = self.planned_watts
+        if planned is None:
+            return rating
+        gpus = [replace(gpu, fixed_watts=planned.get(gpu.uuid, gpu.max_watts)) for gpu in rating.gpus]
+        return replace(rating, gpus=tuple(gpus))
+
     def reports_epoch(self, epoch: Epoch) -> bool:
         """Whether the node's last report carried this epoch."""
         return self.report is not None and self.report.epoch == epoch
 
 
 def _rating(gpu: GpuReport) -> GpuRating:
-    """The range of a GPU; one whose writes fail can be had no lower than it is."""
-    least = gpu.min_watts if gpu.able else max(gpu.min_watts, min(gpu.enforced_watts, gpu.max_watts))
-    return GpuRating(gpu.uuid, least, gpu.max_watts)
+    """The range of a GPU; one whose writes fail counts at what it holds."""
+    held_watts = max(gpu.min_watts, min(gpu.enforced_watts, gpu.max_watts))
+    return GpuRating(gpu.uuid, gpu.min_watts, gpu.max_watts, None if gpu.able else held_watts)
 
 
 def rating_of(report: Report) -> NodeRating:

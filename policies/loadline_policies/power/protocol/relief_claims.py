@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import allowed_watts
-from loadline_policies.power.protocol.members import ROUNDING_WATTS
 from loadline_policies.power.protocol.messages import GpuReport, Report
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.rows import Cap

@@ -23,11 +23,12 @@ class SafeLimitPlan:
     given: dict[str, float] = field(default_factory=dict)
     target: dict[str, float] = field(default_factory=dict)
 
-    def aim(self, target: SafeLimits, members: Iterable[Member], *, patient: bool) -> None:
+    def aim(self, target: SafeLimits, members: Iterable[Member], *, patient: bool, growing: bool) -> None:
         """Move towards `target`: smaller limits now, larger ones when all have acknowledged those.
 
         While `patient`, members that were never heard hold larger limits back too, since
         they may be armed with more; later the caller's target counts them at nameplate.
+        Unless `growing`, no limit becomes larger: somebody else may lead and have another plan.
         """
         rows = tuple(members)
         self.target = dict(target)
@@ -37,7 +38,8 @@ class SafeLimitPlan:
         }
         settled = all(member.acknowledged(shrunk) for member in rows if member.armed)
         settled = settled and not (patient and any(member.report is None for member in rows))
-        self._give(dict(target) if settled else shrunk)
+        full = dict(target) if growing else {**target, **shrunk}
+        self._give(full if settled else shrunk)
 
     @property
     def settled(self) -> bool:

@@ -3,8 +3,8 @@ Where the nodes fall without us, computed before anybody leans on it.
 
 S1: the sum of all safe limits, hosts at their maximum, is within the budget. A
 safe limit lies at the same share of every GPU's settable range, so that a mixed
-row gives alike. A node whose limits can't be set counts at its nameplate, and
-the rest of the row gives for it.
+row gives alike. A node whose limits can't be set counts at its nameplate, a GPU
+that doesn't obey at what it holds, and the rest of the row gives for them.
 
 S2 needs two figures more: how many silent nodes the breaker bears while all the
 others are safe, and whether it bears the row at its maximum for twice the time
@@ -34,11 +34,23 @@ Source: "Part-time Power Measurements" (arXiv 2312.02741): ±5 % gain per board.
 
 @dataclass(frozen=True, slots=True)
 class GpuRating:
-    """A GPU's settable range in watts."""
+    """A GPU's settable range in watts. `fixed_watts` is what one that doesn't obey counts at; else None."""
 
     uuid: str
     min_watts: float
     max_watts: float
+    fixed_watts: float | None = None
+
+    @property
+    def least_watts(self) -> float:
+        """The lowest limit that can be counted on."""
+        return self.min_watts if self.fixed_watts is None else self.fixed_watts
+
+    def watts_at(self, limits: SafeLimits) -> float:
+        """The limit that counts under `limits`; the maximum where they have none."""
+        if self.fixed_watts is not None:
+            return self.fixed_watts
+        return min(limits.get(self.uuid, self.max_watts), self.max_watts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +72,20 @@ class NodeRating:
         """The least that the node can be limited to, sensor gain included."""
         if not self.settable:
             return self.nameplate_watts
-        return self.host_max_watts + SENSOR_GAIN * sum(gpu.min_watts for gpu in self.gpus)
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.least_watts for gpu in self.gpus)
+
+    @property
+    def span_watts(self) -> float:
+        """How far the node's safe limits can be moved, sensor gain included."""
+        if not self.settable:
+            return 0.0
+        return SENSOR_GAIN * sum(
+            gpu.max_watts - gpu.min_watts for gpu in self.gpus if gpu.fixed_watts is None
+        )
 
     def watts_at(self, limits: SafeLimits) -> float:
         """The most that the node draws under `limits`; a GPU without one counts at its maximum."""
-        return self.host_max_watts + SENSOR_GAIN * sum(
-            min(limits.get(gpu.uuid, gpu.max_watts), gpu.max_watts) for gpu in self.gpus
-        )
+        return self.host_max_watts + SENSOR_GAIN * sum(gpu.watts_at(limits) for gpu in self.gpus)
 
 
 def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimits:
@@ -82,14 +101,15 @@ def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimit
             f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable "
             f"limits draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
         )
-    span = sum(r.nameplate_watts - r.floor_watts for r in rows)
+    span = sum(rating.span_watts for rating in rows)
     share = 1.0 if span == 0 else min(1.0, (budget_watts - floor) / span)
-    return {
-        gpu.uuid: max(gpu.min_watts, math.floor(gpu.min_watts + share * (gpu.max_watts - gpu.min_watts)))
-        for rating in rows
-        if rating.settable
-        for gpu in rating.gpus
-    }
+    return {gpu.uuid: _at_share(gpu, share) for rating in rows if rating.settable for gpu in rating.gpus}
+
+
+def _at_share(gpu: GpuRating, share: float) -> float:
+    if gpu.fixed_watts is not None:
+        return gpu.fixed_watts
+    return max(gpu.min_watts, math.floor(gpu.min_watts + share * (gpu.max_watts - gpu.min_watts)))
 
 
 def tolerated_silent_nodes(ratings: Iterable[NodeRating], limits: SafeLimits, *, ceiling_watts: float) -> int:

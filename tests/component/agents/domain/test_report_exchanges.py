@@ -172,7 +172,7 @@ async def test_a_crossing_answers_everybody_who_is_held(bench: Bench) -> None:
     await asyncio.sleep(0.1)
     assert not any(one.done() for one in held)
     async with within(0.5):
-        await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=900.0))
+        await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
         told = [await one for one in held]
     assert {lease.level for lease in told if lease is not None} == {"Brake"}
 

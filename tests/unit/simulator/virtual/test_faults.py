@@ -1,10 +1,19 @@
-"""Members with a fault: whoever is armed stays so, and whoever isn't counts at all that it can draw."""
+"""
+Members with a fault: whoever is armed stays so, and whoever isn't counts at all that it can draw.
+
+The shortest schedules that the bench has found, by name, and the review's own.
+"""
+
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from loadline_policies.power.safety.breakers import TRIP
-from testbed.shaken_rows.papers import GPUS
-from testbed.shaken_rows.rows import CURVE, NODES, Bench
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN
+from testbed.shaken_rows.events import HOSTILE_WAYS, happen, twisted
+from testbed.shaken_rows.papers import GPUS, HOST_WATTS
+from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, Bench
 
 
 @pytest.mark.parametrize(
@@ -80,3 +89,68 @@ def test_a_gpu_whose_setter_works_again_is_believed_after_proof_and_the_plan_gro
     bench.run(60.0)
     assert max(bench.agents[0].record.safe_watts) > lowered
     assert bench.load() <= 1.0
+
+
+@pytest.mark.parametrize("dead", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_the_others_give_for_more_dead_nodes_than_the_breaker_bears(dead: int) -> None:
+    """They were counted at their safe limits as long as they had ever been heard: it tripped in a minute."""
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    for agent in bench.agents[3 : 3 + dead]:
+        happen(bench, "kill with guard", index=bench.agents.index(agent))
+    bench.demand(420.0)
+    bench.run(20.0)
+    assert bench.load() <= 1.0
+    bench.run(60.0)
+    assert bench.most_heat < TRIP
+
+
+def test_a_node_that_lost_its_record_is_armed_again_also_under_a_refused_declaration() -> None:
+    """While a budget that can't hold was declared, a member that rebooted stayed at its maximum for good."""
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    bench.site.declare(replace(bench.site.domain, budget_watts=1000.0))
+    happen(bench, "reboot", index=5)
+    bench.run(60.0)
+    assert len(bench.armed()) == NODES
+
+
+@pytest.mark.parametrize("every_s", [5.0, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_the_others_give_for_gpus_on_which_somebody_keeps_writing(every_s: float) -> None:
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    bench.demand(420.0)
+    for agent in bench.agents[3:6]:
+        bench.world.every(every_s, partial(happen, bench, "stranger", index=bench.agents.index(agent)))
+    bench.run(60.0)
+    written = sum(paper.host_watts + SENSOR_GAIN * GPUS * 400.0 for paper in bench.papers[3:6])
+    others = (agent for agent in bench.agents if agent not in bench.agents[3:6])
+    falls = sum(HOST_WATTS + SENSOR_GAIN * sum(agent.record.safe_watts) for agent in others)
+    assert written + falls <= BUDGET_WATTS
+    bench.run(120.0)
+    assert bench.most_heat < TRIP
+    assert len(bench.armed()) == NODES
+
+
+def test_somebody_who_writes_once_a_minute_takes_nothing_from_the_others() -> None:
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    safe = [agent.record.safe_watts for agent in bench.agents]
+    for index in range(NODES):
+        bench.world.every(61.0, partial(happen, bench, "stranger", index=index))
+    bench.run(400.0)
+    assert [agent.record.safe_watts for agent in bench.agents] == safe
+    assert all(paper.limits == [400.0] * GPUS for paper in bench.papers)
+
+
+@pytest.mark.parametrize("how", range(HOSTILE_WAYS))
+def test_whatever_one_member_says_of_itself_the_row_is_led_and_stays_below_trip(how: int) -> None:
+    bench = Bench(seed=6, nodes=5)
+    bench.run(30.0)
+    bench.twists = {"node-4": partial(twisted, how=how)}
+    bench.run(3.0)
+    bench.demand(420.0)
+    bench.run(120.0)
+    assert len(bench.leaders()) == 1
+    assert bench.load() <= CURVE.borne_load
+    assert bench.most_heat < TRIP

@@ -46,7 +46,8 @@ def report(
     faults: tuple[str, ...] = (),
 ) -> Report:
     """A node that draws `share` of its part of the budget."""
-    watts = (share * NODE_WATTS - 650.0) / 2
+    host_watts = min(650.0, share * NODE_WATTS)
+    watts = (share * NODE_WATTS - host_watts) / 2
     gpus = tuple(
         GpuReport(
             uuid=f"{node}/{i}", watts=watts, enforced_watts=enforced, min_watts=100.0, max_watts=400.0,
@@ -55,7 +56,7 @@ def report(
         for i in range(2)
     )  # fmt: skip
     return Report(
-        node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=650.0, host_max_watts=650.0,
+        node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=host_watts, host_max_watts=650.0,
         gpus=gpus, epoch=lease.epoch if lease else epoch, lease_sequence=lease.sequence if lease else 0,
         armed=safe is not None, heat=heat, heat_age_s=heat_age_s, faults=faults,
     )  # fmt: skip
@@ -356,7 +357,10 @@ def test_a_node_that_left_armed_holds_the_others_back_until_it_is_heard() -> Non
     assert coordinator.answer("node-0", 0.5).limits[0].safe_watts == 240.0
     coordinator.receive(report("node-19", safe=240.0), 0.6)
     coordinator.receive(report("node-0", sequence=2, safe=240.0), 0.7)
-    assert coordinator.answer("node-0", 0.8).limits[0].safe_watts == 247.0
+    assert coordinator.answer("node-0", 0.8).limits[0].safe_watts == 240.0, "another may lead as well"
+    for name in NAMES:
+        coordinator.receive(report(name, sequence=3, safe=240.0, epoch=EPOCH), 0.9)
+    assert coordinator.answer("node-0", 1.0).limits[0].safe_watts == 247.0
 
 
 def test_a_domain_that_isnt_safe_is_only_observed() -> None:

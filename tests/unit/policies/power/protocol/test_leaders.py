@@ -17,6 +17,7 @@ from loadline_policies.power.protocol.leaders import (
     Began,
     ElectionState,
     Ended,
+    Implausible,
     Leader,
     Leased,
     NotAMember,
@@ -32,7 +33,7 @@ START_S = 100.0
 POLCA = parse_power(f"schema: {SCHEMA}\nloop: power\npolicy: polca\nsettings: {{}}")
 DOMAIN = Domain(
     name="row",
-    budget_watts=4000.0,
+    budget_watts=1850.0,
     members=frozenset({"node-0", "node-1", "node-2"}),
     document=POLCA,
     enforce=True,
@@ -47,10 +48,10 @@ def elected(epoch: Epoch = FIRST, now: float = START_S) -> ElectionState:
     return ElectionState(epoch, now)
 
 
-def report(node: str = "node-0", sequence: int = 1, *, watts: float = 200.0, epoch: Epoch = FIRST) -> Report:
+def report(node: str = "node-0", sequence: int = 1, *, watts: float = 100.0, epoch: Epoch = FIRST) -> Report:
     gpu = GpuReport(uuid=node, watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
     return Report(
-        node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=650.0, host_max_watts=650.0,
+        node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=300.0, host_max_watts=300.0,
         gpus=(gpu,), epoch=epoch,
     )  # fmt: skip
 
@@ -116,15 +117,30 @@ def test_an_overtaken_report_is_over_and_the_one_that_is_held_gets_its_lease(lea
 
 
 def test_whoever_must_get_less_is_answered_because_of_anothers_report(leader: Leader) -> None:
-    now = START_S + 3.0
+    now = START_S + 1.0
     for node in sorted(DOMAIN.members):
         leader.report(report(node, 2), elected(), now)
     leader.due(now + HOLD_S)
     now += 1.0
     leader.report(report("node-0", 3), elected(), now)
     leader.report(report("node-1", 3), elected(), now)
-    out = leader.report(report("node-2", 3, watts=2500.0), elected(), now + 0.1)
+    out = leader.report(report("node-2", 3, watts=790.0), elected(), now + 0.1)
     assert sorted(kinds(out), key=str) == [(Leased, 3)] * 3
+
+
+def test_a_report_that_cannot_be_true_is_refused_and_changes_nothing(leader: Leader) -> None:
+    coordinator = leader.coordinator
+    assert coordinator is not None
+    before = coordinator.load
+    (answer,) = leader.report(replace(report(), age_s=-1.0, sequence=9), elected(), START_S + 0.5)
+    assert isinstance(answer, Implausible)
+    assert "report.ageSeconds is -1.0" in answer.sentence
+    assert coordinator.load == before
+
+
+def test_an_armed_node_of_another_row_is_no_member_here(leader: Leader) -> None:
+    stranger = replace(report("node-of-another-row"), armed=True)
+    assert kinds(leader.report(stranger, elected(), START_S + 0.5)) == [(NotAMember, 1)]
 
 
 def test_a_node_that_is_no_member_is_told_so(leader: Leader) -> None:

@@ -62,6 +62,10 @@ class Row:
     def __post_init__(self) -> None:
         self.coordinator = Coordinator(self.domain, EPOCH, now=self.now)
 
+    @property
+    def host_watts(self) -> float:
+        return min(650.0, self.share * NODE_WATTS)
+
     def run(self, seconds: int) -> None:
         for _ in range(seconds):
             self.now, self.sequence = self.now + 1.0, self.sequence + 1
@@ -78,7 +82,7 @@ class Row:
         limits: tuple[GpuLimit | None, ...] = (lease.limits or (None, None)) if lease else (None, None)
         gpus = tuple(
             GpuReport(
-                uuid=f"{node}/{i}", watts=(self.share * NODE_WATTS - 650.0) / 2,
+                uuid=f"{node}/{i}", watts=(self.share * NODE_WATTS - self.host_watts) / 2,
                 enforced_watts=limit.watts if limit else 400.0, min_watts=100.0, max_watts=400.0,
                 safe_watts=limit.safe_watts if limit else None,
                 clock_mhz=limit.clock_mhz if limit else None, owners=(owner,),
@@ -88,7 +92,7 @@ class Row:
         told = (ServiceReport(owner, self.missed[owner]),) if owner in self.missed else ()
         return Report(
             node=node, domain="row", sequence=self.sequence, age_s=0.1,
-            host_watts=650.0, host_max_watts=650.0, gpus=gpus, epoch=lease.epoch if lease else None,
+            host_watts=self.host_watts, host_max_watts=650.0, gpus=gpus, epoch=lease.epoch if lease else None,
             lease_sequence=lease.sequence if lease else 0,
             armed=limits[0] is not None, heat=0.3, services=told,
         )  # fmt: skip
@@ -206,8 +210,11 @@ def test_more_silent_nodes_than_the_row_tolerates_take_relief_back() -> None:
     row = capped_row(chat=1.4)
     row.run(12)
     row.silent = set(NAMES[1::2])
-    row.run(4)
+    row.run(3)
     assert row.coordinator.level == "TooManySilentNodes"
+    assert row.relieved == ()
+    row.run(3)
+    assert row.coordinator.level == "CannotBeHeld", "ten of twenty that nobody can lower are too many"
     assert row.relieved == ()
 
 
