@@ -20,6 +20,8 @@ from testbed.shaken_rows.rows import CANDIDATES, CURVE, POLCA, RELIEVING, STATIC
 
 WORST_WATTS, IDLE_WATTS = 420.0, 80.0
 CRON_S, CRON_TIMES = 5.0, 12
+BOOT_S = 35.0
+"""How long a machine is off that was switched off: a server's self-test alone takes longer."""
 
 DOCUMENTS: tuple[PowerDocument, ...] = (POLCA, STATIC, RELIEVING)
 CURVES = (CURVE, Curve(points=((1.05, float("inf")), (1.08, 50.0), (1.30, 38.0))))
@@ -82,8 +84,10 @@ def _reboot(bench: Bench, index: int) -> None:
     _kill_guarded(bench, index)
     agent.gpus.record = AgentRecord()
     agent.process.ahead_s = -agent.process.pace * bench.world.now
-    bench.papers[index].forget()
-    bench.world.after(10.0 + 30.0 * bench.random.random(), partial(_restart, bench, index))
+    paper = bench.papers[index]
+    paper.forget()
+    paper.off_until_s = bench.world.now + BOOT_S
+    bench.world.after(BOOT_S + 30.0 * bench.random.random(), partial(_restart, bench, index))
 
 
 def _api(bench: Bench, index: int) -> None:
@@ -161,7 +165,7 @@ def _stranger(bench: Bench, index: int) -> None:
 
 
 def _low_stranger(bench: Bench, index: int) -> None:
-    bench.papers[index].overwrite(bench.random.uniform(MIN_WATTS, 300.0))
+    bench.papers[index].overwrite(round(bench.random.uniform(MIN_WATTS, 300.0)))
 
 
 def _cron(bench: Bench, index: int, left: int = CRON_TIMES) -> None:
@@ -264,6 +268,15 @@ def _honest(bench: Bench, index: int) -> None:
     bench.twists = {}
 
 
+def _outsider(bench: Bench, index: int) -> None:
+    """A node of another row, whose certificate is as good, says that this domain has armed it."""
+    for agent in bench.leaders():
+        leader = agent.coordinator
+        heard = [] if leader is None else [one.report for one in leader.members.values() if one.report]
+        if heard:
+            agent.reported(replace(heard[0], node="outsider", armed=True), lambda answer: None)
+
+
 _ALL = set(range(GPUS))
 
 EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
@@ -311,4 +324,5 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "rival": _rival,
     "hostile": _hostile,
     "honest": _honest,
+    "outsider": _outsider,
 }

@@ -6,7 +6,7 @@ truly fall to with nobody's help is within the budget, except for `EXCUSED_S` af
 change that somebody leads through, and except for k nodes within what the breaker bears (0002,
 «S1»). No limit rises at a deadline. And where no plan can hold the row, that is said, and the
 others are at their lowest, within `SAID_WITHIN_S` of the evidence. But for the heat all of it is
-promised from when every node has been armed.
+promised from when every node has been armed. Nobody but the row's own nodes is a member.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
@@ -53,7 +53,10 @@ class _Outside:
 
 @dataclass
 class Judge:
-    """Looks at a row at every tick; `breaches` are what it found, the first of each kind."""
+    """Looks at a row at every tick; `breaches` are what it found, the first of each kind.
+
+    `most_heat` is that of the time inside the fault budget.
+    """
 
     bench: Bench
     heat: float = WARM
@@ -82,7 +85,8 @@ class Judge:
         """Judge this moment."""
         bench = self.bench
         self.heat = CURVE.heated(self.heat, load=bench.load(), dt_s=TICK_S)
-        self.most_heat = max(self.most_heat, self.heat)
+        if self.beyond_s is None:
+            self.most_heat = max(self.most_heat, self.heat)
         if not self.armed:
             self.armed = all(agent.record.armed for agent in bench.agents)
             return
@@ -95,6 +99,7 @@ class Judge:
             self.beyond_s = bench.world.now
         if self.beyond_s is None:
             self._judge_promises(falls)
+        self._judge_members()
         self._judge_what_is_said()
 
     def _judge_promises(self, falls: dict[str, float]) -> None:
@@ -109,6 +114,13 @@ class Judge:
         if not (within or few or unseen or self._excused_s > 0):
             share = total_watts / self.bench.budget_watts
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
+
+    def _judge_members(self) -> None:
+        """Whether the row is led by what its own nodes say."""
+        names = {agent.name for agent in self.bench.agents}
+        for agent in self.bench.leaders():
+            if agent.coordinator is not None and not agent.coordinator.members.keys() <= names:
+                self._breach("its own members alone", f"{agent.coordinator.members.keys() - names}")
 
     def _follow_outside(self, falls: dict[str, float], led: bool) -> None:
         reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
@@ -147,9 +159,23 @@ class Judge:
         unplanned = [name for name, one in self._outside.items() if one.led_s < reaction_s]
         if len(unplanned) <= self.tolerated:
             return True
+        if len([name for name in unplanned if self._hidden(name)]) > self.tolerated:
+            return False
         lowest = HOST_WATTS + SENSOR_GAIN * GPUS * MIN_WATTS
         least_watts = sum(watts if name in self._outside else lowest for name, watts in falls.items())
         return led and least_watts <= self.bench.budget_watts
+
+    def _hidden(self, name: str) -> bool:
+        """Whether the node may draw more than anybody can know: it was raised after it fell silent."""
+        for agent in self.bench.leaders():
+            leader = agent.coordinator
+            member = leader.members.get(name) if leader is not None else None
+            if leader is None or member is None or member.fresh(agent.process.now, 2.0):
+                continue
+            known_watts = sum(member.falls_watts(agent.process.now, 2.0).values())
+            if known_watts + TOLERANCE_WATTS < sum(self.bench.paper(name).most_watts()):
+                return True
+        return False
 
     def _judge_what_is_said(self) -> None:
         """Whether a leader that knows that no plan fits says so, with everybody else at the lowest."""
@@ -180,7 +206,14 @@ class Judge:
         return least_watts > bench.budget_watts + TOLERANCE_WATTS * len(bench.agents)
 
     def _obeying(self) -> list[Agent]:
-        return [agent for agent in self.bench.agents if not _broken(self.bench, agent)]
+        """Nodes on which nothing is broken, and nobody else has written lately."""
+        return [
+            agent
+            for agent in self.bench.agents
+            if not _broken(self.bench, agent)
+            and self.bench.world.now - self.bench.paper(agent.name).overwritten_s > SETTLE_S
+            and all(gpu.able for gpu in agent.gpus.look(agent.process.now).gpus)
+        ]
 
     def _most_watts(self, agent: Agent) -> list[float]:
         return self.bench.paper(agent.name).most_watts()

@@ -19,7 +19,10 @@ MIN_WATTS, MAX_WATTS = 100.0, 400.0
 
 @dataclass
 class Paper:
-    """One node's GPUs. `deaf` are those whose setters answer well and do nothing."""
+    """One node's GPUs. `deaf` are those whose setters answer well and do nothing.
+
+    They draw nothing until `off_until_s`, and somebody else last wrote their limits at `overwritten_s`.
+    """
 
     world: World
     random: Random
@@ -32,6 +35,8 @@ class Paper:
     in_force_s: list[float] = field(default_factory=lambda: [0.0] * GPUS)
     bmc_watts: float = MAX_WATTS
     deaf: set[int] = field(default_factory=set)
+    off_until_s: float = 0.0
+    overwritten_s: float = 0.0
 
     def true_watts(self) -> float:
         """What the node draws, whatever its sensors show."""
@@ -64,6 +69,7 @@ class Paper:
 
     def overwrite(self, watts: float) -> None:
         """Somebody else sets all limits."""
+        self.overwritten_s = self.world.now
         for index in range(GPUS):
             self._ask(index, watts)
 
@@ -82,4 +88,6 @@ class Paper:
         self.world.at(lands_s, act)
 
     def _drawn(self) -> list[float]:
+        if self.world.now < self.off_until_s:
+            return [0.0] * GPUS
         return [min(self.demand_watts, SENSOR_GAIN * limit) for limit in self.enforced_watts()]

@@ -25,12 +25,15 @@ from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import GpuLimit
-from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.write_proofs import WriteProof
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
+
+LOOK_ARMED_EVERY_S: Final = 1.0
+"""How often at least they are read back on an armed node, also while no lease comes."""
 
 SUSPECT_FOR_S: Final = 60.0
 """A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
@@ -109,6 +112,7 @@ class NodeGpus:
         self._proofs = {info.uuid: WriteProof() for info in gpus.infos}
         self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
         self._unread: dict[str, float] = {}
+        self._read_s: dict[str, float] = {}
         self.look()
 
     @classmethod
@@ -128,9 +132,10 @@ class NodeGpus:
         return self._gpus.infos
 
     def sample(self) -> None:
-        """One round of all sensors; while nothing is enforced, limits are read back now and then too."""
+        """One round of all sensors; where nobody else does, limits are read back now and then too."""
         now = self._clock()
-        if not self.record.armed and now - self._looked_s >= LOOK_IDLE_EVERY_S:
+        every_s = LOOK_ARMED_EVERY_S if self.record.armed else LOOK_IDLE_EVERY_S
+        if now - self._looked_s >= every_s:
             self.look()
         self._samples, self._sampled_s = self._gpus.sample(now), now
 
@@ -160,6 +165,8 @@ class NodeGpus:
 
     def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe_watts: float | None) -> GpuState:
         held, foreign, now = self.held.get(info.uuid), self._foreign[info.uuid], self._looked_s
+        if self._unreadable(info.uuid):
+            held = None
         requested_watts = held.requested_watts if held is not None else None
         if requested_watts is not None:
             requested_watts = max(requested_watts, foreign.highest_watts(now))
@@ -233,6 +240,7 @@ class NodeGpus:
         now = self._looked_s = self._clock()
         held = self._limits.read_back()
         self.held |= {one.uuid: one for one in held}
+        self._read_s |= dict.fromkeys([one.uuid for one in held], now)
         if not self.record.armed:
             self._suspected_s.clear()
             return
@@ -261,8 +269,15 @@ class NodeGpus:
                 self._written_s = self._clock()
         return outcomes
 
+    def _unreadable(self, uuid: str) -> bool:
+        """Whether a GPU of an armed node hasn't answered for so long that anything may hold there."""
+        read_s = self._read_s.get(uuid, float("-inf"))
+        return self.record.armed and self._looked_s - read_s > UNREADABLE_AFTER_S
+
     def _read_back(self, now: float) -> None:
         """Hold what is read against what was written; what isn't there in time has failed."""
+        for uuid in filter(self._unreadable, self._proofs):
+            self._proofs[uuid].failed()
         for uuid, watts in list(self._unread.items()):
             held = self.held.get(uuid)
             if held is not None and same(held.requested_watts, watts):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import Act, Lease
-from loadline_policies.power.protocol.node_states import GpuState, NodeState
+from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
 from loadline_policies.power.protocol.step_downs import lowered_mw
 from loadline_policies.power.protocol.write_proofs import WriteProof
 from loadline_sim.virtual.hardware import Hardware
@@ -53,6 +53,7 @@ class VirtualGpus:
         """Begin as a new process does, which knows of no write that failed."""
         self._proofs = [WriteProof() for _ in self.hardware.rating.gpus]
         self._foreign = [ForeignWrites() for _ in self.hardware.rating.gpus]
+        self._read_s = [float("-inf") for _ in self.hardware.rating.gpus]
 
     def carry_out(self, lease: Lease, deadline_s: float, now: float) -> int:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
@@ -87,6 +88,7 @@ class VirtualGpus:
         """Sensors, limits and record at one moment."""
         hardware, record = self.hardware, self.record
         enforced, requested = self._enforced(), self._requested()
+        unreadable = self._unreadable(now)
         if record.armed:
             for foreign, watts, safe_watts in zip(self._foreign, requested, record.safe_watts, strict=True):
                 foreign.seen(watts, safe_watts=safe_watts, now=now)
@@ -109,8 +111,8 @@ class VirtualGpus:
                     min_watts=gpu.min_watts,
                     max_watts=gpu.max_watts,
                     age_s=SAMPLE_AGE_S,
-                    enforced_watts=limit,
-                    requested_watts=max(asked, foreign.highest_watts(now)),
+                    enforced_watts=None if index in unreadable else limit,
+                    requested_watts=None if index in unreadable else max(asked, foreign.highest_watts(now)),
                     safe_watts=safe,
                     clock_mhz=clock_mhz,
                     able=proof.able and not foreign.often(now),
@@ -155,6 +157,15 @@ class VirtualGpus:
                 return True
         self._proofs[index].failed()
         return False
+
+    def _unreadable(self, now: float) -> set[int]:
+        """GPUs of an armed node that haven't answered for so long that anything may hold there."""
+        self._read_s = [last if index in self.lost else now for index, last in enumerate(self._read_s)]
+        late = {index for index, last in enumerate(self._read_s) if now - last > UNREADABLE_AFTER_S}
+        unreadable = late if self.record.armed else set()
+        for index in unreadable:
+            self._proofs[index].failed()
+        return unreadable
 
     def _enforced(self) -> list[float]:
         return self._read(self.hardware.enforced_watts(), self._last_enforced)

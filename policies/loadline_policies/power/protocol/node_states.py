@@ -22,14 +22,19 @@ class Home:
     host_max_watts: float = 0.0
 
 
+UNREADABLE_AFTER_S = 2.0
+"""How old a limit that was read back may be on an armed node: two looks. Chosen with the rule in 0002."""
+
+
 class GpuState(NamedTuple):
     """One GPU at one look; a tuple, since eight are made at every look of every node.
 
-    `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and
-    `age_s` how long before the look the watts were true. `enforced_watts` and
-    `requested_watts` are the limits last read back, None where they never were.
-    `safe_watts` is the safe limit in the armed record, `clock_mhz` our own lock. `able` says that
-    no write of its limit has failed, or enough have succeeded since (`write_proofs`).
+    `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and `age_s` how
+    long before the look the watts were true. `enforced_watts` and `requested_watts` are the limits
+    last read back, None where they never were, or not within `UNREADABLE_AFTER_S` on an armed node:
+    then anything may hold. `safe_watts` is the safe limit in the armed record, `clock_mhz` our own
+    lock. `able` says that nothing speaks against its being lowered: no write has failed, or enough
+    have succeeded since (`write_proofs`), it can be read, and nobody else writes (`foreign_writes`).
     """
 
     uuid: str

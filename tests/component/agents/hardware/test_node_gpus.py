@@ -121,6 +121,71 @@ def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus,
     assert list(map(str, node_gpus.conflicts)) == [said]
 
 
+def ordered(node_gpus: NodeGpus, board: Board) -> None:
+    """The same lease again."""
+    limits = tuple(GpuLimit(uuid=uuid, watts=300.0, safe_watts=SAFE_WATTS) for uuid in board.uuids(0))
+    node_gpus.enforce(limits, plan_version=1, deadline_s=DEADLINE_S)
+
+
+def test_a_gpu_on_which_somebody_writes_often_is_unable_at_what_he_wrote(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    for second in range(2, 30, 3):
+        clock.now = float(second)
+        board.write_as_other(0, 0, watts=390.0)
+        ordered(node_gpus, board)
+    first, second_gpu, *_ = node_gpus.state().gpus
+    assert board.requested_watts()[0][0] == 300.0, "ours is written again each time"
+    assert (first.able, first.requested_watts) == (False, 390.0)
+    assert (second_gpu.able, second_gpu.requested_watts) == (True, 300.0)
+
+
+def test_somebody_who_writes_once_a_minute_leaves_a_gpu_able(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    node_gpus.look()
+    for minute in range(1, 12):
+        clock.now = 61.0 * minute
+        board.write_as_other(0, 0, watts=390.0)
+        ordered(node_gpus, board)
+        clock.now += 1.0
+        node_gpus.sample()
+        assert node_gpus.state().gpus[0].able
+
+
+def test_a_gpu_that_cannot_be_read_may_hold_anything(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
+    node_gpus.look()
+    board.lose(0, 0)
+    clock.now = 1.5
+    node_gpus.sample()
+    assert node_gpus.state().gpus[0].most_watts == 300.0, "one look is none"
+    clock.now = 3.0
+    node_gpus.sample()
+    gpu = node_gpus.state().gpus[0]
+    assert (gpu.most_watts, gpu.requested_watts, gpu.able) == (gpu.max_watts, None, False)
+
+
+def test_one_that_answers_again_needs_proof(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
+    board.lose(0, 0)
+    for at_s in (1.5, 3.0):
+        clock.now = at_s
+        node_gpus.sample()
+    board.heal(0, 0)
+    clock.now = 5.0
+    node_gpus.sample()
+    gpu = node_gpus.state().gpus[0]
+    assert (gpu.requested_watts, gpu.able) == (300.0, False)
+
+
+def test_limits_of_an_armed_node_are_read_back_also_while_no_lease_comes(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.write_as_other(0, 0, watts=390.0)
+    clock.now = 1.5
+    node_gpus.sample()
+    assert node_gpus.state().gpus[0].requested_watts == 390.0
+
+
 def test_a_release_that_is_carried_out_late_raises_nothing(
     board: Board, node_gpus: NodeGpus, clock: Clock
 ) -> None:

@@ -111,7 +111,7 @@ def test_a_node_that_lost_its_record_is_armed_again_also_under_a_refused_declara
     bench.run(30.0)
     bench.site.declare(replace(bench.site.domain, budget_watts=1000.0))
     happen(bench, "reboot", index=5)
-    bench.run(60.0)
+    bench.run(90.0)
     assert len(bench.armed()) == NODES
 
 
@@ -153,4 +153,20 @@ def test_whatever_one_member_says_of_itself_the_row_is_led_and_stays_below_trip(
     bench.run(120.0)
     assert len(bench.leaders()) == 1
     assert bench.load() <= CURVE.borne_load
+    assert bench.most_heat < TRIP
+
+
+def test_the_others_give_for_a_gpu_that_can_not_be_read_any_more() -> None:
+    """It counted at the limit that was last read; with k = 0 nobody gave for what was set there since."""
+    bench = Bench(seed=5, nodes=4)
+    bench.run(30.0)
+    bench.demand(420.0)
+    bench.run(10.0)
+    happen(bench, "lose GPU", index=3)
+    bench.papers[3].overwrite(400.0)
+    bench.run(20.0)
+    assert bench.load() <= 1.0
+    happen(bench, "find GPU", index=3)
+    bench.run(60.0)
+    assert bench.load() <= 1.0
     assert bench.most_heat < TRIP
