@@ -78,9 +78,15 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-gpu bench-operator bench-serving
+.PHONY: bench-agent bench-demo bench-gpu bench-operator bench-safety bench-serving mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
+
+bench-safety: $(READY) ## Rows shaken at random and by an adversary, judged by true watts and heat; resumes; `make mutants` first
+	@python -m benchmarks.safety
+
+mutants: $(READY) ## Safety-relevant lines made wrong one at a time: the tests must notice each
+	@python -m benchmarks.mutants
 
 bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
 	@python -m benchmarks.agent

@@ -18,7 +18,7 @@ from testbed.shaken_rows.rows import LEASE_S, POLCA, RELIEVING, STATIC, Bench
 ARMED_AFTER_S: Final = 30.0
 """A row is left alone until all are armed, looked at so often: before that nothing is promised."""
 
-NEVER_ARMED_S: Final = 300.0
+NEVER_ARMED_S: Final = 120.0
 """After this time it is shaken all the same."""
 
 CALM_S: Final = 70.0
@@ -158,6 +158,18 @@ def drawn(seed: int) -> Schedule:
         policy=random.choice(sorted(DOCUMENTS)),
         drift=random.choice((0.0, 0.001)),
     )
+
+
+def overwhelmed(seed: int) -> Schedule:
+    """A row that is led and heard, in which more setters die than can be planned for, at any load."""
+    random = Random(seed)
+    nodes = random.choice((4, 5, 6, 8, 10))
+    dying = random.sample(range(nodes), random.randint((nodes + 1) // 2, nodes))
+    kinds = ("setters fail", "one setter fails", "setters are deaf")
+    times = sorted(round(random.uniform(0.0, 20.0), 3) for _ in dying)
+    deaths = [Event(at_s, random.choice(kinds), index) for at_s, index in zip(times, dying, strict=True)]
+    load = [Event(0.0, random.choice(("worst", "mixed", "idle")), 0)]
+    return Schedule(seed=seed, nodes=nodes, events=tuple(load + deaths), seconds=25.0)
 
 
 def _events(random: Random, kinds: list[str], *, nodes: int, seconds: float) -> Iterator[Event]:
