@@ -23,13 +23,13 @@ from loadline_policies.power.safety.breakers import TRIP, WARM
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, safe_limits, tolerated_silent_nodes
 from loadline_sim.virtual.agents import Agent
 from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MIN_WATTS
-from testbed.shaken_rows.rows import CURVE, Bench
+from testbed.shaken_rows.rows import CURVE, TICK_S, Bench
 
-TICK_S: Final = 0.1
 EXCUSED_S: Final = 40.0
 SILENT_S: Final = 30.0
 SETTLE_S: Final = 3.0
 SAID_WITHIN_S: Final = 5.0
+SOON_S: Final = 0.1
 TOLERANCE_WATTS: Final = 2.0
 """By how much limits and sums may differ for being whole watts."""
 
@@ -84,7 +84,7 @@ class Judge:
     def look(self) -> None:
         """Judge this moment."""
         bench = self.bench
-        self.heat = CURVE.heated(self.heat, load=bench.load(), dt_s=TICK_S)
+        self.heat = bench.heat
         if self.beyond_s is None:
             self.most_heat = max(self.most_heat, self.heat)
         if not self.armed:
@@ -195,6 +195,8 @@ class Judge:
     def _evidently_unholdable(self) -> bool:
         """By members that are heard and armed, whose failing writes have been seen."""
         bench = self.bench
+        if not any(_broken(bench, agent) for agent in bench.agents):
+            return False
         if not all(agent.record.armed and _heard(bench, agent) for agent in bench.agents):
             return False
         least_watts = HOST_WATTS * len(bench.agents)
@@ -263,4 +265,8 @@ def _seen(bench: Bench, name: str) -> bool:
 
 
 def _heard(bench: Bench, agent: Agent) -> bool:
+    """Whether what it says arrives at once, and so do the answers: 5 s are short on a bad network."""
+    link = bench.site.link
+    if link.loss > 0.0 or link.most_s > SOON_S:
+        return False
     return agent.process.up and not agent.process.stopped and not bench.site.link.cut

@@ -40,7 +40,7 @@ STATIC = parse_power(
     f"schema: {SCHEMA}\nloop: power\npolicy: static-cap\nsettings: {{lowWatts: 180, highWatts: 300}}"
 )
 RELIEF_LOAD = 0.95
-TICK_S = 0.05
+TICK_S = 0.1
 
 
 def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:  # noqa: PLR0917

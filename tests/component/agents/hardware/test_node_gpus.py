@@ -12,6 +12,7 @@ from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
+NVML_ERROR_UNKNOWN = 999
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0
 DEADLINE_S = 1000.0
@@ -184,6 +185,17 @@ def test_limits_of_an_armed_node_are_read_back_also_while_no_lease_comes(
     clock.now = 1.5
     node_gpus.sample()
     assert node_gpus.state().gpus[0].requested_watts == 390.0
+
+
+def test_a_node_of_which_a_gpu_refuses_what_was_found_stays_armed(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.fail(0, 0, writes=NVML_ERROR_UNKNOWN)
+    assert node_gpus.restore(DEADLINE_S).errors
+    assert node_gpus.record.armed
+    board.heal(0, 0)
+    assert not node_gpus.restore(DEADLINE_S).errors
+    assert not node_gpus.record.armed
 
 
 def test_a_release_that_is_carried_out_late_raises_nothing(

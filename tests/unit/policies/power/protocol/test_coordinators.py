@@ -223,6 +223,16 @@ def test_what_the_row_could_draw_while_nobody_led_counts_until_its_leases_were_o
     assert coordinator.heat == pytest.approx(0.3 + free_s / DOMAIN.curve.trip_s(row), rel=0.05)
 
 
+def test_heat_of_which_the_age_is_not_told_is_a_lease_old() -> None:
+    told = Coordinator(DOMAIN, EPOCH, now=0.0)
+    untold = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        one = report(name, enforced=247.0, safe=247.0, heat=0.3, heat_age_s=DOMAIN.timings.lease_s)
+        told.receive(one, 0.0)
+        untold.receive(replace(one, heat_age_s=None), 0.0)
+    assert untold.heat == told.heat > 0.3
+
+
 def test_of_what_members_heard_the_latest_counts() -> None:
     coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
     coordinator.receive(report("node-0", safe=247.0, heat=0.9, heat_age_s=600.0), 0.0)

@@ -114,6 +114,14 @@ def test_a_lease_is_stood_by_once_it_was_carried_out(node: Node) -> None:
     assert (following.heat, following.heat_age_s) == (0.5, 0.6), "as old as the question"
 
 
+def test_an_epoch_is_told_as_long_as_its_lease_lives_and_no_longer(node: Node) -> None:
+    following = armed(node)
+    assert (following.epoch, following.lease_sequence) == (Epoch(1, "uid"), 1)
+    node.unanswered(following.sequence, START_S + 3.0)
+    late = sent(node.poll(START_S + 4.1))
+    assert (late.epoch, late.lease_sequence, late.armed) == (None, 0, True)
+
+
 def test_a_promise_that_could_not_be_recorded_leaves_the_node_where_it_was(node: Node) -> None:
     report = sent(node.poll(START_S))
     node.answered(report.sequence, lease(report), START_S)

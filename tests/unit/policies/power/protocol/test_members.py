@@ -1,0 +1,92 @@
+"""What a node counts for: by what it shows, may draw, falls to, and was told."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN
+
+EPOCH = Epoch(1, "uid")
+HOST, HELD, SAFE, MOST = 500.0, 300.0, 250.0, 400.0
+GPU = GpuReport(
+    uuid="gpu", watts=200.0, enforced_watts=HELD, min_watts=100.0, max_watts=MOST, safe_watts=SAFE
+)
+REPORT = Report(
+    node="node", domain="row", sequence=1, age_s=0.0, host_watts=HOST, host_max_watts=HOST,
+    gpus=(GPU,), epoch=EPOCH, lease_sequence=1, armed=True,
+)  # fmt: skip
+
+
+def heard(report: Report = REPORT) -> Member:
+    member = Member("node")
+    member.hear(report, now=100.0, epoch=EPOCH)
+    return member
+
+
+def watts(limit: float) -> float:
+    return HOST + SENSOR_GAIN * limit
+
+
+def test_the_breaker_may_see_more_than_a_sensor_shows() -> None:
+    assert heard().watts(100.0, 2.0) == HOST + 200.0
+    assert heard().hot_watts(100.0, 2.0) == watts(200.0)
+
+
+def test_a_silent_node_counts_at_what_it_holds_and_later_at_its_maximum() -> None:
+    assert heard().watts(103.0, 2.0) == watts(HELD)
+    assert heard().watts(100.0 + REBOOTED_AFTER_S + 1.0, 2.0) == watts(MOST)
+
+
+def test_a_limit_on_its_way_counts_until_its_lease_is_acknowledged() -> None:
+    member = heard()
+    member.order([GpuLimit(uuid="gpu", watts=390.0, safe_watts=SAFE)], 7)
+    assert member.most_watts == watts(390.0)
+    member.hear(replace(REPORT, sequence=2, lease_sequence=6), now=101.0, epoch=EPOCH)
+    assert member.most_watts == watts(390.0)
+    member.hear(replace(REPORT, sequence=3, lease_sequence=7), now=102.0, epoch=EPOCH)
+    assert member.most_watts == watts(HELD)
+
+
+def test_one_that_is_told_to_release_may_draw_all_until_it_answers() -> None:
+    member = heard()
+    member.release(7, 101.0)
+    assert member.most_watts == watts(MOST)
+    member.hear(replace(REPORT, sequence=2, lease_sequence=7, armed=False), now=102.0, epoch=EPOCH)
+    assert not member.bound
+
+
+@pytest.mark.parametrize(
+    ("report", "now", "falls"),
+    [
+        (REPORT, 100.0, SAFE),
+        (replace(REPORT, gpus=(replace(GPU, enforced_watts=220.0),)), 100.0, 220.0),
+        (replace(REPORT, gpus=(replace(GPU, able=False),)), 100.0, HELD),
+        (REPORT, 103.0, HELD),
+        (REPORT, 140.0, MOST),
+        (replace(REPORT, armed=False), 100.0, MOST),
+    ],
+    ids=["heard", "below safe", "unable", "silent", "silent for long", "unarmed"],
+)
+def test_where_a_gpu_falls_with_nobodys_help(report: Report, now: float, falls: float) -> None:
+    assert heard(report).falls_watts(now, 2.0) == {"gpu": falls}
+
+
+def test_a_gpu_that_does_not_obey_counts_at_the_most_that_it_has_held_since() -> None:
+    unable = replace(REPORT, gpus=(replace(GPU, able=False),))
+    member = heard(unable)
+    lower = replace(unable, sequence=2, gpus=(replace(GPU, able=False, enforced_watts=220.0),))
+    member.hear(lower, now=101.0, epoch=EPOCH)
+    rating = member.counted_rating(patient=False)
+    assert rating.gpus[0].fixed_watts == HELD
+    member.hear(replace(REPORT, sequence=3), now=102.0, epoch=EPOCH)
+    assert member.counted_rating(patient=False).gpus[0].fixed_watts is None
+
+
+def test_one_that_is_planned_for_counts_at_that_whatever_it_says() -> None:
+    member = heard()
+    member.planned_watts = {"gpu": 390.0}
+    rating = member.counted_rating(patient=False)
+    assert rating.floor_watts == watts(390.0)
+    assert rating.nameplate_watts == watts(MOST)
