@@ -137,6 +137,7 @@ class NodeAgent:
             services=self._given.services.facts(self.node_facts.held_back()),
             faults=self.node_facts.problems(),
             armed=self.leaf.node.standing.armed,
+            proven=self.node_facts.proven,
         )
 
     def _count_refusal(self, reason: str) -> None:

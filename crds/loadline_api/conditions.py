@@ -120,6 +120,7 @@ class Reason(Explained):
     SENSOR_STUCK = "SensorStuck", "A GPU's sensor shows the same value while its energy counter moves."
     DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
     WRITABLE = "Writable", "A limit was set and read back."
+    NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
     WRITES_FAIL = "WritesFail", "A limit that was written isn't in force; the GPU counts at what it holds."
     MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so the node only observes."
     RANGE_UNKNOWN = "RangeUnknown", "The driver doesn't tell which limits can be set."

@@ -50,6 +50,12 @@ class NodeFacts:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
 
+    @property
+    def proven(self) -> bool:
+        """Whether on every GPU a limit was written, changed what was there, and was read back."""
+        gpus = self._look().gpus
+        return bool(gpus) and all(gpu.able and gpu.proven for gpu in gpus)
+
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs as the node's NodeCapacity lists them."""
         states = {gpu.uuid: gpu for gpu in self._look().gpus}

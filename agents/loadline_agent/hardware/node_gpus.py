@@ -183,6 +183,7 @@ class NodeGpus:
             safe_watts=safe_watts,
             clock_mhz=held.clock_mhz if held is not None else None,
             able=self._proofs[info.uuid].able and not foreign.often(now),
+            proven=self._proofs[info.uuid].proven,
         )
 
     def enforce(

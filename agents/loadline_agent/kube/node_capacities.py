@@ -54,7 +54,8 @@ CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 class Facts:
     """What the agent knows of its node. `faults` maps a word of the API's table to the sentence why.
 
-    `services` is None while it isn't known who is here: what was written of them then stays.
+    `services` is None while it isn't known who is here: what was written of them then stays. `proven`
+    says that on every GPU a limit was written, changed what was there, and was read back.
     """
 
     domain: str | None = None
@@ -63,6 +64,7 @@ class Facts:
     services: tuple[ServiceOnNode, ...] | None = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     armed: bool = False
+    proven: bool = False
 
 
 def status_of(facts: Facts) -> NodeCapacityStatus:
@@ -79,6 +81,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
                 fine=Reason.ALL_SEEN,
                 reasons=GPU_REASONS,
                 faults=facts.faults,
+                evident=True,
             ),
             _shown(
                 ConditionType.LIMITS_SETTABLE,
@@ -86,6 +89,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
                 fine=Reason.WRITABLE,
                 reasons=SETTING_REASONS,
                 faults=facts.faults,
+                evident=facts.proven,
             ),
             _shown(
                 ConditionType.CONFLICT,
@@ -93,6 +97,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
                 fine=Reason.SOLE_WRITER,
                 reasons=CONFLICT_REASONS,
                 faults=facts.faults,
+                evident=facts.armed and facts.proven,
             ),
             _enforcing(facts),
         ),
@@ -203,10 +208,18 @@ class NodeCapacityWriter:
 
 
 def _shown(
-    type: ConditionType, *, good: bool, fine: Reason, reasons: tuple[Reason, ...], faults: Mapping[str, str]
+    type: ConditionType,
+    *,
+    good: bool,
+    fine: Reason,
+    reasons: tuple[Reason, ...],
+    faults: Mapping[str, str],
+    evident: bool,
 ) -> Condition:
-    """The gravest of the faults that this condition shows, or that all is fine."""
+    """The gravest of the faults that this condition shows; or that all is fine, if that is evident."""
     found = next((reason for reason in reasons if reason in faults), None)
+    if found is None and not evident:
+        return condition(type, so=None, reason=Reason.NOT_WRITTEN)
     if found is None:
         return condition(type, so=good, reason=fine)
     return condition(type, so=not good, reason=found, message=faults[found])

@@ -89,7 +89,7 @@ def known_of(thing: Object) -> Known:
     return Known(
         peer=peer_of(capacity.metadata.name, address=capacity.spec.address, pem=capacity.spec.certificate),
         gpus=_ratings(capacity.status.gpus) if seen else None,
-        settable=settable is not None and settable.is_true,
+        settable=settable is None or settable.status != "False",
         armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
     )
 

@@ -116,6 +116,7 @@ class VirtualGpus:
                     safe_watts=safe,
                     clock_mhz=clock_mhz,
                     able=proof.able and not foreign.often(now),
+                    proven=proof.proven,
                     ok=index not in self.lost,
                 )
                 for index, (gpu, watts, limit, asked, safe, clock_mhz, proof, foreign) in enumerate(rows)

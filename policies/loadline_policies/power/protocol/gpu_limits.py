@@ -115,7 +115,8 @@ def limit_of(
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance.
 
-    One whose writes fail is told its safe limit, and at a `probe` a step less.
+    One whose writes fail is told its safe limit, and at a `probe` a step less. One that was never
+    written is told a step less than it holds, so that there is something to read back.
     """
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
@@ -123,6 +124,8 @@ def limit_of(
         watts = min(watts, safe_watts)
     if probe and not gpu.able:
         watts -= STEP_WATTS
+    if gpu.able and not gpu.proven:
+        watts = min(watts, gpu.enforced_watts - STEP_WATTS)
     if raising is Raising.NOT:
         watts = min(watts, gpu.enforced_watts)
     elif raising is Raising.TO_SAFE:

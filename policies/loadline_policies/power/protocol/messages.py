@@ -47,6 +47,8 @@ class GpuReport:
     limit that the node's guard holds (None when disarmed), `clock_mhz` the clock that it
     was last locked to (None when unlocked), `owners` the `namespace/name` of the services
     whose pods are on it. `able` is False while writes of its limit fail: it holds what it holds.
+    `proven` is False until a write that changed the limit was read back; an agent that doesn't tell
+    leaves it True.
     """
 
     uuid: str
@@ -58,6 +60,7 @@ class GpuReport:
     clock_mhz: int | None = None
     owners: tuple[str, ...] = ()
     able: bool = True
+    proven: bool = True
 
 
 @with_config(STRICT)

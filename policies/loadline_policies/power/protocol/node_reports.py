@@ -115,4 +115,5 @@ def _gpu(
         clock_mhz=gpu.clock_mhz,
         owners=owners,
         able=gpu.able,
+        proven=gpu.proven,
     )

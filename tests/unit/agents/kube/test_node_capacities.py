@@ -9,11 +9,11 @@ from loadline_api.conditions import ConditionType, find
 from loadline_api.node_capacities import Gpu, ServiceOnNode
 
 
-def facts(*, enforced_watts: int = 400, armed: bool = False, **faults: str) -> Facts:
+def facts(*, enforced_watts: int = 400, armed: bool = False, proven: bool = False, **faults: str) -> Facts:
     gpus = tuple(
         Gpu(uuid=uuid, min_watts=100, max_watts=400, enforced_watts=enforced_watts) for uuid in ("B", "A")
     )
-    return Facts(domain="row-a", host_max_watts=2600.4, gpus=gpus, faults=faults, armed=armed)
+    return Facts(domain="row-a", host_max_watts=2600.4, gpus=gpus, faults=faults, armed=armed, proven=proven)
 
 
 def shown(given: Facts, type: ConditionType) -> tuple[str, str]:
@@ -34,11 +34,16 @@ def test_gpus_are_in_order_and_watts_are_whole() -> None:
         (facts(), ConditionType.GPUS_READY, ("True", "AllSeen")),
         (facts(GpuLost="A is lost"), ConditionType.GPUS_READY, ("False", "GpuLost")),
         (facts(SensorStuck="A", NoGpus="none"), ConditionType.GPUS_READY, ("False", "NoGpus")),
-        (facts(), ConditionType.LIMITS_SETTABLE, ("True", "Writable")),
+        (facts(), ConditionType.LIMITS_SETTABLE, ("Unknown", "NotWritten")),
+        (facts(armed=True), ConditionType.LIMITS_SETTABLE, ("Unknown", "NotWritten")),
+        (facts(proven=True), ConditionType.LIMITS_SETTABLE, ("True", "Writable")),
         (facts(MissingPrivilege="x"), ConditionType.LIMITS_SETTABLE, ("False", "MissingPrivilege")),
         (Facts(faults={"NoGpus": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "NoGpus")),
         (Facts(faults={"DriverMissing": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMissing")),
-        (facts(), ConditionType.CONFLICT, ("False", "SoleWriter")),
+        (facts(), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
+        (facts(proven=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
+        (facts(armed=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
+        (facts(armed=True, proven=True), ConditionType.CONFLICT, ("False", "SoleWriter")),
         (facts(OtherWriter="x"), ConditionType.CONFLICT, ("True", "OtherWriter")),
         (facts(NodeClaimedTwice="x"), ConditionType.CONFLICT, ("True", "NodeClaimedTwice")),
         (facts(), ConditionType.ENFORCING, ("False", "ModeObserve")),

@@ -170,3 +170,27 @@ def test_the_others_give_for_a_gpu_that_can_not_be_read_any_more() -> None:
     bench.run(60.0)
     assert bench.load() <= 1.0
     assert bench.most_heat < TRIP
+
+
+def test_a_dead_setter_is_known_when_its_node_is_armed_and_not_at_the_first_brake() -> None:
+    """In a free row nothing was ever written, so that a dead setter could be trusted for weeks."""
+    bench = Bench(seed=5)
+    for agent in bench.agents[3:5]:
+        agent.gpus.failing = {0, 1}
+    bench.run(30.0)
+    assert len(bench.armed()) == NODES
+    able = [all(gpu.able for gpu in agent.gpus.look(bench.world.now).gpus) for agent in bench.agents]
+    assert [index for index, so in enumerate(able) if not so] == [3, 4]
+    bench.demand(420.0)
+    bench.run(1.5)
+    assert bench.load() <= 1.0, "the others are planned around them already"
+
+
+def test_a_free_row_is_proven_by_one_step_and_given_it_back() -> None:
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    assert all({watts for _, watts in paper.orders} == {399.0, 400.0} for paper in bench.papers)
+    assert all(paper.limits == [400.0] * GPUS for paper in bench.papers)
+    orders = [len(paper.orders) for paper in bench.papers]
+    bench.run(60.0)
+    assert [len(paper.orders) for paper in bench.papers] == orders
