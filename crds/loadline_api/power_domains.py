@@ -23,6 +23,7 @@ from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
 from loadline_api.quantities import INT64, Count, Name, ReportedWatts, ServerWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
+from loadline_policies.power.protocol.domains import Ceiling
 from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
 
 MAX_MEMBERS = 2048
@@ -125,6 +126,11 @@ class PowerDomainSpec(Spec):
     mode: Mode = Field(
         default=Mode.OBSERVE,
         description="Observe changes nothing and reports what Enforce would do; Enforce sets limits.",
+    )
+    ceiling: Ceiling = Field(
+        default=Ceiling.FOUND,
+        description="How high a limit may be set where the row is free: Found is what the GPU's owner had set"
+        " before, Default what the driver begins with, Maximum all that the hardware takes.",
     )
     breaker: Breaker = Field(default=Breaker(), description="When the breaker trips.")
     host_watts: HostWatts | None = Field(default=None, description="What one server draws without its GPUs.")

@@ -184,7 +184,16 @@ class NodeGpus:
             clock_mhz=held.clock_mhz if held is not None else None,
             able=self._proofs[info.uuid].able and not foreign.often(now),
             proven=self._proofs[info.uuid].proven,
+            found_watts=self._found_watts(info.uuid, held),
+            default_watts=info.default_watts,
         )
+
+    def _found_watts(self, uuid: str, held: HeldLimit | None) -> float | None:
+        """What holds without us: as it was before our first write, or as it is where there was none."""
+        found = self._limits.found.get(uuid)
+        if found is not None:
+            return found.watts
+        return held.requested_watts if held is not None and not self.record.armed else None
 
     def enforce(
         self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str = ""

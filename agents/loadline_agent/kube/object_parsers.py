@@ -163,6 +163,7 @@ def domain_of(
         leaving=frozenset(armed - declared.members),
         document=document,
         enforce=spec.mode is Mode.ENFORCE,
+        ceiling=spec.ceiling,
         curve=spec.breaker.to_curve(),
         timings=Timings(lease_s=float(spec.lease_seconds)),
         ratings=ratings,

@@ -117,6 +117,7 @@ class VirtualGpus:
                     clock_mhz=clock_mhz,
                     able=proof.able and not foreign.often(now),
                     proven=proof.proven,
+                    found_watts=record.found_watts[index] if record.armed else asked,
                     ok=index not in self.lost,
                 )
                 for index, (gpu, watts, limit, asked, safe, clock_mhz, proof, foreign) in enumerate(rows)

@@ -1,10 +1,19 @@
 """What a coordinator is told of its domain: budget, curve, members, mode and policy."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import NodeRating, Timings
+
+
+class Ceiling(StrEnum):
+    """How high a limit may be ordered: as its owner had it, as the driver begins with it, or all there is."""
+
+    FOUND = "Found"
+    DEFAULT = "Default"
+    MAXIMUM = "Maximum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +35,8 @@ class Domain:
     `leaving` are nodes that the domain doesn't select any more but that are still armed
     for it: they hold a part of the budget until they are released. `ratings` are what
     nodes that haven't been heard are known to be able to draw; a node's own report
-    overrides them. `services` maps `namespace/name` of a service to its terms.
+    overrides them. No limit is ordered above `ceiling`. `services` maps `namespace/name` of a
+    service to its terms.
     """
 
     name: str
@@ -34,6 +44,7 @@ class Domain:
     members: frozenset[str]
     document: PowerDocument
     leaving: frozenset[str] = frozenset()
+    ceiling: Ceiling = Ceiling.FOUND
     enforce: bool = False
     curve: Curve = field(default_factory=Curve)
     timings: Timings = field(default_factory=Timings)

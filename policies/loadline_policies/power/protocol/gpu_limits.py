@@ -1,18 +1,19 @@
 """
 From the row's caps to one GPU's limit.
 
-A limit is the least of five: what the policy wishes for the GPU's class, the watts
-that the services on it allow, the safe limit where the row must be safe, what is in
-force where nobody may be raised, and what the GPU can hold. A GPU that is relieved
-is let off the first, and off nothing else. The reason why a row isn't led by the
-policy's wish is kept beside it, since people ask.
+A limit is the least of six: what the policy wishes for the GPU's class, the watts
+that the services on it allow, what its owner had set (`Ceiling`), the safe limit
+where the row must be safe, what is in force where nobody may be raised, and what
+the GPU can hold. A GPU that is relieved is let off the first, and off nothing
+else. The reason why a row isn't led by the policy's wish is kept beside it, since
+people ask.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.domains import Ceiling, Domain
 from loadline_policies.power.protocol.messages import GpuLimit, GpuReport
 from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 
@@ -93,15 +94,26 @@ def priority_of(gpu: GpuReport, domain: Domain) -> Priority:
 
 
 def allowed_watts(gpu: GpuReport, domain: Domain) -> float:
-    """The most that the GPU may be given: what it can hold, and what every service on it allows."""
-    allowed = (domain.terms_of(owner).max_watts for owner in gpu.owners)
-    most = min((watts for watts in allowed if watts is not None), default=INFINITE)
-    return max(gpu.min_watts, min(gpu.max_watts, most))
+    """The most that the GPU may be given: under the domain's ceiling, and as every service on it allows."""
+    most = min(_ceiling_watts(gpu, domain.ceiling), _services_watts(gpu, domain))
+    return max(gpu.min_watts, most)
 
 
 def bounded(gpus: Iterable[GpuReport], domain: Domain) -> bool:
     """Whether a service holds one of these below what it can draw, however free the row is."""
-    return any(allowed_watts(gpu, domain) < gpu.max_watts for gpu in gpus)
+    return any(_services_watts(gpu, domain) < gpu.max_watts for gpu in gpus)
+
+
+def _ceiling_watts(gpu: GpuReport, ceiling: Ceiling) -> float:
+    """Nobody is raised above what its owner had set; the next best word on that is the driver's default."""
+    known = [gpu.default_watts] if ceiling is Ceiling.DEFAULT else [gpu.found_watts, gpu.default_watts]
+    told = [watts for watts in known if watts is not None and ceiling is not Ceiling.MAXIMUM]
+    return min(gpu.max_watts, told[0]) if told else gpu.max_watts
+
+
+def _services_watts(gpu: GpuReport, domain: Domain) -> float:
+    allowed = (domain.terms_of(owner).max_watts for owner in gpu.owners)
+    return min((watts for watts in allowed if watts is not None), default=INFINITE)
 
 
 def limit_of(

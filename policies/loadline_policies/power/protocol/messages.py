@@ -48,7 +48,8 @@ class GpuReport:
     was last locked to (None when unlocked), `owners` the `namespace/name` of the services
     whose pods are on it. `able` is False while writes of its limit fail: it holds what it holds.
     `proven` is False until a write that changed the limit was read back; an agent that doesn't tell
-    leaves it True.
+    leaves it True. `found_watts` is the limit before our first write, as its owner had it,
+    `default_watts` the one with which the driver begins; None where they aren't known.
     """
 
     uuid: str
@@ -61,6 +62,8 @@ class GpuReport:
     owners: tuple[str, ...] = ()
     able: bool = True
     proven: bool = True
+    found_watts: float | None = None
+    default_watts: float | None = None
 
 
 @with_config(STRICT)

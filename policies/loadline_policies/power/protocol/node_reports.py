@@ -116,4 +116,6 @@ def _gpu(
         owners=owners,
         able=gpu.able,
         proven=gpu.proven,
+        found_watts=gpu.found_watts,
+        default_watts=gpu.default_watts,
     )

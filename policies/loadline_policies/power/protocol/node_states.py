@@ -36,6 +36,8 @@ class GpuState(NamedTuple):
     lock. `able` says that nothing speaks against its being lowered: no write has failed, or enough
     have succeeded since (`write_proofs`), it can be read, and nobody else writes (`foreign_writes`).
     `proven` says that something speaks for it: a write that changed the limit was read back.
+    `found_watts` is the limit that holds without us: before our first write, or now where there was
+    none; `default_watts` is the driver's.
     """
 
     uuid: str
@@ -51,6 +53,8 @@ class GpuState(NamedTuple):
     clock_mhz: int | None = None
     able: bool = True
     proven: bool = True
+    found_watts: float | None = None
+    default_watts: float | None = None
 
     @property
     def watts(self) -> float:

@@ -154,6 +154,24 @@ def test_somebody_who_writes_once_a_minute_leaves_a_gpu_able(
         assert node_gpus.state().gpus[0].able
 
 
+def test_what_its_owner_had_set_is_told_also_after_our_own_writes(
+    board: Board, state: ArmedRecordFile, clock: Clock
+) -> None:
+    board.write_as_other(0, 0, watts=350.0)
+    with joined(board.path):
+        gpus = GpuSensors.open()
+        made = NodeGpus(gpus, state, boot=BOOT, clock=clock)
+        assert made.state().gpus[0].found_watts == 350.0
+        ordered(made, board)
+        made.look()
+        again = NodeGpus(gpus, state, boot=BOOT, clock=clock)
+        told = [
+            (one.state().gpus[0].requested_watts, one.state().gpus[0].found_watts) for one in (made, again)
+        ]
+        gpus.close()
+    assert told == [(300.0, 350.0)] * 2, "and after a restart"
+
+
 def test_a_gpu_that_cannot_be_read_may_hold_anything(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     node_gpus.look()
     board.lose(0, 0)

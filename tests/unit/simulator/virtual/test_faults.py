@@ -186,6 +186,18 @@ def test_a_dead_setter_is_known_when_its_node_is_armed_and_not_at_the_first_brak
     assert bench.load() <= 1.0, "the others are planned around them already"
 
 
+def test_no_limit_is_ever_ordered_above_what_its_owner_had_set() -> None:
+    """A free row was raised to the hardware's maximum, also where somebody had set less, for a reason."""
+    bench = Bench(seed=5)
+    for paper in bench.papers:
+        paper.limits = [350.0] * GPUS
+    bench.run(30.0)
+    for load in (420.0, 80.0, 420.0):
+        bench.demand(load)
+        bench.run(60.0)
+    assert max(watts for paper in bench.papers for _, watts in paper.orders) == 350.0
+
+
 def test_a_free_row_is_proven_by_one_step_and_given_it_back() -> None:
     bench = Bench(seed=5)
     bench.run(30.0)

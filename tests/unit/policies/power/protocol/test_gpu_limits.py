@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.documents import SCHEMA, parse_power
-from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.domains import Ceiling, Domain, ServiceTerms
 from loadline_policies.power.protocol.gpu_limits import (
     HoldReason,
     Raising,
@@ -156,3 +156,25 @@ def test_a_gpu_that_was_never_written_is_told_a_step_less(
     gpu: GpuReport, orders: RowOrders, watts: float
 ) -> None:
     assert given_watts(orders, gpu) == watts
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "found", "default", "watts"),
+    [
+        (Ceiling.FOUND, 350.0, 300.0, 350.0),
+        (Ceiling.FOUND, None, 300.0, 300.0),
+        (Ceiling.FOUND, None, None, 400.0),
+        (Ceiling.FOUND, 900.0, None, 400.0),
+        (Ceiling.FOUND, 20.0, None, 100.0),
+        (Ceiling.DEFAULT, 350.0, 300.0, 300.0),
+        (Ceiling.DEFAULT, 350.0, None, 400.0),
+        (Ceiling.MAXIMUM, 350.0, 300.0, 400.0),
+    ],
+)
+def test_nobody_is_raised_above_what_the_domain_allows(
+    ceiling: Ceiling, found: float | None, default: float | None, watts: float
+) -> None:
+    gpu = replace(GPU, found_watts=found, default_watts=default)
+    declared = replace(domain(), ceiling=ceiling)
+    assert limit_of(gpu, CALM, declared, safe_watts=200.0, raising=Raising.FREELY).watts == watts
+    assert not bounded([gpu], declared), "what was found is given back, whatever the row draws"
