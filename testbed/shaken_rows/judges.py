@@ -2,11 +2,12 @@
 Whether a row on paper keeps what it is promised, by what is true of it and not by what anybody believes.
 
 Judged at every tick, from the first on. *S2*: the true heat stays below trip. *S1*: what the nodes
-truly fall to with nobody's help is within the budget, except for `EXCUSED_S` after a fault or a
-change that somebody leads through, and except for k nodes within what the breaker bears (0002,
-«S1»). No limit rises at a deadline. And where no plan can hold the row, that is said, and the
-others are at their lowest, within `SAID_WITHIN_S` of the evidence. But for the heat all of it is
-promised from when every node has been armed. Nobody but the row's own nodes is a member.
+truly fall to with nobody's help is within the budget, wherever the lowest limits allow it, except
+for `EXCUSED_S` after a fault or a change that somebody leads through, and except for k nodes within
+what the breaker bears (0002, «S1»). No limit rises at a deadline. Where no plan can hold the row,
+that is said, and the others are at their lowest, within `SAID_WITHIN_S` of the evidence. Nobody but
+the row's own nodes is a member. But for the heat all of it is promised from when every node has
+been armed.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
@@ -111,7 +112,7 @@ class Judge:
         within = total_watts <= self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
         few = len(self._outside) <= self.tolerated and total_watts <= self.borne_watts
         unseen = any(not _seen(self.bench, name) for name in self._outside)
-        if not (within or few or unseen or self._excused_s > 0):
+        if not (within or few or unseen or self._excused_s > 0) and self._holdable(falls):
             share = total_watts / self.bench.budget_watts
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
 
@@ -161,9 +162,13 @@ class Judge:
             return True
         if len([name for name in unplanned if self._hidden(name)]) > self.tolerated:
             return False
+        return led and self._holdable(falls)
+
+    def _holdable(self, falls: dict[str, float]) -> bool:
+        """Whether it would fit with everybody that isn't outside at the lowest limits."""
         lowest = HOST_WATTS + SENSOR_GAIN * GPUS * MIN_WATTS
         least_watts = sum(watts if name in self._outside else lowest for name, watts in falls.items())
-        return led and least_watts <= self.bench.budget_watts
+        return least_watts <= self.bench.budget_watts
 
     def _hidden(self, name: str) -> bool:
         """Whether the node may draw more than anybody can know: it was raised after it fell silent."""

@@ -19,7 +19,7 @@ ARMED_AFTER_S: Final = 30.0
 """A row is left alone until all are armed, looked at so often: before that nothing is promised."""
 
 NEVER_ARMED_S: Final = 120.0
-"""After this time it is shaken all the same."""
+"""A row that isn't armed by then is shaken all the same, and promised nothing."""
 
 CALM_S: Final = 60.0
 """At the end nothing more happens, at the worst load: longer than S1 may be excused."""
@@ -99,6 +99,8 @@ class Play:
         while not self.judge.armed and self.bench.world.now < self._begun_s + NEVER_ARMED_S:
             self.bench.run(ARMED_AFTER_S)
         self.zero_s = self.bench.world.now
+        if not self.judge.armed:
+            self.judge.beyond_s = self.zero_s
 
     @property
     def at_s(self) -> float:
