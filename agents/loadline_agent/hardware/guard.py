@@ -30,6 +30,9 @@ from loadline_policies.power.protocol.step_downs import lowered_mw
 LOOK_S = 0.5
 """The longest sleep: how late a deadline that was moved, or an agent's late write, is seen."""
 
+FORGET_EVERY_S = 10.0
+"""How often NVML is loaded anew for one GPU that doesn't answer; loading it can take the driver a second."""
+
 _LIBRARY = "libnvidia-ml.so.1"
 _CURRENT_LIMIT, _REQUESTED_LIMIT = 190, 192
 _FIELDS = struct.Struct("IIqqIIQ" * 2)  # id, scope, timestamp, latency, type, error, value
@@ -56,10 +59,9 @@ class Driver:
         self._nvml = None
         self._handles.clear()
 
-    def ready(self, uuids: Sequence[str]) -> None:
-        """Load NVML and find the GPUs beforehand: on an idle driver that can take seconds."""
-        for uuid in uuids:
-            self._handle(uuid)
+    def ready(self, uuid: str) -> None:
+        """Load NVML and find a GPU beforehand: on an idle driver that can take seconds."""
+        self._handle(uuid)
 
     def lower(self, uuid: str, safe_mw: int) -> bool:
         """Step one GPU to min(current, safe); whether that took a write."""
@@ -122,6 +124,7 @@ class Guard:
     def __init__(self, state: ArmedRecordFile, driver: Driver, *, clock: Clock, boot: str) -> None:
         self._state, self._driver, self._clock, self._boot = state, driver, clock, boot
         self._last = ArmedRecord(boot)
+        self._forgotten_s = float("-inf")
         self.looks = self.interventions = self.errors = 0
 
     def look(self) -> float:
@@ -143,12 +146,17 @@ class Guard:
         """Every GPU of the last armed record to min(current, safe); errors are counted, and tried again."""
         if not self._last.armed:
             return
-        done = [self._attempt(partial(self._lower, gpu)) for gpu in self._last.gpus]
-        if not all(done):
-            self._forget()
+        self._mend([self._attempt(partial(self._lower, gpu)) for gpu in self._last.gpus])
 
     def _make_ready(self) -> None:
-        if not self._attempt(lambda: self._driver.ready([gpu.uuid for gpu in self._last.gpus])):
+        ready = self._driver.ready
+        self._mend([self._attempt(partial(ready, gpu.uuid)) for gpu in self._last.gpus])
+
+    def _mend(self, done: list[bool]) -> None:
+        """Load NVML anew where nothing works, and now and then where a GPU doesn't: it may be back."""
+        now = self._clock()
+        if not any(done) or (not all(done) and now - self._forgotten_s >= FORGET_EVERY_S):
+            self._forgotten_s = now
             self._forget()
 
     def _lower(self, gpu: GpuRecord) -> None:

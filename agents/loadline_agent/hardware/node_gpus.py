@@ -12,7 +12,7 @@ stepped in between: the guard lowers limits when this process was stopped, and t
 is no stranger.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,9 @@ LOOK_IDLE_EVERY_S: Final = 10.0
 
 LOOK_ARMED_EVERY_S: Final = 1.0
 """How often at least they are read back on an armed node, also while no lease comes."""
+
+COUNT_EVERY_S: Final = 10.0
+"""How often it is asked whether there are GPUs that didn't answer when this process began. Chosen."""
 
 SUSPECT_FOR_S: Final = 60.0
 """A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
@@ -113,6 +116,7 @@ class NodeGpus:
         self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
         self._unread: dict[str, float] = {}
         self._read_s: dict[str, float] = {}
+        self._counted_s = clock()
         self.look()
 
     @classmethod
@@ -132,8 +136,14 @@ class NodeGpus:
         return self._gpus.infos
 
     def sample(self) -> None:
-        """One round of all sensors; where nobody else does, limits are read back now and then too."""
+        """One round of all sensors; where nobody else does, limits are read back now and then too.
+
+        Raises GpuAppeared where there is a GPU that wasn't there: NVML must be loaded anew for it.
+        """
         now = self._clock()
+        if now - self._counted_s >= COUNT_EVERY_S:
+            self._counted_s = now
+            self._gpus.check_complete()
         every_s = LOOK_ARMED_EVERY_S if self.record.armed else LOOK_IDLE_EVERY_S
         if now - self._looked_s >= every_s:
             self.look()
@@ -326,7 +336,13 @@ class NodeGpus:
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
             for one in limits
         )
+        gpus += self._absent(one.uuid for one in limits)
         self._write(ArmedRecord(self._boot, True, deadline_s, plan_version, gpus, domain=domain))
+
+    def _absent(self, present: Iterable[str]) -> tuple[GpuRecord, ...]:
+        """What the record says of GPUs that don't answer now: they may come back, and want it then."""
+        here = frozenset(present)
+        return tuple([gpu for gpu in self.record.gpus if self.record.armed and gpu.uuid not in here])
 
     def _disarm_if_untouched(self) -> None:
         """A node on which nothing could be set has nothing to release."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from loadline_agent.hardware import nvml
-from loadline_policies.errors import GpuLost, HardwareError
+from loadline_policies.errors import GpuAppeared, GpuLost, HardwareError
 
 STUCK_AFTER_S: Final = 3.0
 """How long a reading repeats before it is doubted: 30 of the sensor's periods of 100 ms. Chosen."""
@@ -123,6 +123,15 @@ class GpuSensors:
     def close(self) -> None:
         """Let NVML go; limits stay as they are."""
         nvml.stop()
+
+    def check_complete(self) -> None:
+        """GpuAppeared where the driver knows a GPU that this doesn't; an error of the driver is none."""
+        try:
+            new = [uuid for uuid in nvml.uuids() if uuid not in self._devices]
+        except HardwareError:
+            return
+        if new:
+            raise GpuAppeared(f"{', '.join(new)} appeared: the agent must start anew to count and limit it")
 
     def device(self, uuid: str) -> nvml.Device:
         """The GPU of that UUID; GpuLost if this node hasn't it."""

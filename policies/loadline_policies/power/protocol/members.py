@@ -52,12 +52,19 @@ class Member:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         report = self._doubts.believed(report)
         self.report, self.heard_s = report, now
-        self.rating = self._with_worst(rating_of(report))
+        self.rating = self._with_missing(self._with_worst(rating_of(report)))
         self._seen_watts = report.watts
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
         else:
             self.told = UNTOLD
+
+    def _with_missing(self, rating: NodeRating) -> NodeRating:
+        """The rating with GPUs that were told before and aren't now: they may come back, at their maximum."""
+        told = {gpu.uuid for gpu in rating.gpus}
+        known = self.rating.gpus if self.rating is not None else ()
+        missing = [replace(gpu, fixed_watts=gpu.max_watts) for gpu in known if gpu.uuid not in told]
+        return replace(rating, gpus=(*rating.gpus, *missing)) if missing else rating
 
     def _with_worst(self, rating: NodeRating) -> NodeRating:
         """The rating with each GPU that doesn't obey at the most that it has held since."""

@@ -197,6 +197,29 @@ def test_a_record_of_another_boot_moves_nothing(
     assert board.writes().sum() == 0
 
 
+def test_a_gpu_that_cannot_be_found_costs_the_others_no_driver(
+    board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver was let go, and loaded anew, at every look: twice a second, for as long as one was lost."""
+    forgotten: list[float] = []
+    forget = Driver.forget
+
+    def counted(driver: Driver) -> None:
+        forgotten.append(clock.now)
+        forget(driver)
+
+    monkeypatch.setattr(Driver, "forget", counted)
+    arm(board, state, deadline_s=1000.0)
+    board.lose(0, 0)
+    for look in range(60):
+        clock.now = look / 2
+        watch.look()
+    assert len(forgotten) <= 3
+    clock.now = 1001.0
+    watch.look()
+    assert watts(board)[1:] == [SAFE_WATTS] * 7
+
+
 def test_a_lost_gpu_does_not_save_the_others(
     board: Board, state: ArmedRecordFile, clock: Clock, watch: Guard
 ) -> None:

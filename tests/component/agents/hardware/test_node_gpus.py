@@ -8,6 +8,7 @@ import pytest
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
+from loadline_policies.errors import GpuAppeared
 from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -297,3 +298,42 @@ def enforced(node_gpus: NodeGpus, board: Board, *, watts: float, clock_mhz: int 
         for uuid in board.uuids(0)
     )
     return node_gpus.enforce(limits, plan_version=1, deadline_s=DEADLINE_S)
+
+
+def test_a_gpu_that_was_lost_at_the_start_keeps_its_place_in_the_record(
+    board: Board, state: ArmedRecordFile, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    """It was dropped from the record by the next promise, and with it what to give back and where to fall."""
+    node_gpus.look()
+    lost = board.uuids(0)[0]
+    board.lose(0, 0)
+    gpus = GpuSensors.open()
+    again = NodeGpus(gpus, state, boot=BOOT, clock=clock)
+    assert lost not in {info.uuid for info in again.infos}
+    limits = tuple(
+        GpuLimit(uuid=info.uuid, watts=280.0, safe_watts=SAFE_WATTS - 20.0) for info in again.infos
+    )
+    again.enforce(limits, plan_version=2, deadline_s=DEADLINE_S)
+    gpus.close()
+    kept = {gpu.uuid: (gpu.safe_watts, gpu.found_watts) for gpu in again.record.gpus}
+    assert kept[lost] == (SAFE_WATTS, 400.0)
+    assert len(kept) == 8
+
+
+def test_a_gpu_that_is_back_after_the_start_needs_a_new_process(
+    board: Board, state: ArmedRecordFile, clock: Clock
+) -> None:
+    """Nothing ever looked again: it drew its maximum uncounted, uncapped and unguarded."""
+    board.lose(0, 0)
+    with joined(board.path):
+        gpus = GpuSensors.open()
+        made = NodeGpus(gpus, state, boot=BOOT, clock=clock)
+        clock.now = 20.0
+        made.sample()
+        board.heal(0, 0)
+        clock.now = 25.0
+        made.sample()
+        clock.now = 31.0
+        with pytest.raises(GpuAppeared, match=board.uuids(0)[0]):
+            made.sample()
+        gpus.close()

@@ -90,3 +90,14 @@ def test_one_that_is_planned_for_counts_at_that_whatever_it_says() -> None:
     rating = member.counted_rating(patient=False)
     assert rating.floor_watts == watts(390.0)
     assert rating.nameplate_watts == watts(MOST)
+
+
+def test_a_gpu_that_is_not_told_of_any_more_counts_at_its_maximum() -> None:
+    """An agent that starts while one is lost doesn't know of it; its share went to the others."""
+    other = replace(GPU, uuid="other")
+    member = heard(replace(REPORT, gpus=(GPU, other)))
+    member.hear(replace(REPORT, sequence=2), now=101.0, epoch=EPOCH)
+    rating = member.counted_rating(patient=False)
+    assert {gpu.uuid: gpu.fixed_watts for gpu in rating.gpus} == {"gpu": None, "other": MOST}
+    member.hear(replace(REPORT, sequence=3, gpus=(GPU, other)), now=102.0, epoch=EPOCH)
+    assert {gpu.fixed_watts for gpu in member.counted_rating(patient=False).gpus} == {None}
