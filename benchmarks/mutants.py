@@ -8,7 +8,6 @@ that nobody watches. `make mutants` prints a table and keeps the result for `mak
     python -m benchmarks.mutants [--jobs 2] [NAME …]
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.result_files import Check
+from benchmarks.result_files import Check, parser
 from benchmarks.resumable import Piece, code_hash, done, finished
 
 ROOT: Final = Path(__file__).parents[1]
@@ -61,16 +60,10 @@ MUTANTS: Final = _read()
 
 def main() -> int:
     """Try all mutants, or those named; 1 if one lives."""
-    summary, _, rest = (__doc__ or "").strip().partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mutants",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only mutants whose name has this in it")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
-    asked = parser.parse_args()
+    options = parser("benchmarks.mutants", __doc__)
+    options.add_argument("names", nargs="*", metavar="NAME", help="only mutants whose name has this in it")
+    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    asked = options.parse_args()
     chosen = [one for one in MUTANTS if not asked.names or any(name in one.name for name in asked.names)]
     pieces = {one.name: (tried, (one,)) for one in chosen}
     results = finished(pieces, _file(), jobs=asked.jobs, said=_say)

@@ -5,6 +5,7 @@ A result says what was measured and on what: name, commit, machine, inputs, seed
 results, checks. A check without a figure isn't kept; its reason says what was missing.
 """
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,17 @@ def report(
             for check in checks
         ],
     }
+
+
+def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """The options of a benchmark, explained by its module's docstring: the first paragraph, then the rest."""
+    summary, _, rest = (doc or "").strip().partition("\n\n")
+    return argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def finish(document: dict[str, Any], path: Path | None) -> int:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import mutants
-from benchmarks.result_files import RESULTS, Check, finish, report
+from benchmarks.result_files import RESULTS, Check, finish, parser, report
 from benchmarks.resumable import Piece, code_hash, finished
 from testbed.shaken_rows.adversaries import climb
 from testbed.shaken_rows.planted_faults import FAULTS
@@ -197,21 +197,15 @@ def _keep(name: str, piece: Piece) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    summary, _, rest = (__doc__ or "").strip().partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.safety",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    options = parser("benchmarks.safety", __doc__)
     for option, default, what in (
         ("--random", RANDOM, "schedules at random"),
         ("--adaptive", ADAPTIVE, "schedules by the adversary"),
         ("--beyond", 2 * BEYOND, "rows beyond what can be held"),
         ("--jobs", os.cpu_count() or 1, "processes side by side"),
     ):
-        parser.add_argument(option, type=int, default=default, help=f"{what} (%(default)s)")
-    return parser
+        options.add_argument(option, type=int, default=default, help=f"{what} (%(default)s)")
+    return options
 
 
 class _Said:

@@ -207,7 +207,7 @@ class Judge:
         least_watts = HOST_WATTS * len(bench.agents)
         for agent in bench.agents:
             watts = self._most_watts(agent)
-            able = [gpu.able for gpu in agent.gpus.look(agent.process.now).gpus]
+            able = agent.gpus.able(agent.process.now)
             held = (one if not able[index] else MIN_WATTS for index, one in enumerate(watts))
             least_watts += SENSOR_GAIN * sum(held)
         return least_watts > bench.budget_watts + TOLERANCE_WATTS * len(bench.agents)
@@ -219,7 +219,7 @@ class Judge:
             for agent in self.bench.agents
             if not _broken(self.bench, agent)
             and self.bench.world.now - self.bench.paper(agent.name).overwritten_s > SETTLE_S
-            and all(gpu.able for gpu in agent.gpus.look(agent.process.now).gpus)
+            and all(agent.gpus.able(agent.process.now))
         ]
 
     def _most_watts(self, agent: Agent) -> list[float]:
@@ -265,8 +265,8 @@ def _seen(bench: Bench, name: str) -> bool:
     agent = bench.agents[int(name.removeprefix("node-"))]
     if not agent.record.armed or not _broken(bench, agent):
         return True
-    gpus = agent.gpus.look(agent.process.now).gpus
-    return all(not gpus[index].able or not gpus[index].ok for index in _broken(bench, agent))
+    able = agent.gpus.able(agent.process.now)
+    return all(not able[index] or index in agent.gpus.lost for index in _broken(bench, agent))
 
 
 def _heard(bench: Bench, agent: Agent) -> bool:

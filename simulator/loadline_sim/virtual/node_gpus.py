@@ -3,8 +3,7 @@ A node's GPUs with the record of its agent, as the agent's own `node_gpus` keeps
 
 The order of things is the same: the record first, then the hardware; disarmed only once what
 was found is back. Agent and guard fall by the product's own rule, and a write is one that is
-read back: by what is requested, which hardware here takes at once or never. Looks of the node
-and of the judge are the same: a second one at the same moment changes nothing.
+read back: by what is requested, which hardware here takes at once or never.
 """
 
 from dataclasses import dataclass
@@ -86,41 +85,18 @@ class VirtualGpus:
 
     def look(self, now: float) -> NodeState:
         """Sensors, limits and record at one moment."""
-        hardware, record = self.hardware, self.record
-        enforced, requested = self._enforced(), self._requested()
+        record, enforced, requested = self.record, self._enforced(), self._requested()
         unreadable = self._unreadable(now)
         if record.armed:
             for foreign, watts, safe_watts in zip(self._foreign, requested, record.safe_watts, strict=True):
                 foreign.seen(watts, safe_watts=safe_watts, now=now)
-        rows = zip(
-            hardware.rating.gpus,
-            hardware.watts(),
-            enforced,
-            requested,
-            record.safe_watts or [None] * len(enforced),
-            self._clocks,
-            self._proofs,
-            self._foreign,
-            strict=True,
-        )
+        sensors = self.hardware.watts()
         return NodeState(
             gpus=tuple(
-                GpuState(
-                    uuid=gpu.uuid,
-                    sensor_watts=watts,
-                    min_watts=gpu.min_watts,
-                    max_watts=gpu.max_watts,
-                    age_s=SAMPLE_AGE_S,
-                    enforced_watts=None if index in unreadable else limit,
-                    requested_watts=None if index in unreadable else max(asked, foreign.highest_watts(now)),
-                    safe_watts=safe,
-                    clock_mhz=clock_mhz,
-                    able=proof.able and not foreign.often(now),
-                    proven=proof.proven,
-                    found_watts=record.found_watts[index] if record.armed else asked,
-                    ok=index not in self.lost,
-                )
-                for index, (gpu, watts, limit, asked, safe, clock_mhz, proof, foreign) in enumerate(rows)
+                [
+                    self._gpu_state(index, watts, now, limits=None if index in unreadable else limits)
+                    for index, (watts, *limits) in enumerate(zip(sensors, enforced, requested, strict=True))
+                ]
             ),
             sampled_s=now,
             read_s=now,
@@ -129,8 +105,35 @@ class VirtualGpus:
             plan_version=record.plan_version,
             domain=record.domain,
             settled=enforced == requested,
-            settable=hardware.rating.settable,
+            settable=self.hardware.rating.settable,
             faults=dict(self.faults),
+        )
+
+    def able(self, now: float) -> list[bool]:
+        """Which GPUs the node believes that it can lower, by its looks so far."""
+        pairs = zip(self._proofs, self._foreign, strict=True)
+        return [proof.able and not foreign.often(now) for proof, foreign in pairs]
+
+    def _gpu_state(self, index: int, watts: float, now: float, *, limits: list[float] | None) -> GpuState:
+        """One GPU; `limits` are the enforced and the requested one, None where they can't be read."""
+        record, gpu = self.record, self.hardware.rating.gpus[index]
+        proof, foreign = self._proofs[index], self._foreign[index]
+        enforced, requested = limits if limits is not None else (None, None)
+        found = record.found_watts[index] if record.armed else requested
+        return GpuState(
+            uuid=gpu.uuid,
+            sensor_watts=watts,
+            min_watts=gpu.min_watts,
+            max_watts=gpu.max_watts,
+            ok=index not in self.lost,
+            age_s=SAMPLE_AGE_S,
+            enforced_watts=enforced,
+            requested_watts=None if requested is None else max(requested, foreign.highest_watts(now)),
+            safe_watts=record.safe_watts[index] if record.safe_watts else None,
+            clock_mhz=self._clocks[index],
+            able=proof.able and not foreign.often(now),
+            proven=proof.proven,
+            found_watts=found,
         )
 
     def _restore(self, now: float) -> int:
