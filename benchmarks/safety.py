@@ -35,7 +35,7 @@ RESULT, PROGRESS = RESULTS / "safety.json", ROOT / "build" / "safety"
 CODE = ("policies/loadline_policies/power", "simulator/loadline_sim/virtual", "testbed/shaken_rows")
 RANDOM, ADAPTIVE, BEYOND = 20_000, 500, 1_000
 CHUNK, CLIMB = 50, 10
-PLANTED_RANDOM, PLANTED_CLIMBS = 1_500, 40
+PLANTED_RANDOM, PLANTED_CLIMBS = 600, 10
 """How long a planted fault is searched for before it counts as missed."""
 
 PROMISES = {"trips": "S2", "s1_violations": "S1", "raised_at_a_deadline": "no raise at a deadline"}
@@ -201,7 +201,7 @@ def _arguments() -> argparse.ArgumentParser:
     for option, default, what in (
         ("--random", RANDOM, "schedules at random"),
         ("--adaptive", ADAPTIVE, "schedules by the adversary"),
-        ("--beyond", 2 * BEYOND, "rows beyond what can be held"),
+        ("--beyond", BEYOND + BEYOND // 2, "rows beyond what can be held"),
         ("--jobs", os.cpu_count() or 1, "processes side by side"),
     ):
         options.add_argument(option, type=int, default=default, help=f"{what} (%(default)s)")

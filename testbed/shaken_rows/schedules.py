@@ -15,13 +15,13 @@ from testbed.shaken_rows.events import EVENTS, happen
 from testbed.shaken_rows.judges import Breach, Judge
 from testbed.shaken_rows.rows import LEASE_S, POLCA, RELIEVING, STATIC, Bench
 
-ARMED_AFTER_S: Final = 30.0
+ARMED_AFTER_S: Final = 5.0
 """A row is left alone until all are armed, looked at so often: before that nothing is promised."""
 
 NEVER_ARMED_S: Final = 120.0
 """A row that isn't armed by then is shaken all the same, and promised nothing."""
 
-CALM_S: Final = 60.0
+CALM_S: Final = 50.0
 """At the end nothing more happens, at the worst load: longer than S1 may be excused."""
 
 DOCUMENTS: Final = {"polca": POLCA, "static-cap": STATIC, "relieving": RELIEVING}
