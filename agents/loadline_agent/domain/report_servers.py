@@ -12,7 +12,9 @@ The other door is in `status_servers`.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
+import structlog
 from aiohttp import web
 
 from loadline_agent.domain.leaderships import Leadership
@@ -31,7 +33,12 @@ from loadline_policies.power.protocol.leaders import (
 )
 from loadline_policies.power.protocol.messages import Report
 
+LOG_EVERY_S: Final = 60.0
+"""How often one member's implausible reports are logged: it may send as many as it likes. Chosen."""
+
 Refused = Callable[[str], None]
+
+log = structlog.get_logger("loadline.agent")
 
 
 class ReportServer:
@@ -44,6 +51,7 @@ class ReportServer:
         self._node, self._refused = node, refused
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._logged_s: dict[str, float] = {}
         leadership.carry = self.carry
 
     def app(self) -> web.Application:
@@ -119,7 +127,8 @@ class ReportServer:
                 return web.Response(status=204)
             case NotAMember(report):
                 return self._no_member(report)
-            case Implausible(_, sentence):
+            case Implausible(report, sentence):
+                self._log_implausible(report.node, sentence)
                 return self._refuse("Implausible", 422, sentence=sentence)
             case NotLeading():
                 return self._misdirected()
@@ -132,6 +141,13 @@ class ReportServer:
     def _no_member(self, report: Report) -> web.Response:
         sentence = f"{report.node!r} is no member of {report.domain!r} here: see its nodeSelector"
         return self._refuse("NotAMember", 404, sentence=sentence)
+
+    def _log_implausible(self, node: str, sentence: str) -> None:
+        """Say what of a member's report can't be true, once a minute for each member."""
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_s.get(node, -LOG_EVERY_S) >= LOG_EVERY_S:
+            self._logged_s[node] = now
+            log.warning("a report can't be true", node=node, why=sentence)
 
     def _refuse(self, reason: str, status: int, *, sentence: str) -> web.Response:
         self._refused(reason)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.leaderships import Leadership
@@ -175,6 +176,17 @@ async def test_a_crossing_answers_everybody_who_is_held(bench: Bench) -> None:
         await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
         told = [await one for one in held]
     assert {lease.level for lease in told if lease is not None} == {"Brake"}
+
+
+async def test_a_report_that_cannot_be_true_is_refused_and_logged(bench: Bench) -> None:
+    await bench.open("node-0")
+    members, leases = await settled(bench)
+    nonsense = replace(acknowledged(leases[1], "node-1", 2), age_s=-1.0)
+    with capture_logs() as logged, pytest.raises(Unanswered, match="ageSeconds is -1"):
+        await members[1].exchange(nonsense)
+    (said,) = (entry for entry in logged if entry["event"] == "a report can't be true")
+    assert said["node"] == "node-1"
+    assert "ageSeconds" in said["why"]
 
 
 async def test_an_overtaken_report_earns_nothing(bench: Bench) -> None:
