@@ -26,6 +26,7 @@ def row(tmp_path: Path) -> Iterator[LoneRow]:
         row.wait(row.enforced)
         row.draw(BUSY_WATTS)
         row.wait(lambda: all((row.metric(node, LEASED) or 0.0) >= 3.0 for node in row.nodes))
+        row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
         yield row
 
 

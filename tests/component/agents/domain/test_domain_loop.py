@@ -30,7 +30,7 @@ def all_at_most(row: LoneRow, watts: float, nodes: tuple[str, ...] = ()) -> bool
 
 @pytest.mark.slow
 def test_a_calm_row_is_leased_all_that_it_can_draw(row: LoneRow) -> None:
-    assert all(row.limits(node) == [400.0] * 8 for node in row.nodes)
+    row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
     assert all(row.clocks(node) == [0] * 8 for node in row.nodes)
 
 
@@ -59,6 +59,7 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
 
 @pytest.mark.slow
 def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow) -> None:
+    row.wait(lambda: row.limits("node-1") == [400.0] * 8)
     for gpu in range(8):
         row.board.fail(1, gpu, writes=999)
     row.draw(390.0)
@@ -102,7 +103,10 @@ def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
             row.board.write_as_other(node, 0, watts=300.0)
         row.start()
         row.wait(row.enforced)
-        row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
+        row.wait(lambda: all(row.limits(node) == [300.0] + [400.0] * 7 for node in row.nodes))
+        row.draw(390.0)
+        row.wait(lambda: all_at_most(row, SAFE_WATTS))
+        row.draw(200.0)
         row.tell(enforce=False)
         row.wait(lambda: not any(row.metric(node, "loadline_power_armed") for node in row.nodes))
         row.wait(lambda: all(row.limits(node) == [300.0] + [400.0] * 7 for node in row.nodes))
