@@ -34,10 +34,10 @@ class AcceptedDomain:
         """Take note of a new declaration; `assess` says whether it comes into force."""
         self._declared = domain
 
-    def assess(self, members: Roster, *, patient: bool) -> None:
+    def assess(self, members: Roster, *, patient: bool, now: float) -> None:
         """Look anew at what is declared and at what is in force, with the members as they are now known."""
         try:
-            self.safety = _safety(self._declared, members, patient=patient)
+            self.safety = _safety(self._declared, members, patient=patient, now=now)
             self.domain, self.problem, self.unholdable = self._declared, None, False
             return
         except UnsafeDomain as error:
@@ -47,7 +47,7 @@ class AcceptedDomain:
             return
         self.domain = _kept(self.domain, self._declared, joins=self.problem.reason == MEMBERS_UNKNOWN)
         try:
-            self.safety, self.unholdable = _safety(self.domain, members, patient=patient), False
+            self.safety, self.unholdable = _safety(self.domain, members, patient=patient, now=now), False
         except UnsafeDomain as error:
             self.unholdable = error.reason == BUDGET_TOO_SMALL
             if self.unholdable:
@@ -74,6 +74,6 @@ def _kept(domain: Domain, declared: Domain, *, joins: bool) -> Domain:
     )
 
 
-def _safety(domain: Domain, members: Roster, *, patient: bool) -> Safety:
-    ratings = members.ratings(domain, patient=patient)
+def _safety(domain: Domain, members: Roster, *, patient: bool, now: float) -> Safety:
+    ratings = members.ratings(domain, patient=patient, now=now)
     return assess(ratings, budget_watts=domain.budget_watts, curve=domain.curve, timings=domain.timings)

@@ -14,7 +14,7 @@ renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol import triggers
@@ -36,6 +36,9 @@ from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 from loadline_policies.power.rows import Caps, Row
 from loadline_policies.power.safety.safe_states import Safety
+
+AWAITED_S: Final = 10.0
+"""How long a node that joins has to report before it counts as one that nobody can limit. Chosen."""
 
 
 class Coordinator:
@@ -71,6 +74,7 @@ class Coordinator:
         )
         self.heat_count = HeatCount()
         self._decided_s = now
+        self._assess_again_s = float("inf")
         self._watts = 0.0
         self._above = False
         self.members.enlist(domain)
@@ -120,7 +124,7 @@ class Coordinator:
         rating_before = member.rating
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
-        if report.epoch != self.epoch:
+        if report.epoch != self.epoch and not (report.epoch is None and member.ours):
             young = self._tenure.patient(self.domain.timings, now)
             self.heat_count.learn(report, self.domain, self.members, now=now, young=young)
         gone = report.node not in self.domain.members and not member.bound
@@ -247,14 +251,19 @@ class Coordinator:
 
     def _assess(self, now: float) -> None:
         patient, before = self._tenure.patient(self.domain.timings, now), self.domain
-        self._accepted.assess(self.members, patient=patient)
+        self._accepted.assess(self.members, patient=patient, now=now)
         if self.domain is not before:
-            self.members.enlist(self.domain)
+            self._assess_again_s = now + AWAITED_S
+            self.members.enlist(self.domain, awaited_until_s=self._assess_again_s)
         if self.safety is not None:
             growing = self.raising(now) is Raising.FREELY
             self._plan.aim(self.safety.limits, self.members.values(), patient=patient, growing=growing)
 
     def _plan_for_outsiders(self, now: float) -> None:
+        """Plan anew where it has changed who can be counted on, by what they do or by the time they had."""
+        if now >= self._assess_again_s:
+            self._assess_again_s = float("inf")
+            self._assess(now)
         if self.safety is None:
             return
         borne_watts = self.domain.curve.borne_load * self.domain.budget_watts

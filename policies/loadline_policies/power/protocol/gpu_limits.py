@@ -127,7 +127,8 @@ def limit_of(
 ) -> GpuLimit:
     """What one GPU is told: watts for the hardware's own limit, and a clock that only shapes performance.
 
-    One whose writes fail is told its safe limit, and at a `probe` a step less. One that was never
+    One whose writes fail is told its safe limit, and at a `probe` a step less, or more where there
+    is no less: what it is told must change, or no write could succeed. One that was never
     written is told a step less than it holds, so that there is something to read back.
     """
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
@@ -135,7 +136,7 @@ def limit_of(
     if orders.safe or not gpu.able:
         watts = min(watts, safe_watts)
     if probe and not gpu.able:
-        watts -= STEP_WATTS
+        watts += -STEP_WATTS if watts - STEP_WATTS >= gpu.min_watts else STEP_WATTS
     if gpu.able and not gpu.proven:
         watts = min(watts, gpu.enforced_watts - STEP_WATTS)
     if raising is Raising.NOT:

@@ -26,7 +26,9 @@ class Member:
 
     `slack_watts` is how far it may rise before it reports out of turn, `told` the orders
     that it is known or believed to have, `released_s` when it was told to release. `planned_watts`
-    are the limits at which the plan counts it whatever it is told, None where it obeys.
+    are the limits at which the plan counts it whatever it is told, None where it obeys. Until
+    `awaited_until_s` it may only not have had the time to report. `ours` says that it has reported
+    this coordinator's epoch: what it knows of the breaker's heat, it has from here.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Member:
     told: RowOrders = UNTOLD
     released_s: float | None = None
     planned_watts: Mapping[str, float] | None = None
+    awaited_until_s: float = float("-inf")
+    ours: bool = False
     _seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
@@ -54,6 +58,7 @@ class Member:
         self.report, self.heard_s = report, now
         self.rating = self._with_missing(self._with_worst(rating_of(report)))
         self._seen_watts = report.watts
+        self.ours |= report.epoch == epoch
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
         else:

@@ -25,13 +25,16 @@ class Roster(dict[str, Member]):
         super().__init__()
         self.silent_after_s = silent_after_s
 
-    def enlist(self, domain: Domain) -> None:
-        """Take in the nodes of a domain, and let go of all others but those that are armed or may soon be."""
+    def enlist(self, domain: Domain, *, awaited_until_s: float = float("-inf")) -> None:
+        """Take in the nodes of a domain, and let go of all others but those that are armed or may soon be.
+
+        New ones are given until `awaited_until_s` to report.
+        """
         names = domain.members | domain.leaving
         for name in [name for name, member in self.items() if name not in names and not member.bound]:
             del self[name]
         for name in names:
-            member = self.setdefault(name, Member(name))
+            member = self.setdefault(name, Member(name, awaited_until_s=awaited_until_s))
             if member.report is None:
                 member.rating = domain.ratings.get(name, member.rating)
 
@@ -76,22 +79,24 @@ class Roster(dict[str, Member]):
         """Whether every member has last reported this epoch."""
         return all(member.reports_epoch(epoch) for member in self.values())
 
-    def ratings(self, domain: Domain, *, patient: bool) -> list[NodeRating]:
+    def ratings(self, domain: Domain, *, patient: bool, now: float) -> list[NodeRating]:
         """What the nodes of a domain can draw, and all others that are still bound by it.
 
-        Once patience is over, the unheard count as if they couldn't be limited.
+        Once patience is over, the unheard count as if they couldn't be limited; those that only
+        now join have to be heard before they can be judged.
         Raises UnsafeDomain (`MembersUnknown`) when nothing is known of a node.
         """
         bound = {name for name, member in self.items() if member.bound}
         found = []
         for name in sorted(domain.members | domain.leaving | bound):
-            member = self.get(name) or Member(name, rating=domain.ratings.get(name))
+            new = Member(name, rating=domain.ratings.get(name), awaited_until_s=float("inf"))
+            member = self.get(name) or new
             if member.rating is None:
                 raise UnsafeDomain(
                     MEMBERS_UNKNOWN,
                     f"nobody has told what {name} can draw; start an agent there or remove the node",
                 )
-            found.append(member.counted_rating(patient=patient))
+            found.append(member.counted_rating(patient=patient or now < member.awaited_until_s))
         return found
 
     def agreed_watts(self, safe: Mapping[str, float]) -> float:

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from loadline_policies.power.documents import PowerDocument
-from loadline_policies.power.safety.breakers import TRIP
+from loadline_policies.power.safety.breakers import TRIP, WARM
 from testbed.shaken_rows.events import happen
 from testbed.shaken_rows.papers import GPUS
 from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, POLCA, RELIEVING, STATIC, Bench
@@ -170,6 +170,9 @@ def test_no_interleaving_trips_the_breaker_or_raises_a_limit_at_a_deadline(
     note(f"seed {seed}")
     bench = Bench(seed=seed, loss=loss, repeat=repeat, most_delay_s=most_delay_s, document=document)
     bench.run(40.0)
+    while len(bench.armed()) < NODES:
+        bench.run(5.0)
+    bench.most_heat = bench.heat = WARM
     for seconds, kind, index in events:
         happen(bench, kind, index=index)
         bench.run(seconds)

@@ -223,6 +223,20 @@ def test_what_the_row_could_draw_while_nobody_led_counts_until_its_leases_were_o
     assert coordinator.heat == pytest.approx(0.3 + free_s / DOMAIN.curve.trip_s(row), rel=0.05)
 
 
+def test_a_node_whose_lease_ran_out_tells_nothing_new_of_the_heat() -> None:
+    """It has the heat from here; a node that was away for 5 s of 45 made the row hot within minutes."""
+    coordinator, given = led()
+    before = coordinator.heat
+    for second in range(1, 6):
+        now = 100.0 + second
+        given = heard(coordinator, given, share=0.5, sequence=2 + second, now=now, names=NAMES[1:])
+    late = report("node-0", sequence=3, safe=247.0, heat=before, heat_age_s=5.0)
+    coordinator.receive(late, 105.1)
+    assert coordinator.heat <= before
+    coordinator.receive(replace(late, sequence=4, epoch=Epoch(0, "lease")), 105.2)
+    assert coordinator.heat > before, "under another's epoch, another has counted"
+
+
 def test_heat_of_which_the_age_is_not_told_is_a_lease_old() -> None:
     told = Coordinator(DOMAIN, EPOCH, now=0.0)
     untold = Coordinator(DOMAIN, EPOCH, now=0.0)

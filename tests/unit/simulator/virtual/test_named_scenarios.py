@@ -1,0 +1,253 @@
+"""
+The scenarios that the rule was attacked with, by name, on the product's own protocol.
+
+Each was once a way to break the promise, or to have a row held for ever; `testbed/protocol_model` has
+those that it covers on the rule itself. Rows are of ten nodes with k = 1, or of four with k = 0.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from loadline_policies.power.protocol.gpu_limits import SAFE_REASONS
+from loadline_policies.power.safety.breakers import TRIP
+from testbed.shaken_rows.events import happen
+from testbed.shaken_rows.papers import GPUS, MAX_WATTS, MIN_WATTS
+from testbed.shaken_rows.rows import CURVE, Bench
+
+pytestmark = pytest.mark.slow
+
+
+def row(nodes: int = 10, *, seed: int = 7) -> Bench:
+    """An armed row that draws little."""
+    bench = Bench(seed=seed, nodes=nodes)
+    bench.run(30.0)
+    assert len(bench.armed()) == nodes
+    return bench
+
+
+def let(bench: Bench, kind: str, nodes: Iterable[int]) -> None:
+    for index in nodes:
+        happen(bench, kind, index=index)
+
+
+def shaken(bench: Bench, seconds: float = 60.0, *, most_load: float = CURVE.borne_load) -> None:
+    """The worst load: the row comes below what it bears within a reaction, and doesn't trip."""
+    bench.demand(420.0)
+    bench.run(15.0)
+    for _ in range(int(seconds)):
+        bench.run(1.0)
+    assert bench.load() <= most_load
+    assert bench.most_heat < TRIP
+    assert bench.raised_at_deadline == []
+
+
+def held(bench: Bench) -> bool:
+    leaders = [agent.coordinator for agent in bench.leaders()]
+    return any(one is not None and one.level in SAFE_REASONS for one in leaders)
+
+
+def free(bench: Bench) -> bool:
+    return all(paper.limits == [MAX_WATTS] * GPUS for paper in bench.papers)
+
+
+def test_a_free_row_with_nobody_at_safe() -> None:
+    bench = row()
+    assert free(bench)
+    shaken(bench)
+
+
+def test_a_gpu_at_its_minimum() -> None:
+    bench = row()
+    bench.papers[4].overwrite(MIN_WATTS)
+    bench.run(30.0)
+    assert free(bench), "a lower limit of somebody else's is written over like any other, today"
+    shaken(bench)
+
+
+def test_safe_limits_at_the_minimum() -> None:
+    bench = Bench(seed=7)
+    budget_watts = 10 * (650.0 + 2 * 1.05 * 101.0)
+    bench.site.declare(replace(bench.site.domain, budget_watts=budget_watts))
+    bench.run(30.0)
+    leader = bench.leaders()[0].coordinator
+    assert leader is not None
+    assert leader.problem is not None, "twice a reaction is more than this breaker bears"
+    assert bench.armed() == []
+
+
+def test_a_bmcs_cap_below_the_order_and_lifted() -> None:
+    bench = row()
+    let(bench, "bmc", (4, 5, 6))
+    bench.run(20.0)
+    assert not held(bench)
+    bench.demand(420.0)
+    bench.run(10.0)
+    let(bench, "bmc", (4, 5, 6))
+    shaken(bench)
+
+
+def test_a_member_that_never_acknowledges_with_a_smaller_budget() -> None:
+    bench = row()
+    for name in bench.candidates:
+        bench.site.link.cut.add((name, "node-5"))
+    bench.site.declare(replace(bench.site.domain, budget_watts=0.97 * bench.budget_watts))
+    bench.run(60.0)
+    others = [agent for agent in bench.agents if agent.name != "node-5"]
+    assert max(max(agent.record.safe_watts) for agent in others) < min(bench.agents[5].record.safe_watts)
+    assert not held(bench)
+    shaken(bench)
+
+
+def test_setters_that_fail_for_20_s_while_all_are_at_safe() -> None:
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    let(bench, "setters fail", range(10))
+    bench.run(20.0)
+    let(bench, "setters work", range(10))
+    shaken(bench, 120.0)
+    bench.demand(80.0)
+    bench.run(240.0)
+    assert free(bench), "nothing is held for ever"
+
+
+def test_a_budget_too_small_by_faults() -> None:
+    bench = row()
+    let(bench, "setters fail", range(8))
+    bench.demand(420.0)
+    bench.run(15.0)
+    leader = bench.leaders()[0].coordinator
+    assert leader is not None
+    assert leader.level == "CannotBeHeld"
+    let(bench, "setters work", range(8))
+    bench.run(120.0)
+    assert leader.level != "CannotBeHeld"
+    assert bench.load() <= CURVE.borne_load
+
+
+def test_setters_that_die_in_calm() -> None:
+    bench = row()
+    let(bench, "setters fail", (3, 4))
+    bench.run(300.0)
+    shaken(bench)
+
+
+def test_a_reboot_that_forgets_limits() -> None:
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    happen(bench, "reboot", index=6)
+    shaken(bench, 120.0)
+    assert len(bench.armed()) == 10
+
+
+@pytest.mark.parametrize("every_s", [5.0, 50.0, 61.0])
+@pytest.mark.parametrize("kind", ["stranger", "low stranger"])
+def test_a_stranger_on_three_nodes(kind: str, every_s: float) -> None:
+    bench = row()
+    for index in (3, 4, 5):
+        bench.world.every(every_s, partial(happen, bench, kind, index=index))
+    shaken(bench, 300.0)
+    assert len(bench.armed()) == 10
+
+
+def test_a_stranger_that_never_stops() -> None:
+    bench = row()
+    for index in (3, 4, 5):
+        bench.world.every(0.5, partial(happen, bench, "stranger", index=index))
+    shaken(bench, 300.0)
+
+
+def test_a_driver_reset_of_all_nodes() -> None:
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    let(bench, "driver reset", range(10))
+    shaken(bench)
+
+
+def test_a_dead_setter_and_release() -> None:
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    let(bench, "setters fail", (5,))
+    bench.demand(80.0)
+    bench.site.declare(replace(bench.site.domain, enforce=False))
+    bench.run(120.0)
+    assert len(bench.armed()) <= 1, "nobody waits for the one that can't be released"
+
+
+def test_a_silent_member_and_release() -> None:
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    happen(bench, "kill with guard", index=5)
+    bench.demand(80.0)
+    bench.site.declare(replace(bench.site.domain, enforce=False))
+    bench.run(180.0)
+    assert [agent.name for agent in bench.armed()] == ["node-5"]
+
+
+def test_the_api_server_away_for_60_s() -> None:
+    bench = row()
+    bench.site.lease.available = False
+    bench.demand(420.0)
+    bench.run(60.0)
+    bench.site.lease.available = True
+    shaken(bench)
+
+
+def test_a_leader_that_hears_one_of_ten() -> None:
+    """It leads on, which the rule would end (0002, «Too few»), but the row is at its safe limits."""
+    bench = row()
+    leader = bench.agents.index(bench.leaders()[0])
+    happen(bench, "isolate", index=leader)
+    shaken(bench, 120.0, most_load=1.0)
+
+
+def test_two_leaders_with_two_plans() -> None:
+    bench = row()
+    bench.demand(420.0)
+    for _ in range(12):
+        leader = bench.agents.index(bench.leaders()[0]) if bench.leaders() else 0
+        happen(bench, "usurp", index=(leader + 1) % 3)
+        happen(bench, "budget", index=0)
+        bench.run(4.0)
+    shaken(bench)
+    assert max(bench.safe_sums) <= bench.budget_watts
+
+
+def test_five_joiners_at_once() -> None:
+    bench = Bench(seed=7)
+    few = frozenset(f"node-{index}" for index in range(5))
+    bench.site.declare(replace(bench.site.domain, members=few))
+    bench.run(30.0)
+    bench.demand(300.0)
+    bench.run(10.0)
+    everybody = frozenset(agent.name for agent in bench.agents)
+    bench.site.declare(replace(bench.site.domain, members=everybody))
+    bench.run(30.0)
+    assert len(bench.armed()) == 10
+    shaken(bench)
+
+
+@pytest.mark.parametrize("nodes", [4, 10], ids=["k=0", "k=1"])
+@pytest.mark.parametrize(("silent_s", "of_s"), [(3.0, 6.0), (5.0, 45.0)])
+def test_a_node_that_flaps(nodes: int, silent_s: float, of_s: float) -> None:
+    bench = row(nodes)
+    bench.demand(230.0)
+    bench.run(20.0)
+    seconds_held = 0.0
+    for turn in range(int(400.0 / of_s)):
+        happen(bench, "stop", index=3)
+        bench.run(silent_s)
+        happen(bench, "resume", index=3)
+        for _ in range(int(of_s - silent_s)):
+            bench.run(1.0)
+            seconds_held += held(bench) and turn * of_s > 120.0
+    assert bench.most_heat < TRIP
+    assert bench.load() <= CURVE.borne_load
+    assert seconds_held <= 0.02 * 400.0, "not held again and again, for ever"
