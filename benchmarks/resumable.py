@@ -7,8 +7,9 @@ under search. Other code, another file: nothing is ever counted that an older ve
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,34 @@ def finished(
     *,
     jobs: int,
     said: Said,
+    most_s: float | None = None,
 ) -> dict[str, Piece]:
-    """Do what isn't done yet of `pieces` (a function and its arguments by name), side by side."""
+    """Do what isn't done yet of `pieces` (a function and its arguments by name), side by side.
+
+    After `most_s` seconds no further one is begun.
+    """
     found = {name: result for name, result in done(file).items() if name in pieces}
     left = [name for name in pieces if name not in found]
+    end_s = float("inf") if most_s is None else time.monotonic() + most_s
     file.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool, file.open("a", encoding="utf-8") as out:
         running = {pool.submit(pieces[name][0], *pieces[name][1]): name for name in left}
-        for future in as_completed(running):
+        for future in _ended(running, pool, end_s=end_s):
             name = running[future]
             found[name] = future.result()
             out.write(json.dumps({"name": name, "result": found[name]}) + "\n")
             out.flush()
             said(name, len(found), len(pieces))
     return found
+
+
+def _ended(running: Iterable[Future[Piece]], pool: Executor, *, end_s: float) -> Iterator[Future[Piece]]:
+    """Futures as they end; once the time is over, those alone that were begun."""
+    told: set[Future[Piece]] = set()
+    for future in as_completed(running):
+        told.add(future)
+        yield future
+        if time.monotonic() > end_s:
+            pool.shutdown(wait=True, cancel_futures=True)
+            yield from (one for one in running if one not in told and not one.cancelled())
+            return

@@ -8,9 +8,9 @@ each: a bench that can't proves nothing. What was found is shrunk and written be
 
     python -m benchmarks.safety [--random 20000] [--adaptive 500] [--beyond 1000] [--jobs 2]
 
-It goes on where another run of the same code ended (build/safety). Writes
-benchmarks/results/safety.json, unless it was told less than the full run. `make mutants` first, or
-its check has no figure.
+It goes on where another run of the same code ended (build/safety), so that --minutes cuts a long
+run into several. Writes benchmarks/results/safety.json, unless it was told less than the full run;
+what wasn't reached fails its check. `make mutants` first, or its check has no figure.
 """
 
 import argparse
@@ -49,13 +49,14 @@ def main() -> int:
     """Search, print, write; 1 if a goal was missed."""
     asked = _arguments().parse_args()
     pieces = {
-        **_chunks("random", asked.random, random_schedules),
-        **_chunks("beyond", asked.beyond, beyond_schedules),
-        **{f"adaptive {seed}": (adaptive_schedules, (seed,)) for seed in range(asked.adaptive // CLIMB)},
         **{f"planted {name}": (planted_fault, (name,)) for name in FAULTS},
+        **{f"adaptive {seed}": (adaptive_schedules, (seed,)) for seed in range(asked.adaptive // CLIMB)},
+        **_chunks("beyond", asked.beyond, beyond_schedules),
+        **_chunks("random", asked.random, random_schedules),
     }
     file = PROGRESS / f"{code_hash(ROOT, CODE)}.jsonl"
-    done = finished(pieces, file, jobs=asked.jobs, said=_Said())
+    most_s = 60.0 * asked.minutes if asked.minutes else None
+    done = finished(pieces, file, jobs=asked.jobs, said=_Said(), most_s=most_s)
     for name, piece in done.items():
         _keep(name, piece)
     whole = asked.random >= RANDOM and asked.adaptive >= ADAPTIVE and asked.beyond >= BEYOND
@@ -203,6 +204,7 @@ def _arguments() -> argparse.ArgumentParser:
         ("--adaptive", ADAPTIVE, "schedules by the adversary"),
         ("--beyond", BEYOND + BEYOND // 2, "rows beyond what can be held"),
         ("--jobs", os.cpu_count() or 1, "processes side by side"),
+        ("--minutes", 0, "begin nothing more after so many, and report what is done; 0 for no end"),
     ):
         options.add_argument(option, type=int, default=default, help=f"{what} (%(default)s)")
     return options

@@ -36,3 +36,10 @@ def test_nothing_counts_that_other_code_earned(tmp_path: Path) -> None:
     assert code_hash(tmp_path, ["a"]) == before
     (tmp_path / "a" / "rule.py").write_text("LIMIT = 2\n")
     assert code_hash(tmp_path, ["a"]) != before
+
+
+def test_after_its_time_no_further_piece_is_begun_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "code.jsonl"
+    first = finished(of(*range(200)), file, jobs=1, said=lambda *_: None, most_s=0.0)
+    assert 1 <= len(first) < 200
+    assert len(finished(of(*range(200)), file, jobs=1, said=lambda *_: None)) == 200
