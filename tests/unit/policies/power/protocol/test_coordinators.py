@@ -479,6 +479,15 @@ def test_a_coordinator_made_late_after_its_renewal_raises_no_longer_for_it() -> 
     assert coordinator.raising(101.1) is Raising.NOT
 
 
+def test_nobody_is_let_go_by_one_who_may_not_lead_alone() -> None:
+    coordinator, _ = led()
+    coordinator.configure(replace(DOMAIN, enforce=False), 100.1)
+    assert coordinator.answer("node-0", 100.2).act is Act.RELEASE
+    coordinator.receive(report("node-1", sequence=3, safe=247.0), 100.3)
+    assert coordinator.raising(100.4) is Raising.TO_SAFE
+    assert coordinator.answer("node-2", 100.4).act is Act.ENFORCE
+
+
 def test_release_goes_by_headroom() -> None:
     coordinator, _ = led(share=0.92)
     coordinator.configure(replace(DOMAIN, enforce=False), 100.5)
