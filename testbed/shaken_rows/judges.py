@@ -6,8 +6,8 @@ truly fall to with nobody's help is within the budget, wherever the lowest limit
 for `EXCUSED_S` after a fault or a change that somebody leads through, and except for k nodes within
 what the breaker bears (0002, «S1»). No limit rises at a deadline. Where no plan can hold the row,
 that is said, and the others are at their lowest, within `SAID_WITHIN_S` of the evidence. Nobody but
-the row's own nodes is a member. But for the heat all of it is promised from when every node has
-been armed.
+the row's own nodes is a member, and no fault disarms one. But for the heat all of it is promised
+from when every node has been armed.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
@@ -29,6 +29,9 @@ from testbed.shaken_rows.rows import CURVE, TICK_S, Bench
 EXCUSED_S: Final = 40.0
 SILENT_S: Final = 30.0
 SETTLE_S: Final = 3.0
+RELEASED_S: Final = 8.0
+"""How long a release that isn't wanted any more may still be on its way."""
+
 SAID_WITHIN_S: Final = 5.0
 SOON_S: Final = 0.1
 TOLERANCE_WATTS: Final = 2.0
@@ -74,6 +77,9 @@ class Judge:
         limits = safe_limits(ratings, budget_watts)
         self.tolerated = tolerated_silent_nodes(ratings, limits, ceiling_watts=self.borne_watts)
         self._outside: dict[str, _Outside] = {}
+        self._armed: frozenset[str] = frozenset()
+        domain = self.bench.site.domain
+        self._declared, self._declared_s = (domain.enforce, domain.members), self.bench.world.now
         self._excused_s = EXCUSED_S
         self._evident_s = 0.0
         self.bench.world.every(TICK_S, self.look)
@@ -101,6 +107,7 @@ class Judge:
         if self.beyond_s is None:
             self._judge_promises(falls)
         self._judge_members()
+        self._judge_disarming()
         self._judge_what_is_said()
 
     def _judge_promises(self, falls: dict[str, float]) -> None:
@@ -115,6 +122,22 @@ class Judge:
         if not (within or few or unseen or self._excused_s > 0) and self._holdable(falls):
             share = total_watts / self.bench.budget_watts
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
+
+    def _judge_disarming(self) -> None:
+        """Whether a member lost its record that neither left, nor was released, nor booted anew."""
+        bench, declared = self.bench, self.bench.site.domain
+        armed = frozenset(agent.name for agent in bench.armed())
+        if (declared.enforce, declared.members) != self._declared:
+            self._declared, self._declared_s = (declared.enforce, declared.members), bench.world.now
+        settled = declared.enforce and bench.world.now - self._declared_s > RELEASED_S
+        lost = [
+            name
+            for name in self._armed - armed
+            if name in declared.members and bench.agents[int(name.removeprefix("node-"))].guarded
+        ]
+        if settled and lost:
+            self._breach("no fault disarms", ", ".join(sorted(lost)))
+        self._armed = armed
 
     def _judge_members(self) -> None:
         """Whether the row is led by what its own nodes say."""

@@ -142,10 +142,32 @@ def played(schedule: Schedule) -> Outcome:
     return replace(play.outcome(), schedule=schedule)
 
 
+THEMES: Final = (
+    ("fault", "worst", "idle"),
+    ("rival", "worst", "idle"),
+    ("setters fail", "one setter fails", "setters are deaf", "worst", "idle"),
+    ("kill with guard", "driver reset", "worst", "idle"),
+    ("kill leader", "restart", "worst", "mixed", "policy"),
+    ("timings", "api", "kill leader", "restart", "worst"),
+    ("member", "mode", "observe", "worst", "mixed"),
+    ("hostile", "honest", "worst", "outsider"),
+    ("reboot", "kill with guard", "restart", "worst"),
+    ("stranger", "cron", "driver reset", "worst"),
+    ("usurp", "budget", "member", "pause leader"),
+    ("lose GPU", "find GPU", "stranger", "worst"),
+    ("stop", "resume", "pause", "isolate", "mend"),
+)
+
+
 def drawn(seed: int) -> Schedule:
-    """A schedule at random. Few kinds of events each: what many kinds hide, few of them find."""
+    """A schedule at random. Few kinds of events each: what many kinds hide, few of them find.
+
+    Half of them are of kinds that have hurt together before.
+    """
     random = Random(seed)
     kinds = random.sample(sorted(EVENTS), random.randint(2, 9))
+    if random.random() < 0.5:
+        kinds = [*random.choice(THEMES), *kinds[: random.randint(0, 3)]]
     seconds = random.choice((20.0, 30.0, 45.0))
     nodes = random.choice((4, 4, 5, 6, 8, 10))
     clean = random.random() < 0.5
