@@ -174,6 +174,16 @@ def test_release_restores_what_was_found_before_the_first_write(board: Board, li
     assert limits.found == {}
 
 
+def test_past_the_deadline_nothing_is_given_back_not_even_for_a_moment(
+    board: Board, gpus: GpuSensors, limits: Limits
+) -> None:
+    limits.apply([order(board, 200.0)], DEADLINE_S)
+    before = board.writes().sum()
+    late = Limits(gpus, clock=lambda: DEADLINE_S, found=limits.found)
+    assert all(outcome.late for outcome in late.restore(DEADLINE_S))
+    assert board.writes().sum() == before
+
+
 def test_a_successor_restores_what_its_forerunner_found(
     board: Board, gpus: GpuSensors, limits: Limits
 ) -> None:
