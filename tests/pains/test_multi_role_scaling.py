@@ -78,7 +78,7 @@ def test_a_rebalance_at_the_budget_comes_to_its_end(pier: Bed, namespace: str) -
     eventually(lambda: is_used(pier.client.get(path), 24))
     pier.apply([split(namespace, decode=4, replicas=2)])
     eventually(partial(is_settled, pier, namespace, main=4, prefill=2), patience_s=PATIENCE_S)
-    eventually(lambda: is_used(pier.client.get(path), 24))
+    eventually(lambda: is_used(pier.client.get(path), 24), patience_s=PATIENCE_S)
 
 
 def is_used(quota: Object, gpus: int) -> None:

@@ -59,14 +59,13 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
 
 @pytest.mark.slow
 def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow) -> None:
-    row.wait(lambda: row.limits("node-1") == [400.0] * 8)
     for gpu in range(8):
         row.board.fail(1, gpu, writes=999)
     row.draw(390.0)
-    unable_watts = 500.0 + 1.05 * 8 * 400.0
-    share = ((3 * 3500.0 - unable_watts) / 2 - 500.0) / 8 / 1.05
+    held_watts = 399.0  # at least: some may have been taken a step from, to prove their setters
+    share = ((3 * 3500.0 - 500.0 - 1.05 * 8 * held_watts) / 2 - 500.0) / 8 / 1.05
     row.wait(lambda: all_at_most(row, share, ("node-0", "node-2")))
-    assert row.limits("node-1") == [400.0] * 8
+    assert min(row.limits("node-1")) >= held_watts
     for gpu in range(8):
         row.board.heal(1, gpu)
     row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-1",)))
