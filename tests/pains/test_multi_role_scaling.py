@@ -78,7 +78,13 @@ def test_a_rebalance_at_the_budget_comes_to_its_end(pier: Bed, namespace: str) -
     eventually(lambda: is_used(pier.client.get(path), 24))
     pier.apply([split(namespace, decode=4, replicas=2)])
     eventually(partial(is_settled, pier, namespace, main=4, prefill=2), patience_s=PATIENCE_S)
-    eventually(lambda: is_used(pier.client.get(path), 24), patience_s=PATIENCE_S)
+    assert gpus_of(engines(pier, namespace)) == 24
+
+
+def gpus_of(pods: list[Object]) -> int:
+    """What pods ask for. The quota's own count may be of an older list, until its resync after minutes."""
+    containers = [one for pod in pods for one in pod["spec"]["containers"]]
+    return sum(int(one["resources"].get("requests", {}).get("nvidia.com/gpu", 0)) for one in containers)
 
 
 def is_used(quota: Object, gpus: int) -> None:
