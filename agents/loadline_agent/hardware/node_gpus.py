@@ -280,6 +280,8 @@ class NodeGpus:
     def _proven(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         """The same, with each failure held against its GPU, and each write to be read back."""
         for outcome in outcomes:
+            if outcome.uuid not in self._proofs:
+                continue  # the record names it, and it wasn't here when this process began
             failed = outcome.error is not None and not outcome.of_clock
             if failed and not isinstance(outcome.error, OutOfRange):
                 self._proofs[outcome.uuid].failed()

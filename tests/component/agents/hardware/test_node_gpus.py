@@ -8,7 +8,7 @@ import pytest
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
-from loadline_policies.errors import GpuAppeared
+from loadline_policies.errors import GpuAppeared, GpuLost
 from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -318,6 +318,19 @@ def test_a_gpu_that_was_lost_at_the_start_keeps_its_place_in_the_record(
     kept = {gpu.uuid: (gpu.safe_watts, gpu.found_watts) for gpu in again.record.gpus}
     assert kept[lost] == (SAFE_WATTS, 400.0)
     assert len(kept) == 8
+
+
+def test_the_others_step_down_though_the_record_names_a_gpu_that_is_not_here(
+    board: Board, state: ArmedRecordFile, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    node_gpus.look()
+    board.lose(0, 0)
+    gpus = GpuSensors.open()
+    again = NodeGpus(gpus, state, boot=BOOT, clock=clock)
+    done = again.step_down()
+    gpus.close()
+    assert [type(error) for error in done.errors] == [GpuLost]
+    assert board.enforced_watts()[0][1:].tolist() == [SAFE_WATTS] * 7
 
 
 def test_a_gpu_that_is_back_after_the_start_needs_a_new_process(
