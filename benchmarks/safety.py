@@ -123,10 +123,7 @@ def _sum(outcomes: Iterable[Outcome]) -> Piece:
 
 
 def _report(done: dict[str, Piece]) -> dict[str, Any]:
-    kinds = {
-        kind: [one for name, one in done.items() if name.startswith(kind)]
-        for kind in ("random", "adaptive", "beyond")
-    }
+    kinds = {kind: _of(kind, done) for kind in ("random", "adaptive", "beyond")}
     counts = {kind: sum(one.get("schedules", 0) for one in pieces) for kind, pieces in kinds.items()}
     searched = [one for pieces in kinds.values() for one in pieces]
     broken = Counter(breach["promise"] for one in searched for breach in one["broken"])
@@ -143,10 +140,7 @@ def _report(done: dict[str, Piece]) -> dict[str, Any]:
             "hottest_at_random": max((one["hottest"] for one in kinds["random"]), default=None),
             "hottest_by_the_adversary": max((one["hottest"] for one in kinds["adaptive"]), default=None),
             "unholdable_schedules": unholdable,
-            "planted": {
-                name: f"{one['schedules']} schedules: {one['by'] or 'missed'}"
-                for name, one in planted.items()
-            },
+            "planted": {name: _found(one) for name, one in planted.items()},
         },
         checks=[
             _at_least("random_schedules", counts["random"], RANDOM),
@@ -155,9 +149,7 @@ def _report(done: dict[str, Piece]) -> dict[str, Any]:
             _at_least("beyond_schedules", unholdable, BEYOND),
             _none("unholdable_unsaid", broken[UNSAID], KEPT),
             _none("foreign_members", broken[MEMBERS], KEPT),
-            _at_least(
-                "bench_finds", len(planted) - len(missed), len(FAULTS), reason=f"missed: {', '.join(missed)}"
-            ),
+            _at_least("bench_finds", len(planted) - len(missed), len(FAULTS), reason=_missed(missed)),
             mutants.check(),
         ],
     )

@@ -13,7 +13,7 @@ All of this is promised inside a *fault budget*: at any moment at most k nodes a
 or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
 it doesn't fall to the safe limit that it should, and part of the plan again once somebody has led
 for a reaction with the fault in sight. A row that is released isn't promised anything. `beyond_s` is
-when a schedule left its fault budget; from then on only the last sentence is judged.
+when a schedule left its fault budget; from then on S1, S2 and rises are judged no more.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,6 @@ from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MIN_WATTS
 from testbed.shaken_rows.rows import CURVE, TICK_S, Bench
 
 EXCUSED_S: Final = 40.0
-SILENT_S: Final = 30.0
 SETTLE_S: Final = 3.0
 RELEASED_S: Final = 8.0
 """How long a release that isn't wanted any more may still be on its way."""
@@ -63,7 +62,6 @@ class Judge:
     """
 
     bench: Bench
-    heat: float = WARM
     most_heat: float = WARM
     beyond_s: float | None = None
     breaches: dict[str, Breach] = field(default_factory=dict)
@@ -91,9 +89,8 @@ class Judge:
     def look(self) -> None:
         """Judge this moment."""
         bench = self.bench
-        self.heat = bench.heat
         if self.beyond_s is None:
-            self.most_heat = max(self.most_heat, self.heat)
+            self.most_heat = max(self.most_heat, bench.heat)
         if not self.armed:
             self.armed = all(agent.record.armed for agent in bench.agents)
             return
@@ -112,8 +109,8 @@ class Judge:
 
     def _judge_promises(self, falls: dict[str, float]) -> None:
         total_watts = sum(falls.values())
-        if self.heat >= TRIP:
-            self._breach("S2", f"heat {self.heat:.2f}, load {self.bench.load():.3f}")
+        if self.bench.heat >= TRIP:
+            self._breach("S2", f"heat {self.bench.heat:.2f}, load {self.bench.load():.3f}")
         if self.bench.raised_at_deadline:
             self._breach("no raise at a deadline", ", ".join(self.bench.raised_at_deadline))
         within = total_watts <= self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
@@ -131,9 +128,7 @@ class Judge:
             self._declared, self._declared_s = (declared.enforce, declared.members), bench.world.now
         settled = declared.enforce and bench.world.now - self._declared_s > RELEASED_S
         lost = [
-            name
-            for name in self._armed - armed
-            if name in declared.members and bench.agents[int(name.removeprefix("node-"))].guarded
+            name for name in self._armed - armed if name in declared.members and bench.agent(name).guarded
         ]
         if settled and lost:
             self._breach("no fault disarms", ", ".join(sorted(lost)))
@@ -147,7 +142,6 @@ class Judge:
                 self._breach("its own members alone", f"{agent.coordinator.members.keys() - names}")
 
     def _follow_outside(self, falls: dict[str, float], led: bool) -> None:
-        reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
         now_outside = {name for name in falls if falls[name] > _target_watts(self.bench, name)}
         for name in self._outside.keys() - now_outside:
             del self._outside[name]
@@ -157,11 +151,15 @@ class Judge:
                 self._outside[name] = _Outside(falls[name])
                 self.excuse()
             elif not led:
-                one.led_s = min(one.led_s, 0.0) if one.led_s < reaction_s else one.led_s
+                one.led_s = one.led_s if self._is_planned(one) else 0.0
             elif _seen(self.bench, name):
                 if one.led_s == 0.0:
                     self.excuse()
                 one.led_s += TICK_S
+
+    def _is_planned(self, one: _Outside) -> bool:
+        """Whether somebody has led for a whole reaction with that node's fault in sight."""
+        return one.led_s >= self.bench.site.domain.timings.reaction_s + SETTLE_S
 
     def _enforced(self) -> bool:
         """Whether it is declared that the row be enforced, or nobody was released of it yet."""
@@ -179,8 +177,7 @@ class Judge:
         return False
 
     def _inside(self, falls: dict[str, float], led: bool) -> bool:
-        reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
-        unplanned = [name for name, one in self._outside.items() if one.led_s < reaction_s]
+        unplanned = [name for name, one in self._outside.items() if not self._is_planned(one)]
         if len(unplanned) <= self.tolerated:
             return True
         if len([name for name in unplanned if self._hidden(name)]) > self.tolerated:
@@ -273,7 +270,7 @@ def _broken(bench: Bench, agent: Agent) -> set[int]:
 
 
 def _target_watts(bench: Bench, name: str) -> float:
-    record = bench.agents[int(name.removeprefix("node-"))].record
+    record = bench.agent(name).record
     if not record.armed:
         return HOST_WATTS
     return HOST_WATTS + SENSOR_GAIN * sum(record.safe_watts) + TOLERANCE_WATTS
@@ -285,7 +282,7 @@ def _counts(bench: Bench, agent: Agent) -> bool:
 
 def _seen(bench: Bench, name: str) -> bool:
     """Whether the fault of a node outside the plan can be seen: its own report would show it."""
-    agent = bench.agents[int(name.removeprefix("node-"))]
+    agent = bench.agent(name)
     if not agent.record.armed or not _broken(bench, agent):
         return True
     able = agent.gpus.able(agent.process.now)

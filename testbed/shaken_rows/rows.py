@@ -137,7 +137,11 @@ class Bench:
 
     def paper(self, name: str) -> Paper:
         """A node's GPUs."""
-        return self.papers[int(name.removeprefix("node-"))]
+        return self.papers[_index_of(name)]
+
+    def agent(self, name: str) -> Agent:
+        """A node's agent."""
+        return self.agents[_index_of(name)]
 
     @property
     def budget_watts(self) -> float:
@@ -198,3 +202,7 @@ class Bench:
                 self.raised_at_deadline.append(agent.name)
 
         agent.gpus.step_down = watched  # type: ignore[method-assign]
+
+
+def _index_of(name: str) -> int:
+    return int(name.removeprefix("node-"))

@@ -6,7 +6,7 @@ same end, and shrunk: events are left out as long as the same promise is broken.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any, Final
@@ -25,9 +25,6 @@ CALM_S: Final = 50.0
 """At the end nothing more happens, at the worst load: longer than S1 may be excused."""
 
 DOCUMENTS: Final = {"polca": POLCA, "static-cap": STATIC, "relieving": RELIEVING}
-
-Turn = Callable[[Bench, "Play"], None]
-"""What an adversary does at each of its turns."""
 
 
 @dataclass(frozen=True, slots=True)

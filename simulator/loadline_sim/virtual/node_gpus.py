@@ -111,15 +111,16 @@ class VirtualGpus:
 
     def able(self, now: float) -> list[bool]:
         """Which GPUs the node believes that it can lower, by its looks so far."""
-        pairs = zip(self._proofs, self._foreign, strict=True)
-        return [proof.able and not foreign.often(now) for proof, foreign in pairs]
+        return [self._able(index, now) for index in range(len(self._proofs))]
+
+    def _able(self, index: int, now: float) -> bool:
+        return self._proofs[index].able and not self._foreign[index].often(now)
 
     def _gpu_state(self, index: int, watts: float, now: float, *, limits: list[float] | None) -> GpuState:
         """One GPU; `limits` are the enforced and the requested one, None where they can't be read."""
         record, gpu = self.record, self.hardware.rating.gpus[index]
-        proof, foreign = self._proofs[index], self._foreign[index]
         enforced, requested = limits if limits is not None else (None, None)
-        found = record.found_watts[index] if record.armed else requested
+        most_foreign = self._foreign[index].highest_watts(now)
         return GpuState(
             uuid=gpu.uuid,
             sensor_watts=watts,
@@ -128,12 +129,12 @@ class VirtualGpus:
             ok=index not in self.lost,
             age_s=SAMPLE_AGE_S,
             enforced_watts=enforced,
-            requested_watts=None if requested is None else max(requested, foreign.highest_watts(now)),
+            requested_watts=None if requested is None else max(requested, most_foreign),
             safe_watts=record.safe_watts[index] if record.safe_watts else None,
             clock_mhz=self._clocks[index],
-            able=proof.able and not foreign.often(now),
-            proven=proof.proven,
-            found_watts=found,
+            able=self._able(index, now),
+            proven=self._proofs[index].proven,
+            found_watts=record.found_watts[index] if record.armed else requested,
         )
 
     def _restore(self, now: float) -> int:
