@@ -121,7 +121,7 @@ class Coordinator:
         member = self.members.setdefault(report.node, Member(report.node))
         if member.stale(report, now=now, silent_after_s=self.domain.timings.silent_after_s):
             return
-        rating_before = member.rating
+        first, rating_before = member.report is None, member.rating
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
         if report.epoch != self.epoch and not (report.epoch is None and member.ours):
@@ -130,7 +130,7 @@ class Coordinator:
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
-        if gone or member.rating != rating_before or not self._plan.settled:
+        if gone or first or member.rating != rating_before or not self._plan.settled:
             self._assess(now)
         self.decide(now)
 

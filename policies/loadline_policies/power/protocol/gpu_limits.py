@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from loadline_policies.power.protocol.domains import Ceiling, Domain
 from loadline_policies.power.protocol.messages import GpuLimit, GpuReport
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.rows import FREE, Cap, Caps, Priority
 
 INFINITE = float("inf")
@@ -102,6 +103,11 @@ def allowed_watts(gpu: GpuReport, domain: Domain) -> float:
 def bounded(gpus: Iterable[GpuReport], domain: Domain) -> bool:
     """Whether a service holds one of these below what it can draw, however free the row is."""
     return any(_services_watts(gpu, domain) < gpu.max_watts for gpu in gpus)
+
+
+def limited(gpus: Iterable[GpuReport]) -> bool:
+    """Whether one of these would rise if it got back what its owner had set."""
+    return any(gpu.enforced_watts + ROUNDING_WATTS < _ceiling_watts(gpu, Ceiling.FOUND) for gpu in gpus)
 
 
 def _ceiling_watts(gpu: GpuReport, ceiling: Ceiling) -> float:

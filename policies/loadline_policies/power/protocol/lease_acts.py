@@ -8,7 +8,7 @@ everybody who is let go may rise to all that he can draw, and the meter can't sh
 from collections.abc import Callable
 
 from loadline_policies.power.protocol.domains import Domain
-from loadline_policies.power.protocol.gpu_limits import RowOrders, bounded
+from loadline_policies.power.protocol.gpu_limits import RowOrders, bounded, limited
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act
 from loadline_policies.power.protocol.rosters import Roster
@@ -39,9 +39,13 @@ def act_of(member: Member, domain: Domain, *, admitted: bool, releasable: Callab
 def has_headroom(
     member: Member, members: Roster, domain: Domain, *, orders: RowOrders, watts: float, now: float
 ) -> bool:
-    """Whether a member may rise to all that it can draw, with all that were let go just before."""
+    """Whether a member may rise to all that it can draw, with all that were let go just before.
+
+    Where the row is free and its limits are back already, a release raises nothing.
+    """
     assert member.report is not None
-    if orders.free and not bounded(member.report.gpus, domain):
+    gpus = member.report.gpus
+    if orders.free and not bounded(gpus, domain) and not limited(gpus):
         return True
     settle_s = domain.timings.settle_s
     others = (one for one in members.values() if one is not member and one.rising(now, settle_s))

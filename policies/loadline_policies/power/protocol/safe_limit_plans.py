@@ -3,7 +3,7 @@ How safe limits change without the sum ever passing the budget.
 
 A plan is the safe limit of every GPU. When nodes join, leave, or the budget
 changes, the new plan's smaller limits go out first; larger ones, and the limits of
-a joining node, only once every armed member has acknowledged the smaller ones.
+a joining node, only once every armed member that is counted on has acknowledged the smaller ones.
 Until then who hasn't counts at the old one. So at every moment the sum over what
 nodes may actually fall to stays within the budget that was accepted.
 """
@@ -26,6 +26,7 @@ class SafeLimitPlan:
     def aim(self, target: SafeLimits, members: Iterable[Member], *, patient: bool, growing: bool) -> None:
         """Move towards `target`: smaller limits now, larger ones when all have acknowledged those.
 
+        Who is planned for isn't waited for: the target counts it at the most that it may draw.
         While `patient`, members that were never heard hold larger limits back too, since
         they may be armed with more; later the caller's target counts them at nameplate.
         Unless `growing`, no limit becomes larger: somebody else may lead and have another plan.
@@ -36,7 +37,8 @@ class SafeLimitPlan:
         shrunk = {
             uuid: min(target.get(uuid, watts), watts) for uuid, watts in self.given.items() if uuid in target
         }
-        settled = all(member.acknowledged(shrunk) for member in rows if member.armed)
+        awaited = [member for member in rows if member.armed and member.planned_watts is None]
+        settled = all(member.acknowledged(shrunk) for member in awaited)
         settled = settled and not (patient and any(member.report is None for member in rows))
         full = dict(target) if growing else {**target, **shrunk}
         self._give(full if settled else shrunk)

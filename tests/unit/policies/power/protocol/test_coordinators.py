@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.gpu_limits import Raising
 from loadline_policies.power.protocol.members import rating_of
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
+from loadline_policies.power.rows import Caps
 from loadline_policies.power.safety.breakers import WARM, Curve
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
@@ -18,6 +20,10 @@ EPOCH = Epoch(transitions=1, lease_uid="lease")
 POLCA = parse_power(
     f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
     "settings: {threshold1Percent: 90, threshold2Percent: 95, actuationMillis: 500, brakeHoldSeconds: 0}"
+)
+FREE = replace(
+    POLCA,
+    policy=replace(POLCA.policy, decide=lambda row, state, config, now: Decision(Caps(next_load=2.0), state)),
 )
 NAMES = [f"node-{i}" for i in range(20)]
 NODE_WATTS = 1169.25
@@ -372,6 +378,40 @@ def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
     assert coordinator.answer("node-19", 102.1).act is Act.ENFORCE
 
 
+def test_a_joining_node_does_not_wait_for_one_that_does_not_answer() -> None:
+    domain = replace(DOMAIN, members=frozenset(NAMES[:19]))
+    coordinator = Coordinator(domain, EPOCH, now=99.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
+    given = heard(coordinator, given, share=0.5, sequence=2, now=100.0, names=NAMES[:19])
+    coordinator.configure(DOMAIN, 100.5)
+    acts = []
+    for sequence in range(3, 25):
+        now = 98.0 + sequence
+        coordinator.receive(report("node-19", sequence=sequence), now)
+        acts.append((sequence, coordinator.answer("node-19", now).act))
+        given |= heard(coordinator, given, share=0.5, sequence=sequence, now=now, names=NAMES[1:19])
+    enforced = [sequence for sequence, act in acts if act is Act.ENFORCE]
+    assert 10 <= enforced[0] <= 20, "once node-0 is planned for, after ten seconds"
+    assert enforced == list(range(enforced[0], 25))
+
+
+def test_a_node_first_heard_late_gets_its_place_though_its_rating_was_known() -> None:
+    known = rating_of(report("node-19"))
+    coordinator = Coordinator(replace(DOMAIN, ratings={"node-19": known}), EPOCH, now=99.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
+    for sequence in range(2, 32):
+        given = heard(coordinator, given, share=0.5, sequence=sequence, now=98.0 + sequence, names=NAMES[:19])
+    coordinator.receive(report("node-19"), 131.0)
+    given = heard(coordinator, given, share=0.5, sequence=33, now=131.5, names=NAMES[:19])
+    given = heard(coordinator, given, share=0.5, sequence=34, now=132.0, names=NAMES[:19])
+    coordinator.receive(report("node-19", sequence=2), 132.5)
+    assert coordinator.answer("node-19", 132.5).act is Act.ENFORCE
+
+
 def test_a_node_that_left_armed_holds_the_others_back_until_it_is_heard() -> None:
     domain = replace(DOMAIN, members=frozenset(NAMES[:19]), leaving=frozenset(NAMES[19:]))
     domain = replace(domain, ratings={"node-19": rating_of(report("node-19"))})
@@ -494,6 +534,19 @@ def test_release_goes_by_headroom() -> None:
     acts = [coordinator.answer(name, 100.6).act for name in NAMES]
     assert Act.RELEASE in acts
     assert Act.ENFORCE in acts
+
+
+@pytest.mark.parametrize(
+    ("enforced", "act"), [(247.0, Act.ENFORCE), (399.0, Act.ENFORCE), (400.0, Act.RELEASE)]
+)
+def test_a_free_row_without_headroom_lets_go_only_whom_that_does_not_raise(enforced: float, act: Act) -> None:
+    coordinator, _ = led(share=0.97)
+    domain = replace(DOMAIN, members=frozenset(NAMES[:19]), leaving=frozenset({"node-19"}), document=FREE)
+    coordinator.configure(domain, 100.2)
+    lease = coordinator.answer("node-19", 100.2)
+    last = report("node-19", share=0.97, sequence=3, lease=lease, enforced=enforced, safe=240.0, heat=0.3)
+    coordinator.receive(last, 100.3)
+    assert coordinator.answer("node-19", 100.3).act is act
 
 
 def test_the_same_reports_give_the_same_leases() -> None:
