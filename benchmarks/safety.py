@@ -27,8 +27,9 @@ from benchmarks import mutants
 from benchmarks.result_files import RESULTS, Check, finish, parser, report
 from benchmarks.resumable import Piece, code_hash, finished
 from testbed.shaken_rows.adversaries import climb
+from testbed.shaken_rows.generators import drawn, overwhelmed
 from testbed.shaken_rows.planted_faults import FAULTS
-from testbed.shaken_rows.schedules import Outcome, Schedule, drawn, overwhelmed, played, shrunk
+from testbed.shaken_rows.schedules import Outcome, Schedule, played, shrunk
 
 ROOT = Path(__file__).parents[1]
 RESULT, PROGRESS = RESULTS / "safety.json", ROOT / "build" / "safety"

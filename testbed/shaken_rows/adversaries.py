@@ -18,6 +18,7 @@ from testbed.shaken_rows.schedules import CALM_S, Outcome, Play, Schedule
 
 TURN_S: Final = 0.1
 SECONDS: Final = 120.0
+POLICIES: Final = ("careless", "careless", "polca")
 
 MENDS: Final[Mapping[str, str]] = {
     "kill": "restart",
@@ -61,10 +62,18 @@ def _load_below(bench: Bench, level: float) -> bool:
     return bench.load() < 0.7 + 0.2 * level
 
 
+def _rising(bench: Bench) -> list[int]:
+    """Nodes of which some limit was asked to rise and isn't in force yet."""
+    rising = []
+    for index, paper in enumerate(bench.papers):
+        pairs = zip(paper.requested_watts(), paper.limits, strict=True)
+        if any(asked > limit + 1.0 for asked, limit in pairs):
+            rising.append(index)
+    return rising
+
+
 def _raising(bench: Bench, level: float) -> bool:
-    """Some limit was asked to rise and isn't in force yet."""
-    pairs = ((paper.requested_watts(), paper.limits) for paper in bench.papers)
-    return any(asked > limit + 1.0 for one in pairs for asked, limit in zip(*one, strict=True))
+    return bool(_rising(bench))
 
 
 def _braking(bench: Bench, level: float) -> bool:
@@ -121,6 +130,7 @@ KNOWN: Final = (
     Rule(when="above borne", level=0.0, kind="pause", whom="leader", back_s=1.0, rest_s=1.0),
     Rule(when="braking", level=0.0, kind="policy", whom="node", back_s=1.0, rest_s=1.0),
     Rule(when="raising", level=0.0, kind="kill with guard", whom="node", back_s=20.0, rest_s=30.0),
+    Rule(when="raising", level=0.0, kind="kill with guard", whom="rising", back_s=60.0, rest_s=0.0),
     Rule(when="load below", level=0.9, kind="setters fail", whom="node", back_s=20.0, rest_s=30.0),
     Rule(when="always", level=0.0, kind="idle", whom="node", back_s=10.0, rest_s=30.0),
 )
@@ -133,7 +143,7 @@ def drawn_rule(random: Random) -> Rule:
         when=random.choice(sorted(TRIGGERS)),
         level=random.random(),
         kind=random.choice(sorted(MENDS)),
-        whom=random.choice(("leader", "leader", "node", "same")),
+        whom=random.choice(("leader", "leader", "node", "same", "rising")),
         back_s=random.choice((0.5, 1.0, 4.0, 5.0, 10.0, 20.0)),
         rest_s=random.choice((0.2, 1.0, 3.0, 10.0, 30.0)),
     )
@@ -155,7 +165,9 @@ def changed(rules: tuple[Rule, ...], random: Random) -> tuple[Rule, ...]:
 def against(rules: tuple[Rule, ...], *, seed: int) -> Outcome:
     """Let an adversary play a row by these rules; the outcome's schedule is what it did."""
     random = Random(seed)
-    schedule = Schedule(seed=seed, nodes=random.choice((4, 6, 10)), seconds=SECONDS)
+    schedule = Schedule(
+        seed=seed, nodes=random.choice((4, 6, 10)), seconds=SECONDS, policy=random.choice(POLICIES)
+    )
     play, turns = Play(schedule), int(SECONDS / TURN_S)
     hand = _Hand(play, rules, random)
     play.happen("worst", 0)
@@ -173,8 +185,8 @@ def climb(seed: int, steps: int) -> Iterator[Outcome]:
     """Outcomes of a search: rules at random, changed a little as long as that makes the breaker hotter."""
     random = Random(seed)
     rules = tuple(drawn_rule(random) for _ in range(random.randint(1, 3)))
-    if random.random() < 0.5:
-        rules = (random.choice(KNOWN), *rules[1:])
+    if random.random() < 0.7:
+        rules = (*random.sample(KNOWN, random.randint(1, 2)), *rules[1:])
     row = random.randrange(2**31)
     best = against(rules, seed=row)
     yield best
@@ -218,4 +230,7 @@ class _Hand:
         if whom == "leader":
             leaders = bench.leaders()
             return bench.agents.index(leaders[0]) if leaders else None
+        if whom == "rising":
+            rising = _rising(bench)
+            return self._random.choice(rising) if rising else None
         return self._same if whom == "same" else self._random.randrange(len(bench.agents))

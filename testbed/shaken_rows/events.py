@@ -16,14 +16,14 @@ from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import Timings
 from loadline_sim.virtual.node_gpus import AgentRecord
 from testbed.shaken_rows.papers import GPUS, MAX_WATTS, MIN_WATTS
-from testbed.shaken_rows.rows import CANDIDATES, CURVE, POLCA, RELIEVING, STATIC, Bench
+from testbed.shaken_rows.rows import CANDIDATES, CARELESS, CURVE, POLCA, RELIEVING, STATIC, Bench
 
 WORST_WATTS, IDLE_WATTS = 420.0, 80.0
 CRON_S, CRON_TIMES = 5.0, 12
 BOOT_S = 35.0
 """How long a machine is off that was switched off: a server's self-test alone takes longer."""
 
-DOCUMENTS: tuple[PowerDocument, ...] = (POLCA, STATIC, RELIEVING)
+DOCUMENTS: tuple[PowerDocument, ...] = (POLCA, STATIC, RELIEVING, CARELESS)
 CURVES = (CURVE, Curve(points=((1.05, float("inf")), (1.08, 50.0), (1.30, 38.0))))
 """What may be declared of a breaker: it as it is, and as a more careful person sees it."""
 
@@ -91,14 +91,22 @@ def _reboot(bench: Bench, index: int) -> None:
 
 
 def _api(bench: Bench, index: int) -> None:
+    """The API server goes away, or is back: then everybody who reaches it sees what is declared."""
     bench.site.lease.available = not bench.site.lease.available
+    bench.site.declare(bench.site.domain)
+
+
+def _cut_off(bench: Bench, index: int) -> None:
+    """A node doesn't reach the API server any more; all others do."""
+    bench.site.cut_off.add(bench.agents[index].name)
 
 
 def _usurp(bench: Bench, index: int) -> None:
     """Somebody takes the Kubernetes Lease although its holder is alive: two believe to lead."""
     agent, lease = bench.agents[index % CANDIDATES], bench.site.lease
     process = agent.process
-    if process.up and not process.stopped and lease.available and lease.record.holder != agent.name:
+    reaches = process.up and not process.stopped and bench.site.reaches(agent.name)
+    if reaches and lease.record.holder != agent.name:
         agent.leader.lead()
 
 
@@ -211,6 +219,9 @@ def _isolate(bench: Bench, index: int) -> None:
 
 def _mend(bench: Bench, index: int) -> None:
     bench.site.link.cut.clear()
+    if bench.site.cut_off:
+        bench.site.cut_off.clear()
+        bench.site.declare(bench.site.domain)
 
 
 def _fault(bench: Bench, index: int) -> None:
@@ -289,9 +300,11 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "stop leader": partial(_leader, act=_stop),
     "pause leader": partial(_leader, act=_pause),
     "isolate leader": partial(_leader, act=_isolate),
+    "cut off leader": partial(_leader, act=_cut_off),
     "kill with guard": _kill_guarded,
     "reboot": _reboot,
     "api": _api,
+    "cut off": _cut_off,
     "usurp": _usurp,
     "worst": partial(_demand, watts=WORST_WATTS),
     "idle": partial(_demand, watts=IDLE_WATTS),
@@ -326,3 +339,6 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "honest": _honest,
     "outsider": _outsider,
 }
+
+HARMLESS = frozenset({"worst", "idle", "mixed", "missed", "policy"})
+"""What is no fault and no change of the plan, so that it excuses nothing."""

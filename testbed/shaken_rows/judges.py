@@ -16,15 +16,31 @@ for a reaction with the fault in sight. A row that is released isn't promised an
 when a schedule left its fault budget; from then on S1, S2 and rises are judged no more.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.safety.breakers import TRIP, WARM
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, safe_limits, tolerated_silent_nodes
 from loadline_sim.virtual.agents import Agent
-from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MIN_WATTS
+from testbed.shaken_rows.availability import Availability
+from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MAX_WATTS, MIN_WATTS
+from testbed.shaken_rows.releases import Releases
 from testbed.shaken_rows.rows import CURVE, TICK_S, Bench
+from testbed.shaken_rows.truths import (
+    TOLERANCE_WATTS,
+    broken,
+    counts,
+    falls_watts,
+    heard,
+    hidden,
+    off,
+    seen,
+    target_watts,
+    written_by_others,
+)
 
 EXCUSED_S: Final = 40.0
 SETTLE_S: Final = 3.0
@@ -32,9 +48,6 @@ RELEASED_S: Final = 8.0
 """How long a release that isn't wanted any more may still be on its way."""
 
 SAID_WITHIN_S: Final = 5.0
-SOON_S: Final = 0.1
-TOLERANCE_WATTS: Final = 2.0
-"""By how much limits and sums may differ for being whole watts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +93,13 @@ class Judge:
         self._declared, self._declared_s = (domain.enforce, domain.members), self.bench.world.now
         self._excused_s = EXCUSED_S
         self._evident_s = 0.0
+        self._releases = Releases(self.bench, partial(self._breach, "releases with headroom"))
+        self._availability = Availability(self.bench, partial(self._breach, "a sound row is led"))
         self.bench.world.every(TICK_S, self.look)
 
     def excuse(self, seconds: float = EXCUSED_S) -> None:
         """A fault or a change begins now."""
+        self._availability.disturb()
         self._excused_s = max(self._excused_s, seconds)
 
     def look(self) -> None:
@@ -91,18 +107,21 @@ class Judge:
         bench = self.bench
         if self.beyond_s is None:
             self.most_heat = max(self.most_heat, bench.heat)
+        self._availability.look()
         if not self.armed:
             self.armed = all(agent.record.armed for agent in bench.agents)
             return
+        falls = {agent.name: falls_watts(bench, agent) for agent in bench.agents if counts(bench, agent)}
+        self._note_outside(falls)
         led = self._led()
-        falls = {agent.name: falls_watts(bench, agent) for agent in bench.agents if _counts(bench, agent)}
-        self._follow_outside(falls, led)
+        self._age_outside(led)
         if led:
             self._excused_s -= TICK_S
         if self.beyond_s is None and not (self._enforced() and self._inside(falls, led)):
             self.beyond_s = bench.world.now
         if self.beyond_s is None:
             self._judge_promises(falls)
+            self._releases.look()
         self._judge_members()
         self._judge_disarming()
         self._judge_what_is_said()
@@ -113,9 +132,15 @@ class Judge:
             self._breach("S2", f"heat {self.bench.heat:.2f}, load {self.bench.load():.3f}")
         if self.bench.raised_at_deadline:
             self._breach("no raise at a deadline", ", ".join(self.bench.raised_at_deadline))
+        if self.bench.understated:
+            self._breach("reports tell the most", ", ".join(self.bench.understated[:5]))
+        if self.bench.raised_by_former:
+            self._breach("only the leader raises", ", ".join(self.bench.raised_by_former[:5]))
         within = total_watts <= self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
+        if not within and not self._outside:
+            self._breach("safe limits within the budget", f"{total_watts / self.bench.budget_watts:.3f}")
         few = len(self._outside) <= self.tolerated and total_watts <= self.borne_watts
-        unseen = any(not _seen(self.bench, name) for name in self._outside)
+        unseen = any(not seen(self.bench, name) for name in self._outside)
         if not (within or few or unseen or self._excused_s > 0) and self._holdable(falls):
             share = total_watts / self.bench.budget_watts
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
@@ -128,11 +153,18 @@ class Judge:
             self._declared, self._declared_s = (declared.enforce, declared.members), bench.world.now
         settled = declared.enforce and bench.world.now - self._declared_s > RELEASED_S
         lost = [
-            name for name in self._armed - armed if name in declared.members and bench.agent(name).guarded
+            name
+            for name in self._armed - armed
+            if name in declared.members and bench.agent(name).guarded and not self._leaves(name)
         ]
         if settled and lost:
             self._breach("no fault disarms", ", ".join(sorted(lost)))
         self._armed = armed
+
+    def _leaves(self, name: str) -> bool:
+        """Whether somebody leads by an older declaration, in which the node isn't a member."""
+        leaders = [agent.coordinator for agent in self.bench.leaders()]
+        return any(leader is not None and name not in leader.domain.members for leader in leaders)
 
     def _judge_members(self) -> None:
         """Whether the row is led by what its own nodes say."""
@@ -141,18 +173,23 @@ class Judge:
             if agent.coordinator is not None and not agent.coordinator.members.keys() <= names:
                 self._breach("its own members alone", f"{agent.coordinator.members.keys() - names}")
 
-    def _follow_outside(self, falls: dict[str, float], led: bool) -> None:
-        now_outside = {name for name in falls if falls[name] > _target_watts(self.bench, name)}
-        for name in self._outside.keys() - now_outside:
+    def _note_outside(self, falls: dict[str, float]) -> None:
+        """See who is outside the plan now, and who falls higher than before."""
+        names = {name for name in falls if falls[name] > target_watts(self.bench, name)}
+        for name in self._outside.keys() - names:
             del self._outside[name]
-        for name in now_outside:
+        for name in names:
             one = self._outside.get(name)
             if one is None or falls[name] > one.watts + TOLERANCE_WATTS:
                 self._outside[name] = _Outside(falls[name])
                 self.excuse()
-            elif not led:
+
+    def _age_outside(self, led: bool) -> None:
+        """Count for how long somebody has led with each of them in sight."""
+        for name, one in self._outside.items():
+            if not led:
                 one.led_s = one.led_s if self._is_planned(one) else 0.0
-            elif _seen(self.bench, name):
+            elif seen(self.bench, name):
                 if one.led_s == 0.0:
                     self.excuse()
                 one.led_s += TICK_S
@@ -167,40 +204,32 @@ class Judge:
         return self.bench.site.domain.enforce or all(agent.record.armed for agent in members)
 
     def _led(self) -> bool:
-        """Whether somebody leads who hears the members, but for those outside the plan and k others."""
+        """Whether somebody leads who hears all but those outside the plan or off, and k others."""
         for agent in self.bench.agents:
             leader = agent.coordinator
-            if leader is None or agent.process.stopped or not leader.members.acquainted:
+            if leader is None or agent.process.stopped or leader.level == HoldReason.NEW:
                 continue
-            if len(set(leader.members.silent(agent.process.now)) - self._outside.keys()) <= self.tolerated:
+            silent = set(leader.members.silent(agent.process.now)) - self._outside.keys()
+            if len([name for name in silent if not off(self.bench, name)]) <= self.tolerated:
                 return True
         return False
 
     def _inside(self, falls: dict[str, float], led: bool) -> bool:
+        harassed = [name for name in falls if written_by_others(self.bench, name)]
+        if len(harassed) > self.tolerated and not self._holdable(falls, harassed):
+            return False
         unplanned = [name for name, one in self._outside.items() if not self._is_planned(one)]
         if len(unplanned) <= self.tolerated:
             return True
-        if len([name for name in unplanned if self._hidden(name)]) > self.tolerated:
+        if len([name for name in unplanned if hidden(self.bench, name)]) > self.tolerated:
             return False
         return led and self._holdable(falls)
 
-    def _holdable(self, falls: dict[str, float]) -> bool:
-        """Whether it would fit with everybody that isn't outside at the lowest limits."""
-        lowest = HOST_WATTS + SENSOR_GAIN * GPUS * MIN_WATTS
-        least_watts = sum(watts if name in self._outside else lowest for name, watts in falls.items())
-        return least_watts <= self.bench.budget_watts
-
-    def _hidden(self, name: str) -> bool:
-        """Whether the node may draw more than anybody can know: it was raised after it fell silent."""
-        for agent in self.bench.leaders():
-            leader = agent.coordinator
-            member = leader.members.get(name) if leader is not None else None
-            if leader is None or member is None or member.fresh(agent.process.now, 2.0):
-                continue
-            known_watts = sum(member.falls_watts(agent.process.now, 2.0).values())
-            if known_watts + TOLERANCE_WATTS < sum(self.bench.paper(name).most_watts()):
-                return True
-        return False
+    def _holdable(self, falls: dict[str, float], highest: Collection[str] = ()) -> bool:
+        """Whether it would fit with all that aren't outside at the lowest limits, some at the highest."""
+        lowest, most = (HOST_WATTS + SENSOR_GAIN * GPUS * watts for watts in (MIN_WATTS, MAX_WATTS))
+        least = {name: watts if name in self._outside else lowest for name, watts in falls.items()}
+        return sum((least | dict.fromkeys(highest, most)).values()) <= self.bench.budget_watts
 
     def _judge_what_is_said(self) -> None:
         """Whether a leader that knows that no plan fits says so, with everybody else at the lowest."""
@@ -220,9 +249,9 @@ class Judge:
     def _evidently_unholdable(self) -> bool:
         """By members that are heard and armed, whose failing writes have been seen."""
         bench = self.bench
-        if not any(_broken(bench, agent) for agent in bench.agents):
+        if not any(broken(bench, agent) for agent in bench.agents):
             return False
-        if not all(agent.record.armed and _heard(bench, agent) for agent in bench.agents):
+        if not all(agent.record.armed and heard(bench, agent) for agent in bench.agents):
             return False
         least_watts = HOST_WATTS * len(bench.agents)
         for agent in bench.agents:
@@ -237,7 +266,7 @@ class Judge:
         return [
             agent
             for agent in self.bench.agents
-            if not _broken(self.bench, agent)
+            if not broken(self.bench, agent)
             and self.bench.world.now - self.bench.paper(agent.name).overwritten_s > SETTLE_S
             and all(agent.gpus.able(agent.process.now))
         ]
@@ -247,51 +276,3 @@ class Judge:
 
     def _breach(self, promise: str, text: str) -> None:
         self.breaches.setdefault(promise, Breach(promise, self.bench.world.now, text))
-
-
-def falls_watts(bench: Bench, agent: Agent) -> float:
-    """What a node truly comes to with nobody's help: its safe limit where something lives that goes there."""
-    paper, record = bench.paper(agent.name), agent.record
-    steps = agent.guarded or (agent.process.up and not agent.process.stopped)
-    watts = paper.most_watts()
-    if record.armed and steps:
-        broken = _broken(bench, agent)
-        safe = record.safe_watts
-        watts = [
-            held if index in broken else min(held, max(safe[index], MIN_WATTS))
-            for index, held in enumerate(watts)
-        ]
-    return HOST_WATTS + SENSOR_GAIN * sum(watts)
-
-
-def _broken(bench: Bench, agent: Agent) -> set[int]:
-    """GPUs whose limits can't be set."""
-    return agent.gpus.failing | agent.gpus.lost | bench.paper(agent.name).deaf
-
-
-def _target_watts(bench: Bench, name: str) -> float:
-    record = bench.agent(name).record
-    if not record.armed:
-        return HOST_WATTS
-    return HOST_WATTS + SENSOR_GAIN * sum(record.safe_watts) + TOLERANCE_WATTS
-
-
-def _counts(bench: Bench, agent: Agent) -> bool:
-    return bench.counts(bench.paper(agent.name))
-
-
-def _seen(bench: Bench, name: str) -> bool:
-    """Whether the fault of a node outside the plan can be seen: its own report would show it."""
-    agent = bench.agent(name)
-    if not agent.record.armed or not _broken(bench, agent):
-        return True
-    able = agent.gpus.able(agent.process.now)
-    return all(not able[index] or index in agent.gpus.lost for index in _broken(bench, agent))
-
-
-def _heard(bench: Bench, agent: Agent) -> bool:
-    """Whether what it says arrives at once, and so do the answers: 5 s are short on a bad network."""
-    link = bench.site.link
-    if link.loss > 0.0 or link.most_s > SOON_S:
-        return False
-    return agent.process.up and not agent.process.stopped and not bench.site.link.cut

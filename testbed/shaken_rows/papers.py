@@ -21,7 +21,8 @@ MIN_WATTS, MAX_WATTS = 100.0, 400.0
 class Paper:
     """One node's GPUs. `deaf` are those whose setters answer well and do nothing.
 
-    They draw nothing until `off_until_s`, and somebody else last wrote their limits at `overwritten_s`.
+    They draw nothing until `off_until_s`. Somebody else last wrote their limits at `overwritten_s`; limits
+    that weren't ordered last came into force at `raised_s`.
     """
 
     world: World
@@ -37,6 +38,7 @@ class Paper:
     deaf: set[int] = field(default_factory=set)
     off_until_s: float = 0.0
     overwritten_s: float = 0.0
+    raised_s: float = float("-inf")
 
     def true_watts(self) -> float:
         """What the node draws, whatever its sensors show."""
@@ -69,12 +71,13 @@ class Paper:
 
     def overwrite(self, watts: float) -> None:
         """Somebody else sets all limits."""
-        self.overwritten_s = self.world.now
+        self.overwritten_s = self.raised_s = self.world.now
         for index in range(GPUS):
             self._ask(index, watts)
 
     def forget(self, indices: Iterable[int] = range(GPUS)) -> None:
         """The driver is loaded anew: limits are what it begins with."""
+        self.raised_s = self.world.now
         for index in indices:
             self._ask(index, MAX_WATTS)
 

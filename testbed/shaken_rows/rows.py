@@ -13,8 +13,9 @@ from random import Random
 from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.documents import PowerDocument
+from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
-from loadline_policies.power.protocol.messages import Report
+from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_policies.power.rows import Cap, Caps, Row
 from loadline_policies.power.safety.breakers import WARM, Curve
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating, Timings
@@ -22,6 +23,7 @@ from loadline_sim.virtual.agents import Agent
 from loadline_sim.virtual.links import Link, Reply
 from loadline_sim.virtual.sites import Site
 from loadline_sim.virtual.worlds import World
+from testbed.shaken_rows.node_watches import watch_leases, watch_reports, watch_steps
 from testbed.shaken_rows.papers import GPUS, HOST_WATTS, MAX_WATTS, MIN_WATTS, Paper
 
 NODES = 10
@@ -41,6 +43,8 @@ STATIC = parse_power(
 )
 RELIEF_LOAD = 0.95
 TICK_S = 0.1
+WATCHED_S = 1.0
+"""How late a coordinator sees what a NodeCapacity says."""
 
 
 def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:  # noqa: PLR0917
@@ -53,6 +57,14 @@ def _hold_all(row: Row, state: object, config: object, now: float) -> Decision[C
 
 RELIEVING = replace(STATIC, policy=replace(STATIC.policy, decide=_hold_all))
 """Unlike clocks, watts show on paper; so here it shows whom relief lets off."""
+
+
+def _limit_nobody(row: Row, state: object, config: object, now: float) -> Decision[Caps, object]:  # noqa: PLR0917
+    """A policy that asks for nothing at any load: what then keeps the breaker is the protocol alone."""
+    return Decision(Caps(level="Careless", next_load=2.0), state)
+
+
+CARELESS = replace(STATIC, policy=replace(STATIC.policy, decide=_limit_nobody))
 
 
 class Heard:
@@ -72,6 +84,8 @@ class Heard:
 
     def reported(self, report: Report, reply: Reply) -> None:
         """A report arrives from a member, as it says it."""
+        if self._agent.coordinator is not None:
+            self._bench.heard_s[report.node] = self._bench.world.now
         twist = self._bench.twists.get(report.node)
         self._agent.reported(twist(report) if twist is not None else report, reply)
 
@@ -118,6 +132,7 @@ class Bench:
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
         self.agents: list[Agent] = []
         self.twists: dict[str, Callable[[Report], Report]] = {}
+        self.heard_s: dict[str, float] = {}
         for i, paper in enumerate(self.papers):
             self.site.owners[f"node-{i}"] = ("default/chat",) if i % 2 else ("default/code",)
             agent = Agent(self.site, paper, phase_s=self.random.random())
@@ -129,11 +144,18 @@ class Bench:
                 0.25, partial(agent.process.happens, agent.sampled), first_s=self.random.random() / 4
             )
         self.world.every(TICK_S, self._tick)
+        self.world.every(WATCHED_S, self._watch_leavers)
         self.raised_at_deadline: list[str] = []
+        self.understated: list[str] = []
+        self.raised_by_former: list[str] = []
         for agent in self.agents:
-            self._watch_steps(agent)
+            paper = self.paper(agent.name)
+            watch_steps(agent, paper, self.raised_at_deadline)
+            watch_reports(agent, paper, self.understated)
+            watch_leases(agent, paper, self.raised_by_former, succeeded_s=self._succeeded_s)
         self.safe_sums: list[float] = []
         self.most_heat = self.heat
+        self._epoch, self._epoch_s = self.site.lease.record.epoch, self.world.now
 
     def paper(self, name: str) -> Paper:
         """A node's GPUs."""
@@ -165,8 +187,19 @@ class Bench:
         return sum(paper.true_watts() for paper in self.papers if self.counts(paper)) / self.budget_watts
 
     def counts(self, paper: Paper) -> bool:
+        """Whether the row answers for a node: a member, or one that has left and isn't released yet.
+
+        A refused declaration changes nothing, so that who joins by one isn't a member.
+        """
         name = paper.rating.node
-        return name in self.site.domain.members or self.site.peers[name].armed
+        refused = any(
+            leader.problem is not None and name not in leader.domain.members
+            for leader in self._coordinators()
+        )
+        return (name in self.site.domain.members and not refused) or self.site.peers[name].armed
+
+    def _coordinators(self) -> list[Coordinator]:
+        return [agent.coordinator for agent in self.agents if agent.coordinator is not None]
 
     def armed(self) -> list[Agent]:
         return [agent for agent in self.agents if agent.record.armed]
@@ -184,24 +217,25 @@ class Bench:
 
     def _tick(self) -> None:
         """The breaker heats from the first instant, and may have been warm; S1 needs every node armed."""
+        self._succeeded_s(self._epoch)
         self.heat = CURVE.heated(self.heat, load=self.load(), dt_s=TICK_S)
         self.most_heat = max(self.most_heat, self.heat)
         joined = [agent for agent in self.agents if agent.name in self.site.domain.members]
         if all(agent.record.armed for agent in joined):
             self.safe_sums.append(self.safe_sum_watts())
 
-    def _watch_steps(self, agent: Agent) -> None:
-        """Note every node whose limits, once it stepped down, are ordered higher than they were."""
-        step_down = agent.gpus.step_down
+    def _watch_leavers(self) -> None:
+        """Who has left and is released by now is seen by its NodeCapacity, as by the real watch."""
+        leaving = {agent.name for agent in self.armed()} - self.site.domain.members
+        if leaving != self.site.domain.leaving:
+            self.site.declare(self.site.domain)
 
-        def watched(now: float) -> None:
-            paper = self.paper(agent.name)
-            before, told = list(paper.limits), len(paper.orders)
-            step_down(now)
-            if any(watts > before[index] for index, watts in paper.orders[told:]):
-                self.raised_at_deadline.append(agent.name)
-
-        agent.gpus.step_down = watched  # type: ignore[method-assign]
+    def _succeeded_s(self, epoch: Epoch) -> float:
+        """For how many seconds another epoch has stood in the Kubernetes Lease."""
+        record = self.site.lease.record.epoch
+        if record != self._epoch:
+            self._epoch, self._epoch_s = record, self.world.now
+        return self.world.now - self._epoch_s if epoch != record else 0.0
 
 
 def _index_of(name: str) -> int:

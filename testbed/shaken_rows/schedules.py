@@ -1,19 +1,17 @@
 """
-Schedules: a row, and what befalls it when; made at random, played, judged, and made smaller.
+Schedules: a row, and what befalls it when; played, judged, and made smaller.
 
 A schedule is plain data, so that one that was found can be kept as a file, played again to the
 same end, and shrunk: events are left out as long as the same promise is broken.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from random import Random
 from typing import Any, Final
 
-from testbed.shaken_rows.events import EVENTS, happen
+from testbed.shaken_rows.events import HARMLESS, happen
 from testbed.shaken_rows.judges import Breach, Judge
-from testbed.shaken_rows.rows import LEASE_S, POLCA, RELIEVING, STATIC, Bench
+from testbed.shaken_rows.rows import CARELESS, LEASE_S, POLCA, RELIEVING, STATIC, Bench
 
 ARMED_AFTER_S: Final = 5.0
 """A row is left alone until all are armed, looked at so often: before that nothing is promised."""
@@ -24,7 +22,7 @@ NEVER_ARMED_S: Final = 120.0
 CALM_S: Final = 50.0
 """At the end nothing more happens, at the worst load: longer than S1 may be excused."""
 
-DOCUMENTS: Final = {"polca": POLCA, "static-cap": STATIC, "relieving": RELIEVING}
+DOCUMENTS: Final = {"polca": POLCA, "static-cap": STATIC, "relieving": RELIEVING, "careless": CARELESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ class Play:
     def happen(self, kind: str, index: int) -> None:
         """Let something happen now."""
         self.events.append(Event(round(self.at_s, 6), kind, index))
-        self.judge.excuse()
+        if kind not in HARMLESS:
+            self.judge.excuse()
         happen(self.bench, kind, index=index)
 
     def until(self, at_s: float) -> None:
@@ -137,71 +136,6 @@ def played(schedule: Schedule) -> Outcome:
     play.happen("worst", 0)
     play.until(schedule.seconds + CALM_S)
     return replace(play.outcome(), schedule=schedule)
-
-
-THEMES: Final = (
-    ("fault", "worst", "idle"),
-    ("rival", "worst", "idle"),
-    ("setters fail", "one setter fails", "setters are deaf", "worst", "idle"),
-    ("kill with guard", "driver reset", "worst", "idle"),
-    ("kill leader", "restart", "worst", "mixed", "policy"),
-    ("timings", "api", "kill leader", "restart", "worst"),
-    ("member", "mode", "observe", "worst", "mixed"),
-    ("hostile", "honest", "worst", "outsider"),
-    ("reboot", "kill with guard", "restart", "worst"),
-    ("stranger", "cron", "driver reset", "worst"),
-    ("usurp", "budget", "member", "pause leader"),
-    ("lose GPU", "find GPU", "stranger", "worst"),
-    ("stop", "resume", "pause", "isolate", "mend"),
-)
-
-
-def drawn(seed: int) -> Schedule:
-    """A schedule at random. Few kinds of events each: what many kinds hide, few of them find.
-
-    Half of them are of kinds that have hurt together before.
-    """
-    random = Random(seed)
-    kinds = random.sample(sorted(EVENTS), random.randint(2, 9))
-    if random.random() < 0.5:
-        kinds = [*random.choice(THEMES), *kinds[: random.randint(0, 3)]]
-    seconds = random.choice((20.0, 30.0, 45.0))
-    nodes = random.choice((4, 4, 5, 6, 8, 10))
-    clean = random.random() < 0.5
-    return Schedule(
-        seed=seed,
-        nodes=nodes,
-        events=tuple(_events(random, kinds, nodes=nodes, seconds=seconds)),
-        seconds=seconds,
-        loss=0.0 if clean else random.choice((0.0, 0.05, 0.3)),
-        repeat=0.0 if clean else random.choice((0.0, 0.2)),
-        most_delay_s=0.02 if clean else random.choice((0.02, 0.5, 3.0)),
-        policy=random.choice(sorted(DOCUMENTS)),
-        drift=random.choice((0.0, 0.001)),
-    )
-
-
-def overwhelmed(seed: int) -> Schedule:
-    """A row that is led and heard, in which more setters die than can be planned for, at any load."""
-    random = Random(seed)
-    nodes = random.choice((4, 5, 6, 8, 10))
-    dying = random.sample(range(nodes), random.randint((nodes + 1) // 2, nodes))
-    kinds = ("setters fail", "setters fail", "setters are deaf", "one setter fails")
-    times = sorted(round(random.uniform(0.0, 20.0), 3) for _ in dying)
-    deaths = [Event(at_s, random.choice(kinds), index) for at_s, index in zip(times, dying, strict=True)]
-    load = [Event(0.0, random.choice(("idle", "idle", "mixed")), 0)]
-    return Schedule(seed=seed, nodes=nodes, events=tuple(load + deaths), seconds=25.0)
-
-
-def _events(random: Random, kinds: list[str], *, nodes: int, seconds: float) -> Iterator[Event]:
-    """Load first, since a row that draws little breaks nothing."""
-    yield Event(0.0, random.choice(("worst", "worst", "mixed", "idle")), 0)
-    at_s = random.uniform(0.0, 5.0)
-    mean_s = random.choice((0.5, 2.0, 5.0))
-    few = random.sample(range(nodes), random.randint(1, nodes))
-    while at_s < seconds:
-        yield Event(round(at_s, 3), random.choice(kinds), random.choice(few))
-        at_s += random.expovariate(1.0 / mean_s)
 
 
 def shrunk(schedule: Schedule, promise: str) -> Schedule:

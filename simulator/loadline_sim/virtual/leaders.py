@@ -70,7 +70,7 @@ class Leader:
 
     def configure(self) -> None:
         """Take the domain as it is declared now."""
-        if self.site.lease.available:
+        if self.site.reaches(self.name):
             self._declared = self.site.domain
             if self.coordinator is not None:
                 self._step()
@@ -96,8 +96,8 @@ class Leader:
                 case Superseded(report) | Implausible(report):
                     self._reply(report, output)
                 case NotAMember(report) | NotLeading(report):
-                    available, holder = self.site.lease.available, self.site.lease.record.holder
-                    self._reply(report, Elsewhere(holder if available and holder != self.name else None))
+                    known, holder = self.site.reaches(self.name), self.site.lease.record.holder
+                    self._reply(report, Elsewhere(holder if known and holder != self.name else None))
                 case Ended(epoch) if epoch == self._election.epoch:
                     self._election = ElectionState()
                 case Began() | Ended():
@@ -112,7 +112,7 @@ class Leader:
 
     def _elect(self) -> None:
         lease = self.site.lease
-        if not lease.available:
+        if not self.site.reaches(self.name):
             return
         held = self._election.epoch
         step = self._stand.step(held, self.process.now)

@@ -29,7 +29,8 @@ class Peer(Protocol):
 class Site:
     """A domain's place; `owners` are the services on each node, `services` what it tells of them.
 
-    `rivals` are other domains that select a node as well, a sentence by node.
+    `rivals` are other domains that select a node as well, a sentence by node; `cut_off` are nodes
+    that don't reach the API server.
     """
 
     world: World
@@ -40,10 +41,15 @@ class Site:
     services: dict[str, tuple[ServiceReport, ...]] = field(default_factory=dict)
     rivals: dict[str, str] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
+    cut_off: set[str] = field(default_factory=set)
     lease: KubeLease = field(init=False)
 
     def __post_init__(self) -> None:
         self.lease = KubeLease(Record(uid=f"lease-{self.domain.name}", candidates=self.candidates))
+
+    def reaches(self, node: str) -> bool:
+        """Whether a node reaches the API server now."""
+        return self.lease.available and node not in self.cut_off
 
     def declare(self, domain: Domain) -> None:
         """Change the domain's objects; a coordinator hears of it while the API server is there."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from testbed.shaken_rows.adversaries import KNOWN, against, climb
+from testbed.shaken_rows.generators import drawn, overwhelmed
 from testbed.shaken_rows.planted_faults import FAULTS
-from testbed.shaken_rows.schedules import Event, Schedule, drawn, overwhelmed, played, shrunk
+from testbed.shaken_rows.schedules import Event, Schedule, played, shrunk
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
 
