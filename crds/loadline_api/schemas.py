@@ -2,9 +2,10 @@
 The base of every API model: how a Python class becomes a structural schema and back.
 
 A model is the only place where a field's name, default, bounds and description are
-written; the CRD, `kubectl explain` and the parsers all come from it. Specs refuse
-unknown keys, since a misspelt field must not be lost; statuses ignore them, since a
-newer writer must not blind an older reader.
+written; the CRD, `kubectl explain` and the parsers all come from it. Who writes a spec here
+can't misspell a field; what is read passes over unknown keys, since they can only be a later
+version's: the API server drops what its definition doesn't know, and a definition is brought
+up to date, with its defaults, before the programs that read it.
 
 Attributes are snake_case with their unit at the end, the wire has the same words in
 camelCase. Rules that span fields are CEL, so that the API server refuses them with a
@@ -56,7 +57,7 @@ class ApiModel(BaseModel):
 
 
 class Spec(ApiModel):
-    """A part of a spec: unknown keys are refused."""
+    """A part of a spec: unknown keys are refused when it is made, and passed over when it is read."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -96,7 +97,7 @@ class ApiObject(Status, Generic[S, T]):
     def parse(cls, raw: Mapping[str, Any]) -> Self:
         """The object in `raw`; InvalidInput names the first field that can't be used."""
         try:
-            return cls.model_validate({**raw, "status": raw.get("status") or {}})
+            return cls.model_validate({**raw, "status": raw.get("status") or {}}, extra="ignore")
         except ValidationError as error:
             raise _explained(error) from error
 
@@ -104,8 +105,4 @@ class ApiObject(Status, Generic[S, T]):
 def _explained(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return InvalidInput(
-            field, first["input"], mend="remove it, or upgrade the reader to the CRDs' version"
-        )
     return InvalidInput(field, first["input"], mend=first["msg"][:1].lower() + first["msg"][1:])

@@ -4,7 +4,7 @@ What an agent remembers of the API server, for a restart while that is away.
 One small file in the root-only state directory: where the node belongs, who may lead
 there, and the last good policies. A file that can't be read is no memory, and the
 agent then waits for the API server, in Observe. What is remembered is used until the
-API server has spoken, and not a moment longer.
+API server has spoken, and not a moment longer. What a later version wrote beside that is passed over.
 """
 
 import os
@@ -21,7 +21,7 @@ FILE = "domain.json"
 class RememberedPeer(BaseModel):
     """A candidate: name, address, PEM certificate."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     node: str
     address: str
@@ -31,7 +31,7 @@ class RememberedPeer(BaseModel):
 class Checkpoint(BaseModel):
     """All that is remembered. `home` is None while the node's place was never known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     home: Home | None = None
     candidates: tuple[RememberedPeer, ...] = ()

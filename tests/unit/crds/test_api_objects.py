@@ -70,7 +70,6 @@ def test_a_status_of_a_newer_writer_is_read() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"budgetWats": 5}, ("spec.budgetWats", "5", "remove it")),
         ({"budgetWatts": 0}, ("spec.budgetWatts", "0", "greater than or equal to 1")),
         ({"budgetWatts": 1.5}, ("spec.budgetWatts", "1.5", "integer")),
         ({"mode": "Limit"}, ("spec.mode", "Limit", "'Observe' or 'Enforce'")),

@@ -93,9 +93,17 @@ def test_limits_in_a_capacity_are_no_change_of_what_is_known() -> None:
     assert known_of(capacity(enforcedWatts=200)) == known_of(capacity(enforcedWatts=400))
 
 
-def test_a_misspelt_declaration_is_refused_with_its_field() -> None:
-    with pytest.raises(InvalidInput, match=r"spec\.budgetwatts"):
-        declared_of(domain(budgetwatts=1))
+def test_a_declaration_that_cannot_be_used_is_refused_with_its_field() -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.budgetWatts"):
+        declared_of(domain(budgetWatts=0))
+
+
+def test_what_a_later_versions_definition_adds_by_default_changes_no_declaration() -> None:
+    """A definition is upgraded before the agents are: else a restarted one would know no domain."""
+    assert declared_of(domain(standbyWatts=1, breaker={"later": {}})) == declared_of(domain(breaker={}))
+    later = capacity()
+    later["spec"]["keys"] = ["another"]
+    assert known_of(later) == known_of(capacity())
 
 
 def test_a_coordinator_gets_all_that_is_declared() -> None:
@@ -195,7 +203,7 @@ def test_nothing_kept_is_an_empty_memory(tmp_path: Path) -> None:
     assert checkpoint_files.recall(tmp_path) == Checkpoint()
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"unknown": {}}'])
+@pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"candidates": [{}]}'])
 def test_a_broken_memory_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "domain.json").write_text(text)
     with pytest.raises(InvalidInput, match="remove it"):
