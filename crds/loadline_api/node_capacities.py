@@ -78,6 +78,10 @@ class NodeCapacityStatus(Status):
     domain: str | None = Field(
         default=None, max_length=253, description="PowerDomain that the node hangs on."
     )
+    wire_version: Count | None = Field(
+        default=None,
+        description="Version of the messages between nodes that the agent speaks; left out before 2.",
+    )
     host_max_watts: ServerWatts | None = Field(
         default=None, description="Most watts of the server without its GPUs."
     )

@@ -5,6 +5,10 @@ The messages themselves are plain frozen dataclasses of `loadline_policies`, sin
 the pure protocol speaks them; here they are read strictly (wrong types are refused,
 sizes are bounded, keys of a later version are passed over) and written compactly. A peer that speaks
 another version is told so by its version, not by a parse error.
+
+Later versions may add keys, as long as a reader that passes over them, or misses them, counts on
+nothing that isn't so. What can't be said that way is a new version of the wire, across which an
+enforced row is released first: the chart's upgrade hook compares what the agents publish.
 """
 
 from typing import Final, TypeVar
@@ -15,8 +19,13 @@ from pydantic_core import ErrorDetails
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.messages import Lease, Report
 
-WIRE_VERSION: Final = "1"
-"""Sent with every message in `VERSION_HEADER`; a higher one is refused before it is read."""
+WIRE_VERSION: Final = 2
+"""What this version writes: sent with every report in `VERSION_HEADER`, published by each agent in its
+NodeCapacity's `wireVersion`. 1 refused keys that it didn't know, and published nothing."""
+
+READ_VERSIONS: Final = frozenset({"1", str(WIRE_VERSION)})
+"""Whose reports are read; others are refused before that. One of version 1 tells of no proof, so its GPUs
+count as unable: at what they hold."""
 
 VERSION_HEADER: Final = "Loadline-Wire"
 

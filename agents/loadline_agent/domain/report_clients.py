@@ -38,7 +38,7 @@ LOOK_AGAIN_S = (1.0, 8.0)
 IDLE_S, WARM_EVERY_S = 60.0, 40.0
 """How long an idle connection is kept, and how often the second one is used: before it is that old."""
 
-_HEADERS = {VERSION_HEADER: WIRE_VERSION, "Content-Type": "application/json"}
+_HEADERS = {VERSION_HEADER: str(WIRE_VERSION), "Content-Type": "application/json"}
 
 
 class Unanswered(LoadlineError):

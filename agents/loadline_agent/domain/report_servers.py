@@ -20,7 +20,14 @@ from aiohttp import web
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.tls_identity import OneSidedClose, certificate_shown
-from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_lease
+from loadline_api.reports import (
+    LONGEST_MESSAGE,
+    READ_VERSIONS,
+    VERSION_HEADER,
+    WIRE_VERSION,
+    decode_report,
+    encode_lease,
+)
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.leaders import (
     Answer,
@@ -98,8 +105,8 @@ class ReportServer:
             self._timer = None
 
     async def _body(self, request: web.Request) -> bytes:
-        spoken = request.headers.get(VERSION_HEADER, WIRE_VERSION)
-        if spoken != WIRE_VERSION:
+        spoken = request.headers.get(VERSION_HEADER, str(WIRE_VERSION))
+        if spoken not in READ_VERSIONS:
             raise InvalidInput(
                 VERSION_HEADER, spoken, mend=f"this agent speaks {WIRE_VERSION}: update the older one"
             )

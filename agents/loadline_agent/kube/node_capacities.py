@@ -27,6 +27,7 @@ from loadline_api.node_capacities import (
     NodeCapacityStatus,
     ServiceOnNode,
 )
+from loadline_api.reports import WIRE_VERSION
 from loadline_policies.errors import InvalidInput
 
 LEAST_APART_S = 10.0
@@ -71,6 +72,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
     """The facts as the API shows them; conditions without their times."""
     return NodeCapacityStatus(
         domain=facts.domain,
+        wire_version=WIRE_VERSION,
         host_max_watts=max(1, round(facts.host_max_watts)) if facts.host_max_watts is not None else None,
         gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
         services=facts.services or (),

@@ -17,7 +17,9 @@ from pydantic import ConfigDict, with_config
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 
 STRICT = ConfigDict(extra="ignore", allow_inf_nan=False)
-"""How the wire reads these values: no NaN, no infinity; keys of a later version are passed over."""
+"""How the wire reads these values: no NaN, no infinity; keys of a later version are passed over.
+
+So a new key's default is what may be counted on where a peer says nothing of it."""
 
 
 class Act(StrEnum):
@@ -47,9 +49,9 @@ class GpuReport:
     limit that the node's guard holds (None when disarmed), `clock_mhz` the clock that it
     was last locked to (None when unlocked), `owners` the `namespace/name` of the services
     whose pods are on it. `able` is False while writes of its limit fail: it holds what it holds.
-    `proven` is False until a write that changed the limit was read back; an agent that doesn't tell
-    leaves it True. `found_watts` is the limit before our first write, as its owner had it,
-    `default_watts` the one with which the driver begins; None where they aren't known.
+    `proven` is False until a write that changed the limit was read back. An agent that tells neither
+    is one that is counted on for neither. `found_watts` is the limit before our first write, as its owner
+    had it, `default_watts` the one with which the driver begins; None where they aren't known.
     """
 
     uuid: str
@@ -60,8 +62,8 @@ class GpuReport:
     safe_watts: float | None = None
     clock_mhz: int | None = None
     owners: tuple[str, ...] = ()
-    able: bool = True
-    proven: bool = True
+    able: bool = False
+    proven: bool = False
     found_watts: float | None = None
     default_watts: float | None = None
 

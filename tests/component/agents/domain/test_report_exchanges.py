@@ -20,10 +20,11 @@ from loadline_agent.domain.report_servers import ReportServer, Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
-from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, encode_report
+from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, encode_report
 from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
 from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
 from testbed.doubles.rows import free_ports
+from testbed.other_versions import PROOFS, without
 
 NODES = ("node-0", "node-1", "node-2")
 
@@ -103,7 +104,15 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def report(node: str, sequence: int = 1, *, watts: float = 200.0, **changes: object) -> Report:
     gpus = tuple(
-        GpuReport(uuid=f"{node}-{index}", watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
+        GpuReport(
+            uuid=f"{node}-{index}",
+            watts=watts,
+            enforced_watts=400.0,
+            min_watts=100.0,
+            max_watts=400.0,
+            able=True,
+            proven=True,
+        )
         for index in range(4)
     )
     made = Report(
@@ -308,6 +317,16 @@ async def test_one_who_pretends_to_be_a_candidate_is_not_spoken_to(bench: Bench)
     assert pem != other
 
 
+@pytest.mark.parametrize("spoken", ["1", str(WIRE_VERSION)])
+async def test_reports_of_a_version_before_are_read(bench: Bench, spoken: str) -> None:
+    door = await bench.open("node-0")
+    message = (
+        without(encode_report(report("node-1")), PROOFS) if spoken == "1" else encode_report(report("node-1"))
+    )
+    assert await bench.post("node-1", message, {VERSION_HEADER: spoken}) != 400
+    assert door.refusals == []
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -315,7 +334,7 @@ async def test_one_who_pretends_to_be_a_candidate_is_not_spoken_to(bench: Bench)
         (b"not json", {}),
         (encode_report(report("node-1")).replace(b"200.0", b"NaN"), {}),
         (b" " * (LONGEST_MESSAGE + 1), {}),
-        (encode_report(report("node-1")), {VERSION_HEADER: "2"}),
+        (encode_report(report("node-1")), {VERSION_HEADER: str(WIRE_VERSION + 1)}),
     ],
     ids=["empty", "text", "nan", "too long", "another version"],
 )

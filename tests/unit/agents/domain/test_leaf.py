@@ -214,7 +214,7 @@ def report(sequence: int, leads: Epoch | None) -> Report:
     """The one node under a clock, with a service that misses its objective."""
     gpu = GpuReport(
         uuid="GPU-0", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0,
-        safe_watts=100.0, clock_mhz=1305, owners=("prod/chat",),
+        able=True, proven=True, safe_watts=100.0, clock_mhz=1305, owners=("prod/chat",),
     )  # fmt: skip
     return Report(
         node="node-0", domain="row", sequence=sequence, age_s=0.1, host_watts=500.0, host_max_watts=500.0,

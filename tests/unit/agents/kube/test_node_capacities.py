@@ -7,6 +7,7 @@ import pytest
 from loadline_agent.kube.node_capacities import Facts, status_of, urgent
 from loadline_api.conditions import ConditionType, find
 from loadline_api.node_capacities import Gpu, ServiceOnNode
+from loadline_api.reports import WIRE_VERSION
 
 
 def facts(*, enforced_watts: int = 400, armed: bool = False, proven: bool = False, **faults: str) -> Facts:
@@ -26,6 +27,10 @@ def test_gpus_are_in_order_and_watts_are_whole() -> None:
     status = status_of(facts())
     assert [gpu.uuid for gpu in status.gpus] == ["A", "B"]
     assert status.host_max_watts == 2600
+
+
+def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> None:
+    assert status_of(Facts()).to_api()["wireVersion"] == WIRE_VERSION
 
 
 @pytest.mark.parametrize(

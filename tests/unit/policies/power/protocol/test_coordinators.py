@@ -57,7 +57,8 @@ def report(
     gpus = tuple(
         GpuReport(
             uuid=f"{node}/{i}", watts=watts, enforced_watts=enforced, min_watts=100.0, max_watts=400.0,
-            safe_watts=safe, owners=("default/chat" if int(node[5:]) % 2 else "default/code",),
+            able=True, proven=True, safe_watts=safe,
+            owners=("default/chat" if int(node[5:]) % 2 else "default/code",),
         )
         for i in range(2)
     )  # fmt: skip

@@ -22,7 +22,14 @@ from loadline_policies.power.rows import FREE, Cap, Caps
 CALM = RowOrders(caps=Caps())
 HELD_BACK = RowOrders(caps=Caps(low=Cap(1110, 250.0), high=Cap(1305, 300.0), level="High"))
 GPU = GpuReport(
-    uuid="GPU-0", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, owners=("prod/chat",)
+    uuid="GPU-0",
+    watts=200.0,
+    enforced_watts=400.0,
+    min_watts=100.0,
+    max_watts=400.0,
+    able=True,
+    proven=True,
+    owners=("prod/chat",),
 )
 
 

@@ -49,7 +49,9 @@ def elected(epoch: Epoch = FIRST, now: float = START_S) -> ElectionState:
 
 
 def report(node: str = "node-0", sequence: int = 1, *, watts: float = 100.0, epoch: Epoch = FIRST) -> Report:
-    gpu = GpuReport(uuid=node, watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)
+    gpu = GpuReport(
+        uuid=node, watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, able=True, proven=True
+    )
     return Report(
         node=node, domain="row", sequence=sequence, age_s=0.1, host_watts=300.0, host_max_watts=300.0,
         gpus=(gpu,), epoch=epoch,

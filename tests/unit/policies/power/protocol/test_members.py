@@ -11,7 +11,14 @@ from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 EPOCH = Epoch(1, "uid")
 HOST, HELD, SAFE, MOST = 500.0, 300.0, 250.0, 400.0
 GPU = GpuReport(
-    uuid="gpu", watts=200.0, enforced_watts=HELD, min_watts=100.0, max_watts=MOST, safe_watts=SAFE
+    uuid="gpu",
+    watts=200.0,
+    enforced_watts=HELD,
+    min_watts=100.0,
+    max_watts=MOST,
+    able=True,
+    proven=True,
+    safe_watts=SAFE,
 )
 REPORT = Report(
     node="node", domain="row", sequence=1, age_s=0.0, host_watts=HOST, host_max_watts=HOST,

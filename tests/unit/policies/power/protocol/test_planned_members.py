@@ -39,7 +39,14 @@ class Row:
 
     def report(self, node: str) -> Report:
         gpu = GpuReport(
-            uuid=node, watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, safe_watts=SAFE
+            uuid=node,
+            watts=200.0,
+            enforced_watts=400.0,
+            min_watts=100.0,
+            max_watts=400.0,
+            able=True,
+            proven=True,
+            safe_watts=SAFE,
         )
         return Report(
             node=node, domain="row", sequence=self.sequence, age_s=0.0, host_watts=0.0, host_max_watts=0.0,

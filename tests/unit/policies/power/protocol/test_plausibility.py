@@ -12,7 +12,14 @@ from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report
 from loadline_policies.power.protocol.plausibility import BELIEVED_AFTER, Doubts, check
 
 GPU = GpuReport(
-    uuid="a", watts=200.0, enforced_watts=300.0, min_watts=100.0, max_watts=400.0, safe_watts=250.0
+    uuid="a",
+    watts=200.0,
+    enforced_watts=300.0,
+    min_watts=100.0,
+    max_watts=400.0,
+    able=True,
+    proven=True,
+    safe_watts=250.0,
 )
 GOOD = Report(
     node="n", domain="row", sequence=1, age_s=0.1, host_watts=500.0, host_max_watts=650.0,

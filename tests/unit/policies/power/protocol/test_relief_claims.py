@@ -29,7 +29,8 @@ def gpu(
 ) -> GpuReport:
     return GpuReport(
         uuid=uuid, watts=watts, enforced_watts=limit, min_watts=100.0, max_watts=400.0,
-        safe_watts=200.0, clock_mhz=clock, owners=tuple(f"default/{owner}" for owner in owners),
+        able=True, proven=True, safe_watts=200.0, clock_mhz=clock,
+        owners=tuple(f"default/{owner}" for owner in owners),
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ class Row:
             GpuReport(
                 uuid=f"{node}/{i}", watts=(self.share * NODE_WATTS - self.host_watts) / 2,
                 enforced_watts=limit.watts if limit else 400.0, min_watts=100.0, max_watts=400.0,
-                safe_watts=limit.safe_watts if limit else None,
+                able=True, proven=True, safe_watts=limit.safe_watts if limit else None,
                 clock_mhz=limit.clock_mhz if limit else None, owners=(owner,),
             )
             for i, limit in enumerate(limits)
