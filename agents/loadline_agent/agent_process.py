@@ -65,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
         configure(chosen.log_level)
         armed_records.prepare(str(chosen.state_dir))
         with exclusive(chosen.state_dir, patience_s=PREDECESSOR_S):
+            # One that can't be understood may be armed: it ends the agent before anything is done.
+            armed_records.ArmedRecordFile(str(chosen.state_dir), armed_records.boot_id()).read()
             asyncio.run(AgentProcess(chosen).run())
     except (LoadlineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,7 +13,13 @@ of a file that somebody truncates kills its process, and the guard must not die
 of that. The pages in memory are the same.
 
 A record of another boot is void: its deadline is on another clock, and the
-driver has forgotten the limits. The guard pays for every import of this module,
+driver has forgotten the limits.
+
+Versions of agent and guard may follow each other in either direction on an armed
+node. What a later one adds stands at the record's end, behind a zero byte, and is
+passed over here. What can't be said there is another form, which the magic names:
+a record in it is unreadable, never «not armed», for limits would be nobody's then.
+Head and checksum are the same in every form. The guard pays for every import of this module,
 so it stays with plain tuples and the smallest part of the standard library.
 """
 
@@ -33,17 +39,21 @@ _CRC_FROM = 12
 _LEASE = struct.Struct("<36s?xxxIdQ")  # boot id, armed, count of GPUs, deadline, version of the plan
 _GPU = struct.Struct("<48sIiI")  # UUID, safe mW, mW found (-1: not looked yet), MHz found (0: not locked)
 _REPORT = struct.Struct("<36sIdQQQI")  # boot id, pid, heartbeat, looks, interventions, errors, state
-_MAGIC = b"LLREC\x00\x00\x01"
+_FORMS = b"LLREC"
+_MAGIC = _FORMS + b"\x00\x00\x01"
+_LATER = b"\x00"  # ends what this version knows of a record
+_MEND = "run the version that wrote it, or delete it if the machine has booted since"
 _UUID_BYTES = 48
 _FOUND_NOTHING = -1
 _AGENT, _GUARD = 0, 2  # first slots
 
 
 class _Slot(NamedTuple):
-    """What lies in a slot; sequence 0 was never written."""
+    """What lies in a slot; sequence 0 was never written, and `known` is False for another form's."""
 
     sequence: int
     payload: bytes
+    known: bool = True
 
 
 IDLE, WATCHING, EXPIRED, BLIND = 0, 1, 2, 3
@@ -52,7 +62,7 @@ STATES = ("idle", "watching", "expired", "blind")
 
 
 class Unreadable(LoadlineError):
-    """The record is torn or gone; count its deadline as past."""
+    """The record is torn, gone or in another form; count its deadline as past."""
 
 
 class GpuRecord(NamedTuple):
@@ -131,13 +141,11 @@ class ArmedRecordFile:
         slot = self._get(_AGENT)
         if not slot.payload:
             return ArmedRecord(self._boot)
-        boot, armed, count, deadline_s, version = _LEASE.unpack_from(slot.payload)
-        if boot.decode() != self._boot:
-            return ArmedRecord(self._boot, sequence=slot.sequence)
-        starts = range(_LEASE.size, _LEASE.size + count * _GPU.size, _GPU.size)
-        gpus = tuple(_unpacked(slot.payload, start) for start in starts)
-        domain = slot.payload[_LEASE.size + count * _GPU.size :].decode(errors="replace")
-        return ArmedRecord(self._boot, armed, deadline_s, version, gpus, slot.sequence, domain)
+        try:
+            record = _record_in(slot)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise Unreadable(f"the record in {self._path} contradicts itself ({error}); {_MEND}") from error
+        return record if record.boot_id == self._boot else ArmedRecord(self._boot, sequence=slot.sequence)
 
     def write_report(self, report: GuardReport) -> None:
         """Replace the guard's report; OSError if the disk refuses."""
@@ -178,6 +186,8 @@ class ArmedRecordFile:
         newest = max((slot for slot in slots if slot), default=_Slot(0, b""))
         if newest.sequence == 0 and None in slots:
             raise Unreadable(f"record is torn in both slots of {self._path}; delete it, restart the agent")
+        if not newest.known:
+            raise Unreadable(f"the record in {self._path} is in another version's form; {_MEND}")
         return newest
 
 
@@ -192,9 +202,18 @@ def _checked(data: bytes) -> _Slot | None:
         return None
     magic, crc, length, sequence = _HEAD.unpack_from(data)
     body = data[_CRC_FROM : _HEAD.size + length]
-    if magic != _MAGIC or len(body) != _HEAD.size + length - _CRC_FROM or zlib.crc32(body) != crc:
+    ours = magic.startswith(_FORMS) and len(body) == _HEAD.size + length - _CRC_FROM
+    if not ours or zlib.crc32(body) != crc:
         return None
-    return _Slot(sequence, data[_HEAD.size : _HEAD.size + length])
+    return _Slot(sequence, data[_HEAD.size : _HEAD.size + length], magic == _MAGIC)
+
+
+def _record_in(slot: _Slot) -> ArmedRecord:
+    boot, armed, count, deadline_s, version = _LEASE.unpack_from(slot.payload)
+    end = _LEASE.size + count * _GPU.size
+    gpus = tuple([_unpacked(slot.payload, start) for start in range(_LEASE.size, end, _GPU.size)])
+    domain = slot.payload[end:].partition(_LATER)[0].decode(errors="replace")
+    return ArmedRecord(boot.decode(), armed, deadline_s, version, gpus, slot.sequence, domain)
 
 
 def _packed(gpu: GpuRecord) -> bytes:

@@ -19,10 +19,13 @@ from loadline_agent.hardware.armed_records import (
 )
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.step_downs import lowered_mw
+from testbed.other_versions import lengthen, reform
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
 SLOT = 4096
+FORM, COUNT_AT = range(5, 8), 64
+"""Bytes of a slot that name its form, and the first of its count of GPUs."""
 
 milliwatts = st.integers(0, 2_000_000)
 gpu_records = st.builds(
@@ -85,7 +88,7 @@ def test_a_record_of_another_boot_is_void(state: ArmedRecordFile, tmp_path: Path
     assert successor.read_report() is None
 
 
-@given(at=st.integers(0, 120), flip=st.integers(1, 255))
+@given(at=st.integers(0, 143).filter(lambda at: at not in FORM), flip=st.integers(1, 255))
 def test_any_spoilt_byte_leaves_the_record_before(
     tmp_path_factory: pytest.TempPathFactory, at: int, flip: int
 ) -> None:
@@ -93,7 +96,6 @@ def test_any_spoilt_byte_leaves_the_record_before(
     state = ArmedRecordFile(str(directory), BOOT)
     state.write(armed(1.0))
     state.write(armed(2.0))
-    at %= 20 + 64 + 64  # head, lease and one GPU of the even sequence's slot
     spoil(directory / FILE, at, bytes([(directory / FILE).read_bytes()[at] ^ flip]))
     assert state.read().deadline_s == 1.0
 
@@ -139,6 +141,44 @@ def test_a_torn_record_is_mended_by_the_next_write(state: ArmedRecordFile, file:
     file.write_bytes(b"\xff" * 4 * SLOT)
     state.write(armed(5.0))
     assert state.read().deadline_s == 5.0
+
+
+def test_what_a_later_version_adds_to_a_record_is_passed_over(state: ArmedRecordFile, file: Path) -> None:
+    record = armed(5.0)._replace(domain="row-a")
+    state.write(record)
+    state.write_report(GuardReport(BOOT, 1, 2.0, 3, 4, 5, armed_records.EXPIRED))
+    before = state.read_report()
+    lengthen(file)
+    assert state.read() == record._replace(sequence=1)
+    assert state.read_report() == before
+
+
+@pytest.mark.parametrize("at", FORM)
+def test_a_record_in_another_form_is_never_taken_for_an_unarmed_one(
+    state: ArmedRecordFile, file: Path, at: int
+) -> None:
+    """A later version has armed the node, over a record in which it wasn't."""
+    state.write(ArmedRecord(BOOT))
+    state.write(armed(5.0))
+    spoil(file, at, b"\x07")
+    with pytest.raises(Unreadable, match=r"another version's form; run the version that wrote it"):
+        state.read()
+
+
+def test_what_is_written_over_another_form_is_the_newest(state: ArmedRecordFile, file: Path) -> None:
+    for _ in range(3):
+        state.write(armed(5.0))
+    reform(file)
+    state.write(armed(6.0))
+    assert state.read() == armed(6.0)._replace(sequence=4)
+
+
+def test_a_record_that_contradicts_itself_is_unreadable(state: ArmedRecordFile, file: Path) -> None:
+    state.write(armed(5.0))
+    spoil(file, SLOT + COUNT_AT, b"\x09")
+    lengthen(file, b"")
+    with pytest.raises(Unreadable, match="contradicts itself"):
+        state.read()
 
 
 def test_agent_and_guard_do_not_overwrite_each_other(state: ArmedRecordFile) -> None:
