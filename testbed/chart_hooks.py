@@ -20,7 +20,7 @@ from testbed.cluster.clients import STRATEGIC, Object
 from testbed.cluster.errors import ApiError
 
 TIMEOUT_S = 120.0
-HOOKS = "app.kubernetes.io/component in (crds,release,test)"
+HOOKS = "app.kubernetes.io/component in (crds,release,test,upgrade)"
 """Pods of the chart that do one thing and end."""
 
 PAUSE_S = 0.1

@@ -1,1 +1,1 @@
-"""Jobs that Helm runs around a release: install the CRDs, release the nodes, test what was installed."""
+"""Jobs that Helm runs around a release: look before an upgrade, install the CRDs, release the nodes, test."""

@@ -14,9 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from loadline_api.conditions import ConditionType, Reason
+from loadline_api.names import Resource
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.errors import ApiUnavailable
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
 from loadline_policies.errors import LoadlineError
@@ -47,6 +49,15 @@ class Api:
         """The object or list at a path; ApiRefused and ApiUnavailable say what came of it."""
         return await self._request("GET", path)
 
+    async def items(self, resource: Resource) -> list[Manifest]:
+        """All objects of a kind, unparsed, since any version wrote them; none if it isn't served."""
+        try:
+            return list((await self.get(resource.path()))["items"])
+        except ApiRefused as error:
+            if error.code == 404:
+                return []
+            raise
+
     async def patch(
         self, path: str, body: Manifest, *, content: str = MERGE, query: Mapping[str, str] | None = None
     ) -> Manifest:
@@ -75,6 +86,13 @@ class Api:
 
 Job = Callable[[Api, argparse.Namespace], Awaitable[None]]
 """What a hook does; it raises HookFailed when it could not, and prints what it did."""
+
+
+def enforces(one: Manifest) -> bool:
+    """Whether a node or a domain says so, or is about to: a coordinator says so before it arms."""
+    conditions = (one.get("status") or {}).get("conditions") or ()
+    found = [condition for condition in conditions if condition["type"] == ConditionType.ENFORCING]
+    return any(one["status"] == "True" or one["reason"] == Reason.MODE_ENFORCE for one in found)
 
 
 def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:

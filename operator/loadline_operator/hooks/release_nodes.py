@@ -18,12 +18,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadline_api.conditions import ConditionType, Reason
-from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY, Resource
+from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY
 from loadline_api.power_domains import Mode
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import Api, HookFailed
-from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.hooks.jobs import Api, HookFailed, enforces
 from loadline_operator.kube.kinds import Manifest
 
 MANAGER = "loadline-release"
@@ -71,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def release(api: Api, options: argparse.Namespace) -> None:
     """Observe everywhere, then wait."""
-    for domain in await _items(api, POWER_DOMAINS):
+    for domain in await api.items(POWER_DOMAINS):
         if domain["spec"].get("mode") == Mode.ENFORCE:
             name = domain["metadata"]["name"]
             observe = {"spec": {"mode": Mode.OBSERVE.value}}
@@ -110,24 +108,8 @@ def _left(still: Held) -> str:
 
 
 async def _held(api: Api) -> Held:
-    return held(await _items(api, POWER_DOMAINS), await _items(api, NODE_CAPACITIES))
-
-
-async def _items(api: Api, resource: Resource) -> list[Manifest]:
-    """All objects of a kind, unparsed, since any version may have written them; none if it isn't served."""
-    try:
-        return list((await api.get(resource.path()))["items"])
-    except ApiRefused as error:
-        if error.code == 404:
-            return []
-        raise
+    return held(await api.items(POWER_DOMAINS), await api.items(NODE_CAPACITIES))
 
 
 def _enforcing(objects: Sequence[Manifest]) -> tuple[str, ...]:
-    """Names of those that say so, or are about to: told Enforce, a coordinator says so before it arms."""
-    return tuple(sorted(one["metadata"]["name"] for one in objects if _says_so(one.get("status") or {})))
-
-
-def _says_so(status: Manifest) -> bool:
-    found = [one for one in status.get("conditions") or () if one["type"] == ConditionType.ENFORCING]
-    return any(one["status"] == "True" or one["reason"] == Reason.MODE_ENFORCE for one in found)
+    return tuple(sorted(one["metadata"]["name"] for one in objects if enforces(one)))

@@ -13,6 +13,8 @@ import pytest
 
 from demos.serving.helms import Helm
 from loadline_api import names
+from testbed import api_callers
+from testbed.api_callers import Caller
 from testbed.chart_hooks import Hooks
 from testbed.charts import CHART
 from testbed.cluster.bed import Bed
@@ -20,6 +22,7 @@ from testbed.cluster.clients import Object
 
 OLD = Path(__file__).parent / "old" / "loadline-0.1.0.tgz"
 NODES = ("pier-0", "pier-1")
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -89,6 +92,31 @@ def row(quay: Bed) -> Callable[..., Object]:
         return made
 
     return declare
+
+
+@pytest.fixture
+def tell(quay: Bed) -> Iterator[Callable[..., None]]:
+    """Have a node's agent tell whether it enforces: `tell("pier-0", True, domain="row-a")`."""
+    agents: dict[str, Caller] = {}
+
+    def write(node: str, enforcing: bool, **status: Any) -> None:
+        head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "metadata": {"name": node}}
+        if node not in agents:
+            agents[node] = api_callers.caller(quay, names.AGENT_ACCOUNT, node=node)
+            spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
+            agents[node].send("POST", names.NODE_CAPACITIES.path(), body={**head, "spec": spec})
+        told = {
+            "type": "Enforcing",
+            "status": str(enforcing),
+            "reason": "ModeEnforce" if enforcing else "ModeObserve",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        body = {**head, "status": {**status, "conditions": [told]}}
+        agents[node].apply_status(names.NODE_CAPACITIES.path(node), body, manager=names.AGENT_MANAGER)
+
+    yield write
+    for agent in agents.values():
+        agent.http.close()
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -15,46 +16,20 @@ from testbed.cluster.clients import Object
 
 AGENTS = f"/apis/apps/v1/namespaces/{names.SYSTEM_NAMESPACE}/daemonsets/{names.AGENT_ACCOUNT}"
 DOMAIN = names.POWER_DOMAINS.path("row-a")
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-
-
-class Node:
-    """What one node's agent writes of itself."""
-
-    def __init__(self, bed: Bed, name: str) -> None:
-        self._agent = api_callers.caller(bed, names.AGENT_ACCOUNT, node=name)
-        self._head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "metadata": {"name": name}}
-        self._path = names.NODE_CAPACITIES.path(name)
-        spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
-        self._agent.send("POST", names.NODE_CAPACITIES.path(), body={**self._head, "spec": spec})
-
-    def tell(self, enforcing: bool) -> None:
-        """Say whether limits are in force."""
-        told = {
-            "type": "Enforcing",
-            "status": str(enforcing),
-            "reason": "ModeEnforce" if enforcing else "ModeObserve",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }
-        body = {**self._head, "status": {"conditions": [told]}}
-        self._agent.apply_status(self._path, body, manager=names.AGENT_MANAGER)
-
-    def close(self) -> None:
-        self._agent.http.close()
+Tell = Callable[[bool], None]
+"""Have the one node's agent tell whether it enforces."""
 
 
 @pytest.fixture
-def armed(helm: Helm, hooks: Hooks, new: str, quay: Bed, row: Callable[..., Object]) -> Iterator[Node]:
+def armed(helm: Helm, hooks: Hooks, new: str, row: Callable[..., Object], tell: Callable[..., None]) -> Tell:
     """A release with a domain in Enforce and a node that holds limits."""
     helm("install", "loadline", new, "--create-namespace", "--set", "uninstall.timeoutSeconds=20")
     row(mode="Enforce")
-    node = Node(quay, "pier-0")
-    node.tell(True)
-    yield node
-    node.close()
+    tell("pier-0", True)
+    return partial(tell, "pier-0")
 
 
-def released_when_told(bed: Bed, node: Node, seen: list[bool]) -> threading.Thread:
+def released_when_told(bed: Bed, tell: Tell, seen: list[bool]) -> threading.Thread:
     """An agent that gives its limits back a second after its domain went to Observe."""
 
     def obey() -> None:
@@ -62,7 +37,7 @@ def released_when_told(bed: Bed, node: Node, seen: list[bool]) -> threading.Thre
             time.sleep(0.05)
         time.sleep(1.0)
         seen.append("metadata" in bed.client.get(AGENTS))
-        node.tell(False)
+        tell(False)
 
     thread = threading.Thread(target=obey, daemon=True)
     thread.start()
@@ -70,7 +45,7 @@ def released_when_told(bed: Bed, node: Node, seen: list[bool]) -> threading.Thre
 
 
 def test_limits_go_back_while_there_are_agents_to_do_it(
-    armed: Node, helm: Helm, hooks: Hooks, quay: Bed, released: Callable[..., list[str]]
+    armed: Tell, helm: Helm, hooks: Hooks, quay: Bed, released: Callable[..., list[str]]
 ) -> None:
     agents_there: list[bool] = []
     agent = released_when_told(quay, armed, agents_there)
@@ -83,20 +58,20 @@ def test_limits_go_back_while_there_are_agents_to_do_it(
 
 
 def test_a_node_that_can_not_be_released_stops_the_removal_and_is_named(
-    armed: Node, helm: Helm, hooks: Hooks, quay: Bed
+    armed: Tell, helm: Helm, hooks: Hooks, quay: Bed
 ) -> None:
     with pytest.raises(HelmFailed):
         helm("uninstall", "loadline")
     assert "not released in time: node pier-0" in hooks.output["release"]
     assert "helm uninstall --no-hooks" in hooks.output["release"]
     assert quay.client.get(AGENTS)["metadata"]["name"] == names.AGENT_ACCOUNT
-    armed.tell(False)
+    armed(False)
     helm("uninstall", "loadline")
     assert "no node holds limits" in hooks.output["release"]
 
 
 def test_without_hooks_everything_goes_at_once_and_limits_stay(
-    armed: Node, helm: Helm, quay: Bed, released: Callable[..., list[str]]
+    armed: Tell, helm: Helm, quay: Bed, released: Callable[..., list[str]]
 ) -> None:
     helm("uninstall", "loadline", "--no-hooks")
     assert released("daemonsets", "deployments") == []

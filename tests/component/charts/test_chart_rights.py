@@ -132,7 +132,8 @@ def test_a_router_may_only_look_at_pods() -> None:
 
 
 def test_the_hooks_have_these_rights_and_no_others() -> None:
-    (crds,) = (one for one in charts.hooks("pre-upgrade") if one["kind"] == "ClusterRole")
+    upgrade, crds = (one for one in charts.hooks("pre-upgrade") if one["kind"] == "ClusterRole")
+    assert given(upgrade["rules"]) == spelled((names.GROUP, "powerdomains nodecapacities", "list"))
     assert given(crds["rules"]) == spelled(
         ("apiextensions.k8s.io", "customresourcedefinitions", "get create patch")
     )
