@@ -135,7 +135,8 @@ def limit_of(
 
     One whose writes fail is told its safe limit, and at a `probe` a step less, or more where there
     is no less: what it is told must change, or no write could succeed. One that was never
-    written is told a step less than it holds, so that there is something to read back.
+    written is told a step less than it holds, so that there is something to read back; one
+    that holds its least is raised by no more than a step first.
     """
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
@@ -144,7 +145,8 @@ def limit_of(
     if probe and not gpu.able:
         watts += -STEP_WATTS if watts - STEP_WATTS >= gpu.min_watts else STEP_WATTS
     if gpu.able and not gpu.proven:
-        watts = min(watts, gpu.enforced_watts - STEP_WATTS)
+        lower_watts = gpu.enforced_watts - STEP_WATTS
+        watts = min(watts, lower_watts if lower_watts >= gpu.min_watts else gpu.enforced_watts + STEP_WATTS)
     if raising is Raising.NOT:
         watts = min(watts, gpu.enforced_watts)
     elif raising is Raising.TO_SAFE:

@@ -74,6 +74,24 @@ def test_where_too_many_setters_fail_the_others_are_at_their_lowest_and_it_is_sa
     assert [paper.limits for paper in bench.papers[8:]] == [[100.0] * GPUS] * 2
 
 
+def test_a_row_at_its_lowest_limits_is_freed_also_by_agents_that_began_there() -> None:
+    """A GPU that a new agent hadn't written yet was told a step less; at its lowest that was for good."""
+    bench = Bench(seed=5)
+    bench.run(30.0)
+    for agent in bench.agents[:8]:
+        agent.gpus.failing = {0, 1}
+    bench.demand(420.0)
+    bench.run(10.0)
+    for index in (8, 9):
+        happen(bench, "kill", index=index)
+        happen(bench, "restart", index=index)
+    for agent in bench.agents[:8]:
+        agent.gpus.failing = set()
+    bench.demand(80.0)
+    bench.run(180.0)
+    assert [paper.limits for paper in bench.papers] == [[400.0] * GPUS] * NODES
+
+
 def test_a_gpu_whose_setter_works_again_is_believed_after_proof_and_the_plan_grows_back() -> None:
     bench = Bench(seed=5)
     bench.run(30.0)

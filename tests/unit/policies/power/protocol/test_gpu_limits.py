@@ -152,16 +152,15 @@ def test_relief_that_ends_with_the_cap_is_less_for_nobody() -> None:
     [
         (replace(GPU, proven=False), CALM, 399.0),
         (replace(GPU, proven=False, enforced_watts=300.0), CALM, 299.0),
-        (replace(GPU, proven=False, enforced_watts=100.0), CALM, 100.0),
+        (replace(GPU, proven=False, enforced_watts=100.0), CALM, 101.0),
+        (replace(GPU, proven=False, enforced_watts=100.0, found_watts=100.0), CALM, 100.0),
         (replace(GPU, proven=False), RowOrders(caps=Caps(), held=HoldReason.HEAT), 200.0),
         (replace(GPU, proven=False, able=False, safe_watts=200.0), CALM, 200.0),
         (GPU, CALM, 400.0),
     ],
-    ids=["free", "found lower", "at its lowest", "held", "unable", "proven"],
+    ids=["free", "found lower", "at its lowest", "found at its lowest", "held", "unable", "proven"],
 )
-def test_a_gpu_that_was_never_written_is_told_a_step_less(
-    gpu: GpuReport, orders: RowOrders, watts: float
-) -> None:
+def test_a_gpu_that_was_never_written_is_told_a_step(gpu: GpuReport, orders: RowOrders, watts: float) -> None:
     assert given_watts(orders, gpu) == watts
 
 
