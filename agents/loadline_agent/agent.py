@@ -36,6 +36,10 @@ from loadline_policies.power.protocol.node_reports import NodeWorkloads
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""
 
+LEASED_WITHIN_S = 60.0
+"""How long the agent of an armed node isn't ready for want of a lease. A rollout waits for it, or it could
+end the next coordinator while the row still looks for one. Chosen: three failovers; then it goes on."""
+
 Clock = Callable[[], float]
 Tell = Callable[[Epoch, DomainState], None]
 
@@ -63,7 +67,7 @@ class NodeAgent:
     """The agent of one node; set `leadership.election` while the node is a candidate."""
 
     def __init__(self, given: AgentParts) -> None:
-        self._given = given
+        self._given, self._began_s = given, given.clock()
         self._status_server = given.status_server or StatusServer(given.settings, given.journal)
         self.metrics = self._status_server.metrics
         declarations, clock = given.declarations, given.clock
@@ -148,6 +152,9 @@ class NodeAgent:
             return "neither the API server nor a memory of it has said where this node belongs"
         if not self.leaf.state.sampled:
             return "the GPUs haven't been sampled yet"
+        standing, waits_s = self.leaf.node.standing, self._given.clock() - self._began_s
+        if standing.armed and standing.holding is None and waits_s < LEASED_WITHIN_S:
+            return "this node is armed, and no coordinator has sent it a lease yet"
         return None
 
     def _domain_readings(self) -> Iterator[Reading]:

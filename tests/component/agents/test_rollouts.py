@@ -2,14 +2,17 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
+from loadline_agent.hardware.armed_records import FILE
 from testbed.doubles.rows import LoneRow
 from testbed.limit_watchers import LimitWatcher
+from testbed.other_versions import lengthen
 
 NODE, OTHERS = "node-1", ("node-0", "node-2")
 SAFE_WATTS = 357.0
@@ -38,14 +41,23 @@ def end(row: LoneRow, node: str) -> None:
     assert row.agents[node].wait(10) == 0
 
 
-def replace(row: LoneRow, node: str) -> None:
+def replace(row: LoneRow, node: str, *, written: Callable[[Path], None] = lambda record: None) -> None:
+    """A successor in the place of one that has `written` the record in its own way."""
     end(row, node)
+    written(row.state(node) / FILE)
     row.guard(node)
     row.start([node])
 
 
 def until_free(row: LoneRow, node: str) -> None:
     row.wait(lambda: row.limits(node) == [400.0] * 8)
+
+
+def unready(row: LoneRow) -> str:
+    """Why a rollout waits for the successor."""
+    with pytest.raises(HTTPError) as refused:
+        row.ask(NODE, "/readyz")
+    return refused.value.read().decode()
 
 
 def safe(row: LoneRow) -> bool:
@@ -64,17 +76,20 @@ def test_a_pod_that_ends_leaves_its_node_safe_and_the_row_goes_on(row: LoneRow) 
 
 @pytest.mark.slow
 def test_a_successor_raises_nothing_before_it_is_leased(row: LoneRow) -> None:
+    """Here after a downgrade: a later version has written the record."""
     row.tell(holder="")
     with LimitWatcher(lambda: row.limits(NODE)) as limit_watcher:
-        replace(row, NODE)
+        replace(row, NODE, written=lengthen)
         row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 1.0)
         time.sleep(2 * row.row.lease_s)
         assert row.metric(NODE, LEASED) == 0.0
+        assert "no coordinator has sent it a lease" in unready(row)
     assert safe(row)
     assert not limit_watcher.rises
     row.tell(holder="node-0", transitions=2)
     row.wait(lambda: row.limits(NODE) == [400.0] * 8)
     assert (row.metric(NODE, LEASED) or 0.0) >= 1.0
+    assert row.ask(NODE, "/readyz") == "ready\n"
 
 
 @pytest.mark.slow
