@@ -36,9 +36,10 @@ from loadline_policies.power.protocol.node_reports import NodeWorkloads
 TRUST_EVERY_S = 1.0
 """How often newly published certificates are made known to the server's TLS."""
 
-LEASED_WITHIN_S = 60.0
+LEASED_WITHIN_S = 45.0
 """How long the agent of an armed node isn't ready for want of a lease. A rollout waits for it, or it could
-end the next coordinator while the row still looks for one. Chosen: three failovers; then it goes on."""
+end the next coordinator while the row still looks for one. Chosen: two failovers, and before the operator
+takes an agent that isn't ready for silent."""
 
 Clock = Callable[[], float]
 Tell = Callable[[Epoch, DomainState], None]

@@ -42,6 +42,7 @@ written_records = st.builds(
     deadline_s=st.floats(0.0, 1e9),
     plan_version=st.integers(0, 2**63),
     gpus=st.lists(gpu_records, max_size=armed_records.MAX_GPUS).map(tuple),
+    domain=st.from_regex(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", fullmatch=True) | st.just(""),
 )
 
 
