@@ -1,5 +1,5 @@
 """
-The chart's life on a real node: installed, tested, enforcing, removed.
+The chart's life on a real node: installed, tested, enforcing, upgraded, removed.
 
 One story is lived through once, and every test looks at a moment of it: the hooks are
 real Jobs of the real image, the agent sets limits on (fake) GPUs, a service serves.
@@ -45,6 +45,7 @@ class Story:
     trial: str
     found: list[tuple[float, float]]
     armed: list[tuple[float, float]]
+    upgraded: list[tuple[float, float]]
     released: list[tuple[float, float]]
     mode_left: str
     served_before: set[str]
@@ -55,7 +56,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    """Install, test, enforce, uninstall."""
+    """Install, test, enforce, upgrade, uninstall."""
     with ServingCluster(Engine.STANDIN, gpus=2) as cluster:
         cluster.install(tests={"service": "default/chat"})
         hooks_left = named(cluster, "crds")
@@ -68,6 +69,8 @@ def story() -> Iterator[Story]:
         cluster.gpus.board.set_sensors(watts=SURGE_WATTS)
         api_callers.eventually(lambda: slowed(cluster), patience_s=90.0)
         armed, served = limits(cluster), engines(cluster)
+        cluster.install(tests={"service": "default/chat"})
+        upgraded = limits(cluster)
         cluster.gpus.board.set_sensors(watts=CALM_WATTS)
         cluster.helm("uninstall", "loadline")
         row = cluster.bed.client.get(names.POWER_DOMAINS.path("row-a"))
@@ -77,6 +80,7 @@ def story() -> Iterator[Story]:
             trial=trial,
             found=found,
             armed=armed,
+            upgraded=upgraded,
             released=limits(cluster),
             mode_left=row["spec"]["mode"],
             served_before=served,
@@ -99,6 +103,11 @@ def test_helms_test_had_a_completion_from_the_service(story: Story) -> None:
 
 def test_limits_were_in_force_before_the_removal(story: Story) -> None:
     assert all(mhz > 0 for _, mhz in story.armed)
+
+
+def test_an_upgrade_of_the_same_wire_version_found_the_row_and_left_it_in_force(story: Story) -> None:
+    """Its job fails where an armed agent publishes another version, or none."""
+    assert all(mhz > 0 for _, mhz in story.upgraded)
 
 
 def test_the_removal_gave_back_the_limits_that_were_found(story: Story) -> None:
