@@ -21,6 +21,7 @@ from loadline_policies.power.protocol import triggers
 from loadline_policies.power.protocol.accepted_domains import AcceptedDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.drills import Drills, RowBefore, obstacle
 from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of
 from loadline_policies.power.protocol.heat_counts import HeatCount
 from loadline_policies.power.protocol.lease_acts import act_of, has_headroom
@@ -68,6 +69,7 @@ class Coordinator:
         self._orders = RowOrders(caps=Caps())
         self._policy_state: Any = domain.document.policy.start
         self._reliever = Reliever(relieve)
+        self._drills = Drills(domain.drill)
         self._sequence = 0
         self._tenure = Tenure(
             epoch, now=now, renewed_sent_s=now if renewed_sent_s is None else renewed_sent_s
@@ -90,6 +92,11 @@ class Coordinator:
             self._policy_state = domain.document.policy.start
         self._accepted.declare(domain)
         self._assess(now)
+        if not domain.enforce:
+            self._drills.stop("the domain isn't enforced any more", now)
+        self._drills.hear(
+            domain.drill, obstacle=partial(self._obstacle, now), row=partial(self._row_before, now), now=now
+        )
         self.decide(now)
 
     @property
@@ -124,6 +131,8 @@ class Coordinator:
         first, rating_before = member.report is None, member.rating
         member.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
+        if report.epoch == self.epoch:
+            self._drills.read(report, self._plan.given, now)
         if report.epoch != self.epoch and not (report.epoch is None and member.ours):
             young = self._tenure.patient(self.domain.timings, now)
             self.heat_count.learn(report, self.domain, self.members, now=now, young=young)
@@ -151,6 +160,7 @@ class Coordinator:
         self.heat_count.advance(self.domain.curve, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
         self._plan_for_outsiders(now)
+        self._drills.weigh(hot_watts, now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
@@ -159,9 +169,9 @@ class Coordinator:
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
-        row = Row(self.load, self.members.age_s(now))
+        row = Row(self._drills.shown_load(self.load, now), self.members.age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
-        orders = RowOrders(caps=caps, held=self._held(now))
+        orders = RowOrders(caps=caps, held=self._held(now) or self._drills.reason(now))
         raising = partial(self.raising, now)
         self._orders = self._reliever.relieved(
             orders, self.domain, self.members, watts=self._watts, raising=raising, now=now
@@ -247,6 +257,7 @@ class Coordinator:
             policy_hash=self.domain.document.hash,
             relieved=self._reliever.relief.services,
             waiting=self._reliever.relief.waiting,
+            drill=self._drills.last,
         )
 
     def _assess(self, now: float) -> None:
@@ -280,6 +291,23 @@ class Coordinator:
             return HoldReason.SILENT
         return HoldReason.HEAT if self.heat > self.safety.ceiling_heat else HoldReason.NOT
 
+    def _obstacle(self, now: float) -> str:
+        """Why the row can't be drilled now; empty if it can."""
+        held = HoldReason.UNKNOWN if self.safety is None else self._orders.held or self._held(now)
+        return obstacle(self.domain, self.members, held=held, raising=self.raising(now), now=now)
+
+    def _row_before(self, now: float) -> RowBefore:
+        assert self.safety is not None, "without safe limits there is an obstacle"
+        return RowBefore(
+            members=self.members,
+            load=self.load,
+            hot_watts=self.members.hot_watts(now),
+            safe_watts=self.safety.safe_watts,
+            budget_watts=self.domain.budget_watts,
+            sequence=self._sequence,
+            settle_s=self.domain.timings.settle_s,
+        )
+
     def _headroom_watts(self) -> float:
         return triggers.headroom_watts(
             self._orders.caps, watts=self._watts, budget_watts=self.domain.budget_watts
@@ -303,6 +331,8 @@ class Coordinator:
         )
 
     def _may_release(self, member: Member, now: float) -> bool:
+        if self._drills.shadowing(now):
+            return False
         return self.raising(now) is Raising.FREELY and has_headroom(
             member, self.members, self.domain, orders=self._orders, watts=self._watts, now=now
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from loadline_policies.errors import UnsafeDomain
+from loadline_policies.power.protocol.drill_states import DrillState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.safety.safe_states import Safety
 
@@ -14,6 +15,7 @@ class DomainState:
     `agreed` says that S1 is in force: what every node has acknowledged to fall to,
     nameplates of the others, is within the budget. `relieved` are the services of which
     some GPUs are let off their class's cap, `waiting` those for which there is no room.
+    `drill` is the last order for one that this coordinator knows, and what came of it.
     """
 
     watts: float
@@ -33,3 +35,4 @@ class DomainState:
     policy_hash: str
     relieved: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    drill: DrillState | None = None

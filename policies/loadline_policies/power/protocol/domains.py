@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from loadline_policies.power.documents import PowerDocument
+from loadline_policies.power.protocol.drill_states import DrillOrder
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import NodeRating, Timings
 
@@ -36,7 +37,7 @@ class Domain:
     for it: they hold a part of the budget until they are released. `ratings` are what
     nodes that haven't been heard are known to be able to draw; a node's own report
     overrides them. No limit is ordered above `ceiling`. `services` maps `namespace/name` of a
-    service to its terms.
+    service to its terms. `drill` is the order for one that stands at the PowerDomain, done or not.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Domain:
     timings: Timings = field(default_factory=Timings)
     ratings: dict[str, NodeRating] = field(default_factory=dict)
     services: dict[str, ServiceTerms] = field(default_factory=dict)
+    drill: DrillOrder | None = None
 
     def terms_of(self, service: str) -> ServiceTerms:
         """The terms of a service by its `namespace/name`."""

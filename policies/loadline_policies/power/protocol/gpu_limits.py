@@ -37,6 +37,7 @@ class HoldReason(StrEnum):
     SILENT = "TooManySilentNodes"
     UNHOLDABLE = "CannotBeHeld"
     HEAT = "BreakerHot"
+    DRILL = "Drill"
 
 
 SAFE_REASONS = frozenset(HoldReason) - {HoldReason.NOT, HoldReason.NEW}
