@@ -100,6 +100,9 @@ CANDIDATES_ANNOTATION = f"{GROUP}/candidates"
 
 MAX_CANDIDATES = 5
 
+DRILL_ANNOTATION = f"{GROUP}/drill"
+"""On PowerDomains: an order to hold the domain at its safe limits for some seconds (`drills`)."""
+
 NODE_RESTRICTION_PREFIX = "node-restriction.kubernetes.io/"
 """Labels below it can't be changed by a kubelet; a domain should select its nodes by them."""
 

@@ -20,6 +20,7 @@ from pydantic.config import JsonDict
 
 from loadline_api.breakers import Breaker
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
+from loadline_api.drills import DrillStatus
 from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
 from loadline_api.quantities import INT64, Count, Name, ReportedWatts, ServerWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
@@ -222,6 +223,9 @@ class RowStatus(Status):
         default=None,
         max_length=64,
         description="Hash of the policy document that the coordinator decides by.",
+    )
+    drill: DrillStatus | None = Field(
+        default=None, description="The last order for a drill, and what was read back of it."
     )
 
 

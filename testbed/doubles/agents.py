@@ -27,9 +27,11 @@ from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal
+from loadline_agent.kube.object_parsers import drill_of
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.drill_states import DrillOrder
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.breakers import Curve
@@ -72,6 +74,7 @@ class Row:
     gpu_watts: tuple[float, float] = (100.0, 400.0)
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
+    drill: str | None = None
 
     def write(self, path: Path) -> "Row":
         """Put the row where its agents look, in one step of the file system."""
@@ -119,6 +122,8 @@ class FileDeclarations:
         self._peers: dict[str, Peer] = {}
         self._certificates: Mapping[bytes, str] = {}
         self._domain: Domain | None = None
+        self._drill_text: str | None = None
+        self._drill: DrillOrder | None = None
 
     def keep(self, armed_for: Callable[[], str | None]) -> None:
         """There is one domain."""
@@ -168,7 +173,10 @@ class FileDeclarations:
                 for node, (address, pem) in row.nodes.items()
             }
             self._certificates = {peer.certificate: node for node, peer in self._peers.items()}
-            self._domain = domain_of(row)
+            if row.drill != self._drill_text:
+                self._drill_text = row.drill
+                self._drill = drill_of(row.drill, wall_s=time.time(), now=boottime()) if row.drill else None
+            self._domain = replace(domain_of(row), drill=self._drill)
         return row
 
 

@@ -14,23 +14,27 @@ since a row without a coordinator would fall to its safe limits.
 
 import asyncio
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
+from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.peers import Peer
 from loadline_agent.kube import checkpoint_files, object_parsers
 from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.memberships import Memberships
+from loadline_agent.kube.object_parsers import Declared
 from loadline_api.api_errors import KubeError
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.drill_states import DrillOrder
 from loadline_policies.power.protocol.node_states import Home
 
 
@@ -49,8 +53,13 @@ class Declarations:
         *,
         state_dir: Path | None = None,
         on_change: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = boottime,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._kube, self._state_dir, self._on_change = kube, state_dir, on_change
+        self._clock, self._wall = clock, wall
+        self._drill: DrillOrder | None = None
+        self._drill_text: str | None = None
         self._checkpoint, self._checkpoint_problem = _recalled(state_dir)
         self._domain: Domain | None = None
         self._domain_problem: str | None = None
@@ -190,13 +199,25 @@ class Declarations:
         document, self._domain_problem = self._document(declared.spec.policy_ref.name)
         try:
             domain = object_parsers.domain_of(
-                declared, document, capacities=self._capacities.items, services=self._services.items
+                declared,
+                document,
+                capacities=self._capacities.items,
+                services=self._services.items,
+                drill=self._ordered(declared),
             )
         except InvalidInput as error:
             self._domain_problem = str(error)
             return
         if domain != self._domain:
             self._domain = domain
+
+    def _ordered(self, declared: Declared) -> DrillOrder | None:
+        """The order for a drill, with its age when it was first seen; the same one until it is rewritten."""
+        if declared.drill != self._drill_text:
+            self._drill_text = declared.drill
+            text, wall_s, now = declared.drill, self._wall(), self._clock()
+            self._drill = None if text is None else object_parsers.drill_of(text, wall_s=wall_s, now=now)
+        return self._drill
 
     def _document(self, name: str) -> tuple[PowerDocument, str | None]:
         """The policy of that name, or what stands in for it and why."""

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from loadline_agent.kube import drill_statuses
 from loadline_agent.kube.clients import Kube, Object
 from loadline_api.api_errors import KubeError
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
+from loadline_api.drills import DrillStatus
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
 from loadline_policies.errors import InvalidInput
@@ -64,6 +66,7 @@ def status_of(view: View, node: str, *, now: datetime) -> CoordinatorDomainStatu
         brakes=domain_state.brakes,
         heat_percent=round(100 * domain_state.heat),
         applied_policy_hash=domain_state.policy_hash,
+        drill=drill_statuses.status_of(domain_state.drill) if domain_state.drill is not None else None,
         conditions=(_enforcing(view), _capped(domain_state), _reporting(domain_state), _within(domain_state)),
     )
 
@@ -108,6 +111,7 @@ class DomainStatusWriter:
         self._kube, self._node, self._domain, self._clock, self._wall = kube, node, domain, clock, wall
         self._latest: View | None = None
         self._epoch: Epoch | None = None
+        self._inherited: DrillStatus | None = None
         self._written: CoordinatorDomainStatus | None = None
         self._written_s = float("-inf")
         self._said_s: dict[str, float] = {}
@@ -140,9 +144,10 @@ class DomainStatusWriter:
         if view.epoch != self._epoch:  # what a predecessor wrote is what has changed, or not
             status = PowerDomain.parse(await self._kube.get(path)).status
             self._written = CoordinatorDomainStatus(conditions=status.conditions)
-            self._epoch = view.epoch
+            self._epoch, self._inherited = view.epoch, drill_statuses.ended(status.drill)
         now, wall = self._clock(), self._wall()
         wanted = status_of(view, self._node, now=wall)
+        wanted = wanted.model_copy(update={"drill": drill_statuses.inherited(wanted.drill, self._inherited)})
         age_s = now - self._written_s
         if not due(self._written, wanted, budget_watts=view.domain.budget_watts, age_s=age_s):
             return
@@ -249,7 +254,9 @@ def _bad(one: Condition) -> bool:
 def _state(status: CoordinatorDomainStatus) -> tuple[object, ...]:
     """What is written at once when it changes."""
     turned = sorted((one.type, one.status, one.reason, _told(one)) for one in status.conditions)
-    return status.coordinator, status.level, status.silent_nodes, status.applied_policy_hash, turned
+    drill = status.drill
+    drilled = (drill.order, drill.outcome, drill.gpus_at_safe) if drill is not None else None
+    return status.coordinator, status.level, status.silent_nodes, status.applied_policy_hash, turned, drilled
 
 
 def _told(one: Condition) -> str:

@@ -19,27 +19,30 @@ from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube.clients import Object
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType
+from loadline_api.drills import SHOWN, DrillText
 from loadline_api.inference_services import InferenceService
-from loadline_api.names import POLICY_KEY
+from loadline_api.names import DRILL_ANNOTATION, POLICY_KEY
 from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
 from loadline_policies.documents import parse_power
-from loadline_policies.errors import InvalidPolicy
+from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_policies.power.protocol.drill_states import DrillOrder
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """A PowerDomain without its measurements."""
+    """A PowerDomain without its measurements; `drill` is the order for one, as it was written."""
 
     name: str
     created: str
     spec: PowerDomainSpec
     members: frozenset[str]
     candidates: tuple[str, ...]
+    drill: str | None = None
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels hangs on the domain itself, not on one below it."""
@@ -77,6 +80,27 @@ def declared_of(thing: Object) -> Declared:
         spec=domain.spec,
         members=frozenset(domain.status.members),
         candidates=domain.status.candidates,
+        drill=domain.metadata.annotations.get(DRILL_ANNOTATION),
+    )
+
+
+def drill_of(text: str, *, wall_s: float, now: float) -> DrillOrder:
+    """An order for a drill, with its age at `now`, when the wall clock shows `wall_s`.
+
+    One that can't be used says why, and nothing is raised: a word that is misspelt here must not
+    keep the rest of a declaration out of force.
+    """
+    try:
+        told = DrillText.parse(text)
+    except InvalidInput as error:
+        return DrillOrder(text=text[:SHOWN], problem=str(error))
+    requested_s = told.requested.timestamp()
+    return DrillOrder(
+        text=text,
+        requested_s=requested_s,
+        seconds=float(told.seconds),
+        age_s=wall_s - requested_s,
+        read_s=now,
     )
 
 
@@ -146,6 +170,7 @@ def domain_of(
     *,
     capacities: Mapping[str, Known],
     services: Mapping[str, ServiceTerms],
+    drill: DrillOrder | None = None,
 ) -> Domain:
     """All that a coordinator needs; InvalidDomain when the curve contradicts itself."""
     spec = declared.spec
@@ -168,6 +193,7 @@ def domain_of(
         timings=Timings(lease_s=float(spec.lease_seconds)),
         ratings=ratings,
         services=dict(services),
+        drill=drill,
     )
 
 

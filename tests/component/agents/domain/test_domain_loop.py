@@ -3,10 +3,12 @@
 import json
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from loadline_api.drills import DrillText
 from loadline_policies.documents import parse_power
 from loadline_policies.power import polca
 from loadline_policies.power.rows import Row
@@ -93,6 +95,30 @@ def test_a_coordinator_that_cannot_renew_goes_on_until_a_member_is_missing(row: 
     assert row.limits("node-1") == [400.0] * 8, "14 exchanges, 0.4 s apart or more, are past raise_within_s"
     row.signal("node-2", signal.SIGKILL)
     row.wait(lambda: all_at_most(row, SAFE_WATTS, ("node-0", "node-1")))
+
+
+@pytest.mark.slow
+def test_a_drill_puts_every_gpu_at_its_safe_limit_and_gives_it_back_by_itself(row: LoneRow) -> None:
+    free = [400.0] * 8
+    row.wait(lambda: all(row.limits(node) == free for node in row.nodes))
+    level = 'loadline_power_domain_level{domain="row",level="Drill"'
+    row.tell(drill=str(DrillText(datetime.now(UTC), seconds=5)))
+    assert row.wait(lambda: all_at_most(row, SAFE_WATTS)) < 3.0
+    assert level in row.ask("node-0", "/metrics")
+    assert 2.0 < row.wait(lambda: all(row.limits(node) == free for node in row.nodes)) < 8.0
+    assert level not in row.ask("node-0", "/metrics")
+
+
+@pytest.mark.slow
+def test_a_drill_is_not_repeated_by_a_successor(row: LoneRow) -> None:
+    row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
+    row.tell(drill=str(DrillText(datetime.now(UTC), seconds=30)))
+    row.wait(lambda: all_at_most(row, SAFE_WATTS))
+    row.signal("node-0", signal.SIGTERM)
+    row.tell(holder="node-1", transitions=2)
+    row.wait(lambda: row.metric("node-1", "loadline_power_leading") == 1.0)
+    row.start(("node-0",))
+    row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes), within_s=20.0)
 
 
 @pytest.mark.slow

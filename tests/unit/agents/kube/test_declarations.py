@@ -9,7 +9,15 @@ from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube import checkpoint_files
 from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
-from loadline_agent.kube.object_parsers import declared_of, domain_of, home_of, known_of, policy_of, terms_of
+from loadline_agent.kube.object_parsers import (
+    declared_of,
+    domain_of,
+    drill_of,
+    home_of,
+    known_of,
+    policy_of,
+    terms_of,
+)
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
 from loadline_policies.power.protocol.node_states import Home
@@ -208,3 +216,21 @@ def test_a_broken_memory_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "domain.json").write_text(text)
     with pytest.raises(InvalidInput, match="remove it"):
         checkpoint_files.recall(tmp_path)
+
+
+def test_an_order_for_a_drill_is_kept_as_it_is_written() -> None:
+    thing = domain()
+    assert declared_of(thing).drill is None
+    thing["metadata"]["annotations"] = {"loadline.dev/drill": "soon"}
+    assert declared_of(thing).drill == "soon"
+
+
+def test_an_order_is_as_old_as_the_wall_clock_says_when_it_is_read() -> None:
+    order = drill_of("2026-01-02T03:04:05Z/10", wall_s=1_767_323_047.5, now=40.0)
+    assert (order.age_s, order.seconds, order.read_s, order.problem) == (2.5, 10.0, 40.0, "")
+
+
+def test_an_order_that_cant_be_read_is_no_reason_to_refuse_the_rest() -> None:
+    order = drill_of("x" * 200_000, wall_s=0.0, now=40.0)
+    assert "write a time in UTC" in order.problem
+    assert len(order.text) == 64

@@ -1,0 +1,126 @@
+"""
+A drill as the API carries it: the annotation that orders one, and what the status says of it.
+
+An order is an event and no state, so it is an annotation and no field of the spec, as with
+`kubectl rollout restart`: it moves no generation, and a manifest that is applied again orders
+nothing. Its text is a time and a length, `2026-01-02T03:04:05Z/10`; the time makes it one of a
+kind and lets it grow old. Whoever may edit a PowerDomain may write it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from pydantic import Field
+
+from loadline_api.conditions import timestamp
+from loadline_api.names import DRILL_ANNOTATION
+from loadline_api.quantities import Count, ReportedWatts
+from loadline_api.schemas import Status
+from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.drill_states import LONGEST_S, SHORTEST_S
+
+LISTED_NODES: Final = 64
+"""Nodes that the status names, the worst first; of the others it has the number."""
+
+SHOWN: Final = 64
+"""Characters of an order that are worth repeating."""
+
+FORM: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)/([0-9]{1,3})")
+
+MEND: Final = "write a time in UTC and a number of seconds, as 2026-01-02T03:04:05Z/10"
+
+
+@dataclass(frozen=True, slots=True)
+class DrillText:
+    """What the annotation says: when the drill was asked for, and for how many seconds."""
+
+    requested: datetime
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{timestamp(self.requested)}/{self.seconds}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The order in an annotation; InvalidInput names what of it can't be used."""
+        found = FORM.fullmatch(text[: SHOWN + 1])
+        if found is None:
+            raise InvalidInput(DRILL_ANNOTATION, text[:SHOWN], mend=MEND)
+        try:
+            requested = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError as error:
+            raise InvalidInput(DRILL_ANNOTATION, text, mend=MEND) from error
+        seconds = int(found[2])
+        if not SHORTEST_S <= seconds <= LONGEST_S:
+            mend = f"give {SHORTEST_S:.0f} to {LONGEST_S:.0f} seconds"
+            raise InvalidInput(DRILL_ANNOTATION, text, mend=mend)
+        return cls(requested, seconds)
+
+
+class DrilledNodeStatus(Status):
+    """What was read back of one node."""
+
+    node: str = Field(min_length=1, max_length=253, description="Name of the node.")
+    gpus: Count = Field(description="GPUs of the node that the domain knows.")
+    gpus_at_safe: Count = Field(
+        description="GPUs read back at or below their safe limits under the drill's orders, and never above"
+        " after that."
+    )
+    after_milliseconds: Count | None = Field(
+        default=None,
+        description="When the last of them was first seen so, from the hold's beginning; left out unless all"
+        " were.",
+    )
+    over_watts: Count | None = Field(
+        default=None,
+        description="By how much the worst GPU was above its safe limit when last read; left out where one"
+        " was not read at all.",
+    )
+
+
+class DrillStatus(Status):
+    """The last order for a drill, and what came of it. Only what was read back is said."""
+
+    order: str = Field(max_length=SHOWN, description="The order as it was written.")
+    outcome: str = Field(
+        max_length=16,
+        description="Holding while it lasts; Done when it has ended by itself; Stopped before its time;"
+        " Refused without a beginning.",
+    )
+    message: str = Field(
+        default="", max_length=512, description="Why it was refused or stopped, and what to do."
+    )
+    held_time: str | None = Field(
+        default=None,
+        description="When the hold began; left out if it never did.",
+        json_schema_extra={"format": "date-time"},
+    )
+    nodes: Count | None = Field(default=None, description="Members when the hold began.")
+    nodes_at_safe: Count | None = Field(
+        default=None, description="Those of them whose GPUs were all read back at or below their safe limits."
+    )
+    gpus: Count | None = Field(default=None, description="GPUs of the members.")
+    gpus_at_safe: Count | None = Field(
+        default=None, description="Those read back at or below their safe limits, and never above after that."
+    )
+    safe_watts: ReportedWatts | None = Field(
+        default=None, description="What was promised: the sum of all safe limits, hosts at their maximum."
+    )
+    budget_watts: ReportedWatts | None = Field(default=None, description="The budget at that time.")
+    watts_before: ReportedWatts | None = Field(
+        default=None,
+        description="Draw of the domain when the hold began, GPU sensors 5 percent up, silent nodes at"
+        " their worst.",
+    )
+    highest_watts: ReportedWatts | None = Field(
+        default=None,
+        description="The most of the same during the hold, once limits and sensors had their time; left out"
+        " if it wasn't measured.",
+    )
+    listed: tuple[DrilledNodeStatus, ...] = Field(
+        default=(),
+        max_length=LISTED_NODES,
+        description="Nodes, those that are not at safe or were last first.",
+    )
