@@ -75,6 +75,10 @@ def _loadline(
     Know whether an edited policy will be taken, before you apply it:
       loadline policies check power.yaml
 
+    
+    Know whether a row really falls where its status says, on your own hardware:
+      loadline drill row-a --dry-run
+
     Exit codes: 0 it is so, 1 it isn't, 2 it could not be run.
     """
     _help_unless_told(context)
@@ -116,6 +120,60 @@ def demo(  # noqa: PLR0917
     from loadline_cli import demo as demos
 
     raise typer.Exit(demos.demo(virtual=virtual, out=out, seed=seed, open_report=open_report, output=output))
+
+
+@app.command(short_help="Hold a row at its safe limits for some seconds, and see whether it falls there.")
+def drill(  # noqa: PLR0917
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A PowerDomain that is enforced.")],
+    seconds: Annotated[
+        int, typer.Option("--seconds", metavar="N", min=5, max=30, help="How long it is held, at most.")
+    ] = 10,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is held.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Keep what was seen: Markdown for .md, else JSON."),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Hold a row at its safe limits for some seconds, and see whether it falls there.
+
+    
+    See what would happen, then do it and keep the result:
+      loadline drill row-a --dry-run
+      loadline drill row-a --report drill.md
+
+    The domain's coordinator orders every GPU to its safe limit or below, reads back
+    what is in force, and lets go by itself. Nothing is ever raised by it. It costs
+    latency on these nodes meanwhile; Ctrl-C ends it. Read the breaker's own meter too:
+    this compares sensors with promises, and a sensor may be wrong.
+
+    
+    Needs the right to patch PowerDomains (ClusterRole loadline-admin).
+    Exit codes: 0 all that is promised was seen, 1 something wasn't, 2 it could not be run.
+    """
+    from loadline_cli import drills
+    from loadline_cli.clusters import Cluster
+
+    code = drills.drill(
+        domain,
+        cluster=lambda: Cluster.open(kubeconfig, context),
+        seconds=seconds,
+        yes=yes,
+        dry_run=dry_run,
+        report=report,
+        output=output,
+    )
+    raise typer.Exit(code)
 
 
 @policies.callback()

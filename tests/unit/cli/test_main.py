@@ -14,7 +14,7 @@ from loadline_cli.exits import CommandError, Exit
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "policies", "policies list", "policies check"],
+    ["", "demo", "drill", "policies", "policies list", "policies check"],
     ids=lambda name: name or "loadline",
 )
 def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], None]) -> None:
@@ -91,7 +91,7 @@ def test_as_a_kubectl_plugin_help_says_kubectl(path: str, name: str) -> None:
 
 
 def test_help_waits_for_no_heavy_import() -> None:
-    heavy = "numpy", "numba", "matplotlib", "jinja2", "yaml", "rich.live"
+    heavy = "numpy", "numba", "matplotlib", "jinja2", "yaml", "rich.live", "kubernetes"
     script = (
         "import sys\nfrom loadline_cli import main\n"
         "main.run(['--help'], 'loadline')\n"
@@ -114,7 +114,7 @@ def test_an_error_without_a_hint_is_one_line() -> None:
 
 
 def test_every_command_has_an_example_and_its_exit_codes() -> None:
-    for command in (app.demo, app.list_policies, app.check):
+    for command in (app.demo, app.drill, app.list_policies, app.check):
         text = inspect.cleandoc(command.__doc__ or "")
         assert "\n  loadline " in text
         assert "Exit codes: 0 " in text

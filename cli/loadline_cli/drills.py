@@ -1,0 +1,223 @@
+"""
+`loadline drill`: orders a row to its safe limits for some seconds, and compares what is seen and promised.
+
+The order is an annotation; the domain's coordinator holds, measures and writes what it saw into the
+status, and this only asks, waits and reads. So nothing here can raise a limit, and if it is
+killed the hold ends by itself. However it ends, the order is taken back: that ends a hold at once.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from loadline_api.drills import DrillStatus, DrillText
+from loadline_api.names import DRILL_ANNOTATION
+from loadline_cli import drill_reports
+from loadline_cli.clusters import Cluster, Refused, Unreachable
+from loadline_cli.drill_plans import Plan, plan
+from loadline_cli.exits import CommandError, Exit
+from loadline_cli.outputs import Output, aside, print_json, screen, table
+from loadline_policies.power.protocol.drill_states import DrillOutcome
+
+ASK_EVERY_S: Final = 1.0
+"""The coordinator writes its status once a second at most."""
+
+TAKEN_WITHIN_S: Final = 10.0
+"""In which time a coordinator that lives takes up an order: a watch, a decision, a write. Chosen."""
+
+ENDED_WITHIN_S: Final = 15.0
+"""How long after a hold's time its outcome is waited for: as long as a new coordinator needs. Chosen."""
+
+MARKDOWN: Final = ".md"
+
+
+def drill(
+    name: str,
+    *,
+    cluster: Callable[[], Cluster],
+    seconds: int,
+    yes: bool,
+    dry_run: bool,
+    report: Path | None,
+    output: Output,
+) -> Exit:
+    """Drill a domain; FAILURE where something that is promised was not seen."""
+    found = cluster()
+    planned = _planned(found, name, seconds)
+    if dry_run:
+        _print_plan(planned, output)
+        return Exit.OK
+    _announce(planned)
+    _confirm(yes)
+    status = _run(found, planned)
+    if report is not None:
+        _write(report, planned, status)
+    _print(planned, status, output)
+    return Exit.OK if drill_reports.met(drill_reports.checks(planned, status)) else Exit.FAILURE
+
+
+def _planned(cluster: Cluster, name: str, seconds: int) -> Plan:
+    try:
+        sight = cluster.domain(name)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        known = ", ".join(cluster.domains()) or "there is none"
+        raise CommandError(f"there is no PowerDomain `{name}`", hint=f"use one of: {known}") from error
+    capacities = cluster.capacities(sight.domain.status.members)
+    return plan(sight.domain, capacities, seconds=seconds, now=sight.at)
+
+
+def _print_plan(planned: Plan, output: Output) -> None:
+    if output is Output.JSON:
+        print_json(drill_reports.as_json(planned))
+        return
+    _announce(planned, to_screen=True)
+
+
+def _announce(planned: Plan, *, to_screen: bool = False) -> None:
+    rows = table("", "")
+    rows.show_header = False
+    for word, value in drill_reports.plan_rows(planned):
+        rows.add_row(word, value)
+    (screen() if to_screen else aside()).print(rows)
+
+
+def _confirm(yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(
+            "stdin is no terminal, so nobody can be asked",
+            hint="give `--yes`, or `--dry-run` to see the plan",
+        )
+    if not typer.confirm("Hold it now?", default=False, err=True):
+        raise CommandError("not confirmed: nothing was ordered")
+
+
+def _run(cluster: Cluster, planned: Plan) -> DrillStatus:
+    """Order it, wait for its end, and take the order back whatever comes."""
+    order = str(DrillText(cluster.domain(planned.domain).at, planned.seconds))
+    try:
+        cluster.annotate(planned.domain, DRILL_ANNOTATION, order)
+        with _progress(planned) as show:
+            return _wait(cluster, planned, order, show=show)
+    finally:
+        try:
+            cluster.take_back(planned.domain, DRILL_ANNOTATION, order)
+        except CommandError as error:
+            aside().print(
+                f"the order couldn't be taken back ({error.message}); the hold ends by itself after"
+                f" {planned.seconds} s, and an old order does nothing",
+                soft_wrap=True,
+            )
+
+
+Show = Callable[[float, DrillStatus | None], None]
+
+
+def _wait(cluster: Cluster, planned: Plan, order: str, *, show: Show) -> DrillStatus:
+    """What came of an order; CommandError where nobody took it up."""
+    began_s = time.monotonic()
+    last: DrillStatus | None = None
+    while True:
+        now_s = time.monotonic() - began_s
+        try:
+            found = cluster.domain(planned.domain).domain.status.drill
+            last = found if found is not None and found.order == order else last
+        except Unreachable as error:
+            if now_s >= TAKEN_WITHIN_S + planned.seconds + ENDED_WITHIN_S:
+                raise
+            aside().print(f"{error.message}; asking again", soft_wrap=True)
+        show(now_s, last)
+        if last is not None and last.outcome == DrillOutcome.REFUSED:
+            raise CommandError(
+                f"the coordinator refuses: {last.message}",
+                hint="nothing was held; its reason says what to do",
+            )
+        if last is not None and last.outcome != DrillOutcome.HOLDING:
+            return last
+        if last is None and now_s >= TAKEN_WITHIN_S:
+            raise CommandError(
+                f"no coordinator has taken the order up in {TAKEN_WITHIN_S:.0f} s; it is taken back now",
+                hint=f"see that the agent on {planned.coordinator} runs; whether it held isn't known",
+            )
+        if last is not None and now_s >= TAKEN_WITHIN_S + planned.seconds + ENDED_WITHIN_S:
+            return last  # as it was last seen: what isn't known by now isn't met
+        time.sleep(ASK_EVERY_S)
+
+
+@contextmanager
+def _progress(planned: Plan) -> Iterator[Show]:
+    """A bar on a terminal, a line when something changes elsewhere."""
+    console = aside()
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield _lines(planned)
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        task: TaskID = bars.add_task("ordering", total=planned.seconds)
+        began_s: float | None = None
+
+        def show(now_s: float, drill: DrillStatus | None) -> None:
+            nonlocal began_s
+            if drill is not None and began_s is None:
+                began_s = now_s
+            done = min(planned.seconds, now_s - began_s) if began_s is not None else 0.0
+            bars.update(task, description=_state(drill), completed=done)
+
+        yield show
+
+
+def _lines(planned: Plan) -> Show:
+    told = ""
+
+    def show(now_s: float, drill: DrillStatus | None) -> None:
+        nonlocal told
+        line = _state(drill)
+        if line != told:
+            aside().print(f"{now_s:3.0f} s  {line}", soft_wrap=True)
+            told = line
+
+    return show
+
+
+def _state(drill: DrillStatus | None) -> str:
+    if drill is None:
+        return "ordered; waiting for the coordinator"
+    if drill.gpus is None:
+        return drill.outcome
+    return f"{drill.outcome}: {drill.nodes_at_safe} of {drill.nodes} nodes read back at safe"
+
+
+def _print(planned: Plan, status: DrillStatus, output: Output) -> None:
+    if output is Output.JSON:
+        print_json(drill_reports.as_json(planned, status))
+        return
+    console = screen()
+    console.print(drill_reports.nodes_table(status))
+    if drill_reports.unlisted(status):
+        console.print(drill_reports.unlisted(status), soft_wrap=True)
+    console.print()
+    console.print(drill_reports.checks_table(drill_reports.checks(planned, status)))
+    if drill_reports.remark(status):
+        console.print(f"\n{drill_reports.remark(status)}", soft_wrap=True)
+    if status.message:
+        console.print(f"{status.outcome}: {status.message}", soft_wrap=True)
+
+
+def _write(path: Path, planned: Plan, status: DrillStatus) -> None:
+    as_markdown = path.suffix == MARKDOWN
+    found = drill_reports.as_json(planned, status)
+    text = drill_reports.as_markdown(planned, status) if as_markdown else json.dumps(found, indent=2) + "\n"
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        aside().print(f"the report can't be written to {path}: {error.strerror}", soft_wrap=True)
