@@ -9,6 +9,7 @@ says so, and what is looked at is the board: the limits and clocks in force.
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import pytest
 from demos.power import manifests
 from demos.power.rows import LiveRow
 from loadline_api import names
+from loadline_cli import main
+from loadline_cli.exits import Exit
 from loadline_policies.documents import parse_power
 from loadline_policies.models import parameters
 from loadline_policies.power.polca import Config
@@ -83,7 +86,25 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
         yield Row(live)
 
 
-def test_low_priority_is_capped_first_and_nothing_is_left(row: Row) -> None:
+def drill(row: Row, report: Path) -> None:
+    """Hold the free row at its safe limits by the command line, as a person would."""
+    row.until(lambda: row.limits() == {400.0})
+    held: list[float] = []
+    kubeconfig = str(row.live.bed.kubeconfig)
+    arguments = ["drill", row.live.scenario.name, "--yes", "--seconds", "5", "--report", str(report)]
+    with ThreadPoolExecutor() as threads:
+        ended = threads.submit(main.run, [*arguments, "--kubeconfig", kubeconfig], "loadline")
+        while not ended.done():
+            held.append(max(row.limits()))
+            time.sleep(0.1)
+    found = json.loads(report.read_text()) if report.exists() else {}
+    assert ended.result() == Exit.OK, found
+    assert found["drill"]["gpusAtSafe"] == found["plan"]["gpus"] == 8 * NODES
+    assert min(held) < 260.0, "what the report says was so on the board"
+    row.until(lambda: row.limits() == {400.0})
+
+
+def test_low_priority_is_capped_first_and_nothing_is_left(row: Row, tmp_path: Path) -> None:
     config, high = row.config, ~row.low
     assert sorted(row.live.services) == ["chat", "chat", "code", "code"]
 
@@ -112,6 +133,7 @@ def test_low_priority_is_capped_first_and_nothing_is_left(row: Row) -> None:
     row.until(lambda: max(row.limits()) < 260.0)
 
     row.draw(0.60)
+    drill(row, tmp_path / "drill.json")
     row.switch("Observe")
     row.until(lambda: row.limits() == {400.0} and row.clocks(row.low) | row.clocks(high) == {0})
     row.until(lambda: not any(row.armed))

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter
 from loadline_agent.metrics import Metrics
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api import names
-from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
+from loadline_api.drills import DrillText
+from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
+from loadline_api.power_domains import PowerDomain
 from loadline_policies.power.protocol.domain_states import DomainState
+from loadline_policies.power.protocol.drill_states import DrillOutcome, DrillState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.protocol.node_states import Home
@@ -518,6 +522,40 @@ async def test_only_the_holder_tells_how_the_domain_stands(
     pretender.tell(first.epoch, OUTLOOK)
     await pretender.step()
     assert "does not hold Lease" in str(pretender.problem)
+
+
+@pytest.mark.usefixtures("lease")
+async def test_an_order_for_a_drill_reaches_the_coordinator_and_a_successor_keeps_what_was_seen(
+    row: Bed, agents: list[Agent], background: Callable[[Any], None]
+) -> None:
+    clock, text = Clock(), str(DrillText(datetime.now(UTC), 10))
+    first = election(agents[0], clock)
+    await first.step()
+    assert first.epoch is not None
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE)
+    background(told.run())
+    told.lead()
+    await until(lambda: told.domain() is not None)
+    row.kubectl("annotate", "pdom", DOMAIN, f"{DRILL_ANNOTATION}={text}")
+    await until(lambda: (now := told.domain()) is not None and now.drill is not None)
+    found = told.domain()
+    assert found is not None
+    assert found.drill is not None
+    assert (found.drill.text, found.drill.seconds, found.drill.age_s < 10.0) == (text, 10.0, True)
+
+    seen = DrillState(order=found.drill, outcome=DrillOutcome.HOLDING, begun_age_s=1.0, safe_watts=9.0)
+    writer = DomainStatusWriter(agents[0].kube, "buoy-0", domain=told.domain, clock=clock)
+    writer.tell(first.epoch, replace(OUTLOOK, drill=seen))
+    await writer.step()
+    assert writer.problem is None
+    successor = DomainStatusWriter(agents[0].kube, "buoy-0", domain=told.domain, clock=clock)
+    successor.tell(replace(first.epoch, transitions=9), OUTLOOK)
+    await successor.step()
+    status = PowerDomain.parse(row.client.get(names.POWER_DOMAINS.path(DOMAIN))).status
+    assert status.drill is not None
+    assert (status.drill.order, status.drill.outcome, status.drill.safe_watts) == (text, "Stopped", 9)
+    row.kubectl("annotate", "pdom", DOMAIN, f"{DRILL_ANNOTATION}-")
+    await until(lambda: (now := told.domain()) is not None and now.drill is None)
 
     clock.now += 1.0
     writer.tell(first.epoch, replace(OUTLOOK, load=1.02, watts=20_400.0, silent=("buoy-2",)))

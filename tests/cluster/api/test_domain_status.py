@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadline_api import names
-from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
+from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
 from loadline_api.power_domains import PowerDomain
 from testbed.api_callers import Caller, eventually, refusal
 
@@ -113,6 +113,19 @@ def test_both_halves_stand_side_by_side(moored: Callable[[], Mooring]) -> None:
     assert status.members == ("berth-0", "berth-1", "berth-2")
     assert status.observed_watts == 1000
     assert [one.type for one in status.conditions] == ["Accepted", "Enforcing"]
+
+
+def test_nobody_orders_a_drill_by_writing_a_status(moored: Callable[[], Mooring]) -> None:
+    mooring = moored()
+    body = {"metadata": {"annotations": {DRILL_ANNOTATION: "2026-01-02T03:04:05Z/10"}}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    agent = mooring.agents[0].http
+    refused = agent.patch(f"{DOMAINS}/mole", json=body, headers=headers)
+    assert refused.status_code == 403
+    told = {**body, "status": {"coordinator": "berth-0", "observedWatts": 1001}}
+    taken = agent.patch(f"{DOMAINS}/mole/status", json=told, headers=headers).json()
+    assert taken["status"]["observedWatts"] == 1001
+    assert DRILL_ANNOTATION not in taken["metadata"].get("annotations", {})
 
 
 def test_a_candidate_that_does_not_hold_the_lease_is_refused(moored: Callable[[], Mooring]) -> None:
