@@ -8,7 +8,7 @@ of its answers: a laptop's clock may be wrong.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
@@ -82,7 +82,9 @@ class Cluster:
                 *_where(POWER_DOMAINS), name, _request_timeout=TIMEOUT_S
             )
         )
-        return Sight(_parsed(PowerDomain.parse, thing), parsedate_to_datetime(headers["Date"]))
+        told = headers.get("Date")  # a proxy may leave it out
+        at = parsedate_to_datetime(told) if told else datetime.now(UTC)
+        return Sight(_parsed(PowerDomain.parse, thing), at)
 
     def domains(self) -> tuple[str, ...]:
         """The names of all PowerDomains."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from loadline_policies.power.documents import PowerDocument
+from loadline_policies.power.protocol.drill_states import DrillOrder
 from loadline_policies.power.protocol.messages import Epoch, Report, ServiceReport
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import Timings
@@ -288,6 +289,27 @@ def _outsider(bench: Bench, index: int) -> None:
             agent.reported(replace(heard[0], node="outsider", armed=True), lambda answer: None)
 
 
+def _drill(bench: Bench, index: int) -> None:
+    """Somebody orders a drill: a good order, an old one, one that lies ahead, or what nobody can read."""
+    now, age_s = bench.world.now, bench.random.choice((0.5, 0.5, 0.5, 40.0, -40.0))
+    seconds = bench.random.choice((5.0, 10.0, 30.0))
+    problem = bench.random.choice(("", "", "", "unreadable"))
+    order = DrillOrder(
+        text=f"{now}/{seconds}",
+        requested_s=now - age_s,
+        seconds=seconds,
+        age_s=age_s,
+        read_s=now,
+        problem=problem,
+    )
+    bench.site.declare(replace(bench.site.domain, drill=order))
+
+
+def _no_drill(bench: Bench, index: int) -> None:
+    """Its order is taken back."""
+    bench.site.declare(replace(bench.site.domain, drill=None))
+
+
 _ALL = set(range(GPUS))
 
 EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
@@ -338,7 +360,9 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "hostile": _hostile,
     "honest": _honest,
     "outsider": _outsider,
+    "drill": _drill,
+    "no drill": _no_drill,
 }
 
-HARMLESS = frozenset({"worst", "idle", "mixed", "missed", "policy"})
+HARMLESS = frozenset({"worst", "idle", "mixed", "missed", "policy", "drill", "no drill"})
 """What is no fault and no change of the plan, so that it excuses nothing."""

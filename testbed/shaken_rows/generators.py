@@ -28,6 +28,7 @@ THEMES: Final = (
     ("usurp", "budget", "member", "pause leader"),
     ("lose GPU", "find GPU", "stranger", "worst"),
     ("stop", "resume", "pause", "isolate", "mend"),
+    ("drill", "no drill", "worst", "idle", "member", "kill leader"),
 )
 
 
