@@ -169,12 +169,13 @@ class Coordinator:
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document
-        row = Row(self._drills.shown_load(self.load, now), self.members.age_s(now))
+        shown_watts = self._drills.shown_watts(self._watts, now)
+        row = Row(shown_watts / self.domain.budget_watts, self.members.age_s(now))
         caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
         orders = RowOrders(caps=caps, held=self._held(now) or self._drills.reason(now))
         raising = partial(self.raising, now)
         self._orders = self._reliever.relieved(
-            orders, self.domain, self.members, watts=self._watts, raising=raising, now=now
+            orders, self.domain, self.members, watts=shown_watts, raising=raising, now=now
         )
 
     def answer(self, node: str, now: float) -> Lease:
@@ -300,7 +301,7 @@ class Coordinator:
         assert self.safety is not None, "without safe limits there is an obstacle"
         return RowBefore(
             members=self.members,
-            load=self.load,
+            watts=self._watts,
             hot_watts=self.members.hot_watts(now),
             safe_watts=self.safety.safe_watts,
             budget_watts=self.domain.budget_watts,

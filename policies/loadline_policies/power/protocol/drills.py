@@ -3,7 +3,7 @@ Drills of one coordinator: which orders it obeys, how long it holds, and what it
 
 A drill may only lower. While it holds, every GPU is at its safe limit or below, as when the
 breaker is hot; it raises nobody, disarms nobody and ends by the coordinator's own clock. Since
-a row that is held draws less, the policy is shown no less than what the row drew before until the
+a row that is held draws less, policy and relief are shown no less than what the row drew before until the
 meter can have it back, and nobody is released: else a drill would free what was held before it.
 
 An order that was there before this coordinator is not obeyed: it may be a predecessor's, half
@@ -54,7 +54,7 @@ class RowBefore:
     """The row at the moment when a hold begins. `sequence` is that of the last lease before it."""
 
     members: Roster
-    load: float
+    watts: float
     hot_watts: float
     safe_watts: float
     budget_watts: float
@@ -70,7 +70,7 @@ class Drills:
         self._heard = found.text if found is not None else ""
         self._latest_s = float("-inf")
         self._began_s = self._until_s = self._ended_s = float("-inf")
-        self._settle_s = self._load = 0.0
+        self._settle_s = self._watts = 0.0
         self._sequence = 0
         self._gpus: dict[str, tuple[str, ...]] = {}
         self._seen: dict[str, dict[str, _Seen]] = {}
@@ -123,9 +123,9 @@ class Drills:
         """Whether the row's meter may show less than it draws without the drill."""
         return now < self._ended_s + self._settle_s
 
-    def shown_load(self, load: float, now: float) -> float:
-        """The load that the policy is shown: a drill makes it believe in no room that isn't there."""
-        return max(load, self._load) if self.shadowing(now) else load
+    def shown_watts(self, watts: float, now: float) -> float:
+        """The draw that policy and relief are shown: a drill makes no room for them."""
+        return max(watts, self._watts) if self.shadowing(now) else watts
 
     def read(self, report: Report, given: Mapping[str, float], now: float) -> None:
         """Note what a node reads back; nothing that isn't an answer to the hold's own orders counts.
@@ -175,7 +175,7 @@ class Drills:
         self._latest_s = order.requested_s
         self._began_s = now
         self._until_s = self._ended_s = now + min(LONGEST_S, max(SHORTEST_S, order.seconds))
-        self._settle_s, self._load, self._sequence = row.settle_s, row.load, row.sequence
+        self._settle_s, self._watts, self._sequence = row.settle_s, row.watts, row.sequence
         self._gpus = {
             name: tuple(gpu.uuid for gpu in member.rating.gpus) if member.rating is not None else ()
             for name, member in row.members.items()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power import polca
 from loadline_policies.power.protocol.coordinators import Coordinator
@@ -14,6 +15,9 @@ from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.drill_states import DrillOrder, DrillOutcome, DrillState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
+from loadline_policies.power.relief import reliefs
+from loadline_policies.power.relief.claims import Claim
+from loadline_policies.power.relief.reliefs import Relief, Room, State
 from loadline_policies.power.safety.breakers import Curve
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
@@ -215,6 +219,23 @@ def test_the_policy_believes_in_no_room_that_a_drill_has_made() -> None:
         assert row.coordinator.caps.level == "LowShallow", row.now
     row.until(BEGAN_S + 17)
     assert row.coordinator.level == "Normal", "and no longer than its meter needs"
+
+
+def test_nobody_is_relieved_in_room_that_a_drill_has_made() -> None:
+    seen: list[float] = []
+
+    def watched(claims: tuple[Claim, ...], room: Room, state: State, now: float) -> Decision[Relief, State]:
+        seen.append(room.watts)
+        return reliefs.decide(claims, room, state, now)
+
+    row = Row(share=0.85)
+    row.coordinator = Coordinator(row.domain, EPOCH, now=row.now, relieve=watched)
+    row.until(BEGAN_S)
+    seen.clear()
+    row.declare(drill=order())
+    row.share = 0.5
+    row.until(BEGAN_S + 12)
+    assert min(seen) >= 0.85 * BUDGET_WATTS - 1.0
 
 
 @pytest.mark.parametrize(
