@@ -71,7 +71,8 @@ class Row:
             gpus.append(
                 GpuReport(
                     uuid=uuid, watts=min(watts, enforced), enforced_watts=enforced, min_watts=100.0,
-                    max_watts=400.0, safe_watts=limit.safe_watts if limit is not None else None,
+                    max_watts=400.0, safe_watts=limit.safe_watts if limit is not None else None, able=True,
+                    proven=True,
                 )
             )  # fmt: skip
         return Report(
