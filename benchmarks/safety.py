@@ -82,26 +82,28 @@ def adaptive_schedules(seed: int) -> Piece:
 def planted_fault(name: str) -> Piece:
     """How many schedules it takes to find a planted fault; none if they don't."""
     tried = 0
-    with FAULTS[name].planted():
-        for outcome in _until_found():
+    at_random: Iterable[Search] = (partial(_one, seed) for seed in range(PLANTED_RANDOM))
+    climbing: Iterable[Search] = (partial(climb, seed, CLIMB) for seed in range(PLANTED_CLIMBS))
+    for search in (*at_random, *climbing):
+        outcomes: list[Outcome] = []
+        try:
+            with FAULTS[name].planted():
+                outcomes.extend(search())
+        except Exception:  # a planted fault may break anything
+            return {"found": True, "schedules": tried + len(outcomes) + 1, "by": "an exception"}
+        for outcome in outcomes:
             tried += 1
-            if outcome is None:
-                return {"found": True, "schedules": tried, "by": "an exception"}
-            if outcome.breaches:
-                promises = sorted(breach.promise for breach in outcome.breaches)
+            if promises := _broken_by_it(outcome):
                 return {"found": True, "schedules": tried, "by": ", ".join(promises)}
     return {"found": False, "schedules": tried, "by": ""}
 
 
-def _until_found() -> Iterator[Outcome | None]:
-    """Outcomes of all searches; None where the product raised."""
-    at_random: Iterable[Search] = (partial(_one, seed) for seed in range(PLANTED_RANDOM))
-    climbing: Iterable[Search] = (partial(climb, seed, CLIMB) for seed in range(PLANTED_CLIMBS))
-    for search in (*at_random, *climbing):
-        try:
-            yield from search()
-        except Exception:  # a planted fault may break anything
-            yield None
+def _broken_by_it(outcome: Outcome) -> list[str]:
+    """The promises that a schedule broke under a planted fault and keeps without it."""
+    if not outcome.breaches:
+        return []
+    without = {breach.promise for breach in played(outcome.schedule).breaches}
+    return sorted({breach.promise for breach in outcome.breaches} - without)
 
 
 def _one(seed: int) -> Iterator[Outcome]:

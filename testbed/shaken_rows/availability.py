@@ -21,6 +21,10 @@ HEALED_S: Final = 45.0
 LATE_S: Final = 5.0
 """A lease may come late, as where it became shorter."""
 
+BEARABLE: Final = 0.9
+LONGEST_S: Final = 6.0
+"""What is declared must be bearable: a new leader knows no earlier declaration to go on with."""
+
 UNJUSTIFIED: Final = frozenset({HoldReason.UNKNOWN, HoldReason.SILENT})
 
 
@@ -40,7 +44,7 @@ class Availability:
         self._healthy_s = self._healthy_s + TICK_S if self._healthy() else 0.0
         if self._healthy_s < HEALED_S:
             return
-        levels = [agent.coordinator.level for agent in self._bench.agents if agent.coordinator is not None]
+        levels = [leader.level for leader in self._bench.coordinators()]
         idle = [agent.name for agent in self._bench.agents if not _leased(agent)]
         held = not levels or any(level in UNJUSTIFIED for level in levels)
         self._idle_s = self._idle_s + TICK_S if idle or held else 0.0
@@ -53,6 +57,8 @@ class Availability:
         if link.cut or link.loss > 0.0 or link.most_s > SOON_S or not domain.enforce:
             return False
         if not site.lease.available or site.cut_off:
+            return False
+        if domain.budget_watts < BEARABLE * self._bench.budget_watts or domain.timings.lease_s > LONGEST_S:
             return False
         if site.rivals or self._bench.twists or len(domain.members) < len(self._bench.agents):
             return False

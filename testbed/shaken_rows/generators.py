@@ -33,9 +33,9 @@ THEMES: Final = (
 
 
 def drawn(seed: int) -> Schedule:
-    """A schedule at random: a third of them by a script, a third of kinds that have hurt together before."""
+    """A schedule at random: a quarter of them by a script, others of kinds that have hurt together before."""
     random = Random(seed)
-    if random.random() < 1 / 3:
+    if random.random() < 0.25:
         return _scripted(random, seed)
     kinds = random.sample(sorted(EVENTS), random.randint(2, 9))
     if random.random() < 0.5:

@@ -163,15 +163,14 @@ class Judge:
 
     def _leaves(self, name: str) -> bool:
         """Whether somebody leads by an older declaration, in which the node isn't a member."""
-        leaders = [agent.coordinator for agent in self.bench.leaders()]
-        return any(leader is not None and name not in leader.domain.members for leader in leaders)
+        return any(name not in leader.domain.members for leader in self.bench.coordinators())
 
     def _judge_members(self) -> None:
         """Whether the row is led by what its own nodes say."""
         names = {agent.name for agent in self.bench.agents}
-        for agent in self.bench.leaders():
-            if agent.coordinator is not None and not agent.coordinator.members.keys() <= names:
-                self._breach("its own members alone", f"{agent.coordinator.members.keys() - names}")
+        for leader in self.bench.coordinators():
+            if not leader.members.keys() <= names:
+                self._breach("its own members alone", f"{leader.members.keys() - names}")
 
     def _note_outside(self, falls: dict[str, float]) -> None:
         """See who is outside the plan now, and who falls higher than before."""
@@ -205,7 +204,7 @@ class Judge:
 
     def _led(self) -> bool:
         """Whether somebody leads who hears all but those outside the plan or off, and k others."""
-        for agent in self.bench.agents:
+        for agent in self.bench.leaders():
             leader = agent.coordinator
             if leader is None or agent.process.stopped or leader.level == HoldReason.NEW:
                 continue

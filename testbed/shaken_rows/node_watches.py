@@ -37,9 +37,12 @@ def watch_reports(agent: Agent, paper: Paper, understated: list[str]) -> None:
     send = agent._send
 
     def watched(report: Report) -> None:
-        most = dict(zip((gpu.uuid for gpu in paper.rating.gpus), paper.most_watts(), strict=True))
+        uuids = (gpu.uuid for gpu in paper.rating.gpus)
+        limits = dict(
+            zip(uuids, zip(paper.enforced_watts(), paper.requested_watts(), strict=True), strict=True)
+        )
         settled = paper.world.now - paper.raised_s > SEEN_S
-        if settled and any(gpu.enforced_watts + 1.0 < most[gpu.uuid] for gpu in report.gpus):
+        if settled and any(gpu.enforced_watts + 1.0 < max(limits[gpu.uuid]) for gpu in report.gpus):
             understated.append(agent.name)
         send(report)
 

@@ -130,6 +130,7 @@ class Bench:
         )
         self.site = Site(self.world, link, domain, candidates=self.candidates)
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
+        self._index = {rating.node: index for index, rating in enumerate(ratings)}
         self.agents: list[Agent] = []
         self.twists: dict[str, Callable[[Report], Report]] = {}
         self.heard_s: dict[str, float] = {}
@@ -159,11 +160,11 @@ class Bench:
 
     def paper(self, name: str) -> Paper:
         """A node's GPUs."""
-        return self.papers[_index_of(name)]
+        return self.papers[self._index[name]]
 
     def agent(self, name: str) -> Agent:
         """A node's agent."""
-        return self.agents[_index_of(name)]
+        return self.agents[self._index[name]]
 
     @property
     def budget_watts(self) -> float:
@@ -192,24 +193,26 @@ class Bench:
         A refused declaration changes nothing, so that who joins by one isn't a member.
         """
         name = paper.rating.node
-        refused = any(
-            leader.problem is not None and name not in leader.domain.members
-            for leader in self._coordinators()
+        if self.site.peers[name].armed:
+            return True
+        return name in self.site.domain.members and not any(
+            leader.problem is not None and name not in leader.domain.members for leader in self.coordinators()
         )
-        return (name in self.site.domain.members and not refused) or self.site.peers[name].armed
 
-    def _coordinators(self) -> list[Coordinator]:
-        return [agent.coordinator for agent in self.agents if agent.coordinator is not None]
+    def coordinators(self) -> list[Coordinator]:
+        """All that lead the row, or believe to."""
+        leading = [agent.coordinator for agent in self.agents[:CANDIDATES]]
+        return [coordinator for coordinator in leading if coordinator is not None]
 
     def armed(self) -> list[Agent]:
         return [agent for agent in self.agents if agent.record.armed]
 
     def leaders(self) -> list[Agent]:
-        return [agent for agent in self.agents if agent.coordinator is not None]
+        return [agent for agent in self.agents[:CANDIDATES] if agent.coordinator is not None]
 
     def safe_sum_watts(self) -> float:
         """What the domain's armed nodes fall to at worst: members, and who left and is known to have."""
-        known = {name for a in self.leaders() if a.coordinator is not None for name in a.coordinator.members}
+        known = {name for leader in self.coordinators() for name in leader.members}
         names = self.site.domain.members | known
         return sum(
             HOST_WATTS + SENSOR_GAIN * sum(a.record.safe_watts) for a in self.armed() if a.name in names
@@ -236,7 +239,3 @@ class Bench:
         if record != self._epoch:
             self._epoch, self._epoch_s = record, self.world.now
         return self.world.now - self._epoch_s if epoch != record else 0.0
-
-
-def _index_of(name: str) -> int:
-    return int(name.removeprefix("node-"))

@@ -46,12 +46,12 @@ LONGEST_LEASE, LONG_LEASE = 5, 3
 SCRIPTS: Final[Mapping[str, Script]] = {
     "load comes and goes": Script(
         (Step(5.0, 12.0, "idle"), Step(5.0, 12.0, "worst")),
-        times=9,
+        times=7,
         delays_s=QUICK,
     ),
     "load comes in bursts": Script(
         (Step(1.0, 4.0, "idle"), Step(4.0, 12.0, "worst")),
-        times=15,
+        times=9,
         delays_s=QUICK,
     ),
     "the leader dies in each burst": Script(
