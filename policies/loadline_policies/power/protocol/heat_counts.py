@@ -34,11 +34,17 @@ class HeatCount:
 
     def __init__(self) -> None:
         self.heat = WARM
+        self._load = 0.0
         self._inherited = _Inherited()
 
     def advance(self, curve: Curve, *, load: float, dt_s: float) -> None:
-        """Count `dt_s` seconds at `load`, a share of the budget."""
-        self.heat = _bounded(curve.heated(self.heat, load=load, dt_s=dt_s))
+        """Count `dt_s` seconds that end at `load`, a share of the budget.
+
+        At the higher of the loads at both ends: nobody knows when within them it moved. Counted at the
+        last one alone, a pulse that is braked at once counts for half of what it is, every time.
+        """
+        self.heat = _bounded(curve.heated(self.heat, load=max(self._load, load), dt_s=dt_s))
+        self._load = load
 
     def learn(self, report: Report, domain: Domain, members: Roster, *, now: float, young: bool) -> None:
         """Take over what a report tells of an epoch before ours.

@@ -1,0 +1,36 @@
+"""The heat that a coordinator counts is never below the truth, however the load moves between its looks."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_policies.power.protocol.heat_counts import HeatCount
+from loadline_policies.power.safety.breakers import TRIP, Curve
+
+CURVE = Curve(points=((1.05, float("inf")), (1.08, 60.0), (1.30, 40.0)))
+CALM, BUSY = 0.8, 1.2
+BETWEEN_S = 0.5
+
+
+def counted(loads: list[float]) -> HeatCount:
+    """The heat after looks at these loads, one after the other."""
+    count = HeatCount()
+    for load in loads:
+        count.advance(CURVE, load=load, dt_s=BETWEEN_S)
+    return count
+
+
+def test_a_pulse_that_is_seen_once_counts_until_it_is_seen_to_be_over() -> None:
+    grown = counted([CALM, BUSY, CALM]).heat - counted([CALM, CALM, CALM]).heat
+    assert grown >= 2 * BETWEEN_S / CURVE.trip_s(BUSY)
+
+
+@given(st.lists(st.floats(0.0, 2.0), min_size=1, max_size=40))
+def test_a_load_that_holds_until_the_next_look_is_counted_to_the_end(loads: list[float]) -> None:
+    count = counted(loads[:1])
+    true = count.heat
+    for before, now in pairwise(loads):
+        true = CURVE.heated(true, load=before, dt_s=BETWEEN_S)
+        count.advance(CURVE, load=now, dt_s=BETWEEN_S)
+        assert count.heat >= min(TRIP, true) - 1e-9
