@@ -41,9 +41,9 @@ class NodeFacts:
             if gpu.fault is not None:
                 word = Reason.SENSOR_STUCK if "sensor" in gpu.fault else Reason.GPU_LOST
                 found.setdefault(word.value, f"{gpu.uuid}: {gpu.fault}")
-        unable = [gpu.uuid for gpu in state.gpus if not gpu.able]
-        if unable:
-            found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(unable)}"
+        failing = [gpu.uuid for gpu in state.gpus if not (gpu.able or gpu.proven)]
+        if failing:  # one that is proven is unable by somebody else's writes, and in conflict
+            found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"
         if self._node.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
         if not state.settable:
@@ -54,7 +54,7 @@ class NodeFacts:
     def proven(self) -> bool:
         """Whether on every GPU a limit was written, changed what was there, and was read back."""
         gpus = self._look().gpus
-        return bool(gpus) and all(gpu.able and gpu.proven for gpu in gpus)
+        return bool(gpus) and all(gpu.proven for gpu in gpus)
 
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs as the node's NodeCapacity lists them."""

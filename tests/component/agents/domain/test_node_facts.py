@@ -106,3 +106,16 @@ def test_a_gpu_whose_writes_fail_is_named(node_gpus: NodeGpus, facts: NodeFacts,
     enforce(node_gpus, *[300.0] * 8)
     uuid = board.uuids(0)[3]
     assert facts.problems() == {"WritesFail": f"writes of a limit have failed on {uuid}"}
+
+
+def test_somebody_elses_writes_are_no_failure_of_ours(
+    node_gpus: NodeGpus, facts: NodeFacts, board: Board
+) -> None:
+    enforce(node_gpus, *[300.0] * 8)
+    node_gpus.look()
+    for watts in (400.0, 390.0) * 4:
+        board.write_as_other(0, 3, watts=watts)
+        node_gpus.look()
+    assert not node_gpus.state().gpus[3].able, "nobody can count on it"
+    assert "WritesFail" not in facts.problems()
+    assert facts.proven
