@@ -98,7 +98,10 @@ class Reason(Explained):
     MODE_ENFORCE = "ModeEnforce", "The domain's mode is Enforce and leases are obeyed."
     RELEASING = "Releasing", "Limits go back, step by step, to what was found before the first write."
     NO_MEMBERS = "NoMembers", "The node selector matches no node."
-    NODE_CLAIMED_TWICE = "NodeClaimedTwice", "Two domains select the same node; the older one has it."
+    NODE_CLAIMED_TWICE = (
+        "NodeClaimedTwice",
+        "Two domains select the same node; it stays where it is armed, else the older has it.",
+    )
     PARENT_MISSING = "ParentMissing", "The parent that the spec names doesn't exist."
     OWN_ANCESTOR = "OwnAncestor", "Following parents leads back to the domain itself."
     BUDGET_TOO_SMALL = "BudgetTooSmall", "Hosts at their maximum and GPUs at their lowest limits exceed it."

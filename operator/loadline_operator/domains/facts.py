@@ -31,11 +31,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What a node's agent has found; `gpus` is None while it hasn't told what they can draw."""
+    """What a node's agent has found; `gpus` is None while it hasn't told what they can draw.
+
+    `armed_for` is the domain whose leases the node obeys, None where it obeys none.
+    """
 
     node: str
     gpus: tuple[GpuRating, ...] | None
     settable: bool
+    armed_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ def capacity(raw: Manifest) -> Capacity:
     capacity = NodeCapacity.parse(raw)
     status = capacity.status
     settable = find(status.conditions, ConditionType.LIMITS_SETTABLE)
+    enforcing = find(status.conditions, ConditionType.ENFORCING)
     told = bool(status.gpus or status.conditions)
     known = told and all(gpu.max_watts is not None for gpu in status.gpus)
     return Capacity(
@@ -89,6 +94,7 @@ def capacity(raw: Manifest) -> Capacity:
         if known
         else None,
         settable=settable is None or settable.status != "False",
+        armed_for=status.domain if enforcing is not None and enforcing.is_true else None,
     )
 
 

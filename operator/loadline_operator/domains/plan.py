@@ -150,12 +150,13 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Ver
     if parent is not None and parent not in {one.name for one in observed.domains}:
         text = f"parent is {parent}: create that PowerDomain, or leave parent out"
         return Verdict(so=False, reason=Reason.PARENT_MISSING, text=text)
-    claimed = trees.rivals(domain, members, observed.domains)
+    armed = {name: one.armed_for for name, one in observed.capacities.items() if one.armed_for is not None}
+    claimed = trees.rivals(domain, members, observed.domains, armed_for=armed)
     if claimed:
-        node, others = next(iter(claimed.items()))
+        node, other = next(iter(claimed.items()))
         text = (
-            f"nodeSelector matches {len(claimed)} nodes that an older domain has, {node} by"
-            f" {', '.join(others)}: let every node match one domain"
+            f"nodeSelector matches {len(claimed)} nodes that another domain has, {node} by {other}:"
+            " let every node match one domain"
         )
         return Verdict(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
     if domain.labels and not members:

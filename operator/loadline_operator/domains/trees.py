@@ -48,11 +48,20 @@ def members_of(domain: Domain, nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted((n for n in nodes if n.matches(domain.labels)), key=lambda n: n.name))
 
 
-def rivals(domain: Domain, members: Iterable[Node], domains: Iterable[Domain]) -> dict[str, tuple[str, ...]]:
-    """Nodes that an older leaf claims too and therefore has, with the names of those leaves."""
-    leafs = leaves(domains)
+def rivals(
+    domain: Domain, members: Iterable[Node], domains: Iterable[Domain], *, armed_for: Mapping[str, str]
+) -> dict[str, str]:
+    """Nodes that another leaf claims too and has, with its name.
+
+    A node stays with the leaf that it is armed for, while that one selects it; else the oldest has it.
+    `armed_for` maps nodes to domains.
+    """
+    leafs = sorted(leaves(domains), key=lambda leaf: (leaf.created, leaf.name))
     if domain.name not in {leaf.name for leaf in leafs}:
         return {}
-    older = [leaf for leaf in leafs if (leaf.created, leaf.name) < (domain.created, domain.name)]
-    claims = {node.name: tuple(leaf.name for leaf in older if node.matches(leaf.labels)) for node in members}
-    return {node: others for node, others in claims.items() if others}
+    owners = {}
+    for node in members:
+        claims = [leaf.name for leaf in leafs if node.matches(leaf.labels)]
+        armed = armed_for.get(node.name)
+        owners[node.name] = armed if armed in claims else claims[0]
+    return {node: owner for node, owner in owners.items() if owner != domain.name}

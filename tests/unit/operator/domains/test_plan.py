@@ -64,10 +64,13 @@ def nodes(count: int, *, row: str = "row-a", ready: bool = True) -> tuple[facts.
     )
 
 
-def capacity(node: str, *, gpus: int = 8, told: bool = True, settable: bool = True) -> facts.Capacity:
+def capacity(
+    node: str, *, gpus: int = 8, told: bool = True, settable: bool = True, armed_for: str | None = None
+) -> facts.Capacity:
     """The capacity of a server with A100-like GPUs of 100 to 400 W."""
     ratings = [{"uuid": f"{node}-{i}", "minWatts": 100, "maxWatts": 400} for i in range(gpus)]
     may = {"type": "LimitsSettable", "status": str(settable), "reason": "Writable"}
+    obeys = {"type": "Enforcing", "status": str(armed_for is not None), "reason": "ModeEnforce"}
     return facts.capacity(
         {
             "metadata": {"name": node},
@@ -75,7 +78,7 @@ def capacity(node: str, *, gpus: int = 8, told: bool = True, settable: bool = Tr
                 "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
                 "address": "10.0.0.7:9476",
             },
-            "status": {"gpus": ratings, "conditions": [may]} if told else {},
+            "status": {"domain": armed_for, "gpus": ratings, "conditions": [may, obeys]} if told else {},
         }
     )
 
@@ -84,6 +87,7 @@ def seen(
     *domains: facts.Domain,
     members: tuple[facts.Node, ...] | None = None,
     untold: Iterable[str] = (),
+    armed_for: str | None = None,
     document: Document | None = GOOD,
     lease: facts.DomainLease | None = None,
 ) -> Observed:
@@ -93,7 +97,7 @@ def seen(
         system_namespace="loadline-system",
         domains=domains,
         nodes=row,
-        capacities={n.name: capacity(n.name) for n in row if n.name not in set(untold)},
+        capacities={n.name: capacity(n.name, armed_for=armed_for) for n in row if n.name not in set(untold)},
         lease=lease,
         document=document,
     )
@@ -245,6 +249,19 @@ def test_two_domains_may_not_claim_one_node() -> None:
     assert verdict(changes) == ("False", "NodeClaimedTwice")
     assert "row-a-00 by row-a" in said(changes, ConditionType.ACCEPTED).message
     assert verdict(plan(a, seen(a, b), now=NOON)) == ("True", "SafeFits"), "the older one has it"
+
+
+def test_a_node_stays_with_the_domain_that_it_is_armed_for() -> None:
+    old, b = domain(), domain("row-b", labels={ROW: "row-a"}, created="2026-06-01T00:00:00Z")
+    changes = plan(old, seen(old, b, armed_for="row-b"), now=NOON)
+    assert verdict(changes) == ("False", "NodeClaimedTwice")
+    assert "row-a-00 by row-b" in said(changes, ConditionType.ACCEPTED).message
+    assert verdict(plan(b, seen(old, b, armed_for="row-b"), now=NOON)) == ("True", "SafeFits")
+
+
+def test_a_domain_that_selects_a_node_no_more_has_it_no_more() -> None:
+    old, b = domain(), domain("row-b")
+    assert verdict(plan(old, seen(old, b, armed_for="row-b"), now=NOON)) == ("True", "SafeFits")
 
 
 def test_a_parent_may_select_its_childrens_nodes() -> None:
