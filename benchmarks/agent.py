@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.result_files import RESULTS, at_most, finish, report
-from demos.power.members import Member, members
 from loadline_api import names
 from testbed import api_callers, charts
 from testbed.cluster.bed import Bed
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board
+from testbed.live_rows.members import Member, members
 
 NODES = ("node-00", "node-01", "node-02")
 SETTLING_S, MEASURED_S = 45.0, 60.0

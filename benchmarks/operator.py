@@ -25,7 +25,6 @@ import httpx
 from benchmarks import fleets
 from benchmarks.agent import cpu_s, pss_mib
 from benchmarks.result_files import RESULTS, at_most, finish, report
-from demos.power.members import members
 from loadline_api import names
 from loadline_policies.documents import parse_power
 from testbed import charts
@@ -33,6 +32,7 @@ from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
 from testbed.doubles.operators import LoneOperator, lines_of, written
 from testbed.fakegpu.board import Board
+from testbed.live_rows.members import members
 
 RESULT = RESULTS / "operator.json"
 SERVICES, REST_S, SETTLING_S = 200, 300.0, 20.0

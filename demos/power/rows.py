@@ -20,8 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demos.power import manifests, members
-from demos.power.members import Member
+from demos.power import manifests
 from loadline_api import names
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim.demo.scenarios import Scenario
@@ -30,8 +29,9 @@ from testbed import charts
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError, BedError
-from testbed.cluster.processes import Process
 from testbed.fakegpu.board import Board, boottime
+from testbed.live_rows import members
+from testbed.live_rows.members import Member
 
 AT_ONCE = 6
 """Agents that may be starting at the same time; chosen, for two cores."""
@@ -140,18 +140,12 @@ class LiveRow:
         self.bed.add_nodes(self.nodes, labels=manifests.node_labels(self.scenario))
         progress("bringing up the control plane", 0.6)
         self.bed.apply(charts.control_plane_objects())
-        self.operator = self._start_operator()
+        self.operator = members.operator(self.bed)
         self.bed.apply(manifests.declarations(self.scenario, self.model))
         progress("bringing up the control plane", 1.0)
         self._start_members()
         self._until(self._placed, what="placing the pods", complaint="the scheduler has not bound every pod")
         self._until(self._led, what=ACQUAINTING, complaint="no coordinator hears all nodes")
-
-    def _start_operator(self) -> Process:
-        identity = self.bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
-        command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
-        command += ["--kubeconfig", str(identity.kubeconfig)]
-        return self.bed.spawn("operator", command, environment=members.environment())
 
     def _start_members(self) -> None:
         """Start every member, with at most `AT_ONCE` agents that haven't told of their GPUs yet."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from demos.power.members import Member
 from demos.power.plants import Control
 from demos.power.rows import LiveRow
 from loadline_agent.hardware.armed_records import Unreadable
@@ -34,6 +33,7 @@ from loadline_sim.reports.snapshots import JournalLine
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError
 from testbed.fakegpu.board import boottime
+from testbed.live_rows.members import Member
 
 LOOK_EVERY_S = 0.5
 LEADERLESS = "Leaderless"

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from demos.power.members import Member, members
 from loadline_api import names
 from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NAMESPACE
 from testbed import api_callers, charts
 from testbed.cluster.bed import Bed
 from testbed.fakegpu.board import Board
 from testbed.limit_watchers import LimitWatcher
+from testbed.live_rows.members import Member, members
 
 NODES = ("pier-0", "pier-1", "pier-2")
 CANDIDATES = NODES[:2]

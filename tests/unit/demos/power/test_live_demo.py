@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demos.power import costs, latencies, manifests, ports, watches
+from demos.power import costs, latencies, manifests, watches
 from demos.power.plants import Control, ControlFile
 from demos.power.watches import Sight
 from loadline_api.inference_services import InferenceServiceSpec
@@ -54,13 +54,6 @@ def test_the_plays_policies_are_good_but_for_the_broken_one() -> None:
     assert watches.DOCUMENTS.keys() == {parse_power(acts.POLICY).hash, parse_power(acts.EDITED_POLICY).hash}
     with pytest.raises(InvalidPolicy):
         parse_power(acts.BROKEN_POLICY)
-
-
-def test_ports_are_free_and_below_those_of_outgoing_connections() -> None:
-    first = int(ports.RANGE_FILE.read_text().split()[0])
-    chosen = ports.free_ports(104)
-    assert len(set(chosen)) == 104
-    assert all(ports.LOWEST <= port < first for port in chosen)
 
 
 def test_nothing_is_owed_without_a_control_file(tmp_path: Path) -> None:

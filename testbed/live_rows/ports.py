@@ -4,7 +4,7 @@ Ports for a row of agents on one machine.
 An agent publishes its port before it opens it, and opens the same one again after it
 was killed. A port that the kernel might give to somebody's outgoing connection
 meanwhile won't do, so these lie below the ephemeral range; a random beginning keeps
-two demos apart.
+two rows apart.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """
-The nodes' own processes: an agent each, and its guard.
+The nodes' own processes, an agent and its guard each, and the operator's.
 
 On a real node the kubelet starts both containers and restarts the one that died; here
-the demo does. An agent gets its node's bound token, its node of the board by an
+whoever plays the row does. An agent gets its node's bound token, its node of the board by an
 unmodified pynvml, and a state directory that outlives it, as a hostPath would.
 """
 
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from demos.power.ports import free_ports
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile
 from loadline_api import names
 from testbed.cluster.bed import Bed
 from testbed.cluster.processes import Process
 from testbed.fakegpu import build
+from testbed.live_rows.ports import free_ports
 
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV")
 """Of the owner's environment; no bytecode cache is forbidden, or 52 agents would compile 52 times."""
@@ -65,6 +65,12 @@ class Member:
         return self._agent
 
     @property
+    def guard(self) -> Process:
+        """The guard's process, once it was started."""
+        assert self._guard is not None, f"the guard of {self.node} was never started"
+        return self._guard
+
+    @property
     def processes(self) -> tuple[Process, ...]:
         """What was started last of each."""
         return tuple(one for one in (self._agent, self._guard) if one is not None)
@@ -98,6 +104,14 @@ def members(bed: Bed, nodes: Sequence[str], board_path: Path) -> dict[str, Membe
     }
 
 
+def operator(bed: Bed) -> Process:
+    """The operator, under the account that the chart gives it."""
+    identity = bed.identity(names.OPERATOR_ACCOUNT, names.SYSTEM_NAMESPACE)
+    command = [sys.executable, "-m", "loadline_operator.main", "--metrics-port", "0"]
+    command += ["--kubeconfig", str(identity.kubeconfig)]
+    return bed.spawn("operator", command, environment=environment())
+
+
 def environment() -> Mapping[str, str]:
-    """What a process of the demo sees of its owner's environment."""
+    """What a process of the row sees of its owner's environment."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
