@@ -25,6 +25,7 @@ from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
 
 TURN_S = 1.0
@@ -117,9 +118,13 @@ class DomainStatusWriter:
         self._said_s: dict[str, float] = {}
 
     def tell(self, epoch: Epoch, domain_state: DomainState) -> None:
-        """Take the latest state; nothing waits for it to be written."""
+        """Take the latest state; nothing waits for it to be written.
+
+        A new coordinator has heard nobody, and counts everybody as silent, at the most that they may
+        draw. For these two seconds it says nothing: what was said before stays.
+        """
         domain = self._domain()
-        if domain is not None:
+        if domain is not None and domain_state.held is not HoldReason.NEW:
             self._latest = View(epoch, domain, domain_state)
 
     async def run(self) -> None:

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_agent.kube.domain_statuses import View, due, news, status_of
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.domain_statuses import DomainStatusWriter, View, due, news, status_of
 from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
 from loadline_policies import documents
@@ -17,6 +19,9 @@ from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.messages import Epoch
+
+NO_KUBE = cast(Kube, None)
+"""Of which nothing may be asked."""
 
 BUDGET_WATTS = 243_200.0
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -179,3 +184,11 @@ def test_many_silent_nodes_are_counted_and_some_named() -> None:
     assert found.message == (
         "10 of 52 nodes don't report: node-10, node-11, node-12, node-13, node-14 and others."
     )
+
+
+async def test_a_coordinator_that_has_heard_nobody_yet_says_nothing() -> None:
+    unheard = replace(CALM, held=HoldReason.NEW, level="Acquainting", silent=("node-00", "node-01"))
+    writer = DomainStatusWriter(NO_KUBE, "node-00", domain=lambda: ROW, clock=lambda: 0.0)
+    writer.tell(Epoch(1, "u"), unheard)
+    await writer.step()
+    assert writer.problem is None
