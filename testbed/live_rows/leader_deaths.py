@@ -21,7 +21,7 @@ LONG_AWAY_S: Final = 15.0
 FREE_WITHIN_S: Final = 120.0
 """After a death: 20 s until somebody leads, and as long as a hot breaker takes to cool."""
 
-QUICK: Final = Curve(points=STEEP.points, cooling_s=300.0)
+QUICK: Final = Curve(points=STEEP.points, cooling_s=120.0)
 """Steep, and cool again within minutes: else the row is held as hot for longer than the play may take."""
 
 
