@@ -9,7 +9,7 @@ every sentence of the statuses against the truth.
 
     python -m benchmarks.safety_live [--only dead-setters]
 
-Takes some 20 minutes; Ctrl-C leaves nothing behind. Every second of it is in build/safety-live.
+Takes some 15 minutes; Ctrl-C leaves nothing behind. Every second of it is in build/safety-live.
 Writes benchmarks/results/safety-live.json, unless it was told to play only some.
 
 Exit codes: 0 all checks were kept, 1 one wasn't, 2 a row didn't come up.
