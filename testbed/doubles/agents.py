@@ -207,7 +207,12 @@ class FileElection:
         """Whom the file names."""
         return self._file.row.holder
 
-    async def resign(self) -> None:
+    @property
+    def others(self) -> int:
+        """Nobody: whom the file names is the only one."""
+        return 0
+
+    async def resign(self, rest_s: float = 0.0) -> None:
         """Lead no more in this epoch."""
         self._resigned = self.epoch
 

@@ -118,7 +118,7 @@ class Leadership:
     def _election_state(self) -> ElectionState:
         if self.election is None:
             return ElectionState()
-        return ElectionState(self.election.epoch, self.election.renewed_sent_s)
+        return ElectionState(self.election.epoch, self.election.renewed_sent_s, self.election.others)
 
     def _follow(self, leads: bool) -> None:
         if leads is self._following:
@@ -144,7 +144,7 @@ class Leadership:
             elif isinstance(output, Ended):
                 self._write(output.epoch, leads=False, reason=output.reason)
                 if self.election is not None and self.election.epoch == output.epoch:
-                    self._resigning = asyncio.ensure_future(self.election.resign())
+                    self._resigning = asyncio.ensure_future(self.election.resign(output.rest_s))
         self.carry(outputs)
 
     def _write(self, epoch: Epoch, *, leads: bool, reason: str) -> None:

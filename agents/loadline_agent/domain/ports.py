@@ -62,8 +62,12 @@ class Election(Protocol):
     def holder(self) -> str:
         """The node that was last seen to hold the Lease; empty if nobody."""
 
-    async def resign(self) -> None:
-        """Give this epoch up; a later win is a higher one."""
+    @property
+    def others(self) -> int:
+        """How many candidates there are beside this node; 0 while unknown."""
+
+    async def resign(self, rest_s: float = 0.0) -> None:
+        """Give this epoch up, and leave the Lease to others for some seconds; a later win is a higher one."""
 
 
 class Owners(Protocol):

@@ -95,7 +95,13 @@ class Election:
         if (self.epoch, self.renewed_sent_s, self.holder) != before:
             self._on_change()
 
-    async def resign(self) -> None:
+    @property
+    def others(self) -> int:
+        """How many candidates there are beside this node; 0 while unknown."""
+        candidates = self._sighting.record.candidates if self._sighting is not None else ()
+        return len(set(candidates) - {self._node})
+
+    async def resign(self, rest_s: float = 0.0) -> None:
         """Lead no more in this epoch, and leave the Lease empty if the API server listens.
 
         Call it only when nothing is answered in the epoch any more. The node stays a candidate
@@ -104,7 +110,7 @@ class Election:
         tried = self._tried[0].epoch if self._tried is not None else None
         ours = {epoch for epoch in (self.epoch, tried) if epoch is not None}
         led, self.epoch, self._tried = self.epoch is not None, None, None
-        self._resigned, self._rests_until_s = ours, self._clock() + REST_S
+        self._resigned, self._rests_until_s = ours, self._clock() + max(REST_S, rest_s)
         async with self._turn:
             try:
                 record = await self._read()

@@ -24,7 +24,7 @@ from loadline_policies.power.protocol.leaders import (
     Superseded,
 )
 from loadline_policies.power.protocol.leaders import Leader as ProtocolLeader
-from loadline_policies.power.protocol.messages import Report
+from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_sim.virtual.kube_leases import LeaseView
 from loadline_sim.virtual.links import Reply
 from loadline_sim.virtual.processes import Process
@@ -48,6 +48,7 @@ class Leader:
         self._declared: Domain | None = None
         self._replies: dict[int, tuple[Report, Reply]] = {}
         self._wakes_s = float("inf")
+        self._rests_until_s = float("-inf")
         self._stand = LeaseView(site.lease, name)
 
     @property
@@ -63,7 +64,7 @@ class Leader:
 
     def lead(self) -> None:
         """Take the Kubernetes Lease, whoever holds it, and begin to lead."""
-        self._election = ElectionState(self.site.lease.take(self.name), self.process.now)
+        self._elected(self.site.lease.take(self.name))
         self._declared = self.site.domain
         self.site.declare(self.site.domain)
         self._step()
@@ -74,6 +75,17 @@ class Leader:
             self._declared = self.site.domain
             if self.coordinator is not None:
                 self._step()
+
+    def _elected(self, epoch: Epoch) -> None:
+        others = len(set(self.site.candidates) - {self.name})
+        self._election = ElectionState(epoch, self.process.now, others)
+
+    def _resign(self, epoch: Epoch, rest_s: float) -> None:
+        """Leave the Kubernetes Lease empty, if it is this candidate's and the API server listens."""
+        self._election, self._rests_until_s = ElectionState(), self.process.now + rest_s
+        record = self.site.lease.record
+        if self.site.reaches(self.name) and record.holder == self.name and record.epoch == epoch:
+            self.site.lease.write("", record.transitions)
 
     def serve(self, report: Report, reply: Reply) -> None:
         """Hold a report, or say who leads."""
@@ -98,8 +110,8 @@ class Leader:
                 case NotAMember(report) | NotLeading(report):
                     known, holder = self.site.reaches(self.name), self.site.lease.record.holder
                     self._reply(report, Elsewhere(holder if known and holder != self.name else None))
-                case Ended(epoch) if epoch == self._election.epoch:
-                    self._election = ElectionState()
+                case Ended(epoch, _, rest_s) if epoch == self._election.epoch:
+                    self._resign(epoch, rest_s)
                 case Began() | Ended():
                     pass
         if self._leader.wake_s < self._wakes_s:
@@ -112,13 +124,13 @@ class Leader:
 
     def _elect(self) -> None:
         lease = self.site.lease
-        if not self.site.reaches(self.name):
+        if not self.site.reaches(self.name) or self.process.now < self._rests_until_s:
             return
         held = self._election.epoch
         step = self._stand.step(held, self.process.now)
         if step is Step.RENEW and held is not None:
             lease.write(self.name, lease.record.transitions)
-            self._election = ElectionState(held, self.process.now)
+            self._elected(held)
         elif step is Step.ACQUIRE:
             self.lead()
             return

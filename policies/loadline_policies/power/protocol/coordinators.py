@@ -159,6 +159,7 @@ class Coordinator:
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat_count.advance(self.domain.curve, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
+        self._tenure.follow(self.members, now, enforced=self.domain.enforce)
         self._plan_for_outsiders(now)
         self._drills.weigh(hot_watts, now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
@@ -233,6 +234,10 @@ class Coordinator:
     def caps(self) -> Caps:
         """What the row was last told or, where nothing is enforced, would have been."""
         return self._orders.caps
+
+    def hears_too_few(self, now: float) -> bool:
+        """Whether another candidate might hear more of the members, since too few are heard here for long."""
+        return self._tenure.hears_too_few(self.domain.timings, now)
 
     def raising(self, now: float) -> Raising:
         """How far limits may rise, given how sure this coordinator can be to lead alone."""

@@ -34,6 +34,12 @@ an answer must reach its node while the lease before it still has half of its ti
 HOLD_SPREAD: Final = (0.8, 1.0)
 """Members that were answered together shouldn't come back together for ever."""
 
+REST_S: Final = (15.0, 120.0)
+"""For how long who hears too few rests: at first, and at most, doubled each time."""
+
+FEW_AGAIN_S: Final = 3600.0
+"""How often a candidate may give up for that: where nobody hears more, somebody must lead all the same."""
+
 NEVER: Final = float("inf")
 
 
@@ -86,10 +92,14 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An epoch is led no more: `lost` to another, `over` by its own judgement, or `stopped`."""
+    """An epoch is led no more: `lost` to another, `over` by its own judgement, `few` heard, or `stopped`.
+
+    For `rest_s` seconds this candidate leaves the Kubernetes Lease to others.
+    """
 
     epoch: Epoch
     reason: str
+    rest_s: float = 0.0
 
 
 Output = Answer | Began | Ended
@@ -97,10 +107,14 @@ Output = Answer | Began | Ended
 
 @dataclass(frozen=True, slots=True)
 class ElectionState:
-    """What the Kubernetes Lease says: the epoch that this node leads, and when its renewal was sent."""
+    """What the Kubernetes Lease says: the epoch that this node leads, and when its renewal was sent.
+
+    `others` is how many candidates there are beside it.
+    """
 
     epoch: Epoch | None = None
     renewed_sent_s: float = -NEVER
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,7 @@ class Leader:
         self._declared: Domain | None = None
         self._ended: Epoch | None = None
         self._held: dict[str, _Held] = {}
+        self._few_s, self._rest_s = -NEVER, REST_S[0]
 
     def step(self, election: ElectionState, declared: Domain | None, now: float) -> tuple[Output, ...]:
         """Begin, go on or end, as election and declaration say, and decide; once a second at least.
@@ -197,15 +212,23 @@ class Leader:
             coordinator.configure(declared, now)
         else:
             coordinator.decide(now)
-        return self._end("over") if coordinator.over else ()
+        if coordinator.over:
+            return self._end("over")
+        may_give_up = election.others > 0 and now - self._few_s >= FEW_AGAIN_S
+        return self._give_up(now) if may_give_up and coordinator.hears_too_few(now) else ()
 
-    def _end(self, reason: str) -> tuple[Output, ...]:
+    def _give_up(self, now: float) -> tuple[Output, ...]:
+        """Leave it to another candidate, which may hear more of the members."""
+        rest_s, self._few_s, self._rest_s = self._rest_s, now, min(2 * self._rest_s, REST_S[1])
+        return self._end("few", rest_s)
+
+    def _end(self, reason: str, rest_s: float = 0.0) -> tuple[Output, ...]:
         assert self.coordinator is not None
         self._ended = self.coordinator.epoch
         self.coordinator, self._declared = None, None
         held = [NotLeading(held.report) for held in self._held.values()]
         self._held.clear()
-        return (Ended(self._ended, reason), *held)
+        return (Ended(self._ended, reason, rest_s), *held)
 
     def _hold(
         self, coordinator: Coordinator, report: Report, now: float, *, at_once: bool

@@ -6,13 +6,19 @@ that report its own epoch. Fresh renewals let it go on; to raise anybody above s
 needs the members' word too, or so much time that no older coordinator's lease can be
 alive. Without renewals it lives on only while every member still reports its epoch.
 
-Whoever is unsure steps down: `over` never becomes false again.
+Whoever is unsure steps down: `over` never becomes false again. And whoever hears too few of
+its members, for too long, may not be the right one to lead: `hears_too_few` says so.
 """
+
+from typing import Final
 
 from loadline_policies.power.protocol.gpu_limits import Raising
 from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.safety.safe_states import Timings
+
+FEW_S: Final = 30.0
+"""How long fewer than half of the members may be heard before another candidate may hear more."""
 
 
 class Tenure:
@@ -24,6 +30,7 @@ class Tenure:
         self._renewed_sent_s = renewed_sent_s
         self._first_ack_s: float | None = None
         self._began_s = now
+        self._half_heard_s = self._any_heard_s = now
 
     def renewed(self, sent_s: float) -> None:
         """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
@@ -58,6 +65,21 @@ class Tenure:
         """Stale at the API server, go on only while every member still reports this epoch."""
         if self._stale(timings, now) and (members.silent(now) or not members.report_epoch(self.epoch)):
             self.over = True
+
+    def follow(self, members: Roster, now: float, *, enforced: bool) -> None:
+        """Note whether half of the members, and whether any, are heard now.
+
+        Those that matter are armed, or were never heard and may be, where the domain is `enforced`.
+        """
+        bound = [one for one in members.values() if one.armed or (one.report is None and enforced)]
+        heard = sum(one.fresh(now, members.silent_after_s) for one in bound)
+        self._half_heard_s = now if 2 * heard >= len(bound) else self._half_heard_s
+        self._any_heard_s = now if heard or not bound else self._any_heard_s
+
+    def hears_too_few(self, timings: Timings, now: float) -> bool:
+        """Whether fewer than half of the members, or none of them, were heard for too long."""
+        none_s = timings.lease_s + timings.silent_after_s
+        return now - self._half_heard_s >= FEW_S or now - self._any_heard_s >= none_s
 
     def _stale(self, timings: Timings, now: float) -> bool:
         return now - self._renewed_sent_s > timings.raise_within_s

@@ -41,6 +41,7 @@ class Told:
         self.epoch: Epoch | None = None
         self.renewed_sent_s = 0.0
         self.holder = ""
+        self.others = 0
         self.resigned: list[Epoch | None] = []
         self.following = False
         self._domain = domain
@@ -76,7 +77,7 @@ class Told:
     def declare(self, domain: Domain) -> None:
         self._domain = domain
 
-    async def resign(self) -> None:
+    async def resign(self, rest_s: float = 0.0) -> None:
         self.resigned.append(self.epoch)
 
 

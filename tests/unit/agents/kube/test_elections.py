@@ -196,6 +196,13 @@ async def test_a_lease_made_anew_ends_the_epoch() -> None:
     assert mine.epoch == Epoch(1, "new")
 
 
+async def test_the_other_candidates_are_counted_once_the_lease_was_read() -> None:
+    mine = election(Store(), clock=Clock())
+    assert mine.others == 0
+    await mine.step()
+    assert mine.others == 2
+
+
 async def test_other_candidates_cost_no_epoch() -> None:
     store, clock = Store(), Clock()
     mine = election(store, clock=clock)
@@ -238,6 +245,19 @@ async def test_whoever_has_resigned_lets_others_go_first() -> None:
     clock.now += 1.0
     await mine.step()
     assert store.spec["holderIdentity"] == ""
+    clock.now += 2.0
+    await mine.step()
+    assert mine.epoch == Epoch(2, UID)
+
+
+async def test_who_resigns_for_a_while_stands_again_after_it() -> None:
+    store, clock = Store(), Clock()
+    mine = election(store, clock=clock)
+    await mine.step()
+    await mine.resign(rest_s=15.0)
+    clock.now += 14.0
+    await mine.step()
+    assert mine.epoch is None
     clock.now += 2.0
     await mine.step()
     assert mine.epoch == Epoch(2, UID)

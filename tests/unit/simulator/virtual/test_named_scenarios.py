@@ -201,11 +201,38 @@ def test_the_api_server_away_for_60_s() -> None:
 
 
 def test_a_leader_that_hears_one_of_ten() -> None:
-    """It leads on, which the rule would end (0002, «Too few»), but the row is at its safe limits."""
+    """It gives the Kubernetes Lease up, and another one leads all but it."""
     bench = row()
-    leader = bench.agents.index(bench.leaders()[0])
-    happen(bench, "isolate", index=leader)
-    shaken(bench, 120.0, most_load=1.0)
+    former = bench.leaders()[0]
+    happen(bench, "isolate", index=bench.agents.index(former))
+    bench.run(45.0)
+    (leader,) = bench.leaders()
+    assert leader is not former
+    shaken(bench, 120.0, most_load=1.05)
+    assert bench.leaders() == [leader]
+    assert bench.coordinators()[0].members.silent(leader.process.now) == (former.name,)
+
+
+def test_a_leader_that_nobody_can_hear_in_favour_of_whom_somebody_can() -> None:
+    """Two candidates are cut off from all others: both give up once, and the third one leads."""
+    bench = row()
+    for index in (0, 1):
+        happen(bench, "isolate", index=index)
+    bench.run(90.0)
+    assert [agent.name for agent in bench.leaders()] == ["node-2"]
+    shaken(bench, 60.0, most_load=1.05)
+
+
+def test_candidates_that_hear_nobody_do_not_hand_the_lease_around_for_ever() -> None:
+    bench = row()
+    for index in range(len(bench.agents)):
+        happen(bench, "isolate", index=index)
+    bench.run(300.0)
+    transitions = bench.site.lease.record.transitions
+    assert transitions <= 6
+    bench.run(300.0)
+    assert bench.site.lease.record.transitions == transitions, "each has given up once within the hour"
+    assert bench.most_heat < TRIP
 
 
 def test_two_leaders_with_two_plans() -> None:

@@ -83,6 +83,43 @@ def test_nobody_leads_before_an_election_and_a_declaration() -> None:
     assert leader.step(elected(), DOMAIN, START_S) == (Began(FIRST),)
 
 
+def test_a_leader_that_hears_nobody_gives_up_for_another_candidate() -> None:
+    leader = Leader(lambda least, most: most)
+    few_s = DOMAIN.timings.lease_s + DOMAIN.timings.silent_after_s
+    for now in (START_S, START_S + 1.0, START_S + few_s - 0.1):
+        assert not ended(leader.step(ElectionState(FIRST, now, others=2), DOMAIN, now))
+    now = START_S + few_s
+    assert ended(leader.step(ElectionState(FIRST, now, others=2), DOMAIN, now)) == [Ended(FIRST, "few", 15.0)]
+
+
+def test_the_only_candidate_leads_on_whoever_it_hears() -> None:
+    leader = Leader(lambda least, most: most)
+    for second in range(120):
+        now = START_S + second
+        assert not ended(leader.step(elected(now=now), DOMAIN, now))
+
+
+def test_who_hears_one_of_three_gives_up_after_half_a_minute_and_once_an_hour() -> None:
+    leader, epoch, rests = Leader(lambda least, most: most), FIRST, []
+    for second in range(9000):
+        now = START_S + second
+        election = ElectionState(epoch, now, others=1)
+        outputs = leader.step(election, DOMAIN, now)
+        leader.report(replace(report(sequence=second + 1, epoch=epoch), armed=True), election, now)
+        for output in ended(outputs):
+            rests.append((second, output.rest_s))
+            epoch = Epoch(epoch.transitions + 1, "uid")
+    (first, one), (second, two), (third, three) = rests
+    assert 30 <= first <= 33
+    assert min(second - first, third - second) >= 3600
+    assert (one, two, three) == (15.0, 30.0, 60.0)
+
+
+def ended(outputs: Iterable[Output]) -> list[Ended]:
+    """How an epoch has ended, if it has."""
+    return [one for one in outputs if isinstance(one, Ended)]
+
+
 def test_a_report_is_held_for_a_quarter_of_its_lease(leader: Leader) -> None:
     now = START_S + 1.0
     assert leader.report(report(sequence=2), elected(), now) == ()
