@@ -13,10 +13,10 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
-from loadline_api.quantities import INT64, Count, ServerWatts
+from loadline_api.quantities import INT64, Count, GpuWatts, HostWattage
 from loadline_api.schemas import ApiObject, Spec, Status, list_map
+from loadline_policies.power.protocol.bounds import GPUS
 
-MAX_GPUS = 32
 MAX_SERVICES = 128
 
 CERTIFICATE_PATTERN = r"^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n?$"
@@ -43,9 +43,9 @@ class Gpu(Status):
 
     uuid: str = Field(min_length=1, max_length=96, description="UUID that the driver gives.")
     name: str = Field(default="", max_length=96, description="Product name.")
-    min_watts: ServerWatts | None = Field(default=None, description="Lowest power limit that can be set.")
-    max_watts: ServerWatts | None = Field(default=None, description="Highest power limit that can be set.")
-    enforced_watts: ServerWatts | None = Field(default=None, description="Power limit in force, read back.")
+    min_watts: GpuWatts | None = Field(default=None, description="Lowest power limit that can be set.")
+    max_watts: GpuWatts | None = Field(default=None, description="Highest power limit that can be set.")
+    enforced_watts: GpuWatts | None = Field(default=None, description="Power limit in force, read back.")
     clock_cap_mhz: Count | None = Field(
         default=None, description="Upper end of the locked SM clock; left out if unlocked."
     )
@@ -82,13 +82,13 @@ class NodeCapacityStatus(Status):
         default=None,
         description="Version of the messages between nodes that the agent speaks; left out before 2.",
     )
-    host_max_watts: ServerWatts | None = Field(
+    host_max_watts: HostWattage | None = Field(
         default=None, description="Most watts of the server without its GPUs."
     )
     gpus: tuple[Gpu, ...] = Field(
         default=(),
         description="GPUs of the node, sorted by UUID.",
-        json_schema_extra={**list_map("uuid"), "maxItems": MAX_GPUS},
+        json_schema_extra={**list_map("uuid"), "maxItems": GPUS[1]},
     )
     services: tuple[ServiceOnNode, ...] = Field(
         default=(),

@@ -22,12 +22,10 @@ from loadline_api.breakers import Breaker
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.drills import DrillStatus
 from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
-from loadline_api.quantities import INT64, Count, Name, ReportedWatts, ServerWatts, Watts
+from loadline_api.quantities import INT64, Count, HostWattage, Name, ReportedWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS, MEMBERS
 from loadline_policies.power.protocol.domains import Ceiling
-from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
-
-MAX_MEMBERS = 2048
 
 
 class Mode(StrEnum):
@@ -76,10 +74,10 @@ class HostWatts(Spec):
         )
     )
 
-    max: ServerWatts = Field(
+    max: HostWattage = Field(
         description="Most watts of one server without its GPUs; safe limits count with it."
     )
-    idle: ServerWatts | None = Field(
+    idle: HostWattage | None = Field(
         default=None,
         description="Watts of one server at rest without its GPUs; left out: as much as max, always.",
     )
@@ -139,8 +137,8 @@ class PowerDomainSpec(Spec):
     lease_seconds: int = Field(
         default=4,
         strict=True,
-        ge=SHORTEST_LEASE_S,
-        le=LONGEST_LEASE_S,
+        ge=LEASE_SECONDS[0],
+        le=LEASE_SECONDS[1],
         description="How long a node keeps its limits after the last word of its coordinator, before it falls"
         " to its safe limits by itself.",
         json_schema_extra={"format": "int32"},
@@ -157,7 +155,7 @@ class MembershipStatus(Status):
         json_schema_extra=INT64,
     )
     members: tuple[Name, ...] = Field(
-        default=(), max_length=MAX_MEMBERS, description="Nodes of the domain, sorted."
+        default=(), max_length=MEMBERS, description="Nodes of the domain, sorted."
     )
     candidates: tuple[Name, ...] = Field(
         default=(), max_length=MAX_CANDIDATES, description="Members that may coordinate the domain."
@@ -211,7 +209,7 @@ class RowStatus(Status):
     headroom_watts: ReportedWatts | None = Field(default=None, description="budgetWatts less observedWatts.")
     nodes_reporting: Count | None = Field(default=None, description="Members whose last report is fresh.")
     silent_nodes: tuple[Name, ...] = Field(
-        default=(), max_length=MAX_MEMBERS, description="Members that don't report, sorted."
+        default=(), max_length=MEMBERS, description="Members that don't report, sorted."
     )
     brakes: Count | None = Field(
         default=None, description="Times above 100 percent of the budget under this coordinator."

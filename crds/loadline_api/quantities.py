@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
 
 from loadline_api.schemas import rule, validations
+from loadline_policies.power.protocol.bounds import BUDGET_WATTS, GPU_WATTS, HOST_WATTS
 
 INT32: JsonDict = {"format": "int32"}
 INT64: JsonDict = {"format": "int64"}
@@ -30,11 +31,11 @@ def _decimal(text: str) -> str:
     return text
 
 
-Watts = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000, json_schema_extra=INT64)]
+Watts = Annotated[int, Field(strict=True, ge=BUDGET_WATTS[0], le=BUDGET_WATTS[1], json_schema_extra=INT64)]
 """A budget: from one watt to a gigawatt."""
 
-ServerWatts = Annotated[int, Field(strict=True, ge=1, le=1_000_000, json_schema_extra=INT32)]
-"""One server or less: up to a megawatt."""
+HostWattage = Annotated[int, Field(strict=True, ge=HOST_WATTS[0], le=HOST_WATTS[1], json_schema_extra=INT32)]
+"""One server without its GPUs: up to a hundred kilowatts."""
 
 Seconds = Annotated[int, Field(strict=True, ge=1, le=1_000_000, json_schema_extra=INT32)]
 """A duration: up to eleven days."""
@@ -45,7 +46,7 @@ Milliseconds = Annotated[int, Field(strict=True, ge=1, le=3_600_000, json_schema
 Degree = Annotated[int, Field(strict=True, ge=1, le=1024, json_schema_extra=INT32)]
 """A degree of parallelism."""
 
-GpuWatts = Annotated[int, Field(strict=True, ge=1, le=10_000, json_schema_extra=INT32)]
+GpuWatts = Annotated[int, Field(strict=True, ge=GPU_WATTS[0], le=GPU_WATTS[1], json_schema_extra=INT32)]
 """One GPU: up to ten kilowatts, so that milliwatts are noticed."""
 
 Replicas = Annotated[int, Field(strict=True, ge=0, le=10_000, json_schema_extra=INT32)]

@@ -9,7 +9,7 @@ say so.
 import math
 from typing import Final
 
-from loadline_policies.power.protocol.leases import LONGEST_LEASE_S
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 from loadline_policies.power.safety.breakers import FOREVER, WARM, Curve
 from loadline_policies.power.safety.safe_states import Timings
 from testbed.cluster.errors import ApiError
@@ -26,7 +26,7 @@ GENTLE: Final = Curve(points=((1.05, FOREVER), (1.10, 900.0), (1.30, 150.0)))
 def long_lease_refused(stage: Stage) -> None:
     """A lease of 45 s, then the longest there is, under a curve that bears neither."""
     _ask_for_45(stage)
-    stage.row.patch(leaseSeconds=LONGEST_LEASE_S)
+    stage.row.patch(leaseSeconds=LEASE_SECONDS[1])
     stage.judge.watch(10.0)
     _show_lease(stage, borne=False)
     stage.demand(PEAK, for_s=25.0)
@@ -40,7 +40,7 @@ def long_lease_refused(stage: Stage) -> None:
 def long_lease_borne(stage: Stage) -> None:
     """The longest lease under a curve that bears it; then the leader dies at the worst moment."""
     _ask_for_45(stage)
-    stage.row.patch(leaseSeconds=LONGEST_LEASE_S)
+    stage.row.patch(leaseSeconds=LEASE_SECONDS[1])
     stage.judge.watch(10.0)
     _show_lease(stage, borne=True)
     longest_s = _longest_s(stage)
@@ -62,14 +62,14 @@ def _ask_for_45(stage: Stage) -> None:
         answer = "it was taken"
     except ApiError as error:
         answer = str(error)
-    said = "leaseSeconds" in answer and "45" in answer and str(LONGEST_LEASE_S) in answer
+    said = "leaseSeconds" in answer and "45" in answer and str(LEASE_SECONDS[1]) in answer
     stage.show("45_s_refused_by_name_value_and_fix", said, answer)
 
 
 def _show_lease(stage: Stage, *, borne: bool) -> None:
     """Whether operator and coordinator say of the long lease what the curve says of it."""
     warm_s = (1.0 - WARM) * stage.row.curve.trip_s(rows.nameplate_load())
-    twice_s = 2 * Timings(lease_s=LONGEST_LEASE_S).reaction_s
+    twice_s = 2 * Timings(lease_s=LEASE_SECONDS[1]).reaction_s
     assert (warm_s >= twice_s) is borne, f"the curve bears {warm_s:.1f} s, and {twice_s:.1f} s are needed"
     said = stage.judge.said
     assert said is not None

@@ -142,7 +142,9 @@ FAULTS: Mapping[str, PlantedFault] = {
         ),
         _fault("#4 heat is counted by nobody while nobody leads", _on(heat_counts, "_grown", _heat_as_told)),
         _fault("#5 refused timings take effect", _on(accepted_domains, "_kept", _kept_but_timings)),
-        _fault("#6 leases that are declared are refused by every node", _on(leases, "LONGEST_LEASE_S", 3.0)),
+        _fault(
+            "#6 leases that are declared are refused by every node", _on(leases, "LEASE_SECONDS", (2, 3.0))
+        ),
         _fault(
             "#7 no bounds on the wire",
             _on(plausibility, "check", lambda report: None),

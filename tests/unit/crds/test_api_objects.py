@@ -20,7 +20,7 @@ from loadline_api.power_domains import (
 )
 from loadline_api.quantities import ratio
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 
 
 def domain(**spec: Any) -> dict[str, Any]:
@@ -32,10 +32,10 @@ def domain(**spec: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seconds", [SHORTEST_LEASE_S, LONGEST_LEASE_S])
+@pytest.mark.parametrize("seconds", LEASE_SECONDS)
 def test_what_may_be_declared_is_what_a_node_takes(seconds: int) -> None:
     assert PowerDomain.parse(domain(leaseSeconds=seconds)).spec.lease_seconds == seconds
-    for outside in (SHORTEST_LEASE_S - 1, LONGEST_LEASE_S + 1):
+    for outside in (LEASE_SECONDS[0] - 1, LEASE_SECONDS[1] + 1):
         with pytest.raises(InvalidInput, match="leaseSeconds"):
             PowerDomain.parse(domain(leaseSeconds=outside))
 

@@ -13,10 +13,8 @@ Time comes in as `now`, in seconds on the node's boot clock.
 from dataclasses import dataclass, replace
 
 from loadline_policies.errors import LeaseRefused
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
-
-SHORTEST_LEASE_S, LONGEST_LEASE_S = 2, 30
-"""What may be declared; no node binds itself for longer. Chosen: at most twice a Kubernetes Lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,8 @@ def _check_answer(lease: Lease, *, domain: str, sequence: int, sent_s: float, no
         raise LeaseRefused("WrongDomain", f"the lease is for {lease.domain!r}, the node is in {domain!r}")
     if lease.answers != sequence:
         raise LeaseRefused("Replayed", f"the lease answers report {lease.answers}, not {sequence}")
-    if not 0 < lease.lease_s <= LONGEST_LEASE_S:
-        raise LeaseRefused("BadDuration", f"leaseSeconds is {lease.lease_s}: at most {LONGEST_LEASE_S}")
+    if not 0 < lease.lease_s <= LEASE_SECONDS[1]:
+        raise LeaseRefused("BadDuration", f"leaseSeconds is {lease.lease_s}: at most {LEASE_SECONDS[1]}")
     if now >= sent_s + lease.lease_s:
         raise LeaseRefused("Expired", f"the answer took {now - sent_s:.1f} s, the lease is {lease.lease_s} s")
 

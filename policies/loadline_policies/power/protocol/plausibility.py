@@ -12,19 +12,8 @@ from dataclasses import replace
 from typing import Final
 
 from loadline_policies.errors import InvalidInput
+from loadline_policies.power.protocol.bounds import GPU_WATTS, GPUS, HOST_WATTS, TRANSITIONS
 from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report
-
-MOST_GPU_WATTS: Final = 10_000.0
-"""Several times the rating of any board there is. Chosen."""
-
-MOST_HOST_WATTS: Final = 100_000.0
-"""Of one server without its GPUs; more than a rack has. Chosen."""
-
-MOST_GPUS: Final = 256
-"""Of one server. Chosen."""
-
-MOST_TRANSITIONS: Final = 2**31 - 1
-"""leaseTransitions is an int32 in Kubernetes' API."""
 
 ROUNDING_WATTS: Final = 0.5
 """Limits travel as watts and are kept as milliwatts: what differs by less is the same."""
@@ -40,21 +29,21 @@ def check(report: Report) -> None:
     """InvalidInput where a report contradicts itself, or tells of hardware that there isn't."""
     _check(report.age_s >= 0, "ageSeconds", report.age_s, mend="ages are 0 or more")
     _check(
-        0 <= report.host_max_watts <= MOST_HOST_WATTS,
+        0 <= report.host_max_watts <= HOST_WATTS[1],
         "hostMaxWatts",
         report.host_max_watts,
-        mend=f"a host draws 0 to {MOST_HOST_WATTS:g} W",
+        mend=f"a host draws 0 to {HOST_WATTS[1]:g} W",
     )
-    _check(0 < len(report.gpus) <= MOST_GPUS, "gpus", len(report.gpus), mend=f"a node has 1 to {MOST_GPUS}")
+    _check(0 < len(report.gpus) <= GPUS[1], "gpus", len(report.gpus), mend=f"a node has 1 to {GPUS[1]}")
     _check_epoch(report.epoch)
     uuids = {gpu.uuid for gpu in report.gpus}
     _check(len(uuids) == len(report.gpus), "gpus", len(report.gpus), mend="each has a UUID of its own")
     for gpu in report.gpus:
         _check(
-            0 < gpu.min_watts <= gpu.max_watts <= MOST_GPU_WATTS,
+            0 < gpu.min_watts <= gpu.max_watts <= GPU_WATTS[1],
             f"gpus[{gpu.uuid}]",
             f"{gpu.min_watts:g} to {gpu.max_watts:g} W",
-            mend=f"a settable range lies within 0 to {MOST_GPU_WATTS:g} W",
+            mend=f"a settable range lies within 0 to {GPU_WATTS[1]:g} W",
         )
 
 
@@ -96,8 +85,8 @@ def _doubted(doubts: dict[str, int], uuid: str, so: bool) -> bool:
 
 def _check_epoch(epoch: Epoch | None) -> None:
     if epoch is not None:
-        inside = 0 <= epoch.transitions <= MOST_TRANSITIONS
-        _check(inside, "epoch.transitions", epoch.transitions, mend=f"0 to {MOST_TRANSITIONS}, an int32")
+        inside = 0 <= epoch.transitions <= TRANSITIONS
+        _check(inside, "epoch.transitions", epoch.transitions, mend=f"0 to {TRANSITIONS}, an int32")
 
 
 def _check(so: bool, field: str, value: object, *, mend: str) -> None:

@@ -16,7 +16,7 @@ from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.policies.documents import Document
 from loadline_policies.loops import Loop
-from loadline_policies.power.protocol.leases import LONGEST_LEASE_S, SHORTEST_LEASE_S
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GOOD = Document(loop=Loop.POWER, good_hash="0123456789ab", policy="polca", fault=None)
@@ -148,7 +148,7 @@ def test_nothing_is_written_when_all_is_as_it_should_be() -> None:
     budget=st.integers(10_000, 400_000),
     count=st.integers(0, 12),
     untold=st.sets(st.integers(0, 11)),
-    lease_s=st.integers(SHORTEST_LEASE_S, LONGEST_LEASE_S),
+    lease_s=st.integers(*LEASE_SECONDS),
     holder=st.integers(0, 12),
     valid=st.booleans(),
     parent=st.sampled_from([None, "row-a", "site", "nowhere"]),

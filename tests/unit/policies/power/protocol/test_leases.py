@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol import leases
+from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 from loadline_policies.power.protocol.leases import Standing
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
 
@@ -62,7 +63,7 @@ def test_the_first_enforce_lease_arms() -> None:
         (replace(LEASE, domain="other"), "WrongDomain"),
         (replace(LEASE, answers=40), "Replayed"),
         (replace(LEASE, lease_s=0.5), "Expired"),
-        (replace(LEASE, lease_s=31.0), "BadDuration"),
+        (replace(LEASE, lease_s=LEASE_SECONDS[1] + 1.0), "BadDuration"),
         (replace(LEASE, lease_s=-1.0), "BadDuration"),
         (replace(LEASE, limits=()), "WrongGpus"),
         (replace(LEASE, limits=(replace(LEASE.limits[0], uuid="other"),)), "WrongGpus"),

@@ -1,0 +1,31 @@
+"""
+How large the numbers of a power domain may be: one table for whoever declares, checks, sends or keeps them.
+
+Where the CRD takes more than a coordinator believes, a domain is accepted and none of its members
+is ever heard; where it takes less, an agent can't publish what it has. So the CRDs, the operator,
+the protocol and the agent's record go by these, whatever their own form. None of them is physics:
+they keep a slipped digit, or milliwatts given for watts, from being believed.
+"""
+
+from typing import Final
+
+LEASE_SECONDS: Final = (2, 30)
+"""What may be declared; no node binds itself for longer. Chosen: at most twice a Kubernetes Lease."""
+
+BUDGET_WATTS: Final = (1, 1_000_000_000)
+"""Of one breaker: from one watt to a gigawatt."""
+
+HOST_WATTS: Final = (1, 100_000)
+"""Of one server without its GPUs: more than a rack has today."""
+
+GPU_WATTS: Final = (1, 10_000)
+"""Of one board: several times the rating of any that there is."""
+
+GPUS: Final = (1, 32)
+"""Of one server."""
+
+MEMBERS: Final = 2048
+"""Nodes on one breaker."""
+
+TRANSITIONS: Final = 2**31 - 1
+"""leaseTransitions is an int32 in Kubernetes' API."""
