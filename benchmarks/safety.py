@@ -36,7 +36,7 @@ RESULT, PROGRESS = RESULTS / "safety.json", ROOT / "build" / "safety"
 CODE = ("policies/loadline_policies/power", "simulator/loadline_sim/virtual", "testbed/shaken_rows")
 RANDOM, ADAPTIVE, BEYOND = 20_000, 500, 1_000
 CHUNK, CLIMB = 50, 10
-PLANTED_RANDOM, PLANTED_CLIMBS = 600, 10
+PLANTED_RANDOM, PLANTED_CLIMBS = 1_000, 10
 """How long a planted fault is searched for before it counts as missed."""
 
 PROMISES = {"trips": "S2", "s1_violations": "S1", "raised_at_a_deadline": "no raise at a deadline"}

@@ -103,10 +103,10 @@ SCRIPTS: Final[Mapping[str, Script]] = {
             Step(0.0, 1.0, "idle"),
             Step(5.0, 10.0, "member", "few"),
             Step(10.0, 15.0, "member", "few"),
-            Step(0.2, 2.0, "member", "few"),
+            Step(0.5, 2.0, "member", "few"),
             Step(45.0, 50.0, "idle"),
         ),
-        delays_s=(0.1, 0.2),
+        delays_s=(0.3, 0.4),
     ),
     "members leave a busy row": Script(
         (Step(0.0, 10.0, "worst"), Step(10.0, 30.0, "member", "one")), times=2
