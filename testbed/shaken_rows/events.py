@@ -8,14 +8,14 @@ does nothing, so that any sequence of events is a schedule and any part of one i
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.drill_states import DrillOrder
-from loadline_policies.power.protocol.messages import Epoch, Report, ServiceReport
+from loadline_policies.power.protocol.messages import ServiceReport
 from loadline_policies.power.safety.breakers import Curve
 from loadline_policies.power.safety.safe_states import Timings
 from loadline_sim.virtual.node_gpus import AgentRecord
+from testbed.shaken_rows.hostile_reports import HOSTILE_WAYS, twisted
 from testbed.shaken_rows.papers import GPUS, MAX_WATTS, MIN_WATTS
 from testbed.shaken_rows.rows import CANDIDATES, CARELESS, CURVE, POLCA, RELIEVING, STATIC, Bench
 
@@ -237,35 +237,6 @@ def _rival(bench: Bench, index: int) -> None:
     """Another domain selects all nodes too, or doesn't any more."""
     names = [agent.name for agent in bench.agents]
     bench.site.rivals = {} if bench.site.rivals else dict.fromkeys(names, "rival selects it too")
-
-
-def twisted(report: Report, how: int) -> Report:
-    """One of the things that one member may say of itself."""
-
-    def gpus(**changes: Any) -> Report:
-        return replace(report, gpus=tuple([replace(gpu, **changes) for gpu in report.gpus]))
-
-    uid = report.epoch.lease_uid if report.epoch is not None else "lease-row"
-    said: tuple[Callable[[], Report], ...] = (
-        lambda: gpus(watts=-2000.0),
-        lambda: gpus(watts=1e200),
-        lambda: replace(report, host_watts=-4000.0),
-        lambda: replace(report, host_max_watts=-1e5),
-        lambda: gpus(min_watts=-1e5, max_watts=-1e5),
-        lambda: gpus(max_watts=1e300),
-        lambda: gpus(enforced_watts=-1e5),
-        lambda: gpus(safe_watts=-1e5),
-        lambda: replace(report, heat=1e300, epoch=None),
-        lambda: replace(report, heat=-1000.0, epoch=None),
-        lambda: replace(report, heat_age_s=-1e9, epoch=None),
-        lambda: replace(report, epoch=Epoch(2**62, uid)),
-        lambda: replace(report, age_s=-1e9),
-        lambda: replace(report, gpus=()),
-    )
-    return said[how % len(said)]()
-
-
-HOSTILE_WAYS = 14
 
 
 def _hostile(bench: Bench, index: int) -> None:

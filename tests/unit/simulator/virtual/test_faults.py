@@ -11,7 +11,8 @@ import pytest
 
 from loadline_policies.power.safety.breakers import TRIP
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
-from testbed.shaken_rows.events import HOSTILE_WAYS, happen, twisted
+from testbed.shaken_rows.events import happen
+from testbed.shaken_rows.hostile_reports import HOSTILE_WAYS, twisted
 from testbed.shaken_rows.papers import GPUS, HOST_WATTS
 from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, Bench
 
