@@ -79,8 +79,11 @@ def _kill_guarded(bench: Bench, index: int) -> None:
     bench.agents[index].process.kill()
 
 
-def _reboot(bench: Bench, index: int) -> None:
-    """A power cycle: the record is of another boot, the driver forgets all limits, the clock begins anew."""
+def _boot(bench: Bench, index: int) -> None:
+    """A power cycle after which no agent comes back.
+
+    The record is of another boot, the driver forgets all limits, the clock begins anew.
+    """
     agent = bench.agents[index]
     _kill_guarded(bench, index)
     agent.gpus.record = AgentRecord()
@@ -88,6 +91,11 @@ def _reboot(bench: Bench, index: int) -> None:
     paper = bench.papers[index]
     paper.forget()
     paper.off_until_s = bench.world.now + BOOT_S
+
+
+def _reboot(bench: Bench, index: int) -> None:
+    """A power cycle; the agent is there again some time after it."""
+    _boot(bench, index)
     bench.world.after(BOOT_S + 30.0 * bench.random.random(), partial(_restart, bench, index))
 
 
@@ -296,6 +304,7 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "cut off leader": partial(_leader, act=_cut_off),
     "kill with guard": _kill_guarded,
     "reboot": _reboot,
+    "boot without agent": _boot,
     "api": _api,
     "cut off": _cut_off,
     "usurp": _usurp,

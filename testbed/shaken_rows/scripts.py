@@ -78,6 +78,8 @@ SCRIPTS: Final[Mapping[str, Script]] = {
     "many die one after the other": Script(
         (Step(3.0, 15.0, "idle"), Step(5.0, 12.0, "kill with guard", "some"), Step(0.0, 10.0, "worst")),
         times=3,
+        delays_s=(0.02, 0.02, 0.5),
+        policies=("careless", "careless", "polca"),
     ),
     "many die at once": Script(
         (
@@ -86,17 +88,22 @@ SCRIPTS: Final[Mapping[str, Script]] = {
             Step(0.0, 5.0, "worst"),
             Step(60.0, 60.0, "restart", "few"),
         ),
+        delays_s=(0.02, 0.02, 0.5),
+        policies=("careless", "careless", "polca"),
     ),
     "many are switched off and on": Script(
         (Step(0.0, 0.1, "worst"), Step(20.0, 30.0, "reboot", "few"), Step(50.0, 60.0, "worst")),
+        delays_s=(0.02, 0.02, 0.5),
+        policies=("careless", "careless", "polca"),
     ),
-    "they are switched off and on without an agent": Script(
+    "many are switched off and on, and no agent comes back": Script(
         (
             Step(0.0, 0.1, "worst"),
-            Step(20.0, 30.0, "reboot", "few"),
-            Step(36.0, 37.0, "kill with guard", "few"),
-            Step(0.0, 40.0, "worst"),
+            Step(15.0, 30.0, "boot without agent", "few"),
+            Step(60.0, 90.0, "worst"),
         ),
+        delays_s=(0.02, 0.02, 0.5),
+        policies=("careless", "careless", "polca"),
     ),
     "members come and go at once": Script(
         (
