@@ -51,6 +51,7 @@ class ConditionType(Explained):
     SELECTOR_TRUSTED = "SelectorTrusted", "No kubelet can relabel its node out of the domain."
     ENFORCING = "Enforcing", "Leases set limits on the hardware; False means that nothing is touched."
     REPORTING = "Reporting", "Every member of the domain reports in time."
+    HOLDABLE = "Holdable", "Lowest limits, read back from every member, keep the domain within its budget."
     WITHIN_BUDGET = "WithinBudget", "The domain's draw is at or below its budget."
     GPUS_READY = "GpusReady", "All GPUs of the node are seen and can be read."
     LIMITS_SETTABLE = "LimitsSettable", "The agent may set power limits and clocks on this node."
@@ -117,6 +118,10 @@ class Reason(Explained):
     LEVEL_NORMAL = "LevelNormal", "The policy holds nobody back."
     ABOVE_BUDGET = "AboveBudget", "The draw is above the budget; the brake is on."
     BELOW_BUDGET = "BelowBudget", "The draw is at or below the budget."
+    LOWEST_LIMITS_FIT = "LowestLimitsFit", "Lowest limits together, hosts at their maximum, are within it."
+    CANNOT_BE_HELD = "CannotBeHeld", "Not even the lowest limits fit; all that obey are at theirs."
+    NOBODY_LEADS = "NobodyLeads", "No coordinator has told of the domain yet."
+    NOT_REFRESHED = "NotRefreshed", "Whoever told of it has fallen silent; what it said is too old."
     ALL_SEEN = "AllSeen", "All GPUs answer."
     NO_GPUS = "NoGpus", "The node has no GPU that the driver knows."
     GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its last limit."
@@ -146,6 +151,7 @@ OPERATOR_DOMAIN_CONDITIONS = frozenset(
 COORDINATOR_DOMAIN_CONDITIONS = frozenset(
     {
         ConditionType.ENFORCING,
+        ConditionType.HOLDABLE,
         ConditionType.POWER_CAPPED,
         ConditionType.REPORTING,
         ConditionType.WITHIN_BUDGET,

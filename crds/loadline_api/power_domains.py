@@ -206,6 +206,11 @@ class RowStatus(Status):
         description="When observedWatts was measured.",
         json_schema_extra={"format": "date-time"},
     )
+    refresh_seconds: Count | None = Field(
+        default=None,
+        description="The coordinator writes again within so many seconds; after three times as many without"
+        " a word its conditions become Unknown.",
+    )
     headroom_watts: ReportedWatts | None = Field(default=None, description="budgetWatts less observedWatts.")
     nodes_reporting: Count | None = Field(default=None, description="Members whose last report is fresh.")
     silent_nodes: tuple[Name, ...] = Field(

@@ -4,7 +4,9 @@ What people see of a domain: the coordinator's half of its status, and Events.
 The fast path hands over its latest state and goes on; a task of its own writes.
 A change of level, of a condition, of the silent nodes, of the services relieved or of
 the policy is written at once, at most one a second; watts alone every ten seconds, and
-only when they moved by 2 % of the budget. Events tell changes of state, never a state.
+only when they moved by 2 % of the budget. What hasn't changed is written again every fifteen,
+so that calm looks different from a dead coordinator (`loadline_api.refreshes`). Events tell changes
+of state, never a state. What is said, and on what evidence, is in `domain_conditions`.
 
 The admission policy lets only the holder of the domain's Lease write, and only these
 fields. `status_of` and `due` are pure.
@@ -17,11 +19,13 @@ from datetime import UTC, datetime
 
 from loadline_agent.kube import drill_statuses
 from loadline_agent.kube.clients import Kube, Object
+from loadline_agent.kube.domain_conditions import conditions_of, is_bad
 from loadline_api.api_errors import KubeError
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
+from loadline_api.conditions import Condition, ConditionType, merge, timestamp
 from loadline_api.drills import DrillStatus
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
+from loadline_api.refreshes import REFRESH_SECONDS, stale_after_s
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
@@ -33,12 +37,6 @@ TURN_S = 1.0
 
 WATTS_EVERY_S, WATTS_SHARE = 10.0, 0.02
 """How often, and for how much of the budget, watts alone are worth a write. From the design."""
-
-NORMAL = "Normal"
-"""The level at which a policy holds nobody back (`Caps.level`)."""
-
-NAMED = 5
-"""Silent nodes or relieved services that a sentence names; of the nodes the status lists all."""
 
 EVENT_EVERY_S = 30.0
 """The least time between two Events of one reason, or a row at a threshold would flood. Chosen."""
@@ -68,7 +66,8 @@ def status_of(view: View, node: str, *, now: datetime) -> CoordinatorDomainStatu
         heat_percent=round(100 * domain_state.heat),
         applied_policy_hash=domain_state.policy_hash,
         drill=drill_statuses.status_of(domain_state.drill) if domain_state.drill is not None else None,
-        conditions=(_enforcing(view), _capped(domain_state), _reporting(domain_state), _within(domain_state)),
+        refresh_seconds=REFRESH_SECONDS,
+        conditions=conditions_of(domain_state, enforce=view.domain.enforce),
     )
 
 
@@ -82,6 +81,8 @@ def due(
     """Whether `wanted` is worth a write, `age_s` after `written` was."""
     if written is None or _state(written) != _state(wanted):
         return True
+    if age_s >= REFRESH_SECONDS:
+        return True
     moved_watts = abs((wanted.observed_watts or 0) - (written.observed_watts or 0))
     return age_s >= WATTS_EVERY_S and moved_watts >= WATTS_SHARE * budget_watts
 
@@ -92,7 +93,7 @@ def news(before: CoordinatorDomainStatus | None, after: CoordinatorDomainStatus)
     return tuple(
         one
         for one in after.conditions
-        if known.get(one.type, () if _bad(one) else (one.status, one.reason)) != (one.status, one.reason)
+        if known.get(one.type, () if is_bad(one) else (one.status, one.reason)) != (one.status, one.reason)
     )
 
 
@@ -146,11 +147,14 @@ class DomainStatusWriter:
 
     async def _step(self, view: View) -> None:
         path = POWER_DOMAINS.path(view.domain.name)
-        if view.epoch != self._epoch:  # what a predecessor wrote is what has changed, or not
+        now, wall = self._clock(), self._wall()
+        late = now - self._written_s >= stale_after_s(REFRESH_SECONDS)  # the operator may have written
+        if view.epoch != self._epoch or late:  # what others wrote is what has changed, or not
             status = PowerDomain.parse(await self._kube.get(path)).status
             self._written = CoordinatorDomainStatus(conditions=status.conditions)
-            self._epoch, self._inherited = view.epoch, drill_statuses.ended(status.drill)
-        now, wall = self._clock(), self._wall()
+            if view.epoch != self._epoch:
+                self._inherited = drill_statuses.ended(status.drill)
+            self._epoch = view.epoch
         wanted = status_of(view, self._node, now=wall)
         wanted = wanted.model_copy(update={"drill": drill_statuses.inherited(wanted.drill, self._inherited)})
         age_s = now - self._written_s
@@ -179,7 +183,7 @@ class DomainStatusWriter:
             "kind": "Event",
             "metadata": {"generateName": f"{domain}.", "namespace": "default"},
             "involvedObject": {"apiVersion": API_VERSION, "kind": POWER_DOMAINS.kind, "name": domain},
-            "type": "Warning" if _bad(one) else "Normal",
+            "type": "Warning" if is_bad(one) else "Normal",
             "reason": one.reason,
             "message": one.message,
             "firstTimestamp": at,
@@ -187,73 +191,6 @@ class DomainStatusWriter:
             "count": 1,
             "source": {"component": COORDINATOR_MANAGER, "host": self._node},
         }
-
-
-def _enforcing(view: View) -> Condition:
-    domain_state, type = view.domain_state, ConditionType.ENFORCING
-    if not view.domain.enforce:
-        reason = Reason.RELEASING if domain_state.enforcing else Reason.MODE_OBSERVE
-        return condition(type, so=domain_state.enforcing, reason=reason)
-    if domain_state.problem is not None:
-        return condition(
-            type,
-            so=domain_state.enforcing,
-            reason=_reason(domain_state.problem.reason),
-            message=str(domain_state.problem),
-        )
-    if not domain_state.enforcing:
-        return condition(
-            type, so=False, reason=Reason.MODE_ENFORCE, message="The first leases are on their way."
-        )
-    return condition(type, so=True, reason=Reason.MODE_ENFORCE)
-
-
-def _capped(domain_state: DomainState) -> Condition:
-    if domain_state.level == NORMAL:
-        return condition(ConditionType.POWER_CAPPED, so=False, reason=Reason.LEVEL_NORMAL)
-    sentence = f"The policy's level is {domain_state.level}"
-    if not domain_state.enforcing:
-        return condition(
-            ConditionType.POWER_CAPPED,
-            so=False,
-            reason=Reason.LEVEL_RAISED,
-            message=f"{sentence}, and nothing is enforced.",
-        )
-    if domain_state.relieved:
-        sentence += f"; let off it, since they miss their objectives: {_named(domain_state.relieved)}"
-    return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.LEVEL_RAISED, message=f"{sentence}.")
-
-
-def _reporting(domain_state: DomainState) -> Condition:
-    silent = domain_state.silent
-    if not silent:
-        return condition(ConditionType.REPORTING, so=True, reason=Reason.ALL_REPORTING)
-    sentence = f"{len(silent)} of {domain_state.nodes} nodes don't report: {_named(silent)}."
-    return condition(ConditionType.REPORTING, so=False, reason=Reason.NODES_SILENT, message=sentence)
-
-
-def _named(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
-
-
-def _within(domain_state: DomainState) -> Condition:
-    within = domain_state.load <= 1.0
-    return condition(
-        ConditionType.WITHIN_BUDGET, so=within, reason=Reason.BELOW_BUDGET if within else Reason.ABOVE_BUDGET
-    )
-
-
-def _reason(word: str) -> Reason:
-    """The table's word for what keeps a domain from being enforced."""
-    known = {reason.value: reason for reason in Reason}
-    return known.get(word, Reason.CAPACITY_UNKNOWN)
-
-
-def _bad(one: Condition) -> bool:
-    """Whether people should look: a budget passed, a node silent, a domain that can't be enforced."""
-    if one.type == ConditionType.ENFORCING:
-        return one.reason not in (Reason.MODE_ENFORCE, Reason.MODE_OBSERVE, Reason.RELEASING)
-    return one.type in (ConditionType.REPORTING, ConditionType.WITHIN_BUDGET) and one.status == "False"
 
 
 def _state(status: CoordinatorDomainStatus) -> tuple[object, ...]:

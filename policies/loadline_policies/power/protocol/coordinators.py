@@ -25,6 +25,7 @@ from loadline_policies.power.protocol.drills import Drills, RowBefore, obstacle
 from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of
 from loadline_policies.power.protocol.heat_counts import HeatCount
 from loadline_policies.power.protocol.lease_acts import act_of, has_headroom
+from loadline_policies.power.protocol.member_evidence import evidence_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
 from loadline_policies.power.protocol.planned_members import PlannedMembers
@@ -264,6 +265,12 @@ class Coordinator:
             relieved=self._reliever.relief.services,
             waiting=self._reliever.relief.waiting,
             drill=self._drills.last,
+            evidence=evidence_of(
+                self.members,
+                budget_watts=self.domain.budget_watts,
+                unholdable=self._accepted.unholdable,
+                now=now,
+            ),
         )
 
     def _assess(self, now: float) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol.drill_states import DrillState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.protocol.member_evidence import NOTHING_HEARD, Evidence
 from loadline_policies.power.safety.safe_states import Safety
 
 
@@ -16,6 +17,7 @@ class DomainState:
     nameplates of the others, is within the budget. `relieved` are the services of which
     some GPUs are let off their class's cap, `waiting` those for which there is no room.
     `drill` is the last order for one that this coordinator knows, and what came of it.
+    `evidence` is the part of all this that was heard lately, and not only assumed.
     """
 
     watts: float
@@ -36,3 +38,4 @@ class DomainState:
     relieved: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     drill: DrillState | None = None
+    evidence: Evidence = NOTHING_HEARD

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.domain_statuses import DomainStatusWriter, View, due, news, status_of
-from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
+from loadline_api.refreshes import REFRESH_SECONDS
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.protocol.member_evidence import Evidence
 from loadline_policies.power.protocol.messages import Epoch
 
 NO_KUBE = cast(Kube, None)
@@ -48,7 +49,10 @@ CALM = DomainState(
     safety=None,
     problem=None,
     policy_hash="abc",
+    evidence=Evidence(heard_watts=200_000.4, armed=2, lowest_watts=90_000.0, budget_watts=BUDGET_WATTS),
 )
+ABOVE = replace(CALM, load=1.01, evidence=replace(CALM.evidence, heard_watts=1.01 * BUDGET_WATTS))
+UNHOLDABLE = replace(CALM, evidence=replace(CALM.evidence, lowest_watts=3e5, unholdable=True))
 
 
 def status(
@@ -61,12 +65,6 @@ def worth(written: CoordinatorDomainStatus, wanted: CoordinatorDomainStatus, age
     return due(written, wanted, budget_watts=BUDGET_WATTS, age_s=age_s)
 
 
-def shown(given: CoordinatorDomainStatus, type: ConditionType) -> tuple[str, str]:
-    found = find(given.conditions, type)
-    assert found is not None
-    return found.status, found.reason
-
-
 def test_a_status_has_whole_watts_and_percent() -> None:
     given = status()
     assert (given.observed_watts, given.headroom_watts, given.heat_percent) == (200_000, 43_200, 25)
@@ -77,60 +75,11 @@ def test_a_status_has_whole_watts_and_percent() -> None:
 UNSAFE = UnsafeDomain("ReactionTooSlow", "breaker.curve bears …")
 
 
-@pytest.mark.parametrize(
-    ("given", "type", "expected"),
-    [
-        (status(), ConditionType.ENFORCING, ("True", "ModeEnforce")),
-        (status(replace(CALM, enforcing=False)), ConditionType.ENFORCING, ("False", "ModeEnforce")),
-        (status(enforce=False), ConditionType.ENFORCING, ("True", "Releasing")),
-        (
-            status(replace(CALM, enforcing=False), enforce=False),
-            ConditionType.ENFORCING,
-            ("False", "ModeObserve"),
-        ),
-        (
-            status(replace(CALM, enforcing=False, problem=UNSAFE)),
-            ConditionType.ENFORCING,
-            ("False", "ReactionTooSlow"),
-        ),
-        (status(), ConditionType.POWER_CAPPED, ("False", "LevelNormal")),
-        (status(replace(CALM, level="LowDeep")), ConditionType.POWER_CAPPED, ("True", "LevelRaised")),
-        (
-            status(replace(CALM, level="LowDeep", enforcing=False)),
-            ConditionType.POWER_CAPPED,
-            ("False", "LevelRaised"),
-        ),
-        (status(), ConditionType.REPORTING, ("True", "AllReporting")),
-        (status(replace(CALM, silent=("node-01",))), ConditionType.REPORTING, ("False", "NodesSilent")),
-        (status(), ConditionType.WITHIN_BUDGET, ("True", "BelowBudget")),
-        (status(replace(CALM, load=1.01)), ConditionType.WITHIN_BUDGET, ("False", "AboveBudget")),
-    ],
-)
-def test_conditions(given: CoordinatorDomainStatus, type: ConditionType, expected: tuple[str, str]) -> None:
-    assert shown(given, type) == expected
-
-
-def capped_message(*relieved: str) -> str:
-    found = find(
-        status(replace(CALM, level="High", relieved=relieved)).conditions, ConditionType.POWER_CAPPED
-    )
-    assert found is not None
-    return found.message
-
-
-def test_who_is_let_off_a_cap_is_named_and_some_of_many() -> None:
-    assert capped_message() == "The policy's level is High."
-    assert capped_message("prod/chat", "prod/search") == (
-        "The policy's level is High; let off it, since they miss their objectives: prod/chat, prod/search."
-    )
-    assert capped_message(*"abcdefg").endswith(": a, b, c, d, e and others.")
-
-
 def test_a_relief_that_begins_or_ends_is_written_at_once_and_one_that_goes_on_is_not() -> None:
     held, let_off = (status(replace(CALM, level="High", relieved=names)) for names in ((), ("prod/chat",)))
     assert worth(held, let_off, 1.0)
     assert worth(let_off, held, 1.0)
-    assert not worth(let_off, let_off, 1e6)
+    assert not worth(let_off, let_off, REFRESH_SECONDS - 0.1)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +88,9 @@ def test_a_relief_that_begins_or_ends_is_written_at_once_and_one_that_goes_on_is
         replace(CALM, level="LowDeep"),
         replace(CALM, problem=UNSAFE),
         replace(CALM, silent=("node-01",)),
-        replace(CALM, load=1.01),
-        replace(CALM, enforcing=False),
+        ABOVE,
+        UNHOLDABLE,
+        replace(CALM, evidence=replace(CALM.evidence, armed=0)),
         replace(CALM, policy_hash="def"),
         replace(CALM, level="High", relieved=("prod/chat",)),
     ],
@@ -160,30 +110,29 @@ def test_watts_are_written_every_ten_seconds_if_they_moved() -> None:
     assert worth(status(), moved, 10.0)
 
 
-@given(st.floats(min_value=-0.0199, max_value=0.0199), st.floats(min_value=0.0, max_value=1e6))
-def test_small_moves_are_never_written(share: float, age_s: float) -> None:
+@given(st.floats(min_value=-0.0199, max_value=0.0199), st.floats(min_value=0.0, max_value=REFRESH_SECONDS))
+def test_small_moves_wait_for_the_next_refresh(share: float, age_s: float) -> None:
     near = status(replace(CALM, watts=CALM.watts + share * BUDGET_WATTS, heat=0.9))
-    assert not worth(status(), near, age_s)
+    assert worth(status(), near, age_s) == (age_s >= REFRESH_SECONDS)
+
+
+def test_what_has_not_changed_is_refreshed_as_often_as_the_status_promises() -> None:
+    promised = status().refresh_seconds
+    assert promised is not None
+    assert not worth(status(), status(), promised - 0.1)
+    assert worth(status(), status(), promised)
 
 
 def test_only_what_turned_is_news() -> None:
     silent = status(replace(CALM, silent=("node-01",)))
-    assert [one.reason for one in news(status(), silent)] == ["NodesSilent"]
+    assert {one.reason for one in news(status(), silent)} == {"NodesSilent"}
     assert news(silent, silent) == ()
 
 
 def test_a_first_look_is_news_only_where_it_is_bad() -> None:
     assert news(None, status()) == ()
-    assert [one.reason for one in news(None, status(replace(CALM, load=1.01)))] == ["AboveBudget"]
-
-
-def test_many_silent_nodes_are_counted_and_some_named() -> None:
-    names = tuple(f"node-{number:02}" for number in range(10, 20))
-    found = find(status(replace(CALM, nodes=52, silent=names)).conditions, ConditionType.REPORTING)
-    assert found is not None
-    assert found.message == (
-        "10 of 52 nodes don't report: node-10, node-11, node-12, node-13, node-14 and others."
-    )
+    assert [one.reason for one in news(None, status(ABOVE))] == ["AboveBudget"]
+    assert [one.reason for one in news(None, status(UNHOLDABLE))] == ["CannotBeHeld"]
 
 
 async def test_a_coordinator_that_has_heard_nobody_yet_says_nothing() -> None:

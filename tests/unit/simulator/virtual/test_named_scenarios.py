@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 
 from loadline_policies.power.protocol.gpu_limits import SAFE_REASONS
+from loadline_policies.power.protocol.member_evidence import Evidence
 from loadline_policies.power.safety.breakers import TRIP
 from testbed.shaken_rows.events import happen
 from testbed.shaken_rows.papers import GPUS, MAX_WATTS, MIN_WATTS
@@ -47,6 +48,13 @@ def shaken(bench: Bench, seconds: float = 60.0, *, most_load: float = CURVE.born
 def held(bench: Bench) -> bool:
     leaders = [agent.coordinator for agent in bench.leaders()]
     return any(one is not None and one.level in SAFE_REASONS for one in leaders)
+
+
+def evidence(bench: Bench) -> Evidence:
+    """What the leader has heard of its row."""
+    leader = bench.leaders()[0]
+    assert leader.coordinator is not None
+    return leader.coordinator.domain_state(leader.process.now).evidence
 
 
 def free(bench: Bench) -> bool:
@@ -122,9 +130,16 @@ def test_a_budget_too_small_by_faults() -> None:
     leader = bench.leaders()[0].coordinator
     assert leader is not None
     assert leader.level == "CannotBeHeld"
+    told = evidence(bench)
+    assert told.unholdable
+    assert told.over_watts > 0.0
+    assert told.unlowered == tuple(f"node-{index}" for index in range(8))
     let(bench, "setters work", range(8))
     bench.run(120.0)
     assert leader.level != "CannotBeHeld"
+    mended = evidence(bench)
+    assert (mended.unholdable, mended.over_watts, mended.unlowered) == (False, 0.0, ())
+    assert mended.armed == 10
     assert bench.load() <= CURVE.borne_load
 
 
