@@ -125,7 +125,9 @@ AGENT_SELECTOR = "app.kubernetes.io/name=loadline,app.kubernetes.io/component=ag
 OPERATOR_MANAGER = "loadline-operator"
 AGENT_MANAGER = "loadline-agent"
 COORDINATOR_MANAGER = "loadline-coordinator"
-"""Field managers of server-side apply: one for each writer of an object."""
+STALE_MANAGER = "loadline-operator-stale"
+"""Field managers of server-side apply: one for each writer of an object. The last is the operator where
+it says Unknown in another's place: under its own name the next apply of its own half would take it away."""
 
 AGENT_PORT = 9476
 """The agent's domain loop, mutual TLS."""

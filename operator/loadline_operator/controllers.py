@@ -11,6 +11,7 @@ from typing import Any
 
 from loadline_operator.contexts import Context
 from loadline_operator.domains.handlers import Domains
+from loadline_operator.domains.stale_statuses import StaleStatuses
 from loadline_operator.kube.cache_syncs import Watched
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import AGENT_PODS, CONFIG_MAPS, IN_SYSTEM, Kind
@@ -31,6 +32,7 @@ class Controllers:
         self._namespace = options.namespace
         self._documents = Documents(context, own=options.policy_namespaces)
         self._domains = Domains(context, self._documents)
+        self._stale_statuses = StaleStatuses(context)
         agents = AgentPods(silent_after_s=options.agent_silent_after_s)
         self._services = Services(context, defaults, documents=self._documents, agents=agents)
         self._startup_taints = StartupTaints(context) if options.removes_startup_taint else None
@@ -42,6 +44,7 @@ class Controllers:
             self._domains.work_queue,
             self._services.work_queue,
             self._documents.work_queue,
+            self._stale_statuses.work_queue,
         ]
         return [*found, self._startup_taints.work_queue] if self._startup_taints is not None else found
 
@@ -50,6 +53,7 @@ class Controllers:
         """Every table with where its kind is watched; two may be of one kind."""
         tables: list[tuple[Kind, FactTable[Any]]] = [
             *self._domains.tables.items(),
+            *self._stale_statuses.tables.items(),
             *self._services.facts.tables.items(),
             (CONFIG_MAPS, self._documents.policy_index.system),
             (AGENT_PODS, self._services.facts.agents.table),
@@ -61,6 +65,7 @@ class Controllers:
     def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
         """Have the events of every kind lead to its controllers."""
         self._domains.watch(everywhere, system)
+        self._stale_statuses.watch(everywhere)
         self._documents.watch(system)
         self._services.watch(everywhere, system)
         if self._startup_taints is not None:
@@ -69,6 +74,7 @@ class Controllers:
     def wake(self) -> None:
         """Reconcile everything once."""
         self._domains.wake()
+        self._stale_statuses.wake()
         self._services.wake()
         if self._startup_taints is not None:
             self._startup_taints.wake()

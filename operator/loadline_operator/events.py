@@ -48,6 +48,13 @@ def domain_refused(
     return _event(POWER_DOMAINS, domain, uid=uid, version=f"{generation}", reason=reason, text=text, now=now)
 
 
+def status_stale(domain: Key, *, uid: str, time: str, text: str, now: datetime) -> Manifest:
+    """Nobody keeps a power domain's status any more; `time` is that of its last word."""
+    return _event(
+        POWER_DOMAINS, domain, uid=uid, version=time, reason=Reason.NOT_REFRESHED, text=text, now=now
+    )
+
+
 def service_failing(
     service: Key, *, uid: str, version: str, reason: str, text: str, now: datetime
 ) -> Manifest:

@@ -12,9 +12,12 @@ from prometheus_client.exposition import generate_latest
 
 PREFIX = "loadline_operator"
 
-LOOPS = ("services", "domains", "documents", "nodes")
+LOOPS = ("services", "domains", "documents", "nodes", "statuses")
 VERBS = ("get", "list", "watch", "apply", "status", "delete", "scale", "patch", "event")
 KINDS = ("InferenceService", "PowerDomain", "NodeCapacity")
+REFRESHED = ("PowerDomain",)
+"""Kinds whose statuses are refreshed by agents, and said to be stale where they aren't."""
+
 RESULTS = ("ok", "refused", "unavailable")
 OUTCOMES = ("ok", "failed")
 VERDICTS = ("True", "False", "Unknown")
@@ -58,6 +61,9 @@ class Metrics:
         self.policy_refusals = self._counter("policy_refusals", "Versions of documents that were refused")
         self.unreadable = self._counter("unreadable_objects", "Objects that could not be parsed", "kind")
         self.domains = self._gauge("domains", "Power domains by condition Accepted", "accepted")
+        self.stale_statuses = self._gauge(
+            "stale_statuses", "Statuses that nobody has refreshed in time, by kind", "kind"
+        )
         self.services = self._gauge("services", "Services by condition and status", "condition", "status")
         self.ready = self._gauge("ready", "1 once every watch has synced")
         self.measures: list[Callable[[], None]] = []
@@ -91,3 +97,5 @@ class Metrics:
                 self.services.labels(condition, verdict)
         for kind in KINDS:
             self.unreadable.labels(kind)
+        for kind in REFRESHED:
+            self.stale_statuses.labels(kind)

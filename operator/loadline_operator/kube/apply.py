@@ -63,11 +63,15 @@ class Applier:
         """Make the object have what the manifest says; the object as it then is."""
         return await self._apply("apply", kind.path(Key.of(manifest)), manifest=manifest)
 
-    async def apply_status(self, kind: Kind, manifest: Manifest) -> Manifest:
-        """As `apply`, for the status alone; an object that is gone is refused with 404."""
-        return await self._apply(
-            "status", kind.path(Key.of(manifest), subresource="status"), manifest=manifest
-        )
+    async def apply_status(
+        self, kind: Kind, manifest: Manifest, *, manager: str = OPERATOR_MANAGER
+    ) -> Manifest:
+        """As `apply`, for the status alone; an object that is gone is refused with 404.
+
+        With a resourceVersion in the manifest, one that has been written since is refused with 409.
+        """
+        path = kind.path(Key.of(manifest), subresource="status")
+        return await self._apply("status", path, manifest=manifest, manager=manager)
 
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """Delete this very object and what it owns; one that is gone, or another by now, is left alone."""
@@ -118,8 +122,10 @@ class Applier:
             if not query["continue"]:
                 return items
 
-    async def _apply(self, verb: str, path: str, *, manifest: Manifest) -> Manifest:
-        return await self._patch(verb, path, body=manifest, content=APPLY, force="true")
+    async def _apply(
+        self, verb: str, path: str, *, manifest: Manifest, manager: str = OPERATOR_MANAGER
+    ) -> Manifest:
+        return await self._patch(verb, path, body=manifest, content=APPLY, force="true", fieldManager=manager)
 
     async def _patch(self, verb: str, path: str, *, body: object, content: str, **query: str) -> Manifest:
         query = {"fieldManager": OPERATOR_MANAGER, **query}
