@@ -15,6 +15,9 @@ from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.nodes import Node
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 
+CONFLICTS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
+"""Problems that are somebody else's claim on the node."""
+
 
 class NodeFacts:
     """Facts of one node. `look` gives the newest look at its GPUs, `infos` what never changes of them."""
@@ -87,12 +90,18 @@ class NodeFacts:
             "Limits that the guard has lowered.",
             state.guard_interventions,
         )
+        yield Reading("loadline_power_guard_errors", "What the guard tried in vain.", state.guard_errors)
+        problems = self.problems()
+        for reason in CONFLICTS:
+            labels = (("reason", reason.value),)
+            yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
     labels = (("gpu", gpu.uuid),)
     yield Reading("loadline_power_gpu_watts", "Draw of a GPU.", gpu.watts, labels)
     yield Reading("loadline_power_gpu_ok", "1 if its sensor is believed.", float(gpu.ok), labels)
+    yield Reading("loadline_power_gpu_able", "0 while its limit isn't ours to set.", float(gpu.able), labels)
     if gpu.enforced_watts is not None:
         yield Reading(
             "loadline_power_gpu_limit_watts", "Limit in force, read back.", gpu.enforced_watts, labels

@@ -168,6 +168,7 @@ class NodeGpus:
             faults=self._faults(),
             guard_heartbeat_s=guard.heartbeat_s if guard is not None else None,
             guard_interventions=guard.interventions if guard is not None else 0,
+            guard_errors=guard.errors if guard is not None else 0,
         )
 
     def _faults(self) -> dict[str, str]:

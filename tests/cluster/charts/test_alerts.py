@@ -44,3 +44,11 @@ def test_no_alert_is_untested() -> None:
     rules = yaml.safe_load(RULES.read_text())
     named = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
     assert [name for name in named if name not in SERIES.read_text()] == []
+
+
+def test_every_alert_of_power_has_its_line_of_what_to_do() -> None:
+    (rules,) = (
+        group for group in yaml.safe_load(RULES.read_text())["groups"] if group["name"] == "loadline-power"
+    )
+    told = (CHART.parents[1] / "docs" / "reliability.md").read_text()
+    assert [rule["alert"] for rule in rules["rules"] if f"`{rule['alert']}`" not in told] == []

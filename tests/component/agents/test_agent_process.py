@@ -34,6 +34,7 @@ def test_a_stopped_agent_is_guarded_and_its_guards_act_is_no_conflict(row: LoneR
     row.signal(NODE, signal.SIGCONT)
     row.wait(lambda: row.limits(NODE) == [400.0] * 8)
     row.wait(lambda: row.metric(NODE, "loadline_power_guard_interventions") == 8.0)
+    assert row.metric(NODE, "loadline_power_guard_errors") == 0.0
     before = row.metric(NODE, LEASED) or 0.0
     row.wait(lambda: (row.metric(NODE, LEASED) or 0.0) > before + 3)
     assert row.metric(NODE, "loadline_power_armed") == 1.0

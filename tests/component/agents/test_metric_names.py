@@ -9,6 +9,7 @@ from testbed.doubles.rows import LoneRow
 
 GAUGES = {
     "loadline_power_armed": (),
+    "loadline_power_conflict": ("reason",),
     "loadline_power_domain_brakes": ("domain",),
     "loadline_power_domain_budget_watts": ("domain",),
     "loadline_power_domain_enforcing": ("domain",),
@@ -18,12 +19,14 @@ GAUGES = {
     "loadline_power_domain_relieved_services": ("domain",),
     "loadline_power_domain_silent_nodes": ("domain",),
     "loadline_power_domain_watts": ("domain",),
+    "loadline_power_gpu_able": ("gpu",),
     "loadline_power_gpu_clock_cap_mhz": ("gpu",),
     "loadline_power_gpu_limit_watts": ("gpu",),
     "loadline_power_gpu_ok": ("gpu",),
     "loadline_power_gpu_safe_watts": ("gpu",),
     "loadline_power_gpu_watts": ("gpu",),
     "loadline_power_guard_age_seconds": (),
+    "loadline_power_guard_errors": (),
     "loadline_power_guard_interventions": (),
     "loadline_power_leading": (),
     "loadline_power_lease_seconds": (),

@@ -90,6 +90,7 @@ class NodeState:
     faults: dict[str, str] = field(default_factory=dict)
     guard_heartbeat_s: float | None = None
     guard_interventions: int = 0
+    guard_errors: int = 0
 
     @property
     def sampled(self) -> bool:

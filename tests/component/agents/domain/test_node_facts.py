@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.domain.node_facts import NodeFacts
-from loadline_agent.hardware.armed_records import ArmedRecordFile
+from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
@@ -43,6 +43,16 @@ def node(node_gpus: NodeGpus) -> Node:
 @pytest.fixture
 def facts(node_gpus: NodeGpus, node: Node) -> NodeFacts:
     return NodeFacts(node, node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+
+
+def gauge(facts: NodeFacts, name: str, **labels: str) -> float:
+    """The value of one of the node's gauges."""
+    (value,) = [
+        one.value
+        for one in facts.readings()
+        if one.name == f"loadline_power_{name}" and dict(one.labels) == labels
+    ]
+    return value
 
 
 def enforce(node_gpus: NodeGpus, *watts: float, clock_mhz: int | None = None) -> None:
@@ -99,6 +109,8 @@ def test_a_node_that_two_domains_select_says_so_and_is_enforced_all_the_same(
     node.settle(Home(domain="row", conflict="row and other select it"))
     assert facts.problems() == {"NodeClaimedTwice": "row and other select it"}
     assert node.faults(0.0) == {}
+    assert gauge(facts, "conflict", reason="NodeClaimedTwice") == 1.0
+    assert gauge(facts, "conflict", reason="OtherWriter") == 0.0
 
 
 def test_a_gpu_whose_writes_fail_is_named(node_gpus: NodeGpus, facts: NodeFacts, board: Board) -> None:
@@ -106,6 +118,8 @@ def test_a_gpu_whose_writes_fail_is_named(node_gpus: NodeGpus, facts: NodeFacts,
     enforce(node_gpus, *[300.0] * 8)
     uuid = board.uuids(0)[3]
     assert facts.problems() == {"WritesFail": f"writes of a limit have failed on {uuid}"}
+    node_gpus.sample()
+    assert [gauge(facts, "gpu_able", gpu=one) for one in board.uuids(0)] == [1.0] * 3 + [0.0] + [1.0] * 4
 
 
 def test_somebody_elses_writes_are_no_failure_of_ours(
@@ -119,3 +133,14 @@ def test_somebody_elses_writes_are_no_failure_of_ours(
     assert not node_gpus.state().gpus[3].able, "nobody can count on it"
     assert "WritesFail" not in facts.problems()
     assert facts.proven
+
+
+def test_what_the_guard_tries_in_vain_is_counted(
+    node_gpus: NodeGpus, facts: NodeFacts, tmp_path: Path
+) -> None:
+    enforce(node_gpus, *[400.0] * 8)
+    assert gauge(facts, "guard_errors") == 0.0
+    report = GuardReport(BOOT, 1, 0.0, looks=9, interventions=2, errors=3, state=0)
+    ArmedRecordFile(str(tmp_path), BOOT).write_report(report)
+    node_gpus.look()
+    assert gauge(facts, "guard_errors") == 3.0
