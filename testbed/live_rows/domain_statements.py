@@ -7,7 +7,7 @@ against the truth of that time.
 
 from typing import Final
 
-from loadline_api.conditions import ConditionType
+from loadline_api.conditions import ConditionType, Reason
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from testbed.live_rows.rows import BUDGET_WATTS, DOMAIN, GPUS, MAX_WATTS, NODES
 from testbed.live_rows.sights import Contradictions, Sight
@@ -41,6 +41,25 @@ def holdable(sight: Sight) -> Contradictions:
             DOMAIN,
             f"level is {sight.row.status.level}, and {lowest_watts(sight.truth):.0f} W is the least",
         )
+
+
+def said_holdable(sight: Sight) -> Contradictions:
+    """`Holdable` is False if and only if not even the lowest limits fit, and True of rows that all report."""
+    one = sight.said.of_domain(DOMAIN, ConditionType.HOLDABLE)
+    if one is None or not sight.led:
+        return
+    least = lowest_watts(sight.truth)
+    if (one.status == "False") != (least > BUDGET_WATTS):
+        yield DOMAIN, f"Holdable={one.status}/{one.reason}, and {least:.0f} W is the least"
+    elif one.status == "True" and sight.row.status.silent_nodes:
+        yield DOMAIN, f"Holdable=True, and {', '.join(sight.row.status.silent_nodes)} are silent"
+
+
+def kept(sight: Sight) -> Contradictions:
+    """`NotRefreshed` is said of no status that a coordinator keeps."""
+    for one in sight.row.status.conditions if sight.led else ():
+        if one.reason == Reason.NOT_REFRESHED:
+            yield DOMAIN, f"{one.type} is NotRefreshed, and {sight.truth.leader} leads"
 
 
 def capped(sight: Sight) -> Contradictions:
@@ -90,6 +109,8 @@ def enforcing(sight: Sight) -> Contradictions:
     """`Enforcing` is whether any node is armed."""
     one = sight.said.of_domain(DOMAIN, ConditionType.ENFORCING)
     if one is None or not sight.led:
+        return
+    if one.status == "Unknown" and sight.row.status.silent_nodes:
         return
     armed = [record is not None and record.armed for record in sight.truth.records.values()]
     if (one.status == "True") != any(armed):

@@ -20,6 +20,8 @@ STATEMENTS: Final = (
     Statement("enforcedWatts", 13.0, node_statements.limits),
     Statement("coordinator", 25.0, domain_statements.coordinator),
     Statement("level", 8.0, domain_statements.holdable),
+    Statement("Holdable", 8.0, domain_statements.said_holdable),
+    Statement("NotRefreshed", 5.0, domain_statements.kept),
     Statement("PowerCapped", 6.0, domain_statements.capped),
     Statement("WithinBudget", 5.0, domain_statements.within),
     Statement("silentNodes", 7.0, domain_statements.silent),
