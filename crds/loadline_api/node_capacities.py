@@ -75,6 +75,16 @@ class NodeCapacityStatus(Status):
         description="Generation of the spec at the time of writing.",
         json_schema_extra=INT64,
     )
+    observed_time: str | None = Field(
+        default=None,
+        description="When the agent last told what stands here.",
+        json_schema_extra={"format": "date-time"},
+    )
+    refresh_seconds: Count | None = Field(
+        default=None,
+        description="The agent writes again within so many seconds; after three times as many without a word"
+        " its conditions become Unknown, all but Enforcing.",
+    )
     domain: str | None = Field(
         default=None, max_length=253, description="PowerDomain that the node hangs on."
     )

@@ -15,7 +15,7 @@ PREFIX = "loadline_operator"
 LOOPS = ("services", "domains", "documents", "nodes", "statuses")
 VERBS = ("get", "list", "watch", "apply", "status", "delete", "scale", "patch", "event")
 KINDS = ("InferenceService", "PowerDomain", "NodeCapacity")
-REFRESHED = ("PowerDomain",)
+REFRESHED = ("PowerDomain", "NodeCapacity")
 """Kinds whose statuses are refreshed by agents, and said to be stale where they aren't."""
 
 RESULTS = ("ok", "refused", "unavailable")

@@ -4,7 +4,7 @@ What people see of a domain: the coordinator's half of its status, and Events.
 The fast path hands over its latest state and goes on; a task of its own writes.
 A change of level, of a condition, of the silent nodes, of the services relieved or of
 the policy is written at once, at most one a second; watts alone every ten seconds, and
-only when they moved by 2 % of the budget. What hasn't changed is written again every fifteen,
+only when they moved by 2 % of the budget. What hasn't changed is written again every thirty,
 so that calm looks different from a dead coordinator (`loadline_api.refreshes`). Events tell changes
 of state, never a state. What is said, and on what evidence, is in `domain_conditions`.
 

@@ -3,7 +3,8 @@ The node's own NodeCapacity, kept as it should be and written only on a change.
 
 The spec is who the agent is: it is there before anybody can trust the node. The status
 holds slow facts, so a change of limits waits until ten seconds have passed since the
-last write, while a change of conditions, GPUs, services or domain goes out at once. Whatever was
+last write, while a change of conditions, GPUs, services or domain goes out at once. What hasn't changed
+is written again every two minutes, so that it can be told from a dead agent's words. Whatever was
 written is read again now and then: an object that somebody has deleted or altered is
 written anew. Nobody else may write it, the admission policy sees to that.
 
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube.clients import Kube, Object
 from loadline_api.api_errors import KubeError, NotFound, WriteConflict
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
+from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
 from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
 from loadline_api.node_capacities import (
     Gpu,
@@ -27,6 +28,7 @@ from loadline_api.node_capacities import (
     NodeCapacityStatus,
     ServiceOnNode,
 )
+from loadline_api.refreshes import NODE_REFRESH_SECONDS
 from loadline_api.reports import WIRE_VERSION
 from loadline_policies.errors import InvalidInput
 
@@ -73,6 +75,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
     return NodeCapacityStatus(
         domain=facts.domain,
         wire_version=WIRE_VERSION,
+        refresh_seconds=NODE_REFRESH_SECONDS,
         host_max_watts=max(1, round(facts.host_max_watts)) if facts.host_max_watts is not None else None,
         gpus=tuple(sorted(facts.gpus, key=lambda gpu: gpu.uuid)),
         services=facts.services or (),
@@ -192,12 +195,15 @@ class NodeCapacityWriter:
         if facts.services is None and self._written is not None:
             wanted = wanted.model_copy(update={"services": self._written.services})
         before = self._written.conditions if self._written is not None else ()
-        wanted = wanted.model_copy(update={"conditions": merge(before, wanted.conditions, now=self._wall())})
-        if self._written is not None and _comparable(self._written) == _comparable(wanted):
+        now, wall = self._clock(), self._wall()
+        wanted = wanted.model_copy(update={"conditions": merge(before, wanted.conditions, now=wall)})
+        age_s = now - self._written_s
+        same = self._written is not None and _comparable(self._written) == _comparable(wanted)
+        if same and age_s < NODE_REFRESH_SECONDS:
             return
-        now = self._clock()
-        if not urgent(self._written, wanted) and now - self._written_s < LEAST_APART_S:
+        if not urgent(self._written, wanted) and age_s < LEAST_APART_S:
             return
+        wanted = wanted.model_copy(update={"observed_time": timestamp(wall)})
         await self._apply({"status": wanted.to_api()}, subresource="status")
         self._written, self._written_s = wanted, now
 
@@ -239,7 +245,8 @@ def _enforcing(facts: Facts) -> Condition:
 def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:
     """Without what the server or the order of a list may have changed."""
     conditions = tuple(sorted(status.conditions, key=lambda one: one.type))
-    return status.model_copy(update={"observed_generation": None, "conditions": conditions})
+    unlike = {"observed_generation": None, "observed_time": None}
+    return status.model_copy(update={**unlike, "conditions": conditions})
 
 
 def _without_limits(status: NodeCapacityStatus) -> NodeCapacityStatus:

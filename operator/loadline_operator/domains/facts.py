@@ -8,7 +8,7 @@ domain's status that its coordinator writes.
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, find
+from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, Reason, find
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import OperatorDomainStatus, PowerDomain, PowerDomainSpec
@@ -33,13 +33,15 @@ class Node:
 class Capacity:
     """What a node's agent has found; `gpus` is None while it hasn't told what they can draw.
 
-    `armed_for` is the domain whose leases the node obeys, None where it obeys none.
+    `armed_for` is the domain whose leases the node obeys, None where it obeys none. `stale` says
+    that nobody vouches for it any more: whether its limits can be set isn't known then.
     """
 
     node: str
     gpus: tuple[GpuRating, ...] | None
     settable: bool
     armed_for: str | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ def capacity(raw: Manifest) -> Capacity:
         if known
         else None,
         settable=settable is None or settable.status != "False",
+        stale=settable is not None and settable.reason == Reason.NOT_REFRESHED,
         armed_for=status.domain if enforcing is not None and enforcing.is_true else None,
     )
 

@@ -10,7 +10,7 @@ reports before it enforces anything.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadline_api.conditions import Reason
 from loadline_api.power_domains import PowerDomainSpec
@@ -64,7 +64,9 @@ def check(spec: PowerDomainSpec, members: tuple[Node, ...], capacities: Mapping[
     silent = [node.name for node, rating in zip(members, known, strict=True) if rating is None]
     if silent:
         return _untold(spec, ratings, silent, host_watts=host_watts)
-    return _told(spec, ratings)
+    safety = _told(spec, ratings)
+    stale = {node.name for node in members if capacities[node.name].stale}
+    return _doubted(safety, spec, ratings, stale=stale) if stale else safety
 
 
 def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:
@@ -92,6 +94,28 @@ def _untold(
         + (f" can draw: {_named(silent)}; see that the agent runs there")
     )
     return _both(Verdict(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
+
+
+def _doubted(
+    safety: Safety, spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, stale: set[str]
+) -> Safety:
+    """What remains of it where nobody vouches for some nodes: a refusal, and what holds without them, too.
+
+    Their ranges are the hardware's and stay. Whether their limits can be set isn't known any more, so that
+    safe limits surely fit only if they do with these nodes at their maximum.
+    """
+    text = (
+        f"the NodeCapacity of {len(stale)} of {len(ratings)} nodes is stale: {_named(sorted(stale))};"
+        " see that the agent runs there and reaches the API server"
+    )
+    unsure = Verdict(so=None, reason=Reason.NOT_REFRESHED, text=text)
+    unset = tuple(replace(one, settable=one.settable and one.node not in stale) for one in ratings)
+    fits = not safety.fits.so or _told(spec, unset).fits.so
+    return replace(
+        safety,
+        fits=safety.fits if fits else unsure,
+        in_time=unsure if safety.in_time.so else safety.in_time,
+    )
 
 
 def _told(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...]) -> Safety:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import Resource
+from loadline_api.power_domains import Mode
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
@@ -84,15 +85,23 @@ class Api:
             await asyncio.sleep(AGAIN_S)
 
 
+UNTOLD = frozenset({Reason.NODES_SILENT, Reason.NOT_REFRESHED})
+"""Reasons for which it is Unknown whether anything is enforced."""
+
 Job = Callable[[Api, argparse.Namespace], Awaitable[None]]
 """What a hook does; it raises HookFailed when it could not, and prints what it did."""
 
 
 def enforces(one: Manifest) -> bool:
-    """Whether a node or a domain says so, or is about to: a coordinator says so before it arms."""
+    """Whether a node or a domain says so, or is about to: a coordinator says so before it arms.
+
+    A domain to be enforced counts too where nobody can tell: its nodes are silent, or its coordinator.
+    """
     conditions = (one.get("status") or {}).get("conditions") or ()
     found = [condition for condition in conditions if condition["type"] == ConditionType.ENFORCING]
-    return any(one["status"] == "True" or one["reason"] == Reason.MODE_ENFORCE for one in found)
+    asked = (one.get("spec") or {}).get("mode") == Mode.ENFORCE
+    telling = {Reason.MODE_ENFORCE, *(UNTOLD if asked else ())}
+    return any(one["status"] == "True" or one["reason"] in telling for one in found)
 
 
 def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:

@@ -1,15 +1,19 @@
 """Only a node's own agent writes its NodeCapacity."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from loadline_api import names
-from testbed.api_callers import Caller, bound_account, eventually
+from loadline_api.node_capacities import NodeCapacityStatus
+from testbed import charts
+from testbed.api_callers import Caller, bound_account, eventually, refusal
 from testbed.cluster.bed import Bed
 
 PATH = names.NODE_CAPACITIES.path()
+TIME = "2026-01-01T00:00:00Z"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
@@ -80,8 +84,45 @@ def test_an_admin_may_not_write_but_delete(admin: Caller, own: dict[str, Any]) -
     admin.send("DELETE", f"{PATH}/berth-0", dryRun="All")
 
 
-def test_the_operator_has_no_business_there(operator: Caller, own: dict[str, Any]) -> None:
+def test_the_operator_may_not_write_the_spec(operator: Caller, own: dict[str, Any]) -> None:
     assert "cannot update resource" in operator.refusal("PUT", f"{PATH}/berth-0", own)
+
+
+def doubt(operator: Caller, *, status: str = "Unknown", reason: str = "NotRefreshed", **more: Any) -> Any:
+    """The operator says something of conditions that an agent has told."""
+    said = {"type": "Conflict", "status": status, "reason": reason, "lastTransitionTime": TIME}
+    body = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
+    told = {**body, "status": {"conditions": [said, *more.pop("others", ())], **more}}
+    return operator.apply_status(f"{PATH}/berth-0", told, manager=names.STALE_MANAGER)
+
+
+def test_the_operator_may_say_that_nobody_has_refreshed_a_condition_and_nothing_else(
+    agents: list[Caller], operator: Caller, own: dict[str, Any]
+) -> None:
+    calm = [
+        {"type": type, "status": "False", "reason": "Observed", "lastTransitionTime": TIME}
+        for type in ("Conflict", "Enforcing")
+    ]
+    body = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
+    facts = {**body, "status": {"hostMaxWatts": 2600, "conditions": calm}}
+    agents[0].apply_status(f"{PATH}/berth-0", facts, manager=names.AGENT_MANAGER)
+
+    for lie in ({"status": "True"}, {"reason": "SoleWriter"}, {"hostMaxWatts": 1}, {"domain": "theirs"}):
+        assert "metadata.name is berth-0" in refusal(partial(doubt, operator, **lie))
+    new = {"type": "GpusReady", "status": "Unknown", "reason": "NotRefreshed", "lastTransitionTime": TIME}
+    assert "metadata.name is berth-0" in refusal(partial(doubt, operator, others=[new]))
+
+    said = {one["type"]: one["status"] for one in doubt(operator)["status"]["conditions"]}
+    assert said == {"Conflict": "Unknown", "Enforcing": "False"}
+    again = agents[0].apply_status(f"{PATH}/berth-0", facts, manager=names.AGENT_MANAGER)
+    assert {one["status"] for one in again["status"]["conditions"]} == {"False"}
+
+
+def test_all_that_an_agent_tells_is_guarded() -> None:
+    policy = next(one for one in charts.rendered() if one["metadata"]["name"] == "loadline-node-identity")
+    (text,) = (one["expression"] for one in policy["spec"]["variables"] if one["name"] == "isDoubt")
+    told = {field.alias for field in NodeCapacityStatus.model_fields.values()} - {"conditions"}
+    assert {field for field in told if f"object.status.?{field} == oldObject.status.?{field}" in text} == told
 
 
 def test_the_garbage_collector_may_finish_a_deletion_and_no_more(

@@ -66,6 +66,35 @@ def test_a_status_that_is_not_refreshed_turns_unknown_and_back_when_its_coordina
     assert (said["WithinBudget"], said["Holdable"]) == ("False", "True")
 
 
+def test_a_dead_agents_word_is_in_doubt_and_so_is_what_rests_on_it(
+    harbour: Bed, row: Callable[[str], Any], status: Status
+) -> None:
+    one = row("dim")
+    nodes = one.add(2)
+    one.tell(nodes, observedTime=TIME, refreshSeconds=1, conditions=_said("True"))
+    harbour.apply([one.domain(budget=12_000)])
+    eventually(lambda: _rests(status, "NotRefreshed"))
+    told = harbour.client.get(names.NODE_CAPACITIES.path(nodes[0]))["status"]
+    assert {one["type"]: one["status"] for one in told["conditions"]} == {
+        "LimitsSettable": "Unknown",
+        "Enforcing": "True",
+    }
+    one.tell(nodes, observedTime="2026-01-01T00:01:00Z", refreshSeconds=600, conditions=_said("True"))
+    eventually(lambda: _rests(status, "ReactionInTime"))
+    harbour.client.delete(names.POWER_DOMAINS.path("dim"))
+
+
+def _said(so: str) -> list[dict[str, str]]:
+    return [
+        {"type": type, "status": so, "reason": "Observed", "message": "", "lastTransitionTime": TIME}
+        for type in ("LimitsSettable", "Enforcing")
+    ]
+
+
+def _rests(status: Status, reason: str) -> None:
+    assert status("dim")["conditions"].get("Enforceable", {}).get("reason") == reason
+
+
 def _all(status: Status, so: str) -> bool:
     found = status(ROW)["conditions"]
     assert {found[type]["status"] for type in COORDINATOR_DOMAIN_CONDITIONS} == {so}

@@ -63,5 +63,5 @@ def test_every_alert_says_what_to_do_and_how_grave_it_is() -> None:
 
 
 def test_labels_in_a_sentence_are_labels_of_the_series() -> None:
-    labels = {"domain", "instance", "gpu", "error", "loop"}
+    labels = {"domain", "instance", "gpu", "error", "kind", "loop", "reason"}
     assert set(re.findall(r"\$labels\.(\w+)", RULES.read_text())) <= labels

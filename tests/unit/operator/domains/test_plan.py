@@ -65,11 +65,18 @@ def nodes(count: int, *, row: str = "row-a", ready: bool = True) -> tuple[facts.
 
 
 def capacity(
-    node: str, *, gpus: int = 8, told: bool = True, settable: bool = True, armed_for: str | None = None
+    node: str,
+    *,
+    gpus: int = 8,
+    told: bool = True,
+    settable: bool = True,
+    stale: bool = False,
+    armed_for: str | None = None,
 ) -> facts.Capacity:
     """The capacity of a server with A100-like GPUs of 100 to 400 W."""
     ratings = [{"uuid": f"{node}-{i}", "minWatts": 100, "maxWatts": 400} for i in range(gpus)]
     may = {"type": "LimitsSettable", "status": str(settable), "reason": "Writable"}
+    may |= {"status": "Unknown", "reason": "NotRefreshed"} if stale else {}
     obeys = {"type": "Enforcing", "status": str(armed_for is not None), "reason": "ModeEnforce"}
     return facts.capacity(
         {
@@ -326,3 +333,32 @@ def test_a_lease_of_an_earlier_domain_of_that_name_is_taken_over() -> None:
 def test_the_coordinators_half_of_the_status_is_not_ours() -> None:
     enforcing = {"type": "Enforcing", "status": "True", "reason": "ModeEnforce"}
     assert domain(status={"observedWatts": 5, "conditions": [enforcing]}) == domain()
+
+
+def doubted(count: int, *, budget: int = 243_200) -> Changes:
+    """The plan of 52 servers, of so many of which nobody vouches for what their agents have told."""
+    one = domain(budget=budget)
+    observed = seen(one)
+    stale = {node.name: capacity(node.name, stale=True) for node in observed.nodes[:count]}
+    return plan(one, replace(observed, capacities={**observed.capacities, **stale}), now=NOON)
+
+
+def test_what_nobody_vouches_for_makes_no_promise() -> None:
+    changes = doubted(1)
+    assert verdict(changes, ConditionType.ENFORCEABLE) == ("Unknown", "NotRefreshed")
+    assert "1 of 52 nodes is stale: row-a-00;" in said(changes, ConditionType.ENFORCEABLE).message
+    assert changes.wanted is not None
+    assert changes.wanted.safe_watts == 243_090, "ranges are the hardware's, and stay"
+
+
+def test_safe_limits_that_fit_with_the_doubted_at_their_maximum_fit() -> None:
+    assert verdict(doubted(1)) == ("True", "SafeFits")
+    assert verdict(doubted(52, budget=52 * 5960)) == ("True", "SafeFits")
+
+
+def test_safe_limits_that_fit_only_if_the_doubted_obey_are_in_doubt_too() -> None:
+    assert verdict(doubted(52)) == ("Unknown", "NotRefreshed")
+
+
+def test_what_is_refused_either_way_stays_refused() -> None:
+    assert verdict(doubted(1, budget=150_000)) == ("False", "BudgetTooSmall")

@@ -12,12 +12,13 @@ from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS, Condition
 from loadline_api.names import API_VERSION, STALE_MANAGER
 from loadline_api.refreshes import MISSED, REFRESH_SECONDS, stale_after_s
 from loadline_operator.contexts import Context
-from loadline_operator.domains.stale_statuses import StaleStatuses, spoken
+from loadline_operator.domains.stale_statuses import Ref, StaleStatuses
+from loadline_operator.domains.told_statuses import NODE_CONDITIONS, of_node, spoken
 from loadline_operator.kube.errors import ApiRefused
-from loadline_operator.kube.kinds import POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
-ROW = Key("", "row-a")
+ROW: Ref = POWER_DOMAINS, Key("", "row-a")
 STALE_S = stale_after_s(REFRESH_SECONDS)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIME = "2026-01-02T03:04:05Z"
@@ -36,7 +37,7 @@ class Server:
     version: int = 1
     status: dict[str, Any] = field(default_factory=dict)
     selects: bool = True
-    later: dict[Key, float] = field(default_factory=dict)
+    later: dict[Ref, float] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
@@ -44,7 +45,7 @@ class Server:
         spec: dict[str, Any] = {"budgetWatts": 243_200}
         if self.selects:
             spec["nodeSelector"] = {"matchLabels": {"row": "a"}}
-        metadata = {"name": ROW.name, "uid": "u", "resourceVersion": str(self.version)}
+        metadata = {"name": ROW[1].name, "uid": "u", "resourceVersion": str(self.version)}
         head = {"apiVersion": API_VERSION, "kind": "PowerDomain", "metadata": metadata}
         return {**head, "spec": spec, "status": self.status}
 
@@ -118,7 +119,7 @@ def watching(monkeypatch: pytest.MonkeyPatch, server: Server | None = None) -> W
 
 def stale_count(watcher: Watcher) -> float:
     text = watcher.metrics.text().decode()
-    line = next(one for one in text.splitlines() if one.startswith("loadline_operator_stale_statuses{"))
+    line = next(one for one in text.splitlines() if 'stale_statuses{kind="PowerDomain"}' in one)
     return float(line.split()[-1])
 
 
@@ -139,7 +140,7 @@ async def test_a_status_that_nobody_refreshes_is_unknown_with_its_age(watcher: W
         sorted(COORDINATOR_DOMAIN_CONDITIONS), ("Unknown", "NotRefreshed")
     )
     assert watcher.server.applied[0].startswith(
-        f"Nobody has refreshed this status for 45 s or longer; its last word is of {TIME}."
+        f"Nobody has refreshed this status for 90 s or longer; its last word is of {TIME}."
     )
     assert watcher.server.events == ["NotRefreshed"]
     assert stale_count(watcher) == 1
@@ -150,7 +151,7 @@ async def test_the_age_is_told_anew_when_it_has_doubled_and_so_a_few_times_a_day
     await watcher.until(24 * 3600.0)
     ages = [text.split(" for ")[1].split(" or ")[0] for text in watcher.server.applied]
     minutes = [f"{number} min" for number in (3, 6, 12, 24, 48, 96)]
-    assert ages == ["45 s", "90 s", *minutes, "3 h", "6 h", "12 h"]
+    assert ages == ["90 s", *minutes, "3 h", "6 h", "12 h"]
 
 
 async def test_a_coordinator_that_comes_back_is_believed_at_once(watcher: Watcher) -> None:
@@ -246,3 +247,40 @@ async def test_no_rhythm_of_refreshes_within_the_bound_turns_a_status(gaps: list
 )
 def test_an_age_is_spoken_in_a_unit_of_its_size(age_s: float, text: str) -> None:
     assert spoken(age_s) == text
+
+
+def capacity(*types: str, **status: Any) -> Manifest:
+    """A NodeCapacity whose agent says that all of these are so."""
+    said = [{"type": type, "status": "True", "reason": "Observed"} for type in types]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "NodeCapacity",
+        "metadata": {"name": "n", "uid": "n", "resourceVersion": "1"},
+        "spec": {
+            "certificate": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+            "address": "h:1",
+        },
+        "status": {"conditions": said, **status},
+    }
+
+
+def test_of_a_node_whose_agent_is_silent_all_is_in_doubt_but_what_its_record_says() -> None:
+    told = of_node(capacity(*NODE_CONDITIONS, "Enforcing", observedTime=TIME, refreshSeconds=120))
+    assert told.stale_after_s == 360.0
+    assert told.types == NODE_CONDITIONS
+    assert "Enforcing" not in {one.type for one in told.conditions}
+
+
+def test_only_conditions_that_an_agent_has_told_are_doubted() -> None:
+    told = of_node(capacity("Conflict", observedTime=TIME, refreshSeconds=120))
+    assert told.types == {"Conflict"}
+
+
+@pytest.mark.parametrize("status", [{}, {"observedTime": TIME}, {"refreshSeconds": 120}])
+def test_an_agent_that_promises_nothing_is_not_judged(status: dict[str, Any]) -> None:
+    assert of_node(capacity(*NODE_CONDITIONS, **status)).stale_after_s is None
+
+
+async def test_an_object_that_can_not_be_read_is_not_judged(watcher: Watcher) -> None:
+    watcher.stale.see(NODE_CAPACITIES, {**capacity(), "spec": {}}, False)
+    assert watcher.server.later == {}

@@ -22,7 +22,8 @@ def domain(
     name: str = "row-a", *, status: str = "True", reason: str = "ModeEnforce", coordinator: str = "a"
 ) -> dict[str, Any]:
     conditions = [{"type": "Enforcing", "status": status, "reason": reason}]
-    return {"metadata": {"name": name}, "status": {"coordinator": coordinator, "conditions": conditions}}
+    said = {"coordinator": coordinator, "conditions": conditions}
+    return {"metadata": {"name": name}, "spec": {"mode": "Enforce"}, "status": said}
 
 
 @pytest.mark.parametrize("version", [None, 1, WIRE_VERSION + 1])
@@ -51,6 +52,9 @@ def test_nodes_that_are_not_armed_are_nobodys_concern() -> None:
     [
         ("False", "ModeEnforce", True),
         ("True", "Releasing", True),
+        ("Unknown", "NodesSilent", True),
+        ("Unknown", "NotRefreshed", True),
+        ("Unknown", "NobodyLeads", False),
         ("False", "BudgetTooSmall", False),
         ("False", "ModeObserve", False),
     ],

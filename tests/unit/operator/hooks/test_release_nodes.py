@@ -30,6 +30,10 @@ def test_a_domain_whose_first_leases_are_on_their_way_holds() -> None:
     assert held([told("row", "False", "ModeEnforce")], []).domains == ("row",)
 
 
+def test_a_domain_that_only_observes_holds_nothing_where_nobody_can_tell() -> None:
+    assert held([told("row", "Unknown", "NotRefreshed")], []) == Held()
+
+
 def test_a_domain_that_can_not_be_enforced_holds_nothing() -> None:
     assert held([told("row", "False", "ReactionTooSlow"), silent("hall")], []) == Held()
 
