@@ -173,7 +173,9 @@ class NodeCapacityWriter:
         self._checked_s = self._clock()
 
     def _recall(self, status: NodeCapacityStatus) -> None:
-        """Tell of what a predecessor has written, once."""
+        """Take over what a predecessor has written, and tell of it, once."""
+        if self._written_s == float("-inf"):
+            self._written_s = self._clock() - _age_s(status.observed_time, self._wall())
         if self._found is not None:
             self._found(status)
             self._found = None
@@ -213,6 +215,14 @@ class NodeCapacityWriter:
     def _body(self, part: Object) -> Object:
         metadata = {"name": self._identity.node}
         return {"apiVersion": API_VERSION, "kind": NODE_CAPACITIES.kind, "metadata": metadata, **part}
+
+
+def _age_s(time: str | None, now: datetime) -> float:
+    """How long ago something was written on this node; infinite where that isn't told."""
+    try:
+        return max(0.0, (now - datetime.fromisoformat(time or "")).total_seconds())
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return float("inf")
 
 
 def _shown(

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from loadline_api.drills import DrillText
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
 from loadline_api.power_domains import PowerDomain
+from loadline_api.refreshes import NODE_REFRESH_SECONDS
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.drill_states import DrillOutcome, DrillState
 from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.protocol.member_evidence import Evidence
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating
@@ -185,6 +187,31 @@ async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents:
     await told.step()
     await capacity(agents[0]).step()  # a successor finds everything as it should be
     assert row.client.get(path)["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
+
+
+async def test_what_has_not_changed_is_told_again_before_it_is_taken_for_a_dead_agents(
+    row: Bed, agents: list[Agent]
+) -> None:
+    clock, path, began = Clock(), names.NODE_CAPACITIES.path("buoy-0"), datetime.now(UTC)
+
+    def successor(after_s: float) -> NodeCapacityWriter:
+        return NodeCapacityWriter(
+            agents[0].kube,
+            agents[0].identity,
+            facts=lambda: FACTS,
+            clock=clock,
+            wall=lambda: began + timedelta(seconds=after_s),
+        )
+
+    await successor(0.0).step()
+    first = row.client.get(path)
+    assert first["status"]["refreshSeconds"] == NODE_REFRESH_SECONDS
+    await successor(NODE_REFRESH_SECONDS - 2.0).step()
+    assert row.client.get(path)["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    await successor(NODE_REFRESH_SECONDS + 1.0).step()
+    again = row.client.get(path)
+    assert again["status"]["observedTime"] > first["status"]["observedTime"]
+    assert again["status"]["conditions"] == first["status"]["conditions"]
 
 
 async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> None:
@@ -493,6 +520,7 @@ OUTLOOK = DomainState(
     safety=None,
     problem=None,
     policy_hash="abc",
+    evidence=Evidence(heard_watts=15_000.0, unarmed=("buoy-0", "buoy-1", "buoy-2"), budget_watts=20_000.0),
 )
 
 
@@ -558,7 +586,9 @@ async def test_an_order_for_a_drill_reaches_the_coordinator_and_a_successor_keep
     await until(lambda: (now := told.domain()) is not None and now.drill is None)
 
     clock.now += 1.0
-    writer.tell(first.epoch, replace(OUTLOOK, load=1.02, watts=20_400.0, silent=("buoy-2",)))
+    above = replace(OUTLOOK.evidence, heard_watts=20_400.0)
+    told_last = replace(OUTLOOK, load=1.02, watts=20_400.0, silent=("buoy-2",), evidence=above)
+    writer.tell(first.epoch, told_last)
     await writer.step()
     assert writer.problem is None
     status = row.client.get(names.POWER_DOMAINS.path(DOMAIN))["status"]
