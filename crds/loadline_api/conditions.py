@@ -116,6 +116,7 @@ class Reason(Explained):
     NODES_SILENT = "NodesSilent", "Some members don't report; they count at their last enforced limits."
     LEVEL_RAISED = "LevelRaised", "The policy holds a level above normal."
     LEVEL_NORMAL = "LevelNormal", "The policy holds nobody back."
+    GPUS_UNABLE = "GpusUnable", "GPUs that don't obey reliably are held at their safe limits."
     ABOVE_BUDGET = "AboveBudget", "The draw is above the budget; the brake is on."
     BELOW_BUDGET = "BelowBudget", "The draw is at or below the budget."
     LOWEST_LIMITS_FIT = "LowestLimitsFit", "Lowest limits together, hosts at their maximum, are within it."

@@ -20,7 +20,8 @@ class Evidence:
     """What fresh reports show; without any, nothing.
 
     `heard_watts` is what the members heard lately draw, `armed` how many of them are, `unarmed`
-    which aren't. `unlowered` are those of them that can't be brought to their lowest limits.
+    which aren't; on the armed ones that are `unable` some GPU doesn't obey, and is held at safe.
+    `unlowered` are those that can't be brought to their lowest limits.
     `lowest_watts` is what all members come to at the lowest limits that they can be counted on
     for, hosts at their maximum, sensor gain included; `budget_watts` is the budget in force.
     `unholdable` says that the coordinator has given the lowest limits to all, and they don't fit.
@@ -29,6 +30,7 @@ class Evidence:
     heard_watts: float = 0.0
     armed: int = 0
     unarmed: tuple[str, ...] = ()
+    unable: tuple[str, ...] = ()
     unlowered: tuple[str, ...] = ()
     lowest_watts: float = 0.0
     budget_watts: float = 0.0
@@ -51,11 +53,16 @@ def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: 
         heard_watts=sum(members[name].watts(now, members.silent_after_s) for name in heard),
         armed=sum(members[name].armed for name in heard),
         unarmed=tuple(name for name in heard if not members[name].armed),
+        unable=tuple(name for name in heard if members[name].armed and not _obeys(members[name])),
         unlowered=tuple(name for name in heard if _excess_watts(members[name]) > ROUNDING_WATTS),
         lowest_watts=sum(_lowest_watts(member) for member in members.values()),
         budget_watts=budget_watts,
         unholdable=unholdable,
     )
+
+
+def _obeys(member: Member) -> bool:
+    return member.report is None or all(gpu.able for gpu in member.report.gpus)
 
 
 def _lowest_watts(member: Member) -> float:

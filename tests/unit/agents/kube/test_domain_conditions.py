@@ -153,3 +153,10 @@ def test_many_silent_nodes_are_counted_and_some_named() -> None:
     assert said(replace(CALM, nodes=52, silent=names), ConditionType.REPORTING).message == (
         "10 of 52 nodes don't report: node-10, node-11, node-12, node-13, node-14 and others."
     )
+
+
+def test_gpus_that_do_not_obey_hold_the_row_back_also_where_the_policy_does_not() -> None:
+    capped = said(replace(CALM, evidence=replace(HEARD, unable=("n3",))), CAPPED)
+    assert (capped.status, capped.reason) == ("True", "GpusUnable")
+    assert "n3" in capped.message
+    assert said(CALM, CAPPED).status == "False"

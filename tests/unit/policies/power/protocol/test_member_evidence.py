@@ -55,6 +55,12 @@ def shown(members: Roster, now: float = 1.0, budget_watts: float = 2000.0) -> Ev
     return evidence_of(members, budget_watts=budget_watts, unholdable=False, now=now)
 
 
+def test_members_on_which_a_gpu_does_not_obey_are_named_if_they_are_armed_and_heard() -> None:
+    members = roster(report("a"), report("b", able=False), report("c", armed=False, able=False))
+    assert shown(members).unable == ("b",)
+    assert shown(members, now=SILENT_AFTER_S + 0.1).unable == ()
+
+
 def test_a_row_that_was_heard_shows_its_draw_and_its_lowest_limits() -> None:
     evidence = shown(roster(*map(report, NAMES)))
     assert evidence.heard_watts == len(NAMES) * (HOST_WATTS + DRAWN_WATTS)
