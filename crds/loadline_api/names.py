@@ -103,6 +103,9 @@ MAX_CANDIDATES = 5
 DRILL_ANNOTATION = f"{GROUP}/drill"
 """On PowerDomains: an order to hold the domain at its safe limits for some seconds (`drills`)."""
 
+DELETE_ARMED_ANNOTATION = f"{GROUP}/delete-armed"
+"""On PowerDomains, with any value: it may be deleted while nodes are armed, which orphans them."""
+
 NODE_RESTRICTION_PREFIX = "node-restriction.kubernetes.io/"
 """Labels below it can't be changed by a kubelet; a domain should select its nodes by them."""
 

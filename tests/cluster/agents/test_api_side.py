@@ -81,6 +81,8 @@ def row(bed: Bed) -> Iterator[Bed]:
     operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
     yield bed
     operator.http.close()
+    allowed = {"metadata": {"annotations": {names.DELETE_ARMED_ANNOTATION: ""}}}
+    bed.client.patch(names.POWER_DOMAINS.path(DOMAIN), allowed)
     bed.client.delete(names.POWER_DOMAINS.path(DOMAIN))
 
 

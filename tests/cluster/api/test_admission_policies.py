@@ -10,6 +10,7 @@ from testbed.cluster.bed import Bed
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 NAMES = [
+    "loadline-domain-deletions",
     "loadline-domain-holder",
     "loadline-domain-leases",
     "loadline-domain-status",

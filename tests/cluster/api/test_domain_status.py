@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from loadline_api import names
-from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
+from loadline_api.names import (
+    CANDIDATES_ANNOTATION,
+    DELETE_ARMED_ANNOTATION,
+    DOMAIN_LABEL,
+    DRILL_ANNOTATION,
+    SYSTEM_NAMESPACE,
+)
 from loadline_api.power_domains import PowerDomain
 from testbed.api_callers import Caller, eventually, refusal
 
@@ -63,6 +69,14 @@ def lease(name: str) -> dict[str, Any]:
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
 
 
+def let_go(admin: Caller, name: str) -> None:
+    """Delete a domain whatever its status says of armed members."""
+    headers = {"Content-Type": "application/merge-patch+json"}
+    body = {"metadata": {"annotations": {DELETE_ARMED_ANNOTATION: ""}}}
+    admin.http.patch(f"{DOMAINS}/{name}", json=body, headers=headers).raise_for_status()
+    admin.send("DELETE", f"{DOMAINS}/{name}")
+
+
 @pytest.fixture
 def moored(admin: Caller, operator: Caller, agents: list[Caller]) -> Iterator[Callable[[], Mooring]]:
     """Two domains; those that the operator has given a Lease and candidates are led by berth-0."""
@@ -88,7 +102,7 @@ def moored(admin: Caller, operator: Caller, agents: list[Caller]) -> Iterator[Ca
 
     yield lead
     for name in ("mole", "pier"):
-        admin.send("DELETE", f"{DOMAINS}/{name}")
+        let_go(admin, name)
     for one in admin.send("GET", LEASES)["items"]:
         admin.send("DELETE", f"{LEASES}/{one['metadata']['name']}")
 
@@ -176,3 +190,39 @@ def test_a_holder_leaves_the_operators_conditions_alone(moored: Callable[[], Moo
 def test_an_agent_may_not_change_a_spec(moored: Callable[[], Mooring], agents: list[Caller]) -> None:
     body = agents[0].send("GET", f"{DOMAINS}/mole")
     assert "cannot update resource" in agents[0].refusal("PUT", f"{DOMAINS}/mole", body)
+
+
+def enforcing(status: str, reason: str) -> dict[str, str]:
+    return {**condition("Enforcing"), "status": status, "reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("True", "ModeEnforce"), ("True", "Releasing"), ("False", "ModeEnforce"), ("True", "BudgetTooSmall")],
+)
+def test_a_domain_with_an_armed_member_is_not_deleted(
+    moored: Callable[[], Mooring], admin: Caller, status: str, reason: str
+) -> None:
+    moored().report(0, conditions=[enforcing(status, reason)])
+    told = admin.refusal("DELETE", f"{DOMAINS}/mole", by="a member of PowerDomain mole is armed")
+    assert "set its spec.mode to Observe" in told
+    assert "Enforcing is False" in told
+    assert DELETE_ARMED_ANNOTATION in told
+    assert "is armed" in admin.refusal("DELETE", DOMAINS), "nor among all of them"
+
+
+@pytest.mark.parametrize(("status", "reason"), [("False", "ModeObserve"), ("False", "ReactionTooSlow")])
+def test_a_domain_without_an_armed_member_may_be_deleted(
+    moored: Callable[[], Mooring], admin: Caller, status: str, reason: str
+) -> None:
+    moored().report(0, conditions=[enforcing(status, reason)])
+    admin.send("DELETE", f"{DOMAINS}/mole", dryRun="All")
+
+
+def test_a_domain_with_an_armed_member_is_deleted_once_somebody_has_allowed_it(
+    moored: Callable[[], Mooring], admin: Caller
+) -> None:
+    moored().report(0, conditions=[enforcing("True", "ModeEnforce")])
+    let_go(admin, "mole")
+    admin.refusal("GET", f"{DOMAINS}/mole", by="not found")
+    admin.send("POST", DOMAINS, body=domain("mole"))
