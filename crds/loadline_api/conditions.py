@@ -98,6 +98,9 @@ class Reason(Explained):
     MODE_OBSERVE = "ModeObserve", "The domain's mode is Observe, which changes nothing."
     MODE_ENFORCE = "ModeEnforce", "The domain's mode is Enforce and leases are obeyed."
     RELEASING = "Releasing", "Limits go back, step by step, to what was found before the first write."
+    RELEASE_WAITS = "ReleaseWaits", "For ten minutes the budget has had no room to release any of its nodes."
+    LEFT_BEHIND = "LeftBehind", "Released, but a GPU didn't take back what was found on it in three tries."
+    ORPHANED = "Orphaned", "The domain that armed the node is gone; it stays at its safe limits."
     NO_MEMBERS = "NoMembers", "The node selector matches no node."
     NODE_CLAIMED_TWICE = (
         "NodeClaimedTwice",

@@ -49,6 +49,9 @@ class NodeFacts:
             found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"
         if self._node.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
+        left = _left_behind(state)
+        if left:
+            found[Reason.LEFT_BEHIND.value] = "; ".join(map(_left_sentence, left))
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
@@ -82,6 +85,8 @@ class NodeFacts:
         yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
         left_s = standing.deadline_s - now if standing.deadline_s is not None else 0.0
         yield Reading("loadline_power_lease_seconds", "Seconds that the lease has left.", max(0.0, left_s))
+        left = len(_left_behind(state))
+        yield Reading("loadline_power_left_behind_gpus", "GPUs that a release couldn't give back.", left)
         heartbeat_s = state.guard_heartbeat_s
         age_s = now - heartbeat_s if heartbeat_s is not None else float("inf")
         yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
@@ -95,6 +100,23 @@ class NodeFacts:
         for reason in CONFLICTS:
             labels = (("reason", reason.value),)
             yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
+
+
+def _left_behind(state: NodeState) -> tuple[GpuState, ...]:
+    """GPUs of a released node that aren't asked for what was found on them before our first write."""
+    if state.armed:
+        return ()
+    return tuple([gpu for gpu in state.gpus if gpu.found_watts is not None and not _as_found(gpu)])
+
+
+def _as_found(gpu: GpuState) -> bool:
+    asked, found = gpu.requested_watts, gpu.found_watts
+    return asked is not None and found is not None and abs(asked - found) < ROUNDING_WATTS
+
+
+def _left_sentence(gpu: GpuState) -> str:
+    in_force = "unknown" if gpu.enforced_watts is None else f"{gpu.enforced_watts:g} W"
+    return f"{gpu.uuid}: in force {in_force}, found {gpu.found_watts:g} W"
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:

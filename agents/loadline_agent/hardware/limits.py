@@ -159,9 +159,10 @@ class Limits:
             ]
         )
 
-    def forget(self) -> None:
-        """All that was found is back: what is there at the next first write is somebody's own."""
-        self._found.clear()
+    def forget(self, uuids: Iterable[str]) -> None:
+        """What was found on these GPUs is back: what is there at the next first write is somebody's own."""
+        for uuid in uuids:
+            self._found.pop(uuid, None)
 
     def _guarded(self, uuid: str, act: Callable[..., Outcome], *arguments: object) -> Outcome:
         try:

@@ -4,7 +4,7 @@ Everything that the leaf lets one thread do with GPUs, limits and the record.
 Its calls block, for seconds if a GPU is sick, so `leaf` never makes them on the
 event loop, and never two at once. The order in them is what keeps the node safe: a
 promise is in the record, where the guard reads it, before the hardware may rise;
-the record is disarmed only after what was found is back. What the GPUs hold is
+the record is disarmed only after what was found is back, or was tried three times. What the GPUs hold is
 believed as read back and no other way.
 
 A limit that isn't ours is a conflict only if it is seen twice and the guard hasn't
@@ -12,13 +12,15 @@ stepped in between: the guard lowers limits when this process was stopped, and t
 is no stranger.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
+from loadline_agent.hardware.left_gpus import Tries, as_left, left_gpu
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_api.conditions import Reason
@@ -101,7 +103,7 @@ class NodeGpus:
         found = {
             gpu.uuid: OriginalLimit(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
             for gpu in self.record.gpus
-            if self.record.armed and gpu.found_watts is not None
+            if gpu.found_watts is not None
         }
         self._gpus, self._state, self._boot, self._clock = gpus, state, boot, clock
         self._limits = Limits(gpus, clock=clock, found=found)
@@ -116,6 +118,7 @@ class NodeGpus:
         self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
         self._unread: dict[str, float] = {}
         self._read_s: dict[str, float] = {}
+        self._tries = Tries()
         self._counted_s = clock()
         self.look()
 
@@ -236,25 +239,45 @@ class NodeGpus:
         return done
 
     def restore(self, deadline_s: float) -> Done:
-        """Give back what was found, then disarm; stays armed where a GPU that is there refused.
+        """Give back what was found, then disarm; stays armed while a GPU that is there hasn't got it back.
 
-        Where the deadline passes meanwhile, as when this process is stopped, all fall to safe again.
+        No release waits for a GPU that can't be set: after three tries it is left behind, which the record
+        says. Where the deadline passes meanwhile, as when this process is stopped, all fall to safe again.
         Raises OSError when the record can't be written.
         """
         self._write(self.record._replace(deadline_s=deadline_s))
         self._orders = ()
         self._unread.clear()
-        done = Done.of(self._limits.restore(deadline_s))
+        outcomes = self._limits.restore(deadline_s)
+        done = Done.of(outcomes)
         left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
         if done.late:
             self.step_down()
-        elif not left:
-            self._write(ArmedRecord(self._boot))
-            self._limits.forget()
-            self._inherited = False
-            self._foreign = {info.uuid: ForeignWrites() for info in self.infos}
+            return replace(done, errors=left)
         self.look()
+        self._tries.count(outcomes, self.held, self._limits.found)
+        if self._tries.over:
+            self._disarm(self._tries.left)
         return replace(done, errors=left)
+
+    def _disarm(self, left: Collection[str]) -> None:
+        """Promise nothing any more; what was found on GPUs that are left behind stays on record."""
+        found = self._limits.found
+        gpus = tuple([left_gpu(uuid, self.held.get(uuid), found[uuid]) for uuid in left])
+        self._write(ArmedRecord(self._boot, gpus=gpus))
+        self._limits.forget(found.keys() - left)
+        self._inherited, self._tries = False, Tries()
+        self._foreign = {info.uuid: ForeignWrites() for info in self.infos}
+
+    def _watch_left(self) -> None:
+        """See whether somebody has set a GPU that was left behind."""
+        kept = tuple([gpu for gpu in self.record.gpus if as_left(gpu, self.held.get(gpu.uuid))])
+        if kept == self.record.gpus:
+            return
+        self._limits.forget([gpu.uuid for gpu in self.record.gpus if gpu not in kept])
+        self.record = self.record._replace(gpus=kept)
+        with suppress(OSError):  # else a successor sees it once more
+            self._state.write(self.record)
 
     def look(self) -> None:
         """Read back what holds, and tell strangers' limits from our own and the guard's."""
@@ -264,6 +287,7 @@ class NodeGpus:
         self._read_s |= dict.fromkeys([one.uuid for one in held], now)
         if not self.record.armed:
             self._suspected_s.clear()
+            self._watch_left()
             return
         guard_acted = self._guard_has_acted()
         if guard_acted:
@@ -305,6 +329,7 @@ class NodeGpus:
             held = self.held.get(uuid)
             if held is not None and same(held.requested_watts, watts):
                 self._proofs[uuid].succeeded(now)
+                self._tries.forgive(uuid)
             elif now - self._written_s >= SETTLE_S:
                 self._proofs[uuid].failed()
             else:

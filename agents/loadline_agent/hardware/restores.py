@@ -8,11 +8,14 @@ directory, which would only find its limits taken away.
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
+from loadline_agent.hardware.left_gpus import TRIES, left_sentence
+from loadline_agent.hardware.limits import SETTLE_S
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.locks import exclusive
 from loadline_policies.errors import LoadlineError
@@ -40,8 +43,17 @@ def _release(directory: str) -> int:
     if not node_gpus.record.armed:
         print("nothing to release: no limits of ours are in force")
         return 0
-    done = node_gpus.restore(boottime() + TIME_S)
+    for _ in range(TRIES):
+        done = node_gpus.restore(boottime() + TIME_S)
+        if not node_gpus.record.armed:
+            break
+        time.sleep(SETTLE_S)
     for error in done.errors:
         print(f"error: {error}", file=sys.stderr)
-    print("released" if not node_gpus.record.armed else "not released: some GPUs keep their limits")
-    return int(node_gpus.record.armed)
+    if node_gpus.record.armed:
+        print("not released: limits couldn't be given back in time", file=sys.stderr)
+        return 1
+    print("released")
+    for gpu in node_gpus.record.gpus:
+        print(left_sentence(gpu, node_gpus.held.get(gpu.uuid)), file=sys.stderr)
+    return int(bool(node_gpus.record.gpus))

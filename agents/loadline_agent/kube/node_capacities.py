@@ -244,12 +244,12 @@ def _shown(
 
 
 def _enforcing(facts: Facts) -> Condition:
-    if facts.armed:
-        return condition(ConditionType.ENFORCING, so=True, reason=Reason.MODE_ENFORCE)
-    if Reason.STATE_LOST in facts.faults:
-        sentence = facts.faults[Reason.STATE_LOST]
-        return condition(ConditionType.ENFORCING, so=False, reason=Reason.STATE_LOST, message=sentence)
-    return condition(ConditionType.ENFORCING, so=False, reason=Reason.MODE_OBSERVE)
+    """Armed or not, and why the one without a domain, or the other with a limit of ours left."""
+    fine = Reason.MODE_ENFORCE if facts.armed else Reason.MODE_OBSERVE
+    reasons = (Reason.ORPHANED,) if facts.armed else (Reason.STATE_LOST, Reason.LEFT_BEHIND)
+    reason = next((one for one in reasons if one in facts.faults), fine)
+    sentence = facts.faults.get(reason, "")
+    return condition(ConditionType.ENFORCING, so=facts.armed, reason=reason, message=sentence)
 
 
 def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:

@@ -15,6 +15,9 @@ from loadline_policies.power.protocol.step_downs import lowered_mw
 from loadline_policies.power.protocol.write_proofs import WriteProof
 from loadline_sim.virtual.hardware import Hardware
 
+TRIES = 3
+"""As the product's `left_gpus`."""
+
 SAMPLE_AGE_S = 0.1
 """How old a reading is when it is sampled: a sensor's period. Assumed."""
 
@@ -34,6 +37,7 @@ class AgentRecord:
 class VirtualGpus:
     """Sets and reads one node's GPUs; `record` outlives the agent's process, `faults` are what it finds.
 
+    What a release couldn't give back is left behind: by GPU what it was asked for then, and what was found.
     `failing` are the GPUs whose setters fail, `lost` those that answer nothing: of them is known
     what was read last.
     """
@@ -44,6 +48,8 @@ class VirtualGpus:
         self.faults: dict[str, str] = {}
         self.failing: set[int] = set()
         self.lost: set[int] = set()
+        self._tries: dict[int, int] = {}
+        self._left: dict[int, tuple[float, float]] = {}
         self._last_enforced, self._last_requested = hardware.enforced_watts(), hardware.requested_watts()
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
         self.open()
@@ -58,7 +64,7 @@ class VirtualGpus:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
         if lease.act is Act.RELEASE:
             return self._restore(now)
-        found = self.record.found_watts if self.record.armed else tuple(self._requested())
+        found = self.record.found_watts if self.record.armed else self._found()
         safe = tuple(limit.safe_watts for limit in lease.limits)
         self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found, lease.domain)
         limits = enumerate(lease.limits)
@@ -134,14 +140,26 @@ class VirtualGpus:
             clock_mhz=self._clocks[index],
             able=self._able(index, now),
             proven=self._proofs[index].proven,
-            found_watts=record.found_watts[index] if record.armed else requested,
+            found_watts=record.found_watts[index] if record.armed else self._found()[index],
         )
 
     def _restore(self, now: float) -> int:
-        found = enumerate(self.record.found_watts)
+        """Give back what was found; disarmed once it is back, or was tried three times on every GPU left."""
+        found = tuple(enumerate(self.record.found_watts))
         writes = sum(self._set(index, watts, None, now=now) for index, watts in found)
-        self.record = AgentRecord()
+        asked = self._requested()
+        left = {index: watts for index, watts in found if asked[index] != watts and index not in self.lost}
+        self._tries = {index: self._tries.get(index, 0) + 1 for index in left}
+        if all(tries >= TRIES for tries in self._tries.values()):
+            self.record, self._tries = AgentRecord(), {}
+            self._left = {index: (asked[index], watts) for index, watts in left.items()}
         return writes
+
+    def _found(self) -> tuple[float, ...]:
+        """What holds without us; a limit that was left behind, and nobody has set since, is ours."""
+        asked = self._requested()
+        theirs = {index: found for index, (left, found) in self._left.items() if asked[index] == left}
+        return tuple([theirs.get(index, watts) for index, watts in enumerate(asked)])
 
     def _set(self, index: int, watts: float, clock_mhz: int | None, *, now: float) -> int:
         """What is in force already isn't written; whether anything was."""

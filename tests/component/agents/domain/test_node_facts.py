@@ -144,3 +144,23 @@ def test_what_the_guard_tries_in_vain_is_counted(
     ArmedRecordFile(str(tmp_path), BOOT).write_report(report)
     node_gpus.look()
     assert gauge(facts, "guard_errors") == 3.0
+
+
+def test_a_gpu_that_was_left_behind_is_told_with_both_watts(
+    node_gpus: NodeGpus, facts: NodeFacts, board: Board
+) -> None:
+    enforce(node_gpus, *[300.0] * 8)
+    board.fail(0, 5, writes=999)
+    for _ in range(3):
+        assert "LeftBehind" not in facts.problems(), "nothing is left as long as the node is armed"
+        node_gpus.restore(1000.0)
+    assert facts.problems()["LeftBehind"] == f"{board.uuids(0)[5]}: in force 300 W, found 400 W"
+    left = next(one for one in facts.readings() if one.name == "loadline_power_left_behind_gpus")
+    assert left.value == 1.0
+    board.write_as_other(0, 5, watts=400.0)
+    node_gpus.look()
+    assert "LeftBehind" not in facts.problems()
+
+
+def test_a_node_that_was_never_armed_has_left_nothing_behind(facts: NodeFacts) -> None:
+    assert "LeftBehind" not in facts.problems()

@@ -170,7 +170,7 @@ def test_release_restores_what_was_found_before_the_first_write(board: Board, li
     assert limits.found[board.uuids(0)[0]] == OriginalLimit(watts=333.0)
     limits.restore(DEADLINE_S)
     assert (watts(board), board.locked_mhz()[0, 0]) == (333.0, 0)
-    limits.forget()
+    limits.forget(limits.found)
     assert limits.found == {}
 
 

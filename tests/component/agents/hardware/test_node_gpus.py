@@ -1,6 +1,7 @@
 """Whose limits a node finds on its GPUs: its own, its guard's, or a stranger's."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,83 @@ def test_a_node_of_which_a_gpu_refuses_what_was_found_stays_armed(
     board.heal(0, 0)
     assert not node_gpus.restore(DEADLINE_S).errors
     assert not node_gpus.record.armed
+
+
+def released(node_gpus: NodeGpus, times: int = 3) -> None:
+    for _ in range(times):
+        node_gpus.restore(DEADLINE_S)
+
+
+def asked(node_gpus: NodeGpus) -> list[float | None]:
+    return [gpu.requested_watts for gpu in node_gpus.state().gpus]
+
+
+def test_a_gpu_that_refuses_three_times_is_left_behind_and_no_release_waits_for_it(
+    board: Board, node_gpus: NodeGpus, state: ArmedRecordFile
+) -> None:
+    board.fail(0, 5, writes=NVML_ERROR_UNKNOWN)
+    released(node_gpus, 2)
+    assert node_gpus.record.armed
+    released(node_gpus, 1)
+    assert not node_gpus.state().armed
+    assert board.requested_watts()[0].tolist() == [400.0] * 5 + [300.0] + [400.0] * 2
+    assert [(gpu.uuid, gpu.found_watts) for gpu in state.read().gpus] == [(board.uuids(0)[5], 400.0)]
+
+
+def test_a_setter_that_says_yes_and_does_nothing_has_failed_too(
+    board: Board, node_gpus: NodeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.write_as_other(0, 2, watts=250.0)
+    device = node_gpus._gpus.device(board.uuids(0)[2])
+    monkeypatch.setattr(device, "set_limit_mw", lambda limit_mw: None)
+    released(node_gpus, 2)
+    assert node_gpus.record.armed
+    released(node_gpus, 1)
+    assert [gpu.uuid for gpu in node_gpus.record.gpus] == [board.uuids(0)[2]]
+
+
+def test_a_setter_that_works_again_is_tried_from_the_beginning(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.fail(0, 5, writes=NVML_ERROR_UNKNOWN)
+    released(node_gpus, 2)
+    board.heal(0, 5)
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=280.0)
+    clock.now = 4.0
+    node_gpus.look()
+    board.fail(0, 5, writes=NVML_ERROR_UNKNOWN)
+    released(node_gpus, 2)
+    assert node_gpus.record.armed
+
+
+def test_what_was_left_behind_is_known_to_a_successor_and_the_owners_once_it_was_set(
+    board: Board, node_gpus: NodeGpus, state: ArmedRecordFile, clock: Clock
+) -> None:
+    """Else the limit that we left would be what is found by the next one, and hold the GPU for ever."""
+    board.fail(0, 5, writes=NVML_ERROR_UNKNOWN)
+    released(node_gpus)
+    board.heal(0, 5)
+    with closing(NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)) as successor:
+        gpu = successor.state().gpus[5]
+        assert (gpu.found_watts, gpu.requested_watts) == (400.0, 300.0)
+        board.write_as_other(0, 5, watts=350.0)
+        successor.look()
+        assert state.read().gpus == ()
+        assert [gpu.found_watts for gpu in successor.state().gpus] == asked(successor)
+
+
+def test_a_node_that_is_armed_again_gives_back_what_was_found_at_first(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.fail(0, 5, writes=NVML_ERROR_UNKNOWN)
+    released(node_gpus)
+    board.heal(0, 5)
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=280.0)
+    released(node_gpus, 1)
+    assert not node_gpus.record.armed
+    assert board.requested_watts()[0].tolist() == [400.0] * 8
 
 
 def test_a_release_that_is_carried_out_late_raises_nothing(
