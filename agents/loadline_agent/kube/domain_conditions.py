@@ -11,7 +11,7 @@ Pure: conditions have no times here.
 """
 
 from loadline_api.conditions import Condition, ConditionType, Reason, condition
-from loadline_policies.power.protocol.domain_states import DomainState
+from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 
 NORMAL = "Normal"
 """The level at which a policy holds nobody back (`Caps.level`)."""
@@ -40,17 +40,37 @@ def is_bad(one: Condition) -> bool:
 
 
 def _enforcing(domain_state: DomainState, *, enforce: bool) -> Condition:
-    type, problem = ConditionType.ENFORCING, domain_state.problem
+    type, problem, waits = ConditionType.ENFORCING, domain_state.problem, domain_state.release
     so = domain_state.evidence.armed > 0
     if not so and domain_state.silent:
         text = f"No node that was heard lately has limits in force, and {_unheard(domain_state)}."
         return condition(type, so=None, reason=Reason.NODES_SILENT, message=text)
-    if not enforce:
-        return condition(type, so=so, reason=Reason.RELEASING if so else Reason.MODE_OBSERVE)
-    if problem is not None:
+    if enforce and problem is not None:
         return condition(type, so=so, reason=_reason(problem.reason), message=str(problem))
+    if waits is not None and waits.long:
+        return condition(type, so=so, reason=Reason.RELEASE_WAITS, message=_waits(waits))
+    if not enforce and so:
+        text = _waits(waits) if waits is not None else ""
+        return condition(type, so=so, reason=Reason.RELEASING, message=text)
+    if not enforce:
+        return condition(type, so=so, reason=Reason.MODE_OBSERVE)
     text = "" if so else "The first leases are on their way."
     return condition(type, so=so, reason=Reason.MODE_ENFORCE, message=text)
+
+
+def _waits(waits: ReleaseWait) -> str:
+    """Who waits to be released, for what, and what a person can do where that takes long."""
+    many = len(waits.nodes) != 1
+    who = f"{_named(waits.nodes)} {'wait' if many else 'waits'} to be released"
+    lacks = f"the next lacks {waits.lacking_watts:.0f} W of headroom"
+    what = lacks if waits.lacking_watts else "headroom is there"
+    if not waits.long:
+        return f"{who}; {what}."
+    help = "take load off the row or raise budgetWatts" if waits.lacking_watts else "look at the agents there"
+    return (
+        f"For ten minutes nobody could be released: {who}; {what}. So {help}, or run `loadline release --node"
+        f" {waits.nodes[0]}`, which ignores headroom."
+    )
 
 
 def _holdable(domain_state: DomainState, *, enforce: bool) -> Condition:

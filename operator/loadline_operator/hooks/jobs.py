@@ -97,11 +97,16 @@ def enforces(one: Manifest) -> bool:
 
     A domain to be enforced counts too where nobody can tell: its nodes are silent, or its coordinator.
     """
-    conditions = (one.get("status") or {}).get("conditions") or ()
-    found = [condition for condition in conditions if condition["type"] == ConditionType.ENFORCING]
+    found = find_enforcing(one)
     asked = (one.get("spec") or {}).get("mode") == Mode.ENFORCE
     telling = {Reason.MODE_ENFORCE, *(UNTOLD if asked else ())}
-    return any(one["status"] == "True" or one["reason"] in telling for one in found)
+    return found is not None and (found["status"] == "True" or found["reason"] in telling)
+
+
+def find_enforcing(one: Manifest) -> Manifest | None:
+    """The condition by which a node or a domain says whether it enforces; None where it hasn't said."""
+    conditions = (one.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition["type"] == ConditionType.ENFORCING), None)
 
 
 def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:

@@ -18,10 +18,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadline_api.conditions import Reason
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY
 from loadline_api.power_domains import Mode
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import Api, HookFailed, enforces
+from loadline_operator.hooks.jobs import Api, HookFailed, enforces, find_enforcing
 from loadline_operator.kube.kinds import Manifest
 
 MANAGER = "loadline-release"
@@ -35,10 +36,11 @@ coordinator. Chosen: a node that was just about to be armed says so within a sec
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is not released yet, by name."""
+    """What is not released yet, by name; `waits` are the coordinators' own sentences on why."""
 
     nodes: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = (("node", self.nodes), ("domain", self.domains))
@@ -81,7 +83,7 @@ async def release(api: Api, options: argparse.Namespace) -> None:
 
 def held(domains: Sequence[Manifest], nodes: Sequence[Manifest]) -> Held:
     """Nodes that are armed, and domains whose coordinator has not said yet that it only observes."""
-    return Held(nodes=_enforcing(nodes), domains=_enforcing(domains))
+    return Held(nodes=_enforcing(nodes), domains=_enforcing(domains), waits=_waits(domains))
 
 
 async def _wait(api: Api, calm: Calm) -> None:
@@ -91,19 +93,32 @@ async def _wait(api: Api, calm: Calm) -> None:
             said = str(still)
             print(f"waiting for {said}", flush=True)
         if api.over:
-            raise HookFailed(_left(still))
+            raise HookFailed(unreleased(still))
         await asyncio.sleep(PAUSE_S)
     for domain in still.domains:
         print(f"PowerDomain {domain} still says Enforcing, but no node does: it has no coordinator")
 
 
-def _left(still: Held) -> str:
+def unreleased(still: Held) -> str:
+    """What is left when the time is over, why, and what a person can do about it."""
+    waits = "".join(f" {sentence}" for sentence in still.waits)
     return (
-        f"not released in time: {still}. A domain lets a node go only when its budget bears all that the"
-        " node may then draw: take load off it, or raise budgetWatts. Where an agent is gone, run"
+        f"not released in time: {still}.{waits} A domain lets a node go only when its budget bears all that"
+        " the node may then draw: take load off it, raise budgetWatts, or run `loadline release --node NAME`"
+        " for each of these nodes, which asks for no headroom. Where an agent is gone, run"
         f" `loadline-agent release --state {STATE_DIRECTORY}` on the node and delete its NodeCapacity."
         " Then uninstall again. `helm uninstall --no-hooks` removes Loadline at once, and leaves these"
         " limits as they are"
+    )
+
+
+def _waits(domains: Sequence[Manifest]) -> tuple[str, ...]:
+    """What coordinators say of releases under way."""
+    rows = ((one["metadata"]["name"], find_enforcing(one)) for one in domains)
+    return tuple(
+        f"PowerDomain {name}: {found['reason']}: {found.get('message', '')}"
+        for name, found in sorted(rows, key=lambda row: str(row[0]))
+        if found is not None and found["reason"] in (Reason.RELEASING, Reason.RELEASE_WAITS)
     )
 
 

@@ -29,6 +29,7 @@ from loadline_policies.power.protocol.member_evidence import evidence_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
 from loadline_policies.power.protocol.planned_members import PlannedMembers
+from loadline_policies.power.protocol.release_waits import ReleaseWaits
 from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.protocol.safe_limit_plans import SafeLimitPlan
@@ -71,6 +72,7 @@ class Coordinator:
         self._policy_state: Any = domain.document.policy.start
         self._reliever = Reliever(relieve)
         self._drills = Drills(domain.drill)
+        self._release_waits = ReleaseWaits()
         self._sequence = 0
         self._tenure = Tenure(
             epoch, now=now, renewed_sent_s=now if renewed_sent_s is None else renewed_sent_s
@@ -162,6 +164,7 @@ class Coordinator:
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
         self._tenure.follow(self.members, now, enforced=self.domain.enforce)
         self._plan_for_outsiders(now)
+        self._release_waits.look(self.members, self.domain, now)
         self._drills.weigh(hot_watts, now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
@@ -271,6 +274,7 @@ class Coordinator:
                 unholdable=self._accepted.unholdable,
                 now=now,
             ),
+            release=self._release_waits.state(self.members, self.domain, now),
         )
 
     def _assess(self, now: float) -> None:
@@ -347,7 +351,7 @@ class Coordinator:
         if self._drills.shadowing(now):
             return False
         return self.raising(now) is Raising.FREELY and has_headroom(
-            member, self.members, self.domain, orders=self._orders, watts=self._watts, now=now
+            member, self.members, self.domain, orders=self._orders, now=now
         )
 
     def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:

@@ -5,7 +5,7 @@ Nothing that befalls an armed node disarms it; only a release does. A release go
 everybody who is let go may rise to all that he can draw, and the meter can't show it at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import RowOrders, bounded, limited
@@ -28,17 +28,19 @@ def act_of(member: Member, domain: Domain, *, admitted: bool, releasable: Callab
     """
     assert member.report is not None
     sound = member.report.settable and not member.report.faults
-    wanted = domain.enforce and member.name in domain.members
-    if wanted and (member.armed or (sound and admitted)):
+    if wanted(member, domain) and (member.armed or (sound and admitted)):
         return Act.ENFORCE
     if not member.armed:
         return Act.OBSERVE
     return Act.RELEASE if releasable() else Act.ENFORCE
 
 
-def has_headroom(
-    member: Member, members: Roster, domain: Domain, *, orders: RowOrders, watts: float, now: float
-) -> bool:
+def wanted(member: Member, domain: Domain) -> bool:
+    """Whether the domain is to hold the member's limits; an armed one that it isn't to hold is released."""
+    return domain.enforce and member.name in domain.members
+
+
+def has_headroom(member: Member, members: Roster, domain: Domain, *, orders: RowOrders, now: float) -> bool:
     """Whether a member may rise to all that it can draw, with all that were let go just before.
 
     Where the row is free and its limits are back already, a release raises nothing.
@@ -47,7 +49,25 @@ def has_headroom(
     gpus = member.report.gpus
     if orders.free and not bounded(gpus, domain) and not limited(gpus):
         return True
-    settle_s = domain.timings.settle_s
-    others = (one for one in members.values() if one is not member and one.rising(now, settle_s))
-    rises = member.rise_watts + sum(other.rise_watts for other in others)
-    return watts + rises <= RELEASE_SHARE * domain.budget_watts
+    return lacking_watts([member], members, domain, now=now) <= 0.0
+
+
+def lacking_watts(waiting: Sequence[Member], members: Roster, domain: Domain, *, now: float) -> float:
+    """By how much the row would pass its share of the budget if the cheapest of these were let go.
+
+    Whoever was let go just before counts at all that it can draw, a silent member and a GPU that
+    can't be lowered at what it holds: a release waits for nobody's proof, and trusts in none.
+    """
+    counted = {one.name: _counted_watts(one, members, domain, now=now) for one in members.values()}
+    rises = [_nameplate_watts(one) - counted.get(one.name, 0.0) for one in waiting]
+    return sum(counted.values()) + min(rises) - RELEASE_SHARE * domain.budget_watts
+
+
+def _counted_watts(member: Member, members: Roster, domain: Domain, *, now: float) -> float:
+    if member.rising(now, domain.timings.settle_s):
+        return _nameplate_watts(member)
+    return member.held_watts(now, members.silent_after_s)
+
+
+def _nameplate_watts(member: Member) -> float:
+    return member.rating.nameplate_watts if member.rating is not None else 0.0

@@ -127,6 +127,14 @@ class Member:
             {gpu.uuid: max(gpu.enforced_watts, self._ordered.get(gpu.uuid, 0.0)) for gpu in self.report.gpus}
         )
 
+    def held_watts(self, now: float, silent_after_s: float) -> float:
+        """As `watts`, with each GPU that can't be lowered at all that it holds, to which it may rise."""
+        watts = self.watts(now, silent_after_s)
+        if self.report is None or not self.fresh(now, silent_after_s):
+            return watts
+        unable = [gpu for gpu in self.report.gpus if not gpu.able]
+        return watts + sum(max(0.0, self._holds_watts(gpu) - gpu.watts) for gpu in unable)
+
     @property
     def rise_watts(self) -> float:
         """How much more the node could draw than it was seen to, if nothing limited it."""
@@ -183,10 +191,14 @@ class Member:
         return {gpu.uuid: self._falls_watts(gpu, fresh) for gpu in self.report.gpus}
 
     def _falls_watts(self, gpu: GpuReport, fresh: bool) -> float:
-        holds_watts = max(gpu.enforced_watts, self._ordered.get(gpu.uuid, 0.0))
+        holds_watts = self._holds_watts(gpu)
         if not fresh or not gpu.able or gpu.safe_watts is None:
             return holds_watts
         return min(holds_watts, gpu.safe_watts)
+
+    def _holds_watts(self, gpu: GpuReport) -> float:
+        """The most that a GPU may draw now: what it told, or what was ordered since."""
+        return max(gpu.enforced_watts, self._ordered.get(gpu.uuid, 0.0))
 
     def _planned(self, rating: NodeRating) -> NodeRating:
         planned = self.planned_watts

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loadline_agent.kube.domain_conditions import conditions_of, is_bad
 from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS, Condition, ConditionType, find
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol.domain_states import DomainState
+from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.member_evidence import NOTHING_HEARD, Evidence
 
@@ -40,6 +40,8 @@ ALL_SILENT = replace(
     CALM, nodes=2, silent=("n0", "n1"), evidence=replace(NOTHING_HEARD, budget_watts=5_200.0)
 )
 OVER = replace(HEARD, lowest_watts=6_000.0, unlowered=("n3", "n4"), unholdable=True)
+WAITS = ReleaseWait(nodes=("n0", "n1"), lacking_watts=540.4, long=False)
+LONG = replace(CALM, release=replace(WAITS, long=True))
 UNSAFE = UnsafeDomain("ReactionTooSlow", "breaker.curve bears …")
 
 ENFORCING, HOLDABLE = ConditionType.ENFORCING, ConditionType.HOLDABLE
@@ -160,3 +162,19 @@ def test_gpus_that_do_not_obey_hold_the_row_back_also_where_the_policy_does_not(
     assert (capped.status, capped.reason) == ("True", "GpusUnable")
     assert "n3" in capped.message
     assert said(CALM, CAPPED).status == "False"
+
+
+@pytest.mark.parametrize(
+    ("domain_state", "enforce", "expected"),
+    [
+        (replace(CALM, release=WAITS), False, ("True", "Releasing")),
+        (LONG, False, ("True", "ReleaseWaits")),
+        (LONG, True, ("True", "ReleaseWaits")),
+        (replace(LONG, problem=UNSAFE), True, ("True", "ReactionTooSlow")),
+    ],
+)
+def test_who_waits_to_be_released_is_told_and_gravely_after_ten_minutes(
+    domain_state: DomainState, enforce: bool, expected: tuple[str, str]
+) -> None:
+    one = said(domain_state, ENFORCING, enforce=enforce)
+    assert (one.status, one.reason) == expected

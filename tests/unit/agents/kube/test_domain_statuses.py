@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.domain_statuses import DomainStatusWriter, View, due, news, status_of
+from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
 from loadline_api.refreshes import REFRESH_SECONDS
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
-from loadline_policies.power.protocol.domain_states import DomainState
+from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.member_evidence import Evidence
@@ -72,6 +73,8 @@ def test_a_status_has_whole_watts_and_percent() -> None:
     assert given.observed_time == "2026-01-02T03:04:05Z"
 
 
+WAITS = ReleaseWait(nodes=("node-00", "node-01"), lacking_watts=540.4, long=False)
+LONG = replace(CALM, release=replace(WAITS, long=True))
 UNSAFE = UnsafeDomain("ReactionTooSlow", "breaker.curve bears …")
 
 
@@ -141,3 +144,29 @@ async def test_a_coordinator_that_has_heard_nobody_yet_says_nothing() -> None:
     writer.tell(Epoch(1, "u"), unheard)
     await writer.step()
     assert writer.problem is None
+
+
+def sentence(domain_state: DomainState) -> str:
+    found = find(status(domain_state, enforce=False).conditions, ConditionType.ENFORCING)
+    assert found is not None
+    return found.message
+
+
+def test_a_release_says_who_waits_and_how_many_watts_the_next_one_lacks() -> None:
+    told = sentence(replace(CALM, release=WAITS))
+    assert told == "node-00, node-01 wait to be released; the next lacks 540 W of headroom."
+
+
+def test_one_that_takes_long_says_what_a_person_can_do_and_is_worth_a_warning() -> None:
+    assert "For ten minutes nobody could be released: node-00, node-01 wait" in sentence(LONG)
+    assert "lacks 540 W of headroom. So take load off the row or raise budgetWatts" in sentence(LONG)
+    assert "`loadline release --node node-00`" in sentence(LONG)
+    before = status(replace(CALM, release=WAITS), enforce=False)
+    assert [one.reason for one in news(before, status(LONG, enforce=False))] == ["ReleaseWaits"]
+
+
+def test_one_that_takes_long_though_there_is_headroom_says_where_to_look() -> None:
+    free = ReleaseWait(nodes=("node-00",), lacking_watts=0.0, long=True)
+    assert "node-00 waits to be released; headroom is there. So look at the agents there" in sentence(
+        replace(CALM, release=free)
+    )

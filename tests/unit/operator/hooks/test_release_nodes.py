@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from loadline_operator.hooks.release_nodes import CALM_S, Calm, Held, held
+import pytest
+
+from loadline_operator.hooks.release_nodes import CALM_S, Calm, Held, held, unreleased
 
 
 def told(name: str, status: str, reason: str) -> dict[str, Any]:
@@ -40,6 +42,20 @@ def test_a_domain_that_can_not_be_enforced_holds_nothing() -> None:
 
 def test_what_is_held_is_told_by_name() -> None:
     assert str(Held(nodes=("a", "b"), domains=("row",))) == "node a, node b, domain row"
+
+
+@pytest.mark.parametrize("reason", ["Releasing", "ReleaseWaits"])
+def test_a_removal_that_fails_says_what_the_coordinators_say_of_their_releases(reason: str) -> None:
+    row = told("row", "True", reason)
+    row["status"]["conditions"][0]["message"] = (
+        "berth-1 waits to be released; the next lacks 540 W of headroom."
+    )
+    still = held([row, told("hall", "True", "ModeEnforce")], [told("berth-1", "True", "ModeEnforce")])
+    text = unreleased(still)
+    assert "not released in time: node berth-1, domain hall, domain row." in text
+    assert f"PowerDomain row: {reason}: berth-1 waits to be released; the next lacks 540 W" in text
+    assert "PowerDomain hall:" not in text
+    assert "`loadline release --node NAME`" in text
 
 
 def test_nothing_held_is_enough() -> None:
