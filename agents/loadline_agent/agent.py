@@ -22,7 +22,9 @@ from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, Servi
 from loadline_agent.domain.report_clients import ReportClient
 from loadline_agent.domain.report_servers import ReportServer, Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
+from loadline_agent.hardware.armed_records import boot_id
 from loadline_agent.hardware.node_gpus import NodeGpus
+from loadline_agent.hardware.release_orders import ReleaseOrders
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_agent.kube.node_capacities import Facts
@@ -85,6 +87,7 @@ class NodeAgent:
             journal=given.journal,
             metrics=self.metrics,
             clock=clock,
+            release_orders=ReleaseOrders(given.settings.state_dir, boot=boot_id(), clock=clock),
         )
         declarations.keep(lambda: self.leaf.node.armed_for)
         self.node_facts = NodeFacts(

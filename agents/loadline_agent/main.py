@@ -11,7 +11,7 @@ from collections.abc import Sequence
 USAGE = """\
 usage: loadline-agent run [OPTIONS]        sample, report and hold leased limits; see run --help
        loadline-agent guard --state DIR    lower the limits when the agent can't
-       loadline-agent release --state DIR  give back what was found, where no agent runs any more
+       loadline-agent release --state DIR  give back what was found by a person's word; see release --help
 """
 
 WRONG_USAGE = 2

@@ -28,6 +28,7 @@ from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Journal
 from loadline_agent.kube.object_parsers import drill_of
+from loadline_agent.locks import exclusive
 from loadline_agent.settings import Settings
 from loadline_policies.documents import parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
@@ -254,7 +255,6 @@ async def run(row_path: Path, node: str, *, state_dir: Path, metrics_port: int) 
     """One agent until SIGTERM."""
     file = RowFile(row_path)
     address = file.row.nodes[node][0]
-    armed_records.prepare(str(state_dir))
     settings = Settings(
         node=node,
         state_dir=state_dir,
@@ -284,7 +284,9 @@ async def run(row_path: Path, node: str, *, state_dir: Path, metrics_port: int) 
 def main(arguments: list[str]) -> int:
     """Run `ROW NODE STATE_DIR METRICS_PORT`."""
     row, node, state_dir, metrics_port = arguments
-    asyncio.run(run(Path(row), node, state_dir=Path(state_dir), metrics_port=int(metrics_port)))
+    armed_records.prepare(state_dir)
+    with exclusive(Path(state_dir)):
+        asyncio.run(run(Path(row), node, state_dir=Path(state_dir), metrics_port=int(metrics_port)))
     return 0
 
 

@@ -87,9 +87,10 @@ class LoneRow:
             node, "loadline_agent.main", "guard", "--state", str(self.state(node))
         )
 
-    def release(self, node: str) -> "subprocess.CompletedProcess[str]":
+    def release(self, node: str, *options: str) -> "subprocess.CompletedProcess[str]":
         """`loadline-agent release` on a node."""
-        command = (sys.executable, "-m", "loadline_agent.main", "release", "--state", str(self.state(node)))
+        state = str(self.state(node))
+        command = (sys.executable, "-m", "loadline_agent.main", "release", "--state", state, *options)
         return subprocess.run(
             command, env=self._environment(node), capture_output=True, text=True, check=False
         )

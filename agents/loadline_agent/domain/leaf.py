@@ -14,16 +14,26 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
 
+from loadline_agent.domain.ordered_releases import OrderedReleases
 from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
+from loadline_agent.hardware.release_orders import ReleaseOrders
 from loadline_agent.journals import Journal, plain
 from loadline_agent.metrics import Metrics
 from loadline_api.conditions import Reason
 from loadline_policies.errors import HardwareError, LeaseRefused
 from loadline_policies.power.protocol.messages import Act, Report
-from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.node_outputs import (
+    CarryOut,
+    Output,
+    ReadBack,
+    Refused,
+    Restore,
+    Send,
+    Taken,
+)
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import NodeState
 from loadline_policies.power.protocol.nodes import Node
@@ -48,6 +58,7 @@ class Leaf:
         journal: Journal,
         metrics: Metrics,
         clock: Callable[[], float],
+        release_orders: ReleaseOrders | None = None,
     ) -> None:
         self._node_gpus, self._report_client, self._declarations = node_gpus, report_client, declarations
         self._journal, self._metrics, self._clock = journal, metrics, clock
@@ -60,6 +71,11 @@ class Leaf:
             stepped=self._stepped,
             failed=self._fail,
         )
+        self._releases: OrderedReleases | None = None
+        if release_orders is not None:
+            self._releases = OrderedReleases(
+                release_orders, node_gpus, self._gpu_thread, journal=journal, clock=clock, count=self._count
+            )
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -109,6 +125,8 @@ class Leaf:
     def _do_due(self) -> None:
         self.node.looked(self._gpu_thread.state)
         self.node.settle(self._declarations.home())
+        if self._releases is not None and self._releases.take(armed=self.node.standing.armed):
+            self._carry(self.node.release(self._clock()))
         self._carry(self.node.poll(self._clock()))
         if self._timer is not None:
             self._timer.cancel()
@@ -128,6 +146,8 @@ class Leaf:
                     self._start(self._exchange(report))
                 case CarryOut():
                     self._start(self._carry_out(output))
+                case Restore() if self._releases is not None:
+                    self._start(self._restore(self._releases))
                 case ReadBack():
                     self._start(self._read_back())
                 case Taken():
@@ -194,6 +214,11 @@ class Leaf:
         return self._node_gpus.enforce(
             lease.limits, lease.plan_version, deadline_s=order.deadline_s, domain=lease.domain
         )
+
+    async def _restore(self, releases: OrderedReleases) -> None:
+        """Have what was found given back, by a person's order."""
+        state = await releases.carry_out()
+        self._carry(self.node.restored(state, self._clock()))
 
     async def _read_back(self) -> None:
         await self._gpu_thread.do(self._node_gpus.look)

@@ -20,7 +20,7 @@ from typing import Final
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
-from loadline_agent.hardware.left_gpus import Tries, as_left, left_gpu
+from loadline_agent.hardware.left_gpus import Tries, as_left, left_gpu, left_sentence
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_api.conditions import Reason
@@ -259,6 +259,12 @@ class NodeGpus:
         if self._tries.over:
             self._disarm(self._tries.left)
         return replace(done, errors=left)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """A sentence for each GPU that was left behind; none while the node is armed."""
+        gpus = () if self.record.armed else self.record.gpus
+        return tuple([left_sentence(gpu, self.held.get(gpu.uuid)) for gpu in gpus])
 
     def _disarm(self, left: Collection[str]) -> None:
         """Promise nothing any more; what was found on GPUs that are left behind stays on record."""

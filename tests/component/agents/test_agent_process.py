@@ -95,6 +95,42 @@ def test_release_by_hand_gives_back_what_was_found_where_no_agent_runs(row: Lone
 
 
 @pytest.mark.slow
+def test_release_by_hand_is_refused_beside_an_agent_unless_it_is_to_be_now(row: LoneRow) -> None:
+    done = row.release(NODE)
+    assert done.returncode == 1
+    assert "an agent runs with it" in done.stderr
+    assert "or add --now" in done.stderr
+    assert row.metric(NODE, "loadline_power_armed") == 1.0
+
+
+def test_release_now_asks_for_no_headroom_and_a_domain_that_observes_leaves_it_so(row: LoneRow) -> None:
+    row.draw(395.0)
+    row.wait(lambda: max(row.limits(NODE)) <= SAFE_WATTS)
+    row.tell(enforce=False)
+    row.board.fail(0, 5, writes=999)
+    done = row.release(NODE, "--now")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, "released"), done.stderr
+    uuid = row.board.uuids(0)[5]
+    assert f"LeftBehind: {uuid}: in force" in done.stderr
+    assert "found 400 W" in done.stderr
+    assert row.metric(NODE, "loadline_power_armed") == 0.0
+    row.wait(lambda: row.limits(NODE)[:5] == [400.0] * 5)
+    assert row.metric(NODE, "loadline_power_left_behind_gpus") == 1.0
+    leased = row.metric(NODE, LEASED) or 0.0
+    row.wait(lambda: (row.metric(NODE, LEASED) or 0.0) > leased + 3.0)
+    assert row.metric(NODE, "loadline_power_armed") == 0.0
+    assert row.release(NODE, "--now").stdout.startswith("nothing to release")
+
+
+@pytest.mark.slow
+def test_a_domain_that_enforces_arms_a_node_again_that_was_released_now(row: LoneRow) -> None:
+    done = row.release(NODE, "--now")
+    assert done.returncode == 0, done.stderr
+    assert "PowerDomain row arms it again" in done.stdout
+    row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 1.0)
+
+
+@pytest.mark.slow
 def test_health_readiness_and_metrics_are_told(row: LoneRow) -> None:
     assert row.ask(NODE, "/healthz") == "alive\n"
     assert row.ask(NODE, "/readyz") == "ready\n"

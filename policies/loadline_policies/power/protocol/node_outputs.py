@@ -30,6 +30,11 @@ class CarryOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Give back what was found, by a person's order; then `restored`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBack:
     """Read the GPUs' limits, since an order should be in force by now; then `looked`."""
 
@@ -49,4 +54,4 @@ class Refused:
     error: LeaseRefused
 
 
-Output = Send | CarryOut | ReadBack | Taken | Refused
+Output = Send | CarryOut | Restore | ReadBack | Taken | Refused

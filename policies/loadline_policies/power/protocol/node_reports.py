@@ -48,10 +48,16 @@ class UnsettledLimits:
 
     def ordered(self, lease: Lease, state: NodeState) -> "UnsettledLimits":
         """The same while a lease's order is carried out; a release may ask for all that a GPU holds."""
-        asked = {limit.uuid: limit.watts for limit in lease.limits}
         if lease.act is Act.RELEASE:
-            asked = {gpu.uuid: gpu.max_watts for gpu in state.gpus}
-        most = {uuid: max(watts, self.watts.get(uuid, 0.0)) for uuid, watts in asked.items()}
+            return self.released(state)
+        return self._asked({limit.uuid: limit.watts for limit in lease.limits})
+
+    def released(self, state: NodeState) -> "UnsettledLimits":
+        """The same while what was found is given back."""
+        return self._asked({gpu.uuid: gpu.max_watts for gpu in state.gpus})
+
+    def _asked(self, watts: Mapping[str, float]) -> "UnsettledLimits":
+        most = {uuid: max(one, self.watts.get(uuid, 0.0)) for uuid, one in watts.items()}
         return UnsettledLimits(most, None)
 
     def seen(self, state: NodeState) -> "UnsettledLimits":

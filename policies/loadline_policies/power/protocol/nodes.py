@@ -22,7 +22,15 @@ from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol.leases import Standing, accept, released
 from loadline_policies.power.protocol.messages import Act, Lease
 from loadline_policies.power.protocol.node_exchanges import NEVER, Exchange
-from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.node_outputs import (
+    CarryOut,
+    Output,
+    ReadBack,
+    Refused,
+    Restore,
+    Send,
+    Taken,
+)
 from loadline_policies.power.protocol.node_reports import (
     SETTLED,
     HeardHeat,
@@ -83,6 +91,7 @@ class Node:
         self._carrying: _Answer | None = None
         self._unsettled = SETTLED
         self._last_reports = 0
+        self._to_restore = self._restoring = False
         self._broken: tuple[float, str, str] = (-NEVER, "", "")
 
     def settle(self, home: Home | None) -> None:
@@ -190,6 +199,29 @@ class Node:
         self._conclude(answer, now, settles=False)
         return tuple(self._take_next(now))
 
+    def release(self, now: float) -> tuple[Output, ...]:
+        """A person has the node released, without its domain's word, once no order is under way."""
+        self._to_restore = self.standing.armed
+        return tuple(self._take_next(now))
+
+    def restored(self, state: NodeState, now: float) -> tuple[Output, ...]:
+        """What was found has been given back as far as it could be, and left the node so.
+
+        If it is disarmed, no answer to a report that called it armed is taken any more: that could
+        arm it again. The next report says how it is, and its domain decides by that.
+        """
+        self._restoring = False
+        self._unsettled = UnsettledLimits(self._unsettled.watts, now)
+        self.looked(state)
+        if not state.armed:
+            self._to_restore = False
+            for exchange in self._under_way:
+                exchange.end()
+            self._answers.clear()
+            self._last_reports = LAST_REPORTS
+            self.standing = released(self.standing)
+        return tuple(self._take_next(now))
+
     def faults(self, now: float) -> dict[str, str]:
         """Why this node shouldn't be armed: reasons, each with a sentence. They disarm nobody."""
         broken_s, reason, sentence = self._broken
@@ -225,8 +257,12 @@ class Node:
         return Exchange(report, now)
 
     def _take_next(self, now: float) -> Iterator[Output]:
-        """Judge answers until one of them has to be carried out."""
-        while self._carrying is None and self._answers:
+        """Judge answers until one of them has to be carried out; a person's order goes first."""
+        if self._to_restore and self._carrying is None and not self._restoring:
+            self._to_restore, self._restoring = False, True
+            self._unsettled = self._unsettled.released(self.state)
+            yield Restore()
+        while self._carrying is None and not self._restoring and self._answers:
             answer = self._answers.popleft()
             try:
                 answer.standing = self._accepted(answer, now)

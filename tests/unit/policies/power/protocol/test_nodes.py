@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.node_exchanges import SETTLE_S, SETTLE_TRIES
-from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.node_outputs import (
+    CarryOut,
+    Output,
+    ReadBack,
+    Refused,
+    Restore,
+    Send,
+    Taken,
+)
 from loadline_policies.power.protocol.node_states import GpuState, Home, NodeState
 from loadline_policies.power.protocol.nodes import BROKEN_FOR_S, LAST_REPORTS, RETRY_S, Node
 
@@ -296,7 +304,10 @@ def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> N
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["enforce", "observe", "release", "supersede", "lose", "carry", "fail", "look", "rise"]
+            [
+                *("enforce", "observe", "release", "supersede", "lose", "carry", "fail", "look", "rise"),
+                *("by hand", "restored"),
+            ]
         ),
         st.floats(0.0, 2.0),
         st.booleans(),
@@ -311,6 +322,7 @@ def test_whatever_happens_the_node_goes_on_reporting(steps: list[tuple[str, floa
     node, now, sequence = made(), START_S, 0
     reports: list[Report] = []
     orders: list[CarryOut] = []
+    by_hand: list[Restore] = []
 
     def note(outputs: Iterable[Output]) -> None:
         for one in outputs:
@@ -318,6 +330,8 @@ def test_whatever_happens_the_node_goes_on_reporting(steps: list[tuple[str, floa
                 reports.append(one.report)
             elif isinstance(one, CarryOut):
                 orders.append(one)
+            elif isinstance(one, Restore):
+                by_hand.append(one)
 
     note(node.poll(now))
     for kind, wait_s, flag in steps:
@@ -342,12 +356,64 @@ def test_whatever_happens_the_node_goes_on_reporting(steps: list[tuple[str, floa
             case "fail" if orders:
                 orders.pop()
                 note(node.failed("StateLost", "no space left", now))
+            case "by hand":
+                note(node.release(now))
+            case "restored" if by_hand:
+                by_hand.pop()
+                note(node.restored(replace(state, armed=flag), now))
+                reports = [report for report in reports if node.awaits(report.sequence)]
+                assert node.standing.armed is flag or orders
             case "look":
                 node.looked(state)
             case "rise":
                 node.looked(replace(state, gpus=(GPU._replace(sensor_watts=200.0 + 100.0 * flag),)))
         note(node.poll(now))
-        assert len(orders) <= 1
-        assert reports or orders or node.wake_s < float("inf")
+        assert len(orders) + len(by_hand) <= 1
+        assert reports or orders or by_hand or node.wake_s < float("inf")
     sequences = [report.sequence for report in reports]
     assert sequences == sorted(set(sequences))
+
+
+RESTORED = GPU._replace(enforced_watts=400.0, requested_watts=400.0)
+
+
+def test_a_person_has_a_node_released_without_its_domains_word(node: Node) -> None:
+    report = armed(node)
+    assert node.release(102.1) == (Restore(),)
+    assert node.restored(look(102.3, RESTORED), 102.3) == ()
+    assert not node.standing.armed
+    assert node.answered(report.sequence, lease(report, 2), 102.4) == (), "that could arm it again"
+    after = sent(node.poll(102.5))
+    assert (after.domain, after.armed) == ("row", False)
+
+
+def test_while_it_is_released_by_hand_it_counts_at_its_maximum_and_takes_no_lease(node: Node) -> None:
+    report = armed(node)
+    node.release(102.1)
+    node.unanswered(report.sequence, 102.2)
+    during = sent(node.poll(102.2 + RETRY_S[1]))
+    assert (during.armed, during.gpus[0].enforced_watts) == (True, 400.0)
+    assert node.answered(during.sequence, lease(during, 2), 102.8) == ()
+    assert node.restored(look(102.9, RESTORED), 102.9) == (), "the lease that came meanwhile is dropped"
+    assert not node.standing.armed
+
+
+def test_an_order_by_hand_waits_for_the_lease_that_is_being_carried_out(node: Node) -> None:
+    report = armed(node)
+    only(node.answered(report.sequence, lease(report, 2, watts=290.0), 102.1), CarryOut)
+    assert node.release(102.2) == ()
+    outputs = node.carried_out(look(102.3, armed=True), 102.3, writes=1)
+    assert isinstance(outputs[-1], Restore)
+
+
+def test_a_node_that_could_not_be_released_by_hand_goes_on_as_it_was(node: Node) -> None:
+    report = armed(node)
+    node.release(102.1)
+    node.answered(report.sequence, lease(report, 2), 102.2)
+    outputs = node.restored(look(102.3, armed=True), 102.3)
+    assert isinstance(only(outputs, CarryOut), CarryOut), "the answer that came meanwhile is taken"
+    assert node.standing.armed
+
+
+def test_nothing_is_given_back_where_nothing_is_armed(node: Node) -> None:
+    assert node.release(START_S) == ()
