@@ -49,6 +49,8 @@ class NodeFacts:
             found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"
         if self._node.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
+        if self._node.orphan_of is not None:
+            found[Reason.ORPHANED.value] = _orphaned(self._node.orphan_of, self._node.name)
         left = _left_behind(state)
         if left:
             found[Reason.LEFT_BEHIND.value] = "; ".join(map(_left_sentence, left))
@@ -85,6 +87,8 @@ class NodeFacts:
         yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
         left_s = standing.deadline_s - now if standing.deadline_s is not None else 0.0
         yield Reading("loadline_power_lease_seconds", "Seconds that the lease has left.", max(0.0, left_s))
+        orphaned = self._node.orphan_of is not None
+        yield Reading("loadline_power_orphaned", "1 while the domain that armed it is gone.", orphaned)
         left = len(_left_behind(state))
         yield Reading("loadline_power_left_behind_gpus", "GPUs that a release couldn't give back.", left)
         heartbeat_s = state.guard_heartbeat_s
@@ -100,6 +104,14 @@ class NodeFacts:
         for reason in CONFLICTS:
             labels = (("reason", reason.value),)
             yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
+
+
+def _orphaned(domain: str, node: str) -> str:
+    return (
+        f"PowerDomain {domain}, which armed this node, is gone; it stays at its safe limits. Make one of that"
+        " name again, or have another in mode Enforce select the node. Or, once the breaker bears all that it"
+        f" may draw then, run `loadline release --node {node}`"
+    )
 
 
 def _left_behind(state: NodeState) -> tuple[GpuState, ...]:

@@ -17,6 +17,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -86,7 +87,9 @@ class Declarations:
         )
         self._coordinators_informers = (self._capacities, self._services, self._policies)
         self._namespace = system_namespace
-        self._memberships = Memberships(kube, node, domains=self._domains, on_change=self._membership_changed)
+        self._memberships = Memberships(
+            kube, node, domains=self._domains, on_change=self._membership_changed, clock=clock
+        )
 
     async def run(self) -> None:
         """Follow what every agent needs, and a coordinator's part while it leads; until cancelled."""
@@ -259,7 +262,7 @@ class Declarations:
         peers = self.candidates(home.domain) if home is not None and home.domain else ()
         policies = {key: policy.text for key, policy in self._policies.items.items()}
         checkpoint = Checkpoint(
-            home=home or self._checkpoint.home,
+            home=replace(home, gone=None) if home is not None else self._checkpoint.home,
             candidates=tuple(map(_remembered, peers)) if home is not None else self._checkpoint.candidates,
             policies={**self._checkpoint.policies, **policies},
         )

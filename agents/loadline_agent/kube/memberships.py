@@ -13,9 +13,11 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from loadline_agent.domain.peers import Peer
 from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.gone_domains import GoneDomain
 from loadline_agent.kube.informers import Informer, pause_s
 from loadline_agent.kube.object_parsers import Declared, home_of, known_of
 from loadline_api.api_errors import KubeError, NotFound
@@ -38,13 +40,20 @@ class Memberships:
     """
 
     def __init__(
-        self, kube: Kube, node: str, *, domains: Informer[Declared], on_change: Callable[[], None]
+        self,
+        kube: Kube,
+        node: str,
+        *,
+        domains: Informer[Declared],
+        on_change: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
         self.home: Home | None = None
         self.peers: dict[str, Peer] = {}
         self.problem: str | None = None
         self.armed_for: Callable[[], str | None] = lambda: None
         self._kube, self._node, self._domains, self._on_change = kube, node, domains, on_change
+        self._gone = GoneDomain(kube, clock)
         self._labels: Mapping[str, str] | None = None
         self._left: str | None = None
         self._woken = asyncio.Event()
@@ -57,6 +66,8 @@ class Memberships:
             self._woken.clear()
             await self.look()
             wait_s = pause_s(self._failures) if self._failures else LOOK_AGAIN_S * random.uniform(0.9, 1.1)
+            if self._gone.pending_s is not None:
+                wait_s = min(wait_s, self._gone.pending_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._woken.wait()
@@ -83,6 +94,7 @@ class Memberships:
     async def _look(self, anew: bool) -> None:
         node = await self._kube.get(f"/api/v1/nodes/{self._node}")
         self._labels = node.get("metadata", {}).get("labels") or {}
+        await self._look_for_owner()
         self._settle()
         for name in self.candidates(self._left):
             await self._meet(name, anew)
@@ -90,6 +102,14 @@ class Memberships:
         absent = [name for name in self.candidates(home) if not await self._meet(name, anew)]
         if absent:
             raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; start an agent there")
+
+    async def _look_for_owner(self) -> None:
+        """Ask for the domain that the node is armed for, where it isn't among those that are followed."""
+        owner = self.armed_for()
+        if owner is None or not self._domains.listed or owner in self._domains.items:
+            self._gone.forget()
+        else:
+            await self._gone.look(owner)
 
     async def _meet(self, name: str, anew: bool) -> bool:
         if name in self.peers and not anew:
@@ -108,6 +128,8 @@ class Memberships:
         if self._labels is None or not self._domains.listed:
             return
         home = home_of(self._labels, self._domains.items.values(), armed_for=self.armed_for())
+        if self._gone.name is not None and self._gone.name not in self._domains.items:
+            home = replace(home, gone=self._gone.name)
         if home != self.home:
             left = self.home.domain if self.home is not None else None
             self._left = left if left not in (None, home.domain) else self._left

@@ -151,7 +151,13 @@ def home_of(labels: Mapping[str, str], domains: Iterable[Declared], *, armed_for
     host = mine[0].spec.host_watts
     most = float(host.max) if host is not None else 0.0
     idle = float(host.idle) if host is not None and host.idle is not None else most
-    return Home(domain=mine[0].name, conflict=_conflict(mine), host_idle_watts=idle, host_max_watts=most)
+    return Home(
+        domain=mine[0].name,
+        conflict=_conflict(mine),
+        host_idle_watts=idle,
+        host_max_watts=most,
+        enforced=mine[0].spec.mode is Mode.ENFORCE,
+    )
 
 
 def _conflict(claims: Sequence[Declared]) -> str | None:

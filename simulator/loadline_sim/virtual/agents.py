@@ -12,14 +12,22 @@ from functools import partial
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.leases import Standing
 from loadline_policies.power.protocol.messages import Lease, Report
-from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Refused, Send, Taken
+from loadline_policies.power.protocol.node_outputs import (
+    CarryOut,
+    Output,
+    ReadBack,
+    Refused,
+    Restore,
+    Send,
+    Taken,
+)
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.protocol.nodes import Node
 from loadline_sim.virtual.hardware import Hardware
 from loadline_sim.virtual.leaders import Elsewhere, Leader
 from loadline_sim.virtual.links import Reply
-from loadline_sim.virtual.node_gpus import AgentRecord, VirtualGpus
+from loadline_sim.virtual.node_gpus import TRIES, AgentRecord, VirtualGpus
 from loadline_sim.virtual.processes import Process
 from loadline_sim.virtual.sites import Site
 
@@ -117,6 +125,8 @@ class Agent:
             conflict=self.site.rivals.get(self.name),
             host_idle_watts=host_watts,
             host_max_watts=host_watts,
+            enforced=self.site.domain.enforce,
+            gone=self.site.gone.get(self.name),
         )
 
     def _carry(self, outputs: Iterable[Output]) -> None:
@@ -129,10 +139,24 @@ class Agent:
                     writes = self.gpus.carry_out(lease, deadline_s, now)
                     self._plan_deadline()
                     self._carry(self.node.carried_out(self.gpus.look(now), now, writes=writes))
+                case Restore():
+                    self._restore()
                 case Refused(error):
                     self.refused[error.reason] = self.refused.get(error.reason, 0) + 1
                 case ReadBack() | Taken():
                     pass
+
+    def release(self) -> None:
+        """A person has the node released by hand."""
+        self._carry(self.node.release(self.process.now))
+
+    def _restore(self) -> None:
+        """Give back what was found, as often as it is tried; tries take no time here."""
+        now = self.process.now
+        for _ in range(TRIES):
+            if self.record.armed:
+                self.gpus.restore(now)
+        self._carry(self.node.restored(self.gpus.look(now), now))
 
     def _send(self, report: Report) -> None:
         """Send a report to whoever is believed to lead."""

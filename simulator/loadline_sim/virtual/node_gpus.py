@@ -63,7 +63,7 @@ class VirtualGpus:
     def carry_out(self, lease: Lease, deadline_s: float, now: float) -> int:
         """Put a lease on the GPUs, or give back what was found; how many setters wrote."""
         if lease.act is Act.RELEASE:
-            return self._restore(now)
+            return self.restore(now)
         found = self.record.found_watts if self.record.armed else self._found()
         safe = tuple(limit.safe_watts for limit in lease.limits)
         self.record = AgentRecord(True, deadline_s, lease.plan_version, safe, found, lease.domain)
@@ -143,7 +143,7 @@ class VirtualGpus:
             found_watts=record.found_watts[index] if record.armed else self._found()[index],
         )
 
-    def _restore(self, now: float) -> int:
+    def restore(self, now: float) -> int:
         """Give back what was found; disarmed once it is back, or was tried three times on every GPU left."""
         found = tuple(enumerate(self.record.found_watts))
         writes = sum(self._set(index, watts, None, now=now) for index, watts in found)

@@ -29,8 +29,8 @@ class Peer(Protocol):
 class Site:
     """A domain's place; `owners` are the services on each node, `services` what it tells of them.
 
-    `rivals` are other domains that select a node as well, a sentence by node; `cut_off` are nodes
-    that don't reach the API server.
+    `rivals` are other domains that select a node as well, a sentence by node; `gone` is by node the domain
+    of which it knows that it is gone; `cut_off` are nodes that don't reach the API server.
     """
 
     world: World
@@ -40,6 +40,7 @@ class Site:
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     services: dict[str, tuple[ServiceReport, ...]] = field(default_factory=dict)
     rivals: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     cut_off: set[str] = field(default_factory=set)
     lease: KubeLease = field(init=False)

@@ -22,7 +22,7 @@ from loadline_policies.power.protocol.accepted_domains import AcceptedDomain
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.drills import Drills, RowBefore, obstacle
-from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of
+from loadline_policies.power.protocol.gpu_limits import HoldReason, Raising, RowOrders, limit_of, taken_over
 from loadline_policies.power.protocol.heat_counts import HeatCount
 from loadline_policies.power.protocol.lease_acts import act_of, has_headroom
 from loadline_policies.power.protocol.member_evidence import evidence_of
@@ -357,7 +357,7 @@ class Coordinator:
     def _limits(self, member: Member, now: float) -> tuple[GpuLimit, ...]:
         assert member.report is not None
         raising = self.raising(now)
-        return tuple(
+        limits = [
             limit_of(
                 gpu,
                 self._orders,
@@ -367,7 +367,10 @@ class Coordinator:
                 probe=probes(now),
             )
             for gpu in member.report.gpus
-        )
+        ]
+        if member.report.orphaned:
+            limits = [taken_over(*pair) for pair in zip(limits, member.report.gpus, strict=True)]
+        return tuple(limits)
 
     def _safe_watts(self, gpu: GpuReport, member: Member) -> float:
         """Where the GPU is told to fall: by the plan, or as it has it where the plan doesn't count on it."""

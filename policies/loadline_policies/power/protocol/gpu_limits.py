@@ -10,7 +10,7 @@ people ask.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from loadline_policies.power.protocol.domains import Ceiling, Domain
@@ -155,6 +155,11 @@ def limit_of(
     return GpuLimit(
         uuid=gpu.uuid, watts=max(gpu.min_watts, watts), safe_watts=safe_watts, clock_mhz=cap.clock_mhz
     )
+
+
+def taken_over(limit: GpuLimit, gpu: GpuReport) -> GpuLimit:
+    """A limit for a GPU whose node is taken over armed: nothing is raised by that, not even to safe."""
+    return replace(limit, watts=max(gpu.min_watts, min(limit.watts, gpu.stepped_down_watts)))
 
 
 def _cap_of(gpu: GpuReport, orders: RowOrders, *, domain: Domain, raising: Raising) -> Cap:

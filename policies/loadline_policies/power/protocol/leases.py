@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from loadline_policies.errors import LeaseRefused
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
+from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,18 @@ def accept(
     sequence: int,
     sent_s: float,
     now: float,
+    takes_over: bool = False,
 ) -> Standing:
     """The standing after taking `lease` as the answer to report `sequence`, sent at `sent_s`.
 
-    Raises LeaseRefused, and the standing stays as it was.
+    `takes_over` says that another domain has armed the node, and is gone. Raises LeaseRefused, and the
+    standing stays as it was.
     """
     _check_answer(lease, domain=domain, sequence=sequence, sent_s=sent_s, now=now)
     _check_holder(standing, lease, now=now)
     _check_limits(lease, gpus)
+    if takes_over:
+        _check_take_over(lease, gpus)
     if lease.act is Act.OBSERVE and standing.armed:
         raise LeaseRefused("NotReleased", "an armed node is released, not told to observe")
     return Standing(
@@ -109,6 +114,20 @@ def _check_holder(standing: Standing, lease: Lease, *, now: float) -> None:
             f"epoch {lease.epoch.transitions} sequence {lease.sequence} isn't above the live "
             f"{held.epoch.transitions}/{held.sequence}",
         )
+
+
+def _check_take_over(lease: Lease, gpus: tuple[GpuReport, ...]) -> None:
+    """An orphan is taken over as it is: armed, and with no limit above what it holds."""
+    if lease.act is not Act.ENFORCE:
+        raise LeaseRefused("NotReleased", "a node that another domain has armed is taken over armed")
+    held = {gpu.uuid: gpu.stepped_down_watts for gpu in gpus}
+    for limit in lease.limits:
+        if limit.watts > held[limit.uuid] + ROUNDING_WATTS:
+            raise LeaseRefused(
+                "TakeOverRaises",
+                f"{limit.uuid} holds {held[limit.uuid]:.0f} W, and would be taken over with"
+                f" {limit.watts:.0f} W",
+            )
 
 
 def _check_limits(lease: Lease, gpus: tuple[GpuReport, ...]) -> None:

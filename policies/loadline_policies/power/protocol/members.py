@@ -103,8 +103,11 @@ class Member:
 
     @property
     def armed(self) -> bool:
-        """Whether the node's guard was armed when last heard."""
-        return self.report is not None and self.report.armed
+        """Whether the node's guard was armed for this domain when last heard.
+
+        One that is armed for a domain that is gone isn't ours: it counts as one that joins, until it is.
+        """
+        return self.report is not None and self.report.armed and not self.report.orphaned
 
     @property
     def bound(self) -> bool:
@@ -185,7 +188,7 @@ class Member:
         """What each GPU comes to with nobody's help: its safe limit if it was heard to have one and obeys."""
         if self.rating is None:
             return {}
-        if self.report is None or not self.report.armed or not self.fresh(now, REBOOTED_AFTER_S):
+        if self.report is None or not self.armed or not self.fresh(now, REBOOTED_AFTER_S):
             return {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
         fresh = self.fresh(now, silent_after_s)
         return {gpu.uuid: self._falls_watts(gpu, fresh) for gpu in self.report.gpus}
@@ -227,5 +230,5 @@ def rating_of(report: Report) -> NodeRating:
         node=report.node,
         host_max_watts=report.host_max_watts,
         gpus=tuple(_rating(gpu) for gpu in report.gpus),
-        settable=report.settable and (report.armed or not report.faults),
+        settable=report.settable and ((report.armed and not report.orphaned) or not report.faults),
     )

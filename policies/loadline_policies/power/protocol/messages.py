@@ -67,6 +67,11 @@ class GpuReport:
     found_watts: float | None = None
     default_watts: float | None = None
 
+    @property
+    def stepped_down_watts(self) -> float:
+        """What it holds at most once its node steps down, and now if that is less."""
+        return self.enforced_watts if self.safe_watts is None else min(self.enforced_watts, self.safe_watts)
+
 
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class Report:
     are those of the lease in force, None and 0 without one. `heat` is the domain's
     breaker heat that the node last heard, `heat_age_s` how long ago it asked. `settable`
     says whether the node may set limits at all, `faults` what else keeps it from enforcing,
-    as CamelCase reasons. `services` tells how those whose pods are on the node do against
+    as CamelCase reasons. `armed_for` is the domain that has armed the node where that isn't `domain` and is
+    gone: then this one may take it over. `services` tells how those whose pods are on the node do against
     their objectives; an agent that doesn't tell leaves it empty.
     """
 
@@ -107,12 +113,18 @@ class Report:
     epoch: Epoch | None = None
     lease_sequence: int = 0
     armed: bool = False
+    armed_for: str | None = None
     plan_version: int = 0
     heat: float | None = None
     heat_age_s: float | None = None
     settable: bool = True
     faults: tuple[str, ...] = ()
     services: tuple[ServiceReport, ...] = ()
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the node is armed for a domain that is gone, and not for the one that it reports to."""
+        return self.armed and self.armed_for is not None
 
     @property
     def watts(self) -> float:

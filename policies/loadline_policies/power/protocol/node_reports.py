@@ -77,6 +77,7 @@ def report_of(
     standing: Standing,
     *,
     domain: str,
+    armed_for: str | None,
     home: Home,
     sequence: int,
     now: float,
@@ -85,8 +86,12 @@ def report_of(
     unsettled: UnsettledLimits,
     workloads: NodeWorkloads,
 ) -> Report:
-    """The report of a node for `domain`."""
-    held = standing.holding.lease if standing.holding is not None and standing.live(now) else None
+    """The report of a node for `domain`; `armed_for` is another one that has armed it, if there is one.
+
+    Its epochs are of another Kubernetes Lease then, and none of `domain`'s business.
+    """
+    ours = standing.holding is not None and standing.live(now) and armed_for is None
+    held = standing.holding.lease if ours and standing.holding is not None else None
     gpus = tuple([_gpu(gpu, state, unsettled, owners=workloads.owners(gpu.uuid)) for gpu in state.gpus])
     return Report(
         node=node,
@@ -99,6 +104,7 @@ def report_of(
         epoch=held.epoch if held is not None else None,
         lease_sequence=held.sequence if held is not None else 0,
         armed=standing.armed,
+        armed_for=armed_for,
         plan_version=state.plan_version if standing.armed else 0,
         heat=heard.heat if heard is not None else None,
         heat_age_s=round(max(0.0, now - heard.asked_s), 3) if heard is not None else None,

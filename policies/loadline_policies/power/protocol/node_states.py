@@ -13,13 +13,17 @@ from typing import NamedTuple
 class Home:
     """Where a node belongs. `domain` is None where no domain selects it, `conflict` names several that do.
 
-    Host watts are those of the domain's host model for one server without its GPUs.
+    Host watts are those of the domain's host model for one server without its GPUs. `enforced` says that
+    the domain is to be enforced. `gone` is the domain that the node is armed for, once the API server has
+    said twice that there is none of that name.
     """
 
     domain: str | None = None
     conflict: str | None = None
     host_idle_watts: float = 0.0
     host_max_watts: float = 0.0
+    enforced: bool = False
+    gone: str | None = None
 
 
 UNREADABLE_AFTER_S = 2.0

@@ -44,6 +44,10 @@ from loadline_policies.power.protocol.triggers import worth_telling
 RETRY_S: Final = (0.2, 0.4)
 """Between two exchanges that failed: all candidates are asked within one lease."""
 
+UNPLANNED_AGAIN_S: Final = 1.0
+"""After how long an orphan reports again to a domain that hasn't planned for it yet. Chosen: it takes no
+lease meanwhile, so its coordinator would answer every report at once."""
+
 LAST_REPORTS: Final = 3
 """How often a released node reports to a coordinator that isn't its own any more. Chosen."""
 
@@ -100,7 +104,8 @@ class Node:
         A node that lost its domain keeps its host model until it is released.
         """
         if home is not None:
-            self.home = home if home.domain is not None else replace(self.home, conflict=home.conflict)
+            kept = replace(self.home, conflict=home.conflict, enforced=False, gone=home.gone)
+            self.home = home if home.domain is not None else kept
         self.domain = self.reports_to(home)
 
     @property
@@ -114,13 +119,21 @@ class Node:
     def reports_to(self, home: Home | None) -> str | None:
         """The domain to report to: while armed the one that armed it, so that it can be released.
 
-        And once more after that: until it has heard so, that domain counts the node as armed.
+        And once more after that: until it has heard so, that domain counts the node as armed. Where it
+        is gone, the domain that selects the node now, if that is to hold it.
         """
-        if self.armed_for is not None:
-            return self.armed_for
+        armed_for = self.armed_for
+        if armed_for is not None:
+            heir = home.domain if home is not None and home.gone == armed_for and home.enforced else None
+            return heir or armed_for
         if self._last_reports and self.standing.holding is not None:
             return self.standing.holding.lease.domain
         return home.domain if home is not None else self.domain
+
+    @property
+    def orphan_of(self) -> str | None:
+        """The domain that armed the node and is gone; None where none is."""
+        return self.home.gone if self.home.gone is not None and self.home.gone == self.armed_for else None
 
     def looked(self, state: NodeState) -> None:
         """A new look at the GPUs."""
@@ -241,6 +254,7 @@ class Node:
     def _begin(self, domain: str, now: float) -> Exchange:
         self._sequence += 1
         self._told_watts = self.state.watts(self.home)
+        others = self.armed_for if self.armed_for != domain else None
         report = report_of(
             self.name,
             self.state,
@@ -249,7 +263,8 @@ class Node:
             home=self.home,
             sequence=self._sequence,
             now=now,
-            heard=self._heard,
+            armed_for=others,
+            heard=self._heard if others is None else None,
             faults=tuple(sorted(self.faults(now))),
             unsettled=self._unsettled,
             workloads=self._workloads,
@@ -264,6 +279,9 @@ class Node:
             yield Restore()
         while self._carrying is None and not self._restoring and self._answers:
             answer = self._answers.popleft()
+            if answer.lease.act is Act.OBSERVE and answer.exchange.report.orphaned:
+                answer.exchange.end(now + UNPLANNED_AGAIN_S)
+                continue
             try:
                 answer.standing = self._accepted(answer, now)
             except LeaseRefused as error:
@@ -289,6 +307,7 @@ class Node:
             sequence=report.sequence,
             sent_s=answer.exchange.sent_s,
             now=now,
+            takes_over=report.orphaned,
         )
 
     def _done(self) -> _Answer:

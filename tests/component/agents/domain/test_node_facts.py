@@ -1,6 +1,7 @@
 """What a node says of itself, with the GPUs of a fake board."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,20 @@ def test_a_gpu_that_was_left_behind_is_told_with_both_watts(
 
 def test_a_node_that_was_never_armed_has_left_nothing_behind(facts: NodeFacts) -> None:
     assert "LeftBehind" not in facts.problems()
+
+
+def test_an_orphan_says_whose_it_was_and_what_to_do(
+    node_gpus: NodeGpus,
+) -> None:
+    enforce(node_gpus, *[300.0] * 8)
+    armed = Node(
+        "node-00", replace(node_gpus.state(), domain="row-a"), now=0.0, uniform=lambda least, most: least
+    )
+    orphan = NodeFacts(armed, node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    armed.settle(Home(domain="row-b"))
+    assert "Orphaned" not in orphan.problems(), "another domain that selects it is no proof"
+    armed.settle(Home(gone="row-a"))
+    told = orphan.problems()["Orphaned"]
+    assert told.startswith("PowerDomain row-a, which armed this node, is gone")
+    assert "`loadline release --node node-00`" in told
+    assert next(one.value for one in orphan.readings() if one.name == "loadline_power_orphaned") == 1.0

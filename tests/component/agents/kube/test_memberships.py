@@ -11,6 +11,7 @@ from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.declarations import Declarations
+from loadline_agent.kube.gone_domains import APART_S
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS
 
 NODE = "node-02"
@@ -23,6 +24,9 @@ class Server:
         self.url = ""
         self.labels = {"row": "a"}
         self.candidates = {"row-a": ["node-00", "node-01"], "row-b": ["node-10", "node-11"]}
+        self.mode = "Observe"
+        self.asked: list[str] = []
+        self.refuses: int | None = None
         self._pems: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -35,8 +39,16 @@ class Server:
         if path == POWER_DOMAINS.path():
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self._domains()})
         name = path.rpartition("/")[2]
+        if path == POWER_DOMAINS.path(name):
+            return self._one_domain(name)
         assert path == NODE_CAPACITIES.path(name)
         return web.json_response(self._capacity(name))
+
+    def _one_domain(self, name: str) -> web.StreamResponse:
+        self.asked.append(name)
+        found = [one for one in self._domains() if one["metadata"]["name"] == name]
+        status = self.refuses or (200 if found else 404)
+        return web.json_response(found[0] if status == 200 else {"code": status}, status=status)
 
     def _domains(self) -> list[dict[str, Any]]:
         return [
@@ -44,6 +56,7 @@ class Server:
                 "metadata": {"name": name, "uid": name},
                 "spec": {
                     "budgetWatts": 20_000,
+                    "mode": self.mode,
                     "nodeSelector": {"matchLabels": {"row": name[-1]}},
                     "hostWatts": {"max": 2600},
                 },
@@ -75,7 +88,18 @@ class Told(Declarations):
 
     def __init__(self, kube: Kube) -> None:
         self._changed = asyncio.Event()
-        super().__init__(kube, NODE, "loadline-system", on_change=self._changed.set)
+        self.now = 1000.0
+        super().__init__(kube, NODE, "loadline-system", on_change=self._changed.set, clock=lambda: self.now)
+
+    @property
+    def gone(self) -> str | None:
+        home = self.home()
+        return home.gone if home is not None else None
+
+    async def look(self, *, after_s: float) -> None:
+        """Look at everything once more, so many seconds later."""
+        self.now += after_s
+        await self.relist()
 
     def leaders(self, domain: str) -> list[str]:
         return [peer.node for peer in self.candidates(domain)]
@@ -125,3 +149,67 @@ async def test_a_domain_that_was_left_may_get_another_leader(server: Server, tol
     await moved(server, told, {})
     server.candidates["row-a"] = ["node-03"]
     await told.until("row-a", ["node-03"])
+
+
+@pytest.fixture
+async def orphaned(server: Server, told: Told) -> Told:
+    """A node that is armed for row-a, which was deleted; its labels are row-b's now."""
+    await told.until("row-a", ["node-00", "node-01"])
+    told.keep(lambda: "row-a")
+    del server.candidates["row-a"]
+    server.mode = "Enforce"
+    await told.until("row-a", [])
+    await moved(server, told, {"row": "b"})
+    return told
+
+
+async def test_a_domain_is_gone_that_was_not_found_twice_half_a_minute_apart(
+    server: Server, orphaned: Told
+) -> None:
+    assert orphaned.gone is None
+    await orphaned.look(after_s=APART_S - 1.0)
+    assert orphaned.gone is None
+    await orphaned.look(after_s=1.0)
+    home = orphaned.home()
+    assert home is not None
+    assert (home.gone, home.domain, home.enforced) == ("row-a", "row-b", True)
+    assert set(server.asked) == {"row-a"}
+
+
+async def test_a_domain_that_cannot_be_asked_for_is_not_gone(server: Server, orphaned: Told) -> None:
+    for status in (500, 403, 429):
+        server.refuses = status
+        await orphaned.look(after_s=APART_S)
+        assert orphaned.gone is None
+    server.refuses = None
+    await orphaned.look(after_s=APART_S)
+    assert orphaned.gone is None, "what was found before counts no more"
+    await orphaned.look(after_s=APART_S)
+    assert orphaned.gone == "row-a"
+
+
+async def test_a_domain_that_is_only_out_of_sight_is_not_gone(server: Server, told: Told) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    told.keep(lambda: "row-b")
+    del server.candidates["row-b"]
+    await told.until("row-b", [])
+    server.candidates["row-b"] = []
+    for _ in range(3):
+        await told.look(after_s=APART_S)
+        assert told.gone is None
+
+
+async def test_a_domain_that_is_there_again_is_not_gone_any_more(server: Server, orphaned: Told) -> None:
+    await orphaned.look(after_s=APART_S)
+    assert orphaned.gone == "row-a"
+    server.candidates["row-a"] = ["node-03"]
+    await orphaned.until("row-a", ["node-03"])
+    assert orphaned.gone is None
+
+
+async def test_what_is_gone_is_not_remembered_over_a_restart(orphaned: Told) -> None:
+    await orphaned.look(after_s=APART_S)
+    assert orphaned.gone == "row-a"
+    remembered = orphaned._checkpoint.home
+    assert remembered is not None
+    assert (remembered.domain, remembered.gone) == ("row-b", None)

@@ -114,3 +114,52 @@ def test_no_lease_outlives_its_request_by_more_than_its_length(
         assert took_s >= lease_s or sent_s + took_s >= sent_s + lease_s
     else:
         assert standing.deadline_s == sent_s + lease_s
+
+
+ORPHAN = replace(GPU, safe_watts=300.0)
+"""In force are 400 W; it may step down to 300 W while the answer is on its way."""
+
+
+def take_over(lease: Lease, gpu: GpuReport = ORPHAN) -> Standing:
+    return leases.accept(
+        Standing(armed=True),
+        lease,
+        domain="row",
+        gpus=(gpu,),
+        sequence=41,
+        sent_s=10.0,
+        now=10.5,
+        takes_over=True,
+    )
+
+
+def told(watts: float, safe_watts: float = 247.0) -> Lease:
+    return replace(LEASE, limits=(GpuLimit(uuid="gpu", watts=watts, safe_watts=safe_watts),))
+
+
+@pytest.mark.parametrize("lease", [told(300.0), told(100.0), told(300.0, safe_watts=350.0)])
+def test_an_orphan_is_taken_over_armed_at_no_more_than_it_holds(lease: Lease) -> None:
+    taken = take_over(lease)
+    assert taken.armed
+    assert taken.holding is not None
+    assert taken.holding.lease == lease
+
+
+@pytest.mark.parametrize(
+    ("lease", "reason"),
+    [
+        (told(301.0), "TakeOverRaises"),
+        (replace(LEASE, act=Act.RELEASE, limits=()), "NotReleased"),
+        (replace(LEASE, act=Act.OBSERVE, limits=()), "NotReleased"),
+        (replace(told(300.0), domain="other"), "WrongDomain"),
+    ],
+)
+def test_an_orphan_is_raised_and_released_by_nobody_who_takes_it_over(lease: Lease, reason: str) -> None:
+    with pytest.raises(LeaseRefused) as refused:
+        take_over(lease)
+    assert refused.value.reason == reason
+
+
+def test_one_that_holds_less_than_its_safe_limit_stays_there() -> None:
+    with pytest.raises(LeaseRefused, match="holds 250 W, and would be taken over with 300 W"):
+        take_over(told(300.0), replace(ORPHAN, enforced_watts=250.0))

@@ -108,3 +108,13 @@ def test_a_gpu_that_is_not_told_of_any_more_counts_at_its_maximum() -> None:
     assert {gpu.uuid: gpu.fixed_watts for gpu in rating.gpus} == {"gpu": None, "other": MOST}
     member.hear(replace(REPORT, sequence=3, gpus=(GPU, other)), now=102.0, epoch=EPOCH)
     assert {gpu.fixed_watts for gpu in member.counted_rating(patient=False).gpus} == {None}
+
+
+def test_one_that_is_armed_for_a_domain_that_is_gone_counts_as_one_that_joins() -> None:
+    member = heard(replace(REPORT, armed_for="another"))
+    assert not member.armed
+    assert not member.bound
+    assert member.falls_watts(100.0, 2.0) == {"gpu": MOST}
+    faulty = heard(replace(REPORT, armed_for="another", faults=("OtherWriter",)))
+    assert faulty.rating is not None
+    assert not faulty.rating.settable, "a fault keeps it from being taken over"

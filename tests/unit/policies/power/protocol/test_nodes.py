@@ -19,7 +19,13 @@ from loadline_policies.power.protocol.node_outputs import (
     Taken,
 )
 from loadline_policies.power.protocol.node_states import GpuState, Home, NodeState
-from loadline_policies.power.protocol.nodes import BROKEN_FOR_S, LAST_REPORTS, RETRY_S, Node
+from loadline_policies.power.protocol.nodes import (
+    BROKEN_FOR_S,
+    LAST_REPORTS,
+    RETRY_S,
+    UNPLANNED_AGAIN_S,
+    Node,
+)
 
 START_S = 100.0
 GPU = GpuState(
@@ -417,3 +423,81 @@ def test_a_node_that_could_not_be_released_by_hand_goes_on_as_it_was(node: Node)
 
 def test_nothing_is_given_back_where_nothing_is_armed(node: Node) -> None:
     assert node.release(START_S) == ()
+
+
+HEIR = replace(HOME, domain="other", enforced=True, gone="row")
+DOWN = look(
+    START_S + 10.0, GPU._replace(enforced_watts=250.0, requested_watts=250.0, safe_watts=250.0), armed=True
+)
+
+
+def orphan(node: Node, home: Home = HEIR) -> Report:
+    """The first report of a node whose domain is gone, 10 s after its last lease."""
+    last = armed(node)
+    node.unanswered(last.sequence, START_S + 2.0)
+    node.looked(DOWN)
+    node.settle(home)
+    return sent(node.poll(START_S + 10.0))
+
+
+def test_an_orphan_reports_to_the_domain_that_selects_it_and_says_whose_it_is(node: Node) -> None:
+    report = orphan(node)
+    assert (report.domain, report.armed, report.armed_for) == ("other", True, "row")
+    assert report.heat is None, "that of another breaker"
+    assert node.orphan_of == "row"
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        replace(HEIR, gone=None),
+        replace(HEIR, gone="another"),
+        replace(HEIR, enforced=False),
+        Home(gone="row"),
+        replace(HEIR, domain="row", gone=None),
+    ],
+    ids=["not gone", "another is gone", "it only observes", "nobody selects it", "it is back"],
+)
+def test_a_node_is_offered_to_nobody_else(node: Node, home: Home) -> None:
+    report = orphan(node, home)
+    assert (report.domain, report.armed_for) == ("row", None)
+    assert (node.orphan_of is not None) == (home.gone == "row")
+
+
+def test_an_orphan_tells_no_epoch_of_its_old_domain(node: Node) -> None:
+    """A higher one would end the coordinator that hears of it."""
+    last = armed(node)
+    node.unanswered(last.sequence, START_S + 1.0)
+    node.settle(HEIR)
+    report = sent(node.poll(START_S + 2.0))
+    assert node.standing.live(START_S + 2.0)
+    assert (report.armed_for, report.epoch, report.lease_sequence) == ("row", None, 0)
+
+
+def test_an_orphan_that_was_taken_over_is_its_new_domains(node: Node) -> None:
+    report = orphan(node)
+    offer = replace(lease(report, watts=250.0), domain="other")
+    (order,) = node.answered(report.sequence, offer, START_S + 10.1)
+    assert isinstance(order, CarryOut)
+    node.carried_out(DOWN, START_S + 10.2, writes=0)
+    assert (node.armed_for, node.orphan_of) == ("other", None)
+    after = sent(node.poll(START_S + 11.0))
+    assert (after.domain, after.armed_for) == ("other", None)
+
+
+def test_an_orphan_that_is_not_planned_for_waits_and_asks_again(node: Node) -> None:
+    report = orphan(node)
+    offer = replace(lease(report, act=Act.OBSERVE), domain="other")
+    assert node.answered(report.sequence, offer, START_S + 10.1) == ()
+    assert node.standing.armed
+    assert node.poll(START_S + 10.2) == ()
+    assert sent(node.poll(START_S + 10.1 + UNPLANNED_AGAIN_S)).armed_for == "row"
+
+
+def test_a_late_answer_of_the_old_domain_is_not_taken_for_one_of_the_new(node: Node) -> None:
+    last = armed(node)
+    node.looked(DOWN)
+    node.settle(HEIR)
+    (refused,) = node.answered(last.sequence, replace(lease(last, 2), domain="other"), START_S + 2.0)
+    assert isinstance(refused, Refused)
+    assert refused.error.reason == "WrongDomain"
