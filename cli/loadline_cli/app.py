@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from loadline_api.names import SYSTEM_NAMESPACE
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output
 
@@ -174,6 +175,44 @@ def drill(  # noqa: PLR0917
         output=output,
     )
     raise typer.Exit(code)
+
+
+@app.command(short_help="Give a node its own limits back at once, without asking for headroom.")
+def release(  # noqa: PLR0917
+    node: Annotated[str, typer.Option("--node", metavar="NODE", help="The node to release.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is released.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
+    ] = False,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Loadline is installed.")
+    ] = SYSTEM_NAMESPACE,
+    context: Annotated[
+        str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's."),
+    ] = None,
+) -> None:
+    """Give a node its own limits back at once, without asking for headroom.
+
+    \b
+    See how much more it may draw then, and do it:
+      loadline release --node berth-1 --dry-run
+      loadline release --node berth-1
+
+    Set its PowerDomain's mode to Observe first, which releases nodes as far as the
+    breaker bears it; this is for a node that is left: Orphaned, or its release waits.
+    A domain in mode Enforce that selects the node arms it again.
+
+    Needs kubectl, and the right to exec into the agent's pod.
+    Exit codes: 0 released, 1 something was left as it is, 2 it could not be run.
+    """
+    from loadline_cli import releases
+
+    kubectl = releases.Kubectl(namespace, kubeconfig, context)
+    raise typer.Exit(releases.release(node, kubectl, yes=yes, dry_run=dry_run))
 
 
 @policies.callback()

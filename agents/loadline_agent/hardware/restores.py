@@ -9,6 +9,7 @@ still enforces and selects the node would arm it again.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +23,11 @@ from loadline_agent.hardware.limits import SETTLE_S
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import FRESH_S, Answer, ReleaseOrders
 from loadline_agent.locks import exclusive
+from loadline_api.names import STATE_DIRECTORY
 from loadline_policies.errors import InvalidInput, LoadlineError
+
+STATE_VARIABLE = "LOADLINE_STATE_DIR"
+"""As the agent's own setting is called, so that its container knows it."""
 
 TIME_S = 60.0
 """How long the guard is held off while limits go back."""
@@ -54,7 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="It asks for no headroom: see first that the breaker bears all that the node may draw then."
         " Exit codes: 0 released, or nothing to release; 1 something was left as it is, with both watts.",
     )
-    parser.add_argument("--state", required=True, metavar="DIR", help="the agent's state directory")
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        default=os.environ.get(STATE_VARIABLE, STATE_DIRECTORY),
+        help=f"the agent's state directory; ${STATE_VARIABLE} or {STATE_DIRECTORY} unless told",
+    )
     parser.add_argument(
         "--now", action="store_true", help="also where an agent runs: it releases the node at once"
     )

@@ -14,7 +14,7 @@ from loadline_cli.exits import CommandError, Exit
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "drill", "policies", "policies list", "policies check"],
+    ["", "demo", "drill", "release", "policies", "policies list", "policies check"],
     ids=lambda name: name or "loadline",
 )
 def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], None]) -> None:
