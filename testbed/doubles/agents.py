@@ -55,7 +55,8 @@ settings:
 class Row:
     """All that the agents of a row are told.
 
-    `nodes` maps to (address, PEM certificate), `gpus` to UUIDs, whose range is `gpu_watts`.
+    `nodes` maps to (address, PEM certificate), `gpus` to UUIDs, whose range is `gpu_watts`. `name` is the
+    domain's, `gone` that of one of which the API server says that it is gone.
     """
 
     nodes: dict[str, tuple[str, str]]
@@ -76,6 +77,8 @@ class Row:
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     drill: str | None = None
+    name: str = "row"
+    gone: str | None = None
 
     def write(self, path: Path) -> "Row":
         """Put the row where its agents look, in one step of the file system."""
@@ -130,10 +133,15 @@ class FileDeclarations:
         """There is one domain."""
 
     def home(self) -> Home | None:
-        """Where the node belongs: `row`, if it is listed."""
+        """Where the node belongs: to the row, if it is listed."""
         row = self._row()
-        domain = "row" if self._node in row.nodes else None
-        return Home(domain=domain, host_idle_watts=row.host_idle_watts, host_max_watts=row.host_max_watts)
+        return Home(
+            domain=row.name if self._node in row.nodes else None,
+            host_idle_watts=row.host_idle_watts,
+            host_max_watts=row.host_max_watts,
+            enforced=row.enforce,
+            gone=row.gone,
+        )
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
         """The candidates of the row."""
@@ -232,7 +240,7 @@ class FixedOwners:
 def domain_of(row: Row) -> Domain:
     """The row as its coordinator sees it."""
     return Domain(
-        name="row",
+        name=row.name,
         budget_watts=row.budget_watts,
         members=frozenset(row.nodes),
         document=parse_power(row.policy),

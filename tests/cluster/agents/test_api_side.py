@@ -339,6 +339,28 @@ async def test_two_domains_that_claim_a_node_are_a_conflict(
     await until(lambda: (now := told.home()) is not None and now.conflict is None)
 
 
+async def test_a_domain_that_was_deleted_is_gone_by_the_api_servers_own_word(
+    row: Bed, agents: list[Agent], background: Callable[[Any], None]
+) -> None:
+    clock = Clock()
+    told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE, clock=clock)
+    row.apply([domain("skiff", nodeSelector={"matchLabels": {"loadline.test/nowhere": "yes"}})])
+    background(told.run())
+    await until(lambda: told.home() is not None)
+    told.keep(lambda: "skiff")
+
+    async def gone(after_s: float) -> str | None:
+        clock.now += after_s
+        await told.relist()
+        home = told.home()
+        return home.gone if home is not None else None
+
+    assert [await gone(0.0), await gone(60.0)] == [None, None], "it is there"
+    row.client.delete(names.POWER_DOMAINS.path("skiff"))
+    await until(lambda: "skiff" not in told._domains.items)
+    assert [await gone(0.0), await gone(29.0), await gone(1.0)] == [None, None, "skiff"]
+
+
 async def test_a_coordinator_follows_budget_policy_priorities_and_certificates(
     row: Bed, namespace: str, agents: list[Agent], tmp_path: Path, background: Callable[[Any], None]
 ) -> None:

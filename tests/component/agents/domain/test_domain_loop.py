@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loadline_agent.hardware.armed_records import ArmedRecordFile, boot_id
 from loadline_api.drills import DrillText
 from loadline_policies.documents import parse_power
 from loadline_policies.power import polca
@@ -135,6 +136,27 @@ def test_release_gives_back_what_was_found_and_disarms(tmp_path: Path) -> None:
         row.tell(enforce=False)
         row.wait(lambda: not any(row.metric(node, "loadline_power_armed") for node in row.nodes))
         row.wait(lambda: all(row.limits(node) == [300.0] + [400.0] * 7 for node in row.nodes))
+
+
+def domains(row: LoneRow) -> set[str]:
+    records = (ArmedRecordFile(str(row.state(node)), boot_id()).read() for node in row.nodes)
+    return {record.domain if record.armed else "" for record in records}
+
+
+@pytest.mark.slow
+def test_a_row_whose_domain_is_gone_is_taken_over_as_it_is_by_the_one_that_selects_it(row: LoneRow) -> None:
+    row.draw(390.0)
+    row.wait(lambda: all_at_most(row, SAFE_WATTS))
+    row.tell(name="row-b", transitions=2)
+    refused = 'loadline_power_report_refusals_total{reason="NotAMember"}'
+    row.wait(lambda: (row.metric("node-0", refused) or 0.0) > 6.0)
+    assert domains(row) == {"row"}, "as long as its own may only be out of sight"
+    assert all_at_most(row, SAFE_WATTS)
+    row.tell(gone="row")
+    row.wait(lambda: domains(row) == {"row-b"})
+    assert all_at_most(row, SAFE_WATTS), "it still draws more than its budget bears"
+    row.draw(200.0)
+    row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
 
 
 @pytest.mark.slow
