@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from loadline_agent.boot_clock import boottime
@@ -72,19 +73,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _release_or_order(directory: Path, *, now: bool) -> int:
-    lock = exclusive(directory)
-    try:
-        lock.__enter__()
-    except InvalidInput as error:
-        if now:
-            return _order(directory)
-        hint = "or add --now to have it release the node at once, without asking for headroom"
-        print(f"error: {error}; {hint}", file=sys.stderr)
-        return 1
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(directory))
+        except InvalidInput as error:
+            if now:
+                return _order(directory)
+            hint = "or add --now to have it release the node at once, without asking for headroom"
+            print(f"error: {error}; {hint}", file=sys.stderr)
+            return 1
         return _release(directory)
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _release(directory: Path) -> int:
