@@ -125,6 +125,7 @@ def test_a_free_row_takes_over_without_a_raise_too_and_raises_later() -> None:
     assert limits(bench) == [[400.0] * GPUS] * NODES
 
 
+@pytest.mark.slow
 def test_one_that_is_released_later_gets_back_what_was_found_at_first() -> None:
     bench = Bench(seed=3)
     for paper in bench.papers:
@@ -156,6 +157,7 @@ def test_a_domain_that_does_not_plan_for_them_takes_over_and_releases_nobody(
     assert not seen.nodes
 
 
+@pytest.mark.slow
 def test_a_domain_of_the_same_name_goes_on_where_the_old_one_ended() -> None:
     bench = Bench(seed=3)
     deleted(bench, name=OLD)
@@ -167,6 +169,7 @@ def test_a_domain_of_the_same_name_goes_on_where_the_old_one_ended() -> None:
     assert limits(bench) == [[400.0] * GPUS] * NODES
 
 
+@pytest.mark.slow
 def test_a_person_releases_an_orphan_and_the_domain_that_selects_it_arms_it_as_any_other() -> None:
     bench = Bench(seed=3)
     deleted(bench, enforce=False)
@@ -213,7 +216,8 @@ def happen(bench: Bench, kind: str, index: int) -> None:
             agent.release()
 
 
-@settings(max_examples=8, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), events=EVENTS)
 def test_whatever_happens_nobody_is_raised_or_released_by_a_take_over(
     seed: int, events: list[tuple[str, int, float]]
