@@ -30,7 +30,9 @@ GAUGES = {
     "loadline_power_guard_interventions": (),
     "loadline_power_leading": (),
     "loadline_power_lease_seconds": (),
+    "loadline_power_left_behind_gpus": (),
     "loadline_power_node_watts": (),
+    "loadline_power_orphaned": (),
 }
 
 
