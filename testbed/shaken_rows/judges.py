@@ -261,12 +261,12 @@ class Judge:
         return least_watts > bench.budget_watts + TOLERANCE_WATTS * len(bench.agents)
 
     def _obeying(self) -> list[Agent]:
-        """Nodes on which nothing is broken, and nobody else has written lately."""
+        """Nodes on which nothing is broken, and nobody else, nor a driver, has changed a limit lately."""
         return [
             agent
             for agent in self.bench.agents
             if not broken(self.bench, agent)
-            and self.bench.world.now - self.bench.paper(agent.name).overwritten_s > SETTLE_S
+            and self.bench.world.now - self.bench.paper(agent.name).raised_s > SETTLE_S
             and all(agent.gpus.able(agent.process.now))
         ]
 

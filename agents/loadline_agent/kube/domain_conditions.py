@@ -115,7 +115,9 @@ def _over(domain_state: DomainState) -> str:
 def _capped(domain_state: DomainState) -> Condition:
     unable = domain_state.evidence.unable
     if domain_state.level == NORMAL and unable:
-        text = f"The policy's level is {NORMAL}, and GPUs that don't obey are at safe on {_named(unable)}."
+        text = (
+            f"The policy's level is {NORMAL}, and GPUs that don't obey reliably are held on {_named(unable)}."
+        )
         return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.GPUS_UNABLE, message=text)
     if domain_state.level == NORMAL:
         return condition(ConditionType.POWER_CAPPED, so=False, reason=Reason.LEVEL_NORMAL)

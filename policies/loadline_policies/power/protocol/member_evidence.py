@@ -9,6 +9,7 @@ said of the domain (`Holdable`, `WithinBudget`, `Enforcing`) is made of them.
 
 from dataclasses import dataclass
 
+from loadline_policies.power.protocol.gpu_limits import limited
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.rosters import Roster
@@ -20,7 +21,7 @@ class Evidence:
     """What fresh reports show; without any, nothing.
 
     `heard_watts` is what the members heard lately draw, `armed` how many of them are, `unarmed`
-    which aren't; on the armed ones that are `unable` some GPU doesn't obey, and is held at safe.
+    which aren't; on the armed ones that are `unable` some GPU doesn't obey reliably, and is held low.
     `unlowered` are those that can't be brought to their lowest limits.
     `lowest_watts` is what all members come to at the lowest limits that they can be counted on
     for, hosts at their maximum, sensor gain included; `budget_watts` is the budget in force.
@@ -53,7 +54,7 @@ def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: 
         heard_watts=sum(members[name].watts(now, members.silent_after_s) for name in heard),
         armed=sum(members[name].armed for name in heard),
         unarmed=tuple(name for name in heard if not members[name].armed),
-        unable=tuple(name for name in heard if members[name].armed and not _obeys(members[name])),
+        unable=tuple(name for name in heard if members[name].armed and _held_unable(members[name])),
         unlowered=tuple(name for name in heard if _excess_watts(members[name]) > ROUNDING_WATTS),
         lowest_watts=sum(_lowest_watts(member) for member in members.values()),
         budget_watts=budget_watts,
@@ -61,8 +62,9 @@ def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: 
     )
 
 
-def _obeys(member: Member) -> bool:
-    return member.report is None or all(gpu.able for gpu in member.report.gpus)
+def _held_unable(member: Member) -> bool:
+    """Whether a GPU that doesn't obey reliably is read back below what its owner had set."""
+    return member.report is not None and limited(gpu for gpu in member.report.gpus if not gpu.able)
 
 
 def _lowest_watts(member: Member) -> float:

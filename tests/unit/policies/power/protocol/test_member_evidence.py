@@ -57,7 +57,8 @@ def shown(members: Roster, now: float = 1.0, budget_watts: float = 2000.0) -> Ev
 
 def test_members_on_which_a_gpu_does_not_obey_are_named_if_they_are_armed_and_heard() -> None:
     members = roster(report("a"), report("b", able=False), report("c", armed=False, able=False))
-    assert shown(members).unable == ("b",)
+    members["d"] = roster(report("d", able=False, enforced=MOST_WATTS))["d"]
+    assert shown(members).unable == ("b",), "a dead setter at its maximum holds nothing back"
     assert shown(members, now=SILENT_AFTER_S + 0.1).unable == ()
 
 
