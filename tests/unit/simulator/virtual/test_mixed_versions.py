@@ -26,6 +26,8 @@ from testbed.shaken_rows.rows import CURVE, NODES, Bench
 Version = Callable[[bytes], bytes]
 """How a version writes what this one would write."""
 
+pytestmark = pytest.mark.slow
+
 PEAK_WATTS, WORST_WATTS = 195.0, 420.0
 """What each GPU wants: 89 % of the budget, just below where the policy lets go of a brake; and all it can."""
 
@@ -143,7 +145,6 @@ def assert_kept(mixed: Mixed) -> None:
     assert len(bench.armed()) == NODES
 
 
-slow = pytest.mark.slow
 ROLLOUT, DOWNGRADE = (before, later), (later, before)
 
 
@@ -151,9 +152,9 @@ ROLLOUT, DOWNGRADE = (before, later), (later, before)
     ("versions", "resigns", "seed"),
     [
         pytest.param(ROLLOUT, False, 8, id="rollout, killed"),
-        pytest.param(ROLLOUT, True, 7, id="rollout, given up", marks=slow),
-        pytest.param(DOWNGRADE, False, 9, id="downgrade, killed", marks=slow),
-        pytest.param(DOWNGRADE, True, 7, id="downgrade, given up", marks=slow),
+        pytest.param(ROLLOUT, True, 7, id="rollout, given up"),
+        pytest.param(DOWNGRADE, False, 9, id="downgrade, killed"),
+        pytest.param(DOWNGRADE, True, 7, id="downgrade, given up"),
     ],
 )
 def test_no_member_is_at_its_safe_limits_for_longer_than_one_failover(
@@ -173,8 +174,8 @@ def test_no_member_is_at_its_safe_limits_for_longer_than_one_failover(
     ("versions", "seed"),
     [
         pytest.param((first, later), 7, id="of version 1"),
-        pytest.param(ROLLOUT, 7, id="rollout", marks=slow),
-        pytest.param(DOWNGRADE, 8, id="downgrade", marks=slow),
+        pytest.param(ROLLOUT, 7, id="rollout"),
+        pytest.param(DOWNGRADE, 8, id="downgrade"),
     ],
 )
 def test_at_its_worst_load_a_mixed_row_keeps_its_breaker(
@@ -186,7 +187,6 @@ def test_at_its_worst_load_a_mixed_row_keeps_its_breaker(
     assert_kept(mixed)
 
 
-@slow
 def test_a_row_of_version_1_that_is_not_released_first_keeps_its_breaker_and_is_free_at_the_end() -> None:
     """What `upgrade.allowEnforced` is: nothing is counted on that they don't tell."""
     mixed = row(first, watts=PEAK_WATTS, seed=7)

@@ -108,6 +108,7 @@ def test_orphans_are_taken_over_armed_and_raised_by_nobody() -> None:
     assert limits(bench) == [[400.0] * GPUS] * NODES, "it is an ordinary member then"
 
 
+@pytest.mark.slow
 def test_a_free_row_takes_over_without_a_raise_too_and_raises_later() -> None:
     """Its coordinator may raise freely by then: what the last node had would else be given up at once."""
     bench = Bench(seed=3)
@@ -140,6 +141,7 @@ def test_one_that_is_released_later_gets_back_what_was_found_at_first() -> None:
     assert limits(bench) == [[390.0] * GPUS] * NODES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("enforce", "share"), [(False, 1.0), (True, 0.5)], ids=["it only observes", "it can't hold them"]
 )
