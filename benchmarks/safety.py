@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import mutants
 from benchmarks.result_files import RESULTS, Check, finish, parser, report
 from benchmarks.resumable import Piece, code_hash, finished
-from testbed.shaken_rows.adversaries import climb
+from testbed.shaken_rows.adversaries import KNOWN, Attack, against, climb
 from testbed.shaken_rows.generators import drawn, overwhelmed
 from testbed.shaken_rows.planted_faults import FAULTS
 from testbed.shaken_rows.schedules import Outcome, Schedule, played, shrunk
@@ -36,7 +36,7 @@ RESULT, PROGRESS = RESULTS / "safety.json", ROOT / "build" / "safety"
 CODE = ("policies/loadline_policies/power", "simulator/loadline_sim/virtual", "testbed/shaken_rows")
 RANDOM, ADAPTIVE, BEYOND = 20_000, 500, 1_000
 CHUNK, CLIMB = 50, 10
-PLANTED_RANDOM, PLANTED_CLIMBS = 1_000, 10
+PLANTED_SEEDS, PLANTED_RANDOM, PLANTED_CLIMBS = 8, 1_000, 10
 """How long a planted fault is searched for before it counts as missed."""
 
 PROMISES = {"trips": "S2", "s1_violations": "S1", "raised_at_a_deadline": "no raise at a deadline"}
@@ -82,9 +82,10 @@ def adaptive_schedules(seed: int) -> Piece:
 def planted_fault(name: str) -> Piece:
     """How many schedules it takes to find a planted fault; none if they don't."""
     tried = 0
+    known: Iterable[Search] = (partial(_attack, one, seed) for seed in range(PLANTED_SEEDS) for one in KNOWN)
     at_random: Iterable[Search] = (partial(_one, seed) for seed in range(PLANTED_RANDOM))
     climbing: Iterable[Search] = (partial(climb, seed, CLIMB) for seed in range(PLANTED_CLIMBS))
-    for search in (*at_random, *climbing):
+    for search in (*known, *at_random, *climbing):
         outcomes: list[Outcome] = []
         try:
             with FAULTS[name].planted():
@@ -108,6 +109,10 @@ def _broken_by_it(outcome: Outcome) -> list[str]:
 
 def _one(seed: int) -> Iterator[Outcome]:
     yield played(drawn(seed))
+
+
+def _attack(attack: Attack, seed: int) -> Iterator[Outcome]:
+    yield against(attack.rules, seed=seed, delay_s=attack.delay_s)
 
 
 def _sum(outcomes: Iterable[Outcome]) -> Piece:

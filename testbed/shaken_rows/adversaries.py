@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from testbed.shaken_rows.rows import CURVE, Bench
+from testbed.shaken_rows.rows import CANDIDATES, CURVE, Bench
 from testbed.shaken_rows.schedules import CALM_S, Outcome, Play, Schedule
 
 TURN_S: Final = 0.1
@@ -72,6 +72,24 @@ def _rising(bench: Bench) -> list[int]:
     return rising
 
 
+def _arming(bench: Bench) -> list[int]:
+    """Nodes that may join and leave and to which an order is on its way that will arm them."""
+    return [
+        index
+        for index, agent in enumerate(bench.agents)
+        if index >= CANDIDATES and not agent.record.armed and _ordered(bench, agent.name)
+    ]
+
+
+def _ordered(bench: Bench, name: str) -> bool:
+    leaders = [leader for leader in bench.coordinators() if name in leader.members]
+    return any(bool(leader.members[name]._ordered) for leader in leaders)
+
+
+def _joining(bench: Bench, level: float) -> bool:
+    return bool(_arming(bench))
+
+
 def _raising(bench: Bench, level: float) -> bool:
     return bool(_rising(bench))
 
@@ -104,6 +122,7 @@ TRIGGERS: Final[Mapping[str, Callable[[Bench, float], bool]]] = {
     "above borne": _above_borne,
     "load above": _load_above,
     "load below": _load_below,
+    "joining": _joining,
     "raising": _raising,
     "braking": _braking,
     "free": _free,
@@ -125,16 +144,43 @@ class Rule:
     rest_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """Rules that are played together, on a network on which messages take up to `delay_s`."""
+
+    rules: tuple[Rule, ...]
+    delay_s: float = 0.02
+
+
 KNOWN: Final = (
-    Rule(when="above borne", level=0.0, kind="kill", whom="leader", back_s=5.0, rest_s=0.2),
-    Rule(when="above borne", level=0.0, kind="pause", whom="leader", back_s=1.0, rest_s=1.0),
-    Rule(when="braking", level=0.0, kind="policy", whom="node", back_s=1.0, rest_s=1.0),
-    Rule(when="raising", level=0.0, kind="kill with guard", whom="node", back_s=20.0, rest_s=30.0),
-    Rule(when="raising", level=0.0, kind="kill with guard", whom="rising", back_s=60.0, rest_s=0.0),
-    Rule(when="load below", level=0.9, kind="setters fail", whom="node", back_s=20.0, rest_s=30.0),
-    Rule(when="always", level=0.0, kind="idle", whom="node", back_s=10.0, rest_s=30.0),
+    Attack(rules=(Rule(when="above borne", level=0.0, kind="kill", whom="leader", back_s=5.0, rest_s=0.2),)),
+    Attack(rules=(Rule(when="above borne", level=0.0, kind="pause", whom="leader", back_s=1.0, rest_s=1.0),)),
+    Attack(rules=(Rule(when="braking", level=0.0, kind="policy", whom="node", back_s=1.0, rest_s=1.0),)),
+    Attack(
+        rules=(
+            Rule(when="raising", level=0.0, kind="kill with guard", whom="node", back_s=20.0, rest_s=30.0),
+        )
+    ),
+    Attack(
+        rules=(
+            Rule(when="raising", level=0.0, kind="kill with guard", whom="rising", back_s=60.0, rest_s=0.0),
+        )
+    ),
+    Attack(
+        rules=(
+            Rule(when="load below", level=0.9, kind="setters fail", whom="node", back_s=20.0, rest_s=30.0),
+        )
+    ),
+    Attack(rules=(Rule(when="always", level=0.0, kind="idle", whom="node", back_s=10.0, rest_s=30.0),)),
+    Attack(
+        rules=(
+            Rule(when="always", level=0.0, kind="member", whom="node", back_s=10.0, rest_s=12.0),
+            Rule(when="joining", level=0.0, kind="member", whom="joining", back_s=60.0, rest_s=30.0),
+        ),
+        delay_s=0.4,
+    ),
 )
-"""Rules that have hurt before: half of the searches begin with one of them."""
+"""Attacks that have hurt before: most of the searches begin with rules of one or two of them."""
 
 
 def drawn_rule(random: Random) -> Rule:
@@ -162,11 +208,18 @@ def changed(rules: tuple[Rule, ...], random: Random) -> tuple[Rule, ...]:
     return (*rules[:index], one, *rules[index + 1 :])
 
 
-def against(rules: tuple[Rule, ...], *, seed: int) -> Outcome:
-    """Let an adversary play a row by these rules; the outcome's schedule is what it did."""
+def against(rules: tuple[Rule, ...], *, seed: int, delay_s: float = 0.02) -> Outcome:
+    """Let an adversary play a row by these rules; the outcome's schedule is what it did.
+
+    Messages take up to `delay_s`.
+    """
     random = Random(seed)
     schedule = Schedule(
-        seed=seed, nodes=random.choice((4, 6, 10)), seconds=SECONDS, policy=random.choice(POLICIES)
+        seed=seed,
+        nodes=random.choice((4, 6, 10)),
+        seconds=SECONDS,
+        policy=random.choice(POLICIES),
+        most_delay_s=delay_s,
     )
     play, turns = Play(schedule), int(SECONDS / TURN_S)
     hand = _Hand(play, rules, random)
@@ -186,7 +239,8 @@ def climb(seed: int, steps: int) -> Iterator[Outcome]:
     random = Random(seed)
     rules = tuple(drawn_rule(random) for _ in range(random.randint(1, 3)))
     if random.random() < 0.7:
-        rules = (*random.sample(KNOWN, random.randint(1, 2)), *rules[1:])
+        known = random.sample(KNOWN, random.randint(1, 2))
+        rules = (*(rule for attack in known for rule in attack.rules), *rules[1:])
     row = random.randrange(2**31)
     best = against(rules, seed=row)
     yield best
@@ -230,6 +284,9 @@ class _Hand:
         if whom == "leader":
             leaders = bench.leaders()
             return bench.agents.index(leaders[0]) if leaders else None
+        if whom == "joining":
+            arming = _arming(bench)
+            return self._random.choice(arming) - CANDIDATES if arming else None
         if whom == "rising":
             rising = _rising(bench)
             return self._random.choice(rising) if rising else None

@@ -31,6 +31,8 @@ def leader(harbour: Bed, row: Callable[[str], Any], status: Status) -> Iterator[
     agent.send("PUT", path, body={**lease, "spec": {"holderIdentity": NODE, "leaseTransitions": 1}})
     yield agent
     agent.http.close()
+    allowed = {"metadata": {"annotations": {names.DELETE_ARMED_ANNOTATION: ""}}}
+    harbour.client.patch(names.POWER_DOMAINS.path(ROW), allowed)
     harbour.client.delete(names.POWER_DOMAINS.path(ROW))
 
 

@@ -54,7 +54,7 @@ def test_a_schedule_is_played_again_to_the_same_end() -> None:
 
 
 def test_what_an_adversary_did_is_a_schedule_that_ends_alike() -> None:
-    outcome = against((KNOWN[0],), seed=3)
+    outcome = against(KNOWN[0].rules, seed=3)
     assert len(outcome.schedule.events) > 1
     assert played(outcome.schedule).most_heat == outcome.most_heat
 
