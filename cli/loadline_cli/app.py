@@ -30,6 +30,16 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="table|json", help="A table for people, JSON for programs."),
 ]
 
+ContextOption = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
+]
+KubeconfigOption = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
+]
+
 
 def run(arguments: list[str], program: str) -> int:
     """The exit code of one command. Raises CommandError for arguments that make no sense."""
@@ -130,20 +140,13 @@ def drill(  # noqa: PLR0917
         int, typer.Option("--seconds", metavar="N", min=5, max=30, help="How long it is held, at most.")
     ] = 10,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is held.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
-    ] = False,
+    dry_run: DryRunOption = False,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Keep what was seen: Markdown for .md, else JSON."),
     ] = None,
-    context: Annotated[
-        str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's."),
-    ] = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Hold a row at its safe limits for some seconds, and see whether it falls there.
@@ -181,19 +184,12 @@ def drill(  # noqa: PLR0917
 def release(  # noqa: PLR0917
     node: Annotated[str, typer.Option("--node", metavar="NODE", help="The node to release.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is released.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
-    ] = False,
+    dry_run: DryRunOption = False,
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Loadline is installed.")
     ] = SYSTEM_NAMESPACE,
-    context: Annotated[
-        str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
-    ] = None,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's."),
-    ] = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
 ) -> None:
     """Give a node its own limits back at once, without asking for headroom.
 

@@ -6,7 +6,9 @@ credential; so this leans on the official client. Times are the API server's own
 of its answers: a laptop's clock may be wrong.
 """
 
+import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -163,10 +165,6 @@ def _parsed(parse: Callable[[Any], Any], thing: Any) -> Any:
 
 def _sentence(text: str) -> str:
     """One line of what a server or a library says, without what is wrapped around it."""
-    try:
-        import json
-
+    with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        pass
     return " ".join(text.split())[:300]

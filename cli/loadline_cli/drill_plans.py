@@ -12,12 +12,10 @@ from datetime import datetime
 from loadline_api.conditions import Condition, ConditionType, find
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain
+from loadline_api.sentences import some_of
 from loadline_cli.exits import CommandError
 from loadline_policies.power.protocol.drill_states import DrillOutcome
 from loadline_policies.power.protocol.gpu_limits import HoldReason
-
-NAMED = 5
-"""Nodes that a sentence names."""
 
 HELD = frozenset(HoldReason) - {HoldReason.NOT}
 
@@ -100,7 +98,7 @@ def _check_status(domain: PowerDomain) -> None:
         )
     if status.silent_nodes:
         raise CommandError(
-            f"`status.silentNodes` is {_named(status.silent_nodes)}: nothing could be read back of them",
+            f"`status.silentNodes` is {some_of(status.silent_nodes)}: nothing could be read back of them",
             hint="restart their agents, or take the nodes out of the domain",
         )
     if status.level in HELD and status.level != HoldReason.DRILL:
@@ -114,7 +112,7 @@ def _check_nodes(domain: PowerDomain, capacities: Mapping[str, NodeCapacity]) ->
     unknown = [node for node in domain.status.members if node not in capacities]
     if unknown:
         raise CommandError(
-            f"NodeCapacity of {_named(unknown)} is missing: no agent reports from there",
+            f"NodeCapacity of {some_of(unknown)} is missing: no agent reports from there",
             hint="start the agents, or take the nodes out of the domain",
         )
     for node in domain.status.members:
@@ -141,7 +139,3 @@ def _shown(one: Condition | None) -> str:
     if one is None:
         return "missing"
     return f"{one.status} ({one.reason}{': ' if one.message else ''}{one.message})"
-
-
-def _named(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} others" if len(names) > NAMED else "")

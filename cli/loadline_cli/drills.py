@@ -7,14 +7,12 @@ killed the hold ends by itself. However it ends, the order is taken back: that e
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from loadline_api.drills import DrillStatus, DrillText
@@ -24,6 +22,7 @@ from loadline_cli.clusters import Cluster, Refused, Unreachable
 from loadline_cli.drill_plans import Plan, plan
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, aside, print_json, screen, table
+from loadline_cli.questions import confirm
 from loadline_policies.power.protocol.drill_states import DrillOutcome
 
 ASK_EVERY_S: Final = 1.0
@@ -55,7 +54,7 @@ def drill(
         _print_plan(planned, output)
         return Exit.OK
     _announce(planned)
-    _confirm(yes)
+    confirm("Hold it now?", yes=yes, instead="`--yes`, or `--dry-run` to see the plan")
     status = _run(found, planned)
     if report is not None:
         _write(report, planned, status)
@@ -88,18 +87,6 @@ def _announce(planned: Plan, *, to_screen: bool = False) -> None:
     for word, value in drill_reports.plan_rows(planned):
         rows.add_row(word, value)
     (screen() if to_screen else aside()).print(rows)
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(
-            "stdin is no terminal, so nobody can be asked",
-            hint="give `--yes`, or `--dry-run` to see the plan",
-        )
-    if not typer.confirm("Hold it now?", default=False, err=True):
-        raise CommandError("not confirmed: nothing was ordered")
 
 
 def _run(cluster: Cluster, planned: Plan) -> DrillStatus:

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 from loadline_api.conditions import ConditionType, find
 from loadline_api.names import AGENT_SELECTOR, NODE_CAPACITIES, STATE_DIRECTORY
 from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import aside
+from loadline_cli.questions import confirm
 from loadline_policies.errors import InvalidInput
 
 ASKED_WITHIN_S, RELEASED_WITHIN_S = 15.0, 90.0
@@ -73,7 +72,8 @@ def release(node: str, kubectl: Kubectl, *, yes: bool, dry_run: bool) -> Exit:
     aside().print(_announced(node, kubectl), soft_wrap=True)
     if dry_run:
         return Exit.OK
-    _confirm(yes)
+    question = "Release it now, without asking for headroom?"
+    confirm(question, yes=yes, instead="`--yes`, or `--dry-run` to look only")
     aside().print(f"ordered; the agent in pod {pod} has up to {RELEASED_WITHIN_S:.0f} s", soft_wrap=True)
     command = (f"--container={CONTAINER}", "--", COMMAND, "release", "--now")
     done = kubectl.run("exec", pod, *command, timeout_s=RELEASED_WITHIN_S)
@@ -124,14 +124,3 @@ def _again(domain: str | None) -> str:
     if domain is None:
         return ""
     return f"PowerDomain {domain} arms it again if it selects this node and is in mode Enforce."
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(
-            "stdin is no terminal, so nobody can be asked", hint="give `--yes`, or `--dry-run` to look only"
-        )
-    if not typer.confirm("Release it now, without asking for headroom?", default=False, err=True):
-        raise CommandError("not confirmed: nothing was ordered")

@@ -7,6 +7,7 @@ GPUs. Faults are words of the API's table of reasons, each with a sentence.
 
 from collections.abc import Callable, Iterator
 
+from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.sensors import GpuInfo
 from loadline_agent.metrics import Reading
 from loadline_api.conditions import Reason
@@ -53,7 +54,9 @@ class NodeFacts:
             found[Reason.ORPHANED.value] = _orphaned(self._node.orphan_of, self._node.name)
         left = _left_behind(state)
         if left:
-            found[Reason.LEFT_BEHIND.value] = "; ".join(map(_left_sentence, left))
+            found[Reason.LEFT_BEHIND.value] = "; ".join(
+                [in_force_and_found(gpu.uuid, gpu.enforced_watts, gpu.found_watts) for gpu in left]
+            )
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
@@ -124,11 +127,6 @@ def _left_behind(state: NodeState) -> tuple[GpuState, ...]:
 def _as_found(gpu: GpuState) -> bool:
     asked, found = gpu.requested_watts, gpu.found_watts
     return asked is not None and found is not None and abs(asked - found) < ROUNDING_WATTS
-
-
-def _left_sentence(gpu: GpuState) -> str:
-    in_force = "unknown" if gpu.enforced_watts is None else f"{gpu.enforced_watts:g} W"
-    return f"{gpu.uuid}: in force {in_force}, found {gpu.found_watts:g} W"
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:

@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import Final
 
 from loadline_agent.hardware.gpu_thread import GpuThread
-from loadline_agent.hardware.left_gpus import TRIES
 from loadline_agent.hardware.limits import SETTLE_S
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.release_orders import Answer, ReleaseOrders
 from loadline_agent.journals import Journal, plain
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.protocol.node_states import NodeState
+from loadline_policies.power.protocol.release_tries import TRIES
 
 HELD_OFF_S: Final = 60.0
 """How long the guard is held off while limits go back. Chosen: longer than all tries."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
-from loadline_agent.hardware.left_gpus import Tries, as_left, left_gpu, left_sentence
+from loadline_agent.hardware.left_gpus import as_left, left_gpu, left_sentence, not_back
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
 from loadline_api.conditions import Reason
@@ -29,6 +29,7 @@ from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import GpuLimit
 from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
+from loadline_policies.power.protocol.release_tries import ReleaseTries
 from loadline_policies.power.protocol.write_proofs import WriteProof
 
 LOOK_IDLE_EVERY_S: Final = 10.0
@@ -118,7 +119,7 @@ class NodeGpus:
         self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
         self._unread: dict[str, float] = {}
         self._read_s: dict[str, float] = {}
-        self._tries = Tries()
+        self._tries = ReleaseTries[str]()
         self._counted_s = clock()
         self.look()
 
@@ -255,7 +256,7 @@ class NodeGpus:
             self.step_down()
             return replace(done, errors=left)
         self.look()
-        self._tries.count(outcomes, self.held, self._limits.found)
+        self._tries.count(not_back(outcomes, self.held, self._limits.found))
         if self._tries.over:
             self._disarm(self._tries.left)
         return replace(done, errors=left)
@@ -272,7 +273,7 @@ class NodeGpus:
         gpus = tuple([left_gpu(uuid, self.held.get(uuid), found[uuid]) for uuid in left])
         self._write(ArmedRecord(self._boot, gpus=gpus))
         self._limits.forget(found.keys() - left)
-        self._inherited, self._tries = False, Tries()
+        self._inherited, self._tries = False, ReleaseTries()
         self._foreign = {info.uuid: ForeignWrites() for info in self.infos}
 
     def _watch_left(self) -> None:

@@ -19,13 +19,13 @@ from pathlib import Path
 from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecordFile
-from loadline_agent.hardware.left_gpus import TRIES
 from loadline_agent.hardware.limits import SETTLE_S
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import FRESH_S, Answer, ReleaseOrders
 from loadline_agent.locks import exclusive
 from loadline_api.names import STATE_DIRECTORY
 from loadline_policies.errors import InvalidInput, LoadlineError
+from loadline_policies.power.protocol.release_tries import TRIES
 
 STATE_VARIABLE = "LOADLINE_STATE_DIR"
 """As the agent's own setting is called, so that its container knows it."""

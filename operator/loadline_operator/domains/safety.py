@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from loadline_api.conditions import Reason
 from loadline_api.power_domains import PowerDomainSpec
+from loadline_api.sentences import some_of
 from loadline_operator.domains.facts import Capacity, Node
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.safety.breakers import WARM
@@ -24,9 +25,6 @@ from loadline_policies.power.safety.safe_states import (
     safe_limits,
     tolerated_silent_nodes,
 )
-
-NAMED = 5
-"""So many nodes are named in a sentence; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,7 @@ def _untold(
         return _both(Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))
     text = (
         f"{len(silent)} of {len(ratings) + len(silent)} nodes have no NodeCapacity that tells what they"
-        + (f" can draw: {_named(silent)}; see that the agent runs there")
+        + (f" can draw: {some_of(silent)}; see that the agent runs there")
     )
     return _both(Verdict(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
 
@@ -105,7 +103,7 @@ def _doubted(
     safe limits surely fit only if they do with these nodes at their maximum.
     """
     text = (
-        f"the NodeCapacity of {len(stale)} of {len(ratings)} nodes is stale: {_named(sorted(stale))};"
+        f"the NodeCapacity of {len(stale)} of {len(ratings)} nodes is stale: {some_of(sorted(stale))};"
         " see that the agent runs there and reaches the API server"
     )
     unsure = Verdict(so=None, reason=Reason.NOT_REFRESHED, text=text)
@@ -162,8 +160,3 @@ def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:
 
 def _both(verdict: Verdict) -> Safety:
     return Safety(fits=verdict, in_time=verdict)
-
-
-def _named(nodes: list[str]) -> str:
-    more = len(nodes) - NAMED
-    return ", ".join(nodes[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS
 from loadline_api.reports import WIRE_VERSION
+from loadline_api.sentences import some_of
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed, enforces
 from loadline_operator.kube.kinds import Manifest
@@ -42,8 +43,7 @@ class Row:
 
     def __str__(self) -> str:
         row = f"PowerDomain {self.domain}" if self.domain else "nodes without a PowerDomain"
-        others = f" and {len(self.nodes) - NAMED} more" if len(self.nodes) > NAMED else ""
-        named = f"{', '.join(self.nodes[:NAMED])}{others}" if self.nodes else "no node yet"
+        named = some_of(self.nodes, NAMED) or "no node yet"
         led = f", led from {self.coordinator}" if self.coordinator else ""
         return f"{row} ({named}{led}: version {' and '.join(self.versions)})"
 

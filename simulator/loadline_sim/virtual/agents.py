@@ -24,10 +24,11 @@ from loadline_policies.power.protocol.node_outputs import (
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.protocol.nodes import Node
+from loadline_policies.power.protocol.release_tries import TRIES
 from loadline_sim.virtual.hardware import Hardware
 from loadline_sim.virtual.leaders import Elsewhere, Leader
 from loadline_sim.virtual.links import Reply
-from loadline_sim.virtual.node_gpus import TRIES, AgentRecord, VirtualGpus
+from loadline_sim.virtual.node_gpus import AgentRecord, VirtualGpus
 from loadline_sim.virtual.processes import Process
 from loadline_sim.virtual.sites import Site
 

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import Act, Lease
 from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
+from loadline_policies.power.protocol.release_tries import ReleaseTries
 from loadline_policies.power.protocol.step_downs import lowered_mw
 from loadline_policies.power.protocol.write_proofs import WriteProof
 from loadline_sim.virtual.hardware import Hardware
-
-TRIES = 3
-"""As the product's `left_gpus`."""
 
 SAMPLE_AGE_S = 0.1
 """How old a reading is when it is sampled: a sensor's period. Assumed."""
@@ -48,7 +46,7 @@ class VirtualGpus:
         self.faults: dict[str, str] = {}
         self.failing: set[int] = set()
         self.lost: set[int] = set()
-        self._tries: dict[int, int] = {}
+        self._tries = ReleaseTries[int]()
         self._left: dict[int, tuple[float, float]] = {}
         self._last_enforced, self._last_requested = hardware.enforced_watts(), hardware.requested_watts()
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
@@ -149,9 +147,9 @@ class VirtualGpus:
         writes = sum(self._set(index, watts, None, now=now) for index, watts in found)
         asked = self._requested()
         left = {index: watts for index, watts in found if asked[index] != watts and index not in self.lost}
-        self._tries = {index: self._tries.get(index, 0) + 1 for index in left}
-        if all(tries >= TRIES for tries in self._tries.values()):
-            self.record, self._tries = AgentRecord(), {}
+        self._tries.count(left)
+        if self._tries.over:
+            self.record, self._tries = AgentRecord(), ReleaseTries()
             self._left = {index: (asked[index], watts) for index, watts in left.items()}
         return writes
 

@@ -162,9 +162,7 @@ class Coordinator:
         dt_s, self._decided_s = now - self._decided_s, now
         self.heat_count.advance(self.domain.curve, load=hot_watts / self.domain.budget_watts, dt_s=dt_s)
         self._tenure.check_alone(self.members, self.domain.timings, now=now)
-        self._tenure.follow(self.members, now, enforced=self.domain.enforce)
         self._plan_for_outsiders(now)
-        self._release_waits.look(self.members, self.domain, now)
         self._drills.weigh(hot_watts, now)
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
@@ -238,6 +236,11 @@ class Coordinator:
     def caps(self) -> Caps:
         """What the row was last told or, where nothing is enforced, would have been."""
         return self._orders.caps
+
+    def look(self, now: float) -> None:
+        """Follow what goes by all members and changes slowly: once a second, not with every report."""
+        self._tenure.follow(self.members, now, enforced=self.domain.enforce)
+        self._release_waits.look(self.members, self.domain, now)
 
     def hears_too_few(self, now: float) -> bool:
         """Whether another candidate might hear more of the members, since too few are heard here for long."""

@@ -212,6 +212,7 @@ class Leader:
             coordinator.configure(declared, now)
         else:
             coordinator.decide(now)
+        coordinator.look(now)
         if coordinator.over:
             return self._end("over")
         may_give_up = election.others > 0 and now - self._few_s >= FEW_AGAIN_S

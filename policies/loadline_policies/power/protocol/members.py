@@ -138,11 +138,6 @@ class Member:
         unable = [gpu for gpu in self.report.gpus if not gpu.able]
         return watts + sum(max(0.0, self._holds_watts(gpu) - gpu.watts) for gpu in unable)
 
-    @property
-    def rise_watts(self) -> float:
-        """How much more the node could draw than it was seen to, if nothing limited it."""
-        return self.rating.nameplate_watts - self._seen_watts if self.rating is not None else 0.0
-
     def rising(self, now: float, settle_s: float) -> bool:
         """Whether the node was let go so lately that its meter can't show it yet."""
         return self.released_s is not None and now - self.released_s < settle_s
