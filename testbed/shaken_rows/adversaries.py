@@ -15,10 +15,10 @@ from typing import Final
 
 from testbed.shaken_rows.rows import CANDIDATES, CURVE, Bench
 from testbed.shaken_rows.schedules import CALM_S, Outcome, Play, Schedule
+from testbed.shaken_rows.scripts import MOSTLY_CARELESS
 
 TURN_S: Final = 0.1
 SECONDS: Final = 120.0
-POLICIES: Final = ("careless", "careless", "polca")
 
 MENDS: Final[Mapping[str, str]] = {
     "kill": "restart",
@@ -218,7 +218,7 @@ def against(rules: tuple[Rule, ...], *, seed: int, delay_s: float = 0.02) -> Out
         seed=seed,
         nodes=random.choice((4, 6, 10)),
         seconds=SECONDS,
-        policy=random.choice(POLICIES),
+        policy=random.choice(MOSTLY_CARELESS),
         most_delay_s=delay_s,
     )
     play, turns = Play(schedule), int(SECONDS / TURN_S)

@@ -5,7 +5,7 @@ At every tick it notes the true heat and what the nodes would fall to, so that a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -109,26 +109,8 @@ class Bench:
         self.world = World(now=1000.0)
         self.random = Random(self.seed)
         link = Link(self.world, self.random, most_s=self.most_delay_s, loss=self.loss, repeat=self.repeat)
-        ratings = [
-            NodeRating(
-                node=f"node-{i}",
-                host_max_watts=HOST_WATTS,
-                gpus=tuple(GpuRating(f"gpu-{i}-{j}", MIN_WATTS, MAX_WATTS) for j in range(GPUS)),
-            )
-            for i in range(self.nodes)
-        ]
-        domain = Domain(
-            name="row",
-            budget_watts=self.budget_watts,
-            members=frozenset(rating.node for rating in ratings),
-            document=self.document,
-            enforce=self.enforce,
-            curve=CURVE,
-            timings=Timings(lease_s=self.lease_s),
-            ratings={rating.node: rating for rating in ratings},
-            services={"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()},
-        )
-        self.site = Site(self.world, link, domain, candidates=self.candidates)
+        ratings = [_rating(i) for i in range(self.nodes)]
+        self.site = Site(self.world, link, self._domain(ratings), candidates=self.candidates)
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
         self._index = {rating.node: index for index, rating in enumerate(ratings)}
         self.agents: list[Agent] = []
@@ -157,6 +139,19 @@ class Bench:
         self.safe_sums: list[float] = []
         self.most_heat = self.heat
         self._epoch, self._epoch_s = self.site.lease.record.epoch, self.world.now
+
+    def _domain(self, ratings: Sequence[NodeRating]) -> Domain:
+        return Domain(
+            name="row",
+            budget_watts=self.budget_watts,
+            members=frozenset(rating.node for rating in ratings),
+            document=self.document,
+            enforce=self.enforce,
+            curve=CURVE,
+            timings=Timings(lease_s=self.lease_s),
+            ratings={rating.node: rating for rating in ratings},
+            services={"default/chat": ServiceTerms(priority=100), "default/code": ServiceTerms()},
+        )
 
     def paper(self, name: str) -> Paper:
         """A node's GPUs."""
@@ -239,3 +234,8 @@ class Bench:
         if record != self._epoch:
             self._epoch, self._epoch_s = record, self.world.now
         return self.world.now - self._epoch_s if epoch != record else 0.0
+
+
+def _rating(index: int) -> NodeRating:
+    gpus = tuple(GpuRating(f"gpu-{index}-{gpu}", MIN_WATTS, MAX_WATTS) for gpu in range(GPUS))
+    return NodeRating(node=f"node-{index}", host_max_watts=HOST_WATTS, gpus=gpus)

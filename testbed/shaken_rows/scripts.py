@@ -40,6 +40,10 @@ class Script:
 QUICK: Final = (0.02,)
 """As on one switch."""
 
+MOSTLY_QUICK: Final = (0.02, 0.02, 0.5)
+MOSTLY_CARELESS: Final = ("careless", "careless", "polca")
+"""For rows in which nodes die: what a slow network or a careful policy would hide."""
+
 LONGEST_LEASE, LONG_LEASE = 5, 3
 """Indices of the event «timings»: 30 s, which S2 refuses, and 6 s, which it bears."""
 
@@ -78,8 +82,8 @@ SCRIPTS: Final[Mapping[str, Script]] = {
     "many die one after the other": Script(
         (Step(3.0, 15.0, "idle"), Step(5.0, 12.0, "kill with guard", "some"), Step(0.0, 10.0, "worst")),
         times=3,
-        delays_s=(0.02, 0.02, 0.5),
-        policies=("careless", "careless", "polca"),
+        delays_s=MOSTLY_QUICK,
+        policies=MOSTLY_CARELESS,
     ),
     "many die at once": Script(
         (
@@ -88,13 +92,13 @@ SCRIPTS: Final[Mapping[str, Script]] = {
             Step(0.0, 5.0, "worst"),
             Step(60.0, 60.0, "restart", "few"),
         ),
-        delays_s=(0.02, 0.02, 0.5),
-        policies=("careless", "careless", "polca"),
+        delays_s=MOSTLY_QUICK,
+        policies=MOSTLY_CARELESS,
     ),
     "many are switched off and on": Script(
         (Step(0.0, 0.1, "worst"), Step(20.0, 30.0, "reboot", "few"), Step(50.0, 60.0, "worst")),
-        delays_s=(0.02, 0.02, 0.5),
-        policies=("careless", "careless", "polca"),
+        delays_s=MOSTLY_QUICK,
+        policies=MOSTLY_CARELESS,
     ),
     "many are switched off and on, and no agent comes back": Script(
         (
@@ -102,8 +106,8 @@ SCRIPTS: Final[Mapping[str, Script]] = {
             Step(15.0, 30.0, "boot without agent", "few"),
             Step(60.0, 90.0, "worst"),
         ),
-        delays_s=(0.02, 0.02, 0.5),
-        policies=("careless", "careless", "polca"),
+        delays_s=MOSTLY_QUICK,
+        policies=MOSTLY_CARELESS,
     ),
     "members come and go at once": Script(
         (

@@ -80,6 +80,15 @@ def led(
     return coordinator, heard(coordinator, given, share=share, sequence=2, now=100.0)
 
 
+def led_before_the_last_joins() -> tuple[Coordinator, dict[str, Lease]]:
+    """A coordinator of all but `node-19`, which are armed and have acknowledged its epoch, at 100 s."""
+    coordinator = Coordinator(replace(DOMAIN, members=frozenset(NAMES[:19])), EPOCH, now=99.0)
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
+    return coordinator, heard(coordinator, given, share=0.5, sequence=2, now=100.0, names=NAMES[:19])
+
+
 def heard(
     coordinator: Coordinator,
     given: dict[str, Lease],
@@ -364,12 +373,7 @@ def test_a_node_that_may_not_be_armed_counts_at_its_maximum() -> None:
 
 
 def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
-    domain = replace(DOMAIN, members=frozenset(NAMES[:19]))
-    coordinator = Coordinator(domain, EPOCH, now=99.0)
-    for name in NAMES[:19]:
-        coordinator.receive(report(name, heat=0.3), 99.5)
-    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
-    given = heard(coordinator, given, share=0.5, sequence=2, now=100.0, names=NAMES[:19])
+    coordinator, given = led_before_the_last_joins()
     coordinator.configure(DOMAIN, 100.5)
     coordinator.receive(report("node-19"), 100.6)
     assert coordinator.answer("node-19", 100.6).act is Act.OBSERVE
@@ -380,12 +384,7 @@ def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
 
 
 def test_a_joining_node_does_not_wait_for_one_that_does_not_answer() -> None:
-    domain = replace(DOMAIN, members=frozenset(NAMES[:19]))
-    coordinator = Coordinator(domain, EPOCH, now=99.0)
-    for name in NAMES[:19]:
-        coordinator.receive(report(name, heat=0.3), 99.5)
-    given = {name: coordinator.answer(name, 99.5) for name in NAMES[:19]}
-    given = heard(coordinator, given, share=0.5, sequence=2, now=100.0, names=NAMES[:19])
+    coordinator, given = led_before_the_last_joins()
     coordinator.configure(DOMAIN, 100.5)
     acts = []
     for sequence in range(3, 25):
