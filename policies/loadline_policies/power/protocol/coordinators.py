@@ -137,8 +137,7 @@ class Coordinator:
         if report.epoch == self.epoch:
             self._drills.read(report, self._plan.given, now)
         if report.epoch != self.epoch and not (report.epoch is None and member.ours):
-            young = self._tenure.patient(self.domain.timings, now)
-            self.heat_count.learn(report, self.domain, self.members, now=now, young=young)
+            self.heat_count.learn(report, self.domain, self.members, now=now)
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]

@@ -1,11 +1,11 @@
 """
 The breaker's heat as one coordinator counts it: what others counted before, what nobody did, and its own.
 
-Members tell the heat that they last heard, and how long ago that was. Since then nobody may
-have led: their leases ran on, and until they were over the row could draw all that it can.
-After that every node was at its safe limit, or counts at its worst. A coordinator that dies
-of the work of braking, again and again, would otherwise let the breaker trip with a count
-of heat that is low and always the same.
+Members tell the heat that they last heard, and how long ago that was: each tale is a bound from above,
+and one member may lie, so that the second lowest is believed. Since then nobody may have led: their
+leases ran on, and until they were over the row could draw all that it can. After that every node
+was at its safe limit, or counts at its worst. A coordinator that dies of the work of braking, again
+and again, would otherwise let the breaker trip with a count of heat that is low and always the same.
 
 Where somebody is found armed and nobody tells of heat, as after a restart of all agents, it
 may be as high as a row is ever let go to: `unknown`.
@@ -21,6 +21,14 @@ from loadline_policies.power.safety.breakers import TRIP, WARM, Curve
 from loadline_policies.power.safety.safe_states import Timings
 
 COLDEST: Final = 0.0
+BELIEVED_FROM: Final = 2
+"""How many members tell no more than this heat, or less: one of them may be wrong."""
+
+NEWER_S: Final = 1.0
+"""By how much a tale must be newer than the one before: messages take their time."""
+
+COUNT_EVERY_S: Final = 0.25
+"""How often at most the heat is counted anew while members tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class HeatCount:
     def __init__(self) -> None:
         self.heat = WARM
         self._load = 0.0
-        self._inherited = _Inherited()
+        self._inherited: _Inherited | None = _Inherited()
+        self._told_s: dict[str, float] = {}
 
     def advance(self, curve: Curve, *, load: float, dt_s: float) -> None:
         """Count `dt_s` seconds that end at `load`, a share of the budget.
@@ -46,29 +55,30 @@ class HeatCount:
         self.heat = _bounded(curve.heated(self.heat, load=max(self._load, load), dt_s=dt_s))
         self._load = load
 
-    def learn(self, report: Report, domain: Domain, members: Roster, *, now: float, young: bool) -> None:
+    def learn(self, report: Report, domain: Domain, members: Roster, *, now: float) -> None:
         """Take over what a report tells of an epoch before ours.
 
-        While the coordinator is `young`, that is the heat; later it can only be more.
+        Until the heat is settled it is what members tell; later another's count can only raise it, if it is
+        newer than what that member told before: the older one has been counted on from here.
         """
-        inherited = self._inherited if young else _Inherited()
-        inherited.hear(report, domain.timings, now=now)
-        if report.heat is None:
-            return
-        heat = inherited.heat(
-            domain.curve,
-            domain.timings,
-            most_load=members.nameplate_watts / domain.budget_watts,
-            load=members.hot_watts(now) / domain.budget_watts,
-            now=now,
-        )
-        self.heat = heat if young else max(self.heat, heat)
+        tales = _Inherited() if self._inherited is None else self._inherited
+        told = tales.hear(report, domain.timings, now=now)
+        if told is not None:
+            before_s = self._told_s.get(report.node, float("-inf"))
+            self._told_s[report.node] = max(before_s, told.at_s)
+            if self._inherited is None and told.at_s > before_s + NEWER_S:
+                self.heat = max(self.heat, tales.heat(domain, members, now=now))
+        if self._inherited is not None and tales.due(members, now=now):
+            self.heat = tales.heat(domain, members, now=now)
 
     def settle(self, ceiling_heat: float) -> None:
-        """All were heard: where a node was found armed and nobody told of heat, it may be at the ceiling."""
-        if self._inherited.unknown:
+        """All were heard, or had the time: from now on the heat is what is counted here.
+
+        Where a node was found armed and nobody told of heat, it may be at the ceiling.
+        """
+        if self._inherited is not None and self._inherited.unknown:
             self.heat = max(self.heat, ceiling_heat)
-            self._inherited = _Inherited()
+        self._inherited = None
 
 
 class _Inherited:
@@ -77,31 +87,44 @@ class _Inherited:
     def __init__(self) -> None:
         self._told: dict[str, _Told] = {}
         self._armed = False
+        self._counted_s = float("-inf")
 
     @property
     def unknown(self) -> bool:
         """Whether an armed node was found, and nobody told of heat."""
         return self._armed and not self._told
 
-    def hear(self, report: Report, timings: Timings, *, now: float) -> None:
+    def due(self, members: Roster, *, now: float) -> bool:
+        """Whether to count anew: tales may come by the thousand, and each time costs as many steps."""
+        if not self._told:
+            return False
+        late = now - self._counted_s >= COUNT_EVERY_S
+        return late or len(self._told) <= BELIEVED_FROM or members.acquainted
+
+    def hear(self, report: Report, timings: Timings, *, now: float) -> _Told | None:
         """Take what a report tells of an epoch before ours; an age that isn't told is a whole lease."""
         self._armed |= report.armed
-        if report.heat is not None:
-            age_s = timings.lease_s if report.heat_age_s is None else max(0.0, report.heat_age_s)
-            self._told[report.node] = _Told(_bounded(report.heat), now - age_s)
+        if report.heat is None:
+            return None
+        age_s = timings.lease_s if report.heat_age_s is None else max(0.0, report.heat_age_s)
+        told = _Told(_bounded(report.heat), now - age_s)
+        self._told[report.node] = told
+        return told
 
-    def heat(self, curve: Curve, timings: Timings, *, most_load: float, load: float, now: float) -> float:
-        """The heat now, if nobody has counted it since it was told.
+    def heat(self, domain: Domain, members: Roster, *, now: float) -> float:
+        """The heat now, if nobody has counted it since it was told: the second lowest of what they tell.
 
-        `most_load` is the row's draw without limits, `load` that at what is now known of its
-        limits, both as a share of the budget. Of several tales the latest count, the highest of them.
+        No coordinator counts too little: each tale is a bound from above, and the lowest would do. That
+        one is left to the one member that may be broken or hostile.
         """
-        newest_s = max(told.at_s for told in self._told.values())
-        return max(
-            _grown(told, curve, timings, most_load=most_load, load=load, now=now)
+        self._counted_s = now
+        most_load = members.nameplate_watts / domain.budget_watts
+        load = members.hot_watts(now) / domain.budget_watts
+        heats = sorted(
+            _grown(told, domain.curve, domain.timings, most_load=most_load, load=load, now=now)
             for told in self._told.values()
-            if told.at_s >= newest_s - timings.lease_s
         )
+        return heats[:BELIEVED_FROM][-1]
 
 
 def _bounded(heat: float) -> float:

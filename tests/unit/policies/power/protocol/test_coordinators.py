@@ -249,7 +249,7 @@ def test_a_node_whose_lease_ran_out_tells_nothing_new_of_the_heat() -> None:
     late = report("node-0", sequence=3, safe=247.0, heat=before, heat_age_s=5.0)
     coordinator.receive(late, 105.1)
     assert coordinator.heat <= before
-    coordinator.receive(replace(late, sequence=4, epoch=Epoch(0, "lease")), 105.2)
+    coordinator.receive(replace(late, sequence=4, epoch=Epoch(0, "lease"), heat_age_s=2.0), 105.2)
     assert coordinator.heat > before, "under another's epoch, another has counted"
 
 
@@ -263,11 +263,27 @@ def test_heat_of_which_the_age_is_not_told_is_a_lease_old() -> None:
     assert untold.heat == told.heat > 0.3
 
 
-def test_of_what_members_heard_the_latest_counts() -> None:
+def test_a_member_that_was_away_for_long_makes_nobody_hot() -> None:
     coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
     coordinator.receive(report("node-0", safe=247.0, heat=0.9, heat_age_s=600.0), 0.0)
     coordinator.receive(report("node-1", safe=247.0, heat=0.2, heat_age_s=1.0), 0.0)
+    coordinator.receive(report("node-2", safe=247.0, heat=0.2, heat_age_s=1.0), 0.5)
     assert coordinator.heat < 0.3
+
+
+@pytest.mark.parametrize("lie", [-1000.0, 0.0, 1.0, 1e300])
+def test_of_the_breakers_heat_one_member_may_lie(lie: float) -> None:
+    """It did once, as the only one that still told: 0.96 became 0, and the breaker tripped."""
+    coordinator = Coordinator(DOMAIN, EPOCH, now=0.0)
+    for name in NAMES:
+        told = 0.6 if name != "node-0" else lie
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=told, heat_age_s=1.0), 0.0)
+    given = {name: coordinator.answer(name, 0.1) for name in NAMES}
+    for second in range(1, 8):
+        given = heard(coordinator, given, share=0.5, sequence=3 * second, now=float(second), names=NAMES[1:])
+        liar = report("node-0", sequence=3 * second, safe=247.0, heat=min(lie, 0.0))
+        coordinator.receive(liar, second + 0.1)
+        assert coordinator.heat == pytest.approx(0.6, abs=0.05)
 
 
 def test_an_armed_row_of_which_nobody_tells_the_heat_may_be_as_hot_as_it_gets() -> None:
