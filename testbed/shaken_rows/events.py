@@ -102,7 +102,7 @@ def _reboot(bench: Bench, index: int) -> None:
 def _api(bench: Bench, index: int) -> None:
     """The API server goes away, or is back: then everybody who reaches it sees what is declared."""
     bench.site.lease.available = not bench.site.lease.available
-    bench.site.declare(bench.site.domain)
+    bench.declare(bench.site.domain)
 
 
 def _cut_off(bench: Bench, index: int) -> None:
@@ -135,11 +135,11 @@ def _missed(bench: Bench, index: int) -> None:
 
 
 def _mode(bench: Bench, index: int) -> None:
-    bench.site.declare(replace(bench.site.domain, enforce=True))
+    bench.declare(replace(bench.site.domain, enforce=True))
 
 
 def _observe(bench: Bench, index: int) -> None:
-    bench.site.declare(replace(bench.site.domain, enforce=False))
+    bench.declare(replace(bench.site.domain, enforce=False))
 
 
 def _member(bench: Bench, index: int) -> None:
@@ -147,25 +147,25 @@ def _member(bench: Bench, index: int) -> None:
     others = len(bench.agents) - CANDIDATES
     if others > 0:
         members = bench.site.domain.members ^ {f"node-{CANDIDATES + index % others}"}
-        bench.site.declare(replace(bench.site.domain, members=members))
+        bench.declare(replace(bench.site.domain, members=members))
 
 
 def _budget(bench: Bench, index: int) -> None:
     share = bench.random.choice([0.97, 1.0, 0.2])
-    bench.site.declare(replace(bench.site.domain, budget_watts=share * bench.budget_watts))
+    bench.declare(replace(bench.site.domain, budget_watts=share * bench.budget_watts))
 
 
 def _timings(bench: Bench, index: int) -> None:
     timings = Timings(lease_s=LEASES_S[index % len(LEASES_S)])
-    bench.site.declare(replace(bench.site.domain, timings=timings))
+    bench.declare(replace(bench.site.domain, timings=timings))
 
 
 def _curve(bench: Bench, index: int) -> None:
-    bench.site.declare(replace(bench.site.domain, curve=CURVES[index % len(CURVES)]))
+    bench.declare(replace(bench.site.domain, curve=CURVES[index % len(CURVES)]))
 
 
 def _policy(bench: Bench, index: int) -> None:
-    bench.site.declare(replace(bench.site.domain, document=DOCUMENTS[index % len(DOCUMENTS)]))
+    bench.declare(replace(bench.site.domain, document=DOCUMENTS[index % len(DOCUMENTS)]))
 
 
 def _setters(bench: Bench, index: int, *, failing: set[int]) -> None:
@@ -230,7 +230,7 @@ def _mend(bench: Bench, index: int) -> None:
     bench.site.link.cut.clear()
     if bench.site.cut_off:
         bench.site.cut_off.clear()
-        bench.site.declare(bench.site.domain)
+        bench.declare(bench.site.domain)
 
 
 def _fault(bench: Bench, index: int) -> None:
@@ -281,12 +281,12 @@ def _drill(bench: Bench, index: int) -> None:
         read_s=now,
         problem=problem,
     )
-    bench.site.declare(replace(bench.site.domain, drill=order))
+    bench.declare(replace(bench.site.domain, drill=order))
 
 
 def _no_drill(bench: Bench, index: int) -> None:
     """Its order is taken back."""
-    bench.site.declare(replace(bench.site.domain, drill=None))
+    bench.declare(replace(bench.site.domain, drill=None))
 
 
 _ALL = set(range(GPUS))

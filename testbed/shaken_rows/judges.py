@@ -10,10 +10,12 @@ the row's own nodes is a member, and no fault disarms one. But for the heat all 
 from when every node has been armed.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
-or more if the row can be held at its lowest limits and somebody leads it. A node is *outside* while
-it doesn't fall to the safe limit that it should, and part of the plan again once somebody has led
-for a reaction with the fault in sight. A row that is released isn't promised anything. `beyond_s` is
-when a schedule left its fault budget; from then on S1, S2 and rises are judged no more.
+or more if the row can be held at its lowest limits and somebody leads it. So it is, too, while a node
+joins for which there is no room yet: k is of those that have been planned with. A node is *outside*
+while it doesn't fall to the safe limit that it should, and part of the plan again once somebody has
+led for a reaction with the fault in sight: with more outside than the breaker bears, or for ten
+minutes. A row that is released isn't promised anything. `beyond_s` is when a schedule left its fault
+budget; from then on S1, S2 and rises are judged no more.
 """
 
 from collections.abc import Collection
@@ -22,6 +24,7 @@ from functools import partial
 from typing import Final
 
 from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.protocol.planned_members import OUTSIDE_S
 from loadline_policies.power.safety.breakers import TRIP, WARM
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, safe_limits, tolerated_silent_nodes
 from loadline_sim.virtual.agents import Agent
@@ -61,10 +64,14 @@ class Breach:
 
 @dataclass(slots=True)
 class _Outside:
-    """A node that doesn't fall to its safe limit. `led_s` is how long somebody has led with it in sight."""
+    """A node that doesn't fall to its safe limit. `led_s` is how long somebody has led with it in sight,
+    `above_s` for how much of that the row fell to more than the breaker bears. One that `joins` has not
+    been armed since it became a member."""
 
     watts: float
+    joins: bool
     led_s: float = 0.0
+    above_s: float = 0.0
 
 
 @dataclass
@@ -88,9 +95,8 @@ class Judge:
         limits = safe_limits(ratings, budget_watts)
         self.tolerated = tolerated_silent_nodes(ratings, limits, ceiling_watts=self.borne_watts)
         self._outside: dict[str, _Outside] = {}
+        self._joined: set[str] = set()
         self._armed: frozenset[str] = frozenset()
-        domain = self.bench.site.domain
-        self._declared, self._declared_s = (domain.enforce, domain.members), self.bench.world.now
         self._excused_s = EXCUSED_S
         self._evident_s = 0.0
         self._releases = Releases(self.bench, partial(self._breach, "releases with headroom"))
@@ -112,9 +118,11 @@ class Judge:
             self.armed = all(agent.record.armed for agent in bench.agents)
             return
         falls = {agent.name: falls_watts(bench, agent) for agent in bench.agents if counts(bench, agent)}
+        self._joined |= {agent.name for agent in bench.armed()}
+        self._joined &= falls.keys()
         self._note_outside(falls)
         led = self._led()
-        self._age_outside(led)
+        self._age_outside(led, above=sum(falls.values()) > self.borne_watts)
         if led:
             self._excused_s -= TICK_S
         if self.beyond_s is None and not (self._enforced() and self._inside(falls, led)):
@@ -149,9 +157,7 @@ class Judge:
         """Whether a member lost its record that neither left, nor was released, nor booted anew."""
         bench, declared = self.bench, self.bench.site.domain
         armed = frozenset(agent.name for agent in bench.armed())
-        if (declared.enforce, declared.members) != self._declared:
-            self._declared, self._declared_s = (declared.enforce, declared.members), bench.world.now
-        settled = declared.enforce and bench.world.now - self._declared_s > RELEASED_S
+        settled = declared.enforce and bench.world.now - bench.enlisted_s > RELEASED_S
         lost = [
             name
             for name in self._armed - armed
@@ -180,22 +186,27 @@ class Judge:
         for name in names:
             one = self._outside.get(name)
             if one is None or falls[name] > one.watts + TOLERANCE_WATTS:
-                self._outside[name] = _Outside(falls[name])
+                self._outside[name] = _Outside(falls[name], joins=name not in self._joined)
                 self.excuse()
 
-    def _age_outside(self, led: bool) -> None:
+    def _age_outside(self, led: bool, *, above: bool) -> None:
         """Count for how long somebody has led with each of them in sight."""
         for name, one in self._outside.items():
             if not led:
-                one.led_s = one.led_s if self._is_planned(one) else 0.0
+                one.led_s, one.above_s = (one.led_s, one.above_s) if self._is_planned(one) else (0.0, 0.0)
             elif seen(self.bench, name):
                 if one.led_s == 0.0:
                     self.excuse()
                 one.led_s += TICK_S
+                one.above_s += TICK_S if above else 0.0
 
     def _is_planned(self, one: _Outside) -> bool:
-        """Whether somebody has led for a whole reaction with that node's fault in sight."""
-        return one.led_s >= self.bench.site.domain.timings.reaction_s + SETTLE_S
+        """Whether somebody has led for a reaction with that fault in sight, while the breaker didn't bear it.
+
+        What it bears is planned for only after ten minutes.
+        """
+        reaction_s = self.bench.site.domain.timings.reaction_s + SETTLE_S
+        return one.above_s >= reaction_s or one.led_s >= OUTSIDE_S + reaction_s
 
     def _enforced(self) -> bool:
         """Whether it is declared that the row be enforced, or nobody was released of it yet."""
@@ -218,7 +229,8 @@ class Judge:
         if len(harassed) > self.tolerated and not self._holdable(falls, harassed):
             return False
         unplanned = [name for name, one in self._outside.items() if not self._is_planned(one)]
-        if len(unplanned) <= self.tolerated:
+        joins = any(self._outside[name].joins for name in unplanned)
+        if len(unplanned) <= self.tolerated and not (joins and sum(falls.values()) > self.borne_watts):
             return True
         if len([name for name in unplanned if hidden(self.bench, name)]) > self.tolerated:
             return False

@@ -136,6 +136,8 @@ class Bench:
             watch_steps(agent, paper, self.raised_at_deadline)
             watch_reports(agent, paper, self.understated)
             watch_leases(agent, paper, self.raised_by_former, succeeded_s=self._succeeded_s)
+        self._in_force = self.site.domain.members
+        self.enlisted_s = self.world.now
         self.safe_sums: list[float] = []
         self.most_heat = self.heat
         self._epoch, self._epoch_s = self.site.lease.record.epoch, self.world.now
@@ -171,6 +173,13 @@ class Bench:
         """The nodes that may lead."""
         return tuple(f"node-{i}" for i in range(CANDIDATES))
 
+    def declare(self, domain: Domain) -> None:
+        """Change what is declared; `enlisted_s` is when somebody last was to be enforced, or not any more."""
+        before = self.site.domain
+        if (domain.enforce, domain.members) != (before.enforce, before.members):
+            self.enlisted_s = self.world.now
+        self.site.declare(domain)
+
     def run(self, seconds: float) -> None:
         self.world.run_until(self.world.now + seconds)
 
@@ -185,14 +194,10 @@ class Bench:
     def counts(self, paper: Paper) -> bool:
         """Whether the row answers for a node: a member, or one that has left and isn't released yet.
 
-        A refused declaration changes nothing, so that who joins by one isn't a member.
+        Who joins by a declaration that is refused, or that nobody who leads can read, isn't a member.
         """
         name = paper.rating.node
-        if self.site.peers[name].armed:
-            return True
-        return name in self.site.domain.members and not any(
-            leader.problem is not None and name not in leader.domain.members for leader in self.coordinators()
-        )
+        return self.site.peers[name].armed or name in self.site.domain.members & self._in_force
 
     def coordinators(self) -> list[Coordinator]:
         """All that lead the row, or believe to."""
@@ -216,6 +221,9 @@ class Bench:
     def _tick(self) -> None:
         """The breaker heats from the first instant, and may have been warm; S1 needs every node armed."""
         self._succeeded_s(self._epoch)
+        leaders = self.coordinators()
+        if leaders:
+            self._in_force = frozenset[str]().union(*(leader.domain.members for leader in leaders))
         self.heat = CURVE.heated(self.heat, load=self.load(), dt_s=TICK_S)
         self.most_heat = max(self.most_heat, self.heat)
         joined = [agent for agent in self.agents if agent.name in self.site.domain.members]

@@ -48,12 +48,16 @@ class VirtualGpus:
         self.lost: set[int] = set()
         self._tries = ReleaseTries[int]()
         self._left: dict[int, tuple[float, float]] = {}
-        self._last_enforced, self._last_requested = hardware.enforced_watts(), hardware.requested_watts()
         self._clocks: list[int | None] = [None] * len(hardware.rating.gpus)
         self.open()
 
     def open(self) -> None:
-        """Begin as a new process does, which knows of no write that failed."""
+        """Begin as a new process does, which has read nothing and knows of no write that failed.
+
+        A GPU that doesn't answer may hold anything.
+        """
+        most_watts = [gpu.max_watts for gpu in self.hardware.rating.gpus]
+        self._last_enforced, self._last_requested = list(most_watts), list(most_watts)
         self._proofs = [WriteProof() for _ in self.hardware.rating.gpus]
         self._foreign = [ForeignWrites() for _ in self.hardware.rating.gpus]
         self._read_s = [float("-inf") for _ in self.hardware.rating.gpus]
