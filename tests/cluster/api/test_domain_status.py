@@ -1,6 +1,7 @@
 """Who may write a PowerDomain's status: the operator its half, the Lease's holder the other."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,22 @@ def let_go(admin: Caller, name: str) -> None:
     body = {"metadata": {"annotations": {DELETE_ARMED_ANNOTATION: ""}}}
     admin.http.patch(f"{DOMAINS}/{name}", json=body, headers=headers).raise_for_status()
     admin.send("DELETE", f"{DOMAINS}/{name}")
+
+
+@contextmanager
+def enforced(admin: Caller, name: str) -> Iterator[None]:
+    """The domain's mode is Enforce meanwhile."""
+
+    def declare(mode: str) -> None:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        body = {"spec": {"mode": mode}}
+        admin.http.patch(f"{DOMAINS}/{name}", json=body, headers=headers).raise_for_status()
+
+    declare("Enforce")
+    try:
+        yield
+    finally:
+        declare("Observe")
 
 
 @pytest.fixture
@@ -209,6 +226,17 @@ def test_a_domain_with_an_armed_member_is_not_deleted(
     assert "Enforcing is False" in told
     assert DELETE_ARMED_ANNOTATION in told
     assert "is armed" in admin.refusal("DELETE", DOMAINS), "nor among all of them"
+
+
+@pytest.mark.parametrize("reason", ["NodesSilent", "NotRefreshed"])
+def test_a_domain_to_be_enforced_of_which_nobody_can_tell_is_not_deleted(
+    moored: Callable[[], Mooring], admin: Caller, reason: str
+) -> None:
+    moored().report(0, conditions=[enforcing("Unknown", reason)])
+    admin.send("DELETE", f"{DOMAINS}/mole", dryRun="All")
+    with enforced(admin, "mole"):
+        told = admin.refusal("DELETE", f"{DOMAINS}/mole", by="may be armed, which nobody can tell now")
+    assert DELETE_ARMED_ANNOTATION in told
 
 
 @pytest.mark.parametrize(("status", "reason"), [("False", "ModeObserve"), ("False", "ReactionTooSlow")])
