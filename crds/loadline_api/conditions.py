@@ -100,6 +100,10 @@ class Reason(Explained):
     RELEASING = "Releasing", "Limits go back, step by step, to what was found before the first write."
     RELEASE_WAITS = "ReleaseWaits", "For ten minutes the budget has had no room to release any of its nodes."
     LEFT_BEHIND = "LeftBehind", "Released, but a GPU didn't take back what was found on it in three tries."
+    FOUND_BELOW_DEFAULT = (
+        "FoundBelowDefault",
+        "A limit was found below the driver's default; orders go no higher, unless spec.ceiling says so.",
+    )
     ORPHANED = "Orphaned", "The domain that armed the node is gone; it stays at its safe limits."
     NO_MEMBERS = "NoMembers", "The node selector matches no node."
     NODE_CLAIMED_TWICE = (

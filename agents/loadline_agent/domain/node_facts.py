@@ -57,6 +57,9 @@ class NodeFacts:
             found[Reason.LEFT_BEHIND.value] = "; ".join(
                 [in_force_and_found(gpu.uuid, gpu.enforced_watts, gpu.found_watts) for gpu in left]
             )
+        lower = [gpu for gpu in state.gpus if state.armed and _found_below_default(gpu)]
+        if lower:
+            found[Reason.FOUND_BELOW_DEFAULT.value] = "; ".join([_found_and_default(gpu) for gpu in lower])
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
@@ -122,6 +125,16 @@ def _left_behind(state: NodeState) -> tuple[GpuState, ...]:
     if state.armed:
         return ()
     return tuple([gpu for gpu in state.gpus if gpu.found_watts is not None and not _as_found(gpu)])
+
+
+def _found_below_default(gpu: GpuState) -> bool:
+    """Whether the owner's limit is below the driver's: set by him, or ours and its record was lost."""
+    found, default = gpu.found_watts, gpu.default_watts
+    return found is not None and default is not None and found < default - ROUNDING_WATTS
+
+
+def _found_and_default(gpu: GpuState) -> str:
+    return f"{gpu.uuid}: found {gpu.found_watts:.0f} W, the driver's default is {gpu.default_watts:.0f} W"
 
 
 def _as_found(gpu: GpuState) -> bool:

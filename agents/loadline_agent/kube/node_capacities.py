@@ -246,7 +246,8 @@ def _shown(
 def _enforcing(facts: Facts) -> Condition:
     """Armed or not, and why the one without a domain, or the other with a limit of ours left."""
     fine = Reason.MODE_ENFORCE if facts.armed else Reason.MODE_OBSERVE
-    reasons = (Reason.ORPHANED,) if facts.armed else (Reason.STATE_LOST, Reason.LEFT_BEHIND)
+    armed_reasons = (Reason.ORPHANED, Reason.FOUND_BELOW_DEFAULT)
+    reasons = armed_reasons if facts.armed else (Reason.STATE_LOST, Reason.LEFT_BEHIND)
     reason = next((one for one in reasons if one in facts.faults), fine)
     sentence = facts.faults.get(reason, "")
     return condition(ConditionType.ENFORCING, so=facts.armed, reason=reason, message=sentence)

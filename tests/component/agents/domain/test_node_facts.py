@@ -167,6 +167,24 @@ def test_a_node_that_was_never_armed_has_left_nothing_behind(facts: NodeFacts) -
     assert "LeftBehind" not in facts.problems()
 
 
+def test_a_limit_found_below_the_default_is_told_while_the_node_is_armed(
+    board: Board, tmp_path: Path
+) -> None:
+    """Orders go no higher, so that a record that was lost would lower a row for ever."""
+    board.write_as_other(0, 5, watts=300.0)
+    with joined(board.path):
+        lowered = NodeGpus(
+            GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0
+        )
+        node = Node("node-00", lowered.state(), now=0.0, uniform=lambda least, most: least)
+        facts = NodeFacts(node, lowered.infos, look=lowered.state, clock=lambda: 0.0)
+        assert "FoundBelowDefault" not in facts.problems(), "in Observe it is nobody's business"
+        enforce(lowered, *[250.0] * 8)
+        told = facts.problems()["FoundBelowDefault"]
+        lowered.close()
+    assert told == f"{board.uuids(0)[5]}: found 300 W, the driver's default is 400 W"
+
+
 def test_an_orphan_says_whose_it_was_and_what_to_do(
     node_gpus: NodeGpus,
 ) -> None:

@@ -56,6 +56,8 @@ def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> Non
         (facts(armed=True, StateLost="x"), ConditionType.ENFORCING, ("True", "ModeEnforce")),
         (facts(LeftBehind="x"), ConditionType.ENFORCING, ("False", "LeftBehind")),
         (facts(armed=True, Orphaned="x"), ConditionType.ENFORCING, ("True", "Orphaned")),
+        (facts(armed=True, FoundBelowDefault="x"), ConditionType.ENFORCING, ("True", "FoundBelowDefault")),
+        (facts(FoundBelowDefault="x"), ConditionType.ENFORCING, ("False", "ModeObserve")),
     ],
 )
 def test_a_fault_is_shown_by_its_condition(
