@@ -4,7 +4,8 @@ Policy documents: the YAML that a person edits in a ConfigMap, made into a polic
 A document names its schema, its loop and its policy, and holds that policy's
 settings. Parsing is strict: an unknown key, a wrong type or thresholds out of order
 is one InvalidPolicy with the field, the value and the mend, and whoever holds the
-last good document keeps it. The hash of a document's meaning, not of its text, goes
+last good document keeps it. Nothing else is raised, whatever somebody writes: `bounded_yaml`
+refuses what is too much before it is built. The hash of a document's meaning, not of its text, goes
 into every status and metric, so that a comment can be edited without a trace.
 
 Called by the operator (to say what is wrong), the coordinator (to decide) and the
@@ -18,10 +19,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-import yaml
 from pydantic import ValidationError
 
-from loadline_policies.errors import InvalidPolicy
+from loadline_policies import bounded_yaml
+from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.loops import Loop
 from loadline_policies.no_op_policies import STANDING, NoOpPolicy
 from loadline_policies.power import registry
@@ -131,15 +132,12 @@ def _of_services(content: dict[Any, Any], loop: Loop) -> ServiceDocument:
 
 def _mapping(text: str) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f"line {where.line + 1}" if where is not None else "the document"
-        raise InvalidPolicy(line, _excerpt(text), mend="mend the YAML there") from error
+        content = bounded_yaml.read(text)
+    except InvalidInput as error:
+        raise InvalidPolicy(error.field, error.value, mend=error.mend) from error
     if not isinstance(content, dict):
-        raise InvalidPolicy(
-            "document", _excerpt(text), mend="write one YAML mapping with schema, loop and policy"
-        )
+        mend = "write one YAML mapping with schema, loop and policy"
+        raise InvalidPolicy("document", bounded_yaml.excerpt(text), mend=mend)
     return content
 
 
@@ -189,7 +187,3 @@ def _explained(error: ValidationError, config: type[Settings]) -> InvalidPolicy:
 
 def _hash(meaning: object) -> str:
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _excerpt(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[:most] + "…"

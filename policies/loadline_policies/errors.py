@@ -20,6 +20,15 @@ An error's text names the field, the value and the mend, because it ends up in a
 condition, an Event or a terminal where nobody sees the code.
 """
 
+import reprlib
+from typing import Final
+
+MOST_VALUE: Final = 200
+"""Bytes of a value that a sentence shows: it came from outside, and may be megabytes."""
+
+MOST_FIELD: Final = 100
+MOST_MEND: Final = 400
+
 
 class LoadlineError(Exception):
     """The root: catch it to catch all that Loadline raises on purpose."""
@@ -32,8 +41,37 @@ class InvalidInput(LoadlineError, ValueError):
     """
 
     def __init__(self, field: str, value: object, *, mend: str) -> None:
-        super().__init__(f"{field} is {value!r}: {mend}")
-        self.field, self.value, self.mend = field, value, mend
+        self.field, self.value, self.mend = _cut(field), value, _cut(mend, MOST_MEND)
+        super().__init__(f"{self.field} is {self.shown}: {self.mend}")
+
+    @property
+    def shown(self) -> str:
+        """The value as a sentence may show it."""
+        return shown(self.value)
+
+
+class _Shown(reprlib.Repr):
+    """A value's `repr`, of which no more is made than is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, MOST_VALUE, MOST_VALUE
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if value.bit_length() <= MOST_VALUE else f"a number of {value.bit_length()} bits"
+
+
+_SHOWN = _Shown()
+
+
+def shown(value: object) -> str:
+    """What a sentence shows of any value that came from outside: its `repr`, cut short."""
+    return _cut(_SHOWN.repr(value), MOST_VALUE)
+
+
+def _cut(text: str, most: int = MOST_FIELD) -> str:
+    encoded = text.encode(errors="replace")
+    return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
 
 
 class InvalidPolicy(InvalidInput):
