@@ -10,8 +10,9 @@ API server has spoken, and not a moment longer. What a later version wrote besid
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from loadline_agent.domain.tls_identity import der_of
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.node_states import Home
 
@@ -26,6 +27,12 @@ class RememberedPeer(BaseModel):
     node: str
     address: str
     certificate: str
+
+    @field_validator("certificate")
+    @classmethod
+    def _check(cls, certificate: str) -> str:
+        der_of(certificate)
+        return certificate
 
 
 class Checkpoint(BaseModel):
@@ -43,7 +50,7 @@ def recall(state_dir: Path) -> Checkpoint:
     path = state_dir / FILE
     try:
         return Checkpoint.model_validate_json(path.read_text()) if path.exists() else Checkpoint()
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors, as are those of text
         raise InvalidInput(
             FILE, str(path), mend="remove it; it is written anew from the API server"
         ) from error

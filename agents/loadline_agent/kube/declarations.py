@@ -229,7 +229,12 @@ class Declarations:
             return self._policies.items[key].document, None
         missing = f"no ConfigMap {key} labelled {POLICY_LABEL}: power holds a usable policy"
         if key in self._checkpoint.policies:
-            return parse_power(self._checkpoint.policies[key]), f"{missing}; the last good one stays in force"
+            try:
+                good = parse_power(self._checkpoint.policies[key])
+            except InvalidInput as error:  # another version of the agent took it
+                missing = f"{missing}, and the last good one can't be used any more ({error})"
+            else:
+                return good, f"{missing}; the last good one stays in force"
         shipped = resources.files("loadline_policies") / "defaults" / "power.yaml"
         return parse_power(shipped.read_text()), f"{missing}; the shipped default is in force"
 

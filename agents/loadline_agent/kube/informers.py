@@ -8,7 +8,7 @@ with growing, jittered pauses, so that a row of agents doesn't return all at onc
 Each object is made into a small value by `parse` at once, and only a value that
 differs is a change: so whoever follows sees what matters to it and not each write of
 somebody's status. An object that can't be parsed keeps its last good value, and the
-sentence why is in `refused`.
+sentence why is in `refused`, whatever went wrong: one bad object must not end a coordinator.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from loadline_agent.kube.clients import Event, Kube, Object
 from loadline_api.api_errors import Gone, KubeError
-from loadline_policies.errors import InvalidInput
+from loadline_policies.errors import InvalidInput, shown
 
 T = TypeVar("T")
 
@@ -86,12 +86,13 @@ class Informer(Generic[T]):
 
     async def _list(self) -> str:
         listing = await self._kube.list(self._path, labels=self._labels, fields=self._fields)
-        before, was_refused, was_listed = self.items, self.refused, self.listed
-        self.items, self.refused = {}, {}
+        items, refused = dict[str, T](), dict[str, str]()
         for thing in listing.items:
-            self._keep(key_of(thing), thing, last_good=before.get(key_of(thing)))
-        self.listed, self.problem = True, None
-        if (self.items, self.refused) != (before, was_refused) or not was_listed:
+            self._keep(thing, items, refused)
+            await asyncio.sleep(0)  # a listing may be long, and a lease must be answered meanwhile
+        turned = (items, refused) != (self.items, self.refused) or not self.listed
+        self.items, self.refused, self.listed, self.problem = items, refused, True, None
+        if turned:
             self._on_change()
         return listing.version
 
@@ -105,18 +106,23 @@ class Informer(Generic[T]):
             self.items.pop(key, None)
             self.refused.pop(key, None)
         else:
-            self._keep(key, event.object, last_good=self.items.get(key))
+            self._keep(event.object, self.items, self.refused)
         if (self.items.get(key), self.refused.get(key)) != before:
             self._on_change()
 
-    def _keep(self, key: str, thing: Object, *, last_good: T | None) -> None:
+    def _keep(self, thing: Object, items: dict[str, T], refused: dict[str, str]) -> None:
+        """Put the object among the items, or among the refused with its last good value among the items."""
+        key = key_of(thing)
         try:
-            self.items[key] = self._parse(thing)
-            self.refused.pop(key, None)
+            items[key] = self._parse(thing)
+            refused.pop(key, None)
+            return
         except InvalidInput as error:
-            self.refused[key] = str(error)
-            if last_good is not None:
-                self.items[key] = last_good
+            refused[key] = str(error)
+        except Exception as error:  # nothing that somebody has written ends who reads it
+            refused[key] = f"it can't be read: {type(error).__name__}: {shown(str(error))}"
+        if key in self.items:
+            items[key] = self.items[key]
 
 
 def key_of(thing: Object) -> str:

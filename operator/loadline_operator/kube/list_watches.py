@@ -103,6 +103,7 @@ class ListWatch:
             for item in page["items"] or ():
                 listed.add(Key.of(item))
                 self._put(item)
+                await asyncio.sleep(0)  # a page of a tenant's objects must hold up nobody else's
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 break
@@ -134,6 +135,7 @@ class ListWatch:
                         self._drop(Key.of(found))
                     elif kind != "BOOKMARK":
                         self._put(found)
+                        await asyncio.sleep(0)
             await asyncio.sleep(min(RECONNECT_S, self._retry_s))
 
     def _put(self, item: Manifest) -> None:

@@ -211,9 +211,12 @@ def test_nothing_kept_is_an_empty_memory(tmp_path: Path) -> None:
     assert checkpoint_files.recall(tmp_path) == Checkpoint()
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"candidates": [{}]}'])
+NO_CERTIFICATE = '{"candidates": [{"node": "a", "address": "b", "certificate": "c"}]}'
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"home": 1}', '{"candidates": [{}]}', NO_CERTIFICATE, "\udcff"])
 def test_a_broken_memory_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "domain.json").write_text(text)
+    (tmp_path / "domain.json").write_text(text, errors="surrogateescape")
     with pytest.raises(InvalidInput, match="remove it"):
         checkpoint_files.recall(tmp_path)
 
