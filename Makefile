@@ -78,7 +78,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-gpu bench-operator bench-safety bench-safety-live bench-serving mutants
+.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-safety bench-safety-live bench-serving mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
 
@@ -96,6 +96,9 @@ bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare 
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo
+
+bench-documents: $(READY) ## What the worst policy documents cost whoever reads them, and whether anybody dies of one
+	@python -m benchmarks.documents
 
 bench-gpu: $(READY) ## What a real GPU tells the agent and at what cost, and its watts by phase; reads only, needs torch
 	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status

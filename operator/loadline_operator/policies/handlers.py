@@ -81,6 +81,9 @@ class Documents:
         before = table.get(key)
         if gone:
             moved, after = table.drop(key, uid=metadata["uid"]), None
+            if moved:
+                self._versions.pop(key, None)
+                self._told.pop(key, None)
         else:
             version = metadata["resourceVersion"]
             after = read(raw, before, loops=self._loops(key.namespace))

@@ -6,6 +6,7 @@ from loadline_policies.documents import POLICIES, SCHEMA, ServiceDocument, built
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import OF_SERVICES, Loop
 from loadline_policies.no_op_policies import STANDING
+from testbed.hostile_documents import KNOWN, generated
 
 TEXT = f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
 KV = f"schema: {SCHEMA}\nloop: kv\npolicy: keep-all\n"
@@ -64,6 +65,22 @@ def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
 def test_a_fault_is_told_with_field_value_and_mend(text: str, told: str) -> None:
     with pytest.raises(InvalidPolicy, match=told):
         parse(text)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_hostile_document_is_refused_in_a_short_sentence(name: str) -> None:
+    """Each of these, or one of its kind, made who read it hang, swell or die."""
+    with pytest.raises(InvalidPolicy) as refused:
+        parse(KNOWN[name])
+    assert len(str(refused.value).encode(errors="replace")) <= 1000
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_document_at_random_is_read_or_refused(seed: int) -> None:
+    try:
+        parse(generated(seed))
+    except InvalidPolicy as error:
+        assert len(str(error).encode(errors="replace")) <= 1000
 
 
 def test_a_document_of_another_loop_than_told_is_refused() -> None:
