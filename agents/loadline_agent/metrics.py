@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 EXCHANGE_OUTCOMES = ("leased", "superseded", "refused", "unanswered")
 LEASE_REFUSALS = (
     *("WrongDomain", "Replayed", "BadDuration", "Expired", "OtherLease", "OldEpoch"),
-    *("WrongGpus", "OutOfRange", "NotReleased", "TakeOverRaises"),
+    *("WrongGpus", "OutOfRange", "NotReleased", "TakeOverRaises", "Implausible"),
 )
 REPORT_REFUSALS = ("Unreadable", "WrongNode", "NotAMember", "Implausible", "Stranger")
 LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSupported", "RecordUnwritable")

@@ -27,5 +27,20 @@ GPUS: Final = (1, 32)
 MEMBERS: Final = 2048
 """Nodes on one breaker."""
 
+CLOCK_MHZ: Final = (1, 10_000)
+"""Of a streaming multiprocessor."""
+
+COUNTS: Final = 2**63 - 1
+"""Of sequences and versions: an int64."""
+
+NAMES: Final = 320
+"""Characters of a name: `namespace/name` of an object has 317."""
+
+OWNERS: Final = 64
+"""Services on one GPU, or on one node."""
+
+FAULTS: Final = 32
+"""Reasons that keep one node from being armed."""
+
 TRANSITIONS: Final = 2**31 - 1
 """leaseTransitions is an int32 in Kubernetes' API."""

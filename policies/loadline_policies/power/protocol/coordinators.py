@@ -149,6 +149,10 @@ class Coordinator:
         """Whether the report is for this domain: from a member, or from one that left and isn't released."""
         return report.domain == self.domain.name and report.node in self.members
 
+    def refutes(self, report: Report) -> bool:
+        """Whether the report tells of a higher epoch in which, as was proven, nobody leads."""
+        return self._tenure.refutes(report)
+
     def expects(self, report: Report) -> bool:
         """Whether this is the member's latest report, the one to be answered."""
         latest = self.members[report.node].report if report.node in self.members else None

@@ -163,6 +163,8 @@ class Leader:
         except InvalidInput as error:
             return (Implausible(report, str(error)),)
         coordinator.renewed(election.renewed_sent_s)
+        if coordinator.refutes(report):
+            return (Implausible(report, _refuted(report, coordinator.epoch)),)
         coordinator.receive(report, now)
         if coordinator.over:
             return (*self._end("over"), NotLeading(report))
@@ -261,3 +263,11 @@ class Leader:
         if not leader.expects(report):
             return Superseded(report)
         return Leased(report, leader.answer(report.node, now))
+
+
+def _refuted(report: Report, led: Epoch) -> str:
+    told = report.epoch.transitions if report.epoch is not None else 0
+    return (
+        f"report.epoch.transitions is {told}: the API server has renewed {led.transitions} since;"
+        " see who else writes this node's messages"
+    )

@@ -12,10 +12,17 @@ Time comes in as `now`, in seconds on the node's boot clock.
 
 from dataclasses import dataclass, replace
 
-from loadline_policies.errors import LeaseRefused
-from loadline_policies.power.protocol.bounds import LEASE_SECONDS
+from loadline_policies.errors import LeaseRefused, shown
+from loadline_policies.power.protocol.bounds import (
+    BUDGET_WATTS,
+    CLOCK_MHZ,
+    COUNTS,
+    LEASE_SECONDS,
+    TRANSITIONS,
+)
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
+from loadline_policies.power.safety.breakers import TRIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ def accept(
     `takes_over` says that another domain has armed the node, and is gone. Raises LeaseRefused, and the
     standing stays as it was.
     """
+    _check_numbers(lease)
     _check_answer(lease, domain=domain, sequence=sequence, sent_s=sent_s, now=now)
     _check_holder(standing, lease, now=now)
     _check_limits(lease, gpus)
@@ -88,6 +96,19 @@ def accept(
 def released(standing: Standing) -> Standing:
     """The standing once the limits found before the first write are back."""
     return replace(standing, armed=False, inherited_until_s=None)
+
+
+def _check_numbers(lease: Lease) -> None:
+    """What no coordinator of this protocol says; the watts of limits are checked against the GPUs' ranges."""
+    for name, value, most in (
+        ("epoch.transitions", lease.epoch.transitions, TRANSITIONS),
+        ("sequence", lease.sequence, COUNTS),
+        ("planVersion", lease.plan_version, COUNTS),
+        ("triggerWatts", lease.trigger_watts, 2.0 * BUDGET_WATTS[1]),
+        ("heat", lease.heat, TRIP),
+    ):
+        if not 0 <= value <= most:
+            raise LeaseRefused("Implausible", f"{name} is {shown(value)}: 0 to {most:g}")
 
 
 def _check_answer(lease: Lease, *, domain: str, sequence: int, sent_s: float, now: float) -> None:
@@ -148,3 +169,7 @@ def _check_range(limit: GpuLimit, gpu: GpuReport) -> None:
                 f"{gpu.uuid} can't hold {name} of {watts:.0f}: its range is "
                 f"{gpu.min_watts:.0f} to {gpu.max_watts:.0f}",
             )
+    if limit.clock_mhz is not None and not CLOCK_MHZ[0] <= limit.clock_mhz <= CLOCK_MHZ[1]:
+        least, most = CLOCK_MHZ
+        told = shown(limit.clock_mhz)
+        raise LeaseRefused("OutOfRange", f"{gpu.uuid} can't run at {told} MHz: {least} to {most}")

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Final
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.protocol.bounds import GPU_WATTS, GPUS, HOST_WATTS, TRANSITIONS
+from loadline_policies.power.protocol.bounds import (
+    COUNTS,
+    FAULTS,
+    GPU_WATTS,
+    GPUS,
+    HOST_WATTS,
+    NAMES,
+    OWNERS,
+    TRANSITIONS,
+)
 from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report
 
 ROUNDING_WATTS: Final = 0.5
@@ -36,6 +45,8 @@ def check(report: Report) -> None:
     )
     _check(0 < len(report.gpus) <= GPUS[1], "gpus", len(report.gpus), mend=f"a node has 1 to {GPUS[1]}")
     _check_epoch(report.epoch)
+    _check_counts(report)
+    _check_names(report)
     uuids = {gpu.uuid for gpu in report.gpus}
     _check(len(uuids) == len(report.gpus), "gpus", len(report.gpus), mend="each has a UUID of its own")
     for gpu in report.gpus:
@@ -83,10 +94,39 @@ def _doubted(doubts: dict[str, int], uuid: str, so: bool) -> bool:
     return doubts[uuid] > 0
 
 
+def _check_counts(report: Report) -> None:
+    for field, value in (
+        ("sequence", report.sequence),
+        ("leaseSequence", report.lease_sequence),
+        ("planVersion", report.plan_version),
+    ):
+        _check(0 <= value <= COUNTS, field, value, mend=f"0 to {COUNTS}, an int64")
+
+
+def _check_names(report: Report) -> None:
+    """What a row would keep of each member, for as long as it is one."""
+    for field, names, most in (
+        ("faults", report.faults, FAULTS),
+        ("services", [one.service for one in report.services], OWNERS * GPUS[1]),
+        *((f"gpus[{gpu.uuid}].owners", gpu.owners, OWNERS) for gpu in report.gpus),
+    ):
+        _check(len(names) <= most, field, len(names), mend=f"at most {most}")
+        _check(
+            all(len(name) <= NAMES for name in names), field, names, mend=f"{NAMES} characters each at most"
+        )
+    long = next((gpu.uuid for gpu in report.gpus if len(gpu.uuid) > NAMES), "")
+    _check(not long, "gpus.uuid", long, mend=f"{NAMES} characters at most")
+    _check(
+        len(report.armed_for or "") <= NAMES, "armedFor", report.armed_for, mend=f"{NAMES} characters at most"
+    )
+
+
 def _check_epoch(epoch: Epoch | None) -> None:
     if epoch is not None:
         inside = 0 <= epoch.transitions <= TRANSITIONS
         _check(inside, "epoch.transitions", epoch.transitions, mend=f"0 to {TRANSITIONS}, an int32")
+        uid = epoch.lease_uid
+        _check(len(uid) <= NAMES, "epoch.leaseUid", uid, mend=f"{NAMES} characters at most")
 
 
 def _check(so: bool, field: str, value: object, *, mend: str) -> None:

@@ -8,6 +8,10 @@ alive. Without renewals it lives on only while every member still reports its ep
 
 Whoever is unsure steps down: `over` never becomes false again. And whoever hears too few of
 its members, for too long, may not be the right one to lead: `hears_too_few` says so.
+
+A member that tells of a higher epoch may be broken or hostile, and would end every coordinator in
+turn. So of a single one it is only a claim: while it stands nobody is raised, and the next renewal
+that was sent after it proves that nobody else leads. Two don't lie at once: they end it.
 """
 
 from typing import Final
@@ -16,6 +20,9 @@ from loadline_policies.power.protocol.gpu_limits import Raising
 from loadline_policies.power.protocol.messages import Epoch, Report
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.safety.safe_states import Timings
+
+CLAIMS: Final = 2
+"""How many members that tell of a higher epoch are believed. One may say anything."""
 
 FEW_S: Final = 30.0
 """How long fewer than half of the members may be heard before another candidate may hear more."""
@@ -31,17 +38,29 @@ class Tenure:
         self._first_ack_s: float | None = None
         self._began_s = now
         self._half_heard_s = self._any_heard_s = now
+        self._claims: dict[str, float] = {}
+        self._refuted: set[str] = set()
 
     def renewed(self, sent_s: float) -> None:
         """The API server has renewed the Kubernetes Lease; the request was sent at `sent_s`."""
         self._renewed_sent_s = max(self._renewed_sent_s, sent_s)
+        refuted = {node for node, claimed_s in self._claims.items() if claimed_s < sent_s}
+        self._refuted |= refuted
+        for node in refuted:
+            del self._claims[node]
 
     def hear(self, report: Report, now: float) -> None:
         """A member acknowledges this epoch, or tells of a higher one."""
         if report.epoch == self.epoch:
             self._first_ack_s = now if self._first_ack_s is None else self._first_ack_s
-        elif report.epoch is not None and report.epoch > self.epoch:
-            self.over = True
+            self._claims.pop(report.node, None)
+        elif report.epoch is not None and report.epoch > self.epoch and report.node not in self._refuted:
+            self._claims.setdefault(report.node, now)
+            self.over |= len(self._claims) >= CLAIMS
+
+    def refutes(self, report: Report) -> bool:
+        """Whether the report tells of a higher epoch although this one was renewed after it first did."""
+        return report.node in self._refuted and report.epoch is not None and report.epoch > self.epoch
 
     def young(self, timings: Timings, now: float) -> bool:
         """Whether members that haven't been heard yet may only not have had the time."""
@@ -53,7 +72,7 @@ class Tenure:
 
     def raising(self, members: Roster, timings: Timings, *, now: float) -> Raising:
         """How far limits may rise."""
-        if self.over or self._stale(timings, now):
+        if self.over or self._claims or self._stale(timings, now):
             return Raising.NOT
         if members.report_epoch(self.epoch):
             return Raising.FREELY

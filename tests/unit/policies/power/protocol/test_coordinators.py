@@ -350,10 +350,43 @@ def test_stale_at_the_api_server_the_first_missing_member_ends_it() -> None:
     assert coordinator.over
 
 
-def test_a_higher_epoch_ends_it() -> None:
+def claim(coordinator: Coordinator, node: str, now: float, *, sequence: int = 3) -> None:
+    coordinator.receive(report(node, sequence=sequence, safe=247.0, epoch=Epoch(2, "lease")), now)
+
+
+def test_a_higher_epoch_of_which_two_members_tell_ends_it() -> None:
     coordinator, _ = led()
-    coordinator.receive(report("node-0", sequence=3, safe=247.0, epoch=Epoch(2, "lease")), 101.0)
+    claim(coordinator, "node-0", 101.0)
+    assert not coordinator.over
+    claim(coordinator, "node-0", 101.1, sequence=4)
+    assert not coordinator.over, "one that says it twice is still one"
+    claim(coordinator, "node-1", 101.2)
     assert coordinator.over
+
+
+def test_while_one_member_tells_of_a_higher_epoch_nobody_is_raised() -> None:
+    coordinator, _ = led(share=1.02)
+    claim(coordinator, "node-0", 100.5)
+    assert coordinator.raising(103.0) == Raising.NOT
+    coordinator.renewed(100.4)
+    assert coordinator.raising(103.0) == Raising.NOT, "the renewal was sent before it was told"
+    coordinator.renewed(103.0)
+    assert coordinator.raising(103.1) != Raising.NOT
+    assert not coordinator.over
+
+
+def test_a_higher_epoch_that_a_renewal_refutes_is_no_claim_any_more() -> None:
+    """One hostile member ended each coordinator in turn."""
+    coordinator, _ = led()
+    later = report("node-0", sequence=4, safe=247.0, epoch=Epoch(2**31 - 1, "lease"))
+    claim(coordinator, "node-0", 101.0)
+    assert not coordinator.refutes(later)
+    coordinator.renewed(102.0)
+    assert coordinator.refutes(later)
+    assert not coordinator.refutes(report("node-0", sequence=4, safe=247.0, epoch=EPOCH))
+    coordinator.receive(later, 102.5)
+    claim(coordinator, "node-1", 103.0)
+    assert not coordinator.over
 
 
 def test_an_overtaken_report_changes_nothing() -> None:

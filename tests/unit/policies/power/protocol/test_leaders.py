@@ -202,10 +202,18 @@ def test_a_lost_election_ends_it_and_every_held_report(leader: Leader) -> None:
     assert leader.coordinator is None
 
 
-def test_one_that_hears_of_a_higher_epoch_is_over(leader: Leader) -> None:
-    out = leader.report(report(sequence=2, epoch=SECOND), elected(), START_S + 1.0)
+def test_one_that_hears_of_a_higher_epoch_from_two_members_is_over(leader: Leader) -> None:
+    leader.report(report("node-1", sequence=2, epoch=SECOND), elected(), START_S + 1.0)
+    out = leader.report(report(sequence=3, epoch=SECOND), elected(), START_S + 1.0)
     assert out[0] == Ended(FIRST, "over")
-    assert kinds(out) == [(NotLeading, 2)]
+    assert kinds(out) == [(NotLeading, 2), (NotLeading, 3)]
+
+
+def test_a_member_that_tells_of_a_higher_epoch_for_ever_is_refused_and_named(leader: Leader) -> None:
+    leader.report(report(sequence=2, epoch=SECOND), elected(), START_S + 1.0)
+    (out,) = leader.report(report(sequence=3, epoch=SECOND), elected(now=START_S + 2.0), START_S + 2.5)
+    assert isinstance(out, Implausible)
+    assert out.sentence.startswith("report.epoch.transitions is 2: the API server has renewed 1 since")
 
 
 def test_an_ended_epoch_is_never_led_again(leader: Leader) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report
+from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report, ServiceReport
 from loadline_policies.power.protocol.plausibility import BELIEVED_AFTER, Doubts, check
 
 GPU = GpuReport(
@@ -46,6 +46,18 @@ def test_a_report_that_can_be_true_is_taken_as_it_is() -> None:
         (replace(GOOD, gpus=(GPU, GPU)), "gpus"),
         (replace(GOOD, epoch=Epoch(2**62, "uid")), "epoch.transitions"),
         (replace(GOOD, epoch=Epoch(-1, "uid")), "epoch.transitions"),
+        (replace(GOOD, epoch=Epoch(1, "u" * 400)), "epoch.leaseUid"),
+        (replace(GOOD, sequence=-1), "sequence"),
+        (replace(GOOD, sequence=2**63), "sequence"),
+        (replace(GOOD, lease_sequence=10**4000), "leaseSequence"),
+        (replace(GOOD, plan_version=-1), "planVersion"),
+        (replace(GOOD, faults=("x",) * 33), "faults"),
+        (replace(GOOD, faults=("x" * 400,)), "faults"),
+        (replace(GOOD, armed_for="x" * 400), "armedFor"),
+        (replace(GOOD, services=(ServiceReport("x" * 400, None),)), "services"),
+        (of_gpu(uuid="x" * 400), "gpus.uuid"),
+        (of_gpu(owners=("a/b",) * 65), "gpus[a].owners"),
+        (of_gpu(owners=("x" * 400,)), "gpus[a].owners"),
         (of_gpu(min_watts=-1e5, max_watts=-1e5), "gpus[a]"),
         (of_gpu(min_watts=500.0), "gpus[a]"),
         (of_gpu(max_watts=1e300), "gpus[a]"),
