@@ -41,6 +41,9 @@ PLANTED_SEEDS, PLANTED_RANDOM, PLANTED_CLIMBS = 8, 1_000, 10
 
 PROMISES = {"trips": "S2", "s1_violations": "S1", "raised_at_a_deadline": "no raise at a deadline"}
 UNSAID, MEMBERS = "said when unholdable", "its own members alone"
+COUNTED = frozenset({*PROMISES.values(), UNSAID, MEMBERS})
+"""Promises that have a check of their own."""
+
 Search = Callable[[], Iterator[Outcome]]
 
 KEPT = "the schedules are in build/safety"
@@ -138,6 +141,7 @@ def _report(done: dict[str, Piece]) -> dict[str, Any]:
     unholdable = sum(one.get("unholdable", 0) for one in kinds["beyond"])
     planted = {name.removeprefix("planted "): one for name, one in done.items() if name.startswith("planted")}
     missed = sorted(name for name, one in planted.items() if not one["found"])
+    others = {promise: count for promise, count in broken.items() if promise not in COUNTED}
     return report(
         "safety",
         inputs={"code": code_hash(ROOT, CODE), "reaction": "k nodes outside the plan, or held at the lowest"},
@@ -157,6 +161,7 @@ def _report(done: dict[str, Piece]) -> dict[str, Any]:
             _at_least("beyond_schedules", unholdable, BEYOND),
             _none("unholdable_unsaid", broken[UNSAID], KEPT),
             _none("foreign_members", broken[MEMBERS], KEPT),
+            _none("other_promises_broken", sum(others.values()), f"{', '.join(sorted(others))}: {KEPT}"),
             _at_least("bench_finds", len(planted) - len(missed), len(FAULTS), reason=_missed(missed)),
             mutants.check(),
         ],

@@ -42,7 +42,10 @@ def _kill(bench: Bench, index: int) -> None:
 
 
 def _restart(bench: Bench, index: int) -> None:
+    """Agent and guard are there again; nothing starts on a machine that is off."""
     agent = bench.agents[index]
+    if bench.world.now < bench.papers[index].off_until_s:
+        return
     agent.guarded = True
     if not agent.process.up:
         agent.start()

@@ -12,8 +12,9 @@ from loadline_policies.power.protocol.messages import Epoch, Lease, Report
 from loadline_sim.virtual.agents import Agent
 from testbed.shaken_rows.papers import Paper
 
-FORMER_S: Final = 8.0
-"""How long an order of a former leader may be on its way; it was sent before anybody could know."""
+FORMER_S: Final = 12.0
+"""How long a former leader may raise: for ten seconds after its last renewal, away from the API server, since
+nobody takes a Kubernetes Lease sooner by its rules; and for as long as an order may be on its way."""
 
 SEEN_S: Final = 1.5
 """By when a node has read back what somebody else wrote."""

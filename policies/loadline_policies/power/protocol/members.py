@@ -43,6 +43,7 @@ class Member:
     ours: bool = False
     _seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)
+    _ordered_safe: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
     _worst_watts: dict[str, float] = field(default_factory=dict)
     _doubts: Doubts = field(default_factory=Doubts)
@@ -61,6 +62,7 @@ class Member:
         self.ours |= report.epoch == epoch
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
+            self._ordered_safe.clear()
         else:
             self.told = UNTOLD
 
@@ -90,6 +92,8 @@ class Member:
         self._ordered_sequence = sequence
         for limit in limits:
             self._ordered[limit.uuid] = max(self._ordered.get(limit.uuid, 0.0), limit.watts)
+            safe_watts = max(self._ordered_safe.get(limit.uuid, 0.0), limit.safe_watts)
+            self._ordered_safe[limit.uuid] = safe_watts
 
     def release(self, sequence: int, now: float) -> None:
         """Remember that the node was told to restore what it found, which may be all that it can draw."""
@@ -161,10 +165,18 @@ class Member:
 
     def acknowledged(self, safe: Mapping[str, float]) -> bool:
         """Whether every GPU of the node falls to these safe limits or lower."""
-        return self.report is not None and all(
-            gpu.safe_watts is not None and gpu.safe_watts <= safe.get(gpu.uuid, 0.0) + ROUNDING_WATTS
-            for gpu in self.report.gpus
+        if self.report is None:
+            return False
+        falls = ((gpu.uuid, self.safe_watts(gpu)) for gpu in self.report.gpus)
+        return all(
+            watts is not None and watts <= safe.get(uuid, 0.0) + ROUNDING_WATTS for uuid, watts in falls
         )
+
+    def safe_watts(self, gpu: GpuReport) -> float | None:
+        """The highest safe limit that a GPU may have now: what it told, or what was ordered since."""
+        if gpu.safe_watts is None:
+            return None
+        return max(gpu.safe_watts, self._ordered_safe.get(gpu.uuid, 0.0))
 
     def counted_rating(self, *, patient: bool) -> NodeRating:
         """The rating for a plan: a node that wasn't heard in time counts as if it couldn't be limited."""
@@ -190,9 +202,10 @@ class Member:
 
     def _falls_watts(self, gpu: GpuReport, fresh: bool) -> float:
         holds_watts = self._holds_watts(gpu)
-        if not fresh or not gpu.able or gpu.safe_watts is None:
+        safe_watts = self.safe_watts(gpu)
+        if not fresh or not gpu.able or safe_watts is None:
             return holds_watts
-        return min(holds_watts, gpu.safe_watts)
+        return min(holds_watts, safe_watts)
 
     def _holds_watts(self, gpu: GpuReport) -> float:
         """The most that a GPU may draw now: what it told, or what was ordered since."""

@@ -138,7 +138,7 @@ def _counted(member: Member, given: Mapping[str, float]) -> dict[str, float]:
     """What the plan counts of each GPU: the limit given, or the older one until that is acknowledged."""
     assert member.rating is not None
     planned = member.planned_watts or {}
-    held = {} if member.report is None else {gpu.uuid: gpu.safe_watts for gpu in member.report.gpus}
+    held = {} if member.report is None else {gpu.uuid: member.safe_watts(gpu) for gpu in member.report.gpus}
     counted = {}
     for gpu in member.rating.gpus:
         limit = planned.get(gpu.uuid, given.get(gpu.uuid, gpu.max_watts))

@@ -56,6 +56,20 @@ def test_a_limit_on_its_way_counts_until_its_lease_is_acknowledged() -> None:
     assert member.most_watts == watts(HELD)
 
 
+def test_a_larger_safe_limit_on_its_way_is_no_acknowledgement_of_a_smaller_one() -> None:
+    """A report from before it says the old one: a node joined on that, at 1.14 of the budget."""
+    member = heard()
+    assert member.acknowledged({"gpu": SAFE})
+    member.order([GpuLimit(uuid="gpu", watts=390.0, safe_watts=SAFE + 50.0)], 7)
+    member.order([GpuLimit(uuid="gpu", watts=390.0, safe_watts=SAFE)], 8)
+    assert not member.acknowledged({"gpu": SAFE})
+    assert member.falls_watts(100.0, 2.0) == {"gpu": SAFE + 50.0}
+    member.hear(replace(REPORT, sequence=2, lease_sequence=7), now=101.0, epoch=EPOCH)
+    assert not member.acknowledged({"gpu": SAFE})
+    member.hear(replace(REPORT, sequence=3, lease_sequence=8), now=102.0, epoch=EPOCH)
+    assert member.acknowledged({"gpu": SAFE})
+
+
 def test_one_that_is_told_to_release_may_draw_all_until_it_answers() -> None:
     member = heard()
     member.release(7, 101.0)
