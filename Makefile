@@ -78,7 +78,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-safety bench-safety-live bench-serving mutants
+.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-safety bench-safety-live bench-serving bench-wire mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
 
@@ -93,6 +93,9 @@ mutants: $(READY) ## Safety-relevant lines made wrong one at a time: the tests m
 
 bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
 	@python -m benchmarks.agent
+
+bench-wire: $(READY) ## What one member that reports anything at all does to its row, and what is left of it a minute later
+	@python -m benchmarks.wire
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo

@@ -11,9 +11,10 @@ at an expired lease, since nobody has seen it step down.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from loadline_policies.power.protocol.bounds import GPUS
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
-from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS, Doubts
+from loadline_policies.power.protocol.plausibility import BELIEVED_AFTER, ROUNDING_WATTS, Doubts
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 
 REBOOTED_AFTER_S = 30.0
@@ -46,6 +47,8 @@ class Member:
     _ordered_safe: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
     _worst_watts: dict[str, float] = field(default_factory=dict)
+    _times_told: dict[str, int] = field(default_factory=dict)
+    _missing: dict[str, GpuRating] = field(default_factory=dict)
     _doubts: Doubts = field(default_factory=Doubts)
 
     def stale(self, report: Report, *, now: float, silent_after_s: float) -> bool:
@@ -56,6 +59,8 @@ class Member:
     def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         report = self._doubts.believed(report)
+        if self.report is None and self.rating is not None:  # as the node's own NodeCapacity lists them
+            self._times_told = {gpu.uuid: BELIEVED_AFTER for gpu in self.rating.gpus}
         self.report, self.heard_s = report, now
         self.rating = self._with_missing(self._with_worst(rating_of(report)))
         self._seen_watts = report.watts
@@ -67,10 +72,19 @@ class Member:
             self.told = UNTOLD
 
     def _with_missing(self, rating: NodeRating) -> NodeRating:
-        """The rating with GPUs that were told before and aren't now: they may come back, at their maximum."""
+        """The rating with GPUs that were told before and aren't now: they may come back, at their maximum.
+
+        A name that was told once or twice may be no GPU's: a member that tells of others each time would
+        have the row make room for all of them.
+        """
         told = {gpu.uuid for gpu in rating.gpus}
-        known = self.rating.gpus if self.rating is not None else ()
-        missing = [replace(gpu, fixed_watts=gpu.max_watts) for gpu in known if gpu.uuid not in told]
+        for gpu in self.rating.gpus if self.rating is not None else ():
+            if gpu.uuid not in told and self._times_told.get(gpu.uuid, 0) >= BELIEVED_AFTER:
+                self._missing[gpu.uuid] = replace(gpu, fixed_watts=gpu.max_watts)
+        self._times_told = {uuid: self._times_told.get(uuid, 0) + 1 for uuid in told}
+        room = max(0, GPUS[1] - len(told))
+        missing = [gpu for uuid, gpu in self._missing.items() if uuid not in told][:room]
+        self._missing = {gpu.uuid: gpu for gpu in missing}
         return replace(rating, gpus=(*rating.gpus, *missing)) if missing else rating
 
     def _with_worst(self, rating: NodeRating) -> NodeRating:

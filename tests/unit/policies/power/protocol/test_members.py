@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
+from loadline_policies.power.protocol.bounds import GPUS
+from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member, rating_of
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 
@@ -115,13 +116,42 @@ def test_one_that_is_planned_for_counts_at_that_whatever_it_says() -> None:
 
 def test_a_gpu_that_is_not_told_of_any_more_counts_at_its_maximum() -> None:
     """An agent that starts while one is lost doesn't know of it; its share went to the others."""
-    other = replace(GPU, uuid="other")
-    member = heard(replace(REPORT, gpus=(GPU, other)))
-    member.hear(replace(REPORT, sequence=2), now=101.0, epoch=EPOCH)
+    both = replace(REPORT, gpus=(GPU, replace(GPU, uuid="other")))
+    member = heard(both)
+    for sequence in (2, 3):
+        member.hear(replace(both, sequence=sequence), now=100.0, epoch=EPOCH)
+    for sequence in (4, 5):
+        member.hear(replace(REPORT, sequence=sequence), now=101.0, epoch=EPOCH)
+        rating = member.counted_rating(patient=False)
+        assert {gpu.uuid: gpu.fixed_watts for gpu in rating.gpus} == {"gpu": None, "other": MOST}
+    member.hear(replace(both, sequence=6), now=102.0, epoch=EPOCH)
+    assert {gpu.fixed_watts for gpu in member.counted_rating(patient=False).gpus} == {None}
+
+
+def test_a_gpu_that_only_the_nodes_capacity_lists_counts_at_its_maximum() -> None:
+    member = Member("node", rating=rating_of(replace(REPORT, gpus=(GPU, replace(GPU, uuid="other")))))
+    member.hear(REPORT, now=100.0, epoch=EPOCH)
     rating = member.counted_rating(patient=False)
     assert {gpu.uuid: gpu.fixed_watts for gpu in rating.gpus} == {"gpu": None, "other": MOST}
-    member.hear(replace(REPORT, sequence=3, gpus=(GPU, other)), now=102.0, epoch=EPOCH)
-    assert {gpu.fixed_watts for gpu in member.counted_rating(patient=False).gpus} == {None}
+
+
+def test_names_that_were_told_once_take_no_room_for_ever() -> None:
+    """A member that told of other GPUs with each report had the row held at its lowest limits for good."""
+    member = heard()
+    for number in range(100):
+        odd = replace(REPORT, sequence=2 + number, gpus=(GPU, replace(GPU, uuid=f"x{number}")))
+        member.hear(odd, now=101.0, epoch=EPOCH)
+    member.hear(replace(REPORT, sequence=200), now=102.0, epoch=EPOCH)
+    assert [gpu.uuid for gpu in member.counted_rating(patient=False).gpus] == ["gpu"]
+
+
+def test_a_member_has_no_more_gpus_than_a_node_may_have() -> None:
+    member = heard()
+    for number in range(0, 400, 4):
+        odd = replace(REPORT, gpus=(GPU, replace(GPU, uuid=f"x{number}")))
+        for sequence in range(4):
+            member.hear(replace(odd, sequence=2 + number + sequence), now=101.0, epoch=EPOCH)
+    assert len(member.counted_rating(patient=False).gpus) == GPUS[1]
 
 
 def test_one_that_is_armed_for_a_domain_that_is_gone_counts_as_one_that_joins() -> None:
