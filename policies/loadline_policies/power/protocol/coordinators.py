@@ -44,6 +44,10 @@ AWAITED_S: Final = 10.0
 """How long a node that joins has to report before it counts as one that nobody can limit. Chosen."""
 
 
+ASSESS_EVERY_S: Final = 0.25
+"""How often at most the plan is made anew because of what reports say: it looks at every GPU of the row."""
+
+
 class Coordinator:
     """Leads one domain for one epoch.
 
@@ -80,6 +84,8 @@ class Coordinator:
         self.heat_count = HeatCount()
         self._decided_s = now
         self._assess_again_s = float("inf")
+        self._unassessed, self._assessed_s = False, float("-inf")
+        self._stirred_by: tuple[object, ...] = ()
         self._watts = 0.0
         self._above = False
         self.members.enlist(domain)
@@ -132,7 +138,7 @@ class Coordinator:
         if member.stale(report, now=now, silent_after_s=self.domain.timings.silent_after_s):
             return
         first, rating_before = member.report is None, member.rating
-        member.hear(report, now=now, epoch=self.epoch)
+        self.members.hear(report, now=now, epoch=self.epoch)
         self._tenure.hear(report, now)
         if report.epoch == self.epoch:
             self._drills.read(report, self._plan.given, now)
@@ -141,7 +147,8 @@ class Coordinator:
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
-        if gone or first or member.rating != rating_before or not self._plan.settled:
+        self._unassessed |= gone or first or member.rating != rating_before or not self._plan.settled
+        if first and self.members.acquainted:
             self._assess(now)
         self.decide(now)
 
@@ -193,10 +200,10 @@ class Coordinator:
         limits: tuple[GpuLimit, ...] = ()
         if act is Act.ENFORCE:
             limits = self._limits(member, now)
-            member.order(limits, self._sequence)
+            self.members.order(member, limits, self._sequence)
         elif act is Act.RELEASE:
-            member.release(self._sequence, now)
-        member.slack_watts = self._slack_watts()
+            self.members.release(member, self._sequence, now)
+        self.members.give_slack(member, self._slack_watts())
         member.told = self._orders
         return Lease(
             domain=self.domain.name,
@@ -212,6 +219,19 @@ class Coordinator:
             level=self.level,
             policy_hash=self.domain.document.hash,
         )
+
+    def stirred(self) -> bool:
+        """Whether somebody who waits may have to hear at once, since this was last asked.
+
+        That changes for all at once, and seldom; to ask each of them with every report of another costs
+        the square of the row.
+        """
+        orders = self._orders
+        caps, enforce, members = orders.caps, self.domain.enforce, self.members.version
+        told = orders.safe, caps.low, caps.high, orders.relieved, enforce, members
+        stirred = told != self._stirred_by or self._blind()
+        self._stirred_by = told
+        return stirred
 
     def urgent(self, node: str) -> bool:
         """Whether a node must hear now: it would get less, or its slack could help to hide a crossing."""
@@ -284,6 +304,7 @@ class Coordinator:
         )
 
     def _assess(self, now: float) -> None:
+        self._unassessed, self._assessed_s = False, now
         patient, before = self._tenure.patient(self.domain.timings, now), self.domain
         self._accepted.assess(self.members, patient=patient, now=now)
         if self.domain is not before:
@@ -297,6 +318,8 @@ class Coordinator:
         """Plan anew where it has changed who can be counted on, by what they do or by the time they had."""
         if now >= self._assess_again_s:
             self._assess_again_s = float("inf")
+            self._assess(now)
+        elif self._unassessed and now >= self._assessed_s + ASSESS_EVERY_S:
             self._assess(now)
         if self.safety is None:
             return

@@ -12,6 +12,7 @@ or when the node itself comes back out of turn: then the held report is over, an
 is answered immediately.
 """
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -135,6 +136,7 @@ class Leader:
         self._declared: Domain | None = None
         self._ended: Epoch | None = None
         self._held: dict[str, _Held] = {}
+        self._times: list[tuple[float, str]] = []
         self._few_s, self._rest_s = -NEVER, REST_S[0]
 
     def step(self, election: ElectionState, declared: Domain | None, now: float) -> tuple[Output, ...]:
@@ -174,13 +176,21 @@ class Leader:
 
     def due(self, now: float) -> tuple[Output, ...]:
         """Answer the reports whose time is over."""
-        over = [node for node, held in self._held.items() if held.until_s <= now]
-        return tuple([self._release(node, now) for node in over])
+        out = []
+        while self.wake_s <= now:
+            out.append(self._release(heapq.heappop(self._times)[1], now))
+        return tuple(out)
 
     @property
     def wake_s(self) -> float:
         """When `due` is next worth asking."""
-        return min((held.until_s for held in self._held.values()), default=NEVER)
+        while self._times:
+            until_s, node = self._times[0]
+            held = self._held.get(node)
+            if held is not None and held.until_s == until_s:
+                return until_s
+            heapq.heappop(self._times)  # answered before its time
+        return NEVER
 
     def forget(self, report: Report) -> None:
         """Nobody waits for the answer to a report any more."""
@@ -242,12 +252,16 @@ class Leader:
             return (self._answer(report, now),)
         timings = coordinator.domain.timings
         most_s = min(timings.report_s, HOLD_SHARE * timings.lease_s)
-        self._held[report.node] = _Held(report, now + most_s * self._uniform(*HOLD_SPREAD))
+        until_s = now + most_s * self._uniform(*HOLD_SPREAD)
+        self._held[report.node] = _Held(report, until_s)
+        heapq.heappush(self._times, (until_s, report.node))
         return ()
 
     def _flush(self, now: float) -> tuple[Output, ...]:
         """Answer every held report whose node must hear at once."""
         leader = self.coordinator
+        if leader is not None and not leader.stirred():
+            return ()
         urgent = [
             node for node in self._held if leader is None or node not in leader.members or leader.urgent(node)
         ]

@@ -29,7 +29,8 @@ class Member:
     that it is known or believed to have, `released_s` when it was told to release. `planned_watts`
     are the limits at which the plan counts it whatever it is told, None where it obeys. Until
     `awaited_until_s` it may only not have had the time to report. `ours` says that it has reported
-    this coordinator's epoch: what it knows of the breaker's heat, it has from here.
+    this coordinator's epoch: what it knows of the breaker's heat, it has from here. `seen_watts` is what
+    its last report showed.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Member:
     planned_watts: Mapping[str, float] | None = None
     awaited_until_s: float = float("-inf")
     ours: bool = False
-    _seen_watts: float = 0.0
+    seen_watts: float = 0.0
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_safe: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
@@ -63,7 +64,7 @@ class Member:
             self._times_told = {gpu.uuid: BELIEVED_AFTER for gpu in self.rating.gpus}
         self.report, self.heard_s = report, now
         self.rating = self._with_missing(self._with_worst(rating_of(report)))
-        self._seen_watts = report.watts
+        self.seen_watts = report.watts
         self.ours |= report.epoch == epoch
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
@@ -162,14 +163,17 @@ class Member:
 
     def watts(self, now: float, silent_after_s: float) -> float:
         """What the node counts for in the row: its sensors, or the most it may draw when silent."""
-        return self._seen_watts if self.fresh(now, silent_after_s) else self._unseen_watts(now)
+        return self.seen_watts if self.fresh(now, silent_after_s) else self._unseen_watts(now)
 
     def hot_watts(self, now: float, silent_after_s: float) -> float:
         """As `watts`, with the sensor gain on: what the breaker may see."""
-        if self.report is None or not self.fresh(now, silent_after_s):
-            return self._unseen_watts(now)
-        host_watts = self.report.host_watts
-        return host_watts + SENSOR_GAIN * (self._seen_watts - host_watts)
+        return self.seen_hot_watts if self.fresh(now, silent_after_s) else self._unseen_watts(now)
+
+    @property
+    def seen_hot_watts(self) -> float:
+        """What the last report showed, with the sensor gain on."""
+        host_watts = self.report.host_watts if self.report is not None else 0.0
+        return host_watts + SENSOR_GAIN * (self.seen_watts - host_watts)
 
     def _unseen_watts(self, now: float) -> float:
         """What a silent node may draw: under its limits, while nothing can have made it forget them."""

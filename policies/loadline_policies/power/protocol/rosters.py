@@ -4,14 +4,19 @@ All members of a domain counted together, told or not told.
 What a single node counts for is in `members`; here are the sums that a coordinator
 decides by. A roster keeps nodes that have left the domain until they are released,
 since until then they hold a part of its budget.
+
+A coordinator decides with every report, and there are as many of them as members. So what it decides
+by is kept up as reports come in (`roster_counts`), instead of being summed over all members each time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.members import Member
-from loadline_policies.power.protocol.messages import Epoch
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, Report
+from loadline_policies.power.protocol.roster_counts import RosterCounts
 from loadline_policies.power.safety.safe_states import NodeRating
 
 MEMBERS_UNKNOWN = "MembersUnknown"
@@ -19,11 +24,52 @@ MEMBERS_UNKNOWN = "MembersUnknown"
 
 
 class Roster(dict[str, Member]):
-    """Members by name. `silent_after_s` is how old a report may be before its node counts as silent."""
+    """Members by name. `silent_after_s` is how old a report may be before its node counts as silent.
+
+    A member that is one already changes through `hear`, `order` and `give_slack`; `version` grows with every
+    change of who is a member.
+    """
 
     def __init__(self, silent_after_s: float) -> None:
         super().__init__()
         self.silent_after_s = silent_after_s
+        self.version = 0
+        self._counts: RosterCounts | None = None
+
+    def __setitem__(self, name: str, member: Member) -> None:
+        super().__setitem__(name, member)
+        self._changed()
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self._changed()
+
+    def setdefault(self, name: str, member: Any = None) -> Member:
+        """The member of that name, `member` if there is none."""
+        if name not in self:
+            self[name] = member
+        return self[name]
+
+    def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
+        """Have a member take a report."""
+        member = self[report.node]
+        member.hear(report, now=now, epoch=epoch)
+        if self._counts is not None:
+            self._counts.heard(member)
+
+    def order(self, member: Member, limits: Iterable[GpuLimit], sequence: int) -> None:
+        """Remember limits that are on their way to a member."""
+        member.order(limits, sequence)
+        self._count().ordered(member)
+
+    def release(self, member: Member, sequence: int, now: float) -> None:
+        """Remember that a member was told to release."""
+        member.release(sequence, now)
+        self._count().ordered(member)
+
+    def give_slack(self, member: Member, watts: float) -> None:
+        """Let a member rise by so much before it reports out of turn."""
+        self._count().gave_slack(member, watts)
 
     def enlist(self, domain: Domain, *, awaited_until_s: float = float("-inf")) -> None:
         """Take in the nodes of a domain, and let go of all others but those that are armed or may soon be.
@@ -37,14 +83,15 @@ class Roster(dict[str, Member]):
             member = self.setdefault(name, Member(name, awaited_until_s=awaited_until_s))
             if member.report is None:
                 member.rating = domain.ratings.get(name, member.rating)
+        self._changed()
 
     def watts(self, now: float) -> float:
         """The row's draw: sensors, and silent nodes at their worst."""
-        return sum(member.watts(now, self.silent_after_s) for member in self.values())
+        return self._count().watts(now)
 
     def hot_watts(self, now: float) -> float:
         """The same with the sensor gain on: what the breaker may see."""
-        return sum(member.hot_watts(now, self.silent_after_s) for member in self.values())
+        return self._count().hot_watts(now)
 
     @property
     def nameplate_watts(self) -> float:
@@ -53,12 +100,11 @@ class Roster(dict[str, Member]):
 
     def age_s(self, now: float) -> float:
         """The age of the oldest sample; 0 before the first report."""
-        heard = (m for m in self.values() if m.report is not None)
-        return max((now - m.heard_s + m.report.age_s for m in heard if m.report is not None), default=0.0)
+        return self._count().age_s(now)
 
     def silent(self, now: float) -> tuple[str, ...]:
         """Nodes that haven't spoken lately."""
-        return tuple(sorted(name for name, m in self.items() if not m.fresh(now, self.silent_after_s)))
+        return tuple(sorted(self._count().silent(now)))
 
     @property
     def enforcing(self) -> bool:
@@ -68,16 +114,16 @@ class Roster(dict[str, Member]):
     @property
     def acquainted(self) -> bool:
         """Whether every member has been heard."""
-        return all(member.report is not None for member in self.values())
+        return not self._count().unheard
 
     @property
     def slack_watts(self) -> float:
         """How far all nodes together may rise before one reports out of turn."""
-        return sum(member.slack_watts for member in self.values())
+        return self._count().slack_watts
 
     def report_epoch(self, epoch: Epoch) -> bool:
         """Whether every member has last reported this epoch."""
-        return all(member.reports_epoch(epoch) for member in self.values())
+        return self._count().all_report(epoch)
 
     def ratings(self, domain: Domain, *, patient: bool, now: float) -> list[NodeRating]:
         """What the nodes of a domain can draw, and all others that are still bound by it.
@@ -102,3 +148,12 @@ class Roster(dict[str, Member]):
     def agreed_watts(self, safe: Mapping[str, float]) -> float:
         """The sum that nodes fall to by themselves; who hasn't acknowledged counts at nameplate."""
         return sum(member.agreed_watts(safe) for member in self.values())
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._counts = None
+
+    def _count(self) -> RosterCounts:
+        if self._counts is None:
+            self._counts = RosterCounts(self, self.silent_after_s)
+        return self._counts

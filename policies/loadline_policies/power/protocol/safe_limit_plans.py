@@ -22,6 +22,8 @@ class SafeLimitPlan:
     version: int = 0
     given: dict[str, float] = field(default_factory=dict)
     target: dict[str, float] = field(default_factory=dict)
+    settled: bool = True
+    """Whether everybody has been given the target."""
 
     def aim(self, target: SafeLimits, members: Iterable[Member], *, patient: bool, growing: bool) -> None:
         """Move towards `target`: smaller limits now, larger ones when all have acknowledged those.
@@ -42,11 +44,7 @@ class SafeLimitPlan:
         settled = settled and not (patient and any(member.report is None for member in rows))
         full = dict(target) if growing else {**target, **shrunk}
         self._give(full if settled else shrunk)
-
-    @property
-    def settled(self) -> bool:
-        """Whether everybody has been given the target."""
-        return self.given == self.target
+        self.settled = self.given == self.target
 
     def admits(self, member: Member) -> bool:
         """Whether the node has its place in the plan, so that it may be enforced."""

@@ -428,8 +428,8 @@ def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
     assert coordinator.answer("node-19", 100.6).act is Act.OBSERVE
     given = heard(coordinator, given, share=0.5, sequence=3, now=101.0, names=NAMES[:19])
     heard(coordinator, given, share=0.5, sequence=4, now=102.0, names=NAMES[:19])
-    coordinator.receive(report("node-19", sequence=2), 102.1)
-    assert coordinator.answer("node-19", 102.1).act is Act.ENFORCE
+    coordinator.receive(report("node-19", sequence=2), 102.3)
+    assert coordinator.answer("node-19", 102.3).act is Act.ENFORCE
 
 
 def test_a_joining_node_does_not_wait_for_one_that_does_not_answer() -> None:
@@ -473,7 +473,8 @@ def test_a_node_that_left_armed_holds_the_others_back_until_it_is_heard() -> Non
     assert coordinator.answer("node-0", 0.8).limits[0].safe_watts == 240.0, "another may lead as well"
     for name in NAMES:
         coordinator.receive(report(name, sequence=3, safe=240.0, epoch=EPOCH), 0.9)
-    assert coordinator.answer("node-0", 1.0).limits[0].safe_watts == 247.0
+    coordinator.decide(1.2)
+    assert coordinator.answer("node-0", 1.2).limits[0].safe_watts == 247.0
 
 
 def test_a_domain_that_isnt_safe_is_only_observed() -> None:

@@ -1,0 +1,140 @@
+"""
+Sums over all members of a domain that are kept up with each report, at a cost that doesn't grow with the row.
+
+Watts are counted in whole milliwatts, so that a sum is the same in whatever order it came about, and
+doesn't drift. Who falls silent is found in a queue by when that will be; the silent are summed anew only
+when something of them changes. Time must not go back.
+"""
+
+import heapq
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
+from loadline_policies.power.protocol.messages import Epoch
+
+NEVER: Final = float("inf")
+
+
+class RosterCounts:
+    """The sums of a mapping of members whose keys stay the same; `unheard` are those that never reported."""
+
+    def __init__(self, members: Mapping[str, Member], silent_after_s: float) -> None:
+        self._members, self._silent_after_s = members, silent_after_s
+        self.unheard: set[str] = set()
+        self._silent: set[str] = set()
+        self._fresh: dict[str, tuple[int, int]] = {}
+        self._fresh_mw = self._fresh_hot_mw = self._slack_mw = 0
+        self._silences: list[tuple[float, str]] = []
+        self._samples: list[tuple[float, str]] = []
+        self._silent_mw: int | None = None
+        self._silent_until_s = NEVER
+        self._epoch: Epoch | None = None
+        self._others: set[str] = set()
+        for member in members.values():
+            self._slack_mw += _mw(member.slack_watts)
+            if member.report is None:
+                self.unheard.add(member.name)
+                self._silent.add(member.name)
+            else:
+                self._silences.append((member.heard_s + silent_after_s, member.name))
+                self._take(member)
+        heapq.heapify(self._silences)
+
+    def heard(self, member: Member) -> None:
+        """A member has reported."""
+        if member.name in self._silent:
+            self._silent.discard(member.name)
+            self._silent_mw = None
+            heapq.heappush(self._silences, (member.heard_s + self._silent_after_s, member.name))
+        self.unheard.discard(member.name)
+        self._leave(member.name)
+        self._take(member)
+
+    def ordered(self, member: Member) -> None:
+        """Something is on its way to a member, by which a silent one counts."""
+        if member.name in self._silent:
+            self._silent_mw = None
+
+    def gave_slack(self, member: Member, watts: float) -> None:
+        """A member may rise by so much from now on."""
+        self._slack_mw += _mw(watts) - _mw(member.slack_watts)
+        member.slack_watts = watts
+
+    @property
+    def slack_watts(self) -> float:
+        """How far all may rise together."""
+        return self._slack_mw / 1000
+
+    def watts(self, now: float) -> float:
+        """The draw of all."""
+        return (self._silent_watts_mw(now) + self._fresh_mw) / 1000
+
+    def hot_watts(self, now: float) -> float:
+        """The same with the sensor gain on."""
+        return (self._silent_watts_mw(now) + self._fresh_hot_mw) / 1000
+
+    def silent(self, now: float) -> Collection[str]:
+        """Who hasn't spoken lately."""
+        while self._silences and self._silences[0][0] < now:
+            _, name = heapq.heappop(self._silences)
+            silent_from_s = self._members[name].heard_s + self._silent_after_s
+            if silent_from_s >= now:
+                heapq.heappush(self._silences, (silent_from_s, name))
+            else:
+                self._leave(name)
+                self._silent.add(name)
+                self._silent_mw = None
+        return self._silent
+
+    def age_s(self, now: float) -> float:
+        """The age of the oldest sample; 0 before the first report."""
+        while self._samples:
+            sampled_s, name = self._samples[0]
+            if sampled_s == _sampled_s(self._members[name]):
+                return now - sampled_s
+            heapq.heappop(self._samples)
+        return 0.0
+
+    def all_report(self, epoch: Epoch) -> bool:
+        """Whether every member last reported this epoch."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._others = {name for name, one in self._members.items() if not one.reports_epoch(epoch)}
+        return not self._others
+
+    def _take(self, member: Member) -> None:
+        assert member.report is not None
+        fresh = _mw(member.seen_watts), _mw(member.seen_hot_watts)
+        self._fresh[member.name] = fresh
+        self._fresh_mw += fresh[0]
+        self._fresh_hot_mw += fresh[1]
+        heapq.heappush(self._samples, (_sampled_s(member), member.name))
+        if self._epoch is not None and member.reports_epoch(self._epoch):
+            self._others.discard(member.name)
+        else:
+            self._others.add(member.name)
+
+    def _leave(self, name: str) -> None:
+        mw, hot_mw = self._fresh.pop(name, (0, 0))
+        self._fresh_mw -= mw
+        self._fresh_hot_mw -= hot_mw
+
+    def _silent_watts_mw(self, now: float) -> int:
+        """A silent member counts at its limits, and as one that booted anew once it has been so for long."""
+        self.silent(now)
+        if self._silent_mw is None or now > self._silent_until_s:
+            silent = [self._members[name] for name in self._silent]
+            self._silent_mw = sum([_mw(one.watts(now, self._silent_after_s)) for one in silent])
+            reboots_s = (one.heard_s + REBOOTED_AFTER_S for one in silent)
+            self._silent_until_s = min((at_s for at_s in reboots_s if at_s >= now), default=NEVER)
+        return self._silent_mw
+
+
+def _sampled_s(member: Member) -> float:
+    assert member.report is not None
+    return member.heard_s - member.report.age_s
+
+
+def _mw(watts: float) -> int:
+    return round(watts * 1000)

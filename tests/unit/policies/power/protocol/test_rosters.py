@@ -1,0 +1,81 @@
+"""The sums that a roster keeps up with each report are those that would be made anew over all members."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
+from loadline_policies.power.protocol.rosters import Roster
+
+NAMES = tuple("abcd")
+EPOCHS = (Epoch(1, "uid"), Epoch(2, "uid"))
+SILENT_AFTER_S = 2.0
+GPU = GpuReport(
+    uuid="", watts=100.0, enforced_watts=300.0, min_watts=100.0, max_watts=400.0, safe_watts=200.0
+)
+
+
+def report(node: str, *, watts: float, age_s: float, epoch: Epoch) -> Report:
+    gpu = replace(GPU, uuid=f"{node}/0", watts=watts)
+    return Report(
+        node=node, domain="row", sequence=1, age_s=age_s, host_watts=200.0, host_max_watts=300.0, gpus=(gpu,),
+        epoch=epoch, armed=True,
+    )  # fmt: skip
+
+
+steps = st.tuples(
+    st.sampled_from(("report", "report", "report", "order", "release", "slack", "join", "leave", "nothing")),
+    st.sampled_from(NAMES),
+    st.floats(0.0, 400.0),
+    st.sampled_from((0.0, 0.3, 0.9, 1.9, 2.0, 2.1, 31.0)),
+    st.sampled_from(EPOCHS),
+)
+
+
+def check(roster: Roster, now: float) -> None:
+    members = roster.values()
+    silent = tuple(sorted(one.name for one in members if not one.fresh(now, SILENT_AFTER_S)))
+    heard = [one for one in members if one.report is not None]
+    assert roster.silent(now) == silent
+    tolerance = pytest.approx(0.0, abs=0.001 * len(NAMES))
+    assert roster.watts(now) - sum(one.watts(now, SILENT_AFTER_S) for one in members) == tolerance
+    assert roster.hot_watts(now) - sum(one.hot_watts(now, SILENT_AFTER_S) for one in members) == tolerance
+    assert roster.slack_watts - sum(one.slack_watts for one in members) == tolerance
+    oldest_s = max((now - one.heard_s + one.report.age_s for one in heard if one.report), default=0.0)
+    assert roster.age_s(now) == pytest.approx(oldest_s)
+    assert roster.acquainted == (len(heard) == len(members))
+    for epoch in EPOCHS:
+        assert roster.report_epoch(epoch) == all(one.reports_epoch(epoch) for one in members)
+
+
+@settings(max_examples=300)
+@given(st.lists(steps, max_size=40))
+def test_what_is_kept_up_is_what_would_be_counted_anew(
+    done: list[tuple[str, str, float, float, Epoch]],
+) -> None:
+    roster, now = Roster(SILENT_AFTER_S), 100.0
+    for name in NAMES[:2]:
+        roster[name] = Member(name)
+    for number, (kind, name, watts, pause_s, epoch) in enumerate(done):
+        now += pause_s
+        if kind == "join":
+            roster.setdefault(name, Member(name))
+        elif name not in roster:
+            continue
+        elif kind == "leave":
+            del roster[name]
+        elif kind == "report":
+            roster.hear(report(name, watts=watts, age_s=watts / 400.0, epoch=epoch), now=now, epoch=epoch)
+        elif kind == "order":
+            limit = GpuLimit(uuid=f"{name}/0", watts=watts, safe_watts=100.0)
+            roster.order(roster[name], [limit], number)
+        elif kind == "release":
+            roster.release(roster[name], number, now)
+        elif kind == "slack":
+            roster.give_slack(roster[name], watts)
+        if number % 3 == 0:
+            check(roster, now)
+    check(roster, now)
