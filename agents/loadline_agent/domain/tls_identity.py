@@ -4,9 +4,11 @@ How an agent proves to its peers who it is: a key of its own and nothing else.
 Each agent keeps a P-256 key and a self-signed certificate in its root-only state
 directory, and publishes the certificate in its NodeCapacity, where only it may write.
 Peers trust exactly the certificates published, so there is no authority, no Secret
-and no bearer token between nodes. Dates in the certificate mean nothing, since it is
-trusted for being published; and it signs nobody else, or one member could vouch for
-strangers. A server tells its peers apart by the bytes of what they showed.
+and no bearer token between nodes. One counts for the node only that it names
+(`own_certificate`): it is public, and anybody might publish another's. Dates in the
+certificate mean nothing, since it is trusted for being published; and it signs nobody
+else, or one member could vouch for strangers. A server tells its peers apart by the
+bytes of what they showed.
 
 `server_context` is open to new anchors while it runs (`trust`); anchors never leave a
 context, so a server must still compare the peer's bytes with what is published now.
@@ -107,9 +109,28 @@ def der_of(pem: str) -> bytes:
     """The bytes of one PEM certificate; InvalidInput if it isn't one."""
     try:
         der = ssl.PEM_cert_to_DER_cert(pem)
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=der)
+        found = context.cert_store_stats()["x509"]
+        if found != 1:
+            raise ValueError(f"there are {found} in it")
     except (ValueError, ssl.SSLError) as error:
         raise InvalidInput("certificate", pem[:40], mend=f"publish one PEM certificate ({error})") from error
+    return der
+
+
+def own_certificate(pem: str, *, node: str) -> bytes:
+    """The bytes of a node's certificate; InvalidInput if it isn't one, or names another node.
+
+    Its alternative name has named the node since the first version of the agent.
+    """
+    der = der_of(pem)
+    if not _names(der, node):
+        raise InvalidInput(
+            "certificate",
+            pem[:40],
+            mend=f"it names another node: publish the one that the agent on {node} made for itself",
+        )
     return der
 
 
@@ -135,16 +156,20 @@ def _usable(state_dir: Path, node: str) -> bool:
         return False
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
-        return _dns_name(node) in ssl.PEM_cert_to_DER_cert(certificate_file.read_text())
+        return _names(ssl.PEM_cert_to_DER_cert(certificate_file.read_text()), node)
     except (ValueError, ssl.SSLError):
         return False
 
 
-def _dns_name(node: str) -> bytes:
-    """How a certificate's alternative name spells the node: tag 2, length, ASCII (RFC 5280, 4.2.1.6)."""
-    name = node.encode("ascii")
+def _names(der: bytes, node: str) -> bool:
+    """Whether an alternative name is the node's: tag 2, length, ASCII (RFC 5280, 4.2.1.6).
+
+    Looked for among the bytes: `ssl` reads a certificate only of a peer that it has let in. Whoever makes
+    one can have it name several nodes, and it is the maker's all the same: peers compare all its bytes.
+    """
+    name = node.encode("ascii", "replace")
     length = bytes([len(name)]) if len(name) < 128 else bytes([0x81, len(name)])
-    return b"\x82" + length + name
+    return b"\x82" + length + name in der
 
 
 def _create(state_dir: Path, node: str) -> None:

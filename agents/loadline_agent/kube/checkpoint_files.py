@@ -4,7 +4,8 @@ What an agent remembers of the API server, for a restart while that is away.
 One small file in the root-only state directory: where the node belongs, who may lead
 there, and the last good policies. A file that can't be read is no memory, and the
 agent then waits for the API server, in Observe. What is remembered is used until the
-API server has spoken, and not a moment longer. What a later version wrote beside that is passed over.
+API server has spoken, and not a moment longer. What a later version wrote beside that is passed over,
+and so is a candidate with another node's certificate, which an earlier one believed.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from loadline_agent.domain.tls_identity import der_of
+from loadline_agent.domain.tls_identity import der_of, own_certificate
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.node_states import Home
 
@@ -34,6 +35,15 @@ class RememberedPeer(BaseModel):
         der_of(certificate)
         return certificate
 
+    @property
+    def certificate_is_own(self) -> bool:
+        """Whether the certificate names the node."""
+        try:
+            own_certificate(self.certificate, node=self.node)
+        except InvalidInput:
+            return False
+        return True
+
 
 class Checkpoint(BaseModel):
     """All that is remembered. `home` is None while the node's place was never known."""
@@ -49,7 +59,9 @@ def recall(state_dir: Path) -> Checkpoint:
     """What was kept, or an empty memory where nothing (usable) was; InvalidInput says what is unusable."""
     path = state_dir / FILE
     try:
-        return Checkpoint.model_validate_json(path.read_text()) if path.exists() else Checkpoint()
+        found = Checkpoint.model_validate_json(path.read_text()) if path.exists() else Checkpoint()
+        candidates = tuple(one for one in found.candidates if one.certificate_is_own)
+        return found.model_copy(update={"candidates": candidates})
     except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors, as are those of text
         raise InvalidInput(
             FILE, str(path), mend="remove it; it is written anew from the API server"

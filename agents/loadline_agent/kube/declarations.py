@@ -146,7 +146,8 @@ class Declarations:
     def certificates(self) -> Mapping[bytes, str]:
         """Nodes by their certificates in DER; the same object until something changes."""
         if self._certificates is None:
-            peers = {name: known.peer for name, known in self._capacities.items.items()}
+            capacities = self._capacities.items.items()
+            peers = {name: known.peer for name, known in capacities if known.peer is not None}
             known = {**self._memberships.peers, **peers}
             times = Counter(peer.certificate for peer in known.values())
             self._certificates = {
@@ -182,7 +183,9 @@ class Declarations:
         sentences = [informer.problem for informer in informers]
         sentences += [self._memberships.problem, self._checkpoint_problem, self._domain_problem]
         refused = (f"{key}: {why}" for informer in informers for key, why in informer.refused.items())
-        return tuple(sentence for sentence in (*sentences, *refused) if sentence)
+        capacities = self._capacities.items.items()
+        unknown = (f"{node}: {known.problem}" for node, known in capacities if known.problem)
+        return tuple(sentence for sentence in (*sentences, *refused, *unknown) if sentence)
 
     def _follow(self) -> None:
         if self._leads and self._group is not None:

@@ -57,6 +57,7 @@ class Memberships:
         self._labels: Mapping[str, str] | None = None
         self._left: str | None = None
         self._woken = asyncio.Event()
+        self._unusable: dict[str, str] = {}
         self._looks = 0
         self._failures = 0
 
@@ -82,7 +83,8 @@ class Memberships:
         self._looks += 1
         try:
             await self._look(anew or self._looks % LOOKS_UNTIL_MET_AGAIN == 0)
-            self._failures, self.problem = 0, None
+            unusable = [self._unusable[name] for name in sorted(self._unusable.keys() & self._wanted)]
+            self._failures, self.problem = 0, "; ".join(unusable) or None
         except (KubeError, InvalidInput) as error:
             self._failures, self.problem = self._failures + 1, str(error)
 
@@ -90,6 +92,11 @@ class Memberships:
         """Names of those who may lead a domain; empty if the API server knows none of that name."""
         declared = self._domains.items.get(domain) if domain is not None else None
         return declared.candidates if declared is not None else ()
+
+    @property
+    def _wanted(self) -> set[str]:
+        home = self.home.domain if self.home is not None else None
+        return {*self.candidates(self._left), *self.candidates(home)}
 
     async def _look(self, anew: bool) -> None:
         node = await self._kube.get(f"/api/v1/nodes/{self._node}")
@@ -112,14 +119,26 @@ class Memberships:
             await self._gone.look(owner)
 
     async def _meet(self, name: str, anew: bool) -> bool:
+        """Get to know a candidate; False if it has no NodeCapacity yet.
+
+        One that can't be used is no reason to look again sooner, or to know the others less: a whole row
+        would ask for it every few seconds.
+        """
         if name in self.peers and not anew:
             return True
         try:
-            peer = known_of(await self._kube.get(NODE_CAPACITIES.path(name))).peer
+            known = known_of(await self._kube.get(NODE_CAPACITIES.path(name)))
         except NotFound:
             return False
-        if self.peers.get(name) != peer:
-            self.peers[name] = peer
+        except InvalidInput as error:
+            self._unusable[name] = f"{name}: {error}"
+            return True
+        if known.peer is None:
+            self._unusable[name] = f"{name}: {known.problem}"
+            return True
+        self._unusable.pop(name, None)
+        if self.peers.get(name) != known.peer:
+            self.peers[name] = known.peer
             self._on_change()
         return True
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from loadline_agent.domain.peers import Peer
-from loadline_agent.domain.tls_identity import der_of
+from loadline_agent.domain.tls_identity import own_certificate
 from loadline_agent.kube.clients import Object
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType
@@ -54,13 +54,15 @@ class Declared:
 class Known:
     """A NodeCapacity: who the node's agent is, and how far its GPUs can be set, None if not told yet.
 
-    `armed_for` is the domain that the node enforces for, None where it doesn't.
+    There is no `peer` where the certificate isn't the node's own, and `problem` says so: what the node can
+    draw counts nevertheless. `armed_for` is the domain that the node enforces for, None where it doesn't.
     """
 
-    peer: Peer
+    peer: Peer | None
     gpus: tuple[GpuRating, ...] | None
     settable: bool
     armed_for: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,10 @@ def known_of(thing: Object) -> Known:
     settable = conditions.find(capacity.status.conditions, ConditionType.LIMITS_SETTABLE)
     enforcing = conditions.find(capacity.status.conditions, ConditionType.ENFORCING)
     seen = capacity.status.host_max_watts is not None  # else its agent hasn't looked yet
+    peer, problem = _peer_or_why_not(capacity)
     return Known(
-        peer=peer_of(capacity.metadata.name, address=capacity.spec.address, pem=capacity.spec.certificate),
+        peer=peer,
+        problem=problem,
         gpus=_ratings(capacity.status.gpus) if seen else None,
         settable=settable is None or settable.status != "False",
         armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
@@ -134,9 +138,12 @@ def policy_of(thing: Object) -> Policy:
     return Policy(text, parse_power(text))
 
 
-def peer_of(node: str, *, address: str, pem: str) -> Peer:
-    """A peer by its published address and certificate."""
-    return Peer(node, address, _der(pem))
+def _peer_or_why_not(capacity: NodeCapacity) -> tuple[Peer | None, str | None]:
+    node, spec = capacity.metadata.name, capacity.spec
+    try:
+        return Peer(node, spec.address, _certificate(spec.certificate, node)), None
+    except InvalidInput as error:
+        return None, str(error)
 
 
 def home_of(labels: Mapping[str, str], domains: Iterable[Declared], *, armed_for: str | None = None) -> Home:
@@ -214,6 +221,6 @@ def _ratings(gpus: Iterable[Gpu]) -> tuple[GpuRating, ...] | None:
 
 
 @lru_cache(maxsize=4096)
-def _der(pem: str) -> bytes:
+def _certificate(pem: str, node: str) -> bytes:
     """Reading a certificate costs more than the rest of the object, and it hardly ever changes."""
-    return der_of(pem)
+    return own_certificate(pem, node=node)

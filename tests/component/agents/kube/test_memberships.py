@@ -27,6 +27,7 @@ class Server:
         self.mode = "Observe"
         self.asked: list[str] = []
         self.refuses: int | None = None
+        self.shows: dict[str, str] = {}
         self._pems: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -66,7 +67,8 @@ class Server:
         ]
 
     def _capacity(self, name: str) -> dict[str, Any]:
-        pem = self._pems.setdefault(name, self_signed(name)[1].decode())
+        shown = self.shows.get(name, name)
+        pem = self._pems.setdefault(shown, self_signed(shown)[1].decode())
         return {"metadata": {"name": name}, "spec": {"certificate": pem, "address": "10.0.0.1:9476"}}
 
 
@@ -133,6 +135,32 @@ async def moved(server: Server, told: Told, labels: dict[str, str]) -> None:
 async def test_a_node_knows_who_may_lead_its_home(told: Told) -> None:
     await told.until("row-a", ["node-00", "node-01"])
     assert told.leaders("row-c") == []
+
+
+async def test_a_candidate_with_another_nodes_certificate_keeps_nobody_from_the_others(
+    server: Server, told: Told
+) -> None:
+    server.shows["node-00"] = "node-01"
+    await told.until("row-a", ["node-01"])
+    assert list(told.certificates.values()) == ["node-01"]
+    await told.relist()
+    assert "node-00: certificate is" in " ".join(told.problems)
+    del server.shows["node-00"]
+    await told.relist()
+    assert told.leaders("row-a") == ["node-00", "node-01"]
+    assert told.problems == ()
+
+
+async def test_a_candidate_that_turns_to_another_nodes_certificate_keeps_its_last_good_one(
+    server: Server, told: Told
+) -> None:
+    await told.until("row-a", ["node-00", "node-01"])
+    before = told.certificates
+    server.shows["node-00"] = "node-01"
+    await told.relist()
+    assert told.certificates == before
+    await told._memberships.look()
+    assert told.problems != (), "whether or not it is looked at again"
 
 
 async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(server: Server, told: Told) -> None:

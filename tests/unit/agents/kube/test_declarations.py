@@ -1,5 +1,8 @@
 """What API objects mean to an agent, and what it remembers of them."""
 
+import base64
+import ssl
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.domain.tls_identity import der_of
 from loadline_agent.kube import checkpoint_files
 from loadline_agent.kube.checkpoint_files import Checkpoint, RememberedPeer
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.credentials import Credentials
+from loadline_agent.kube.declarations import Declarations
 from loadline_agent.kube.object_parsers import (
     declared_of,
     domain_of,
@@ -24,7 +30,14 @@ from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.breakers import FOREVER
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
 
-PEM = self_signed("node-00")[1].decode()
+
+@cache
+def pem(node: str) -> str:
+    """The certificate of a node's agent."""
+    return self_signed(node)[1].decode()
+
+
+PEM = pem("node-00")
 POLICY = "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\n"
 
 
@@ -37,12 +50,14 @@ def domain(
     return {"metadata": {"name": name, "uid": "1", "creationTimestamp": created}, "spec": declared}
 
 
-def capacity(node: str = "node-00", *, settable: str = "True", **gpu: object) -> dict[str, Any]:
+def capacity(
+    node: str = "node-00", *, settable: str = "True", certificate: str | None = None, **gpu: object
+) -> dict[str, Any]:
     listed = {"uuid": "GPU-0", "minWatts": 100, "maxWatts": 400, **gpu}
     conditions = [{"type": "LimitsSettable", "status": settable, "reason": "Writable"}]
     return {
         "metadata": {"name": node},
-        "spec": {"certificate": PEM, "address": "10.0.0.1:9476"},
+        "spec": {"certificate": certificate or pem(node), "address": "10.0.0.1:9476"},
         "status": {"hostMaxWatts": 2600, "gpus": [listed], "conditions": conditions},
     }
 
@@ -172,11 +187,55 @@ def test_a_node_that_may_not_set_limits_is_rated_so() -> None:
     assert known_of(capacity(settable="False")).settable is False
 
 
-def test_a_certificate_that_is_none_is_refused() -> None:
-    thing = capacity()
-    thing["spec"]["certificate"] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    with pytest.raises(InvalidInput, match="publish one PEM certificate"):
-        known_of(thing)
+def many(*pems: str) -> str:
+    """One PEM block with several certificates in it."""
+    ders = base64.encodebytes(b"".join(map(ssl.PEM_cert_to_DER_cert, pems))).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{ders}-----END CERTIFICATE-----\n"
+
+
+NO_PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "mend"),
+    [
+        pytest.param(NO_PEM, "one PEM", id="none"),
+        pytest.param(many(pem("node-00"), pem("node-01")), "one PEM", id="two-in-one"),
+        pytest.param(pem("node-00"), "names another node", id="another-nodes"),
+        pytest.param(pem("node-010"), "names another node", id="of-a-longer-name"),
+        pytest.param(pem("node-0"), "names another node", id="of-a-shorter-name"),
+    ],
+)
+def test_a_certificate_that_isnt_the_nodes_own_makes_no_peer_and_hides_no_gpu(
+    certificate: str, mend: str
+) -> None:
+    known = known_of(capacity("node-01", certificate=certificate))
+    assert known.peer is None
+    assert mend in str(known.problem)
+    assert known.gpus == (GpuRating("GPU-0", 100.0, 400.0),)
+
+
+def test_whoever_publishes_another_nodes_certificate_silences_nobody() -> None:
+    """Also where it was remembered so by an earlier version of the agent."""
+    told = Declarations(Kube(Credentials(server="http://127.0.0.1:1")), "node-00", "loadline-system")
+    things = [capacity("node-00"), capacity("node-01", certificate=PEM), capacity("node-02")]
+    told._capacities.items = {thing["metadata"]["name"]: known_of(thing) for thing in things}
+    told._capacities_changed()
+    assert set(told.certificates.values()) == {"node-00", "node-02"}
+    assert told.node_of(der_of(PEM)) == "node-00"
+    (problem,) = told.problems
+    assert problem.startswith("node-01: ")
+
+
+def test_a_remembered_certificate_of_another_node_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    kept = [
+        RememberedPeer(node=node, address="10.0.0.1:9476", certificate=pem(shown))
+        for node, shown in (("node-00", "node-00"), ("node-01", "node-00"), ("node-02", "node-02"))
+    ]
+    checkpoint_files.keep(tmp_path, Checkpoint(home=Home(domain="row-a"), candidates=tuple(kept)))
+    found = checkpoint_files.recall(tmp_path)
+    assert [one.node for one in found.candidates] == ["node-00", "node-02"]
+    assert found.home == Home(domain="row-a")
 
 
 def test_a_policy_is_under_its_key() -> None:
