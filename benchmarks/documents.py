@@ -98,7 +98,7 @@ async def blocked_ms(texts: Iterable[str]) -> float:
     informer = Informer[Policy](Listed(texts), "/policies", parse=policy_of, on_change=lambda: None)
     ticking = asyncio.create_task(tick())
     await asyncio.sleep(10 * TICK_S)
-    await informer.relist()
+    await informer.list_all()
     await asyncio.sleep(10 * TICK_S)
     ticking.cancel()
     return 1000 * longest_s

@@ -20,7 +20,8 @@ from loadline_agent.domain.node_facts import NodeFacts
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, ServicesHere
 from loadline_agent.domain.report_clients import ReportClient
-from loadline_agent.domain.report_servers import ReportServer, Strangers
+from loadline_agent.domain.report_servers import ReportServer
+from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.hardware.armed_records import boot_id
 from loadline_agent.hardware.node_gpus import NodeGpus
@@ -104,13 +105,15 @@ class NodeAgent:
         settings = self._given.settings
         refused = self._count_refusal
         reports = ReportServer(self.leadership, self._given.declarations, node=settings.node, refused=refused)
-        Strangers(self._given.declarations.relist, refused).watch(self._context)
+        strangers = Strangers(self._given.declarations.relist, refused)
+        strangers.watch(self._context)
         self._status_server.unready = self._unready
         async with AsyncExitStack() as ends:  # last to first, each whatever became of the others
             ends.push_async_callback(self._status_server.close)
             await self._status_server.open()
             door, _ = await serve(reports.app(), settings.listen, port=settings.port, context=self._context)
             ends.push_async_callback(door.cleanup)
+            ends.callback(strangers.close)
             ends.callback(reports.close)
             ends.push_async_callback(self.leadership.close)
             ends.push_async_callback(self.leaf.close)

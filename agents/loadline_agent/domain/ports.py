@@ -35,7 +35,7 @@ class Declarations(Protocol):
         """The member whose certificate this is, in DER; None for a stranger."""
 
     async def relist(self) -> None:
-        """Look again for certificates: a stranger has knocked, who may be a new member."""
+        """Look again for certificates and addresses, where those of others aren't followed anyway."""
 
     def lead(self) -> None:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""

@@ -10,8 +10,7 @@ The other door is in `status_servers`.
 """
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -19,7 +18,7 @@ from aiohttp import web
 
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
-from loadline_agent.domain.tls_identity import OneSidedClose, certificate_shown
+from loadline_agent.domain.tls_identity import certificate_shown
 from loadline_api.reports import (
     LONGEST_MESSAGE,
     READ_VERSIONS,
@@ -159,36 +158,3 @@ class ReportServer:
     def _refuse(self, reason: str, status: int, *, sentence: str) -> web.Response:
         self._refused(reason)
         return web.Response(status=status, text=sentence)
-
-
-class Strangers:
-    """Who knocked with an unknown certificate: it may be a new member, so look again.
-
-    `relist` is awaited in the background, one at a time; how often it really looks is its own affair.
-    """
-
-    def __init__(self, relist: Callable[[], Awaitable[None]], refused: Refused) -> None:
-        self._relist, self._refused = relist, refused
-        self._task: asyncio.Future[None] | None = None
-
-    def watch(self, context: ssl.SSLContext) -> None:
-        """Be told of every handshake of this server context that fails on the peer's certificate."""
-        strangers = self
-
-        class Watched(OneSidedClose):
-            def do_handshake(self) -> None:
-                try:
-                    super().do_handshake()
-                except ssl.SSLWantReadError:
-                    raise
-                except ssl.SSLError:
-                    strangers.knocked()
-                    raise
-
-        context.sslobject_class = Watched
-
-    def knocked(self) -> None:
-        """Count a stranger, and list certificates again unless that is being done."""
-        self._refused("Stranger")
-        if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(self._relist())

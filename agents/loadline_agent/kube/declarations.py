@@ -29,7 +29,6 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.memberships import Memberships
 from loadline_agent.kube.object_parsers import Declared
-from loadline_api.api_errors import KubeError
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POLICY_LABEL, POWER_DOMAINS
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidInput
@@ -131,11 +130,16 @@ class Declarations:
         """
         remembered = {one.node: _peer(one) for one in self._checkpoint.candidates}
         peers = {**remembered, **self._memberships.peers}
+        followed = self._capacities.items if self._follows_capacities else {}
         if self._memberships.home is not None:
             names = self._memberships.candidates(domain)
         else:
             home = self._checkpoint.home
             names = tuple(remembered) if home is not None and home.domain == domain else ()
+        for name in followed.keys() & set(names):
+            peer = followed[name].peer
+            if peer is not None:
+                peers[name] = peer
         return tuple(peers[name] for name in names if name in peers)
 
     def node_of(self, certificate: bytes) -> str | None:
@@ -156,17 +160,17 @@ class Declarations:
         return self._certificates
 
     async def relist(self) -> None:
-        """Look again for certificates: a stranger has knocked, who may be a new member.
+        """Look again for the candidates' certificates and addresses.
 
-        Nothing is raised: whether it helped is seen in `certificates`.
+        A coordinator follows those of all nodes: whatever is published it is told, and asking for it would
+        only cost. Nothing is raised: whether it helped is seen in `certificates`.
         """
-        if not self._leads:
+        if not self._follows_capacities:
             await self._memberships.look(anew=True)
-            return
-        try:
-            await self._capacities.relist()
-        except KubeError as error:
-            self._capacities.problem = str(error)
+
+    @property
+    def _follows_capacities(self) -> bool:
+        return self._leads and self._capacities.listed
 
     def domain(self) -> Domain | None:
         """The domain to lead, the same object until something changes; None while unknown."""

@@ -71,20 +71,17 @@ class Informer(Generic[T]):
         """Forget how current this is, so that `run` lists first; the last good values stay until then."""
         self.listed, self._version = False, None
 
-    async def relist(self) -> None:
-        """See everything once more, now; the watch goes on from where it was."""
-        await self._list()
-
     async def _follow(self) -> None:
         if self._version is None:
-            self._version = await self._list()
+            self._version = await self.list_all()
         changes = self._kube.watch(self._path, self._version, labels=self._labels, fields=self._fields)
         async with aclosing(changes):
             async for event in changes:
                 self._failures, self.problem = 0, None
                 self._take(event)
 
-    async def _list(self) -> str:
+    async def list_all(self) -> str:
+        """See everything once; the version from which to watch."""
         listing = await self._kube.list(self._path, labels=self._labels, fields=self._fields)
         items, refused = dict[str, T](), dict[str, str]()
         for thing in listing.items:

@@ -16,7 +16,8 @@ from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
-from loadline_agent.domain.report_servers import ReportServer, Strangers
+from loadline_agent.domain.report_servers import ReportServer
+from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
@@ -60,7 +61,9 @@ class Bench:
         reports = ReportServer(leadership, declarations, node=node, refused=door.refusals.append)
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
-        Strangers(declarations.relist, door.refusals.append).watch(context)
+        strangers = Strangers(declarations.relist, door.refusals.append)
+        strangers.watch(context)
+        self.stack.callback(strangers.close)
         port = int(self.identities[node].address.rpartition(":")[2])
         runner, _ = await serve(reports.app(), "127.0.0.1", port=port, context=context)
         self.stack.push_async_callback(runner.cleanup)

@@ -257,13 +257,6 @@ async def test_what_parses_to_the_same_is_no_change(server: Server, colors: Colo
     assert colors.changes == 2
 
 
-async def test_a_relist_sees_what_the_watch_has_not_said(server: Server, colors: Colors) -> None:
-    await colors.until(a="red")
-    server.listed = [thing("a", "red", 1), thing("b", "blue", 2)]
-    await colors.informer.relist()
-    assert colors.informer.items == {"a": "red", "b": "blue"}
-
-
 def test_pauses_grow_to_a_bound() -> None:
     assert [pause_s(failures, first_s=0.5, chance=lambda: 1.0) for failures in range(7)] == [
         0.5,

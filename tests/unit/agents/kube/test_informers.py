@@ -82,7 +82,7 @@ def test_others_have_their_turn_between_two_objects_of_a_listing() -> None:
         informer = Informer[object](
             StandIn([thing(str(i), i) for i in range(100)], []), "/things", parse=dict, on_change=lambda: None
         )
-        await informer.relist()
+        await informer.list_all()
         counting.cancel()
         return len(informer.items)
 
