@@ -106,12 +106,17 @@ class NodeAgent:
         refused = self._count_refusal
         reports = ReportServer(self.leadership, self._given.declarations, node=settings.node, refused=refused)
         strangers = Strangers(self._given.declarations.relist, refused)
-        strangers.watch(self._context)
         self._status_server.unready = self._unready
         async with AsyncExitStack() as ends:  # last to first, each whatever became of the others
             ends.push_async_callback(self._status_server.close)
             await self._status_server.open()
-            door, _ = await serve(reports.app(), settings.listen, port=settings.port, context=self._context)
+            door, _ = await serve(
+                reports.app(),
+                settings.listen,
+                port=settings.port,
+                context=self._context,
+                failed=strangers.failed,
+            )
             ends.push_async_callback(door.cleanup)
             ends.callback(strangers.close)
             ends.callback(reports.close)

@@ -21,6 +21,7 @@ import structlog
 from loadline_agent import settings
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
+from loadline_agent.bounded_listeners import ask_for_descriptors
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         chosen = settings.parse(arguments)
         configure(chosen.log_level)
+        ask_for_descriptors()
         armed_records.prepare(str(chosen.state_dir))
         with exclusive(chosen.state_dir, patience_s=PREDECESSOR_S):
             # One that can't be understood may be armed: it ends the agent before anything is done.

@@ -2,27 +2,90 @@
 How the agent opens a port: an aiohttp application at an address, with or without TLS.
 
 Both of its servers do it here, the one for peers (`domain.report_servers`) and the one for
-probes and Prometheus (`status_servers`).
+probes and Prometheus (`status_servers`). What strangers may cost is bounded: connections by
+`bounded_listeners`, lines of log here, since each request that is none would write some.
 """
 
+import asyncio
+import logging
 import ssl
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from aiohttp import web
 
+from loadline_agent.bounded_listeners import BoundedListener, bound
 from loadline_api.listeners import start_or_close
 
 KEEP_ALIVE_S = 75.0
 """Idle seconds after which a connection is closed: a new handshake costs ten exchanges."""
 
+LOG_EVERY_S: Final = 60.0
+"""How often aiohttp may log what went wrong in a request. Chosen."""
+
 
 async def serve(
-    app: web.Application, host: str, *, port: int, context: ssl.SSLContext | None = None
+    app: web.Application,
+    host: str,
+    *,
+    port: int,
+    context: ssl.SSLContext | None = None,
+    failed: Callable[[Exception], None] = lambda error: None,
 ) -> tuple[web.AppRunner, int]:
-    """Listen; the runner to close it by, and the port that it got."""
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5)
+    """Listen; the runner to close it by, and the port that it got. `failed` gets what ended a handshake."""
+    runner = web.AppRunner(
+        app, access_log=None, logger=_log, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5
+    )
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=context, reuse_address=True)
+    site = _Site(runner, host, port=port, context=context, failed=failed)
     await start_or_close(site.start(), runner.cleanup)
     address: Any = runner.addresses[0]
     return runner, int(address[1])
+
+
+class _Site(web.BaseSite):
+    """Where aiohttp's own would have asyncio listen, a bounded listener."""
+
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        host: str,
+        *,
+        port: int,
+        context: ssl.SSLContext | None,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        super().__init__(runner, ssl_context=context)
+        self._host, self._port, self._failed = host, port, failed
+
+    @property
+    def name(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        handler = self._runner.server
+        assert handler is not None
+        sockets = await bound(self._host, self._port)
+        listener = BoundedListener(handler, sockets, context=self._ssl_context, failed=self._failed)
+        self._server = cast(asyncio.AbstractServer, listener)  # aiohttp asks for `close` and `sockets`
+
+
+class _Paced(logging.Filter):
+    """Lets a record pass if the last one was long enough ago."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._from_s = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now < self._from_s:
+            return False
+        self._from_s = now + LOG_EVERY_S
+        return True
+
+
+_log = logging.getLogger("loadline.agent.http")
+_log.addFilter(_Paced())

@@ -14,8 +14,6 @@ from typing import Final
 
 import structlog
 
-from loadline_agent.domain.tls_identity import OneSidedClose
-
 LOOK_EVERY_S: Final = 10.0
 """The least pause between two looks for certificates. Chosen: a member retries every second or two."""
 
@@ -35,22 +33,6 @@ class Strangers:
         self._relist, self._refused, self._every_s = relist, refused, every_s
         self._asked = False
         self._task: asyncio.Task[None] | None = None
-
-    def watch(self, context: ssl.SSLContext) -> None:
-        """Be told of every handshake of this server context that fails."""
-        strangers = self
-
-        class Watched(OneSidedClose):
-            def do_handshake(self) -> None:
-                try:
-                    super().do_handshake()
-                except ssl.SSLWantReadError:
-                    raise
-                except ssl.SSLError as error:
-                    strangers.failed(error)
-                    raise
-
-        context.sslobject_class = Watched
 
     def failed(self, error: Exception) -> None:
         """Count a handshake that ended so; one for an unknown certificate asks for a look."""

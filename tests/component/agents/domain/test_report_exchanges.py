@@ -62,10 +62,11 @@ class Bench:
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
         strangers = Strangers(declarations.relist, door.refusals.append)
-        strangers.watch(context)
         self.stack.callback(strangers.close)
         port = int(self.identities[node].address.rpartition(":")[2])
-        runner, _ = await serve(reports.app(), "127.0.0.1", port=port, context=context)
+        runner, _ = await serve(
+            reports.app(), "127.0.0.1", port=port, context=context, failed=strangers.failed
+        )
         self.stack.push_async_callback(runner.cleanup)
         return door
 
