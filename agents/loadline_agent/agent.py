@@ -22,7 +22,7 @@ from loadline_agent.domain.ports import Declarations, NoWorkloads, Owners, Servi
 from loadline_agent.domain.report_clients import ReportClient
 from loadline_agent.domain.report_servers import ReportServer
 from loadline_agent.domain.strangers import Strangers
-from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
+from loadline_agent.domain.tls_identity import Identity, TrustedPeers, client_context
 from loadline_agent.hardware.armed_records import boot_id
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
@@ -94,8 +94,7 @@ class NodeAgent:
         self.node_facts = NodeFacts(
             self.leaf.node, given.node_gpus.infos, look=lambda: self.leaf.state, clock=clock
         )
-        self._context = server_context(given.identity)
-        self._trusted: set[bytes] = set()
+        self._trusted = TrustedPeers(given.identity)
         self._known: Mapping[bytes, str] = {}
         self.metrics.read(self.node_facts.readings)
         self.metrics.read(self._domain_readings)
@@ -114,7 +113,7 @@ class NodeAgent:
                 reports.app(),
                 settings.listen,
                 port=settings.port,
-                context=self._context,
+                context=lambda: self._trusted.context,
                 failed=strangers.failed,
             )
             ends.push_async_callback(door.cleanup)
@@ -139,8 +138,7 @@ class NodeAgent:
         while True:
             known = self._given.declarations.certificates
             if known is not self._known:
-                trust(self._context, *(known.keys() - self._trusted))
-                self._trusted |= known.keys()
+                self._trusted.follow(known.keys())
                 self._known = known
             await asyncio.sleep(TRUST_EVERY_S)
 

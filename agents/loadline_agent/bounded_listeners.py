@@ -51,7 +51,7 @@ log = structlog.get_logger("loadline.agent")
 class BoundedListener:
     """Accepts at bound `sockets`, and gives each connection a `handler` once it is established.
 
-    `failed` gets what ended a handshake.
+    `context` gives the one for the next handshake, and `failed` gets what ended one.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BoundedListener:
         handler: Callable[[], asyncio.Protocol],
         sockets: list[socket.socket],
         *,
-        context: ssl.SSLContext | None = None,
+        context: Callable[[], ssl.SSLContext] | None = None,
         failed: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._handler, self.sockets = handler, sockets
@@ -140,7 +140,7 @@ class BoundedListener:
             transport, _ = await self._loop.connect_accepted_socket(
                 self._handler,
                 connection,
-                ssl=self._context,
+                ssl=self._context() if self._context is not None else None,
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=seconds,
             )

@@ -30,10 +30,13 @@ async def serve(
     host: str,
     *,
     port: int,
-    context: ssl.SSLContext | None = None,
+    context: Callable[[], ssl.SSLContext] | None = None,
     failed: Callable[[Exception], None] = lambda error: None,
 ) -> tuple[web.AppRunner, int]:
-    """Listen; the runner to close it by, and the port that it got. `failed` gets what ended a handshake."""
+    """Listen; the runner to close it by, and the port that it got.
+
+    `context` gives the one for the next handshake, and `failed` gets what ended one.
+    """
     runner = web.AppRunner(
         app, access_log=None, logger=_log, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5
     )
@@ -53,11 +56,11 @@ class _Site(web.BaseSite):
         host: str,
         *,
         port: int,
-        context: ssl.SSLContext | None,
+        context: Callable[[], ssl.SSLContext] | None,
         failed: Callable[[Exception], None],
     ) -> None:
-        super().__init__(runner, ssl_context=context)
-        self._host, self._port, self._failed = host, port, failed
+        super().__init__(runner)
+        self._host, self._port, self._context, self._failed = host, port, context, failed
 
     @property
     def name(self) -> str:
@@ -68,7 +71,7 @@ class _Site(web.BaseSite):
         handler = self._runner.server
         assert handler is not None
         sockets = await bound(self._host, self._port)
-        listener = BoundedListener(handler, sockets, context=self._ssl_context, failed=self._failed)
+        listener = BoundedListener(handler, sockets, context=self._context, failed=self._failed)
         self._server = cast(asyncio.AbstractServer, listener)  # aiohttp asks for `close` and `sockets`
 
 

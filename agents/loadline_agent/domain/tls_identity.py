@@ -10,8 +10,9 @@ certificate mean nothing, since it is trusted for being published; and it signs 
 else, or one member could vouch for strangers. A server tells its peers apart by the
 bytes of what they showed.
 
-`server_context` is open to new anchors while it runs (`trust`); anchors never leave a
-context, so a server must still compare the peer's bytes with what is published now.
+A server's context is open to new anchors while it runs (`trust`), but anchors never leave
+one: a server must still compare the peer's bytes with what is published now, and takes a
+new context when too many are out of date (`TrustedPeers`).
 A client's context trusts one peer alone, and then there is nothing left to compare.
 
 Either end closes without waiting for the other's close_notify (`OneSidedClose`).
@@ -19,6 +20,7 @@ Either end closes without waiting for the other's close_notify (`OneSidedClose`)
 
 import os
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from typing import Any
 from loadline_policies.errors import InvalidInput
 
 KEY_FILE, CERTIFICATE_FILE = "key.pem", "certificate.pem"
+
+SPARE_ANCHORS = 64
+"""Certificates out of date, beyond as many as are in use, before a server takes a new context. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,22 @@ class OneSidedClose(ssl.SSLObject):
             super().unwrap()
         except ssl.SSLWantReadError:
             return
+
+
+class TrustedPeers:
+    """Whom a server lets in: `context` is for the next handshake, and follows what is published."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.context = server_context(identity)
+        self._identity = identity
+        self._trusted: set[bytes] = set()
+
+    def follow(self, certificates: Collection[bytes]) -> None:
+        """Let in whoever shows one of these, from the next handshake on."""
+        if len(self._trusted | set(certificates)) > 2 * len(certificates) + SPARE_ANCHORS:
+            self.context, self._trusted = server_context(self._identity), set()
+        trust(self.context, *(set(certificates) - self._trusted))
+        self._trusted |= set(certificates)
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:

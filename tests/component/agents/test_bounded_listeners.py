@@ -94,7 +94,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     made = Door(0, {one.node: client_context(one, host.der) for one in others}, AsyncExitStack())
     async with made.stack:
         runner, made.port = await serve(
-            pages(), "127.0.0.1", port=0, context=context, failed=made.failed.append
+            pages(), "127.0.0.1", port=0, context=lambda: context, failed=made.failed.append
         )
         made.stack.push_async_callback(runner.cleanup)
         yield made

@@ -65,7 +65,7 @@ class Bench:
         self.stack.callback(strangers.close)
         port = int(self.identities[node].address.rpartition(":")[2])
         runner, _ = await serve(
-            reports.app(), "127.0.0.1", port=port, context=context, failed=strangers.failed
+            reports.app(), "127.0.0.1", port=port, context=lambda: context, failed=strangers.failed
         )
         self.stack.push_async_callback(runner.cleanup)
         return door

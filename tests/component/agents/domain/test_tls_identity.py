@@ -12,8 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from loadline_agent.domain.self_signed_certificates import self_signed
 from loadline_agent.domain.tls_identity import (
+    SPARE_ANCHORS,
     Identity,
+    TrustedPeers,
     certificate_shown,
     client_context,
     server_context,
@@ -21,6 +24,10 @@ from loadline_agent.domain.tls_identity import (
 )
 from loadline_api.node_capacities import CERTIFICATE_PATTERN
 from loadline_policies.errors import InvalidInput
+
+
+def self_signed_der(node: str) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(self_signed(node)[1].decode())
 
 
 def identity(directory: Path, node: str) -> Identity:
@@ -109,6 +116,30 @@ async def test_an_older_tls_is_refused(server: Server, host: Identity, tmp_path:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await server.greets(context)
+
+
+def test_certificates_that_come_and_go_dont_heap_up(host: Identity) -> None:
+    """A node may publish a new one as often as it likes."""
+    peers, members = TrustedPeers(host), [self_signed_der(f"node-{index}") for index in range(3)]
+    for _ in range(5 * SPARE_ANCHORS):
+        members[0] = self_signed_der("node-0")
+        peers.follow(members)
+        assert peers.context.cert_store_stats()["x509"] <= 2 * len(members) + SPARE_ANCHORS
+
+
+async def test_a_member_stays_trusted_when_those_that_are_gone_are_let_go(
+    host: Identity, tmp_path: Path
+) -> None:
+    member, gone = identity(tmp_path, "member"), identity(tmp_path, "gone")
+    peers = TrustedPeers(host)
+    peers.follow([member.der, gone.der])
+    for index in range(SPARE_ANCHORS + 4):
+        peers.follow([member.der, self_signed_der(f"node-{index}")])
+    made = Server(peers.context)
+    async with await asyncio.start_server(made.greet, "127.0.0.1", 0, ssl=made.context) as listening:
+        made.port = listening.sockets[0].getsockname()[1]
+        assert await made.greets(client_context(member, host.der)) == b"hello"
+        assert await made.greets(client_context(gone, host.der)) == b""
 
 
 def test_an_identity_is_kept(tmp_path: Path) -> None:
