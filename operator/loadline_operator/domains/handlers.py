@@ -3,11 +3,11 @@ The controller of PowerDomains: nodes, capacities, Leases, documents and domains
 to one `reconcile(name)`, which plans from the facts at hand and applies the difference.
 
 A domain depends on its neighbours (a child's budget, a rival's selector), so whatever
-moves wakes all of them; there are tens, and a plan that finds nothing to do costs a
-millisecond. What has not moved wakes nobody: see `facts`.
+moves has those planned that it concerns: see `relations`. What has not moved wakes
+nobody: see `facts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,8 @@ from loadline_api.names import lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
-from loadline_operator.kube.fact_tables import FactTable
+from loadline_operator.domains.relations import Relations
+from loadline_operator.kube.fact_tables import FactTable, ToldTable
 from loadline_operator.kube.kinds import (
     EVENTS,
     LEASES,
@@ -46,11 +47,13 @@ class Domains:
 
     def __init__(self, context: Context, documents: Documents) -> None:
         self._context, self._policy_index = context, documents.policy_index
+        self._relations = Relations()
         documents.moved.append(self._policy_moved)
-        self.nodes: FactTable[facts.Node] = FactTable()
-        self.capacities: FactTable[facts.Capacity] = FactTable()
-        self.leases: FactTable[facts.DomainLease] = FactTable()
-        self.domains: FactTable[facts.Domain] = FactTable()
+        context.metrics.measures.append(self._measure)
+        self.nodes = ToldTable[facts.Node](self._node_moved)
+        self.capacities = ToldTable[facts.Capacity](self._capacity_moved)
+        self.leases = ToldTable[facts.DomainLease](self._lease_moved)
+        self.domains = ToldTable[facts.Domain](self._domain_moved)
         self.work_queue = WorkQueue[Key](
             "domains", self.reconcile, metrics=context.metrics, settle_s=SETTLE_S
         )
@@ -79,25 +82,41 @@ class Domains:
 
     def wake(self) -> None:
         """Look at every domain."""
-        self._measure()
         for key in sorted(self.domains.uids()):
             self.work_queue.add(key)
 
+    def _plan(self, names: Iterable[str]) -> None:
+        """Look at these domains."""
+        for name in sorted(names):
+            key = Key("", name)
+            if key in self.domains:
+                self.work_queue.add(key)
+
+    def _node_moved(self, key: Key, node: facts.Node | None) -> None:
+        self._plan(self._relations.node_moved(key.name, node))
+
+    def _capacity_moved(self, key: Key, capacity: facts.Capacity | None) -> None:
+        self._plan(self._relations.claiming(key.name))
+
+    def _lease_moved(self, key: Key, lease: facts.DomainLease | None) -> None:
+        if key.name.startswith(lease_name("")):
+            self._plan([key.name.removeprefix(lease_name(""))])
+
+    def _domain_moved(self, key: Key, domain: facts.Domain | None) -> None:
+        self._plan(self._relations.domain_moved(key.name, domain))
+
     def _policy_moved(self, key: Key, loops: frozenset[Loop]) -> None:
-        if Loop.POWER in loops:
-            self.wake()
+        if Loop.POWER in loops and key.namespace == self._context.system_namespace:
+            self._plan(one.name for one in self.domains.facts() if one.spec.policy_ref.name == key.name)
 
     def _see(self, kind: Kind, raw: Manifest, gone: bool, *, read: Callable[[Manifest], Any]) -> None:
         if gone:
-            moved = self.tables[kind].drop(Key.of(raw), uid=raw["metadata"]["uid"])
+            self.tables[kind].drop(Key.of(raw), uid=raw["metadata"]["uid"])
         else:
-            moved = self._put(self.tables[kind].put, kind, raw, read=read)
-        if moved:
-            self.wake()
+            self._put(self.tables[kind].put, kind, raw, read=read)
 
     def _see_answer(self, kind: Kind, raw: Manifest, *, read: Callable[[Manifest], Any]) -> None:
-        if self._put(self.tables[kind].put_answer, kind, raw, read=read):
-            self.wake()
+        self._put(self.tables[kind].put_answer, kind, raw, read=read)
 
     def _put(
         self,
@@ -106,9 +125,9 @@ class Domains:
         raw: Manifest,
         *,
         read: Callable[[Manifest], Any],
-    ) -> bool:
+    ) -> None:
         metadata, fact = raw["metadata"], self._fact(kind, read=read, raw=raw)
-        return put(Key.of(raw), uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+        put(Key.of(raw), uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
 
     def _fact(self, kind: Kind, *, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
         try:
@@ -128,12 +147,13 @@ class Domains:
             await self._apply(key, domain, changes)
 
     def _observe(self, domain: facts.Domain) -> Observed:
-        namespace = self._context.system_namespace
+        namespace, members = self._context.system_namespace, self._relations.members(domain.name)
+        told = ((node.name, self.capacities.get(Key("", node.name))) for node in members)
         return Observed(
             system_namespace=namespace,
-            domains=tuple(self.domains.facts()),
-            nodes=tuple(self.nodes.facts()),
-            capacities={one.node: one for one in self.capacities.facts()},
+            domains=self._relations.related(domain.name),
+            nodes=members,
+            capacities={node: capacity for node, capacity in told if capacity is not None},
             lease=self.leases.get(Key(namespace, lease_name(domain.name))),
             document=self._policy_index.find(Loop.POWER, Key(namespace, domain.spec.policy_ref.name)),
         )

@@ -98,6 +98,28 @@ class FactTable(Generic[F]):
         return listed.keys() <= self._rows.keys()
 
 
+class ToldTable(FactTable[F]):
+    """A table that tells each move, also one that no event told: `moved` gets the key and the fact."""
+
+    def __init__(self, moved: Callable[[Key, F | None], None]) -> None:
+        super().__init__()
+        self._moved = moved
+
+    def put(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
+        """As of any table, and a move is told."""
+        moved = super().put(key, uid=uid, version=version, fact=fact)
+        if moved:
+            self._moved(key, fact)
+        return moved
+
+    def drop(self, key: Key, *, uid: str) -> bool:
+        """As of any table, and the end of an object is told."""
+        dropped = super().drop(key, uid=uid)
+        if dropped:
+            self._moved(key, None)
+        return dropped
+
+
 class Groups(FactTable[F], Generic[F, G]):
     """A table that finds the facts of one group, say of one service, without looking at all of them.
 
