@@ -78,7 +78,8 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-safety bench-safety-live bench-serving bench-wire mutants
+.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-operator-plans bench-safety \
+  bench-safety-live bench-serving bench-wire mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
 
@@ -108,6 +109,9 @@ bench-gpu: $(READY) ## What a real GPU tells the agent and at what cost, and its
 
 bench-operator: $(READY) ## What 200 services cost the operator, beside kopf alone, and how fast it is
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
+
+bench-operator-plans: $(READY) ## What one node's move costs the operator that plans a thousand domains
+	@python -m benchmarks.operator_plans
 
 ##@ Work on it
 
