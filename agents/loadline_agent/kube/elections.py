@@ -9,7 +9,8 @@ server that is away ends nothing here. How long a holder may lead without a rene
 the coordinator's rule; it is told when the last good renewal was *sent*.
 
 Writes are guarded by the object's resourceVersion and carry all else as it was read,
-because the admission policy lets a candidate change holder, times and count only.
+because the admission policy lets a candidate change holder, times and count only. How long
+a Lease lasts is believed within bounds.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ from loadline_api.api_errors import KubeError, WriteConflict
 from loadline_api.names import CANDIDATES_ANNOTATION, LEASES
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.elections import (
-    DEFAULT_DURATION_S,
     PERIOD_S,
     Record,
     Sighting,
     Step,
+    believed_duration_s,
     next_step,
     sight,
     still_ours,
@@ -193,7 +194,7 @@ def record_of(lease: Object) -> Record:
             holder=spec.get("holderIdentity") or "",
             transitions=int(spec.get("leaseTransitions") or 0),
             renewed=spec.get("renewTime") or "",
-            duration_s=float(spec.get("leaseDurationSeconds") or DEFAULT_DURATION_S),
+            duration_s=believed_duration_s(float(spec.get("leaseDurationSeconds") or 0.0)),
             candidates=tuple(name for name in map(str.strip, listed.split(",")) if name),
         )
     except (KeyError, TypeError, ValueError) as error:

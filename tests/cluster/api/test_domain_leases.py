@@ -8,6 +8,7 @@ import pytest
 from loadline_api import names
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, SYSTEM_NAMESPACE
 from testbed.api_callers import Caller, eventually
+from testbed.cluster.errors import ApiError
 
 PATH = names.LEASES.path(namespace=SYSTEM_NAMESPACE)
 NAME = names.lease_name("quay")
@@ -78,14 +79,50 @@ def test_another_candidate_takes_over_in_a_new_epoch(agents: list[Caller], held:
         (0, {"leaseTransitions": 1}, ("leaseTransitions is 1, below 2", "send it back unchanged")),
         (0, {"leaseTransitions": None}, ("leaseTransitions is 0, below 2",)),
         (1, {"holderIdentity": "berth-1"}, ("leaseTransitions is still 2", "raise it")),
+        (0, {"leaseTransitions": 4}, ("leaseTransitions is 4, more than one above 2",)),
+        (1, {"holderIdentity": "berth-1", "leaseTransitions": 2**31 - 1}, ("more than one above 2",)),
+        (0, {"holderIdentity": "", "leaseTransitions": 3}, ("no epoch without a holder",)),
+        (1, {"holderIdentity": ""}, ("berth-0 holds the Lease", "leave it")),
+        (1, {"holderIdentity": None}, ("berth-0 holds the Lease",)),
+        (0, {"leaseDurationSeconds": 2**31 - 1}, ("leaseDurationSeconds", "send it back unchanged")),
+        (0, {"leaseDurationSeconds": 1}, ("leaseDurationSeconds",)),
+        (0, {"leaseDurationSeconds": None}, ("leaseDurationSeconds",)),
+        (0, {"acquireTime": "2026-01-01T00:00:00.000000Z"}, ("spec.acquireTime changes in the same epoch",)),
     ],
-    ids=["no-candidate", "for-another", "renew-anothers", "epoch-falls", "epoch-dropped", "epoch-shared"],
+    ids=[
+        *("no-candidate", "for-another", "renew-anothers", "epoch-falls", "epoch-dropped", "epoch-shared"),
+        *("epoch-skipped", "epoch-exhausted", "epoch-of-nobody", "empty-anothers", "drop-anothers"),
+        *("lasts-for-ever", "lasts-a-second", "lasts-as-by-default", "acquired-anew"),
+    ],
 )
 def test_what_an_agent_may_not_write(
     agents: list[Caller], held: dict[str, Any], who: int, change: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     sentence = agents[who].refusal("PUT", f"{PATH}/{NAME}", changed(held, **change))
     assert [word for word in words if word not in sentence] == [], sentence
+
+
+def test_a_holder_that_begins_anew_takes_the_next_epoch(agents: list[Caller], held: dict[str, Any]) -> None:
+    """As after a restart of its agent."""
+    told = {"leaseTransitions": 3, "acquireTime": "2026-01-01T00:00:00.000000Z"}
+    assert (
+        agents[0].send("PUT", f"{PATH}/{NAME}", body=changed(held, **told))["spec"]["leaseTransitions"] == 3
+    )
+
+
+@pytest.mark.parametrize(
+    "told", [{"strategy": "OldestEmulationVersion"}, {"strategy": "x.dev/y", "preferredHolder": "berth-1"}]
+)
+def test_no_agent_asks_for_a_coordinated_election(
+    agents: list[Caller], held: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """Where an API server knows these fields, kube-controller-manager would name the holder by them."""
+    try:
+        answer = agents[0].send("PUT", f"{PATH}/{NAME}", body=changed(held, **told), dryRun="All")
+    except ApiError as error:
+        assert "spec.strategy and spec.preferredHolder" in str(error)
+    else:
+        assert told.keys().isdisjoint(answer["spec"]), "dropped, where it isn't served"
 
 
 @pytest.mark.parametrize(

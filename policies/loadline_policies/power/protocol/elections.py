@@ -26,6 +26,9 @@ LONGEST_GAP_S = 10.0
 DEFAULT_DURATION_S = 15.0
 """As client-go's, where the Lease doesn't say."""
 
+LONGEST_DURATION_S = 60.0
+"""Whatever a Lease says: by one that lasted for years a dead holder would never be followed. Chosen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -67,6 +70,14 @@ def sight(before: Sighting | None, record: Record, *, now: float) -> Sighting:
     if before is not None and before.record == record and now - before.last_s <= LONGEST_GAP_S:
         return Sighting(record, before.since_s, now)
     return Sighting(record, now, now)
+
+
+def believed_duration_s(told: float) -> float:
+    """How long a holder counts as alive without a renewal, where the Lease says so many seconds.
+
+    No less than by default: its holder may raise limits for ten seconds after its last renewal.
+    """
+    return min(LONGEST_DURATION_S, max(DEFAULT_DURATION_S, told))
 
 
 class Step(Enum):

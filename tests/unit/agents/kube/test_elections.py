@@ -28,6 +28,25 @@ def test_a_lease_that_holds_something_else_is_refused() -> None:
         record_of({"metadata": {"uid": UID}, "spec": {"leaseTransitions": "many"}})
 
 
+@pytest.mark.parametrize(
+    ("told", "believed_s"),
+    [
+        (None, 15.0),
+        (0, 15.0),
+        (15, 15.0),
+        (30, 30.0),
+        (1, 15.0),
+        (-1, 15.0),
+        (2**31 - 1, 60.0),
+        ("1e999", 60.0),
+    ],
+)
+def test_a_lease_lasts_as_long_as_the_protocol_bears(told: object, believed_s: float) -> None:
+    """A shorter one would be taken while its holder may still raise, a longer one would never be."""
+    spec = {"leaseDurationSeconds": told} if told is not None else {}
+    assert record_of({"metadata": {"uid": UID}, "spec": spec}).duration_s == believed_s
+
+
 @dataclass
 class Store:
     """The one Lease of an API server, guarded by its version; `losses` says what happens to a request."""
