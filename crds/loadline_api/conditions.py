@@ -18,6 +18,7 @@ from typing import Literal, Self
 from pydantic import Field
 from pydantic.config import JsonDict
 
+from loadline_api.quantities import Count
 from loadline_api.schemas import Status, list_map
 
 
@@ -179,11 +180,8 @@ class Condition(Status):
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
     reason: str = Field(min_length=1, max_length=64, description="Why, in one CamelCase word.")
     message: str = Field(default="", max_length=4096, description="Why, in a sentence with the values.")
-    observed_generation: int | None = Field(
-        default=None,
-        ge=0,
-        description="The generation of the spec that was looked at.",
-        json_schema_extra={"format": "int64"},
+    observed_generation: Count | None = Field(
+        default=None, description="The generation of the spec that was looked at."
     )
     last_transition_time: str = Field(
         default="", description="When the status last changed.", json_schema_extra={"format": "date-time"}

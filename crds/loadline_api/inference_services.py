@@ -20,7 +20,7 @@ from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engines import Engine, KvCache, Model
 from loadline_api.objectives import Experts, PolicyName, Power, Scaling, Slo
 from loadline_api.pools import PRESERVED, Parallelism, Prefill, RolloutStrategy, Router
-from loadline_api.quantities import INT32, INT64, Count, Replicas
+from loadline_api.quantities import INT32, Count, Replicas
 from loadline_api.schemas import ApiObject, Spec, Status, list_map, rule, validations
 from loadline_api.splits import SPLIT_RULES
 from loadline_api.workload_refs import WorkloadRef
@@ -150,8 +150,8 @@ class PoolStatus(Status):
 class InferenceServiceStatus(Status):
     """How the service stands."""
 
-    observed_generation: int | None = Field(
-        default=None, ge=0, description="Generation of the spec that was acted on.", json_schema_extra=INT64
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec that was acted on."
     )
     replicas: Count | None = Field(
         default=None, description="Replicas of the main or decode pool that exist."

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
-from loadline_api.quantities import INT64, Count, GpuWatts, HostWattage
+from loadline_api.quantities import Count, GpuWatts, HostWattage, RefreshSeconds
 from loadline_api.schemas import ApiObject, Spec, Status, list_map
 from loadline_policies.power.protocol.bounds import GPUS
 
@@ -69,18 +69,15 @@ class ServiceOnNode(Status):
 class NodeCapacityStatus(Status):
     """What the node's agent has found and what it holds."""
 
-    observed_generation: int | None = Field(
-        default=None,
-        ge=0,
-        description="Generation of the spec at the time of writing.",
-        json_schema_extra=INT64,
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec at the time of writing."
     )
     observed_time: str | None = Field(
         default=None,
         description="When the agent last told what stands here.",
         json_schema_extra={"format": "date-time"},
     )
-    refresh_seconds: Count | None = Field(
+    refresh_seconds: RefreshSeconds | None = Field(
         default=None,
         description="The agent writes again within so many seconds; after three times as many without a word"
         " its conditions become Unknown, all but Enforcing.",

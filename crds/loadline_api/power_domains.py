@@ -22,7 +22,7 @@ from loadline_api.breakers import Breaker
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.drills import DrillStatus
 from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
-from loadline_api.quantities import INT64, Count, HostWattage, Name, ReportedWatts, Watts
+from loadline_api.quantities import Count, HostWattage, Name, RefreshSeconds, ReportedWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS, MEMBERS
 from loadline_policies.power.protocol.domains import Ceiling
@@ -148,11 +148,8 @@ class PowerDomainSpec(Spec):
 class MembershipStatus(Status):
     """The operator's half: who belongs to the domain, and whether its promises can be kept."""
 
-    observed_generation: int | None = Field(
-        default=None,
-        ge=0,
-        description="Generation of the spec that the operator has checked.",
-        json_schema_extra=INT64,
+    observed_generation: Count | None = Field(
+        default=None, description="Generation of the spec that the operator has checked."
     )
     members: tuple[Name, ...] = Field(
         default=(), max_length=MEMBERS, description="Nodes of the domain, sorted."
@@ -206,7 +203,7 @@ class RowStatus(Status):
         description="When observedWatts was measured.",
         json_schema_extra={"format": "date-time"},
     )
-    refresh_seconds: Count | None = Field(
+    refresh_seconds: RefreshSeconds | None = Field(
         default=None,
         description="The coordinator writes again within so many seconds; after three times as many without"
         " a word its conditions become Unknown.",

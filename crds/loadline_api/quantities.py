@@ -6,12 +6,15 @@ and fight over it for ever. So watts, seconds and counts are integers with the u
 the field's name, percent are integers, and the few ratios are decimal strings.
 
 The upper bounds are not physics but guards against a slipped digit or a wrong unit
-(milliwatts for watts); they also let the API server bound the cost of CEL rules.
+(milliwatts for watts); they also let the API server bound the cost of CEL rules. In a
+status they bound what a node that was broken into can have others believe, and lie beyond
+whatever a sound one can have to say; `told_watts` and `told_count` keep to them all the same,
+since a status that is refused says nothing.
 """
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
@@ -55,11 +58,22 @@ Replicas = Annotated[int, Field(strict=True, ge=0, le=10_000, json_schema_extra=
 SomeReplicas = Annotated[int, Field(strict=True, ge=1, le=10_000, json_schema_extra=INT32)]
 """How many replicas, where none would make no sense."""
 
-Count = Annotated[int, Field(strict=True, ge=0, json_schema_extra=INT64)]
+MOST_COUNTED: Final = 2**31 - 1
+"""Of anything in a status: milliseconds are three weeks then."""
+
+MOST_REPORTED_WATTS: Final = 10 * BUDGET_WATTS[1]
+"""In a status: ten times what the largest domain of the largest servers could draw."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED, json_schema_extra=INT64)]
 """A count in a status."""
 
-ReportedWatts = Annotated[int, Field(strict=True, json_schema_extra=INT64)]
+ReportedWatts = Annotated[
+    int, Field(strict=True, ge=-MOST_REPORTED_WATTS, le=MOST_REPORTED_WATTS, json_schema_extra=INT64)
+]
 """Watts in a status; headroom may be negative."""
+
+RefreshSeconds = Annotated[int, Field(strict=True, ge=1, le=600, json_schema_extra=INT64)]
+"""A promise to write again; up to ten minutes, since a dead writer is believed for three times as long."""
 
 DecimalText = Annotated[
     str,
@@ -91,6 +105,16 @@ Name = Annotated[
     ),
 ]
 """The name of a Kubernetes object."""
+
+
+def told_watts(watts: float) -> int:
+    """Whole watts for a status."""
+    return round(max(-MOST_REPORTED_WATTS, min(MOST_REPORTED_WATTS, watts)))
+
+
+def told_count(value: float) -> int:
+    """A whole number for a status."""
+    return round(max(0, min(MOST_COUNTED, value)))
 
 
 def ratio(text: str) -> Decimal:

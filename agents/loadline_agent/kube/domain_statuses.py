@@ -25,6 +25,7 @@ from loadline_api.conditions import Condition, ConditionType, merge, timestamp
 from loadline_api.drills import DrillStatus
 from loadline_api.names import API_VERSION, COORDINATOR_MANAGER, POWER_DOMAINS
 from loadline_api.power_domains import CoordinatorDomainStatus, PowerDomain
+from loadline_api.quantities import told_count, told_watts
 from loadline_api.refreshes import REFRESH_SECONDS, stale_after_s
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.domain_states import DomainState
@@ -57,13 +58,13 @@ def status_of(view: View, node: str, *, now: datetime) -> CoordinatorDomainStatu
     return CoordinatorDomainStatus(
         coordinator=node,
         level=domain_state.level,
-        observed_watts=round(domain_state.watts),
+        observed_watts=told_watts(domain_state.watts),
         observed_time=timestamp(now),
-        headroom_watts=round(domain_state.headroom_watts),
+        headroom_watts=told_watts(domain_state.headroom_watts),
         nodes_reporting=domain_state.nodes - len(domain_state.silent),
         silent_nodes=domain_state.silent,
-        brakes=domain_state.brakes,
-        heat_percent=round(100 * domain_state.heat),
+        brakes=told_count(domain_state.brakes),
+        heat_percent=told_count(100 * domain_state.heat),
         applied_policy_hash=domain_state.policy_hash,
         drill=drill_statuses.status_of(domain_state.drill) if domain_state.drill is not None else None,
         refresh_seconds=REFRESH_SECONDS,

@@ -146,6 +146,14 @@ def test_both_halves_stand_side_by_side(moored: Callable[[], Mooring]) -> None:
     assert [one.type for one in status.conditions] == ["Accepted", "Enforcing"]
 
 
+@pytest.mark.parametrize(
+    "told", [{"refreshSeconds": 10**9}, {"observedWatts": 10**15}, {"brakes": 2**62}, {"heatPercent": 2**40}]
+)
+def test_a_number_of_a_coordinator_has_a_bound(moored: Callable[[], Mooring], told: dict[str, int]) -> None:
+    mooring, (field,) = moored(), told
+    assert f"status.{field}" in refusal(lambda: mooring.report(0, **told))
+
+
 def test_nobody_orders_a_drill_by_writing_a_status(moored: Callable[[], Mooring]) -> None:
     mooring = moored()
     body = {"metadata": {"annotations": {DRILL_ANNOTATION: "2026-01-02T03:04:05Z/10"}}}

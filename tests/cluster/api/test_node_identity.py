@@ -53,6 +53,28 @@ def test_an_agent_writes_its_own_status(agents: list[Caller], own: dict[str, Any
     assert written["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("status", "field"),
+    [
+        ({"refreshSeconds": 10**9}, "status.refreshSeconds"),
+        ({"refreshSeconds": 0}, "status.refreshSeconds"),
+        ({"wireVersion": 2**40}, "status.wireVersion"),
+        ({"observedGeneration": 2**62}, "status.observedGeneration"),
+        ({"gpus": [{"uuid": "GPU-1", "clockCapMhz": 2**40}]}, "status.gpus[0].clockCapMhz"),
+        ({"services": [{"service": "a/b", "pods": 2**40, "gpus": 1}]}, "status.services[0].pods"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.usefixtures("own")
+def test_a_number_in_its_own_status_has_a_bound(
+    agents: list[Caller], status: dict[str, Any], field: str
+) -> None:
+    """A status that promises its next refresh for next year would be believed until then."""
+    body = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity", "status": status}
+    path = f"{PATH}/berth-0"
+    assert field in refusal(lambda: agents[0].apply_status(path, body, manager=names.AGENT_MANAGER))
+
+
 def test_an_agent_cannot_create_anothers(agents: list[Caller]) -> None:
     sentence = agents[1].refusal("POST", PATH, capacity("berth-2"))
     assert "metadata.name is berth-2" in sentence

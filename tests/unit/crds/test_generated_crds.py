@@ -65,6 +65,35 @@ def test_no_spec_holds_a_float(definition: Definition) -> None:
     assert found == []
 
 
+def values(node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All fields, and what their lists and maps hold."""
+    for name, field in fields(node):
+        yield name, field
+        for part, mark in (("items", "[]"), ("additionalProperties", "{}")):
+            if isinstance(field.get(part), dict):
+                yield f"{name}{mark}", field[part]
+
+
+def bounded(field: dict[str, Any]) -> bool:
+    match field.get("type"):
+        case "integer":
+            return {"minimum", "maximum"} <= field.keys() or "enum" in field
+        case "array":
+            return "maxItems" in field
+        case "string":
+            return bool({"maxLength", "enum", "format"} & field.keys())
+        case _:
+            return "maxProperties" in field or "additionalProperties" not in field
+
+
+@KINDS
+def test_every_number_list_map_and_text_has_a_bound(definition: Definition) -> None:
+    """What somebody writes is read by others, who believe nothing that has no bound."""
+    whole = schema(definition)["properties"]
+    parts = {part: values(whole[part]) for part in ("spec", "status")}
+    assert [f"{part}{path}" for part in parts for path, field in parts[part] if not bounded(field)] == []
+
+
 @KINDS
 def test_the_dialect_is_kubernetes(definition: Definition) -> None:
     text = json.dumps(crd(definition))

@@ -13,6 +13,7 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.domain_statuses import DomainStatusWriter, View, due, news, status_of
 from loadline_api.conditions import ConditionType, find
 from loadline_api.power_domains import CoordinatorDomainStatus
+from loadline_api.quantities import MOST_COUNTED, MOST_REPORTED_WATTS
 from loadline_api.refreshes import REFRESH_SECONDS
 from loadline_policies import documents
 from loadline_policies.errors import UnsafeDomain
@@ -71,6 +72,14 @@ def test_a_status_has_whole_watts_and_percent() -> None:
     assert (given.observed_watts, given.headroom_watts, given.heat_percent) == (200_000, 43_200, 25)
     assert (given.coordinator, given.nodes_reporting) == ("node-00", 2)
     assert given.observed_time == "2026-01-02T03:04:05Z"
+
+
+@pytest.mark.parametrize("beyond", [1e12, 1e300, float("inf")])
+def test_a_number_beyond_its_bound_is_told_as_the_bound(beyond: float) -> None:
+    """Else the API server would refuse the whole status, and a person would see nothing."""
+    told = status(replace(CALM, watts=beyond, headroom_watts=-beyond, heat=beyond))
+    assert (told.observed_watts, told.headroom_watts) == (MOST_REPORTED_WATTS, -MOST_REPORTED_WATTS)
+    assert told.heat_percent == MOST_COUNTED
 
 
 WAITS = ReleaseWait(nodes=("node-00", "node-01"), lacking_watts=540.4, long=False)
