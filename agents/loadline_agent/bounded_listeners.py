@@ -7,7 +7,8 @@ own files. Here handshakes have a few seconds. Where too many are under way, the
 once it has had the time that a member's takes; until then nobody else is let in, and whoever comes
 waits in the kernel. So a row that comes at once gets in, and strangers cost no more than that many
 connections in that time. What is established is bounded for each certificate, so that no member can
-take another's place, and on a plain port, where all are alike, for everybody together.
+take another's place, and on a plain port, where all are alike, for everybody together. What failed
+handshakes may cost is in `failure_budgets`.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
+
+from loadline_agent.failure_budgets import FailureBudget, source_of
 
 HANDSHAKE_S: Final = 5.0
 """For a handshake from its first byte to its last, and for the end of a connection. Chosen."""
@@ -65,6 +68,7 @@ class BoundedListener:
         self._handler, self.sockets = handler, sockets
         self._context, self._failed = context, failed
         self._loop = asyncio.get_running_loop()
+        self._failures = FailureBudget(self._loop.time)
         self._handshakes: dict[asyncio.Task[None], tuple[socket.socket, float]] = {}
         self._full = False
         self._pausing: asyncio.TimerHandle | None = None
@@ -88,14 +92,19 @@ class BoundedListener:
         if not self._has_room():
             return
         try:
-            connection = _accept(listening)
+            connection, address = _accept(listening)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
             log.error("no connection can be taken", error=str(error))
             self._pause(REST_S)
             return
-        task = self._loop.create_task(self._establish(connection))
+        source = source_of(str(address[0]))
+        if source is not None and not self._failures.allows(source):
+            connection.close()
+            self._failed(ConnectionAbortedError(f"{source} has failed too often"))
+            return
+        task = self._loop.create_task(self._establish(connection, source))
         self._handshakes[task] = connection, self._loop.time()
         task.add_done_callback(self._over)
 
@@ -134,7 +143,7 @@ class BoundedListener:
             if one.fileno() >= 0:
                 self._loop.add_reader(one, self._ready, one)
 
-    async def _establish(self, connection: socket.socket) -> None:
+    async def _establish(self, connection: socket.socket, source: str | None) -> None:
         seconds = HANDSHAKE_S if self._context is not None else None
         try:
             transport, _ = await self._loop.connect_accepted_socket(
@@ -145,6 +154,8 @@ class BoundedListener:
                 ssl_shutdown_timeout=seconds,
             )
         except OSError as error:  # all of TLS's are
+            if source is not None and isinstance(error, ssl.SSLError | ConnectionAbortedError):
+                self._failures.failed(source)
             self._failed(error)
             return
         shaken: Any = transport.get_extra_info("ssl_object")
@@ -186,10 +197,10 @@ async def bound(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _accept(listening: socket.socket) -> socket.socket:
-    connection, _ = listening.accept()
+def _accept(listening: socket.socket) -> tuple[socket.socket, tuple[Any, ...]]:
+    connection, address = listening.accept()
     connection.setblocking(False)
-    return connection
+    return connection, address
 
 
 def _end(connection: socket.socket) -> None:

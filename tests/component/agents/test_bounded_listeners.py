@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadline_agent import bounded_listeners
+from loadline_agent import bounded_listeners, failure_budgets
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
+from loadline_agent.failure_budgets import BURST
 from loadline_agent.http_servers import serve
 from testbed.connection_counts import uncollected
 
@@ -45,15 +46,15 @@ class Door:
     stack: AsyncExitStack
     failed: list[Exception] = field(default_factory=list)
 
-    async def connect(self, context: ssl.SSLContext | None = None) -> Streams:
-        streams = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
+    async def connect(self, context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> Streams:
+        streams = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, local_addr=(host, 0))
         self.stack.push_async_callback(_drop, streams)
         return streams
 
-    async def knock(self, context: ssl.SSLContext | None = None) -> None:
+    async def knock(self, context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1") -> None:
         """Try to be served as somebody who may not be."""
         with suppress(OSError):
-            await self.ask(await self.connect(context))
+            await self.ask(await self.connect(context, host=host))
 
     async def ask(self, streams: Streams) -> bytes:
         """The page's status line; empty if the connection is over."""
@@ -166,6 +167,18 @@ async def test_failed_handshakes_are_told_and_write_no_log(
     assert [isinstance(error, ssl.SSLCertVerificationError) for error in failed] == [False, True] * 10
     assert caplog.records == []
     assert await door.ask(await door.connect(door.contexts["member"])) != b""
+
+
+async def test_who_has_failed_too_often_is_turned_away_before_its_handshake_and_no_other_is(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_listeners, "source_of", str)
+    monkeypatch.setattr(failure_budgets, "PER_S", 0.0)
+    for _ in range(2 * int(BURST)):
+        await door.knock(door.contexts["stranger"], host="127.0.0.9")
+    computed = [error for error in door.failed if isinstance(error, ssl.SSLError)]
+    assert (len(computed), len(door.failed)) == (BURST, 2 * BURST)
+    assert await door.ask(await door.connect(door.contexts["member"])) == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_of_many_connections_to_a_plain_port_the_oldest_gives_way(plain: Door) -> None:
