@@ -34,6 +34,7 @@ from loadline_agent.kube.elections import Election
 from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter
 from loadline_agent.locks import exclusive
 from loadline_agent.logs import configure
+from loadline_agent.problem_logs import ProblemLog
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
@@ -102,6 +103,7 @@ class AgentProcess:
         self._capacity_writer = NodeCapacityWriter(
             self._kube, self._identity, facts=self._facts, clock=boottime, found=self._workloads.recall
         )
+        self._problem_log = ProblemLog(lambda: self._declarations.problems)
         self._missing: dict[str, str] = {}
         self._agent: NodeAgent | None = None
         self._stop = asyncio.Event()
@@ -121,6 +123,7 @@ class AgentProcess:
                         self._workloads.run(),
                         self._status_writer.run(),
                         self._capacity_writer.run(),
+                        self._problem_log.run(),
                     )
                 ]
                 await self._serve()

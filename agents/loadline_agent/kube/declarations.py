@@ -182,7 +182,7 @@ class Declarations:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What isn't as it should be, a sentence each: for logs, readiness and `explain`."""
+        """What isn't as it should be, a sentence each: for the log."""
         informers = (self._domains, *self._coordinators_informers)
         sentences = [informer.problem for informer in informers]
         sentences += [self._memberships.problem, self._checkpoint_problem, self._domain_problem]
