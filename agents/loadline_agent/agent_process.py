@@ -21,7 +21,6 @@ import structlog
 from loadline_agent import settings
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
-from loadline_agent.bounded_listeners import ask_for_descriptors
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
@@ -38,6 +37,7 @@ from loadline_agent.problem_logs import ProblemLog
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
+from loadline_api.bounded_listeners import ask_for_descriptors
 from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
 from loadline_policies.errors import HardwareError, LoadlineError

@@ -2,27 +2,23 @@
 How the agent opens a port: an aiohttp application at an address, with or without TLS.
 
 Both of its servers do it here, the one for peers (`domain.report_servers`) and the one for
-probes and Prometheus (`status_servers`). What strangers may cost is bounded: connections by
-`bounded_listeners`, lines of log here, since each request that is none would write some.
+probes and Prometheus (`status_servers`). What strangers may cost is bounded by
+`loadline_api.bounded_listeners` and `loadline_api.http_logs`.
 """
 
 import asyncio
-import logging
 import ssl
-import time
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from aiohttp import web
 
-from loadline_agent.bounded_listeners import BoundedListener, bound
+from loadline_api.bounded_listeners import BoundedListener, bound
+from loadline_api.http_logs import HTTP_LOG, say_exhausted
 from loadline_api.listeners import start_or_close
 
 KEEP_ALIVE_S = 75.0
 """Idle seconds after which a connection is closed: a new handshake costs ten exchanges."""
-
-LOG_EVERY_S: Final = 60.0
-"""How often aiohttp may log what went wrong in a request. Chosen."""
 
 
 async def serve(
@@ -38,7 +34,7 @@ async def serve(
     `context` gives the one for the next handshake, and `failed` gets what ended one.
     """
     runner = web.AppRunner(
-        app, access_log=None, logger=_log, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5
+        app, access_log=None, logger=HTTP_LOG, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=0.5
     )
     await runner.setup()
     site = _Site(runner, host, port=port, context=context, failed=failed)
@@ -70,25 +66,11 @@ class _Site(web.BaseSite):
         await super().start()
         handler = self._runner.server
         assert handler is not None
-        sockets = await bound(self._host, self._port)
-        listener = BoundedListener(handler, sockets, context=self._context, failed=self._failed)
+        listener = BoundedListener(
+            handler,
+            await bound(self._host, self._port),
+            context=self._context,
+            failed=self._failed,
+            exhausted=say_exhausted,
+        )
         self._server = cast(asyncio.AbstractServer, listener)  # aiohttp asks for `close` and `sockets`
-
-
-class _Paced(logging.Filter):
-    """Lets a record pass if the last one was long enough ago."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._from_s = float("-inf")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now < self._from_s:
-            return False
-        self._from_s = now + LOG_EVERY_S
-        return True
-
-
-_log = logging.getLogger("loadline.agent.http")
-_log.addFilter(_Paced())

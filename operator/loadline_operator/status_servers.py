@@ -3,15 +3,20 @@ What the operator serves: metrics, its journal, whether it lives and whether it 
 
 `/healthz` says that the event loop turns; `/readyz` says more, and truly: every watch has
 told all that there is, and the API server answers this operator's requests now. The
-answer is kept for a second, so that nobody can load the API server through us.
+answer is kept for a second, so that nobody can load the API server through us; what else
+strangers may cost is bounded by `bounded_listeners` and `http_logs`.
 """
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from loadline_api.bounded_listeners import BoundedListener
+from loadline_api.http_logs import HTTP_LOG, say_exhausted
 from loadline_api.listeners import start_or_close
 from loadline_operator.journals import Journal
 from loadline_operator.metrics import Metrics
@@ -35,19 +40,14 @@ class Server:
         application.router.add_get("/healthz", self._serve_health)
         application.router.add_get("/readyz", self._serve_readiness)
         application.router.add_get("/v1/journal", self._serve_journal)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, logger=HTTP_LOG)
 
     async def start(self, port: int) -> int:
         """Listen on every address; the port, which is a free one where 0 was asked for."""
         await self._runner.setup()
-        listener = _listen(port)
-
-        async def close() -> None:
-            await self.stop()
-            listener.close()
-
-        await start_or_close(web.SockSite(self._runner, listener).start(), close)
-        return int(listener.getsockname()[1])
+        await start_or_close(_Site(self._runner, port).start(), self.stop)
+        address: Any = self._runner.addresses[0]
+        return int(address[1])
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -71,6 +71,25 @@ class Server:
             return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
         text = self._journal.text(int(last) if last else None)
         return web.Response(text=text, content_type="application/x-ndjson")
+
+
+class _Site(web.BaseSite):
+    """Where aiohttp's own would have asyncio listen, a bounded listener."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        super().__init__(runner)
+        self._port = port
+
+    @property
+    def name(self) -> str:
+        return f":{self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        handler = self._runner.server
+        assert handler is not None
+        listener = BoundedListener(handler, [_listen(self._port)], exhausted=say_exhausted)
+        self._server = cast(asyncio.AbstractServer, listener)  # aiohttp asks for `close` and `sockets`
 
 
 def _listen(port: int) -> socket.socket:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from loadline_agent import bounded_listeners, failure_budgets
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
-from loadline_agent.failure_budgets import BURST
 from loadline_agent.http_servers import serve
+from loadline_api import bounded_listeners, failure_budgets
+from loadline_api.failure_budgets import BURST
 from testbed.connection_counts import uncollected
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -226,7 +226,7 @@ async def test_a_process_without_free_descriptors_serves_again_when_there_are_so
 def test_a_process_asks_for_the_descriptors_of_the_largest_row() -> None:
     code = (
         "from resource import RLIMIT_NOFILE, getrlimit, setrlimit;"
-        "from loadline_agent.bounded_listeners import ask_for_descriptors;"
+        "from loadline_api.bounded_listeners import ask_for_descriptors;"
         "hard = getrlimit(RLIMIT_NOFILE)[1]; setrlimit(RLIMIT_NOFILE, (128, hard));"
         "ask_for_descriptors(); print(getrlimit(RLIMIT_NOFILE)[0] == min(hard, 16384))"
     )

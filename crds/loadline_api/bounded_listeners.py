@@ -20,9 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import structlog
-
-from loadline_agent.failure_budgets import FailureBudget, source_of
+from loadline_api.failure_budgets import FailureBudget, source_of
 
 HANDSHAKE_S: Final = 5.0
 """For a handshake from its first byte to its last, and for the end of a connection. Chosen."""
@@ -48,13 +46,12 @@ REST_S: Final = 1.0
 BACKLOG: Final = 1024
 """Connections that the kernel holds until they are accepted: half of a full row. Chosen."""
 
-log = structlog.get_logger("loadline.agent")
-
 
 class BoundedListener:
     """Accepts at bound `sockets`, and gives each connection a `handler` once it is established.
 
     `context` gives the one for the next handshake, and `failed` gets what ended one.
+    `exhausted` is told why nothing can be accepted for a moment.
     """
 
     def __init__(
@@ -64,9 +61,10 @@ class BoundedListener:
         *,
         context: Callable[[], ssl.SSLContext] | None = None,
         failed: Callable[[Exception], None] = lambda error: None,
+        exhausted: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self._handler, self.sockets = handler, sockets
-        self._context, self._failed = context, failed
+        self._context, self._failed, self._exhausted = context, failed, exhausted
         self._loop = asyncio.get_running_loop()
         self._failures = FailureBudget(self._loop.time)
         self._handshakes: dict[asyncio.Task[None], tuple[socket.socket, float]] = {}
@@ -96,7 +94,7 @@ class BoundedListener:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
-            log.error("no connection can be taken", error=str(error))
+            self._exhausted(error)
             self._pause(REST_S)
             return
         source = source_of(str(address[0]))

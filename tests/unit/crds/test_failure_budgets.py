@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadline_agent.failure_budgets import BURST, MOST_ADDRESSES, PER_S, FailureBudget, source_of
+from loadline_api.failure_budgets import BURST, MOST_ADDRESSES, PER_S, FailureBudget, source_of
 
 
 class Clock:
