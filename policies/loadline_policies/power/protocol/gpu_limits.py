@@ -137,7 +137,8 @@ def limit_of(
     One whose writes fail is told its safe limit, and at a `probe` a step less, or more where there
     is no less: what it is told must change, or no write could succeed. One that was never
     written is told a step less than it holds, so that there is something to read back; one
-    that holds its least is raised by no more than a step first.
+    that holds its least is raised by no more than a step first. Nobody is told what its GPU can't hold:
+    the node would refuse the whole lease for it.
     """
     cap = _cap_of(gpu, orders, domain=domain, raising=raising)
     watts = min(allowed_watts(gpu, domain), cap.watts or INFINITE)
@@ -153,8 +154,15 @@ def limit_of(
     elif raising is Raising.TO_SAFE:
         watts = min(watts, max(gpu.enforced_watts, safe_watts))
     return GpuLimit(
-        uuid=gpu.uuid, watts=max(gpu.min_watts, watts), safe_watts=safe_watts, clock_mhz=cap.clock_mhz
+        uuid=gpu.uuid,
+        watts=_within(gpu, watts),
+        safe_watts=_within(gpu, safe_watts),
+        clock_mhz=cap.clock_mhz,
     )
+
+
+def _within(gpu: GpuReport, watts: float) -> float:
+    return max(gpu.min_watts, min(watts, gpu.max_watts))
 
 
 def taken_over(limit: GpuLimit, gpu: GpuReport) -> GpuLimit:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from loadline_policies.power.protocol.bounds import GPUS
 from loadline_policies.power.protocol.gpu_limits import UNTOLD, RowOrders
-from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
+from loadline_policies.power.protocol.messages import UNIDENTIFIED, Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.protocol.plausibility import BELIEVED_AFTER, ROUNDING_WATTS, Doubts
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, GpuRating, NodeRating
 
@@ -76,11 +76,12 @@ class Member:
         """The rating with GPUs that were told before and aren't now: they may come back, at their maximum.
 
         A name that was told once or twice may be no GPU's: a member that tells of others each time would
-        have the row make room for all of them.
+        have the row make room for all of them. One that had no name of its own has got one by now.
         """
         told = {gpu.uuid for gpu in rating.gpus}
         for gpu in self.rating.gpus if self.rating is not None else ():
-            if gpu.uuid not in told and self._times_told.get(gpu.uuid, 0) >= BELIEVED_AFTER:
+            named = not gpu.uuid.startswith(UNIDENTIFIED)
+            if named and gpu.uuid not in told and self._times_told.get(gpu.uuid, 0) >= BELIEVED_AFTER:
                 self._missing[gpu.uuid] = replace(gpu, fixed_watts=gpu.max_watts)
         self._times_told = {uuid: self._times_told.get(uuid, 0) + 1 for uuid in told}
         room = max(0, GPUS[1] - len(told))

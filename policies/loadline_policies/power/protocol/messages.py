@@ -11,6 +11,7 @@ These are plain frozen values. The wire's encoding is in `loadline_api.reports`.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from pydantic import ConfigDict, with_config
 
@@ -20,6 +21,10 @@ STRICT = ConfigDict(extra="ignore", allow_inf_nan=False)
 """How the wire reads these values: no NaN, no infinity; keys of a later version are passed over.
 
 So a new key's default is what may be counted on where a peer says nothing of it."""
+
+
+UNIDENTIFIED: Final = "unidentified-"
+"""How the name of a GPU begins that is counted and can't be told from others: it has no UUID of its own."""
 
 
 class Act(StrEnum):

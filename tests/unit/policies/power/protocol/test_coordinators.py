@@ -421,6 +421,34 @@ def test_a_node_that_may_not_be_armed_counts_at_its_maximum() -> None:
     assert nameplate + fallen <= DOMAIN.budget_watts
 
 
+def test_a_member_without_gpus_counts_with_its_host_and_holds_nobody_up() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=99.0)
+    for name in NAMES:
+        bare = replace(report(name, heat=0.3), gpus=(), host_watts=650.0)
+        coordinator.receive(bare if name == "node-0" else report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    assert {lease.act for lease in given.values()} == {Act.ENFORCE}
+    assert given["node-0"].limits == ()
+    fallen = sum(650.0 + 1.05 * sum(limit.safe_watts for limit in given[name].limits) for name in NAMES)
+    assert fallen <= DOMAIN.budget_watts
+    assert given["node-1"].limits[0].safe_watts > led()[1]["node-1"].limits[0].safe_watts
+
+
+def test_one_gpu_without_a_range_is_counted_at_its_most_and_the_others_give_for_it() -> None:
+    coordinator = Coordinator(DOMAIN, EPOCH, now=99.0)
+    odd = report("node-0", heat=0.3)
+    gpus = (replace(odd.gpus[0], min_watts=400.0, able=False, proven=False), odd.gpus[1])
+    for name in NAMES:
+        coordinator.receive(replace(odd, gpus=gpus) if name == "node-0" else report(name, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    assert {lease.act for lease in given.values()} == {Act.ENFORCE}
+    first, second = given["node-0"].limits
+    assert (first.watts, first.safe_watts) == (400.0, 400.0)
+    assert second.safe_watts == given["node-1"].limits[0].safe_watts
+    fallen = sum(650.0 + 1.05 * sum(limit.safe_watts for limit in given[name].limits) for name in NAMES)
+    assert fallen <= DOMAIN.budget_watts
+
+
 def test_a_joining_node_waits_until_the_others_fall_lower() -> None:
     coordinator, given = led_before_the_last_joins()
     coordinator.configure(DOMAIN, 100.5)

@@ -110,6 +110,26 @@ def test_relief_never_lifts_a_gpu_past_safe_in_need_nor_past_what_is_in_force_in
         assert watts == given_watts(replace(orders, relieved=frozenset()), gpu, raising, chat=None)
 
 
+ODD = st.builds(
+    replace,
+    st.just(GPU),
+    min_watts=st.sampled_from([100.0, 399.5, 400.0]),
+    enforced_watts=st.sampled_from([100.0, 400.0, 500.0]),
+    able=st.booleans(),
+    proven=st.booleans(),
+)
+
+
+@given(ORDERS, ODD, st.sampled_from(Raising), st.sampled_from([50.0, 250.0, 500.0]), st.booleans())
+def test_no_gpu_is_told_what_it_cannot_hold(
+    orders: RowOrders, gpu: GpuReport, raising: Raising, safe_watts: float, probe: bool
+) -> None:
+    """One without a range has its maximum for both ends: a probe above it cost its node every lease."""
+    limit = limit_of(gpu, orders, domain(chat=None), safe_watts=safe_watts, raising=raising, probe=probe)
+    assert gpu.min_watts <= limit.watts <= gpu.max_watts
+    assert gpu.min_watts <= limit.safe_watts <= gpu.max_watts
+
+
 def test_a_gpu_that_is_relieved_is_let_off_its_classs_cap_and_its_neighbour_isnt() -> None:
     orders = replace(HELD_BACK, relieved=frozenset({"GPU-0"}))
     one, other = (

@@ -6,7 +6,7 @@ import pytest
 
 from loadline_policies.power.protocol.bounds import GPUS
 from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member, rating_of
-from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
+from loadline_policies.power.protocol.messages import UNIDENTIFIED, Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 
 EPOCH = Epoch(1, "uid")
@@ -152,6 +152,14 @@ def test_a_member_has_no_more_gpus_than_a_node_may_have() -> None:
         for sequence in range(4):
             member.hear(replace(odd, sequence=2 + number + sequence), now=101.0, epoch=EPOCH)
     assert len(member.counted_rating(patient=False).gpus) == GPUS[1]
+
+
+def test_a_gpu_that_had_no_name_of_its_own_is_counted_once_when_it_has_one() -> None:
+    nameless = replace(GPU, uuid=f"{UNIDENTIFIED}3", min_watts=MOST, able=False)
+    member = heard(replace(REPORT, gpus=(nameless,)))
+    assert member.counted_rating(patient=False).nameplate_watts == watts(MOST)
+    member.hear(replace(REPORT, sequence=2), now=101.0, epoch=EPOCH)
+    assert member.counted_rating(patient=False).nameplate_watts == watts(MOST)
 
 
 def test_one_that_is_armed_for_a_domain_that_is_gone_counts_as_one_that_joins() -> None:

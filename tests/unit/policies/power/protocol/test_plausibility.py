@@ -42,7 +42,7 @@ def test_a_report_that_can_be_true_is_taken_as_it_is() -> None:
         (replace(GOOD, age_s=-1.0), "ageSeconds"),
         (replace(GOOD, host_max_watts=-1e5), "hostMaxWatts"),
         (replace(GOOD, host_max_watts=1e300), "hostMaxWatts"),
-        (replace(GOOD, gpus=()), "gpus"),
+        (replace(GOOD, gpus=tuple(replace(GPU, uuid=str(index)) for index in range(33))), "gpus"),
         (replace(GOOD, gpus=(GPU, GPU)), "gpus"),
         (replace(GOOD, epoch=Epoch(2**62, "uid")), "epoch.transitions"),
         (replace(GOOD, epoch=Epoch(-1, "uid")), "epoch.transitions"),
@@ -66,6 +66,12 @@ def test_a_report_that_can_be_true_is_taken_as_it_is() -> None:
 def test_one_that_contradicts_itself_is_refused_by_the_field(report: Report, field: str) -> None:
     with pytest.raises(InvalidInput, match=f"report.{field.replace('[', '.').replace(']', '.')}"):
         check(report)
+
+
+def test_a_node_without_gpus_draws_its_hosts_watts() -> None:
+    bare = replace(GOOD, gpus=())
+    check(bare)
+    assert Doubts().believed(bare).watts == 500.0
 
 
 @pytest.mark.parametrize("watts", [-2000.0, -0.1, 801.0, 1e200])
