@@ -181,7 +181,7 @@ def facts(gpus: GpuSensors, uuid: str) -> Facts:
         fields={field: _field(device, field) for field in (*ASKED, *BESIDE)},
         min_watts=device.lowest_mw / 1000.0,
         max_watts=device.highest_mw / 1000.0,
-        default_watts=device.default_mw / 1000.0,
+        default_watts=(device.default_mw or 0) / 1000.0,
         enforced_watts=enforced_mw / 1000.0,
         requested_watts=requested_mw / 1000.0,
         min_mhz=device.lowest_mhz,

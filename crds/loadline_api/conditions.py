@@ -133,7 +133,8 @@ class Reason(Explained):
     NOT_REFRESHED = "NotRefreshed", "Whoever told of it has fallen silent; what it said is too old."
     ALL_SEEN = "AllSeen", "All GPUs answer."
     NO_GPUS = "NoGpus", "The node has no GPU that the driver knows."
-    GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its last limit."
+    GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its maximum."
+    GPU_UNREADABLE = "GpuUnreadable", "A GPU doesn't answer the driver; it counts at the worst that is known."
     SENSOR_STUCK = "SensorStuck", "A GPU's sensor shows the same value while its energy counter moves."
     DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
     WRITABLE = "Writable", "A limit was set and read back."
@@ -169,6 +170,7 @@ COORDINATOR_DOMAIN_CONDITIONS = frozenset(
 """A PowerDomain's conditions that its coordinator writes; the admission policy lets it write no others."""
 
 MAX_CONDITIONS = 16
+MOST_MESSAGE = 4096
 LISTED_BY_TYPE: JsonDict = {**list_map("type"), "maxItems": MAX_CONDITIONS}
 """Schema of a list of conditions: told apart by type, so that two writers can share it."""
 
@@ -179,7 +181,9 @@ class Condition(Status):
     type: str = Field(max_length=64, description="What the condition says, in CamelCase.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
     reason: str = Field(min_length=1, max_length=64, description="Why, in one CamelCase word.")
-    message: str = Field(default="", max_length=4096, description="Why, in a sentence with the values.")
+    message: str = Field(
+        default="", max_length=MOST_MESSAGE, description="Why, in a sentence with the values."
+    )
     observed_generation: Count | None = Field(
         default=None, description="The generation of the spec that was looked at."
     )
@@ -202,7 +206,7 @@ def condition(
         type=type.value,
         status=status,
         reason=reason.value,
-        message=message or reason.sentence,
+        message=_cut(message or reason.sentence),
         observed_generation=generation,
     )
 
@@ -226,9 +230,22 @@ def find(conditions: Iterable[Condition], type: ConditionType) -> Condition | No
     return next((one for one in conditions if one.type == type.value), None)
 
 
+def bars_limits(settable: Condition) -> bool:
+    """Whether a node's LimitsSettable says that none of its limits can be set.
+
+    One GPU without a range bars no other: it is listed with the one limit at which it counts.
+    """
+    return settable.status == "False" and settable.reason != Reason.RANGE_UNKNOWN
+
+
 def timestamp(now: datetime) -> str:
     """`now` as the API writes times: UTC, whole seconds."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cut(message: str) -> str:
+    """As much of a sentence as a condition may have: it may name every GPU of a node."""
+    return message if len(message) <= MOST_MESSAGE else f"{message[: MOST_MESSAGE - 1]}…"
 
 
 def _timed(wanted: Condition, before: Condition | None, *, now: datetime) -> Condition:

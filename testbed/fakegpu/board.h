@@ -34,6 +34,12 @@
 #define FAULT_STUCK 0x1u /* the power sensor repeats stuck_mw; energy goes on */
 #define FAULT_LOST 0x2u  /* every call answers NVML_ERROR_GPU_IS_LOST */
 
+/* gpu.lacks: what this one GPU answers NOT_SUPPORTED to, whatever its model has. */
+#define LACKS_RANGE 0x1u   /* the settable range, and so the setter */
+#define LACKS_DEFAULT 0x2u /* the default limit */
+#define LACKS_CLOCKS 0x4u  /* every reading of clocks */
+#define LACKS_POWER 0x8u   /* every reading of power, energy and limits */
+
 struct header {
     uint64_t magic;
     uint32_t version, node_count, gpus_per_node, fields;
@@ -91,7 +97,10 @@ struct gpu {
     uint32_t read_error, write_error;
     uint32_t slow_ms;
     uint32_t outband_mw; /* a limit set by a BMC; 0 is none */
-    uint8_t padding4[40];
+    uint32_t lacks;
+    uint32_t odd_range; /* 1: the settable range is told as the next two say */
+    uint32_t odd_min_mw, odd_max_mw;
+    uint8_t padding4[24];
 };
 
 _Static_assert(sizeof(struct header) == 256, "header");

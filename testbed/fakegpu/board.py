@@ -184,13 +184,22 @@ class Board:
         self.gpus["read_error"][node, gpu] = reads
         self.gpus["write_error"][node, gpu] = writes
 
+    def lack(self, node: int, gpu: int, *, what: int) -> None:
+        """Answer NOT_SUPPORTED to what a GPU lacks, a sum of `layouts.LACKS_…`; 0 is nothing."""
+        self.gpus["lacks"][node, gpu] = what
+
+    def tell_range(self, node: int, gpu: int, *, min_watts: float, max_watts: float) -> None:
+        """Tell another settable range of a GPU than its model has, however odd."""
+        one = self.gpus[node, gpu]
+        one["odd_min_mw"], one["odd_max_mw"], one["odd_range"] = milli(min_watts), milli(max_watts), 1
+
     def slow(self, node: int, gpu: int, *, seconds: float) -> None:
         """Let every call to a GPU take `seconds` longer."""
         self.gpus["slow_ms"][node, gpu] = round(seconds * 1000)
 
     def heal(self, node: int, gpu: int) -> None:
         """End all faults of a GPU, a BMC's limit included."""
-        for name in ("faults", "read_error", "write_error", "slow_ms", "outband_mw"):
+        for name in ("faults", "read_error", "write_error", "slow_ms", "outband_mw", "lacks", "odd_range"):
             self.gpus[name][node, gpu] = 0
 
     def write_as_other(self, node: int, gpu: int, *, watts: float) -> None:

@@ -6,14 +6,14 @@
 enum { CLOCK_GRAPHICS, CLOCK_SM, CLOCK_MEM, CLOCK_VIDEO, CLOCK_COUNT };
 
 API int nvmlDeviceGetClockInfo(struct gpu *gpu, unsigned type, unsigned *mhz) {
-    int error = may_read(gpu, type < CLOCK_COUNT ? mhz : NULL);
+    int error = may_read_unless(gpu, LACKS_CLOCKS, type < CLOCK_COUNT ? mhz : NULL);
     if (!error)
         *mhz = type == CLOCK_MEM ? board->memory_mhz : sm_mhz(gpu);
     return error;
 }
 
 API int nvmlDeviceGetMaxClockInfo(struct gpu *gpu, unsigned type, unsigned *mhz) {
-    int error = may_read(gpu, type < CLOCK_COUNT ? mhz : NULL);
+    int error = may_read_unless(gpu, LACKS_CLOCKS, type < CLOCK_COUNT ? mhz : NULL);
     if (!error)
         *mhz = type == CLOCK_MEM ? board->memory_mhz : board->max_mhz;
     return error;
@@ -30,12 +30,12 @@ static int list_clocks(unsigned *count, unsigned *clocks, unsigned high, unsigne
 }
 
 API int nvmlDeviceGetSupportedMemoryClocks(struct gpu *gpu, unsigned *count, unsigned *clocks) {
-    int error = may_read(gpu, count);
+    int error = may_read_unless(gpu, LACKS_CLOCKS, count);
     return error ? error : list_clocks(count, clocks, board->memory_mhz, board->memory_mhz, 1);
 }
 
 API int nvmlDeviceGetSupportedGraphicsClocks(struct gpu *gpu, unsigned memory, unsigned *count, unsigned *clocks) {
-    int error = may_read(gpu, count);
+    int error = may_read_unless(gpu, LACKS_CLOCKS, count);
     if (!error && memory != board->memory_mhz)
         error = NOT_FOUND;
     return error ? error : list_clocks(count, clocks, board->max_mhz, board->min_mhz, board->step_mhz);

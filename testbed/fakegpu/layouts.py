@@ -28,6 +28,11 @@ H100_FIELDS: Final = A100_FIELDS | FIELD_AVERAGE | USAGE_IS_AVERAGE
 FAULT_STUCK: Final = 0x1
 FAULT_LOST: Final = 0x2
 
+LACKS_RANGE: Final = 0x1
+LACKS_DEFAULT: Final = 0x2
+LACKS_CLOCKS: Final = 0x4
+LACKS_POWER: Final = 0x8
+
 HEADER: Final = np.dtype(
     {
         "names": [
@@ -71,6 +76,10 @@ _GPU_MEMBERS: Final[tuple[tuple[str, object, int], ...]] = (
     ("write_error", "<u4", 332),
     ("slow_ms", "<u4", 336),
     ("outband_mw", "<u4", 340),
+    ("lacks", "<u4", 344),
+    ("odd_range", "<u4", 348),
+    ("odd_min_mw", "<u4", 352),
+    ("odd_max_mw", "<u4", 356),
 )
 GPU: Final = np.dtype(
     {

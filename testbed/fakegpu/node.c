@@ -183,6 +183,11 @@ int may_read(const struct gpu *gpu, const void *answer) {
     return gpu->read_error ? (int)gpu->read_error : answer ? SUCCESS : INVALID_ARGUMENT;
 }
 
+int may_read_unless(const struct gpu *gpu, uint32_t lacks, const void *answer) {
+    int error = may_read(gpu, answer);
+    return error ? error : gpu->lacks & lacks ? NOT_SUPPORTED : SUCCESS;
+}
+
 static int is_privileged(void) {
     const char *denied = getenv("LOADLINE_NVML_PRIVILEGE");
     return node->privileged && !(denied && !strcmp(denied, "0"));
@@ -192,6 +197,8 @@ int may_write(const struct gpu *gpu) {
     int error = may_touch(gpu);
     if (error)
         return error;
+    if (gpu->lacks & LACKS_RANGE)
+        return NOT_SUPPORTED;
     return !is_privileged() ? NO_PERMISSION : (int)gpu->write_error;
 }
 

@@ -53,6 +53,7 @@ uint64_t energy_mj(const struct gpu *gpu);
 
 /* The return code of a call that would go on: 0, or the reason why it can't. */
 int may_read(const struct gpu *gpu, const void *answer);
+int may_read_unless(const struct gpu *gpu, uint32_t lacks, const void *answer);
 int may_write(const struct gpu *gpu);
 
 /* Count a setter's call, refused or not; the error is handed through. */

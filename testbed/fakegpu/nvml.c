@@ -183,5 +183,6 @@ API const struct offset fakegpu_layout[] = {
     {AT(gpu, energy_at_ns)},
     {AT(gpu, faults)}, {AT(gpu, stuck_mw)}, {AT(gpu, read_error)}, {AT(gpu, write_error)},
     {AT(gpu, slow_ms)}, {AT(gpu, outband_mw)},
+    {AT(gpu, lacks)}, {AT(gpu, odd_range)}, {AT(gpu, odd_min_mw)}, {AT(gpu, odd_max_mw)},
     {NULL, 0},
 };

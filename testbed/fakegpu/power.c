@@ -6,30 +6,30 @@
 #include <time.h>
 
 API int nvmlDeviceGetPowerManagementLimitConstraints(struct gpu *gpu, unsigned *low, unsigned *high) {
-    int error = may_read(gpu, low && high ? gpu : NULL);
+    int error = may_read_unless(gpu, LACKS_RANGE, low && high ? gpu : NULL);
     if (!error) {
-        *low = board->min_mw;
-        *high = board->max_mw;
+        *low = gpu->odd_range ? gpu->odd_min_mw : board->min_mw;
+        *high = gpu->odd_range ? gpu->odd_max_mw : board->max_mw;
     }
     return error;
 }
 
 API int nvmlDeviceGetPowerManagementDefaultLimit(struct gpu *gpu, unsigned *limit) {
-    int error = may_read(gpu, limit);
+    int error = may_read_unless(gpu, LACKS_DEFAULT, limit);
     if (!error)
         *limit = board->default_mw;
     return error;
 }
 
 API int nvmlDeviceGetPowerManagementLimit(struct gpu *gpu, unsigned *limit) {
-    int error = may_read(gpu, limit);
+    int error = may_read_unless(gpu, LACKS_POWER, limit);
     if (!error)
         *limit = limit_mw(gpu);
     return error;
 }
 
 API int nvmlDeviceGetEnforcedPowerLimit(struct gpu *gpu, unsigned *limit) {
-    int error = may_read(gpu, limit);
+    int error = may_read_unless(gpu, LACKS_POWER, limit);
     if (!error)
         *limit = enforced_mw(gpu);
     return error;
@@ -60,7 +60,7 @@ API int nvmlDeviceSetPowerManagementLimit_v2(struct gpu *gpu, const struct power
 }
 
 API int nvmlDeviceGetPowerUsage(struct gpu *gpu, unsigned *milliwatts) {
-    int error = may_read(gpu, milliwatts);
+    int error = may_read_unless(gpu, LACKS_POWER, milliwatts);
     if (!error && !(board->fields & HAS_POWER_USAGE))
         error = NOT_SUPPORTED;
     if (!error)
@@ -69,7 +69,7 @@ API int nvmlDeviceGetPowerUsage(struct gpu *gpu, unsigned *milliwatts) {
 }
 
 API int nvmlDeviceGetTotalEnergyConsumption(struct gpu *gpu, unsigned long long *millijoules) {
-    int error = may_read(gpu, millijoules);
+    int error = may_read_unless(gpu, LACKS_POWER, millijoules);
     if (!error && !(board->fields & HAS_ENERGY))
         error = NOT_SUPPORTED;
     if (!error)
@@ -96,7 +96,7 @@ static void answer(struct field_value *field, int supported, uint32_t type, uint
 }
 
 static void read_field(const struct gpu *gpu, struct field_value *field) {
-    uint32_t has = field->scope ? 0 : board->fields, limits = has & HAS_FIELD_LIMITS;
+    uint32_t has = field->scope || gpu->lacks & LACKS_POWER ? 0 : board->fields, limits = has & HAS_FIELD_LIMITS;
     switch (field->id) {
     case 74: answer(field, 1, TYPE_U64, gpu->power_capped_ns); break;
     case 83: answer(field, has & HAS_ENERGY, TYPE_U64, energy_mj(gpu)); break;

@@ -8,7 +8,7 @@ GPUs. Faults are words of the API's table of reasons, each with a sentence.
 from collections.abc import Callable, Iterator
 
 from loadline_agent.hardware.left_gpus import in_force_and_found
-from loadline_agent.hardware.sensors import GpuInfo
+from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.metrics import Reading
 from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu
@@ -21,12 +21,12 @@ CONFLICTS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 
 
 class NodeFacts:
-    """Facts of one node. `look` gives the newest look at its GPUs, `infos` what never changes of them."""
+    """Facts of one node. `look` gives the newest look at its GPUs, `infos` what seldom changes of them."""
 
     def __init__(
         self,
         node: Node,
-        infos: tuple[GpuInfo, ...],
+        infos: Callable[[], tuple[GpuInfo, ...]],
         *,
         look: Callable[[], NodeState],
         clock: Callable[[], float],
@@ -41,13 +41,13 @@ class NodeFacts:
     def problems(self) -> dict[str, str]:
         """All that is wrong here, in the words of the API's table of reasons, each with a sentence."""
         found, state = self._node.faults(self._clock()), self._look()
-        for gpu in state.gpus:
-            if gpu.fault is not None:
-                word = Reason.SENSOR_STUCK if "sensor" in gpu.fault else Reason.GPU_LOST
-                found.setdefault(word.value, f"{gpu.uuid}: {gpu.fault}")
-        failing = [gpu.uuid for gpu in state.gpus if not (gpu.able or gpu.proven)]
+        found |= _gpu_faults(state)
+        failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
         if failing:  # one that is proven is unable by somebody else's writes, and in conflict
             found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"
+        unset = [gpu.uuid for gpu in state.gpus if not gpu.has_range]
+        if unset:
+            found[Reason.RANGE_UNKNOWN.value] = _range_unknown(unset)
         if self._node.home.conflict is not None:
             found[Reason.NODE_CLAIMED_TWICE.value] = self._node.home.conflict
         if self._node.orphan_of is not None:
@@ -66,14 +66,14 @@ class NodeFacts:
 
     @property
     def proven(self) -> bool:
-        """Whether on every GPU a limit was written, changed what was there, and was read back."""
-        gpus = self._look().gpus
+        """Whether on every GPU that can be set a limit was written, changed what was there, was read back."""
+        gpus = [gpu for gpu in self._look().gpus if gpu.has_range]
         return bool(gpus) and all(gpu.proven for gpu in gpus)
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """The GPUs as the node's NodeCapacity lists them."""
-        states = {gpu.uuid: gpu for gpu in self._look().gpus}
-        return tuple(_listed(info, states.get(info.uuid)) for info in self._infos)
+        """The GPUs as the node's NodeCapacity lists them, also those that can't be opened."""
+        names = {info.uuid: info.name for info in self._infos()}
+        return tuple([_listed(gpu, names.get(gpu.uuid, "")) for gpu in self._look().gpus])
 
     def held_back(self) -> frozenset[str]:
         """GPUs whose limit or clock is below its maximum."""
@@ -110,6 +110,21 @@ class NodeFacts:
         for reason in CONFLICTS:
             labels = (("reason", reason.value),)
             yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
+
+
+def _gpu_faults(state: NodeState) -> dict[str, str]:
+    """What is wrong with GPUs, by the word for it; each GPU is named."""
+    found: dict[str, list[str]] = {}
+    for gpu in state.gpus:
+        if gpu.fault is not None:
+            found.setdefault(gpu.fault.word, []).append(f"{gpu.uuid}: {gpu.fault.sentence}")
+    return {word: "; ".join(sentences) for word, sentences in found.items()}
+
+
+def _range_unknown(uuids: list[str]) -> str:
+    return (
+        f"no range is known in which {', '.join(uuids)} can be set: each counts at the most that it may draw"
+    )
 
 
 def _orphaned(domain: str, node: str) -> str:
@@ -158,13 +173,12 @@ def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
         yield Reading("loadline_power_gpu_safe_watts", "Where the GPU falls.", gpu.safe_watts, labels)
 
 
-def _listed(info: GpuInfo, state: GpuState | None) -> Gpu:
-    enforced_watts = state.enforced_watts if state is not None else None
+def _listed(gpu: GpuState, name: str) -> Gpu:
     return Gpu(
-        uuid=info.uuid,
-        name=info.name,
-        min_watts=round(info.min_watts),
-        max_watts=round(info.max_watts),
-        enforced_watts=round(enforced_watts) if enforced_watts is not None else None,
-        clock_cap_mhz=state.clock_mhz if state is not None else None,
+        uuid=gpu.uuid,
+        name=name,
+        min_watts=round(gpu.min_watts),
+        max_watts=round(gpu.max_watts),
+        enforced_watts=round(gpu.enforced_watts) if gpu.enforced_watts is not None else None,
+        clock_cap_mhz=gpu.clock_mhz,
     )

@@ -43,7 +43,7 @@ _FORMS = b"LLREC"
 _MAGIC = _FORMS + b"\x00\x00\x01"
 _LATER = b"\x00"  # ends what this version knows of a record
 _MEND = "run the version that wrote it, or delete it if the machine has booted since"
-_UUID_BYTES = 48
+UUID_BYTES = 48
 _FOUND_NOTHING = -1
 _AGENT, _GUARD = 0, 2  # first slots
 
@@ -218,8 +218,8 @@ def _record_in(slot: _Slot) -> ArmedRecord:
 
 def _packed(gpu: GpuRecord) -> bytes:
     uuid = gpu.uuid.encode()
-    if len(uuid) > _UUID_BYTES:
-        raise InvalidInput("uuid", gpu.uuid, mend=f"a record holds at most {_UUID_BYTES} bytes of it")
+    if len(uuid) > UUID_BYTES:
+        raise InvalidInput("uuid", gpu.uuid, mend=f"a record holds at most {UUID_BYTES} bytes of it")
     found_mw = _FOUND_NOTHING if gpu.found_watts is None else round(gpu.found_watts * 1000)
     return _GPU.pack(uuid, round(gpu.safe_watts * 1000), found_mw, gpu.found_mhz or 0)
 

@@ -16,7 +16,9 @@ stranger's is for `node_gpus` to say. `restore` gives back what was found before
 write, and may raise limits: only a release calls it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,12 +61,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLimit:
-    """What holds on a GPU. `clock_mhz` is our own lock, `sm_mhz` the clock that it runs at."""
+    """What holds on a GPU. `clock_mhz` is our own lock, `sm_mhz` the clock that it runs at, if it tells."""
 
     uuid: str
     enforced_watts: float
     requested_watts: float
-    sm_mhz: int
+    sm_mhz: int | None
     clock_mhz: int | None
 
 
@@ -96,24 +98,27 @@ class Limits:
     ) -> None:
         self._gpus, self._clock = gpus, clock
         self._found = dict(found or {})
-        self._written = {info.uuid: _Written() for info in gpus.infos}
+        self._written: defaultdict[str, _Written] = defaultdict(_Written)
 
     @property
     def found(self) -> Mapping[str, OriginalLimit]:
         """What was there before the first write, by UUID; a record keeps it over restarts."""
         return dict(self._found)
 
-    def remember(self) -> Mapping[str, OriginalLimit]:
-        """Look at each GPU that wasn't looked at yet, and return `found`. Writes nothing.
+    def remember(self) -> tuple[Outcome, ...]:
+        """Look at each GPU that can be set and wasn't looked at yet; those that failed. Writes nothing.
 
-        To be called, and recorded, before the first `apply`: a process that dies
+        To be called, and `found` recorded, before the first `apply`: a process that dies
         in between must not take its own limits for somebody's.
         """
-        for info in self._gpus.infos:
-            if info.uuid not in self._found:
-                _, requested_mw = self._gpus.device(info.uuid).limits_mw()
-                self._found[info.uuid] = OriginalLimit(watts=requested_mw / 1000.0)
-        return self.found
+        new = [info.uuid for info in self._gpus.infos if info.has_range and info.uuid not in self._found]
+        looked = [self._guarded(uuid, self._remember, uuid) for uuid in new]
+        return tuple([outcome for outcome in looked if outcome.error is not None])
+
+    def _remember(self, uuid: str) -> Outcome:
+        _, requested_mw = self._gpus.device(uuid).limits_mw()
+        self._found[uuid] = OriginalLimit(watts=requested_mw / 1000.0)
+        return Outcome(uuid=uuid)
 
     def apply(self, orders: Iterable[Order], deadline_s: float) -> tuple[Outcome, ...]:
         """Carry out orders that hold until `deadline_s` (CLOCK_BOOTTIME); errors are in the outcomes."""
@@ -128,20 +133,20 @@ class Limits:
     def read_back(self) -> tuple[HeldLimit, ...]:
         """What holds on each GPU that answers."""
         held: list[HeldLimit] = []
-        for uuid, written in self._written.items():
+        for info in self._gpus.infos:
             try:
-                device = self._gpus.device(uuid)
+                device = self._gpus.device(info.uuid)
                 enforced_mw, requested_mw = device.limits_mw()
-                sm_mhz = device.sm_mhz()
+                sm_mhz = _sm_mhz(device)
             except HardwareError:
                 continue  # sample() of the same GPU carries the fault
             held.append(
                 _held(
-                    uuid,
+                    info.uuid,
                     enforced_mw=enforced_mw,
                     requested_mw=requested_mw,
                     sm_mhz=sm_mhz,
-                    clock_mhz=written.clock_mhz,
+                    clock_mhz=self._written[info.uuid].clock_mhz,
                 )
             )
         return tuple(held)
@@ -174,7 +179,7 @@ class Limits:
         device = self._gpus.device(order.uuid)
         limit_mw = _in_range(order, device)
         if order.uuid not in self._found:
-            self._found[order.uuid] = OriginalLimit(watts=device.limits_mw()[1] / 1000.0)
+            self._remember(order.uuid)
         if self._is_late(deadline_s):
             return Outcome(uuid=order.uuid, late=True)
         before_mw, requested_mw = device.limits_mw()
@@ -197,7 +202,7 @@ class Limits:
 
     def _apply_clock(self, device: Device, clock_mhz: int | None) -> bool:
         written = self._written[device.uuid]
-        lost = written.clock_mhz is not None and device.sm_mhz() > written.clock_mhz + _SAME_MHZ
+        lost = written.clock_mhz is not None and (_sm_mhz(device) or 0) > written.clock_mhz + _SAME_MHZ
         settled = self._clock() - written.at_s >= SETTLE_S
         if clock_mhz == written.clock_mhz and not (lost and settled):
             return False
@@ -260,7 +265,16 @@ def _in_range(order: Order, device: Device) -> int:
     return round(order.watts * 1000)
 
 
-def _held(uuid: str, *, enforced_mw: int, requested_mw: int, sm_mhz: int, clock_mhz: int | None) -> HeldLimit:
+def _sm_mhz(device: Device) -> int | None:
+    """None where the GPU doesn't tell: its limits can be read and set without."""
+    with suppress(HardwareError):
+        return device.sm_mhz()
+    return None
+
+
+def _held(
+    uuid: str, *, enforced_mw: int, requested_mw: int, sm_mhz: int | None, clock_mhz: int | None
+) -> HeldLimit:
     return HeldLimit(
         uuid=uuid,
         enforced_watts=enforced_mw / 1000.0,

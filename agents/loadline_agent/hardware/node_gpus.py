@@ -12,7 +12,7 @@ stepped in between: the guard lowers limits when this process was stopped, and t
 is no stranger.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,9 @@ from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.left_gpus import as_left, left_gpu, left_sentence, not_back
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
-from loadline_agent.hardware.sensors import GpuInfo, GpuSample, GpuSensors, missing_right
+from loadline_agent.hardware.opened_gpus import GpuInfo
+from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
+from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from loadline_policies.power.protocol.foreign_writes import ForeignWrites
@@ -158,9 +160,9 @@ class NodeGpus:
         safe = {gpu.uuid: gpu.safe_watts for gpu in self.record.gpus} if self.record.armed else {}
         samples = self._samples or tuple(map(_unsampled, self.infos))
         rows = zip(samples, self.infos, strict=True)
-        guard = self.guard
+        guard, unopened = self.guard, unopened_states(self._gpus, safe=safe, armed=self.record.armed)
         return NodeState(
-            gpus=tuple([self._gpu_state(sample, info, safe.get(info.uuid)) for sample, info in rows]),
+            gpus=tuple([self._gpu_state(sample, info, safe) for sample, info in rows]) + unopened,
             sampled_s=self._sampled_s,
             read_s=self._looked_s,
             armed=self.record.armed,
@@ -178,7 +180,9 @@ class NodeGpus:
     def _faults(self) -> dict[str, str]:
         return {Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))} if self.in_conflict else {}
 
-    def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe_watts: float | None) -> GpuState:
+    def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe: Mapping[str, float]) -> GpuState:
+        if not info.has_range:
+            return rangeless_state(sample, info, safe=safe, armed=self.record.armed)
         held, foreign, now = self.held.get(info.uuid), self._foreign[info.uuid], self._looked_s
         if self._unreadable(info.uuid):
             held = None
@@ -195,7 +199,7 @@ class NodeGpus:
             age_s=sample.age_s,
             enforced_watts=held.enforced_watts if held is not None else None,
             requested_watts=requested_watts,
-            safe_watts=safe_watts,
+            safe_watts=safe.get(info.uuid),
             clock_mhz=held.clock_mhz if held is not None else None,
             able=self._proofs[info.uuid].able and not foreign.often(now),
             proven=self._proofs[info.uuid].proven,
@@ -213,17 +217,20 @@ class NodeGpus:
     def enforce(
         self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str = ""
     ) -> Done:
-        """Promise and then apply the limits of a domain's lease.
+        """Promise and then apply the limits of a domain's lease, on all GPUs that can be set.
 
-        Raises OSError when the record can't be written, and HardwareError when what is to
-        be found again can't be read; nothing is applied then.
+        One on which what is to be found again can't be read isn't written, and has failed.
+        Raises OSError when the record can't be written; nothing is applied then.
         """
+        failed = self._limits.remember()
+        infos = {info.uuid: info for info in self.infos if info.has_range and info.uuid in self._limits.found}
+        limits = tuple([limit for limit in limits if limit.uuid in infos])
         self._promise(limits, plan_version, deadline_s=deadline_s, domain=domain)
         self.look()
-        orders = tuple(order_of(limit, info) for limit, info in zip(limits, self._by(limits), strict=True))
-        if orders == self._orders and not self._disturbed and not self._inherited:
+        orders = tuple([order_of(limit, infos[limit.uuid]) for limit in limits])
+        if orders == self._orders and not failed and not self._disturbed and not self._inherited:
             return Done()
-        done = Done.of(self._proven(self._apply(orders, deadline_s)))
+        done = Done.of(self._proven(self._apply(orders, deadline_s) + failed))
         self._orders = () if done.errors or done.late else orders
         self._applied_s = self._clock()
         if any(isinstance(error, NoPermission) for error in done.errors):
@@ -356,7 +363,7 @@ class NodeGpus:
     @property
     def settled(self) -> bool:
         """Whether every limit that was ordered is requested, and nothing above it is in force."""
-        return all(_in_force(order, self.held[order.uuid]) for order in self._orders)
+        return all(_in_force(order, self.held.get(order.uuid)) for order in self._orders)
 
     @property
     def in_conflict(self) -> bool:
@@ -366,7 +373,7 @@ class NodeGpus:
     def _promise(
         self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str
     ) -> None:
-        found = self._limits.remember()
+        found = self._limits.found
         gpus = tuple(
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
             for one in limits
@@ -396,7 +403,7 @@ class NodeGpus:
         """
         if now - self._applied_s < SETTLE_S:
             return ()
-        read = ((order, self.held[order.uuid]) for order in self._orders)
+        read = [(order, self.held[order.uuid]) for order in self._orders if order.uuid in self.held]
         return tuple(
             Conflict(
                 uuid=order.uuid,
@@ -408,15 +415,11 @@ class NodeGpus:
             if not same(held.requested_watts, order.watts)
         )
 
-    def _by(self, limits: tuple[GpuLimit, ...]) -> tuple[GpuInfo, ...]:
-        infos = {info.uuid: info for info in self.infos}
-        return tuple(infos[limit.uuid] for limit in limits)
-
     def _apply(self, orders: tuple[Order, ...], deadline_s: float) -> tuple[Outcome, ...]:
         if self._inherited:
             # A predecessor's locked clock can't be read: lock all, so that letting go is a write.
             tops = {info.uuid: info.max_mhz for info in self.infos}
-            locked = tuple(replace(one, clock_mhz=one.clock_mhz or tops[one.uuid]) for one in orders)
+            locked = tuple(replace(one, clock_mhz=one.clock_mhz or tops[one.uuid] or None) for one in orders)
             self._limits.apply(locked, deadline_s)
             self._inherited = False
         return self._limits.apply(orders, deadline_s)
@@ -437,7 +440,9 @@ def _unsampled(info: GpuInfo) -> GpuSample:
     return GpuSample(uuid=info.uuid, watts=0.0, age_s=0.0, ok=False, fault=None)
 
 
-def _in_force(order: Order, held: HeldLimit) -> bool:
+def _in_force(order: Order, held: HeldLimit | None) -> bool:
+    if held is None:
+        return False
     return same(held.requested_watts, order.watts) and held.enforced_watts < order.watts + ROUNDING_WATTS
 
 

@@ -2,8 +2,11 @@
 One GPU as the driver knows it, through pynvml, in watts and with our own errors.
 
 pynvml's error codes stop here: what a caller can do about one is in the class of
-the error raised. Nothing is decided in this module; which watts to ask for is
-known to `limits`, what a reading is worth to `sensors`.
+the error raised. Nothing is decided in this module; which GPUs a node has is known to
+`opened_gpus`, which watts to ask for to `limits`, what a reading is worth to `sensors`.
+
+A GPU is only as good as what it answers. One that isn't found, or isn't the one asked for, raises;
+what a model lacks, or tells in a form that can't be, is left out: a range of 0 to 0 W is no range.
 
 The calls of the 4 Hz loop keep their ctypes arrays, and read them with one
 `struct`: pynvml's own call allocates and walks them anew each time.
@@ -14,12 +17,14 @@ driver 3 to 7 ms, where 186 takes 55 µs (`benchmarks/results/gpu-sampling.json`
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from struct import Struct
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import pynvml  # type: ignore[import-untyped]
 
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange, shown
+from loadline_policies.power.protocol.bounds import GPU_WATTS, GPUS, UUID_BYTES
 
 T = TypeVar("T")
 
@@ -71,17 +76,32 @@ def stop() -> None:
         return
 
 
-def uuids() -> tuple[str, ...]:
-    """UUIDs of the GPUs that answer, in the driver's order; a lost one isn't among them."""
+class Listed(NamedTuple):
+    """One of the GPUs that the driver counts: its UUID, or why that isn't known."""
+
+    place: int
+    uuid: str | None
+    error: HardwareError | None = None
+
+
+def listed() -> tuple[Listed, ...]:
+    """All GPUs that the driver counts, in its order, whether they answer or not."""
     count = _call("the driver", "counting GPUs", pynvml.nvmlDeviceGetCount)
-    found: list[str] = []
-    for index in range(count):
-        try:
-            found.append(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
-        except pynvml.NVMLError as error:
-            if error.value not in _LOST:
-                raise translated(error.value, uuid=f"GPU {index}", doing="reading the UUID") from error
-    return tuple(found)
+    if count > GPUS[1]:
+        raise HardwareError(f"the driver counts {count} GPUs: a node has at most {GPUS[1]}")
+    return tuple([_listed(index) for index in range(count)])
+
+
+def _listed(index: int) -> Listed:
+    which = f"GPU {index}"
+    try:
+        handle = _call(which, "finding the handle", pynvml.nvmlDeviceGetHandleByIndex, index)
+        uuid = str(_call(which, "reading the UUID", pynvml.nvmlDeviceGetUUID, handle))
+    except HardwareError as error:
+        return Listed(index, None, error)
+    if not 0 < len(uuid.encode()) <= UUID_BYTES:
+        return Listed(index, None, HardwareError(f"the UUID of {which} is {shown(uuid)}: that can't be"))
+    return Listed(index, uuid)
 
 
 def parent_of(mig_uuid: str) -> str:
@@ -131,14 +151,9 @@ class Device:
         self._verify()
         self.power = Fields(self.handle, (POWER_INSTANT,))
         self._limits = Fields(self.handle, (CURRENT_LIMIT, REQUESTED_LIMIT))
-        self.name: str = self._ask("reading the name", pynvml.nvmlDeviceGetName, self.handle)
-        lowest, highest = self._ask(
-            "reading the settable range", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, self.handle
-        )
-        self.lowest_mw, self.highest_mw = int(lowest), int(highest)
-        self.default_mw: int = self._ask(
-            "reading the default limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit, self.handle
-        )
+        self.name = str(self._told("reading the name", pynvml.nvmlDeviceGetName) or "")
+        self.lowest_mw, self.highest_mw = self._settable_range()
+        self.default_mw = self._limit("reading the default", pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
         self.lowest_mhz, self.highest_mhz = self._clock_range()
 
     def _verify(self) -> None:
@@ -146,18 +161,44 @@ class Device:
         if actual != self.uuid:
             raise GpuLost(f"uuid is {actual!r} where {self.uuid!r} was asked for; restart the agent")
 
-    def _clock_range(self) -> tuple[int, int]:
+    def _settable_range(self) -> tuple[int, int]:
+        """The lowest and the highest limit that can be set, in mW; 0 to 0 where there is no such range."""
         try:
+            lowest, highest = self._ask(
+                "reading the settable range", pynvml.nvmlDeviceGetPowerManagementLimitConstraints, self.handle
+            )
+        except NotSupported:
+            return 0, 0
+        lowest = max(lowest, _watts_mw(GPU_WATTS[0]))
+        return (lowest, highest) if lowest <= highest <= _watts_mw(GPU_WATTS[1]) else (0, 0)
+
+    def _limit(self, doing: str, function: Callable[[object], object]) -> int | None:
+        limit_mw = self._told(doing, function)
+        return int(limit_mw) if isinstance(limit_mw, int) and believable(limit_mw) else None
+
+    def _clock_range(self) -> tuple[int, int]:
+        """The lowest and the highest SM clock that can be locked; equal where none is listed below it."""
+        with suppress(HardwareError):
             memory = self._ask("listing clocks", pynvml.nvmlDeviceGetSupportedMemoryClocks, self.handle)
             clocks = self._ask(
-                "listing clocks", pynvml.nvmlDeviceGetSupportedGraphicsClocks, self.handle, max(memory)
+                "listing clocks",
+                pynvml.nvmlDeviceGetSupportedGraphicsClocks,
+                self.handle,
+                max(memory, default=0),
             )
-            return min(clocks), max(clocks)
-        except NotSupported:
-            highest = self._ask(
-                "reading the top clock", pynvml.nvmlDeviceGetMaxClockInfo, self.handle, pynvml.NVML_CLOCK_SM
-            )
+            if clocks:
+                return min(clocks), max(clocks)
+        with suppress(HardwareError):
+            clock = pynvml.NVML_CLOCK_SM
+            highest = self._ask("reading the top clock", pynvml.nvmlDeviceGetMaxClockInfo, self.handle, clock)
             return int(highest), int(highest)
+        return 0, 0
+
+    def _told(self, doing: str, function: Callable[[object], T]) -> T | None:
+        """What the GPU says of itself; None where it doesn't: it can be read and limited without."""
+        with suppress(HardwareError):
+            return self._ask(doing, function, self.handle)
+        return None
 
     def _ask(self, doing: str, function: Callable[..., T], *arguments: object) -> T:
         return _call(self.uuid, doing, function, *arguments)
@@ -174,7 +215,18 @@ class Device:
             )
         if requested is None:
             requested = self._ask("reading the limit", pynvml.nvmlDeviceGetPowerManagementLimit, self.handle)
+        if not (believable(enforced) and believable(requested)):
+            told = f"{enforced / 1000:g} W in force, {requested / 1000:g} W asked for"
+            raise HardwareError(f"reading the limits of {self.uuid}: {told}, which can't be")
         return enforced, requested
+
+    @property
+    def known_mw(self) -> int:
+        """The highest limit that the GPU tells of; 0 where it tells of none."""
+        told = [self.highest_mw, self.default_mw or 0]
+        with suppress(HardwareError):
+            told += self.limits_mw()
+        return max(told)
 
     def usage_mw(self) -> int:
         """GetPowerUsage in mW: instantaneous on the A100 and older, a mean of 1 s on later ones."""
@@ -208,6 +260,17 @@ def _call(uuid: str, doing: str, function: Callable[..., T], *arguments: object)
         return function(*arguments)
     except pynvml.NVMLError as error:
         raise translated(error.value, uuid=uuid, doing=doing) from error
+    except UnicodeDecodeError as error:
+        raise HardwareError(f"{doing} of {uuid}: NVML answered no text") from error
+
+
+def believable(limit_mw: int) -> bool:
+    """Whether a board can have such a limit."""
+    return 0 < limit_mw <= _watts_mw(GPU_WATTS[1])
+
+
+def _watts_mw(watts: int) -> int:
+    return watts * 1000
 
 
 def _words(code: int) -> str:

@@ -1,7 +1,7 @@
 """
-The node's GPUs: which there are, what they draw, and whether to believe it.
+The node's GPUs: what they draw, and whether to believe it.
 
-`GpuSensors.open()` lists them by UUID with their settable ranges; `sample(now)` asks
+`GpuSensors.open()` opens them (`opened_gpus`); `sample(now)` asks
 each for its power by one call, four times a second. A GPU without the instantaneous
 field (186) answers by GetPowerUsage, and one without that by its energy counter.
 
@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from loadline_agent.hardware import nvml
+from loadline_agent.hardware.opened_gpus import GpuInfo, OpenedGpus, fault_of, missing
+from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuAppeared, GpuLost, HardwareError
+from loadline_policies.power.protocol.node_states import GpuFault
 
 STUCK_AFTER_S: Final = 3.0
 """How long a reading repeats before it is doubted: 30 of the sensor's periods of 100 ms. Chosen."""
@@ -37,19 +40,6 @@ _CAP_SYS_ADMIN: Final = 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpuInfo:
-    """What doesn't change while the driver is loaded: identity and settable ranges."""
-
-    uuid: str
-    name: str
-    min_watts: float
-    max_watts: float
-    default_watts: float
-    min_mhz: int
-    max_mhz: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSample:
     """One reading. `watts` counts only if `ok`; `fault` says what was wrong, mended or not.
 
@@ -60,7 +50,7 @@ class GpuSample:
     watts: float
     age_s: float
     ok: bool
-    fault: str | None
+    fault: GpuFault | None
 
 
 @dataclass(slots=True)
@@ -108,50 +98,76 @@ class _Mean(NamedTuple):
 class GpuSensors:
     """The GPUs of this node, held open."""
 
-    def __init__(self, devices: tuple[nvml.Device, ...], wall: Callable[[], float]) -> None:
-        self._wall = wall
-        self._trails = {device.uuid: _Trail() for device in devices}
-        self._devices = {device.uuid: device for device in devices}
-        self.infos = tuple(_info(device) for device in devices)
+    def __init__(self, opened: OpenedGpus, wall: Callable[[], float]) -> None:
+        self._opened, self._wall = opened, wall
+        self._trails: dict[str, _Trail] = {}
 
     @classmethod
     def open(cls, *, wall: Callable[[], float] = time.time) -> "GpuSensors":
         """Load NVML and find the GPUs; HardwareError where there is no driver. Changes nothing."""
         nvml.start()
-        return cls(tuple(nvml.Device(uuid) for uuid in nvml.uuids()), wall)
+        opened = OpenedGpus()
+        try:
+            opened.open()
+        except HardwareError:
+            nvml.stop()  # it counts who uses it: a driver that is loaded anew is found by the first one only
+            raise
+        return cls(opened, wall)
 
     def close(self) -> None:
         """Let NVML go; limits stay as they are."""
         nvml.stop()
 
+    @property
+    def infos(self) -> tuple[GpuInfo, ...]:
+        """The GPUs that could be opened, and their settable ranges."""
+        return self._opened.infos
+
+    @property
+    def unopened(self) -> Mapping[str, GpuFault]:
+        """What is wrong with those that couldn't, each of which counts at `worst_watts`."""
+        return self._opened.unopened
+
+    @property
+    def worst_watts(self) -> float:
+        """The most that a GPU here may draw of which nothing is known."""
+        return self._opened.worst_watts
+
     def check_complete(self) -> None:
         """GpuAppeared where the driver knows a GPU that this doesn't; an error of the driver is none."""
         try:
-            new = [uuid for uuid in nvml.uuids() if uuid not in self._devices]
+            listed = [one.uuid for one in nvml.listed() if one.uuid is not None]
         except HardwareError:
             return
+        known = self._opened.devices.keys() | self._opened.unopened.keys()
+        new = [uuid for uuid in listed if uuid not in known]
         if new:
             raise GpuAppeared(f"{', '.join(new)} appeared: the agent must start anew to count and limit it")
 
     def device(self, uuid: str) -> nvml.Device:
-        """The GPU of that UUID; GpuLost if this node hasn't it."""
-        device = self._devices.get(uuid)
-        if device is None:
-            raise GpuLost(f"gpu is {uuid!r}, which isn't on this node; ask for one of its own")
-        return device
+        """The GPU of that UUID; GpuLost if this node hasn't it, HardwareError if it may be here, unread."""
+        device = self._opened.devices.get(uuid)
+        if device is not None:
+            return device
+        fault = missing([uuid], self._opened.unopened)[uuid]
+        if fault.word == Reason.GPU_LOST:
+            raise GpuLost(f"{uuid}: {fault.sentence}")
+        raise HardwareError(f"{uuid}: {fault.sentence}")
 
     def sample(self, now: float) -> tuple[GpuSample, ...]:
         """What every GPU draws at `now` (CLOCK_BOOTTIME); a GPU that fails is a fault, never a raise."""
         wall = self._wall()
-        return tuple([self._sample(uuid, now=now, wall=wall) for uuid in self._devices])
+        devices = self._opened.devices.values()
+        return tuple([self._sample(device, now=now, wall=wall) for device in devices])
 
-    def _sample(self, uuid: str, *, now: float, wall: float) -> GpuSample:
-        trail = self._trails[uuid]
+    def _sample(self, device: nvml.Device, *, now: float, wall: float) -> GpuSample:
+        uuid = device.uuid
+        trail = self._trails.setdefault(uuid, _Trail())
         try:
-            return _sampled(self.device(uuid), trail, now=now, wall=wall)
+            return _sampled(device, trail, now=now, wall=wall)
         except HardwareError as error:
             age_s = now - trail.read_at_s
-            return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=str(error))
+            return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=fault_of(error))
 
 
 def missing_right(
@@ -169,18 +185,6 @@ def missing_right(
         return None if said == "1" else "LOADLINE_NVML_PRIVILEGE=1"
     line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
     return None if int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1 else "CAP_SYS_ADMIN"
-
-
-def _info(device: nvml.Device) -> GpuInfo:
-    return GpuInfo(
-        uuid=device.uuid,
-        name=device.name,
-        min_watts=device.lowest_mw / 1000.0,
-        max_watts=device.highest_mw / 1000.0,
-        default_watts=device.default_mw / 1000.0,
-        min_mhz=device.lowest_mhz,
-        max_mhz=device.highest_mhz,
-    )
 
 
 def _sampled(device: nvml.Device, trail: _Trail, *, now: float, wall: float) -> GpuSample:
@@ -231,7 +235,8 @@ def _doubted(uuid: str, *, watts: float, age_s: float, frozen_s: float, mean: _M
     """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
     if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
         return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=None)
-    fault = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean.watts:.1f} W"
+    told = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean.watts:.1f} W"
+    fault = GpuFault(Reason.SENSOR_STUCK.value, told)
     if mean.watts > 0.0:
         return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)
     return GpuSample(uuid=uuid, watts=watts, age_s=frozen_s, ok=False, fault=fault)

@@ -41,7 +41,13 @@ CHECK_EVERY_S = 60.0
 TURN_S = 1.0
 """How often there may be something to do; an attempt that failed is repeated after it."""
 
-GPU_REASONS = (Reason.DRIVER_MISSING, Reason.NO_GPUS, Reason.GPU_LOST, Reason.SENSOR_STUCK)
+GPU_REASONS = (
+    Reason.DRIVER_MISSING,
+    Reason.NO_GPUS,
+    Reason.GPU_LOST,
+    Reason.GPU_UNREADABLE,
+    Reason.SENSOR_STUCK,
+)
 SETTING_REASONS = (
     Reason.DRIVER_MISSING,
     Reason.NO_GPUS,

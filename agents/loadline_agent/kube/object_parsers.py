@@ -117,7 +117,7 @@ def known_of(thing: Object) -> Known:
         peer=peer,
         problem=problem,
         gpus=_ratings(capacity.status.gpus) if seen else None,
-        settable=settable is None or settable.status != "False",
+        settable=settable is None or not conditions.bars_limits(settable),
         armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
     )
 

@@ -8,7 +8,7 @@ domain's status that its coordinator writes.
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, Reason, find
+from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, Reason, bars_limits, find
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import OperatorDomainStatus, PowerDomain, PowerDomainSpec
@@ -95,7 +95,7 @@ def capacity(raw: Manifest) -> Capacity:
         )
         if known
         else None,
-        settable=settable is None or settable.status != "False",
+        settable=settable is None or not bars_limits(settable),
         stale=settable is not None and settable.reason == Reason.NOT_REFRESHED,
         armed_for=status.domain if enforcing is not None and enforcing.is_true else None,
     )

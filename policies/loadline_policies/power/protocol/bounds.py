@@ -22,7 +22,10 @@ GPU_WATTS: Final = (1, 10_000)
 """Of one board: several times the rating of any that there is."""
 
 GPUS: Final = (1, 32)
-"""Of one server."""
+"""Of one server that has any."""
+
+UUID_BYTES: Final = 48
+"""Of a GPU's UUID: NVML's own have 40 characters."""
 
 MEMBERS: Final = 2048
 """Nodes on one breaker."""

@@ -30,11 +30,19 @@ UNREADABLE_AFTER_S = 2.0
 """How old a limit that was read back may be on an armed node: two looks. Chosen with the rule in 0002."""
 
 
+class GpuFault(NamedTuple):
+    """What is wrong with a GPU: a word of the API's table of reasons, and a sentence for people."""
+
+    word: str
+    sentence: str
+
+
 class GpuState(NamedTuple):
     """One GPU at one look; a tuple, since eight are made at every look of every node.
 
     `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and `age_s` how
-    long before the look the watts were true. `enforced_watts` and `requested_watts` are the limits
+    long before the look the watts were true. Without `has_range` nothing can be set, and `min_watts` and
+    `max_watts` are both the most that it may draw. `enforced_watts` and `requested_watts` are the limits
     last read back, None where they never were, or not within `UNREADABLE_AFTER_S` on an armed node:
     then anything may hold. `safe_watts` is the safe limit in the armed record, `clock_mhz` our own
     lock. `able` says that nothing speaks against its being lowered: no write has failed, or enough
@@ -49,7 +57,7 @@ class GpuState(NamedTuple):
     min_watts: float
     max_watts: float
     ok: bool = True
-    fault: str | None = None
+    fault: GpuFault | None = None
     age_s: float = 0.0
     enforced_watts: float | None = None
     requested_watts: float | None = None
@@ -59,6 +67,7 @@ class GpuState(NamedTuple):
     proven: bool = True
     found_watts: float | None = None
     default_watts: float | None = None
+    has_range: bool = True
 
     @property
     def watts(self) -> float:

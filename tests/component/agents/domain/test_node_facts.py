@@ -43,7 +43,7 @@ def node(node_gpus: NodeGpus) -> Node:
 
 @pytest.fixture
 def facts(node_gpus: NodeGpus, node: Node) -> NodeFacts:
-    return NodeFacts(node, node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    return NodeFacts(node, lambda: node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
 
 
 def gauge(facts: NodeFacts, name: str, **labels: str) -> float:
@@ -177,7 +177,7 @@ def test_a_limit_found_below_the_default_is_told_while_the_node_is_armed(
             GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0
         )
         node = Node("node-00", lowered.state(), now=0.0, uniform=lambda least, most: least)
-        facts = NodeFacts(node, lowered.infos, look=lowered.state, clock=lambda: 0.0)
+        facts = NodeFacts(node, lambda: lowered.infos, look=lowered.state, clock=lambda: 0.0)
         assert "FoundBelowDefault" not in facts.problems(), "in Observe it is nobody's business"
         enforce(lowered, *[250.0] * 8)
         told = facts.problems()["FoundBelowDefault"]
@@ -192,7 +192,7 @@ def test_an_orphan_says_whose_it_was_and_what_to_do(
     armed = Node(
         "node-00", replace(node_gpus.state(), domain="row-a"), now=0.0, uniform=lambda least, most: least
     )
-    orphan = NodeFacts(armed, node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    orphan = NodeFacts(armed, lambda: node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
     armed.settle(Home(domain="row-b"))
     assert "Orphaned" not in orphan.problems(), "another domain that selects it is no proof"
     armed.settle(Home(gone="row-a"))

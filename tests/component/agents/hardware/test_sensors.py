@@ -134,7 +134,7 @@ def test_a_stuck_sensor_is_replaced_by_the_energy(board: Board, gpus: GpuSensors
     sample = sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0)
     assert sample.ok
     assert sample.watts == pytest.approx(380.0)
-    assert sample.fault == "power sensor has said 63.0 W for 5 s, energy says 380.0 W"
+    assert sample.fault == ("SensorStuck", "power sensor has said 63.0 W for 5 s, energy says 380.0 W")
 
 
 def test_a_steady_load_is_not_a_stuck_sensor(board: Board, gpus: GpuSensors) -> None:
@@ -147,7 +147,7 @@ def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: GpuSensors) -> None:
     assert not sample.ok
     assert sample.age_s == pytest.approx(4.75, abs=0.3)
     assert sample.fault is not None
-    assert "energy says 0.0 W" in sample.fault
+    assert "energy says 0.0 W" in sample.fault.sentence
 
 
 def test_a_driver_that_counts_energy_anew_is_no_fault(board: Board, gpus: GpuSensors) -> None:
@@ -163,7 +163,8 @@ def test_a_lost_gpu_is_a_fault_and_the_others_go_on(board: Board, gpus: GpuSenso
     samples = gpus.sample(7.0)
     assert [sample.ok for sample in samples] == [index != 3 for index in range(8)]
     assert (samples[3].watts, samples[3].age_s) == (63.0, 7.0)
-    assert "GPU is lost" in (samples[3].fault or "")
+    word, sentence = samples[3].fault or ("", "")
+    assert (word, "GPU is lost" in sentence) == ("GpuLost", True)
 
 
 def test_a_gpu_that_answers_again_is_believed_again(board: Board, gpus: GpuSensors) -> None:
@@ -175,7 +176,8 @@ def test_a_gpu_that_answers_again_is_believed_again(board: Board, gpus: GpuSenso
 
 def test_a_failing_read_is_a_fault_with_its_code(board: Board, gpus: GpuSensors) -> None:
     board.fail(0, 0, reads=999)
-    assert "NVML answered 999" in (gpus.sample(0.0)[0].fault or "")
+    word, sentence = gpus.sample(0.0)[0].fault or ("", "")
+    assert (word, "NVML answered 999" in sentence) == ("GpuUnreadable", True)
 
 
 def test_without_a_driver_opening_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import chosen
 from loadline_agent.hardware.node_gpus import order_of
-from loadline_agent.hardware.sensors import GpuInfo
+from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.journals import Journal
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms

@@ -185,6 +185,9 @@ def test_half_a_capacity_is_no_rating(thing: dict[str, Any]) -> None:
 
 def test_a_node_that_may_not_set_limits_is_rated_so() -> None:
     assert known_of(capacity(settable="False")).settable is False
+    rangeless = capacity(settable="False")
+    rangeless["status"]["conditions"][0]["reason"] = "RangeUnknown"
+    assert known_of(rangeless).settable, "one GPU without a range bars no other"
 
 
 def many(*pems: str) -> str:

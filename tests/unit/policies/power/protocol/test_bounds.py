@@ -37,6 +37,7 @@ def test_what_an_agent_may_publish_of_its_node() -> None:
     assert _range(status["gpus"]["items"]["properties"]["maxWatts"]) == bounds.GPU_WATTS
     assert _range(status["hostMaxWatts"]) == bounds.HOST_WATTS
     assert bounds.GPUS[1] == armed_records.MAX_GPUS, "the guard's record imports nothing of the policies"
+    assert bounds.UUID_BYTES == armed_records.UUID_BYTES
 
 
 GPU = GpuReport(uuid="gpu", watts=200.0, enforced_watts=400.0, min_watts=100.0, max_watts=400.0)

@@ -1,0 +1,135 @@
+"""
+Which GPUs this node has, which of them answer, and what is known of the others.
+
+One odd GPU must not take the others with it. So each is opened for itself: one that can't be opened
+is a fault with its UUID, one without a settable range is read and never written. Both count at the
+worst that is known: the highest limit that they tell of, else that of their neighbours, since boards
+of one server are alike.
+
+The driver counts GPUs also where it can't say which they are. Such a one is named by its place in the
+driver's list, as long as no GPU that was opened before is missing there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from loadline_agent.hardware import nvml
+from loadline_api.conditions import Reason
+from loadline_policies.errors import GpuLost, HardwareError
+from loadline_policies.power.protocol.bounds import GPU_WATTS
+from loadline_policies.power.protocol.messages import UNIDENTIFIED
+from loadline_policies.power.protocol.node_states import GpuFault
+
+NOT_LISTED: Final = GpuFault(Reason.GPU_LOST.value, "the driver doesn't list it, or not any more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInfo:
+    """What doesn't change while the driver is loaded: identity and settable ranges.
+
+    Without `has_range` nothing can be set, and both ends are the most that the GPU may draw. Where no
+    clock below `max_mhz` is listed none can be locked.
+    """
+
+    uuid: str
+    name: str
+    min_watts: float
+    max_watts: float
+    default_watts: float | None
+    min_mhz: int
+    max_mhz: int
+    has_range: bool = True
+
+
+@dataclass(slots=True)
+class OpenedGpus:
+    """The GPUs that could be opened, `devices` and `infos` in the order of that.
+
+    `unopened` are the faults of all others that the driver counts, by UUID, or by a name of our own where
+    that can't be read; `worst_watts` is what each of them counts at.
+    """
+
+    devices: dict[str, nvml.Device] = field(default_factory=dict)
+    unopened: dict[str, GpuFault] = field(default_factory=dict)
+    infos: tuple[GpuInfo, ...] = ()
+    worst_watts: float = float(GPU_WATTS[1])
+
+    def open(self) -> None:
+        """Open all that aren't yet; HardwareError where there are GPUs, and not one can be opened."""
+        listed = nvml.listed()
+        uuids: set[str] = set()
+        unknown: list[nvml.Listed] = []
+        self.unopened = {}
+        for one in listed:
+            if one.uuid is None or one.uuid in uuids:
+                unknown.append(one)
+            else:
+                uuids.add(one.uuid)
+                self._open(one.uuid)
+        silent = self.devices.keys() - uuids
+        self.unopened |= {f"{UNIDENTIFIED}{one.place}": _unknown(one) for one in unknown[len(silent) :]}
+        if listed and not self.devices:
+            first = next(iter(self.unopened.values()))
+            raise HardwareError(f"none of the {len(listed)} GPUs can be opened: {first.sentence}")
+        self._describe()
+
+    def _open(self, uuid: str) -> None:
+        if uuid in self.devices:
+            return
+        try:
+            self.devices[uuid] = nvml.Device(uuid)
+        except HardwareError as error:
+            self.unopened[uuid] = fault_of(error)
+
+    def _describe(self) -> None:
+        devices = tuple(self.devices.values())
+        self.worst_watts = _worst_watts(devices)
+        self.infos = tuple([_info(device, self.worst_watts) for device in devices])
+
+
+def fault_of(error: HardwareError) -> GpuFault:
+    """What is wrong with a GPU that answered so."""
+    lost = isinstance(error, GpuLost)
+    return GpuFault((Reason.GPU_LOST if lost else Reason.GPU_UNREADABLE).value, str(error))
+
+
+def missing(known: Iterable[str], unopened: Mapping[str, GpuFault]) -> dict[str, GpuFault]:
+    """What is wrong with the GPUs that are known and not open, and with the rest of those that aren't.
+
+    One that can't be told from others is taken for one that is known, while there is any.
+    """
+    faults = dict(unopened)
+    nameless = [name for name in unopened if name.startswith(UNIDENTIFIED)]
+    for uuid in known:
+        if uuid not in faults:
+            faults[uuid] = faults.pop(nameless.pop(0)) if nameless else NOT_LISTED
+    return faults
+
+
+def _unknown(one: nvml.Listed) -> GpuFault:
+    if one.error is not None:
+        return fault_of(one.error)
+    return GpuFault(Reason.GPU_UNREADABLE.value, f"GPU {one.place} has {one.uuid} for a UUID, as another has")
+
+
+def _worst_watts(devices: Iterable[nvml.Device]) -> float:
+    """The most that a GPU here may draw of which nothing is known."""
+    told = max((device.highest_mw for device in devices), default=0)
+    told = told or max((device.known_mw for device in devices), default=0)
+    return told / 1000.0 or float(GPU_WATTS[1])
+
+
+def _info(device: nvml.Device, worst_watts: float) -> GpuInfo:
+    has_range = device.highest_mw > 0
+    most_watts = (device.highest_mw if has_range else device.known_mw) / 1000.0 or worst_watts
+    return GpuInfo(
+        uuid=device.uuid,
+        name=device.name,
+        min_watts=device.lowest_mw / 1000.0 if has_range else most_watts,
+        max_watts=most_watts,
+        default_watts=device.default_mw / 1000.0 if device.default_mw is not None else None,
+        min_mhz=device.lowest_mhz,
+        max_mhz=device.highest_mhz,
+        has_range=has_range,
+    )
