@@ -158,7 +158,7 @@ class NodeAgent:
         self.metrics.report_refusals.labels(reason).inc()
 
     def _unready(self) -> str | None:
-        if self._given.declarations.home() is None:
+        if self._given.declarations.home() is None and self.leaf.state.gpus:
             return "neither the API server nor a memory of it has said where this node belongs"
         if not self.leaf.state.sampled:
             return "the GPUs haven't been sampled yet"

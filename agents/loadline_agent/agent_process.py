@@ -3,8 +3,8 @@
 
 The agent proper is in `agent`; around it are the informers of the API server,
 the election while the node is a candidate, and the writers of its objects. A node
-without GPUs or without a driver is no failure: its agent is ready, publishes that it has
-none, and looks again.
+without GPUs is a member like any other, that draws its host's watts. Nor is one without a driver a
+failure: its agent is ready, publishes that, and looks again.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class AgentProcess:
         log.info("agent stopped", node=self._settings.node)
 
     async def _serve(self) -> None:
-        """Run the agent proper as soon as there is a driver."""
+        """Run the agent proper as soon as it is known which GPUs there are."""
         node_gpus = await self._find_gpus()
         if node_gpus is None:
             return
@@ -162,7 +162,7 @@ class AgentProcess:
             standing.cancel()
 
     async def _find_gpus(self) -> NodeGpus | None:
-        """The node's GPUs; None if the agent is stopped before there are any."""
+        """The node's GPUs, none if it has none; None if the agent is stopped before that is known."""
         while not self._stop.is_set():
             found = self._look_for_gpus()
             if found is not None:
@@ -177,15 +177,14 @@ class AgentProcess:
         before = self._missing
         try:
             node_gpus = NodeGpus.open(self._settings.state_dir, boottime)
-            if node_gpus.infos:
-                return node_gpus
-            node_gpus.close()
-            self._missing = {Reason.NO_GPUS.value: Reason.NO_GPUS.sentence}
         except HardwareError as error:
             self._missing = {Reason.DRIVER_MISSING.value: str(error)}
-        if self._missing != before:
-            log.warning("no GPUs", node=self._settings.node, faults=self._missing)
-        return None
+            if self._missing != before:
+                log.warning("no driver", node=self._settings.node, faults=self._missing)
+            return None
+        if not node_gpus.infos:
+            log.warning("no GPUs: this node counts with its host alone", node=self._settings.node)
+        return node_gpus
 
     async def _run_for_election(self, agent: NodeAgent) -> None:
         """Stand for election as long as this node is a candidate of its domain."""
@@ -235,7 +234,7 @@ class AgentProcess:
         return self._agent.facts()
 
     def _unready(self) -> str | None:
-        """Until GPUs are found: a node that has none is as ready as it will be."""
+        """Until GPUs are found: a node without a driver is as ready as it will be."""
         return None if self._missing else NOT_LOOKED[Reason.DRIVER_MISSING.value]
 
 

@@ -28,10 +28,13 @@ PATIENCE_S = 30.0
 
 
 class LoneRow:
-    """`count` nodes of 8 GPUs in `directory`; the first one leads. Use it as a context manager."""
+    """`count` nodes of 8 GPUs in `directory`; the first one leads. Use it as a context manager.
 
-    def __init__(self, directory: Path, count: int = 3, **told: Any) -> None:
-        self.directory = directory
+    Nodes that are `bare` have a driver, and see no GPU by it.
+    """
+
+    def __init__(self, directory: Path, count: int = 3, *, bare: Sequence[str] = (), **told: Any) -> None:
+        self.directory, self.bare = directory, bare
         self.nodes = tuple(f"node-{index}" for index in range(count))
         self.board = Board.create(directory / "board", self.nodes)
         self.board.set_sensors(watts=200.0)
@@ -43,7 +46,7 @@ class LoneRow:
             for node, address in zip(self.nodes, addresses, strict=True)
         }
         nodes = {node: (one.address, one.pem) for node, one in self.identities.items()}
-        gpus = {node: self.board.uuids(index) for index, node in enumerate(self.nodes)}
+        gpus = {node: self.board.uuids(index) for index, node in enumerate(self.nodes) if node not in bare}
         given = {"budget_watts": 3500.0 * count, "holder": self.nodes[0], "gpus": gpus, **told}
         self.row = Row(nodes=nodes, candidates=self.nodes, **given).write(self.file)
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -148,7 +151,9 @@ class LoneRow:
     def _environment(self, node: str) -> dict[str, str]:
         root = str(Path(__file__).parents[2])
         gpus = build.environment(self.directory / "board", node)
-        return {**os.environ, **gpus, "LOADLINE_NVML_PRIVILEGE": "1", "PYTHONPATH": root}
+        gpus |= {"NVIDIA_VISIBLE_DEVICES": "GPU-of-another-node"} if node in self.bare else {}
+        search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        return {**os.environ, **gpus, "LOADLINE_NVML_PRIVILEGE": "1", "PYTHONPATH": search}
 
 
 def free_ports(count: int) -> list[int]:

@@ -42,6 +42,8 @@ class NodeFacts:
         """All that is wrong here, in the words of the API's table of reasons, each with a sentence."""
         found, state = self._node.faults(self._clock()), self._look()
         found |= _gpu_faults(state)
+        if not state.gpus:
+            found[Reason.NO_GPUS.value] = Reason.NO_GPUS.sentence
         failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
         if failing:  # one that is proven is unable by somebody else's writes, and in conflict
             found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"

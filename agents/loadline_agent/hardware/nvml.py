@@ -49,6 +49,10 @@ class NotSupported(HardwareError):
     """This model of GPU, or its driver, doesn't have what was asked for."""
 
 
+class LibraryMissing(HardwareError):
+    """There is no driver's library: no driver, no GPU, or not shown to this container."""
+
+
 def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
     """Our error for an NVML_ERROR code that `doing` met on the GPU `uuid`."""
     where = f"{doing} of {uuid}: NVML answered {code} ({_words(code)})"
@@ -60,6 +64,8 @@ def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
         return OutOfRange(f"{where}; ask for a value in the GPU's settable range")
     if code in (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND):
         return NotSupported(f"{where}; leave this setting to another model or driver")
+    if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+        return LibraryMissing(f"{where}; install the driver, or have the container runtime show it")
     return HardwareError(where)
 
 

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.opened_gpus import GpuInfo, OpenedGpus, fault_of, missing
+from loadline_agent.hardware.pci_devices import nvidia_gpus
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuAppeared, GpuLost, HardwareError
 from loadline_policies.power.protocol.node_states import GpuFault
@@ -104,9 +105,17 @@ class GpuSensors:
 
     @classmethod
     def open(cls, *, wall: Callable[[], float] = time.time) -> "GpuSensors":
-        """Load NVML and find the GPUs; HardwareError where there is no driver. Changes nothing."""
-        nvml.start()
+        """Load NVML and find the GPUs; HardwareError where there is no driver. Changes nothing.
+
+        Where there is no driver because there is no GPU, there are none.
+        """
         opened = OpenedGpus()
+        try:
+            nvml.start()
+        except nvml.LibraryMissing:
+            if nvidia_gpus() != 0:
+                raise
+            return cls(opened, wall)
         try:
             opened.open()
         except HardwareError:

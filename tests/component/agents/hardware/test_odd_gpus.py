@@ -196,6 +196,18 @@ def test_where_no_gpu_can_be_opened_there_is_nothing_to_begin_with(board: Board)
         GpuSensors.open()
 
 
+def test_a_node_without_gpus_reports_its_host_and_takes_a_lease(tmp_path: Path) -> None:
+    board = Board.create(tmp_path / "board", ("node-00",), gpus_per_node=0)
+    with opened(board) as node_gpus:
+        report, facts = reported(node_gpus)
+        assert (report.gpus, report.watts, report.nameplate_watts) == ((), 1000.0, 1000.0)
+        assert facts.problems().keys() == {"NoGpus"}
+        assert not leased(node_gpus).errors
+        assert node_gpus.record.armed
+        assert not node_gpus.restore(DEADLINE_S).errors
+        assert not node_gpus.record.armed
+
+
 def test_a_driver_that_counts_more_than_any_node_has_is_not_believed(tmp_path: Path) -> None:
     board = Board.create(tmp_path / "many", ("node-00",), gpus_per_node=33)
     with joined(board.path), pytest.raises(HardwareError, match="33 GPUs: a node has at most 32"):

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pynvml  # type: ignore[import-untyped]
 import pytest
 
-from loadline_agent.hardware import nvml
+from loadline_agent.hardware import nvml, sensors
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from testbed.fakegpu import layouts
@@ -183,6 +184,24 @@ def test_a_failing_read_is_a_fault_with_its_code(board: Board, gpus: GpuSensors)
 def test_without_a_driver_opening_says_so(tmp_path: Path) -> None:
     with joined(tmp_path / "nothing"), pytest.raises(HardwareError, match="initialising NVML"):
         GpuSensors.open()
+
+
+@pytest.mark.parametrize(("on_the_bus", "known"), [(0, True), (8, False), (None, False)])
+def test_without_a_drivers_library_only_an_empty_bus_says_that_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, on_the_bus: int | None, known: bool
+) -> None:
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    monkeypatch.setattr(sensors, "nvidia_gpus", lambda: on_the_bus)
+    if known:
+        gpus = GpuSensors.open()
+        assert (gpus.infos, gpus.sample(0.0)) == ((), ())
+        gpus.close()
+    else:
+        with pytest.raises(HardwareError, match="install the driver"):
+            GpuSensors.open()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Rows of agents as processes, one of them on a node that isn't like the others: the row is held."""
+
+from pathlib import Path
+
+import pytest
+
+from testbed.doubles.rows import LoneRow
+
+BUDGET_WATTS = 8_500.0
+"""Of three nodes: their hosts, and about two thirds of what their GPUs could draw."""
+
+
+def held(row: LoneRow, *, but: int = 0) -> bool:
+    """Whether so many GPUs, and all others not, are left at what they may draw."""
+    return sum(limit >= 395.0 for node in row.nodes for limit in row.limits(node)) == but
+
+
+def drawn_watts(row: LoneRow) -> float:
+    """What the row draws where every GPU would draw 395 W."""
+    return sum(500.0 + sum(min(395.0, limit) for limit in row.limits(node)) for node in row.nodes)
+
+
+@pytest.mark.slow
+def test_a_row_with_a_node_without_gpus_is_enforced(tmp_path: Path) -> None:
+    with LoneRow(tmp_path, bare=("node-2",), budget_watts=0.7 * BUDGET_WATTS) as row:
+        row.start()
+        row.wait(row.enforced)
+        row.draw(395.0)
+        row.wait(lambda: held(row, but=8))
+        assert row.metric("node-0", 'loadline_power_domain_silent_nodes{domain="row"}') == 0.0
+        assert row.metric("node-2", "loadline_power_node_watts") == 500.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["unreadable", "lost", "without a range"])
+def test_a_row_with_one_odd_gpu_is_enforced_and_the_gpu_counted_at_its_most(
+    tmp_path: Path, kind: str
+) -> None:
+    with LoneRow(tmp_path, budget_watts=BUDGET_WATTS) as row:
+        if kind == "unreadable":
+            row.board.fail(2, 3, reads=999)
+        elif kind == "lost":
+            row.board.lose(2, 3)
+        else:
+            row.board.tell_range(2, 3, min_watts=0.0, max_watts=0.0)
+        row.start()
+        row.wait(row.enforced)
+        row.draw(395.0)
+        row.wait(lambda: held(row, but=1))
+        assert row.limits("node-2")[3] == 400.0
+        row.wait(lambda: drawn_watts(row) <= BUDGET_WATTS)
