@@ -26,6 +26,7 @@ from loadline_agent.domain.tls_identity import Identity, TrustedPeers, client_co
 from loadline_agent.hardware.armed_records import boot_id
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
+from loadline_agent.hardware.sensors import SILENT
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
 from loadline_agent.kube.node_capacities import Facts
@@ -162,6 +163,11 @@ class NodeAgent:
             return "neither the API server nor a memory of it has said where this node belongs"
         if not self.leaf.state.sampled:
             return "the GPUs haven't been sampled yet"
+        silent = [
+            gpu.fault for gpu in self.leaf.state.gpus if gpu.fault is not None and gpu.fault.word in SILENT
+        ]
+        if silent and len(silent) == len(self.leaf.state.gpus):
+            return f"no GPU answers: {silent[0].sentence}"
         standing, waits_s = self.leaf.node.standing, self._given.clock() - self._began_s
         if standing.armed and standing.holding is None and waits_s < LEASED_WITHIN_S:
             return "this node is armed, and no coordinator has sent it a lease yet"

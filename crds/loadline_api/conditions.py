@@ -136,6 +136,7 @@ class Reason(Explained):
     GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its maximum."
     GPU_UNREADABLE = "GpuUnreadable", "A GPU doesn't answer the driver; it counts at the worst that is known."
     SENSOR_STUCK = "SensorStuck", "A GPU's sensor shows the same value while its energy counter moves."
+    SENSOR_MISSING = "SensorMissing", "The driver tells no power of a GPU; it counts at its limit."
     DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
     WRITABLE = "Writable", "A limit was set and read back."
     NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."

@@ -12,7 +12,6 @@ The tree of errors that Loadline raises, one class for each thing a caller can d
     ├── LeaseRefused            the node keeps what it has; the sender isn't obeyed
     └── HardwareError           a device didn't do as asked
         ├── GpuLost               gone until the driver is reset
-        ├── GpuAppeared           there, but not when the process began; start anew
         ├── NoPermission          the process lacks a right; observe only
         └── OutOfRange            the device refuses the value
 
@@ -114,10 +113,6 @@ class HardwareError(LoadlineError):
 
 class GpuLost(HardwareError):
     """The GPU has fallen off the bus, and stays lost until its driver is reset."""
-
-
-class GpuAppeared(HardwareError):
-    """There is a GPU that didn't answer when the process began; only a new process can take it in."""
 
 
 class NoPermission(HardwareError):

@@ -68,7 +68,7 @@ class Leaf:
             clock,
             is_news=self.node.is_news,
             alarm=self._poll,
-            stepped=self._stepped,
+            stepped=self._tell_step_down,
             failed=self._fail,
         )
         self._releases: OrderedReleases | None = None
@@ -222,9 +222,6 @@ class Leaf:
 
     async def _read_back(self) -> None:
         await self._gpu_thread.do(self._node_gpus.look)
-
-    def _stepped(self, done: Done) -> None:
-        self._tell_step_down(done, "deadline")
 
     def _refuse(self, error: LeaseRefused) -> None:
         self._metrics.exchanges.labels("refused").inc()

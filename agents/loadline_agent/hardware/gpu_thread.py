@@ -29,14 +29,18 @@ SAMPLE_EVERY_S: Final = 0.25
 HUNG_AFTER_S: Final = 3.0
 """How long an exit waits for a driver that hangs; the guard has the record."""
 
+DEADLINE: Final = "deadline"
+REOPENED: Final = "the driver was opened anew"
+"""Why the node has stepped down."""
+
 T = TypeVar("T")
 
 
 class GpuThread:
     """Owns `node_gpus`; `do` is the only way to them while the thread runs, and `state` all that is seen.
 
-    `is_news(state, now)` is called after each round, `stepped(done)` in the loop after
-    a step down at a deadline, `failed(error)` when the thread has ended by an error.
+    `is_news(state, now)` is called after each round, `stepped(done, why)` in the loop after
+    a step down, `failed(error)` when the thread has ended by an error.
     """
 
     def __init__(
@@ -46,7 +50,7 @@ class GpuThread:
         *,
         is_news: Callable[[NodeState, float], bool],
         alarm: Callable[[], object],
-        stepped: Callable[[Done], object],
+        stepped: Callable[[Done, str], object],
         failed: Callable[[Exception], object],
     ) -> None:
         self._node_gpus, self._clock = node_gpus, clock
@@ -119,6 +123,9 @@ class GpuThread:
         assert self._loop is not None
         if self._clock() >= self._deadline_s():
             self._step_down(self._loop)
+        mended = self._node_gpus.mend()
+        if mended is not None:
+            self._loop.call_soon_threadsafe(self._stepped, mended, REOPENED)
         self._node_gpus.sample()
         self.state = self._node_gpus.state()
         if self._is_news(self.state, self._clock()):
@@ -131,7 +138,7 @@ class GpuThread:
         else:
             self._kept_s = deadline_s
         if done.writes or self._told is None or _words(done) != _words(self._told):
-            loop.call_soon_threadsafe(self._stepped, done)
+            loop.call_soon_threadsafe(self._stepped, done, DEADLINE)
         self._told = done if done.errors else None
 
     def _deadline_s(self) -> float:

@@ -164,6 +164,10 @@ class Limits:
             ]
         )
 
+    def forget_locks(self) -> None:
+        """Believe in no lock of ours any more: a driver that was loaded anew has none."""
+        self._written.clear()
+
     def forget(self, uuids: Iterable[str]) -> None:
         """What was found on these GPUs is back: what is there at the next first write is somebody's own."""
         for uuid in uuids:

@@ -41,7 +41,13 @@ LOOK_ARMED_EVERY_S: Final = 1.0
 """How often at least they are read back on an armed node, also while no lease comes."""
 
 COUNT_EVERY_S: Final = 10.0
-"""How often it is asked whether there are GPUs that didn't answer when this process began. Chosen."""
+"""How often it is asked whether there are GPUs that didn't answer before. Chosen."""
+
+BLIND_AFTER_S: Final = 5.0
+"""How long no GPU may answer before NVML is loaded anew. Chosen: a reset of one takes longer."""
+
+RELOAD_EVERY_S: Final = 10.0
+"""How often at most NVML is loaded anew; that can take a driver seconds. As the guard does."""
 
 SUSPECT_FOR_S: Final = 60.0
 """A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
@@ -122,7 +128,7 @@ class NodeGpus:
         self._unread: dict[str, float] = {}
         self._read_s: dict[str, float] = {}
         self._tries = ReleaseTries[str]()
-        self._counted_s = clock()
+        self._counted_s = self._loaded_s = clock()
         self.look()
 
     @classmethod
@@ -142,18 +148,57 @@ class NodeGpus:
         return self._gpus.infos
 
     def sample(self) -> None:
-        """One round of all sensors; where nobody else does, limits are read back now and then too.
-
-        Raises GpuAppeared where there is a GPU that wasn't there: NVML must be loaded anew for it.
-        """
+        """One round of all sensors; where nobody else does, limits are read back now and then too."""
         now = self._clock()
-        if now - self._counted_s >= COUNT_EVERY_S:
-            self._counted_s = now
-            self._gpus.check_complete()
         every_s = LOOK_ARMED_EVERY_S if self.record.armed else LOOK_IDLE_EVERY_S
         if now - self._looked_s >= every_s:
             self.look()
         self._samples, self._sampled_s = self._gpus.sample(now), now
+
+    def mend(self) -> Done | None:
+        """Take in GPUs that answer by now. Where none does any more, load NVML anew, and step down.
+
+        None where nothing was done about limits. A driver that was loaded anew has forgotten them; the
+        next lease gives back what is more than safe.
+        """
+        now = self._clock()
+        if now - self._counted_s < COUNT_EVERY_S and not self._is_blind(now):
+            return None
+        self._counted_s = now
+        if not self._is_blind(now):
+            if self._gpus.refresh():
+                self._take_in()
+            return None
+        try:
+            self._gpus.reopen()
+        except HardwareError:
+            return None
+        finally:
+            self._forget_driver()
+        return self.step_down() if self.record.armed and self.infos else None
+
+    def _is_blind(self, now: float) -> bool:
+        """Whether NVML is to be loaded anew: no GPU of several answers, or none is open."""
+        if now - self._loaded_s < RELOAD_EVERY_S:
+            return False
+        return self._gpus.blind_s(now) >= BLIND_AFTER_S or not self.infos
+
+    def _take_in(self) -> None:
+        """Know each GPU that is open; what was sampled is of others."""
+        for info in self.infos:
+            self._proofs.setdefault(info.uuid, WriteProof())
+            self._foreign.setdefault(info.uuid, ForeignWrites())
+        self._samples = ()
+        self.look()
+
+    def _forget_driver(self) -> None:
+        """Believe nothing any more of what an earlier driver said, or proved: it may be another one."""
+        self._loaded_s = self._clock()
+        for known in (self.held, self._read_s, self._proofs, self._foreign, self._unread, self._suspected_s):
+            known.clear()
+        self._limits.forget_locks()
+        self._orders, self._inherited = (), self.record.armed
+        self._take_in()
 
     def state(self) -> NodeState:
         """What the newest sample, the newest look and the record say, frozen."""

@@ -21,6 +21,8 @@ from loadline_policies.power.protocol.bounds import GPU_WATTS
 from loadline_policies.power.protocol.messages import UNIDENTIFIED
 from loadline_policies.power.protocol.node_states import GpuFault
 
+_UNKNOWN_WATTS: Final = float(GPU_WATTS[1])
+
 NOT_LISTED: Final = GpuFault(Reason.GPU_LOST.value, "the driver doesn't list it, or not any more")
 
 
@@ -46,18 +48,22 @@ class GpuInfo:
 class OpenedGpus:
     """The GPUs that could be opened, `devices` and `infos` in the order of that.
 
-    `unopened` are the faults of all others that the driver counts, by UUID, or by a name of our own where
-    that can't be read; `worst_watts` is what each of them counts at.
+    `unopened` are the faults of all others that the driver counts, or counted before it was closed, by
+    UUID, or by a name of our own where that can't be read; `most_watts` is what each of them counts at.
     """
 
     devices: dict[str, nvml.Device] = field(default_factory=dict)
     unopened: dict[str, GpuFault] = field(default_factory=dict)
     infos: tuple[GpuInfo, ...] = ()
-    worst_watts: float = float(GPU_WATTS[1])
+    _known: dict[str, GpuInfo] = field(default_factory=dict)
 
-    def open(self) -> None:
-        """Open all that aren't yet; HardwareError where there are GPUs, and not one can be opened."""
+    def open(self) -> bool:
+        """Open all that aren't yet; whether there is any more, or any less.
+
+        Raises HardwareError where there are GPUs, and not one can be opened.
+        """
         listed = nvml.listed()
+        before = self.devices.keys() | self.unopened.keys()
         uuids: set[str] = set()
         unknown: list[nvml.Listed] = []
         self.unopened = {}
@@ -67,12 +73,27 @@ class OpenedGpus:
             else:
                 uuids.add(one.uuid)
                 self._open(one.uuid)
-        silent = self.devices.keys() - uuids
-        self.unopened |= {f"{UNIDENTIFIED}{one.place}": _unknown(one) for one in unknown[len(silent) :]}
+        self._name(unknown, uuids)
         if listed and not self.devices:
             first = next(iter(self.unopened.values()))
             raise HardwareError(f"none of the {len(listed)} GPUs can be opened: {first.sentence}")
-        self._describe()
+        changed = self.devices.keys() | self.unopened.keys() != before or len(self.infos) != len(self.devices)
+        if changed:
+            self._describe()
+        return changed
+
+    def close(self, why: GpuFault) -> None:
+        """Hold none open any more; all that are known are told as faulty, each at its own maximum."""
+        self.unopened = {**dict.fromkeys(self.unopened, why), **dict.fromkeys(self.devices, why)}
+        self.devices, self.infos = {}, ()
+
+    def most_watts(self, uuid: str) -> float:
+        """The most that a GPU may draw that isn't open: as it was known, else as its neighbours."""
+        known = self._known.get(uuid)
+        if known is not None:
+            return known.max_watts
+        ranged = [info.max_watts for info in self._known.values() if info.has_range]
+        return max(ranged or [info.max_watts for info in self._known.values()], default=_UNKNOWN_WATTS)
 
     def _open(self, uuid: str) -> None:
         if uuid in self.devices:
@@ -82,10 +103,18 @@ class OpenedGpus:
         except HardwareError as error:
             self.unopened[uuid] = fault_of(error)
 
+    def _name(self, unknown: list[nvml.Listed], uuids: set[str]) -> None:
+        """Take those without a UUID of their own for the ones that are missing, and name the rest."""
+        silent = len(self.devices.keys() - uuids)
+        gone = [uuid for uuid in self._known if uuid not in uuids and uuid not in self.devices]
+        for one in unknown[silent:]:
+            self.unopened[gone.pop(0) if gone else f"{UNIDENTIFIED}{one.place}"] = _unknown(one)
+
     def _describe(self) -> None:
         devices = tuple(self.devices.values())
-        self.worst_watts = _worst_watts(devices)
-        self.infos = tuple([_info(device, self.worst_watts) for device in devices])
+        worst_watts = _worst_watts(devices)
+        self.infos = tuple([_info(device, worst_watts) for device in devices])
+        self._known |= {info.uuid: info for info in self.infos}
 
 
 def fault_of(error: HardwareError) -> GpuFault:
@@ -117,7 +146,7 @@ def _worst_watts(devices: Iterable[nvml.Device]) -> float:
     """The most that a GPU here may draw of which nothing is known."""
     told = max((device.highest_mw for device in devices), default=0)
     told = told or max((device.known_mw for device in devices), default=0)
-    return told / 1000.0 or float(GPU_WATTS[1])
+    return told / 1000.0 or _UNKNOWN_WATTS
 
 
 def _info(device: nvml.Device, worst_watts: float) -> GpuInfo:

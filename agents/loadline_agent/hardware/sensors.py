@@ -25,7 +25,7 @@ from loadline_agent.hardware import nvml
 from loadline_agent.hardware.opened_gpus import GpuInfo, OpenedGpus, fault_of, missing
 from loadline_agent.hardware.pci_devices import nvidia_gpus
 from loadline_api.conditions import Reason
-from loadline_policies.errors import GpuAppeared, GpuLost, HardwareError
+from loadline_policies.errors import GpuLost, HardwareError
 from loadline_policies.power.protocol.node_states import GpuFault
 
 STUCK_AFTER_S: Final = 3.0
@@ -36,6 +36,10 @@ STUCK_SHARE, STUCK_WATTS = 0.15, 20.0
 """How far reading and energy may part: thrice the sensor's gain of 5 %, or the step of an idle GPU."""
 MEAN_OVER_S: Final = 1.0
 """The least window for watts from energy: the counter itself moves in steps of some 100 ms."""
+
+SILENT: Final = frozenset({Reason.GPU_LOST.value, Reason.GPU_UNREADABLE.value})
+"""Faults of GPUs that don't answer."""
+CLOSED: Final = GpuFault(Reason.GPU_UNREADABLE.value, "the driver is being opened anew")
 
 _CAP_SYS_ADMIN: Final = 21
 
@@ -102,6 +106,7 @@ class GpuSensors:
     def __init__(self, opened: OpenedGpus, wall: Callable[[], float]) -> None:
         self._opened, self._wall = opened, wall
         self._trails: dict[str, _Trail] = {}
+        self._blind_since_s: float | None = None
 
     @classmethod
     def open(cls, *, wall: Callable[[], float] = time.time) -> "GpuSensors":
@@ -109,49 +114,65 @@ class GpuSensors:
 
         Where there is no driver because there is no GPU, there are none.
         """
-        opened = OpenedGpus()
+        made = cls(OpenedGpus(), wall)
         try:
-            nvml.start()
+            made._load()
         except nvml.LibraryMissing:
             if nvidia_gpus() != 0:
                 raise
-            return cls(opened, wall)
+        return made
+
+    def refresh(self) -> bool:
+        """Open the GPUs that answer by now, and didn't before; whether there are others than there were."""
         try:
-            opened.open()
+            return self._opened.open()
+        except HardwareError:
+            return False
+
+    def reopen(self) -> None:
+        """Close NVML and load it anew: a driver that was replaced doesn't answer who had loaded the other.
+
+        HardwareError while there is none; then no GPU is open, and the next try begins here.
+        """
+        nvml.stop()
+        self._trails.clear()
+        self._blind_since_s = None
+        self._opened.close(CLOSED)
+        try:
+            self._load()
+        except HardwareError as error:
+            self._opened.close(GpuFault(Reason.GPU_UNREADABLE.value, str(error)))
+            raise
+
+    def _load(self) -> None:
+        nvml.start()
+        try:
+            self._opened.open()
         except HardwareError:
             nvml.stop()  # it counts who uses it: a driver that is loaded anew is found by the first one only
             raise
-        return cls(opened, wall)
 
     def close(self) -> None:
         """Let NVML go; limits stay as they are."""
         nvml.stop()
 
+    def blind_s(self, now: float) -> float:
+        """For how long not one GPU has answered a sample; 0 where there is none."""
+        return now - self._blind_since_s if self._blind_since_s is not None else 0.0
+
     @property
     def infos(self) -> tuple[GpuInfo, ...]:
-        """The GPUs that could be opened, and their settable ranges."""
+        """The GPUs that are open, and their settable ranges."""
         return self._opened.infos
 
     @property
     def unopened(self) -> Mapping[str, GpuFault]:
-        """What is wrong with those that couldn't, each of which counts at `worst_watts`."""
+        """What is wrong with those that aren't."""
         return self._opened.unopened
 
-    @property
-    def worst_watts(self) -> float:
-        """The most that a GPU here may draw of which nothing is known."""
-        return self._opened.worst_watts
-
-    def check_complete(self) -> None:
-        """GpuAppeared where the driver knows a GPU that this doesn't; an error of the driver is none."""
-        try:
-            listed = [one.uuid for one in nvml.listed() if one.uuid is not None]
-        except HardwareError:
-            return
-        known = self._opened.devices.keys() | self._opened.unopened.keys()
-        new = [uuid for uuid in listed if uuid not in known]
-        if new:
-            raise GpuAppeared(f"{', '.join(new)} appeared: the agent must start anew to count and limit it")
+    def most_watts(self, uuid: str) -> float:
+        """The most that a GPU may draw that isn't open."""
+        return self._opened.most_watts(uuid)
 
     def device(self, uuid: str) -> nvml.Device:
         """The GPU of that UUID; GpuLost if this node hasn't it, HardwareError if it may be here, unread."""
@@ -166,17 +187,23 @@ class GpuSensors:
     def sample(self, now: float) -> tuple[GpuSample, ...]:
         """What every GPU draws at `now` (CLOCK_BOOTTIME); a GPU that fails is a fault, never a raise."""
         wall = self._wall()
-        devices = self._opened.devices.values()
-        return tuple([self._sample(device, now=now, wall=wall) for device in devices])
+        samples = tuple([self._sample(one, now=now, wall=wall) for one in self._opened.devices.values()])
+        if not samples or any(sample.fault is None or sample.fault.word not in SILENT for sample in samples):
+            self._blind_since_s = None
+        elif self._blind_since_s is None:
+            self._blind_since_s = now
+        return samples
 
     def _sample(self, device: nvml.Device, *, now: float, wall: float) -> GpuSample:
         uuid = device.uuid
         trail = self._trails.setdefault(uuid, _Trail())
         try:
             return _sampled(device, trail, now=now, wall=wall)
+        except nvml.NotSupported as error:
+            fault = GpuFault(Reason.SENSOR_MISSING.value, str(error))
         except HardwareError as error:
-            age_s = now - trail.read_at_s
-            return GpuSample(uuid=uuid, watts=trail.watts, age_s=age_s, ok=False, fault=fault_of(error))
+            fault = fault_of(error)
+        return GpuSample(uuid=uuid, watts=trail.watts, age_s=now - trail.read_at_s, ok=False, fault=fault)
 
 
 def missing_right(

@@ -23,10 +23,9 @@ def unopened_states(gpus: GpuSensors, *, safe: Mapping[str, float], armed: bool)
     """GPUs that the driver counts, or the record by its `safe` limits, and that can't be opened."""
     opened = frozenset([info.uuid for info in gpus.infos])
     faults = missing([uuid for uuid in safe if uuid not in opened], gpus.unopened)
-    worst_watts = gpus.worst_watts
     return tuple(
         [
-            _unset(uuid, most_watts=worst_watts, fault=fault, safe=safe, armed=armed)
+            _unset(uuid, most_watts=gpus.most_watts(uuid), fault=fault, safe=safe, armed=armed)
             for uuid, fault in faults.items()
         ]
     )

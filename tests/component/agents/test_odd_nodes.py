@@ -1,10 +1,12 @@
 """Rows of agents as processes, one of them on a node that isn't like the others: the row is held."""
 
+import urllib.error
 from pathlib import Path
 
 import pytest
 
 from testbed.doubles.rows import LoneRow
+from testbed.fakegpu.board import Board
 
 BUDGET_WATTS = 8_500.0
 """Of three nodes: their hosts, and about two thirds of what their GPUs could draw."""
@@ -49,3 +51,31 @@ def test_a_row_with_one_odd_gpu_is_enforced_and_the_gpu_counted_at_its_most(
         row.wait(lambda: held(row, but=1))
         assert row.limits("node-2")[3] == 400.0
         row.wait(lambda: drawn_watts(row) <= BUDGET_WATTS)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_loaded_anew_under_an_agent_is_held_by_it_again(tmp_path: Path) -> None:
+    with LoneRow(tmp_path, budget_watts=BUDGET_WATTS) as row:
+        row.start()
+        row.wait(row.enforced)
+        row.draw(395.0)
+        row.wait(lambda: held(row))
+        for gpu in range(8):
+            row.board.fail(2, gpu, reads=9, writes=9)
+        row.wait(lambda: "no GPU answers: " in unready(row, "node-2"))
+        row.wait(lambda: row.metric("node-2", "loadline_power_node_watts") == 500.0 + 8 * 400.0)
+        loaded = Board.create(row.board.path, row.nodes)
+        loaded.set_sensors(watts=200.0)
+        row.wait(lambda: unready(row, "node-2") == "")
+        row.wait(lambda: max(loaded.enforced_watts()[2]) < 395.0)
+        assert row.agents["node-2"].poll() is None, "it is the same process"
+        loaded.close()
+
+
+def unready(row: LoneRow, node: str) -> str:
+    """Why a node isn't ready; empty if it is."""
+    try:
+        row.ask(node, "/readyz")
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())
+    return ""

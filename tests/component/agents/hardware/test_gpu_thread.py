@@ -52,7 +52,7 @@ async def thread(node_gpus: NodeGpus, heard: Heard) -> AsyncIterator[GpuThread]:
         time.monotonic,
         is_news=lambda state, now: False,
         alarm=lambda: None,
-        stepped=heard.stepped.append,
+        stepped=lambda done, why: heard.stepped.append(done),
         failed=heard.failed.append,
     )
     made.start()

@@ -9,7 +9,7 @@ import pytest
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
-from loadline_policies.errors import GpuAppeared, GpuLost
+from loadline_policies.errors import GpuLost
 from loadline_policies.power.protocol.messages import GpuLimit
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
@@ -409,22 +409,3 @@ def test_the_others_step_down_though_the_record_names_a_gpu_that_is_not_here(
     gpus.close()
     assert [type(error) for error in done.errors] == [GpuLost]
     assert board.enforced_watts()[0][1:].tolist() == [SAFE_WATTS] * 7
-
-
-def test_a_gpu_that_is_back_after_the_start_needs_a_new_process(
-    board: Board, state: ArmedRecordFile, clock: Clock
-) -> None:
-    """Nothing ever looked again: it drew its maximum uncounted, uncapped and unguarded."""
-    board.lose(0, 0)
-    with joined(board.path):
-        gpus = GpuSensors.open()
-        made = NodeGpus(gpus, state, boot=BOOT, clock=clock)
-        clock.now = 20.0
-        made.sample()
-        board.heal(0, 0)
-        clock.now = 25.0
-        made.sample()
-        clock.now = 31.0
-        with pytest.raises(GpuAppeared, match=board.uuids(0)[0]):
-            made.sample()
-        gpus.close()
