@@ -135,7 +135,11 @@ class Reason(Explained):
     NO_GPUS = "NoGpus", "The node has no GPU that the driver knows."
     GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its maximum."
     GPU_UNREADABLE = "GpuUnreadable", "A GPU doesn't answer the driver; it counts at the worst that is known."
-    SENSOR_STUCK = "SensorStuck", "A GPU's sensor shows the same value while its energy counter moves."
+    SENSOR_STUCK = "SensorStuck", "A GPU's sensor repeats one value that its energy counter doesn't bear out."
+    SENSOR_IMPLAUSIBLE = (
+        "SensorImplausible",
+        "The driver tells a draw of a GPU that can't be; the GPU counts at its limit.",
+    )
     SENSOR_MISSING = "SensorMissing", "The driver tells no power of a GPU; it counts at its limit."
     DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
     WRITABLE = "Writable", "A limit was set and read back."

@@ -11,12 +11,16 @@ if neither moves, nothing is known of the GPU and the sample isn't `ok`: whoever
 adds up a row then counts its limit in place of its draw. The counter is asked only
 then, once a second, since an answer of it can take a hundred times that of the sensor.
 
+Watts that no such board draws are no reading, of the sensor as of the counter: one of 0xFFFFFFFF mW
+would have its whole row slowed. What a fault says stays the same as long as it lasts, since
+each other word of it is written to the API server.
+
 `missing_right()` says, without trying, whether this process may set anything.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +30,7 @@ from loadline_agent.hardware.opened_gpus import GpuInfo, OpenedGpus, fault_of, m
 from loadline_agent.hardware.pci_devices import nvidia_gpus
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError
+from loadline_policies.power.protocol.bounds import GPU_WATTS
 from loadline_policies.power.protocol.node_states import GpuFault
 
 STUCK_AFTER_S: Final = 3.0
@@ -34,6 +39,10 @@ DOUBT_AFTER_S: Final = 1.0
 """From when on the energy is counted: a live sensor of an H200 repeated for 0.75 s at most, idle."""
 STUCK_SHARE, STUCK_WATTS = 0.15, 20.0
 """How far reading and energy may part: thrice the sensor's gain of 5 %, or the step of an idle GPU."""
+MOST_SHARE: Final = 1.3
+"""How far above its highest limit a board may be read. Chosen: above gain and transients."""
+TOLD_FOR_S: Final = 10.0
+"""How long it is told that watts were read which can't be; they may be of one sample. Chosen."""
 MEAN_OVER_S: Final = 1.0
 """The least window for watts from energy: the counter itself moves in steps of some 100 ms."""
 
@@ -65,6 +74,8 @@ class _Trail:
     watts: float = 0.0
     read_at_s: float = float("-inf")
     frozen_since_s: float = 0.0
+    impossible_s: float = float("-inf")
+    impossible: GpuFault | None = None
     counted: tuple[float, float] | None = None
     mean: "_Mean | None" = None
 
@@ -74,6 +85,22 @@ class _Trail:
             self.frozen_since_s = now
         self.watts, self.read_at_s = watts, now
         return now - self.frozen_since_s
+
+    def refuse(self, watts: float, now: float) -> GpuFault:
+        """Take note of watts that can't be; what is told of them."""
+        if self.impossible is None:
+            told = (
+                f"its driver has told a draw of {watts:.0f} W, above {MOST_SHARE:g} times its highest limit"
+            )
+            self.impossible = GpuFault(Reason.SENSOR_IMPLAUSIBLE.value, told)
+        self.impossible_s = now
+        return self.impossible
+
+    def told(self, now: float) -> GpuFault | None:
+        """What was wrong lately, though it isn't any more."""
+        if now - self.impossible_s >= TOLD_FOR_S:
+            self.impossible = None
+        return self.impossible
 
     def believe(self) -> None:
         """The sensor moves: what was counted while it didn't is of no use."""
@@ -166,6 +193,11 @@ class GpuSensors:
         return self._opened.infos
 
     @property
+    def uuids(self) -> Collection[str]:
+        """Their UUIDs."""
+        return self._opened.devices
+
+    @property
     def unopened(self) -> Mapping[str, GpuFault]:
         """What is wrong with those that aren't."""
         return self._opened.unopened
@@ -229,12 +261,24 @@ def _sampled(device: nvml.Device, trail: _Trail, *, now: float, wall: float) -> 
     if reading is None:
         return _by_energy(device, trail, now=now)
     watts, age_s = reading
+    if watts > _most_watts(device):
+        return _refused(device, trail, watts=watts, now=now)
     frozen_s = trail.follow(watts, now)
     if frozen_s < DOUBT_AFTER_S:
         trail.believe()
     elif (mean := _counted(device, trail, now=now)) is not None and frozen_s >= STUCK_AFTER_S:
-        return _doubted(device.uuid, watts=watts, age_s=age_s, frozen_s=frozen_s, mean=mean)
-    return GpuSample(uuid=device.uuid, watts=watts, age_s=age_s, ok=True, fault=None)
+        return _doubted(device, trail, age_s=age_s, now=now, mean=mean)
+    return GpuSample(uuid=device.uuid, watts=watts, age_s=age_s, ok=True, fault=trail.told(now))
+
+
+def _most_watts(device: nvml.Device) -> float:
+    """More than this no board of the kind can draw, whatever its sensor says."""
+    return MOST_SHARE * device.highest_mw / 1000.0 or float(GPU_WATTS[1])
+
+
+def _refused(device: nvml.Device, trail: _Trail, *, watts: float, now: float) -> GpuSample:
+    fault, age_s = trail.refuse(watts, now), now - trail.read_at_s
+    return GpuSample(uuid=device.uuid, watts=trail.watts, age_s=age_s, ok=False, fault=fault)
 
 
 def _read(device: nvml.Device, wall: float) -> tuple[float, float] | None:
@@ -256,23 +300,34 @@ def _by_energy(device: nvml.Device, trail: _Trail, *, now: float) -> GpuSample:
     mean = trail.count(device, now)
     if mean is None:
         raise nvml.NotSupported(f"reading the power of {device.uuid}: its energy is counted instead; wait")
-    trail.follow(mean.watts, now)
-    return GpuSample(uuid=device.uuid, watts=mean.watts, age_s=now - mean.at_s, ok=True, fault=None)
+    if mean.watts > _most_watts(device):
+        return _refused(device, trail, watts=mean.watts, now=now)
+    frozen_s, age_s = trail.follow(mean.watts, now), now - mean.at_s
+    if mean.watts == 0.0:
+        fault = GpuFault(Reason.SENSOR_STUCK.value, "its energy counter, all that it has, doesn't move")
+        return GpuSample(uuid=device.uuid, watts=0.0, age_s=age_s + frozen_s, ok=False, fault=fault)
+    return GpuSample(uuid=device.uuid, watts=mean.watts, age_s=age_s, ok=True, fault=trail.told(now))
 
 
 def _counted(device: nvml.Device, trail: _Trail, *, now: float) -> _Mean | None:
+    """None where the GPU's counter doesn't answer: then its sensor is believed, as where there is none."""
     try:
         return trail.count(device, now)
-    except nvml.NotSupported:
+    except HardwareError:
         return None
 
 
-def _doubted(uuid: str, *, watts: float, age_s: float, frozen_s: float, mean: _Mean) -> GpuSample:
+def _doubted(device: nvml.Device, trail: _Trail, *, age_s: float, now: float, mean: _Mean) -> GpuSample:
     """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
+    uuid, watts = device.uuid, trail.watts
+    if mean.watts == 0.0:
+        told = f"neither its power sensor, which says {watts:.1f} W, nor its energy counter moves"
+        fault = GpuFault(Reason.SENSOR_STUCK.value, told)
+        return GpuSample(uuid=uuid, watts=watts, age_s=now - trail.frozen_since_s, ok=False, fault=fault)
+    if mean.watts > _most_watts(device):
+        return _refused(device, trail, watts=mean.watts, now=now)
     if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
-        return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=None)
-    told = f"power sensor has said {watts:.1f} W for {frozen_s:.0f} s, energy says {mean.watts:.1f} W"
+        return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=trail.told(now))
+    told = f"its power sensor repeats {watts:.1f} W, which its energy counter doesn't bear out"
     fault = GpuFault(Reason.SENSOR_STUCK.value, told)
-    if mean.watts > 0.0:
-        return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)
-    return GpuSample(uuid=uuid, watts=watts, age_s=frozen_s, ok=False, fault=fault)
+    return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)

@@ -21,8 +21,10 @@ def rangeless_state(sample: GpuSample, info: GpuInfo, *, safe: Mapping[str, floa
 
 def unopened_states(gpus: GpuSensors, *, safe: Mapping[str, float], armed: bool) -> tuple[GpuState, ...]:
     """GPUs that the driver counts, or the record by its `safe` limits, and that can't be opened."""
-    opened = frozenset([info.uuid for info in gpus.infos])
-    faults = missing([uuid for uuid in safe if uuid not in opened], gpus.unopened)
+    absent = [uuid for uuid in safe if uuid not in gpus.uuids]
+    if not absent and not gpus.unopened:
+        return ()
+    faults = missing(absent, gpus.unopened)
     return tuple(
         [
             _unset(uuid, most_watts=gpus.most_watts(uuid), fault=fault, safe=safe, armed=armed)

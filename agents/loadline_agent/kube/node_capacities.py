@@ -47,6 +47,7 @@ GPU_REASONS = (
     Reason.GPU_LOST,
     Reason.GPU_UNREADABLE,
     Reason.SENSOR_STUCK,
+    Reason.SENSOR_IMPLAUSIBLE,
     Reason.SENSOR_MISSING,
 )
 SETTING_REASONS = (

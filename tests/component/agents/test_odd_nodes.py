@@ -72,6 +72,20 @@ def test_a_driver_that_is_loaded_anew_under_an_agent_is_held_by_it_again(tmp_pat
         loaded.close()
 
 
+@pytest.mark.slow
+def test_one_impossible_reading_slows_nobody(tmp_path: Path) -> None:
+    with LoneRow(tmp_path, budget_watts=BUDGET_WATTS) as row:
+        row.start()
+        row.wait(row.enforced)
+        row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
+        row.board.gpus["instant_mw"][2, 0] = 2**32 - 1
+        row.wait(lambda: row.metric("node-2", "loadline_power_node_watts") == 500.0 + 7 * 200.0 + 400.0)
+        row.board.gpus["instant_mw"][2, 0] = 200_000
+        row.wait(lambda: row.metric("node-2", "loadline_power_node_watts") == 500.0 + 8 * 200.0)
+        assert all(row.limits(node) == [400.0] * 8 for node in row.nodes)
+        assert (row.metric("node-0", 'loadline_power_domain_brakes{domain="row"}')) == 0.0
+
+
 def unready(row: LoneRow, node: str) -> str:
     """Why a node isn't ready; empty if it is."""
     try:

@@ -7,7 +7,7 @@ import pynvml  # type: ignore[import-untyped]
 import pytest
 
 from loadline_agent.hardware import nvml, sensors
-from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
+from loadline_agent.hardware.sensors import TOLD_FOR_S, GpuSample, GpuSensors, missing_right
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
 from testbed.fakegpu import layouts
 from testbed.fakegpu.board import Board, GpuSpec
@@ -135,7 +135,8 @@ def test_a_stuck_sensor_is_replaced_by_the_energy(board: Board, gpus: GpuSensors
     sample = sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0)
     assert sample.ok
     assert sample.watts == pytest.approx(380.0)
-    assert sample.fault == ("SensorStuck", "power sensor has said 63.0 W for 5 s, energy says 380.0 W")
+    said = "its power sensor repeats 63.0 W, which its energy counter doesn't bear out"
+    assert sample.fault == ("SensorStuck", said)
 
 
 def test_a_steady_load_is_not_a_stuck_sensor(board: Board, gpus: GpuSensors) -> None:
@@ -148,7 +149,93 @@ def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: GpuSensors) -> None:
     assert not sample.ok
     assert sample.age_s == pytest.approx(4.75, abs=0.3)
     assert sample.fault is not None
-    assert "energy says 0.0 W" in sample.fault.sentence
+    assert "neither its power sensor, which says 300.0 W, nor" in sample.fault.sentence
+
+
+@pytest.mark.parametrize("watts", [0.0, 15.0, 300.0])
+def test_a_pair_of_sensor_and_counter_that_stands_still_is_no_reading(
+    board: Board, gpus: GpuSensors, watts: float
+) -> None:
+    """Few watts were taken for right, since none isn't far from them."""
+    sample = sampled(board, gpus, 5.0, watts=watts, true_watts=0.0)
+    assert (sample.ok, sample.fault is not None) == (False, True)
+
+
+def test_a_counter_that_is_all_there_is_and_stands_still_is_no_reading(tmp_path: Path) -> None:
+    board = fields(tmp_path, layouts.ENERGY)
+    for gpus in opened(board):
+        sample = sampled(board, gpus, 5.0, watts=0.0, true_watts=0.0)
+        assert (sample.ok, sample.fault is not None) == (False, True)
+
+
+IMPOSSIBLE = [521.0, 100_000.0, 2**31 / 1000.0, (2**32 - 1) / 1000.0]
+
+
+@pytest.mark.parametrize("usage", [False, True])
+@pytest.mark.parametrize("watts", IMPOSSIBLE)
+def test_watts_that_no_such_board_draws_are_no_reading(tmp_path: Path, watts: float, usage: bool) -> None:
+    """The highest are what -1 and «no value» look like. One sample of them had a whole row slowed."""
+    board = fields(tmp_path, layouts.A100_FIELDS & ~(layouts.FIELD_INSTANT if usage else 0))
+    board.set_sensors(watts=200.0)
+    for gpus in opened(board):
+        gpus.sample(0.0)
+        board.gpus["instant_mw"][0, 3] = round(watts * 1000)
+        samples = gpus.sample(0.25)
+        assert [one.ok for one in samples] == [index != 3 for index in range(8)]
+        assert samples[3].watts == 200.0, "the last that could be"
+        fault = samples[3].fault
+        assert fault is not None
+        assert (fault.word, f"{watts:.0f} W" in fault.sentence) == ("SensorImplausible", True)
+        board.gpus["instant_mw"][0, 3] = 201_000
+        after = gpus.sample(0.5)[3]
+        assert (after.watts, after.ok, after.fault) == (201.0, True, fault), "believed, and told for a while"
+        board.gpus["instant_mw"][0, 3] = 202_000
+        assert gpus.sample(0.25 + TOLD_FOR_S)[3].fault is None
+
+
+def test_a_board_may_draw_a_little_more_than_its_highest_limit(board: Board, gpus: GpuSensors) -> None:
+    board.set_sensors(watts=519.0)
+    sample = gpus.sample(0.0)[0]
+    assert (sample.watts, sample.ok, sample.fault) == (519.0, True, None)
+
+
+@pytest.mark.parametrize("mask", [layouts.ENERGY, layouts.A100_FIELDS])
+def test_a_counter_that_jumps_is_no_reading(tmp_path: Path, mask: int) -> None:
+    board = fields(tmp_path, mask)
+    for gpus in opened(board):
+        sample = sampled(board, gpus, 5.0, watts=200.0, true_watts=1e6)
+        assert (sample.ok, sample.fault and sample.fault.word) == (False, "SensorImplausible")
+
+
+def test_without_a_range_only_what_no_board_draws_is_refused(board: Board) -> None:
+    board.lack(0, 0, what=layouts.LACKS_RANGE)
+    for gpus in opened(board):
+        board.set_sensors(watts=700.0)
+        assert [one.ok for one in gpus.sample(0.0)[:2]] == [True, False]
+        board.set_sensors(watts=10_001.0)
+        assert not gpus.sample(0.25)[0].ok
+
+
+def test_a_fault_says_the_same_as_long_as_it_lasts(board: Board, gpus: GpuSensors) -> None:
+    """Each other sentence is a write to the API server, of every such node, once a second."""
+    sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0)
+    told = set()
+    for step in range(40):
+        now = 5.0 + step * PERIOD_S
+        board.set_sensors(watts=63.0, energy_mj=round(1e6 + (380.0 + step % 7) * now * 1000))
+        told.add(gpus.sample(now)[0].fault)
+    assert len(told) == 1
+
+
+def test_an_energy_counter_that_does_not_answer_leaves_the_sensor_believed(
+    board: Board, gpus: GpuSensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(device: nvml.Device) -> int:
+        raise HardwareError("NVML answered 999")
+
+    monkeypatch.setattr(nvml.Device, "energy_mj", failing)
+    sample = sampled(board, gpus, 5.0, watts=300.0, true_watts=300.0)
+    assert (sample.watts, sample.ok, sample.fault) == (300.0, True, None)
 
 
 def test_a_driver_that_counts_energy_anew_is_no_fault(board: Board, gpus: GpuSensors) -> None:
