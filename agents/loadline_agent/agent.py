@@ -93,7 +93,11 @@ class NodeAgent:
         )
         declarations.keep(lambda: self.leaf.node.armed_for)
         self.node_facts = NodeFacts(
-            self.leaf.node, lambda: given.node_gpus.infos, look=lambda: self.leaf.state, clock=clock
+            self.leaf.node,
+            lambda: given.node_gpus.infos,
+            look=lambda: self.leaf.state,
+            guard=given.node_gpus.guard_report,
+            clock=clock,
         )
         self._trusted = TrustedPeers(given.identity)
         self._known: Mapping[bytes, str] = {}

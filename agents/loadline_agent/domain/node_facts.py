@@ -7,6 +7,7 @@ GPUs. Faults are words of the API's table of reasons, each with a sentence.
 
 from collections.abc import Callable, Iterator
 
+from loadline_agent.hardware.armed_records import GuardReport
 from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.metrics import Reading
@@ -21,7 +22,11 @@ CONFLICTS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 
 
 class NodeFacts:
-    """Facts of one node. `look` gives the newest look at its GPUs, `infos` what seldom changes of them."""
+    """Facts of one node. `look` gives the newest look at its GPUs, `infos` what seldom changes of them.
+
+    `guard` reads what the guard says of itself, whenever somebody asks: its age is that of its own word,
+    whether or not anybody leads, and whatever the driver does.
+    """
 
     def __init__(
         self,
@@ -29,9 +34,10 @@ class NodeFacts:
         infos: Callable[[], tuple[GpuInfo, ...]],
         *,
         look: Callable[[], NodeState],
+        guard: Callable[[], GuardReport | None],
         clock: Callable[[], float],
     ) -> None:
-        self._node, self._infos, self._look, self._clock = node, infos, look, clock
+        self._node, self._infos, self._look, self._guard, self._clock = node, infos, look, guard, clock
 
     @property
     def watts(self) -> float:
@@ -99,15 +105,7 @@ class NodeFacts:
         yield Reading("loadline_power_orphaned", "1 while the domain that armed it is gone.", orphaned)
         left = len(_left_behind(state))
         yield Reading("loadline_power_left_behind_gpus", "GPUs that a release couldn't give back.", left)
-        heartbeat_s = state.guard_heartbeat_s
-        age_s = now - heartbeat_s if heartbeat_s is not None else float("inf")
-        yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
-        yield Reading(
-            "loadline_power_guard_interventions",
-            "Limits that the guard has lowered.",
-            state.guard_interventions,
-        )
-        yield Reading("loadline_power_guard_errors", "What the guard tried in vain.", state.guard_errors)
+        yield from _guard_readings(self._guard(), now)
         problems = self.problems()
         for reason in CONFLICTS:
             labels = (("reason", reason.value),)
@@ -157,6 +155,15 @@ def _found_and_default(gpu: GpuState) -> str:
 def _as_found(gpu: GpuState) -> bool:
     asked, found = gpu.requested_watts, gpu.found_watts
     return asked is not None and found is not None and abs(asked - found) < ROUNDING_WATTS
+
+
+def _guard_readings(report: GuardReport | None, now: float) -> Iterator[Reading]:
+    age_s = now - report.heartbeat_s if report is not None else float("inf")
+    interventions, errors = (report.interventions, report.errors) if report is not None else (0, 0)
+    yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
+    help = "Limits that the guard has lowered."
+    yield Reading("loadline_power_guard_interventions", help, interventions)
+    yield Reading("loadline_power_guard_errors", "What the guard tried in vain.", errors)
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:

@@ -108,7 +108,7 @@ class NodeGpus:
         self.held: dict[str, HeldLimit] = {}
         self.settable = settable
         self.conflict_s = float("-inf")
-        self.guard: armed_records.GuardReport | None = None
+        self._interventions = 0
         found = {
             gpu.uuid: OriginalLimit(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
             for gpu in self.record.gpus
@@ -205,7 +205,7 @@ class NodeGpus:
         safe = {gpu.uuid: gpu.safe_watts for gpu in self.record.gpus} if self.record.armed else {}
         samples = self._samples or tuple(map(_unsampled, self.infos))
         rows = zip(samples, self.infos, strict=True)
-        guard, unopened = self.guard, unopened_states(self._gpus, safe=safe, armed=self.record.armed)
+        unopened = unopened_states(self._gpus, safe=safe, armed=self.record.armed)
         return NodeState(
             gpus=tuple([self._gpu_state(sample, info, safe) for sample, info in rows]) + unopened,
             sampled_s=self._sampled_s,
@@ -217,9 +217,6 @@ class NodeGpus:
             settled=self.settled,
             settable=self.settable,
             faults=self._faults(),
-            guard_heartbeat_s=guard.heartbeat_s if guard is not None else None,
-            guard_interventions=guard.interventions if guard is not None else 0,
-            guard_errors=guard.errors if guard is not None else 0,
         )
 
     def _faults(self) -> dict[str, str]:
@@ -470,11 +467,15 @@ class NodeGpus:
         return self._limits.apply(orders, deadline_s)
 
     def _guard_has_acted(self) -> bool:
-        before, self.guard = self.guard, self._guard_report()
-        counts = (0 if one is None else one.interventions for one in (before, self.guard))
-        return len(set(counts)) > 1
+        before, report = self._interventions, self.guard_report()
+        self._interventions = report.interventions if report is not None else 0
+        return self._interventions != before
 
-    def _guard_report(self) -> armed_records.GuardReport | None:
+    def guard_report(self) -> armed_records.GuardReport | None:
+        """What the guard said last, as it stands in the file; None where it hasn't, or can't be read.
+
+        For any thread, and also while a driver hangs.
+        """
         try:
             return self._state.read_report()
         except armed_records.Unreadable:

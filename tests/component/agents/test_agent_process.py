@@ -1,6 +1,7 @@
 """One agent and its guard as processes: what happens at stop, exit, restart and to strangers' limits."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def test_a_stopped_agent_is_guarded_and_its_guards_act_is_no_conflict(row: LoneR
     row.wait(lambda: (row.metric(NODE, LEASED) or 0.0) > before + 3)
     assert row.metric(NODE, "loadline_power_armed") == 1.0
     assert row.limits(NODE) == [400.0] * 8
+
+
+@pytest.mark.slow
+def test_a_guard_that_works_seems_never_to_hang_while_nobody_leads(row: LoneRow) -> None:
+    row.tell(holder="")
+    row.wait(lambda: safe(row))
+    ages: list[float] = []
+    end_s = time.monotonic() + 12.0
+    while time.monotonic() < end_s:
+        ages.append(row.metric(NODE, "loadline_power_guard_age_seconds") or 0.0)
+        time.sleep(0.1)
+    assert max(ages) < 3.0
+    assert row.metric(NODE, "loadline_power_armed") == 1.0
 
 
 @pytest.mark.slow

@@ -60,7 +60,13 @@ async def test_an_agent_whose_port_is_taken_leaves_no_door_open(tmp_path: Path) 
             declarations=FileDeclarations(RowFile(tmp_path / "row.json"), "member"),
             owners=FixedOwners(),
             node_gpus=cast(
-                NodeGpus, SimpleNamespace(record=SimpleNamespace(armed=False), state=NodeState, infos=())
+                NodeGpus,
+                SimpleNamespace(
+                    record=SimpleNamespace(armed=False),
+                    state=NodeState,
+                    infos=(),
+                    guard_report=lambda: None,
+                ),
             ),
             journal=Journal("member", wall=time.time),
             clock=time.monotonic,

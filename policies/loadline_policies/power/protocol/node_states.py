@@ -87,8 +87,7 @@ class NodeState:
     `sampled_s` is when the sensors were asked, `read_s` when the limits were; both on the boot
     clock, `-inf` for never. `armed`, `deadline_s`, `plan_version` and `domain` (empty where it
     doesn't say) are the record's, `settled` says that every limit ordered last is in force.
-    `faults` are reasons, each with its sentence, why the node shouldn't be armed. The guard's
-    heartbeat is None where it hasn't spoken.
+    `faults` are reasons, each with its sentence, why the node shouldn't be armed.
     """
 
     gpus: tuple[GpuState, ...] = ()
@@ -101,9 +100,6 @@ class NodeState:
     settled: bool = True
     settable: bool = True
     faults: dict[str, str] = field(default_factory=dict)
-    guard_heartbeat_s: float | None = None
-    guard_interventions: int = 0
-    guard_errors: int = 0
 
     @property
     def sampled(self) -> bool:

@@ -43,7 +43,9 @@ def node(node_gpus: NodeGpus) -> Node:
 
 @pytest.fixture
 def facts(node_gpus: NodeGpus, node: Node) -> NodeFacts:
-    return NodeFacts(node, lambda: node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    return NodeFacts(
+        node, lambda: node_gpus.infos, look=node_gpus.state, guard=node_gpus.guard_report, clock=lambda: 0.0
+    )
 
 
 def gauge(facts: NodeFacts, name: str, **labels: str) -> float:
@@ -136,15 +138,27 @@ def test_somebody_elses_writes_are_no_failure_of_ours(
     assert facts.proven
 
 
-def test_what_the_guard_tries_in_vain_is_counted(
-    node_gpus: NodeGpus, facts: NodeFacts, tmp_path: Path
+@pytest.mark.parametrize("armed", [True, False])
+def test_what_the_guard_says_is_told_as_it_stands_in_the_file(
+    node_gpus: NodeGpus, node: Node, tmp_path: Path, armed: bool
 ) -> None:
-    enforce(node_gpus, *[400.0] * 8)
-    assert gauge(facts, "guard_errors") == 0.0
-    report = GuardReport(BOOT, 1, 0.0, looks=9, interventions=2, errors=3, state=0)
-    ArmedRecordFile(str(tmp_path), BOOT).write_report(report)
-    node_gpus.look()
-    assert gauge(facts, "guard_errors") == 3.0
+    """It was as old as the last look at an armed node's limits, so that a guard that works seemed to hang."""
+    now = 0.0
+    facts = NodeFacts(
+        node,
+        lambda: node_gpus.infos,
+        look=node_gpus.state,
+        guard=node_gpus.guard_report,
+        clock=lambda: now,
+    )
+    assert (gauge(facts, "guard_age_seconds"), gauge(facts, "guard_errors")) == (float("inf"), 0.0)
+    if armed:
+        enforce(node_gpus, *[400.0] * 8)
+    for now in (1.0, 30.0):
+        report = GuardReport(BOOT, 1, now - 0.5, looks=9, interventions=2, errors=3, state=0)
+        ArmedRecordFile(str(tmp_path), BOOT).write_report(report)
+        told = [gauge(facts, f"guard_{name}") for name in ("age_seconds", "interventions", "errors")]
+        assert told == [0.5, 2.0, 3.0], "though nobody has looked"
 
 
 def test_a_gpu_that_was_left_behind_is_told_with_both_watts(
@@ -177,7 +191,9 @@ def test_a_limit_found_below_the_default_is_told_while_the_node_is_armed(
             GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0
         )
         node = Node("node-00", lowered.state(), now=0.0, uniform=lambda least, most: least)
-        facts = NodeFacts(node, lambda: lowered.infos, look=lowered.state, clock=lambda: 0.0)
+        facts = NodeFacts(
+            node, lambda: lowered.infos, look=lowered.state, guard=lowered.guard_report, clock=lambda: 0.0
+        )
         assert "FoundBelowDefault" not in facts.problems(), "in Observe it is nobody's business"
         enforce(lowered, *[250.0] * 8)
         told = facts.problems()["FoundBelowDefault"]
@@ -192,7 +208,9 @@ def test_an_orphan_says_whose_it_was_and_what_to_do(
     armed = Node(
         "node-00", replace(node_gpus.state(), domain="row-a"), now=0.0, uniform=lambda least, most: least
     )
-    orphan = NodeFacts(armed, lambda: node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    orphan = NodeFacts(
+        armed, lambda: node_gpus.infos, look=node_gpus.state, guard=node_gpus.guard_report, clock=lambda: 0.0
+    )
     armed.settle(Home(domain="row-b"))
     assert "Orphaned" not in orphan.problems(), "another domain that selects it is no proof"
     armed.settle(Home(gone="row-a"))

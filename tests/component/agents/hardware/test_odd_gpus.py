@@ -107,7 +107,9 @@ def reported(node_gpus: NodeGpus) -> tuple[Report, NodeFacts]:
     (sent,) = node.poll(0.0)
     assert isinstance(sent, Send)
     check(sent.report)
-    facts = NodeFacts(node, lambda: node_gpus.infos, look=node_gpus.state, clock=lambda: 0.0)
+    facts = NodeFacts(
+        node, lambda: node_gpus.infos, look=node_gpus.state, guard=node_gpus.guard_report, clock=lambda: 0.0
+    )
     status_of(Facts(gpus=facts.gpus(), faults=facts.problems()))
     return sent.report, facts
 
