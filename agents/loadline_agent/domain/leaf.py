@@ -239,13 +239,18 @@ class Leaf:
             self._metrics.limit_errors.labels(_word(error)).inc()
 
     def _tell_step_down(self, done: Done, reason: str) -> None:
-        self._metrics.step_downs.inc()
+        """Count it once, however often it had to be tried, and write down what it is about."""
+        self._metrics.step_downs.inc(int(not done.repeats))
         self._count(done)
         state = self._gpu_thread.state
         safe = {gpu.uuid: gpu.safe_watts for gpu in state.gpus}
         observed = {"deadline_s": state.deadline_s, "now_s": self._clock()}
+        decision = {"safe_watts": safe, "errors": [str(error) for error in done.errors]}
         self._journal.write(
-            "leaf/step-down", observation=plain(observed), decision=plain({"safe_watts": safe}), reason=reason
+            "leaf/step-down",
+            observation=plain(observed),
+            decision=plain({**decision, "repeats": done.repeats}),
+            reason=reason,
         )
 
     def _tell(self, taken: Taken, done: Done) -> None:

@@ -10,13 +10,15 @@ The deadline is that of the record on file, the same that the guard goes by. Aft
 round and each job it publishes one frozen state; what a state means is the caller's:
 `is_news` runs in this thread and only says whether `alarm` should run in the loop.
 
-A step down that fails for some GPU is tried again with each sample, and told again only when
-something has changed. An error that nobody foresaw ends the thread and is told to the loop.
+A step down that fails for some GPU is tried again with each sample. It is told when it fails and when
+it doesn't any more, and between the two once a minute, with the number of tries. An error that nobody
+foresaw ends the thread and is told to the loop.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
@@ -25,6 +27,9 @@ from loadline_policies.power.protocol.node_states import NodeState
 
 SAMPLE_EVERY_S: Final = 0.25
 """4 Hz: a crossing is seen before the sensor's own lag of some 0.35 s is over."""
+
+TELL_EVERY_S: Final = 60.0
+"""How often a step down that goes on failing is told: four tries a second would fill the journal. Chosen."""
 
 HUNG_AFTER_S: Final = 3.0
 """How long an exit waits for a driver that hangs; the guard has the record."""
@@ -57,8 +62,8 @@ class GpuThread:
         self._is_news, self._alarm, self._stepped, self._failed = is_news, alarm, stepped, failed
         self.state = node_gpus.state()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._kept_s = self._again_s = float("-inf")
-        self._told: Done | None = None
+        self._kept_s = self._again_s = self._told_s = float("-inf")
+        self._untold: Done | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gpus", daemon=True)
 
@@ -137,9 +142,13 @@ class GpuThread:
             self._again_s = self._clock() + SAMPLE_EVERY_S
         else:
             self._kept_s = deadline_s
-        if done.writes or self._told is None or _words(done) != _words(self._told):
-            loop.call_soon_threadsafe(self._stepped, done, DEADLINE)
-        self._told = done if done.errors else None
+        done = done if self._untold is None else _added(self._untold, done)
+        if done.errors and self._untold is not None and self._clock() - self._told_s < TELL_EVERY_S:
+            self._untold = replace(done, repeats=done.repeats + 1)
+            return
+        self._told_s = self._clock()
+        self._untold = Done() if done.errors else None
+        loop.call_soon_threadsafe(self._stepped, done, DEADLINE)
 
     def _deadline_s(self) -> float:
         """When to step down; not again for a deadline that was kept."""
@@ -149,8 +158,9 @@ class GpuThread:
         return max(record.deadline_s, self._again_s)
 
 
-def _words(done: Done) -> tuple[str, ...]:
-    return tuple(map(str, done.errors))
+def _added(untold: Done, done: Done) -> Done:
+    """The newest try, with the writes of those that nobody was told of, and their number."""
+    return replace(done, writes=untold.writes + done.writes, repeats=untold.repeats)
 
 
 def _settle(future: "asyncio.Future[T]", result: T) -> None:

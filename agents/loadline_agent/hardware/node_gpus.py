@@ -58,11 +58,15 @@ CONFLICT_FOR_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What came of a job: how many setters wrote, and the errors by GPU. `late` is past the deadline."""
+    """What came of a job: how many setters wrote, and the errors by GPU. `late` is past the deadline.
+
+    `repeats` is how many tries before this one were told of by nobody.
+    """
 
     writes: int = 0
     late: bool = False
     errors: tuple[HardwareError, ...] = ()
+    repeats: int = 0
 
     @classmethod
     def of(cls, outcomes: tuple[Outcome, ...]) -> "Done":

@@ -1,12 +1,14 @@
 """The one thread at the GPUs keeps the deadline, again and again if need be, and never dies unnoticed."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from loadline_agent.hardware import gpu_thread
 from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
@@ -92,14 +94,43 @@ async def test_a_step_down_that_fails_is_tried_again_at_the_pace_of_samples(
     began_s, before = time.monotonic(), tries
     await until(lambda: tries >= before + 3)
     assert time.monotonic() - began_s >= 2 * SAMPLE_EVERY_S
-    assert len(heard.stepped) == 1, "it is told once: the next tries changed nothing"
+    assert len(heard.stepped) == 1, "the next tries aren't told one by one"
     board.heal(0, 1)
     await until(lambda: len(heard.stepped) == 2)
-    assert heard.stepped[-1].errors == ()
+    last = heard.stepped[-1]
+    assert (last.writes, last.errors, last.repeats) == (1, (), tries - 2)
     assert board.enforced_watts()[0].tolist() == [250.0] * 8
     settled = tries
     await asyncio.sleep(3 * SAMPLE_EVERY_S)
     assert tries == settled
+
+
+async def test_a_step_down_that_goes_on_failing_is_told_now_and_then_with_the_number_of_tries(
+    board: Board,
+    node_gpus: NodeGpus,
+    thread: GpuThread,
+    heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other words each time, and a setter that says yes and does nothing, were an entry each time."""
+    monkeypatch.setattr(gpu_thread, "SAMPLE_EVERY_S", 0.01)
+    monkeypatch.setattr(gpu_thread, "TELL_EVERY_S", 0.5)
+    await enforce(thread, node_gpus, for_s=0.05)
+    device = node_gpus._gpus.device(board.uuids(0)[0])
+    monkeypatch.setattr(device, "set_limit_mw", lambda limit_mw: None)
+    codes = itertools.cycle((15, 999))
+    step_down = node_gpus.step_down
+
+    def failing() -> Done:
+        board.fail(0, 1, reads=next(codes))
+        return step_down()
+
+    node_gpus.step_down = failing  # type: ignore[method-assign]
+    await until(lambda: len(heard.stepped) >= 3)
+    first, *later = heard.stepped
+    assert first.repeats == 0
+    assert all(1 <= done.repeats <= 50 for done in later)
+    assert all(done.writes == done.repeats + 1 for done in later)
 
 
 async def test_an_error_that_nobody_foresaw_is_told_to_the_loop(
