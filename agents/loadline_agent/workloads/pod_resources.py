@@ -14,6 +14,7 @@ GPU pods don't pay for them (8 MiB).
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -43,6 +44,8 @@ MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     "ContainerDevices": (("resource_name", 1, ""), ("device_ids", 2, "string")),
 }
 """Name, number and type of each field: a string, or repeated messages or strings."""
+
+_GPU_UUID: Final = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Gpus = Mapping[str, frozenset[str] | None]
 """GPUs by pod (`namespace/name`); None for a pod with a device that can't be told."""
@@ -141,9 +144,12 @@ class PodResources:
 def gpu_of(device: str) -> str | None:
     """The GPU's UUID in a device plugin's id; None where the id alone doesn't tell.
 
-    `GPU-…` is a GPU, `GPU-…::3` a share of its time, `MIG-GPU-…/1/0` a part of it as older drivers
-    name it; newer ones name it `MIG-…`, with a UUID of its own.
+    `GPU-…` is a GPU, `GPU-…::3` a share of its time, which other plugins number in ways of their own,
+    `MIG-GPU-…/1/0` a part of it as older drivers name it; newer ones name it `MIG-…`, with a UUID of its own.
     """
+    named = _GPU_UUID.match(device)
+    if named is not None:
+        return named[0]
     whole = device.partition("::")[0]
     if whole.startswith("MIG-GPU-"):
         return whole.removeprefix("MIG-").partition("/")[0]

@@ -20,6 +20,7 @@ from loadline_policies.errors import HardwareError
 Pods = dict[str, dict[str, Sequence[str]]]
 
 GPU, OTHER, MIG = "GPU-5c1e", "GPU-77aa", "MIG-0f3b"
+WHOLE = "GPU-30f90f49-43ab-0a78-bf5c-93ed41ef2da2"
 
 
 class AsTheyAre(CodecBase):
@@ -263,6 +264,7 @@ async def test_a_device_that_cannot_be_told_leaves_its_pod_unplaced(kubelet: Kub
         (MIG, None),
         ("0", None),
         ("", None),
+        *((f"{WHOLE}{share}", WHOLE) for share in ("", "::3", "-0", "_3", ":2", ".shared-1", "/4")),
     ],
 )
 def test_a_device_id_tells_its_gpu_where_it_can(device: str, gpu: str | None) -> None:
