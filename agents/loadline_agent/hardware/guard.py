@@ -10,7 +10,9 @@ that can't be read counts as expired, by the last one that could.
 
 It must not die, and it runs on every node: hence it catches everything and
 counts it, calls NVML by ctypes (pynvml costs 5 MiB, 18 without a bytecode
-cache) and imports no argparse, logging or dataclasses. What it did is in its
+cache) and imports no argparse, logging or dataclasses. It ends by itself only where
+it is of no use any more: a driver of another version than its library answers nothing, and
+a process can't load another one in its place. What it did is in its
 own part of the record, from where the agent exports it.
 """
 
@@ -25,15 +27,22 @@ from functools import partial
 from loadline_agent.boot_clock import boottime
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
+from loadline_policies.power.protocol.bounds import GPU_WATTS
 from loadline_policies.power.protocol.step_downs import lowered_mw
 
 LOOK_S = 0.5
 """The longest sleep: how late a deadline that was moved, or an agent's late write, is seen."""
 
+OUTDATED_AFTER_S = 60.0
+"""How long NVML must say nothing but that it is of another version before the guard ends. Chosen: an upgrade
+replaces library and driver one after the other."""
+
 FORGET_EVERY_S = 10.0
 """How often NVML is loaded anew for one GPU that doesn't answer; loading it can take the driver a second."""
 
 _LIBRARY = "libnvidia-ml.so.1"
+_OTHER_VERSION = 18  # NVML_ERROR_LIB_RM_VERSION_MISMATCH
+_MOST_MW = GPU_WATTS[1] * 1000
 _CURRENT_LIMIT, _REQUESTED_LIMIT = 190, 192
 _FIELDS = struct.Struct("IIqqIIQ" * 2)  # id, scope, timestamp, latency, type, error, value
 
@@ -42,6 +51,10 @@ Clock = Callable[[], float]
 
 class NvmlFailed(Exception):
     """A call that NVML answered with an error code."""
+
+
+class Outdated(NvmlFailed):
+    """The driver is of another version than the library that this process has loaded."""
 
 
 class Driver:
@@ -67,20 +80,22 @@ class Driver:
         """Step one GPU to min(current, safe); whether that took a write."""
         handle = self._handle(uuid)
         enforced, requested = self._limits(handle)
-        lowest, highest = ctypes.c_uint(), ctypes.c_uint()
-        self._call(
-            "nvmlDeviceGetPowerManagementLimitConstraints",
-            handle,
-            ctypes.byref(lowest),
-            ctypes.byref(highest),
-        )
-        target = lowered_mw(
-            enforced_mw=enforced, requested_mw=requested, safe_mw=safe_mw, lowest_mw=lowest.value
-        )
+        lowest = self._lowest_mw(handle)
+        target = lowered_mw(enforced_mw=enforced, requested_mw=requested, safe_mw=safe_mw, lowest_mw=lowest)
         if target is None:
             return False
         self._call("nvmlDeviceSetPowerManagementLimit", handle, ctypes.c_uint(target))
         return True
+
+    def _lowest_mw(self, handle: ctypes.c_void_p) -> int:
+        """The lowest limit that can be set, if it is told: safe was in the range when the node was armed."""
+        lowest, highest = ctypes.c_uint(), ctypes.c_uint()
+        ends = ctypes.byref(lowest), ctypes.byref(highest)
+        try:
+            self._call("nvmlDeviceGetPowerManagementLimitConstraints", handle, *ends)
+        except NvmlFailed:
+            return 0
+        return lowest.value if lowest.value <= highest.value <= _MOST_MW else 0
 
     def _limits(self, handle: ctypes.c_void_p) -> tuple[int, int]:
         """Limits in force and asked for, in mW; where the fields are missing, by the older calls."""
@@ -112,6 +127,8 @@ class Driver:
         if self._nvml is None:
             library = ctypes.CDLL(_LIBRARY)
             if code := library.nvmlInit_v2():
+                if code == _OTHER_VERSION:
+                    raise Outdated("this library is of another version than the driver")
                 raise NvmlFailed(f"nvmlInit_v2 answered {code}")
             self._nvml = library
         if code := getattr(self._nvml, name)(*arguments):
@@ -125,6 +142,7 @@ class Guard:
         self._state, self._driver, self._clock, self._boot = state, driver, clock, boot
         self._last = ArmedRecord(boot)
         self._forgotten_s = float("-inf")
+        self._outdated_since_s: float | None = None
         self.looks = self.interventions = self.errors = 0
 
     def look(self) -> float:
@@ -142,6 +160,12 @@ class Guard:
         self.step_down()
         return self._report(armed_records.EXPIRED)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether nothing can be done here any more but by another process."""
+        since_s = self._outdated_since_s
+        return since_s is not None and self._clock() - since_s >= OUTDATED_AFTER_S
+
     def step_down(self) -> None:
         """Every GPU of the last armed record to min(current, safe); errors are counted, and tried again."""
         if not self._last.armed:
@@ -155,6 +179,8 @@ class Guard:
     def _mend(self, done: list[bool]) -> None:
         """Load NVML anew where nothing works, and now and then where a GPU doesn't: it may be back."""
         now = self._clock()
+        if any(done):
+            self._outdated_since_s = None
         if not any(done) or (not all(done) and now - self._forgotten_s >= FORGET_EVERY_S):
             self._forgotten_s = now
             self._forget()
@@ -180,6 +206,11 @@ class Guard:
     def _attempt(self, act: Callable[[], None]) -> bool:
         try:
             act()
+        except Outdated:
+            if self._outdated_since_s is None:
+                self._outdated_since_s = self._clock()
+            self.errors += 1
+            return False
         except Exception:
             self.errors += 1
             return False
@@ -196,7 +227,8 @@ def main(argv: Sequence[str]) -> int:
     """Guard the node until SIGTERM; `--state DIR` is the agent's state directory.
 
     At SIGTERM the limits step down as at a deadline, since nobody would do it
-    after that. 2 is a wrong command line, 1 a state directory that isn't ours.
+    after that. 2 is a wrong command line, 1 a state directory that isn't ours, or a
+    driver that was upgraded: the container that is started next has its library.
     """
     if len(argv) != 2 or argv[0] != "--state":
         print("usage: loadline-agent guard --state DIR", file=sys.stderr)
@@ -211,7 +243,9 @@ def main(argv: Sequence[str]) -> int:
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     while signal.sigtimedwait(stops, guard.look()) is None:
-        pass
+        if guard.outdated:
+            print("error: the driver is of another version than this guard's library", file=sys.stderr)
+            return 1
     guard.step_down()
     return 0
 

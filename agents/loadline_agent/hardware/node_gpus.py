@@ -22,6 +22,7 @@ from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.left_gpus import as_left, left_gpu, left_sentence, not_back
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
+from loadline_agent.hardware.nvml import OtherVersion
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
@@ -48,6 +49,10 @@ BLIND_AFTER_S: Final = 5.0
 
 RELOAD_EVERY_S: Final = 10.0
 """How often at most NVML is loaded anew; that can take a driver seconds. As the guard does."""
+
+OUTDATED_AFTER_S: Final = 60.0
+"""How long NVML must say nothing but that it is of another version before this process ends. Chosen, as for
+the guard: an upgrade replaces library and driver one after the other."""
 
 SUSPECT_FOR_S: Final = 60.0
 """A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
@@ -133,6 +138,7 @@ class NodeGpus:
         self._read_s: dict[str, float] = {}
         self._tries = ReleaseTries[str]()
         self._counted_s = self._loaded_s = clock()
+        self._outdated_since_s: float | None = None
         self.look()
 
     @classmethod
@@ -163,7 +169,8 @@ class NodeGpus:
         """Take in GPUs that answer by now. Where none does any more, load NVML anew, and step down.
 
         None where nothing was done about limits. A driver that was loaded anew has forgotten them; the
-        next lease gives back what is more than safe.
+        next lease gives back what is more than safe. Raises OtherVersion where only a new process can
+        load the library of the driver that is there by now.
         """
         now = self._clock()
         if now - self._counted_s < COUNT_EVERY_S and not self._is_blind(now):
@@ -173,8 +180,14 @@ class NodeGpus:
             if self._gpus.refresh():
                 self._take_in()
             return None
+        outdated_since_s, self._outdated_since_s = self._outdated_since_s, None
         try:
             self._gpus.reopen()
+        except OtherVersion:
+            self._outdated_since_s = now if outdated_since_s is None else outdated_since_s
+            if now - self._outdated_since_s >= OUTDATED_AFTER_S:
+                raise
+            return None
         except HardwareError:
             return None
         finally:

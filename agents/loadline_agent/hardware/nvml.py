@@ -53,6 +53,10 @@ class LibraryMissing(HardwareError):
     """There is no driver's library: no driver, no GPU, or not shown to this container."""
 
 
+class OtherVersion(HardwareError):
+    """The driver is of another version than the library that this process has loaded, for good."""
+
+
 def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
     """Our error for an NVML_ERROR code that `doing` met on the GPU `uuid`."""
     where = f"{doing} of {uuid}: NVML answered {code} ({_words(code)})"
@@ -66,6 +70,8 @@ def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
         return NotSupported(f"{where}; leave this setting to another model or driver")
     if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
         return LibraryMissing(f"{where}; install the driver, or have the container runtime show it")
+    if code == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+        return OtherVersion(f"{where}; start the pod anew where the driver was upgraded")
     return HardwareError(where)
 
 

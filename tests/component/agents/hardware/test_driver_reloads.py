@@ -9,7 +9,14 @@ import pytest
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
-from loadline_agent.hardware.node_gpus import BLIND_AFTER_S, COUNT_EVERY_S, RELOAD_EVERY_S, Done, NodeGpus
+from loadline_agent.hardware.node_gpus import (
+    BLIND_AFTER_S,
+    COUNT_EVERY_S,
+    OUTDATED_AFTER_S,
+    RELOAD_EVERY_S,
+    Done,
+    NodeGpus,
+)
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.protocol.messages import UNIDENTIFIED, GpuLimit
@@ -252,3 +259,32 @@ def test_a_driver_whose_gpus_cannot_be_opened_is_found_once_they_can(machine: Ma
     node_gpus = machine.start()
     assert len(node_gpus.infos) == 8
     node_gpus.close()
+
+
+def test_a_library_of_another_version_than_the_driver_needs_a_new_process(
+    machine: Machine, node_gpus: NodeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process has the library that it has loaded for good. The next container has the new driver's."""
+    machine.turns(node_gpus, RELOAD_EVERY_S)
+    machine.unload()
+    monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", str(MISMATCH))
+    machine.turns(node_gpus, OUTDATED_AFTER_S)
+    fault = node_gpus.state().gpus[0].fault
+    assert fault is not None
+    assert "start the pod anew where the driver was upgraded" in fault.sentence
+    with pytest.raises(nvml.OtherVersion):
+        machine.turns(node_gpus, 2 * RELOAD_EVERY_S)
+
+
+def test_a_driver_that_is_upgraded_piece_by_piece_needs_none(
+    machine: Machine, node_gpus: NodeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.turns(node_gpus, RELOAD_EVERY_S)
+    machine.unload()
+    for code in (MISMATCH, NOT_LOADED, MISMATCH, NOT_LOADED):
+        monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", str(code))
+        machine.turns(node_gpus, OUTDATED_AFTER_S - RELOAD_EVERY_S)
+    monkeypatch.delenv("LOADLINE_FAKEGPU_INIT")
+    machine.load()
+    machine.turns(node_gpus, RELOAD_EVERY_S + 1.0)
+    assert all(gpu.ok for gpu in node_gpus.state().gpus)

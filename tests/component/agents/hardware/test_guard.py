@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loadline_agent.hardware import armed_records, guard
 from loadline_agent.hardware.armed_records import FILE, ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
-from loadline_agent.hardware.guard import Driver, Guard
+from loadline_agent.hardware.guard import OUTDATED_AFTER_S, Driver, Guard, NvmlFailed
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -311,3 +311,67 @@ def test_no_limit_ever_rises_and_none_stays_above_safe(
     assert (np.rint(row.enforced_watts()[0] * 1000) <= np.array(enforced)).all()
     assert (after <= np.maximum(safe, 100_000)).all()
     assert watch.errors == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (400.0, 100.0), (100_000.0, 400_000.0)])
+def test_a_range_that_cannot_be_keeps_no_gpu_up(
+    board: Board, state: ArmedRecordFile, watch: Guard, low: float, high: float
+) -> None:
+    for gpu in range(8):
+        board.tell_range(0, gpu, min_watts=low, max_watts=high)
+    arm(board, state, deadline_s=-1.0)
+    watch.look()
+    assert watts(board) == [SAFE_WATTS] * 8
+
+
+def test_a_range_that_cannot_be_read_keeps_no_gpu_up(
+    board: Board, state: ArmedRecordFile, watch: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Driver._call
+
+    def failing(driver: Driver, name: str, *arguments: object) -> None:
+        if name == "nvmlDeviceGetPowerManagementLimitConstraints":
+            raise NvmlFailed("answered 999")
+        call(driver, name, *arguments)
+
+    monkeypatch.setattr(Driver, "_call", failing)
+    arm(board, state, deadline_s=-1.0)
+    watch.look()
+    assert watts(board) == [SAFE_WATTS] * 8
+
+
+@pytest.mark.parametrize("deadline_s", [-1.0, 1000.0])
+def test_a_guard_is_of_no_use_once_its_library_is_of_another_version_for_long(
+    board: Board,
+    state: ArmedRecordFile,
+    watch: Guard,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    deadline_s: float,
+) -> None:
+    """Its process has the old library for good: it failed at each look, for ever."""
+    monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", "18")
+    arm(board, state, deadline_s=deadline_s)
+    for clock.now in (0.0, 30.0, OUTDATED_AFTER_S - 1.0):
+        watch.look()
+        assert not watch.outdated
+    monkeypatch.delenv("LOADLINE_FAKEGPU_INIT")
+    watch.look()
+    monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", "18")
+    watch._driver.forget()
+    clock.now += 1.0
+    watch.look()
+    assert not watch.outdated, "it begins anew"
+    clock.now += OUTDATED_AFTER_S
+    watch.look()
+    assert watch.outdated
+
+
+def test_other_errors_never_end_a_guard(
+    board: Board, state: ArmedRecordFile, watch: Guard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", "9")
+    arm(board, state, deadline_s=-1.0)
+    for clock.now in (0.0, 30.0, 3600.0):
+        watch.look()
+    assert not watch.outdated
