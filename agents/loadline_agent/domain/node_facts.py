@@ -5,6 +5,7 @@ Its report to the coordinator is made by the protocol; both are made of the same
 GPUs. Faults are words of the API's table of reasons, each with a sentence.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 from loadline_agent.hardware.armed_records import GuardReport
@@ -183,11 +184,12 @@ def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
 
 
 def _listed(gpu: GpuState, name: str) -> Gpu:
+    """In whole watts, the range rounded up: safe limits are planned by it."""
     return Gpu(
         uuid=gpu.uuid,
         name=name,
-        min_watts=round(gpu.min_watts),
-        max_watts=round(gpu.max_watts),
+        min_watts=math.ceil(gpu.min_watts),
+        max_watts=math.ceil(gpu.max_watts),
         enforced_watts=round(gpu.enforced_watts) if gpu.enforced_watts is not None else None,
         clock_cap_mhz=gpu.clock_mhz,
     )

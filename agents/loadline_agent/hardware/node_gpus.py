@@ -390,9 +390,8 @@ class NodeGpus:
         return outcomes
 
     def _unreadable(self, uuid: str) -> bool:
-        """Whether a GPU of an armed node hasn't answered for so long that anything may hold there."""
-        read_s = self._read_s.get(uuid, float("-inf"))
-        return self.record.armed and self._looked_s - read_s > UNREADABLE_AFTER_S
+        """Whether a GPU hasn't answered looks for so long that anything may hold there."""
+        return self._looked_s - self._read_s.get(uuid, float("-inf")) > UNREADABLE_AFTER_S
 
     def _read_back(self, now: float) -> None:
         """Hold what is read against what was written; what isn't there in time has failed."""

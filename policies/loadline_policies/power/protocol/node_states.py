@@ -27,7 +27,7 @@ class Home:
 
 
 UNREADABLE_AFTER_S = 2.0
-"""How old a limit that was read back may be on an armed node: two looks. Chosen with the rule in 0002."""
+"""How old a limit that was read back may be: two looks at an armed node. Chosen with the rule in 0002."""
 
 
 class GpuFault(NamedTuple):
@@ -43,7 +43,7 @@ class GpuState(NamedTuple):
     `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and `age_s` how
     long before the look the watts were true. Without `has_range` nothing can be set, and `min_watts` and
     `max_watts` are both the most that it may draw. `enforced_watts` and `requested_watts` are the limits
-    last read back, None where they never were, or not within `UNREADABLE_AFTER_S` on an armed node:
+    last read back, None where they never were, or not within `UNREADABLE_AFTER_S` of the last look:
     then anything may hold. `safe_watts` is the safe limit in the armed record, `clock_mhz` our own
     lock. `able` says that nothing speaks against its being lowered: no write has failed, or enough
     have succeeded since (`write_proofs`), it can be read, and nobody else writes (`foreign_writes`).

@@ -106,6 +106,20 @@ def test_gpus_that_were_never_sampled_are_listed_and_not_measured(
     assert node.poll(0.0) == ()
 
 
+def test_a_range_is_listed_in_whole_watts_and_none_too_low(tmp_path: Path) -> None:
+    """An A16 has 62.5 W; 62 of it made the plan of its domain 0.8 % too small."""
+    spec = GpuSpec(min_watts=31.25, max_watts=62.5, default_watts=62.5)
+    board = Board.create(tmp_path / "a16", ("node-00",), spec=spec)
+    with joined(board.path):
+        made = NodeGpus(GpuSensors.open(), ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=lambda: 0.0)
+        node = Node("node-00", made.state(), now=0.0, uniform=lambda least, most: least)
+        facts = NodeFacts(
+            node, lambda: made.infos, look=made.state, guard=made.guard_report, clock=lambda: 0.0
+        )
+        assert {(gpu.min_watts, gpu.max_watts) for gpu in facts.gpus()} == {(32, 63)}
+        made.close()
+
+
 def test_a_node_that_two_domains_select_says_so_and_is_enforced_all_the_same(
     node: Node, facts: NodeFacts
 ) -> None:

@@ -186,6 +186,20 @@ def test_a_gpu_that_cannot_be_read_may_hold_anything(board: Board, node_gpus: No
     assert (gpu.most_watts, gpu.requested_watts, gpu.able) == (gpu.max_watts, None, False)
 
 
+def test_one_that_cannot_be_read_may_hold_anything_also_where_nothing_is_enforced(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    """It counted at the limit that was read last, which a reset of it has undone."""
+    node_gpus.restore(DEADLINE_S)
+    board.write_as_other(0, 0, watts=300.0)
+    node_gpus.look()
+    board.lose(0, 0)
+    clock.now = 11.0
+    node_gpus.sample()
+    gpu = node_gpus.state().gpus[0]
+    assert (gpu.ok, gpu.watts) == (False, gpu.max_watts)
+
+
 def test_one_that_answers_again_needs_proof(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.lose(0, 0)
     for at_s in (1.5, 3.0):
