@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from testbed import charts
+from testbed.api_callers import eventually
 from testbed.charts import Manifest
 from testbed.cluster.bed import Bed
 
@@ -101,8 +102,16 @@ def test_the_clusters_own_roles_take_our_kinds_in(
     charted.kubectl(
         "create", "clusterrolebinding", f"crew-{role}", f"--clusterrole={role}", f"--group=crew-{role}"
     )
-    for (verb, resource), allowed in {**dict.fromkeys(may, "yes"), **dict.fromkeys(may_not, "no")}.items():
-        assert can(charted, role=role, verb=verb, resource=resource) == allowed, f"{role}: {verb} {resource}"
+
+    def so() -> None:
+        for (verb, resource), allowed in {
+            **dict.fromkeys(may, "yes"),
+            **dict.fromkeys(may_not, "no"),
+        }.items():
+            said = can(charted, role=role, verb=verb, resource=resource)
+            assert said == allowed, f"{role}: {verb} {resource}"
+
+    eventually(so)  # the API server learns of a binding a moment after it is written
 
 
 def can(bed: Bed, *, role: str, verb: str, resource: str) -> str:
