@@ -436,7 +436,7 @@ class NodeGpus:
             GpuRecord(one.uuid, one.safe_watts, found[one.uuid].watts, found[one.uuid].clock_mhz)
             for one in limits
         )
-        gpus += self._absent(one.uuid for one in limits)
+        gpus = (*gpus, *self._absent(one.uuid for one in limits))[: armed_records.MAX_GPUS]
         self._write(ArmedRecord(self._boot, True, deadline_s, plan_version, gpus, domain=domain))
 
     def _absent(self, present: Iterable[str]) -> tuple[GpuRecord, ...]:

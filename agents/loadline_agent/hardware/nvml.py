@@ -278,7 +278,7 @@ def _call(uuid: str, doing: str, function: Callable[..., T], *arguments: object)
 
 def believable(limit_mw: int) -> bool:
     """Whether a board can have such a limit."""
-    return 0 < limit_mw <= _watts_mw(GPU_WATTS[1])
+    return _watts_mw(GPU_WATTS[0]) <= limit_mw <= _watts_mw(GPU_WATTS[1])
 
 
 def _watts_mw(watts: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from loadline_agent.hardware.opened_gpus import GpuInfo, missing
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors
+from loadline_policies.power.protocol.bounds import GPUS
 from loadline_policies.power.protocol.node_states import GpuFault, GpuState
 
 
@@ -24,11 +25,11 @@ def unopened_states(gpus: GpuSensors, *, safe: Mapping[str, float], armed: bool)
     absent = [uuid for uuid in safe if uuid not in gpus.uuids]
     if not absent and not gpus.unopened:
         return ()
-    faults = missing(absent, gpus.unopened)
+    faults = list(missing(absent, gpus.unopened).items())[: GPUS[1] - len(gpus.uuids)]
     return tuple(
         [
             _unset(uuid, most_watts=gpus.most_watts(uuid), fault=fault, safe=safe, armed=armed)
-            for uuid, fault in faults.items()
+            for uuid, fault in faults
         ]
     )
 

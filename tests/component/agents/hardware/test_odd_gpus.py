@@ -263,3 +263,29 @@ def test_a_sentence_that_names_all_gpus_fits_into_a_condition(board: Board) -> N
         (ready, *_) = status_of(Facts(gpus=facts.gpus(), faults=told)).conditions
         assert ready.reason == "GpuUnreadable"
         assert len(ready.message) == 4096
+
+
+@pytest.mark.parametrize("watts", [0.0, 0.3, 20_000.0, (2**32 - 1) / 1000.0])
+def test_a_limit_that_cannot_be_is_not_read(board: Board, watts: float) -> None:
+    """One of a few milliwatts was no whole watt, and ended the process in the NodeCapacity's model."""
+    clock = Clock()
+    with opened(board, clock) as node_gpus:
+        leased(node_gpus)
+        board.write_as_other(0, ODD, watts=watts)
+        for clock.now in (1.5, 3.0, 4.5):
+            node_gpus.sample()
+        reported(node_gpus)
+        one, other = node_gpus.state().gpus[ODD], node_gpus.state().gpus[0]
+        assert (one.most_watts, one.able) == (400.0, False)
+        assert (other.most_watts, other.able) == (300.0, True)
+
+
+def test_gpus_that_change_their_names_with_each_driver_fill_no_record(board: Board) -> None:
+    for driver in range(6):
+        with opened(board) as node_gpus:
+            leased(node_gpus)
+            report, _ = reported(node_gpus)
+            assert len(report.gpus) <= 32
+            assert {info.uuid for info in node_gpus.infos} <= {gpu.uuid for gpu in node_gpus.record.gpus}
+        for gpu in range(8):
+            board.gpus["uuid"][0, gpu] = f"GPU-{driver}-{gpu}".encode()
