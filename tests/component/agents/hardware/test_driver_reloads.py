@@ -152,9 +152,11 @@ def test_a_proof_of_another_driver_is_none(machine: Machine, node_gpus: NodeGpus
     machine.unload()
     machine.load()
     for gpu in range(8):
-        machine.board.fail(0, gpu, writes=UNKNOWN)
+        machine.board.write_as_other(0, gpu, watts=SAFE_WATTS)
     machine.turns(node_gpus, BLIND_AFTER_S + 1.0)
-    assert not any(gpu.proven or gpu.able for gpu in node_gpus.state().gpus)
+    assert machine.board.writes().sum() == 0, "there was nothing to lower"
+    assert not any(gpu.proven for gpu in node_gpus.state().gpus)
+    assert all(gpu.able for gpu in node_gpus.state().gpus), "nothing speaks against it either"
 
 
 def test_one_gpu_that_does_not_answer_has_nothing_loaded_anew(
