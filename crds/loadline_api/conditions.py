@@ -114,6 +114,7 @@ class Reason(Explained):
     PARENT_MISSING = "ParentMissing", "The parent that the spec names doesn't exist."
     OWN_ANCESTOR = "OwnAncestor", "Following parents leads back to the domain itself."
     BUDGET_TOO_SMALL = "BudgetTooSmall", "Hosts at their maximum and GPUs at their lowest limits exceed it."
+    HOST_WATTS_INVALID = "HostWattsInvalid", "A node's own host watts can't be read from its labels."
     SAFE_FITS = "SafeFits", "All safe limits together, hosts at their maximum, are within the budget."
     CAPACITY_UNKNOWN = "CapacityUnknown", "No NodeCapacity tells yet what the members can draw."
     REACTION_TOO_SLOW = "ReactionTooSlow", "The breaker could trip before twice the reaction time is over."

@@ -109,6 +109,12 @@ DELETE_ARMED_ANNOTATION = f"{GROUP}/delete-armed"
 NODE_RESTRICTION_PREFIX = "node-restriction.kubernetes.io/"
 """Labels below it can't be changed by a kubelet; a domain should select its nodes by them."""
 
+HOST_MAX_WATTS_LABEL = f"{NODE_RESTRICTION_PREFIX}loadline-host-max-watts"
+"""On Nodes: the most that the server draws without its GPUs, where that isn't its domain's hostWatts.max."""
+
+HOST_IDLE_WATTS_LABEL = f"{NODE_RESTRICTION_PREFIX}loadline-host-idle-watts"
+"""On Nodes, beside the maximum: the same with idle GPUs."""
+
 STARTUP_TAINT = f"{GROUP}/agent-not-ready"
 """On nodes that are born with it: no engine comes here before the node's agent reports."""
 

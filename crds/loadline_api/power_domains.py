@@ -21,7 +21,7 @@ from pydantic.config import JsonDict
 from loadline_api.breakers import Breaker
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.drills import DrillStatus
-from loadline_api.names import DEFAULT_POWER_POLICY, MAX_CANDIDATES
+from loadline_api.names import DEFAULT_POWER_POLICY, HOST_MAX_WATTS_LABEL, MAX_CANDIDATES
 from loadline_api.quantities import Count, HostWattage, Name, RefreshSeconds, ReportedWatts, Watts
 from loadline_api.schemas import ApiObject, Spec, Status, rule, validations
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS, MEMBERS
@@ -75,7 +75,8 @@ class HostWatts(Spec):
     )
 
     max: HostWattage = Field(
-        description="Most watts of one server without its GPUs; safe limits count with it."
+        description="Most watts of one server without its GPUs; safe limits count with it. A Node's label"
+        f" {HOST_MAX_WATTS_LABEL} says another one for that server."
     )
     idle: HostWattage | None = Field(
         default=None,

@@ -19,7 +19,7 @@ from loadline_agent.domain.peers import Peer
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.gone_domains import GoneDomain
 from loadline_agent.kube.informers import Informer, pause_s
-from loadline_agent.kube.object_parsers import Declared, home_of, known_of
+from loadline_agent.kube.object_parsers import Declared, home_of, host_problem, known_of
 from loadline_api.api_errors import KubeError, NotFound
 from loadline_api.names import NODE_CAPACITIES
 from loadline_policies.errors import InvalidInput
@@ -84,7 +84,8 @@ class Memberships:
         try:
             await self._look(anew or self._looks % LOOKS_UNTIL_MET_AGAIN == 0)
             unusable = [self._unusable[name] for name in sorted(self._unusable.keys() & self._wanted)]
-            self._failures, self.problem = 0, "; ".join(unusable) or None
+            host = host_problem(self._labels or {})
+            self._failures, self.problem = 0, "; ".join([*([host] if host else []), *unusable]) or None
         except (KubeError, InvalidInput) as error:
             self._failures, self.problem = self._failures + 1, str(error)
 

@@ -20,6 +20,7 @@ from loadline_agent.kube.clients import Object
 from loadline_api import conditions
 from loadline_api.conditions import ConditionType
 from loadline_api.drills import SHOWN, DrillText
+from loadline_api.host_labels import HostDraw, declared_draw, host_draw
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import DRILL_ANNOTATION, POLICY_KEY
 from loadline_api.node_capacities import Gpu, NodeCapacity
@@ -55,7 +56,8 @@ class Known:
     """A NodeCapacity: who the node's agent is, and how far its GPUs can be set, None if not told yet.
 
     There is no `peer` where the certificate isn't the node's own, and `problem` says so: what the node can
-    draw counts nevertheless. `armed_for` is the domain that the node enforces for, None where it doesn't.
+    draw counts nevertheless. `armed_for` is the domain that the node enforces for, None where it doesn't;
+    `host_max_watts` what its host draws at most, 0 if not told yet.
     """
 
     peer: Peer | None
@@ -63,6 +65,7 @@ class Known:
     settable: bool
     armed_for: str | None = None
     problem: str | None = None
+    host_max_watts: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ def known_of(thing: Object) -> Known:
     return Known(
         peer=peer,
         problem=problem,
+        host_max_watts=float(capacity.status.host_max_watts or 0),
         gpus=_ratings(capacity.status.gpus) if seen else None,
         settable=settable is None or not conditions.bars_limits(settable),
         armed_for=capacity.status.domain if enforcing is not None and enforcing.is_true else None,
@@ -155,16 +159,31 @@ def home_of(labels: Mapping[str, str], domains: Iterable[Declared], *, armed_for
     mine = sorted(selecting, key=lambda one: (one.name != armed_for, one.created, one.name))
     if not mine:
         return Home()
-    host = mine[0].spec.host_watts
-    most = float(host.max) if host is not None else 0.0
-    idle = float(host.idle) if host is not None and host.idle is not None else most
+    host = _host_draw(labels, mine[0].spec)
     return Home(
         domain=mine[0].name,
         conflict=_conflict(mine),
-        host_idle_watts=idle,
-        host_max_watts=most,
+        host_idle_watts=host.idle_watts,
+        host_max_watts=host.max_watts,
         enforced=mine[0].spec.mode is Mode.ENFORCE,
     )
+
+
+def _host_draw(labels: Mapping[str, str], spec: PowerDomainSpec) -> HostDraw:
+    """By the node's own labels; while they can't be used, as the domain says of all."""
+    try:
+        return host_draw(labels, spec.host_watts)
+    except InvalidInput:
+        return declared_draw(spec.host_watts)
+
+
+def host_problem(labels: Mapping[str, str]) -> str | None:
+    """Why a node's own host watts can't be used; None where they can, or there are none."""
+    try:
+        host_draw(labels, None)
+    except InvalidInput as error:
+        return f"{error}; until then hostWatts of its domain counts"
+    return None
 
 
 def _conflict(claims: Sequence[Declared]) -> str | None:
@@ -185,12 +204,20 @@ def domain_of(
     services: Mapping[str, ServiceTerms],
     drill: DrillOrder | None = None,
 ) -> Domain:
-    """All that a coordinator needs; InvalidDomain when the curve contradicts itself."""
+    """All that a coordinator needs; InvalidDomain when the curve contradicts itself.
+
+    Until a member is heard its host counts at the higher of what the domain says and what it has published.
+    """
     spec = declared.spec
-    host_watts = float(spec.host_watts.max) if spec.host_watts is not None else 0.0
+    host_watts = declared_draw(spec.host_watts).max_watts
     armed = {node for node, known in capacities.items() if known.armed_for == declared.name}
     ratings = {
-        node: NodeRating(node=node, host_max_watts=host_watts, gpus=known.gpus, settable=known.settable)
+        node: NodeRating(
+            node=node,
+            host_max_watts=max(host_watts, known.host_max_watts),
+            gpus=known.gpus,
+            settable=known.settable,
+        )
         for node in sorted((declared.members | armed) & capacities.keys())
         if (known := capacities[node]).gpus is not None
     }

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from loadline_api.conditions import Reason
+from loadline_api.host_labels import host_draw
 from loadline_api.power_domains import PowerDomainSpec
 from loadline_api.sentences import some_of
 from loadline_operator.domains.facts import Capacity, Node
-from loadline_policies.errors import UnsafeDomain
+from loadline_policies.errors import InvalidInput, UnsafeDomain
 from loadline_policies.power.safety.breakers import WARM
 from loadline_policies.power.safety.safe_states import (
     NodeRating,
@@ -56,15 +57,26 @@ def timings(spec: PowerDomainSpec) -> Timings:
 
 def check(spec: PowerDomainSpec, members: tuple[Node, ...], capacities: Mapping[str, Capacity]) -> Safety:
     """S1 and S2 of these members under the domain's budget, curve and lease time."""
-    host_watts = float(spec.host_watts.max) if spec.host_watts is not None else 0.0
-    known = [_rating(capacities.get(node.name), host_watts) for node in members]
+    try:
+        hosts = [_host_watts(node, spec) for node in members]
+    except InvalidInput as error:
+        return _both(Verdict(so=False, reason=Reason.HOST_WATTS_INVALID, text=str(error)))
+    known = [_rating(capacities.get(node.name), watts) for node, watts in zip(members, hosts, strict=True)]
     ratings = tuple(rating for rating in known if rating is not None)
-    silent = [node.name for node, rating in zip(members, known, strict=True) if rating is None]
+    rows = zip(members, known, hosts, strict=True)
+    silent = {node.name: watts for node, rating, watts in rows if rating is None}
     if silent:
-        return _untold(spec, ratings, silent, host_watts=host_watts)
+        return _untold(spec, ratings, list(silent), host_watts=sum(silent.values()))
     safety = _told(spec, ratings)
     stale = {node.name for node in members if capacities[node.name].stale}
     return _doubted(safety, spec, ratings, stale=stale) if stale else safety
+
+
+def _host_watts(node: Node, spec: PowerDomainSpec) -> float:
+    try:
+        return host_draw(node.labels, spec.host_watts).max_watts
+    except InvalidInput as error:
+        raise InvalidInput(f"{node.name}: {error.field}", error.value, mend=error.mend) from error
 
 
 def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:
@@ -78,8 +90,8 @@ def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:
 def _untold(
     spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], silent: list[str], *, host_watts: float
 ) -> Safety:
-    """Not all nodes have told; at the least the others draw their hosts' maximum."""
-    floor = sum(rating.floor_watts for rating in ratings) + host_watts * len(silent)
+    """Not all nodes have told; at the least the others draw their hosts' maximum, together `host_watts`."""
+    floor = sum(rating.floor_watts for rating in ratings) + host_watts
     if floor > spec.budget_watts:
         text = (
             f"budgetWatts is {spec.budget_watts}: hosts at their maximum and the GPUs known so far at their"

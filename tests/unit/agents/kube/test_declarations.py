@@ -20,10 +20,12 @@ from loadline_agent.kube.object_parsers import (
     domain_of,
     drill_of,
     home_of,
+    host_problem,
     known_of,
     policy_of,
     terms_of,
 )
+from loadline_api.names import HOST_IDLE_WATTS_LABEL, HOST_MAX_WATTS_LABEL
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
 from loadline_policies.power.protocol.node_states import Home
@@ -103,6 +105,38 @@ def test_no_older_domain_takes_a_node_out_of_the_one_that_armed_it() -> None:
 
 def test_a_host_without_an_idle_draw_counts_at_its_maximum() -> None:
     assert home({"row": "a"}, domain(hostWatts={"max": 2600})).host_idle_watts == 2600.0
+
+
+def test_a_node_may_say_by_labels_what_its_own_host_draws() -> None:
+    ours = {"row": "a", HOST_MAX_WATTS_LABEL: "3100", HOST_IDLE_WATTS_LABEL: "1200"}
+    assert home(ours, domain()) == Home(domain="row-a", host_idle_watts=1200.0, host_max_watts=3100.0)
+    assert host_problem(ours) is None
+
+
+def test_a_label_that_says_no_watts_leaves_a_host_as_its_domain_says() -> None:
+    slipped = {"row": "a", HOST_MAX_WATTS_LABEL: "3kW"}
+    assert home(slipped, domain()).host_max_watts == 2600.0
+    told = host_problem(slipped)
+    assert told is not None
+    assert "is '3kW': give whole watts" in told
+
+
+@pytest.mark.parametrize(("published", "counted"), [(3100, 3100.0), (400, 2600.0), (None, None)])
+def test_until_a_member_is_heard_its_host_counts_at_the_higher_of_both(
+    published: int | None, counted: float | None
+) -> None:
+    thing = domain()
+    thing["status"] = {"members": ["node-00"]}
+    node = capacity()
+    node["status"]["hostMaxWatts"] = published
+    made = domain_of(
+        declared_of(thing),
+        policy_of({"data": {"policy.yaml": POLICY}}).document,
+        capacities={"node-00": known_of(node)},
+        services={},
+    )
+    rating = made.ratings.get("node-00")
+    assert (rating.host_max_watts if rating is not None else None) == counted
 
 
 def test_watts_in_a_status_are_no_change_of_the_declaration() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_api.conditions import Condition, ConditionType, find
-from loadline_api.names import API_VERSION
+from loadline_api.names import API_VERSION, HOST_MAX_WATTS_LABEL
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.kube.kinds import Manifest
@@ -61,6 +61,15 @@ def nodes(count: int, *, row: str = "row-a", ready: bool = True) -> tuple[facts.
     """Nodes of one row."""
     return tuple(
         facts.Node(name=f"{row}-{index:02d}", labels={ROW: row}, ready=ready) for index in range(count)
+    )
+
+
+def labelled(count: int, watts: str, *, labelled: int) -> tuple[facts.Node, ...]:
+    """Nodes of one row, so many of which say by a label what their hosts draw at most."""
+    own = {HOST_MAX_WATTS_LABEL: watts}
+    return tuple(
+        replace(node, labels=node.labels | (own if index < labelled else {}))
+        for index, node in enumerate(nodes(count))
     )
 
 
@@ -204,6 +213,24 @@ def test_a_budget_below_hosts_and_lowest_limits_is_refused() -> None:
     assert verdict(changes, ConditionType.ENFORCEABLE) == ("False", "BudgetTooSmall")
     assert "budgetWatts is 178879" in said(changes, ConditionType.ACCEPTED).message
     assert [event["reason"] for event in changes.events] == ["BudgetTooSmall"]
+
+
+def test_a_nodes_own_host_counts_at_what_its_label_says() -> None:
+    alike = plan(domain(), seen(domain(), members=nodes(52)), now=NOON)
+    hungry = plan(domain(), seen(domain(), members=labelled(52, "3100", labelled=2)), now=NOON)
+    assert verdict(hungry) == ("True", "SafeFits")
+    assert hungry.wanted is not None
+    assert alike.wanted is not None
+    assert (hungry.wanted.max_watts or 0) - (alike.wanted.max_watts or 0) == 2 * (3100 - 2600)
+
+
+def test_a_label_that_says_no_watts_is_named_with_its_node() -> None:
+    changes = plan(domain(), seen(domain(), members=labelled(52, "3kW", labelled=1)), now=NOON)
+    assert verdict(changes) == ("False", "HostWattsInvalid")
+    assert (
+        "row-a-00: node-restriction.kubernetes.io/loadline-host-max-watts is '3kW'"
+        in said(changes, ConditionType.ACCEPTED).message
+    )
 
 
 def test_a_curve_that_trips_before_the_reaction_is_refused() -> None:
