@@ -42,7 +42,7 @@ from loadline_policies.power.protocol.node_states import Home, NodeState
 from loadline_policies.power.protocol.triggers import worth_telling
 
 RETRY_S: Final = (0.2, 0.4)
-"""Between two exchanges that failed: all candidates are asked within one lease."""
+"""After an exchange that failed, or a lease that is refused: all candidates are asked within one lease."""
 
 UNPLANNED_AGAIN_S: Final = 1.0
 """After how long an orphan reports again to a domain that hasn't planned for it yet. Chosen: it takes no
@@ -285,7 +285,7 @@ class Node:
             try:
                 answer.standing = self._accepted(answer, now)
             except LeaseRefused as error:
-                answer.exchange.end()
+                answer.exchange.end(now + self._uniform(*RETRY_S))
                 yield Refused(error)
                 continue
             lease = answer.lease

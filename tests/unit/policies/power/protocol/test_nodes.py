@@ -226,12 +226,15 @@ def test_what_is_read_back_a_second_after_a_write_counts_alone(node: Node) -> No
     assert sent(node.poll(START_S + 2.1)).gpus[0].enforced_watts == 300.0
 
 
-def test_a_refused_lease_is_told_and_the_next_report_follows(node: Node) -> None:
+def test_a_refused_lease_is_told_and_the_next_report_follows_after_a_pause(node: Node) -> None:
+    """A coordinator that answers at once would keep both of them as busy as their network lets them."""
     report = armed(node)
     refused = only(node.answered(report.sequence, lease(report, 1), START_S + 0.7), Refused)
     assert isinstance(refused, Refused)
     assert refused.error.reason == "OldEpoch"
-    assert sent(node.poll(START_S + 0.7)).sequence == report.sequence + 1
+    assert node.poll(START_S + 0.7) == ()
+    assert node.wake_s == pytest.approx(START_S + 0.7 + RETRY_S[1])
+    assert sent(node.poll(node.wake_s)).sequence == report.sequence + 1
 
 
 def test_an_answer_counts_once_and_a_late_one_not_at_all(node: Node) -> None:
