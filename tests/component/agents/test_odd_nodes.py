@@ -82,7 +82,7 @@ def test_one_impossible_reading_slows_nobody(tmp_path: Path) -> None:
         row.wait(lambda: row.metric("node-2", "loadline_power_node_watts") == 500.0 + 7 * 200.0 + 400.0)
         row.board.gpus["instant_mw"][2, 0] = 200_000
         row.wait(lambda: row.metric("node-2", "loadline_power_node_watts") == 500.0 + 8 * 200.0)
-        assert all(row.limits(node) == [400.0] * 8 for node in row.nodes)
+        row.wait(lambda: all(row.limits(node) == [400.0] * 8 for node in row.nodes))
         assert (row.metric("node-0", 'loadline_power_domain_brakes{domain="row"}')) == 0.0
 
 

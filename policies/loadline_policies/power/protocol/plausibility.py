@@ -100,7 +100,7 @@ def _check_counts(report: Report) -> None:
         ("leaseSequence", report.lease_sequence),
         ("planVersion", report.plan_version),
     ):
-        _check(0 <= value <= COUNTS, field, value, mend=f"0 to {COUNTS}, an int64")
+        _check(abs(value) <= COUNTS, field, value, mend=f"at most {COUNTS}, an int64")
 
 
 def _check_names(report: Report) -> None:
