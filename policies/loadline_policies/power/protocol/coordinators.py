@@ -177,8 +177,7 @@ class Coordinator:
         if self._tenure.young(self.domain.timings, now) and not self.members.acquainted:
             self._orders = RowOrders(caps=Caps(), held=HoldReason.NEW)
             return
-        if self.safety is not None:
-            self.heat_count.settle(self.safety.ceiling_heat)
+        self.heat_count.settle(self.safety.ceiling_heat if self.safety is not None else None)
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
         document = self.domain.document

@@ -43,7 +43,7 @@ class HeatCount:
     def __init__(self) -> None:
         self.heat = WARM
         self._load = 0.0
-        self._inherited: _Inherited | None = _Inherited()
+        self._inherited, self._settled = _Inherited(), False
         self._told_s: dict[str, float] = {}
 
     def advance(self, curve: Curve, *, load: float, dt_s: float) -> None:
@@ -61,24 +61,25 @@ class HeatCount:
         Until the heat is settled it is what members tell; later another's count can only raise it, if it is
         newer than what that member told before: the older one has been counted on from here.
         """
-        tales = _Inherited() if self._inherited is None else self._inherited
+        tales = _Inherited() if self._settled else self._inherited
         told = tales.hear(report, domain.timings, now=now)
         if told is not None:
             before_s = self._told_s.get(report.node, float("-inf"))
             self._told_s[report.node] = max(before_s, told.at_s)
-            if self._inherited is None and told.at_s > before_s + NEWER_S:
+            if self._settled and told.at_s > before_s + NEWER_S:
                 self.heat = max(self.heat, tales.heat(domain, members, now=now))
-        if self._inherited is not None and tales.due(members, now=now):
+        if not self._settled and tales.due(members, now=now):
             self.heat = tales.heat(domain, members, now=now)
 
-    def settle(self, ceiling_heat: float) -> None:
+    def settle(self, ceiling_heat: float | None) -> None:
         """All were heard, or had the time: from now on the heat is what is counted here.
 
-        Where a node was found armed and nobody told of heat, it may be at the ceiling.
+        Where a node was found armed and nobody told of heat, it may be at the ceiling, once that is known.
         """
-        if self._inherited is not None and self._inherited.unknown:
+        self._settled = True
+        if ceiling_heat is not None and self._inherited.unknown:
             self.heat = max(self.heat, ceiling_heat)
-        self._inherited = None
+            self._inherited = _Inherited()
 
 
 class _Inherited:

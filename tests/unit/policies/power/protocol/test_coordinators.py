@@ -271,6 +271,19 @@ def test_a_member_that_was_away_for_long_makes_nobody_hot() -> None:
     assert coordinator.heat < 0.3
 
 
+def test_a_row_that_cannot_be_judged_yet_counts_its_own_heat_all_the_same() -> None:
+    """While a member is unknown there are no safe limits; each late tale took the place of the count here."""
+    domain = replace(DOMAIN, members=DOMAIN.members | {"node-unknown"})
+    coordinator = Coordinator(domain, EPOCH, now=0.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=0.9), 0.1)
+    coordinator.decide(5.0)
+    assert coordinator.safety is None
+    for name, now in zip(NAMES, (5.0, 5.5, 6.0), strict=False):
+        coordinator.receive(report(name, sequence=2, safe=247.0, heat=0.1, epoch=Epoch(0, "lease")), now)
+    assert coordinator.heat > 0.8
+
+
 @pytest.mark.parametrize("lie", [-1000.0, 0.0, 1.0, 1e300])
 def test_of_the_breakers_heat_one_member_may_lie(lie: float) -> None:
     """It did once, as the only one that still told: 0.96 became 0, and the breaker tripped."""
