@@ -16,7 +16,7 @@ from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.safety.breakers import TRIP, WARM
 from testbed.shaken_rows.events import happen
 from testbed.shaken_rows.papers import GPUS
-from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, POLCA, RELIEVING, STATIC, Bench
+from testbed.shaken_rows.rows import BUDGET_WATTS, CURVE, NODES, POLCA, RELIEVING, STATIC, TICK_S, Bench
 
 
 def test_a_quiet_row_is_armed_within_seconds_and_left_alone() -> None:
@@ -119,6 +119,9 @@ def test_a_smaller_budget_lowers_safe_limits_and_one_that_cant_hold_is_refused()
     assert len(bench.armed()) == NODES
 
 
+CALM_TICKS = round(10.0 / TICK_S)
+"""The last ten seconds of a schedule: 50 s after its last event."""
+
 EVENTS = st.lists(
     st.tuples(
         st.floats(0.05, 8.0),
@@ -180,7 +183,9 @@ def test_no_interleaving_trips_the_breaker_or_raises_a_limit_at_a_deadline(
     happen(bench, "worst", index=0)
     bench.run(60.0)
     assert bench.raised_at_deadline == []
-    assert max(bench.safe_sums, default=0.0) <= BUDGET_WATTS
+    # S1 excuses 40 s after a fault, in which two leaders may have two plans; the breaker bears that always.
+    assert max(bench.safe_sums, default=0.0) <= CURVE.borne_load * BUDGET_WATTS
+    assert max(bench.safe_sums[-CALM_TICKS:], default=0.0) <= BUDGET_WATTS
     assert bench.most_heat < TRIP
 
 
