@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.result_files import RESULTS, Check, at_most, finish, parser, report
+from benchmarks.result_files import RESULTS, at_most, finish, none, parser, report
 from loadline_agent.kube.clients import Event, Kube, Listing
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.object_parsers import Policy, policy_of
@@ -31,13 +31,14 @@ RESULT = RESULTS / "documents.json"
 GENERATED, FEWEST_KNOWN, ROUNDS = 20_000, 50, 5
 TICK_S = 0.001
 TOLD_EVERY = 5_000
+TIMES = 3
+"""How often each document is parsed; the best time counts."""
 
 
 @dataclass(slots=True)
 class Worst:
     """The worst of many documents. `deaths` are those that raised something else than a refusal."""
 
-    documents: int = 0
     refused: int = 0
     parse_cpu_ms: float = 0.0
     slowest: str = ""
@@ -46,9 +47,8 @@ class Worst:
     died_of: str = ""
 
     def parse(self, name: str, text: str) -> None:
-        """Parse a document and note what came of it; its time is the best of three."""
-        cpu_ms = min(self._parsed_ms(name, text) for _ in range(3))
-        self.documents += 1
+        """Parse a document and note what came of it; its time is the best of several."""
+        cpu_ms = min(self._parsed_ms(name, text) for _ in range(TIMES))
         if cpu_ms > self.parse_cpu_ms:
             self.parse_cpu_ms, self.slowest = cpu_ms, name
 
@@ -129,7 +129,7 @@ def _report(worst: Worst, count: int, *, hostile_ms: float, good_ms: float) -> d
         inputs={"known": len(KNOWN), "generated": count, "longest": bounded_yaml.MAX_CHARACTERS},
         seeds=[0, count],
         results={
-            "refused": worst.refused / 3,
+            "refused": worst.refused / TIMES,
             "slowest": worst.slowest,
             "loop_blocked_by_good_ones_ms": good_ms,
         },
@@ -137,7 +137,7 @@ def _report(worst: Worst, count: int, *, hostile_ms: float, good_ms: float) -> d
             at_most("worst_parse_cpu_ms", worst.parse_cpu_ms, goal=50.0, reason=worst.slowest),
             at_most("loop_blocked_ms", hostile_ms, goal=20.0, reason="one document holds up the loop"),
             at_most("worst_sentence_bytes", worst.sentence_bytes, goal=1000, reason="a value isn't cut"),
-            Check(name="deaths", value=worst.deaths, goal="= 0", ok=worst.deaths == 0, reason=worst.died_of),
+            none("deaths", worst.deaths, reason=worst.died_of),
         ],
     )
 

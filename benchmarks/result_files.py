@@ -49,6 +49,11 @@ def near(name: str, value: float | None, *, goal: float, within: float, reason: 
     return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=_why(value, reason))
 
 
+def none(name: str, count: int, *, reason: str) -> Check:
+    """A check of what mustn't happen at all."""
+    return Check(name=name, value=count, goal="= 0", ok=count == 0, reason=reason)
+
+
 def holds(name: str, *, value: bool, reason: str) -> Check:
     """A check of something that is so or isn't."""
     return Check(name=name, value=value, goal="= true", ok=value, reason=reason)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import mutants
-from benchmarks.result_files import RESULTS, Check, finish, parser, report
+from benchmarks.result_files import RESULTS, Check, finish, none, parser, report
 from benchmarks.resumable import Piece, code_hash, finished
 from testbed.shaken_rows.adversaries import KNOWN, Attack, against, climb
 from testbed.shaken_rows.generators import drawn, overwhelmed
@@ -157,11 +157,13 @@ def _report(done: dict[str, Piece]) -> dict[str, Any]:
         checks=[
             _at_least("random_schedules", counts["random"], RANDOM),
             _at_least("adaptive_schedules", counts["adaptive"], ADAPTIVE),
-            *(_none(name, broken[promise], KEPT) for name, promise in PROMISES.items()),
+            *(none(name, broken[promise], reason=KEPT) for name, promise in PROMISES.items()),
             _at_least("beyond_schedules", unholdable, BEYOND),
-            _none("unholdable_unsaid", broken[UNSAID], KEPT),
-            _none("foreign_members", broken[MEMBERS], KEPT),
-            _none("other_promises_broken", sum(others.values()), f"{', '.join(sorted(others))}: {KEPT}"),
+            none("unholdable_unsaid", broken[UNSAID], reason=KEPT),
+            none("foreign_members", broken[MEMBERS], reason=KEPT),
+            none(
+                "other_promises_broken", sum(others.values()), reason=f"{', '.join(sorted(others))}: {KEPT}"
+            ),
             _at_least("bench_finds", len(planted) - len(missed), len(FAULTS), reason=_missed(missed)),
             mutants.check(),
         ],
@@ -178,10 +180,6 @@ def _missed(names: list[str]) -> str:
 
 def _found(piece: Piece) -> str:
     return f"{piece['schedules']} schedules: {piece['by'] or 'missed'}"
-
-
-def _none(name: str, value: int, reason: str) -> Check:
-    return Check(name=name, value=value, goal="= 0", ok=value == 0, reason=reason)
 
 
 def _at_least(name: str, value: int, goal: int, *, reason: str = "the run was cut short") -> Check:

@@ -20,7 +20,7 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from benchmarks.result_files import RESULTS, Check, above, finish, parser, report
+from benchmarks.result_files import RESULTS, Check, above, finish, none, parser, report
 from loadline_api.reports import decode_report, encode_report
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.gpu_limits import HoldReason
@@ -31,7 +31,7 @@ from loadline_sim.virtual.agents import Agent
 from loadline_sim.virtual.links import Reply
 from testbed.hostile_messages import changed
 from testbed.shaken_rows.events import happen
-from testbed.shaken_rows.rows import CANDIDATES, CARELESS, POLCA, Bench
+from testbed.shaken_rows.rows import CANDIDATES, CARELESS, POLCA, Bench, Heard
 
 RESULT = RESULTS / "wire.json"
 REPORTS = 20_000
@@ -54,20 +54,14 @@ class Outcome:
     died_of: str = ""
 
 
-class Garbled:
+class Garbled(Heard):
     """An agent as a hostile member reaches it: what that sends is changed until `honest`."""
 
-    def __init__(self, agent: Agent, hostile: str, outcome: Outcome) -> None:
+    def __init__(self, bench: Bench, agent: Agent, *, hostile: str, outcome: Outcome) -> None:
+        super().__init__(bench, agent)
         self.honest = False
-        self._agent, self._hostile, self._outcome = agent, hostile, outcome
+        self._hostile, self._outcome = hostile, outcome
         self._random = Random(outcome.seed)
-
-    @property
-    def armed(self) -> bool:
-        return self._agent.armed
-
-    def declared(self) -> None:
-        self._agent.declared()
 
     def reported(self, report: Report, reply: Reply) -> None:
         """A report arrives; one that can't be read, or is of another node, is refused by the server."""
@@ -82,7 +76,7 @@ class Garbled:
             if report.node != self._hostile:  # its certificate says who it is
                 reply(Implausible(report, "another's name"))
                 return
-        self._agent.reported(report, reply)
+        super().reported(report, reply)
 
 
 def play(seed: int) -> Outcome:
@@ -93,7 +87,7 @@ def play(seed: int) -> Outcome:
     hostile = f"node-{random.randrange(nodes)}"
     try:
         bench.run(ARMED_S)
-        garbled = [Garbled(agent, hostile, outcome) for agent in bench.agents]
+        garbled = [Garbled(bench, agent, hostile=hostile, outcome=outcome) for agent in bench.agents]
         for agent, one in zip(bench.agents, garbled, strict=True):
             bench.site.peers[agent.name] = one
         _attack(bench, random)
@@ -183,7 +177,7 @@ def _report(outcomes: list[Outcome], reports: int) -> dict[str, Any]:
 
 
 def _none(name: str, found: list[Any]) -> Check:
-    return Check(name=name, value=len(found), goal="= 0", ok=not found, reason=f"seeds {found[:5]}")
+    return none(name, len(found), reason=f"seeds {found[:5]}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ from loadline_policies.power.safety.safe_states import Safety
 AWAITED_S: Final = 10.0
 """How long a node that joins has to report before it counts as one that nobody can limit. Chosen."""
 
-
 ASSESS_EVERY_S: Final = 0.25
 """How often at most the plan is made anew because of what reports say: it looks at every GPU of the row."""
 
