@@ -30,7 +30,7 @@ class Member:
     are the limits at which the plan counts it whatever it is told, None where it obeys. Until
     `awaited_until_s` it may only not have had the time to report. `ours` says that it has reported
     this coordinator's epoch: what it knows of the breaker's heat, it has from here. `seen_watts` is what
-    its last report showed.
+    its last report showed. `changes` grows with all that was heard from it and ordered.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Member:
     awaited_until_s: float = float("-inf")
     ours: bool = False
     seen_watts: float = 0.0
+    changes: int = 0
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_safe: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
@@ -60,6 +61,7 @@ class Member:
     def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
         """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
         report = self._doubts.believed(report)
+        self.changes += 1
         if self.report is None and self.rating is not None:  # as the node's own NodeCapacity lists them
             self._times_told = {gpu.uuid: BELIEVED_AFTER for gpu in self.rating.gpus}
         self.report, self.heard_s = report, now
@@ -106,6 +108,7 @@ class Member:
     def order(self, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
         self._ordered_sequence = sequence
+        self.changes += 1
         for limit in limits:
             self._ordered[limit.uuid] = max(self._ordered.get(limit.uuid, 0.0), limit.watts)
             safe_watts = max(self._ordered_safe.get(limit.uuid, 0.0), limit.safe_watts)
@@ -114,6 +117,7 @@ class Member:
     def release(self, sequence: int, now: float) -> None:
         """Remember that the node was told to restore what it found, which may be all that it can draw."""
         self.released_s, self._ordered_sequence = now, sequence
+        self.changes += 1
         if self.rating is not None:
             self._ordered = {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN, NodeRating
@@ -45,10 +45,22 @@ LONGEST_PROOF_S: Final = 900.0
 REMEMBERED_S: Final = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stance:
+    """How a member stands to the plan, and the most that it counts for; `seen` is what that goes by."""
+
+    seen: tuple[object, ...]
+    most_watts: float
+    outside: bool
+    unacknowledged: bool
+    sound: bool
+
+
 @dataclass(slots=True)
 class _Track:
     """One member's way out of the plan and back; times are the coordinator's, None for not now."""
 
+    stance: _Stance | None = None
     outside_s: float | None = None
     unacknowledged_s: float | None = None
     sound_s: float | None = None
@@ -62,6 +74,8 @@ class PlannedMembers:
     def __init__(self) -> None:
         self._tracks: dict[str, _Track] = {}
         self._looked_s = float("-inf")
+        self._given: Mapping[str, float] = {}
+        self._plans = 0
         self._excess_s = 0.0
         self._within_s = 0.0
         self._excess = False
@@ -69,35 +83,53 @@ class PlannedMembers:
     def look(self, members: Roster, given: Mapping[str, float], *, borne_watts: float, now: float) -> bool:
         """Look at all members; whether the plan must be made anew.
 
-        `given` are the plan's safe limits, `borne_watts` what the breaker bears for ever.
+        `given` are the plan's safe limits, another object when they are others; `borne_watts` is what the
+        breaker bears for ever.
         """
         if now - self._looked_s < LOOK_EVERY_S:
             return False
+        if given is not self._given:
+            self._given, self._plans = given, self._plans + 1
         dt_s = min(now - self._looked_s, EXCESS_S)
         self._looked_s = now
         for name in self._tracks.keys() - members.keys():
             del self._tracks[name]
-        total_watts = sum([self._follow(member, members, given, now=now) for member in members.values()])
+        total_watts = sum([self._follow(member, members, now=now) for member in members.values()])
         outside = any(track.outside_s is not None for track in self._tracks.values())
         self._count_excess(outside and total_watts > borne_watts, dt_s)
-        moved = [self._settle(member, members, given, now=now) for member in members.values()]
+        moved = [self._settle(member, members, now=now) for member in members.values()]
         return any(moved)
 
-    def _follow(self, member: Member, members: Roster, given: Mapping[str, float], *, now: float) -> float:
+    def _follow(self, member: Member, members: Roster, *, now: float) -> float:
         """Note how the member stands; the most that it counts for."""
         if member.rating is None:
             return 0.0
         track = self._tracks.setdefault(member.name, _Track())
+        fresh, booted = member.fresh(now, members.silent_after_s), member.fresh(now, REBOOTED_AFTER_S)
+        seen = member.changes, self._plans, fresh, booted
+        stance = track.stance
+        if stance is None or stance.seen != seen or member.report is None:
+            stance = track.stance = self._stance(member, members, seen, now=now)
+        track.outside_s = _since(track.outside_s, stance.outside, now)
+        track.unacknowledged_s = _since(track.unacknowledged_s, stance.unacknowledged, now)
+        track.sound_s = _since(track.sound_s, stance.sound, now)
+        return stance.most_watts
+
+    def _stance(self, member: Member, members: Roster, seen: tuple[object, ...], *, now: float) -> _Stance:
+        assert member.rating is not None
         falls = member.falls_watts(now, members.silent_after_s)
-        counted_watts = member.rating.watts_at(_counted(member, given))
+        counted_watts = member.rating.watts_at(_counted(member, self._given))
         falls_watts = _watts(member.rating, falls)
         outside = member.armed and falls_watts > counted_watts + ROUNDING_WATTS * len(falls)
-        unacknowledged = member.armed and not member.acknowledged(given)
+        unacknowledged = member.armed and not member.acknowledged(self._given)
         sound = member.fresh(now, members.silent_after_s) and member.armed and not outside
-        track.outside_s = _since(track.outside_s, outside, now)
-        track.unacknowledged_s = _since(track.unacknowledged_s, unacknowledged, now)
-        track.sound_s = _since(track.sound_s, sound and not unacknowledged, now)
-        return max(counted_watts, falls_watts)
+        return _Stance(
+            seen=seen,
+            most_watts=max(counted_watts, falls_watts),
+            outside=outside,
+            unacknowledged=unacknowledged,
+            sound=sound and not unacknowledged,
+        )
 
     def _count_excess(self, excess: bool, dt_s: float) -> None:
         """Count the time since the last look, which is one of excess if it began as one and ended as one."""
@@ -107,14 +139,14 @@ class PlannedMembers:
             self._excess_s = 0.0
         self._excess = excess
 
-    def _settle(self, member: Member, members: Roster, given: Mapping[str, float], *, now: float) -> bool:
+    def _settle(self, member: Member, members: Roster, *, now: float) -> bool:
         """Plan for the member, or count on it again; whether anything of that is new."""
         track = self._tracks.get(member.name)
         if track is None:
             return False
         planned = member.planned_watts
         if planned is not None and _for(track.sound_s, now) >= track.proof_s:
-            member.planned_watts = None
+            member.planned_watts, track.stance = None, None
             track.proof_s = self._next_proof_s(track, now)
             track.returned_s = now
             return True
@@ -124,9 +156,9 @@ class PlannedMembers:
         if planned is None and not due:
             return False
         falls = member.falls_watts(now, members.silent_after_s)
-        counted = planned if planned is not None else given
+        counted = planned if planned is not None else self._given
         worst = {uuid: max(watts, counted.get(uuid, 0.0)) for uuid, watts in falls.items()}
-        member.planned_watts = worst
+        member.planned_watts, track.stance = worst, None
         return worst != planned
 
     def _next_proof_s(self, track: _Track, now: float) -> float:

@@ -17,7 +17,7 @@ from loadline_policies.power.safety.safe_states import SafeLimits
 
 @dataclass(slots=True)
 class SafeLimitPlan:
-    """The safe limits given out so far; `version` grows with every change."""
+    """The safe limits given out so far; with every change `version` grows, and `given` is another object."""
 
     version: int = 0
     given: dict[str, float] = field(default_factory=dict)
@@ -52,12 +52,15 @@ class SafeLimitPlan:
 
     def _learn(self, members: Iterable[Member]) -> None:
         """Take over what an armed node already falls to: a new coordinator finds it so."""
+        learned: dict[str, float] = {}
         for member in members:
             if member.report is None or not member.armed:
                 continue
             for gpu in member.report.gpus:
-                if gpu.safe_watts is not None:
-                    self.given.setdefault(gpu.uuid, gpu.safe_watts)
+                if gpu.safe_watts is not None and gpu.uuid not in self.given:
+                    learned.setdefault(gpu.uuid, gpu.safe_watts)
+        if learned:
+            self.given = {**self.given, **learned}
 
     def _give(self, limits: Mapping[str, float]) -> None:
         if limits != self.given:

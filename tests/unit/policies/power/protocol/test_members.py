@@ -106,6 +106,17 @@ def test_a_gpu_that_does_not_obey_counts_at_the_most_that_it_has_held_since() ->
     assert member.counted_rating(patient=False).gpus[0].fixed_watts is None
 
 
+def test_whatever_is_heard_of_it_or_ordered_is_a_change() -> None:
+    member = heard()
+    changes = [member.changes]
+    member.order((GpuLimit(uuid="gpu", watts=300.0, safe_watts=250.0),), 2)
+    changes.append(member.changes)
+    member.release(3, 102.0)
+    changes.append(member.changes)
+    member.hear(replace(REPORT, sequence=2), now=103.0, epoch=EPOCH)
+    assert [*changes, member.changes] == [1, 2, 3, 4]
+
+
 def test_one_that_is_planned_for_counts_at_that_whatever_it_says() -> None:
     member = heard()
     member.planned_watts = {"gpu": 390.0}

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loadline_policies.power.protocol.members import Member
-from loadline_policies.power.protocol.messages import Epoch, GpuReport, Report
+from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.protocol.planned_members import (
     CALM_S,
     EXCESS_S,
@@ -115,7 +117,7 @@ def test_excesses_far_apart_do_not(row: Row) -> None:
 
 def test_a_smaller_limit_that_is_not_acknowledged_is_waited_for_ten_seconds() -> None:
     row = Row(borne_watts=10_000.0)
-    row.given["a"] = 200.0
+    row.given = {**GIVEN, "a": 200.0}
     assert not row.run(UNACKNOWLEDGED_S)
     assert row.run(2.0)
     assert row.members["a"].planned_watts == {"a": SAFE}, "it counts at what it falls to"
@@ -159,3 +161,62 @@ def test_who_is_gone_is_forgotten(row: Row) -> None:
     row.silent = {"a", "b"}
     row.run(1)
     assert row.planned_for == set()
+
+
+steps = st.tuples(
+    st.sampled_from(("told", "told", "order", "release", "plan", "silent")),
+    st.sampled_from(NAMES),
+    st.sampled_from((100.0, 200.0, SAFE, 300.0, 400.0)),
+    st.booleans(),
+    st.integers(1, 14),
+)
+
+
+class Told(Row):
+    """A row whose members report what they were last told to say, until they are told otherwise."""
+
+    def __init__(self, *, anew: bool) -> None:
+        self.says: dict[str, Report] = {}
+        self.anew = anew
+        super().__init__()
+
+    def report(self, node: str) -> Report:
+        return replace(self.says.get(node, super().report(node)), sequence=self.sequence)
+
+    def step(self, what: str, name: str, watts: float, *, so: bool) -> None:
+        member = self.members[name]
+        if what == "told":
+            usual = super().report(name)
+            gpu = replace(usual.gpus[0], enforced_watts=watts, safe_watts=watts, able=so)
+            self.says[name] = replace(usual, gpus=(gpu,), armed=so or watts > SAFE)
+        elif what == "order":
+            member.order((GpuLimit(uuid=name, watts=watts, safe_watts=watts),), 10**6)
+        elif what == "release":
+            member.release(10**6, self.now)
+        elif what == "plan":
+            self.given = {**self.given, name: watts}
+        else:
+            self.silent ^= {name}
+
+    def run(self, seconds: float) -> bool:
+        """As any row; where all are to be looked at anew, the plan is another object each second."""
+        moved = []
+        for _ in range(int(seconds)):
+            self.given = dict(self.given) if self.anew else self.given
+            moved.append(super().run(1))
+        return any(moved)
+
+
+@settings(max_examples=100)
+@given(st.lists(steps, max_size=15))
+def test_who_has_told_nothing_new_stands_where_it_would_be_found_anew(
+    done: list[tuple[str, str, float, bool, int]],
+) -> None:
+    kept, anew = Told(anew=False), Told(anew=True)
+    for what, name, watts, so, seconds in done:
+        for row in (kept, anew):
+            row.step(what, name, watts, so=so)
+        assert kept.run(seconds) == anew.run(seconds)
+        assert [one.planned_watts for one in kept.members.values()] == [
+            one.planned_watts for one in anew.members.values()
+        ]
