@@ -100,7 +100,11 @@ struct gpu {
     uint32_t lacks;
     uint32_t odd_range; /* 1: the settable range is told as the next two say */
     uint32_t odd_min_mw, odd_max_mw;
-    uint8_t padding4[24];
+    uint32_t persistence;       /* as nvmlDeviceGetPersistenceMode tells it: 1 is on, 0 is off */
+    uint32_t persistence_error; /* an NVML_ERROR code that it answers instead; 0 is none */
+    uint32_t has_module;        /* 1: fields 186, 190 and 192 answer in scope 1, as the next two say */
+    uint32_t module_mw, module_limit_mw;
+    uint8_t padding4[4];
 };
 
 _Static_assert(sizeof(struct header) == 256, "header");

@@ -80,6 +80,7 @@ class Board:
         gpus["power"]["requested"] = gpus["power"]["previous"] = milli(spec.default_watts)
         gpus["instant_mw"] = gpus["average_mw"] = milli(spec.idle_watts)
         gpus["sm_mhz"] = spec.max_mhz
+        gpus["persistence"] = 1
         gpus["energy_at_ns"] = int(boottime() * 1e9)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_bytes(memory)
@@ -193,6 +194,16 @@ class Board:
         one = self.gpus[node, gpu]
         one["odd_min_mw"], one["odd_max_mw"], one["odd_range"] = milli(min_watts), milli(max_watts), 1
 
+    def tell_persistence(self, node: int, gpu: int, *, mode: int = 1, error: int = 0) -> None:
+        """Tell another persistence mode of a GPU, however odd, or answer with an NVML_ERROR code."""
+        self.gpus["persistence"][node, gpu] = mode
+        self.gpus["persistence_error"][node, gpu] = error
+
+    def tell_module(self, node: int, gpu: int, *, watts: float, limit_watts: float) -> None:
+        """Give a GPU a module (GH200, GB200): the power and the limit that scope 1 tells, however odd."""
+        one = self.gpus[node, gpu]
+        one["module_mw"], one["module_limit_mw"], one["has_module"] = milli(watts), milli(limit_watts), 1
+
     def slow(self, node: int, gpu: int, *, seconds: float) -> None:
         """Let every call to a GPU take `seconds` longer."""
         self.gpus["slow_ms"][node, gpu] = round(seconds * 1000)
@@ -201,6 +212,8 @@ class Board:
         """End all faults of a GPU, a BMC's limit included."""
         for name in ("faults", "read_error", "write_error", "slow_ms", "outband_mw", "lacks", "odd_range"):
             self.gpus[name][node, gpu] = 0
+        self.tell_persistence(node, gpu)
+        self.gpus["has_module"][node, gpu] = 0
 
     def write_as_other(self, node: int, gpu: int, *, watts: float) -> None:
         """Set a limit at once, as another program on the host would; not counted in `writes`."""

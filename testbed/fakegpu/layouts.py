@@ -80,6 +80,11 @@ _GPU_MEMBERS: Final[tuple[tuple[str, object, int], ...]] = (
     ("odd_range", "<u4", 348),
     ("odd_min_mw", "<u4", 352),
     ("odd_max_mw", "<u4", 356),
+    ("persistence", "<u4", 360),
+    ("persistence_error", "<u4", 364),
+    ("has_module", "<u4", 368),
+    ("module_mw", "<u4", 372),
+    ("module_limit_mw", "<u4", 376),
 )
 GPU: Final = np.dtype(
     {

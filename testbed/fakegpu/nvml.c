@@ -55,7 +55,7 @@ API const char *nvmlErrorString(int error) {
         "Already Initialized", "Not Found", "Insufficient Size", "Insufficient External Power",
         "Driver Not Loaded", "Timeout", "Interrupt Request Issue", "NVML Shared Library Not Found",
         "Function Not Found", "Corrupted infoROM", "GPU is lost", "GPU requires reset",
-        "Operating System Blocked Request",
+        "Operating System Blocked Request", "Driver/library version mismatch",
     };
     return error >= 0 && (size_t)error < sizeof names / sizeof *names ? names[error] : "Unknown Error";
 }
@@ -143,8 +143,10 @@ API int nvmlDeviceGetPciInfo_v3(struct gpu *gpu, struct pci_info *pci) {
 
 API int nvmlDeviceGetPersistenceMode(struct gpu *gpu, unsigned *enabled) {
     int error = may_read(gpu, enabled);
+    if (!error && gpu->persistence_error)
+        error = (int)gpu->persistence_error;
     if (!error)
-        *enabled = 1;
+        *enabled = gpu->persistence;
     return error;
 }
 
@@ -193,5 +195,7 @@ API const struct offset fakegpu_layout[] = {
     {AT(gpu, faults)}, {AT(gpu, stuck_mw)}, {AT(gpu, read_error)}, {AT(gpu, write_error)},
     {AT(gpu, slow_ms)}, {AT(gpu, outband_mw)},
     {AT(gpu, lacks)}, {AT(gpu, odd_range)}, {AT(gpu, odd_min_mw)}, {AT(gpu, odd_max_mw)},
+    {AT(gpu, persistence)}, {AT(gpu, persistence_error)},
+    {AT(gpu, has_module)}, {AT(gpu, module_mw)}, {AT(gpu, module_limit_mw)},
     {NULL, 0},
 };

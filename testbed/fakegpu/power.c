@@ -88,11 +88,19 @@ struct field_value {
 };
 
 enum { TYPE_U32 = 1, TYPE_U64 = 3 };
+enum { SCOPE_MODULE = 1 };
 
 static void answer(struct field_value *field, int supported, uint32_t type, uint64_t value) {
     field->error = supported ? SUCCESS : NOT_SUPPORTED;
     field->type = type;
     field->value.u64 = supported ? value : 0;
+}
+
+/* Scope 1 is the module: the GPU with all that shares its supply, as a Grace CPU. */
+static void read_module_field(const struct gpu *gpu, struct field_value *field) {
+    int is_power = field->id == 186, is_limit = field->id == 190 || field->id == 192;
+    int has = gpu->has_module && (is_power || is_limit);
+    answer(field, has, TYPE_U32, is_power ? gpu->module_mw : gpu->module_limit_mw);
 }
 
 static void read_field(const struct gpu *gpu, struct field_value *field) {
@@ -123,7 +131,10 @@ API int nvmlDeviceGetFieldValues(struct gpu *gpu, int count, struct field_value 
     for (int i = 0; i < count; i++) {
         fields[i].timestamp_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
         fields[i].latency_us = 1;
-        read_field(gpu, &fields[i]);
+        if (fields[i].scope == SCOPE_MODULE)
+            read_module_field(gpu, &fields[i]);
+        else
+            read_field(gpu, &fields[i]);
     }
     return SUCCESS;
 }

@@ -248,6 +248,32 @@ def test_the_tighter_of_host_and_bmc_is_enforced(board: Board, gpu: Any) -> None
     assert field(gpu, 190) == 400_000
 
 
+@pytest.mark.parametrize("mode", [0, 1, 2, 0xFFFFFFFF])
+def test_the_persistence_mode_is_told_as_ordered(board: Board, gpu: Any, mode: int) -> None:
+    board.tell_persistence(1, 2, mode=mode)
+    assert pynvml.nvmlDeviceGetPersistenceMode(gpu) == mode
+
+
+@pytest.mark.parametrize("code", [3, 13, 15, 999])
+def test_the_persistence_mode_alone_can_fail(board: Board, gpu: Any, code: int) -> None:
+    board.tell_persistence(1, 2, error=code)
+    assert code_of(pynvml.nvmlDeviceGetPersistenceMode, gpu) == code
+    assert field(gpu, 186) is not None
+    board.heal(1, 2)
+    assert pynvml.nvmlDeviceGetPersistenceMode(gpu) == 1
+
+
+def test_only_a_gpu_with_a_module_answers_in_its_scope(board: Board, gpu: Any) -> None:
+    fields = (186, 190, 192)
+    assert [field(gpu, number, pynvml.NVML_POWER_SCOPE_MODULE) for number in fields] == [None] * 3
+    board.tell_module(1, 2, watts=600.0, limit_watts=1000.0)
+    told = [field(gpu, number, pynvml.NVML_POWER_SCOPE_MODULE) for number in fields]
+    assert told == [600_000, 1_000_000, 1_000_000]
+    assert field(gpu, 83, pynvml.NVML_POWER_SCOPE_MODULE) is None
+    assert field(gpu, 190) == 400_000, "its own scope is as it was"
+    assert field(gpu, 186, pynvml.NVML_POWER_SCOPE_MEMORY) is None
+
+
 def test_another_writers_limit_reads_back(board: Board, gpu: Any) -> None:
     pynvml.nvmlDeviceSetPowerManagementLimit(gpu, 200_000)
     board.write_as_other(1, 2, watts=333.0)
