@@ -13,7 +13,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NoReturn
 
 import structlog
@@ -22,6 +23,7 @@ from loadline_agent import settings
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.tls_identity import Identity
+from loadline_agent.driver_searches import NOT_LOOKED, DriverSearch
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.journals import Entry, Journal
@@ -38,12 +40,8 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.bounded_listeners import ask_for_descriptors
-from loadline_api.conditions import Reason
 from loadline_api.names import lease_name
-from loadline_policies.errors import HardwareError, LoadlineError
-
-DRIVER_AGAIN_S = 30.0
-"""How often a node without a driver looks for one. Chosen."""
+from loadline_policies.errors import LoadlineError
 
 PREDECESSOR_S = 45.0
 """How long a successor waits for its predecessor: longer than a pod has to end, shorter than probes allow."""
@@ -53,8 +51,6 @@ STAND_EVERY_S = 1.0
 
 SPREAD_S = 3.0
 """Over how long a row that starts at once spreads its first candidacies. Chosen."""
-
-NOT_LOOKED = {Reason.DRIVER_MISSING.value: "the driver hasn't been looked for yet"}
 
 log = structlog.get_logger("loadline.agent")
 
@@ -73,6 +69,12 @@ def main(arguments: Sequence[str]) -> int:
             asyncio.run(AgentProcess(chosen).run())
     except (LoadlineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ExceptionGroup as group:  # as tasks raise it
+        known, unforeseen = group.split((LoadlineError, OSError))
+        if known is None or unforeseen is not None:
+            raise
+        print(f"error: {'; '.join(map(str, _leaves(known)))}", file=sys.stderr)
         return 1
     return 0
 
@@ -104,7 +106,8 @@ class AgentProcess:
             self._kube, self._identity, facts=self._facts, clock=boottime, found=self._workloads.recall
         )
         self._problem_log = ProblemLog(lambda: self._declarations.problems)
-        self._missing: dict[str, str] = {}
+        gpus = partial(NodeGpus.open, chosen.state_dir, boottime)
+        self._search = DriverSearch(gpus, chosen.node, clock=boottime)
         self._agent: NodeAgent | None = None
         self._stop = asyncio.Event()
 
@@ -137,7 +140,7 @@ class AgentProcess:
 
     async def _serve(self) -> None:
         """Run the agent proper as soon as it is known which GPUs there are."""
-        node_gpus = await self._find_gpus()
+        node_gpus = await self._search.run(self._stop)
         if node_gpus is None:
             return
         self._agent = NodeAgent(
@@ -160,31 +163,6 @@ class AgentProcess:
             await self._agent.run(self._stop)
         finally:
             standing.cancel()
-
-    async def _find_gpus(self) -> NodeGpus | None:
-        """The node's GPUs, none if it has none; None if the agent is stopped before that is known."""
-        while not self._stop.is_set():
-            found = self._look_for_gpus()
-            if found is not None:
-                return found
-            try:
-                await asyncio.wait_for(self._stop.wait(), DRIVER_AGAIN_S)
-            except TimeoutError:
-                continue
-        return None
-
-    def _look_for_gpus(self) -> NodeGpus | None:
-        before = self._missing
-        try:
-            node_gpus = NodeGpus.open(self._settings.state_dir, boottime)
-        except HardwareError as error:
-            self._missing = {Reason.DRIVER_MISSING.value: str(error)}
-            if self._missing != before:
-                log.warning("no driver", node=self._settings.node, faults=self._missing)
-            return None
-        if not node_gpus.infos:
-            log.warning("no GPUs: this node counts with its host alone", node=self._settings.node)
-        return node_gpus
 
     async def _run_for_election(self, agent: NodeAgent) -> None:
         """Stand for election as long as this node is a candidate of its domain."""
@@ -230,12 +208,20 @@ class AgentProcess:
 
     def _facts(self) -> Facts:
         if self._agent is None:
-            return Facts(services=self._workloads.facts(()), faults=self._missing or NOT_LOOKED)
+            return Facts(services=self._workloads.facts(()), faults=self._search.missing)
         return self._agent.facts()
 
     def _unready(self) -> str | None:
         """Until GPUs are found: a node without a driver is as ready as it will be."""
-        return None if self._missing else NOT_LOOKED[Reason.DRIVER_MISSING.value]
+        return None if self._search.looked else NOT_LOOKED
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _leave(number: int, frame: object) -> NoReturn:

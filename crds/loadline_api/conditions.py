@@ -143,6 +143,10 @@ class Reason(Explained):
     )
     SENSOR_MISSING = "SensorMissing", "The driver tells no power of a GPU; it counts at its limit."
     DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
+    DRIVER_MISMATCH = (
+        "DriverMismatch",
+        "The driver is there, of another version than the library that the agent's container has.",
+    )
     WRITABLE = "Writable", "A limit was set and read back."
     NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
     WRITES_FAIL = "WritesFail", "A limit that was written isn't in force; the GPU counts at what it holds."

@@ -37,11 +37,19 @@ OUTDATED_AFTER_S = 60.0
 """How long NVML must say nothing but that it is of another version before the guard ends. Chosen: an upgrade
 replaces library and driver one after the other."""
 
+UNMATCHED_FOR_S = 660.0
+"""The same for a guard that has never reached the driver. Chosen: longer than the ten minutes after which the
+kubelet forgets earlier ends, so it never backs off, and some guard is there when the driver is."""
+
 FORGET_EVERY_S = 10.0
 """How often NVML is loaded anew for one GPU that doesn't answer; loading it can take the driver a second."""
 
 _LIBRARY = "libnvidia-ml.so.1"
 _OTHER_VERSION = 18  # NVML_ERROR_LIB_RM_VERSION_MISMATCH
+_OUTDATED = (
+    "the driver in the kernel is of another version than the library that this guard has loaded (NVML"
+    " answered 18): delete the agent's pod; if that doesn't help, reboot the node"
+)
 _MOST_MW = GPU_WATTS[1] * 1000
 _CURRENT_LIMIT, _REQUESTED_LIMIT = 190, 192
 _FIELDS = struct.Struct("IIqqIIQ" * 2)  # id, scope, timestamp, latency, type, error, value
@@ -128,7 +136,7 @@ class Driver:
             library = ctypes.CDLL(_LIBRARY)
             if code := library.nvmlInit_v2():
                 if code == _OTHER_VERSION:
-                    raise Outdated("this library is of another version than the driver")
+                    raise Outdated(_OUTDATED)
                 raise NvmlFailed(f"nvmlInit_v2 answered {code}")
             self._nvml = library
         if code := getattr(self._nvml, name)(*arguments):
@@ -143,6 +151,7 @@ class Guard:
         self._last = ArmedRecord(boot)
         self._forgotten_s = float("-inf")
         self._outdated_since_s: float | None = None
+        self._reached = False
         self.looks = self.interventions = self.errors = 0
 
     def look(self) -> float:
@@ -163,8 +172,8 @@ class Guard:
     @property
     def outdated(self) -> bool:
         """Whether nothing can be done here any more but by another process."""
-        since_s = self._outdated_since_s
-        return since_s is not None and self._clock() - since_s >= OUTDATED_AFTER_S
+        since_s, patience_s = self._outdated_since_s, OUTDATED_AFTER_S if self._reached else UNMATCHED_FOR_S
+        return since_s is not None and self._clock() - since_s >= patience_s
 
     def step_down(self) -> None:
         """Every GPU of the last armed record to min(current, safe); errors are counted, and tried again."""
@@ -180,7 +189,7 @@ class Guard:
         """Load NVML anew where nothing works, and now and then where a GPU doesn't: it may be back."""
         now = self._clock()
         if any(done):
-            self._outdated_since_s = None
+            self._outdated_since_s, self._reached = None, True
         if not any(done) or (not all(done) and now - self._forgotten_s >= FORGET_EVERY_S):
             self._forgotten_s = now
             self._forget()
@@ -244,7 +253,7 @@ def main(argv: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     while signal.sigtimedwait(stops, guard.look()) is None:
         if guard.outdated:
-            print("error: the driver is of another version than this guard's library", file=sys.stderr)
+            print(f"error: {_OUTDATED}", file=sys.stderr)
             return 1
     guard.step_down()
     return 0

@@ -29,6 +29,12 @@ from loadline_policies.power.protocol.bounds import GPU_WATTS, GPUS, UUID_BYTES
 T = TypeVar("T")
 
 POWER_INSTANT: Final = 186
+OTHER_VERSION: Final = (
+    "the driver in the kernel was upgraded, or its library was, and the other wasn't: delete the agent's pod,"
+    " whose containers keep the library that they were started with; if that doesn't help, reboot the node"
+)
+"""What a person can do about it; this process can't."""
+
 CURRENT_LIMIT: Final = 190
 REQUESTED_LIMIT: Final = 192
 
@@ -71,7 +77,7 @@ def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
     if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
         return LibraryMissing(f"{where}; install the driver, or have the container runtime show it")
     if code == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-        return OtherVersion(f"{where}; start the pod anew where the driver was upgraded")
+        return OtherVersion(f"{where}; {OTHER_VERSION}")
     return HardwareError(where)
 
 

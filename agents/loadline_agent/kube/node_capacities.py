@@ -42,6 +42,7 @@ TURN_S = 1.0
 """How often there may be something to do; an attempt that failed is repeated after it."""
 
 GPU_REASONS = (
+    Reason.DRIVER_MISMATCH,
     Reason.DRIVER_MISSING,
     Reason.NO_GPUS,
     Reason.GPU_LOST,
@@ -51,6 +52,7 @@ GPU_REASONS = (
     Reason.SENSOR_MISSING,
 )
 SETTING_REASONS = (
+    Reason.DRIVER_MISMATCH,
     Reason.DRIVER_MISSING,
     Reason.NO_GPUS,
     Reason.MISSING_PRIVILEGE,

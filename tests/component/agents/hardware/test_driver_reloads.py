@@ -273,7 +273,11 @@ def test_a_library_of_another_version_than_the_driver_needs_a_new_process(
     machine.turns(node_gpus, OUTDATED_AFTER_S)
     fault = node_gpus.state().gpus[0].fault
     assert fault is not None
-    assert "start the pod anew where the driver was upgraded" in fault.sentence
+    assert (
+        "NVML answered 18 (Driver/library version mismatch); the driver in the kernel was" in fault.sentence
+    )
+    assert "delete the agent's pod" in fault.sentence
+    assert "reboot the node" in fault.sentence
     with pytest.raises(nvml.OtherVersion):
         machine.turns(node_gpus, 2 * RELOAD_EVERY_S)
 

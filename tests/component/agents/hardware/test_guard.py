@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loadline_agent.hardware import armed_records, guard
 from loadline_agent.hardware.armed_records import FILE, ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
-from loadline_agent.hardware.guard import OUTDATED_AFTER_S, Driver, Guard, NvmlFailed
+from loadline_agent.hardware.guard import OUTDATED_AFTER_S, UNMATCHED_FOR_S, Driver, Guard, NvmlFailed
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -365,6 +365,24 @@ def test_a_guard_is_of_no_use_once_its_library_is_of_another_version_for_long(
     clock.now += OUTDATED_AFTER_S
     watch.look()
     assert watch.outdated
+
+
+def test_a_guard_that_never_reached_the_driver_waits_until_the_kubelet_has_forgotten_its_last_end(
+    board: Board, state: ArmedRecordFile, watch: Guard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ended each minute would be away for five, while the kubelet backs off."""
+    monkeypatch.setenv("LOADLINE_FAKEGPU_INIT", "18")
+    arm(board, state, deadline_s=-1.0)
+    for clock.now in (0.0, OUTDATED_AFTER_S, 600.0, UNMATCHED_FOR_S - 1.0):
+        watch.look()
+        assert not watch.outdated
+    clock.now = UNMATCHED_FOR_S
+    watch.look()
+    assert watch.outdated
+    monkeypatch.delenv("LOADLINE_FAKEGPU_INIT")
+    watch.look()
+    assert not watch.outdated, "the driver of its library was loaded"
+    assert watts(board) == [SAFE_WATTS] * 8
 
 
 def test_other_errors_never_end_a_guard(

@@ -45,6 +45,8 @@ def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> Non
         (facts(MissingPrivilege="x"), ConditionType.LIMITS_SETTABLE, ("False", "MissingPrivilege")),
         (Facts(faults={"NoGpus": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "NoGpus")),
         (Facts(faults={"DriverMissing": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMissing")),
+        (Facts(faults={"DriverMismatch": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMismatch")),
+        (Facts(faults={"DriverMismatch": "x"}), ConditionType.GPUS_READY, ("False", "DriverMismatch")),
         (facts(), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(proven=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(armed=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
