@@ -147,6 +147,10 @@ class Reason(Explained):
         "DriverMismatch",
         "The driver is there, of another version than the library that the agent's container has.",
     )
+    PERSISTENCE_OFF = (
+        "PersistenceOff",
+        "A limit was set and read back; the driver forgets it when its last client closes.",
+    )
     WRITABLE = "Writable", "A limit was set and read back."
     NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
     WRITES_FAIL = "WritesFail", "A limit that was written isn't in force; the GPU counts at what it holds."

@@ -9,6 +9,8 @@ what stands here of limits never counts for S2.
 The object's name is the node's; an admission policy lets only that node's agent write.
 """
 
+from enum import StrEnum
+
 from pydantic import Field
 from pydantic.config import JsonDict
 
@@ -38,6 +40,14 @@ class NodeCapacitySpec(Spec):
     )
 
 
+class PersistenceMode(StrEnum):
+    """Whether the driver keeps a GPU's limits while nobody has it open; Unknown where it doesn't tell."""
+
+    ON = "On"
+    OFF = "Off"
+    UNKNOWN = "Unknown"
+
+
 class Gpu(Status):
     """One GPU: what can be set and what is set."""
 
@@ -48,6 +58,16 @@ class Gpu(Status):
     enforced_watts: GpuWatts | None = Field(default=None, description="Power limit in force, read back.")
     clock_cap_mhz: Count | None = Field(
         default=None, description="Upper end of the locked SM clock; left out if unlocked."
+    )
+    persistence_mode: PersistenceMode | None = Field(
+        default=None,
+        description="Whether the driver keeps limits while nobody has the GPU open; Unknown where it doesn't"
+        " tell, left out by older agents.",
+    )
+    module_limit_watts: GpuWatts | None = Field(
+        default=None,
+        description="Power limit in force of the module that the GPU shares with a Grace CPU, as the driver"
+        " tells it; Loadline never sets it. Left out where the driver tells none.",
     )
 
 

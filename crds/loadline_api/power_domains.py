@@ -75,7 +75,8 @@ class HostWatts(Spec):
     )
 
     max: HostWattage = Field(
-        description="Most watts of one server without its GPUs; safe limits count with it. A Node's label"
+        description="Most watts of one server without its GPUs, Grace CPUs included; safe limits count with"
+        " it. A Node's label"
         f" {HOST_MAX_WATTS_LABEL} says another one for that server."
     )
     idle: HostWattage | None = Field(

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from loadline_agent.hardware.armed_records import GuardReport
 from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.opened_gpus import GpuInfo
+from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
 from loadline_agent.metrics import Reading
 from loadline_api.conditions import Reason
-from loadline_api.node_capacities import Gpu
+from loadline_api.node_capacities import Gpu, PersistenceMode
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.nodes import Node
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
@@ -69,6 +70,9 @@ class NodeFacts:
         lower = [gpu for gpu in state.gpus if state.armed and _found_below_default(gpu)]
         if lower:
             found[Reason.FOUND_BELOW_DEFAULT.value] = "; ".join([_found_and_default(gpu) for gpu in lower])
+        off = [uuid for uuid, info in self._known().items() if info.slow.persistence is PersistenceMode.OFF]
+        if off and state.armed:
+            found[Reason.PERSISTENCE_OFF.value] = _persistence_off(off)
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
@@ -81,8 +85,11 @@ class NodeFacts:
 
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs as the node's NodeCapacity lists them, also those that can't be opened."""
-        names = {info.uuid: info.name for info in self._infos()}
-        return tuple([_listed(gpu, names.get(gpu.uuid, "")) for gpu in self._look().gpus])
+        known = self._known()
+        return tuple([_listed(gpu, known.get(gpu.uuid)) for gpu in self._look().gpus])
+
+    def _known(self) -> dict[str, GpuInfo]:
+        return {info.uuid: info for info in self._infos()}
 
     def held_back(self) -> frozenset[str]:
         """GPUs whose limit or clock is below its maximum."""
@@ -95,8 +102,10 @@ class NodeFacts:
     def readings(self) -> Iterator[Reading]:
         """The node's gauges."""
         state, standing, now = self._look(), self._node.standing, self._clock()
+        known = self._known()
         for gpu in state.gpus if state.sampled else ():
             yield from _gpu_readings(gpu)
+            yield from _slow_readings(gpu.uuid, _slow(known.get(gpu.uuid)))
         watts = self.watts if state.sampled else 0.0
         yield Reading("loadline_power_node_watts", "Draw of the node, host model included.", watts)
         yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
@@ -125,6 +134,13 @@ def _gpu_faults(state: NodeState) -> dict[str, str]:
 def _range_unknown(uuids: list[str]) -> str:
     return (
         f"no range is known in which {', '.join(uuids)} can be set: each counts at the most that it may draw"
+    )
+
+
+def _persistence_off(uuids: list[str]) -> str:
+    return (
+        f"persistence mode is off on {', '.join(uuids)}: the driver forgets their limits when its last client"
+        " closes, as while the agent's pod is replaced. Run nvidia-persistenced on the node"
     )
 
 
@@ -183,13 +199,32 @@ def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
         yield Reading("loadline_power_gpu_safe_watts", "Where the GPU falls.", gpu.safe_watts, labels)
 
 
-def _listed(gpu: GpuState, name: str) -> Gpu:
+def _slow(info: GpuInfo | None) -> SlowReadings:
+    return info.slow if info is not None else UNREAD
+
+
+def _slow_readings(uuid: str, slow: SlowReadings) -> Iterator[Reading]:
+    labels = (("gpu", uuid),)
+    mode = (*labels, ("mode", slow.persistence.value))
+    yield Reading("loadline_power_gpu_persistence_mode", "1 for the mode that was read.", 1.0, mode)
+    if slow.module_limit_watts is not None:
+        help = "Limit in force of the module that the GPU is a part of, read once a minute."
+        yield Reading("loadline_power_gpu_module_limit_watts", help, slow.module_limit_watts, labels)
+    if slow.module_watts is not None:
+        help = "Draw of the module that the GPU is a part of, read once a minute."
+        yield Reading("loadline_power_gpu_module_watts", help, slow.module_watts, labels)
+
+
+def _listed(gpu: GpuState, info: GpuInfo | None) -> Gpu:
     """In whole watts, the range rounded up: safe limits are planned by it."""
+    slow = _slow(info)
     return Gpu(
         uuid=gpu.uuid,
-        name=name,
+        name=info.name if info is not None else "",
         min_watts=math.ceil(gpu.min_watts),
         max_watts=math.ceil(gpu.max_watts),
         enforced_watts=round(gpu.enforced_watts) if gpu.enforced_watts is not None else None,
         clock_cap_mhz=gpu.clock_mhz,
+        persistence_mode=slow.persistence,
+        module_limit_watts=round(slow.module_limit_watts) if slow.module_limit_watts is not None else None,
     )

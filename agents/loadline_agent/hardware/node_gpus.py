@@ -25,6 +25,7 @@ from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, O
 from loadline_agent.hardware.nvml import OtherVersion
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
+from loadline_agent.hardware.slow_readings import READ_EVERY_S
 from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
@@ -137,7 +138,7 @@ class NodeGpus:
         self._unread: dict[str, float] = {}
         self._read_s: dict[str, float] = {}
         self._tries = ReleaseTries[str]()
-        self._counted_s = self._loaded_s = clock()
+        self._counted_s = self._loaded_s = self._slowly_s = clock()
         self._outdated_since_s: float | None = None
         self.look()
 
@@ -179,6 +180,9 @@ class NodeGpus:
         if not self._is_blind(now):
             if self._gpus.refresh():
                 self._take_in()
+            if now - self._slowly_s >= READ_EVERY_S:
+                self._slowly_s = now
+                self._gpus.read_slowly()
             return None
         outdated_since_s, self._outdated_since_s = self._outdated_since_s, None
         try:

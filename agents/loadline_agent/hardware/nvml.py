@@ -12,8 +12,9 @@ The calls of the 4 Hz loop keep their ctypes arrays, and read them with one
 `struct`: pynvml's own call allocates and walks them anew each time.
 
 Field numbers: nvml.h (2026-07); 186 is the instantaneous power, 190 and 192 the limits
-in force and asked for. The energy counter is asked by itself, and seldom: it took an H200's
-driver 3 to 7 ms, where 186 takes 55 µs (`benchmarks/results/gpu-sampling.json`).
+in force and asked for; in scope 0 of the GPU, in scope 1 of the module that it is a part of. The
+energy counter is asked by itself, and seldom: it took an H200's driver 3 to 7 ms, where 186 takes
+55 µs (`benchmarks/results/gpu-sampling.json`).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,15 +29,19 @@ from loadline_policies.power.protocol.bounds import GPU_WATTS, GPUS, UUID_BYTES
 
 T = TypeVar("T")
 
-POWER_INSTANT: Final = 186
 OTHER_VERSION: Final = (
     "the driver in the kernel was upgraded, or its library was, and the other wasn't: delete the agent's pod,"
     " whose containers keep the library that they were started with; if that doesn't help, reboot the node"
 )
 """What a person can do about it; this process can't."""
 
+POWER_INSTANT: Final = 186
 CURRENT_LIMIT: Final = 190
 REQUESTED_LIMIT: Final = 192
+
+OF_GPU: Final = 0
+OF_MODULE: Final = 1
+"""Scopes of a field."""
 
 _FIELD: Final = "IIqqIIQ"  # id, scope, timestamp in µs, latency, type, error, value
 _FIELD_SIZE: Final = 7
@@ -132,18 +137,27 @@ def parent_of(mig_uuid: str) -> str:
 class Fields:
     """Several fields of one GPU, read by one call into memory that is kept."""
 
-    def __init__(self, handle: object, ids: Sequence[int]) -> None:
+    def __init__(self, handle: object, ids: Sequence[int], *, scope: int = OF_GPU) -> None:
         self._handle, self._count = handle, len(ids)
         self._array = (pynvml.c_nvmlFieldValue_t * len(ids))()
         for row, field in zip(self._array, ids, strict=True):
-            row.fieldId = field
+            row.fieldId, row.scopeId = field, scope
         self._struct = Struct(_FIELD * len(ids))
-        self._read = pynvml.nvmlLib["nvmlDeviceGetFieldValues"]
+        self._read = _field_values()
 
     def read(self) -> tuple[int, tuple[int, ...]]:
         """The call's error code, and the rows end to end as `value_of` takes them."""
         code: int = self._read(self._handle, self._count, self._array)
         return code, self._struct.unpack_from(self._array)
+
+
+def _field_values() -> Callable[..., int]:
+    """The call itself, without what pynvml does around it; one that fails where a library lacks it."""
+    try:
+        call: Callable[..., int] = pynvml.nvmlLib["nvmlDeviceGetFieldValues"]
+    except AttributeError:
+        return lambda *_: int(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+    return call
 
 
 def value_of(rows: tuple[int, ...], position: int) -> int | None:
@@ -169,6 +183,7 @@ class Device:
         self._verify()
         self.power = Fields(self.handle, (POWER_INSTANT,))
         self._limits = Fields(self.handle, (CURRENT_LIMIT, REQUESTED_LIMIT))
+        self._module = self._found_module()
         self.name = str(self._told("reading the name", pynvml.nvmlDeviceGetName) or "")
         self.lowest_mw, self.highest_mw = self._settable_range()
         self.default_mw = self._limit("reading the default", pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
@@ -178,6 +193,13 @@ class Device:
         actual = self._ask("reading the UUID", pynvml.nvmlDeviceGetUUID, self.handle)
         if actual != self.uuid:
             raise GpuLost(f"uuid is {actual!r} where {self.uuid!r} was asked for; restart the agent")
+
+    def _found_module(self) -> Fields | None:
+        """The fields of the GPU's module; None where not one answers, as on most boards."""
+        module = Fields(self.handle, (CURRENT_LIMIT, POWER_INSTANT), scope=OF_MODULE)
+        code, rows = module.read()
+        told = not code and (value_of(rows, 0) is not None or value_of(rows, 1) is not None)
+        return module if told else None
 
     def _settable_range(self) -> tuple[int, int]:
         """The lowest and the highest limit that can be set, in mW; 0 to 0 where there is no such range."""
@@ -249,6 +271,21 @@ class Device:
     def usage_mw(self) -> int:
         """GetPowerUsage in mW: instantaneous on the A100 and older, a mean of 1 s on later ones."""
         return int(self._ask("reading the power", pynvml.nvmlDeviceGetPowerUsage, self.handle))
+
+    def persistence(self) -> int:
+        """Persistence mode as the driver tells it: 1 is on, 0 is off, anything else is no mode."""
+        return int(
+            self._ask("reading the persistence mode", pynvml.nvmlDeviceGetPersistenceMode, self.handle)
+        )
+
+    def module_mw(self) -> tuple[int | None, int | None]:
+        """Limit in force and power of the GPU's module, in mW; None for what isn't told or wasn't at open."""
+        if self._module is None:
+            return None, None
+        code, rows = self._module.read()
+        if code:
+            raise translated(code, uuid=self.uuid, doing="reading the module")
+        return value_of(rows, 0), value_of(rows, 1)
 
     def energy_mj(self) -> int:
         """Energy since the driver was loaded, in mJ; NotSupported before Volta."""

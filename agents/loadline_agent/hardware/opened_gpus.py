@@ -11,10 +11,11 @@ driver's list, as long as no GPU that was opened before is missing there.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from loadline_agent.hardware import nvml
+from loadline_agent.hardware import nvml, slow_readings
+from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError
 from loadline_policies.power.protocol.bounds import GPU_WATTS
@@ -28,7 +29,7 @@ NOT_LISTED: Final = GpuFault(Reason.GPU_LOST.value, "the driver doesn't list it,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuInfo:
-    """What doesn't change while the driver is loaded: identity and settable ranges.
+    """What doesn't change while the driver is loaded: identity and settable ranges; `slow` seldom does.
 
     Without `has_range` nothing can be set, and both ends are the most that the GPU may draw. Where no
     clock below `max_mhz` is listed none can be locked.
@@ -42,6 +43,7 @@ class GpuInfo:
     min_mhz: int
     max_mhz: int
     has_range: bool = True
+    slow: SlowReadings = UNREAD
 
 
 @dataclass(slots=True)
@@ -86,6 +88,11 @@ class OpenedGpus:
         """Hold none open any more; all that are known are told as faulty, each at its own maximum."""
         self.unopened = {**dict.fromkeys(self.unopened, why), **dict.fromkeys(self.devices, why)}
         self.devices, self.infos = {}, ()
+
+    def read_slowly(self) -> None:
+        """Read again what seldom changes, of each GPU that is open."""
+        read = slow_readings.read
+        self.infos = tuple([replace(info, slow=read(self.devices[info.uuid])) for info in self.infos])
 
     def most_watts(self, uuid: str) -> float:
         """The most that a GPU may draw that isn't open: as it was known, else as its neighbours."""
@@ -161,4 +168,5 @@ def _info(device: nvml.Device, worst_watts: float) -> GpuInfo:
         min_mhz=device.lowest_mhz,
         max_mhz=device.highest_mhz,
         has_range=has_range,
+        slow=slow_readings.read(device),
     )

@@ -156,6 +156,10 @@ class GpuSensors:
         except HardwareError:
             return False
 
+    def read_slowly(self) -> None:
+        """Read again what seldom changes, and no limit depends on; a GPU that fails isn't a raise."""
+        self._opened.read_slowly()
+
     def reopen(self) -> None:
         """Close NVML and load it anew: a driver that was replaced doesn't answer who had loaded the other.
 

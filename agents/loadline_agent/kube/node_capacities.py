@@ -101,7 +101,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
             _shown(
                 ConditionType.LIMITS_SETTABLE,
                 good=True,
-                fine=Reason.WRITABLE,
+                fine=Reason.PERSISTENCE_OFF if Reason.PERSISTENCE_OFF in facts.faults else Reason.WRITABLE,
                 reasons=SETTING_REASONS,
                 faults=facts.faults,
                 evident=facts.proven,
@@ -244,12 +244,15 @@ def _shown(
     faults: Mapping[str, str],
     evident: bool,
 ) -> Condition:
-    """The gravest of the faults that this condition shows; or that all is fine, if that is evident."""
+    """The gravest of the faults that this condition shows; or that all is fine, if that is evident.
+
+    Fine, too, may need a sentence of its own, as where limits are set that the driver won't keep.
+    """
     found = next((reason for reason in reasons if reason in faults), None)
     if found is None and not evident:
         return condition(type, so=None, reason=Reason.NOT_WRITTEN)
     if found is None:
-        return condition(type, so=good, reason=fine)
+        return condition(type, so=good, reason=fine, message=faults.get(fine, ""))
     return condition(type, so=not good, reason=found, message=faults[found])
 
 
@@ -272,6 +275,7 @@ def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:
 
 def _without_limits(status: NodeCapacityStatus) -> NodeCapacityStatus:
     gpus = tuple(
-        gpu.model_copy(update={"enforced_watts": None, "clock_cap_mhz": None}) for gpu in status.gpus
+        gpu.model_copy(update={"enforced_watts": None, "clock_cap_mhz": None, "module_limit_watts": None})
+        for gpu in status.gpus
     )
     return _comparable(status).model_copy(update={"gpus": gpus})

@@ -24,7 +24,7 @@ from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api import names
 from loadline_api.drills import DrillText
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
-from loadline_api.node_capacities import Gpu, NodeCapacityStatus, ServiceOnNode
+from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
 from loadline_api.power_domains import PowerDomain
 from loadline_api.refreshes import NODE_REFRESH_SECONDS
 from loadline_policies.power.protocol.domain_states import DomainState
@@ -44,7 +44,14 @@ ROW = {"loadline.test/fairway": "yes"}
 DOMAIN = "fairway"
 LEASE = names.LEASES.path(names.lease_name(DOMAIN), namespace=SYSTEM_NAMESPACE)
 CONFIG_MAPS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
-GPU = Gpu(uuid="GPU-0", min_watts=100, max_watts=400, enforced_watts=400)
+GPU = Gpu(
+    uuid="GPU-0",
+    min_watts=100,
+    max_watts=400,
+    enforced_watts=400,
+    persistence_mode=PersistenceMode.OFF,
+    module_limit_watts=1000,
+)
 FACTS = Facts(domain=DOMAIN, host_max_watts=2600.0, gpus=(GPU,))
 POLICY = (
     "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\nsettings: {threshold1Percent: %d}\n"

@@ -23,6 +23,7 @@ GAUGES = {
     "loadline_power_gpu_clock_cap_mhz": ("gpu",),
     "loadline_power_gpu_limit_watts": ("gpu",),
     "loadline_power_gpu_ok": ("gpu",),
+    "loadline_power_gpu_persistence_mode": ("gpu", "mode"),
     "loadline_power_gpu_safe_watts": ("gpu",),
     "loadline_power_gpu_watts": ("gpu",),
     "loadline_power_guard_age_seconds": (),

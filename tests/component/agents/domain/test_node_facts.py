@@ -1,6 +1,7 @@
 """What a node says of itself, with the GPUs of a fake board."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from loadline_agent.domain.node_facts import NodeFacts
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
+from loadline_api.node_capacities import PersistenceMode
 from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
 from loadline_policies.power.protocol.node_outputs import Send
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
@@ -46,6 +48,21 @@ def facts(node_gpus: NodeGpus, node: Node) -> NodeFacts:
     return NodeFacts(
         node, lambda: node_gpus.infos, look=node_gpus.state, guard=node_gpus.guard_report, clock=lambda: 0.0
     )
+
+
+@contextmanager
+def opened(board: Board, directory: Path) -> Iterator[tuple[NodeGpus, NodeFacts]]:
+    """A node whose board was made odd before its agent came."""
+    with joined(board.path):
+        made = NodeGpus(
+            GpuSensors.open(), ArmedRecordFile(str(directory), BOOT), boot=BOOT, clock=lambda: 0.0
+        )
+        node = Node("node-00", made.state(), now=0.0, uniform=lambda least, most: least)
+        yield (
+            made,
+            NodeFacts(node, lambda: made.infos, look=made.state, guard=made.guard_report, clock=lambda: 0.0),
+        )
+        made.close()
 
 
 def gauge(facts: NodeFacts, name: str, **labels: str) -> float:
@@ -213,6 +230,50 @@ def test_a_limit_found_below_the_default_is_told_while_the_node_is_armed(
         told = facts.problems()["FoundBelowDefault"]
         lowered.close()
     assert told == f"{board.uuids(0)[5]}: found 300 W, the driver's default is 400 W"
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_persistence_mode_that_is_off_is_told_where_limits_are_set(
+    board: Board, tmp_path: Path, armed: bool
+) -> None:
+    """The driver forgets limits when its last client closes, and nobody could find out."""
+    board.tell_persistence(0, 5, mode=0)
+    board.tell_persistence(0, 6, error=3)
+    uuids = board.uuids(0)
+    with opened(board, tmp_path) as (node_gpus, facts):
+        if armed:
+            enforce(node_gpus, *[300.0] * 8)
+        node_gpus.sample()
+        told = facts.problems().get("PersistenceOff")
+        assert (told is not None) == armed
+        if told is not None:
+            assert told.startswith(f"persistence mode is off on {uuids[5]}: the driver forgets")
+            assert told.endswith("Run nvidia-persistenced on the node")
+        modes = {gpu.uuid: gpu.persistence_mode for gpu in facts.gpus()}
+        assert (modes[uuids[4]], modes[uuids[5]], modes[uuids[6]]) == ("On", "Off", "Unknown")
+        for index, mode in ((4, "On"), (5, "Off"), (6, "Unknown")):
+            assert gauge(facts, "gpu_persistence_mode", gpu=uuids[index], mode=mode) == 1.0
+
+
+def test_a_gpu_that_is_not_open_has_an_unknown_persistence_mode(board: Board, tmp_path: Path) -> None:
+    board.lose(0, 5)
+    with opened(board, tmp_path) as (node_gpus, facts):
+        node_gpus.sample()
+        assert [gpu.persistence_mode for gpu in facts.gpus()].count(PersistenceMode.UNKNOWN) == 1
+        unknown = [one for one in facts.readings() if ("mode", "Unknown") in one.labels]
+        assert len(unknown) == 1
+
+
+def test_a_modules_limit_is_a_fact_and_its_draw_a_gauge(board: Board, tmp_path: Path) -> None:
+    board.tell_module(0, 5, watts=650.5, limit_watts=1000.4)
+    uuid = board.uuids(0)[5]
+    with opened(board, tmp_path) as (node_gpus, facts):
+        node_gpus.sample()
+        limits = {gpu.uuid: gpu.module_limit_watts for gpu in facts.gpus()}
+        assert limits == {one: 1000 if one == uuid else None for one in board.uuids(0)}
+        assert gauge(facts, "gpu_module_limit_watts", gpu=uuid) == 1000.4
+        assert gauge(facts, "gpu_module_watts", gpu=uuid) == 650.5
+        assert sum(one.name.startswith("loadline_power_gpu_module") for one in facts.readings()) == 2
 
 
 def test_an_orphan_says_whose_it_was_and_what_to_do(

@@ -6,7 +6,7 @@ import pytest
 
 from loadline_agent.kube.node_capacities import Facts, status_of, urgent
 from loadline_api.conditions import ConditionType, find
-from loadline_api.node_capacities import Gpu, ServiceOnNode
+from loadline_api.node_capacities import Gpu, PersistenceMode, ServiceOnNode
 from loadline_api.reports import WIRE_VERSION
 
 
@@ -47,6 +47,13 @@ def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> Non
         (Facts(faults={"DriverMissing": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMissing")),
         (Facts(faults={"DriverMismatch": "x"}), ConditionType.LIMITS_SETTABLE, ("False", "DriverMismatch")),
         (Facts(faults={"DriverMismatch": "x"}), ConditionType.GPUS_READY, ("False", "DriverMismatch")),
+        (facts(proven=True, PersistenceOff="x"), ConditionType.LIMITS_SETTABLE, ("True", "PersistenceOff")),
+        (facts(PersistenceOff="x"), ConditionType.LIMITS_SETTABLE, ("Unknown", "NotWritten")),
+        (
+            facts(proven=True, PersistenceOff="x", WritesFail="y"),
+            ConditionType.LIMITS_SETTABLE,
+            ("False", "WritesFail"),
+        ),
         (facts(), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(proven=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(armed=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
@@ -73,6 +80,23 @@ def test_a_condition_says_which_right_is_missing() -> None:
     found = find(status_of(facts(MissingPrivilege=sentence)).conditions, ConditionType.LIMITS_SETTABLE)
     assert found is not None
     assert found.message == sentence
+
+
+def test_limits_that_are_not_kept_say_so_where_they_can_be_set() -> None:
+    sentence = "persistence mode is off on A"
+    found = find(
+        status_of(facts(proven=True, PersistenceOff=sentence)).conditions, ConditionType.LIMITS_SETTABLE
+    )
+    assert found is not None
+    assert found.message == sentence
+
+
+def test_a_modules_limit_waits_as_a_gpus_does_and_a_persistence_mode_does_not() -> None:
+    before = status_of(facts())
+    limit = [gpu.model_copy(update={"module_limit_watts": 1000}) for gpu in before.gpus]
+    assert not urgent(before, before.model_copy(update={"gpus": tuple(limit)}))
+    off = [gpu.model_copy(update={"persistence_mode": PersistenceMode.OFF}) for gpu in before.gpus]
+    assert urgent(before, before.model_copy(update={"gpus": tuple(off)}))
 
 
 def test_what_turns_for_a_service_can_not_wait() -> None:
