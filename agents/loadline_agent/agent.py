@@ -98,6 +98,7 @@ class NodeAgent:
             look=lambda: self.leaf.state,
             guard=given.node_gpus.guard_report,
             clock=clock,
+            xids=lambda: given.node_gpus.xids,
         )
         self._trusted = TrustedPeers(given.identity)
         self._known: Mapping[bytes, str] = {}

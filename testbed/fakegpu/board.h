@@ -39,6 +39,7 @@
 #define LACKS_DEFAULT 0x2u /* the default limit */
 #define LACKS_CLOCKS 0x4u  /* every reading of clocks */
 #define LACKS_POWER 0x8u   /* every reading of power, energy and limits */
+#define LACKS_EVENTS 0x10u /* registering for events */
 
 struct header {
     uint64_t magic;
@@ -81,7 +82,8 @@ struct gpu {
     uint64_t last_write_ns;
     uint32_t last_writer_pid;
     uint32_t last_error;
-    uint8_t padding2[32];
+    uint32_t xid, xid_count; /* the last XID, and how many there were; by tests */
+    uint8_t padding2[24];
 
     /* sensors, by the plant */
     uint32_t instant_mw, average_mw;

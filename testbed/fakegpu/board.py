@@ -204,6 +204,11 @@ class Board:
         one = self.gpus[node, gpu]
         one["module_mw"], one["module_limit_mw"], one["has_module"] = milli(watts), milli(limit_watts), 1
 
+    def tell_xid(self, node: int, gpu: int, *, xid: int) -> None:
+        """Tell a critical XID of a GPU to all who listen."""
+        self.gpus["xid"][node, gpu] = xid
+        self.gpus["xid_count"][node, gpu] += 1
+
     def slow(self, node: int, gpu: int, *, seconds: float) -> None:
         """Let every call to a GPU take `seconds` longer."""
         self.gpus["slow_ms"][node, gpu] = round(seconds * 1000)

@@ -32,6 +32,7 @@ LACKS_RANGE: Final = 0x1
 LACKS_DEFAULT: Final = 0x2
 LACKS_CLOCKS: Final = 0x4
 LACKS_POWER: Final = 0x8
+LACKS_EVENTS: Final = 0x10
 
 HEADER: Final = np.dtype(
     {
@@ -61,6 +62,8 @@ _GPU_MEMBERS: Final[tuple[tuple[str, object, int], ...]] = (
     ("last_write_ns", "<u8", 208),
     ("last_writer_pid", "<u4", 216),
     ("last_error", "<u4", 220),
+    ("xid", "<u4", 224),
+    ("xid_count", "<u4", 228),
     ("instant_mw", "<u4", 256),
     ("average_mw", "<u4", 260),
     ("energy_mj", "<u8", 264),

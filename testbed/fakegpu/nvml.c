@@ -165,6 +165,73 @@ API int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *gpu, unsigned *count
     return error;
 }
 
+/* ---- events -------------------------------------------------------------- */
+
+#define XID_CRITICAL 0x8u
+
+/* What a client waits for: XIDs of the GPUs that it registered, each as it came last. */
+struct event_set {
+    uint32_t count;
+    struct {
+        struct gpu *gpu;
+        uint32_t seen;
+    } registered[MOST_GPUS];
+};
+
+struct event_data {
+    struct gpu *device;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+};
+
+API int nvmlEventSetCreate(struct event_set **set) {
+    if (!board || !set)
+        return board ? INVALID_ARGUMENT : UNINITIALIZED;
+    *set = calloc(1, sizeof **set);
+    return *set ? SUCCESS : INSUFFICIENT_SIZE;
+}
+
+API int nvmlDeviceGetSupportedEventTypes(struct gpu *gpu, unsigned long long *types) {
+    int error = may_read(gpu, types);
+    if (!error)
+        *types = gpu->lacks & LACKS_EVENTS ? 0 : XID_CRITICAL;
+    return error;
+}
+
+API int nvmlDeviceRegisterEvents(struct gpu *gpu, unsigned long long types, struct event_set *set) {
+    int error = may_read_unless(gpu, LACKS_EVENTS, set);
+    if (!error && (types != XID_CRITICAL || set->count == MOST_GPUS))
+        error = NOT_SUPPORTED;
+    if (!error) {
+        set->registered[set->count].gpu = gpu;
+        set->registered[set->count++].seen = gpu->xid_count;
+    }
+    return error;
+}
+
+/* Only without waiting: nobody here asks for more. */
+API int nvmlEventSetWait_v2(struct event_set *set, struct event_data *event, unsigned timeout_ms) {
+    if (!board || !set || !event || timeout_ms)
+        return board ? INVALID_ARGUMENT : UNINITIALIZED;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct gpu *gpu = set->registered[i].gpu;
+        if (set->registered[i].seen == gpu->xid_count)
+            continue;
+        set->registered[i].seen = gpu->xid_count;
+        *event = (struct event_data){gpu, XID_CRITICAL, gpu->xid, 0xffffffffu, 0xffffffffu};
+        return SUCCESS;
+    }
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->registered[i].gpu->faults & FAULT_LOST)
+            return GPU_IS_LOST;
+    return TIMEOUT;
+}
+
+API int nvmlEventSetFree(struct event_set *set) {
+    free(set);
+    return SUCCESS;
+}
+
 /* ---- the layout, for layouts.py ------------------------------------------ */
 
 #define AT(type, member) #type "." #member, offsetof(struct type, member)
@@ -188,7 +255,7 @@ API const struct offset fakegpu_layout[] = {
     {AT(gpu, uuid)}, {AT(gpu, lock)}, {AT(gpu, power_index)}, {AT(gpu, clock_index)},
     {AT(gpu, power)}, {AT(gpu, clock)},
     {AT(gpu, writes)}, {AT(gpu, refused)}, {AT(gpu, last_write_ns)}, {AT(gpu, last_writer_pid)},
-    {AT(gpu, last_error)},
+    {AT(gpu, last_error)}, {AT(gpu, xid)}, {AT(gpu, xid_count)},
     {AT(gpu, instant_mw)}, {AT(gpu, average_mw)}, {AT(gpu, energy_mj)}, {AT(gpu, sm_mhz)},
     {AT(gpu, reasons)}, {AT(gpu, power_capped_ns)}, {AT(gpu, thermal_ns)}, {AT(gpu, braked_ns)},
     {AT(gpu, energy_at_ns)},

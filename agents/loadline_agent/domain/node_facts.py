@@ -6,7 +6,7 @@ GPUs. Faults are words of the API's table of reasons, each with a sentence.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from loadline_agent.hardware.armed_records import GuardReport
 from loadline_agent.hardware.left_gpus import in_force_and_found
@@ -27,7 +27,7 @@ class NodeFacts:
     """Facts of one node. `look` gives the newest look at its GPUs, `infos` what seldom changes of them.
 
     `guard` reads what the guard says of itself, whenever somebody asks: its age is that of its own word,
-    whether or not anybody leads, and whatever the driver does.
+    whether or not anybody leads, and whatever the driver does. `xids` are the last of each GPU that told one.
     """
 
     def __init__(
@@ -38,8 +38,10 @@ class NodeFacts:
         look: Callable[[], NodeState],
         guard: Callable[[], GuardReport | None],
         clock: Callable[[], float],
+        xids: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._node, self._infos, self._look, self._guard, self._clock = node, infos, look, guard, clock
+        self._xids = xids
 
     @property
     def watts(self) -> float:
@@ -49,7 +51,7 @@ class NodeFacts:
     def problems(self) -> dict[str, str]:
         """All that is wrong here, in the words of the API's table of reasons, each with a sentence."""
         found, state = self._node.faults(self._clock()), self._look()
-        found |= _gpu_faults(state)
+        found |= _gpu_faults(state, self._xids())
         if not state.gpus:
             found[Reason.NO_GPUS.value] = Reason.NO_GPUS.sentence
         failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
@@ -106,6 +108,8 @@ class NodeFacts:
         for gpu in state.gpus if state.sampled else ():
             yield from _gpu_readings(gpu)
             yield from _slow_readings(gpu.uuid, _slow(known.get(gpu.uuid)))
+        for uuid, xid in self._xids().items():
+            yield Reading("loadline_power_gpu_last_xid", "The last critical XID.", xid, (("gpu", uuid),))
         watts = self.watts if state.sampled else 0.0
         yield Reading("loadline_power_node_watts", "Draw of the node, host model included.", watts)
         yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
@@ -122,12 +126,13 @@ class NodeFacts:
             yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
 
 
-def _gpu_faults(state: NodeState) -> dict[str, str]:
-    """What is wrong with GPUs, by the word for it; each GPU is named."""
+def _gpu_faults(state: NodeState, xids: Mapping[str, int]) -> dict[str, str]:
+    """What is wrong with GPUs, by the word for it; each GPU is named, with the last XID that it told."""
     found: dict[str, list[str]] = {}
     for gpu in state.gpus:
         if gpu.fault is not None:
-            found.setdefault(gpu.fault.word, []).append(f"{gpu.uuid}: {gpu.fault.sentence}")
+            xid = f"; its last XID is {xids[gpu.uuid]}" if gpu.uuid in xids else ""
+            found.setdefault(gpu.fault.word, []).append(f"{gpu.uuid}: {gpu.fault.sentence}{xid}")
     return {word: "; ".join(sentences) for word, sentences in found.items()}
 
 

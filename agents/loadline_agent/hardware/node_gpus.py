@@ -158,6 +158,11 @@ class NodeGpus:
         """The GPUs and their settable ranges."""
         return self._gpus.infos
 
+    @property
+    def xids(self) -> Mapping[str, int]:
+        """The last XID that each GPU told, of those that told one."""
+        return self._gpus.xids
+
     def sample(self) -> None:
         """One round of all sensors; where nobody else does, limits are read back now and then too."""
         now = self._clock()

@@ -39,6 +39,11 @@ POWER_INSTANT: Final = 186
 CURRENT_LIMIT: Final = 190
 REQUESTED_LIMIT: Final = 192
 
+MOST_EVENTS: Final = 64
+"""How many events are fetched at once: a GPU that tells them faster must not keep its thread."""
+XIDS: Final = range(1, 10_000)
+"""XIDs that can be; NVIDIA's list ends below 200."""
+
 OF_GPU: Final = 0
 OF_MODULE: Final = 1
 """Scopes of a field."""
@@ -174,6 +179,37 @@ def taken_at_s(rows: tuple[int, ...]) -> float:
     return rows[2] / 1e6
 
 
+class XidEvents:
+    """The critical XIDs of one GPU, fetched without waiting; a GPU that can't be listened to tells none."""
+
+    def __init__(self, uuid: str, handle: object) -> None:
+        self._uuid = uuid
+        self._events: object | None = None
+        with suppress(HardwareError):
+            self._events = _call(uuid, "making a set of events", pynvml.nvmlEventSetCreate)
+            register, kind = pynvml.nvmlDeviceRegisterEvents, pynvml.nvmlEventTypeXidCriticalError
+            _call(uuid, "listening to XIDs", register, handle, kind, self._events)
+            return
+        self.close()
+
+    def fetch(self) -> tuple[int, ...]:
+        """Those that came since the last call, in order, at most `MOST_EVENTS`; the rest is for the next."""
+        found: list[int] = []
+        with suppress(HardwareError):  # as a rule that there are no more
+            for _ in range(MOST_EVENTS if self._events is not None else 0):
+                event = _call(self._uuid, "fetching XIDs", pynvml.nvmlEventSetWait_v2, self._events, 0)
+                if event.eventType == pynvml.nvmlEventTypeXidCriticalError and event.eventData in XIDS:
+                    found.append(int(event.eventData))
+        return tuple(found)
+
+    def close(self) -> None:
+        """Listen no more."""
+        events, self._events = self._events, None
+        if events is not None:
+            with suppress(HardwareError):
+                _call(self._uuid, "freeing a set of events", pynvml.nvmlEventSetFree, events)
+
+
 class Device:
     """A GPU found by its UUID; every method raises our HardwareError, and no other."""
 
@@ -188,6 +224,7 @@ class Device:
         self.lowest_mw, self.highest_mw = self._settable_range()
         self.default_mw = self._limit("reading the default", pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
         self.lowest_mhz, self.highest_mhz = self._clock_range()
+        self.xids = XidEvents(uuid, self.handle)
 
     def _verify(self) -> None:
         actual = self._ask("reading the UUID", pynvml.nvmlDeviceGetUUID, self.handle)

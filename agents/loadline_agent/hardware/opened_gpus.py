@@ -52,11 +52,13 @@ class OpenedGpus:
 
     `unopened` are the faults of all others that the driver counts, or counted before it was closed, by
     UUID, or by a name of our own where that can't be read; `most_watts` is what each of them counts at.
+    `xids` are the last critical XIDs that were heard, by UUID, also of GPUs that aren't open any more.
     """
 
     devices: dict[str, nvml.Device] = field(default_factory=dict)
     unopened: dict[str, GpuFault] = field(default_factory=dict)
     infos: tuple[GpuInfo, ...] = ()
+    xids: Mapping[str, int] = field(default_factory=dict)
     _known: dict[str, GpuInfo] = field(default_factory=dict)
 
     def open(self) -> bool:
@@ -64,6 +66,7 @@ class OpenedGpus:
 
         Raises HardwareError where there are GPUs, and not one can be opened.
         """
+        self._hear()
         listed = nvml.listed()
         before = self.devices.keys() | self.unopened.keys()
         uuids: set[str] = set()
@@ -86,6 +89,9 @@ class OpenedGpus:
 
     def close(self, why: GpuFault) -> None:
         """Hold none open any more; all that are known are told as faulty, each at its own maximum."""
+        self._hear()
+        for device in self.devices.values():
+            device.xids.close()
         self.unopened = {**dict.fromkeys(self.unopened, why), **dict.fromkeys(self.devices, why)}
         self.devices, self.infos = {}, ()
 
@@ -93,6 +99,11 @@ class OpenedGpus:
         """Read again what seldom changes, of each GPU that is open."""
         read = slow_readings.read
         self.infos = tuple([replace(info, slow=read(self.devices[info.uuid])) for info in self.infos])
+
+    def _hear(self) -> None:
+        """Know the last XID of each GPU; a new mapping each time, since others read it meanwhile."""
+        heard = {uuid: device.xids.fetch() for uuid, device in self.devices.items()}
+        self.xids = {**self.xids, **{uuid: xids[-1] for uuid, xids in heard.items() if xids}}
 
     def most_watts(self, uuid: str) -> float:
         """The most that a GPU may draw that isn't open: as it was known, else as its neighbours."""

@@ -165,10 +165,10 @@ class GpuSensors:
 
         HardwareError while there is none; then no GPU is open, and the next try begins here.
         """
+        self._opened.close(CLOSED)
         nvml.stop()
         self._trails.clear()
         self._blind_since_s = None
-        self._opened.close(CLOSED)
         try:
             self._load()
         except HardwareError as error:
@@ -205,6 +205,11 @@ class GpuSensors:
     def unopened(self) -> Mapping[str, GpuFault]:
         """What is wrong with those that aren't."""
         return self._opened.unopened
+
+    @property
+    def xids(self) -> Mapping[str, int]:
+        """The last XID of each GPU that told one since this process began, also of those that aren't open."""
+        return self._opened.xids
 
     def most_watts(self, uuid: str) -> float:
         """The most that a GPU may draw that isn't open."""

@@ -65,6 +65,7 @@ async def test_an_agent_whose_port_is_taken_leaves_no_door_open(tmp_path: Path) 
                     record=SimpleNamespace(armed=False),
                     state=NodeState,
                     infos=(),
+                    xids={},
                     guard_report=lambda: None,
                 ),
             ),

@@ -276,6 +276,28 @@ def test_a_modules_limit_is_a_fact_and_its_draw_a_gauge(board: Board, tmp_path: 
         assert sum(one.name.startswith("loadline_power_gpu_module") for one in facts.readings()) == 2
 
 
+def test_a_gpus_fault_tells_its_last_xid(board: Board, tmp_path: Path) -> None:
+    with opened(board, tmp_path) as (node_gpus, _):
+        node = Node("node-00", node_gpus.state(), now=0.0, uniform=lambda least, most: least)
+        uuids = board.uuids(0)
+        facts = NodeFacts(
+            node,
+            lambda: node_gpus.infos,
+            look=node_gpus.state,
+            guard=node_gpus.guard_report,
+            clock=lambda: 0.0,
+            xids=lambda: {uuids[5]: 79, uuids[6]: 31},
+        )
+        board.lose(0, 5)
+        node_gpus.sample()
+        told = facts.problems()["GpuLost"]
+        assert told.startswith(f"{uuids[5]}: ")
+        assert told.endswith("; its last XID is 79")
+        assert uuids[6] not in told, "an XID alone is no fault"
+        assert gauge(facts, "gpu_last_xid", gpu=uuids[5]) == 79.0
+        assert gauge(facts, "gpu_last_xid", gpu=uuids[6]) == 31.0
+
+
 def test_an_orphan_says_whose_it_was_and_what_to_do(
     node_gpus: NodeGpus,
 ) -> None:

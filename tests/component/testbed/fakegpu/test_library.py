@@ -274,6 +274,22 @@ def test_only_a_gpu_with_a_module_answers_in_its_scope(board: Board, gpu: Any) -
     assert field(gpu, 186, pynvml.NVML_POWER_SCOPE_MEMORY) is None
 
 
+def test_an_xid_reaches_each_set_of_events_once(board: Board, gpu: Any) -> None:
+    kind = pynvml.nvmlEventTypeXidCriticalError
+    first, second = pynvml.nvmlEventSetCreate(), pynvml.nvmlEventSetCreate()
+    board.tell_xid(1, 2, xid=31)
+    for events in (first, second):
+        pynvml.nvmlDeviceRegisterEvents(gpu, kind, events)
+        assert code_of(pynvml.nvmlEventSetWait_v2, events, 0) == pynvml.NVML_ERROR_TIMEOUT, "it was before"
+    board.tell_xid(1, 2, xid=79)
+    board.lose(1, 2)
+    for events in (first, second):
+        event = pynvml.nvmlEventSetWait_v2(events, 0)
+        assert (event.eventType, event.eventData) == (kind, 79)
+        assert code_of(pynvml.nvmlEventSetWait_v2, events, 0) == pynvml.NVML_ERROR_GPU_IS_LOST
+        pynvml.nvmlEventSetFree(events)
+
+
 def test_another_writers_limit_reads_back(board: Board, gpu: Any) -> None:
     pynvml.nvmlDeviceSetPowerManagementLimit(gpu, 200_000)
     board.write_as_other(1, 2, watts=333.0)
