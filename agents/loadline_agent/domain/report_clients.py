@@ -26,11 +26,12 @@ from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, 
 from loadline_policies.errors import InvalidInput, LoadlineError
 from loadline_policies.power.protocol.messages import Lease, Report
 
-CONNECT_S = 0.5
-"""For a connection with its handshake: a node of the same row answers in milliseconds. Chosen."""
+CONNECT_S, LONGEST_CONNECT_S = 0.5, 1.6
+"""For a connection with its handshake, at first and after many in vain. Chosen: a node of the same row
+answers in milliseconds, but a coordinator may have a thousand handshakes to do."""
 
-ANSWER_S = 1.6
-"""For a whole exchange: a second of being held, and as much again as it takes to be called late."""
+ANSWER_S = 1.1
+"""For an exchange over it: a second of being held, and what it takes to be called late."""
 
 LOOK_AGAIN_S = (1.0, 8.0)
 """Between two looks for the candidates' addresses while one can't be reached: doubling. Chosen."""
@@ -65,7 +66,8 @@ class ReportClient:
     ) -> None:
         self._candidates, self._context, self._relist = candidates, context, relist
         self._relisting: asyncio.Future[None] | None = None
-        self._relist_from_s, self._misses = float("-inf"), 0
+        self._relist_from_s, self._looks = float("-inf"), 0
+        self._missed = 0
         self._sessions: dict[Peer, aiohttp.ClientSession] = {}
         self._named = ""
         self._passed_over = ""
@@ -99,12 +101,19 @@ class ReportClient:
         """
         peer = await self._peer(report.domain)
         self._warm(peer)
+        connect_s = patience_s(self._missed, candidates=len(self._candidates(report.domain)))
+        timeout = aiohttp.ClientTimeout(total=connect_s + ANSWER_S, sock_connect=connect_s)
         try:
-            async with self._sessions[peer].post("/v1/reports", data=encode_report(report)) as response:
-                answer = self._read(peer, response.status, body=await _bounded(response))
-                self._misses = 0
+            async with self._sessions[peer].post(
+                "/v1/reports", data=encode_report(report), timeout=timeout
+            ) as response:
+                body = await _bounded(response)
+                self._missed = 0
+                answer = self._read(peer, response.status, body=body)
+                self._looks = 0
                 return answer
         except (aiohttp.ClientError, TimeoutError, InvalidInput) as error:
+            self._missed += 1
             self._pass_over(peer)
             self._look_again()
             raise Unanswered(
@@ -117,8 +126,8 @@ class ReportClient:
         busy = self._relisting is not None and not self._relisting.done()
         if self._relist is None or busy or now < self._relist_from_s:
             return
-        self._relist_from_s = now + min(longest_s, first_s * 2**self._misses) * random.uniform(0.5, 1.0)
-        self._misses = min(self._misses + 1, 8)
+        self._relist_from_s = now + min(longest_s, first_s * 2**self._looks) * random.uniform(0.5, 1.0)
+        self._looks = min(self._looks + 1, 8)
         self._relisting = asyncio.ensure_future(self._relist())
 
     def _warm(self, peer: Peer) -> None:
@@ -162,7 +171,7 @@ class ReportClient:
         return aiohttp.ClientSession(
             base_url=f"https://{peer.address}",
             connector=aiohttp.TCPConnector(ssl=self._context(peer), limit=2, keepalive_timeout=IDLE_S),
-            timeout=aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=CONNECT_S + ANSWER_S, sock_connect=CONNECT_S),
             headers=_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
@@ -184,6 +193,16 @@ class ReportClient:
     def _pass_over(self, peer: Peer) -> None:
         """Ask the candidate after this one from now on."""
         self._named, self._passed_over = "", peer.node
+
+
+def patience_s(missed: int, *, candidates: int) -> float:
+    """How long a handshake is waited for after so many exchanges in a row without any answer.
+
+    It is doubled with each round in which all were missed. Members that give up sooner than their turn comes,
+    and try again, would leave the coordinator with handshakes of which nobody waits for the end.
+    """
+    rounds = min(missed // max(1, candidates), 8)
+    return min(LONGEST_CONNECT_S, CONNECT_S * 2.0**rounds)
 
 
 def chosen(peers: tuple[Peer, ...], *, named: str, passed_over: str) -> Peer:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,12 +16,13 @@ from structlog.testing import capture_logs
 from loadline_agent.boot_clock import boottime
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
-from loadline_agent.domain.report_clients import ReportClient, Unanswered
+from loadline_agent.domain.report_clients import CONNECT_S, ReportClient, Unanswered, patience_s
 from loadline_agent.domain.report_servers import ReportServer
 from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
 from loadline_agent.journals import Journal
+from loadline_api.bounded_listeners import BoundedListener
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, encode_report
 from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
 from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
@@ -312,6 +314,38 @@ async def test_a_candidate_that_stays_away_is_looked_for_no_more_than_once_a_sec
         with pytest.raises(Unanswered, match="reporting to"):
             await member.exchange(report("node-1", sequence))
     assert 1 <= len(looks) <= 2 + 2 * (boottime() - began_s)
+
+
+async def test_a_coordinator_whose_handshakes_come_late_is_waited_for_longer_each_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failover a whole row shakes hands at once. Who never waits longer may never get in."""
+    bench.tell(candidates=NODES[:1])
+    await bench.open("node-0")
+    establish = BoundedListener._establish
+
+    async def late(self: BoundedListener, *arguments: Any) -> None:
+        await asyncio.sleep(2 * CONNECT_S)
+        await establish(self, *arguments)
+
+    monkeypatch.setattr(BoundedListener, "_establish", late)
+    client = await bench.node("node-1")
+    with pytest.raises(Unanswered):
+        await client.exchange(report("node-1"))
+    with pytest.raises(Unanswered):
+        await client.exchange(report("node-1", 2))
+    lease = await client.exchange(report("node-1", 3))
+    assert lease is not None
+
+
+@pytest.mark.parametrize(
+    ("missed", "candidates", "seconds"),
+    [(0, 3, 0.5), (2, 3, 0.5), (3, 3, 1.0), (6, 3, 1.6), (1000, 3, 1.6), (1, 1, 1.0), (5, 0, 1.6)],
+)
+def test_a_handshake_is_waited_for_longer_once_all_candidates_were_missed(
+    missed: int, candidates: int, seconds: float
+) -> None:
+    assert patience_s(missed, candidates=candidates) == seconds
 
 
 async def test_one_who_pretends_to_be_a_candidate_is_not_spoken_to(bench: Bench) -> None:
