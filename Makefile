@@ -78,8 +78,8 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-operator-plans bench-safety \
-  bench-safety-live bench-serving bench-wire mutants
+.PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-operator-plans \
+  bench-reaction bench-safety bench-safety-live bench-serving bench-wire mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
 
@@ -97,6 +97,9 @@ bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare 
 
 bench-wire: $(READY) ## What one member that reports anything at all does to its row, and what is left of it a minute later
 	@python -m benchmarks.wire
+
+bench-reaction: $(READY) ## How fast rows of 52 and of 1,024 react to an overload, and what their coordinator costs
+	@python -m testbed.cluster build >/dev/null && python -m benchmarks.reaction
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo

@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from benchmarks import fleets
-from benchmarks.agent import cpu_s, pss_mib
+from benchmarks.process_costs import cpu_s, pss_mib
 from benchmarks.result_files import RESULTS, at_most, finish, report
 from loadline_api import names
 from loadline_policies.documents import parse_power

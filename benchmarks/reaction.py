@@ -1,0 +1,171 @@
+"""
+How fast a row reacts to an overload, and what its coordinator costs, in a row of 52 and in one of 1,024.
+
+First 52 real agents with their guards; then 8 real ones and 1,016 stub members that run the node's half of
+the protocol and the agent's client in one process. All GPUs of a row draw more at once; measured is the
+time until each real agent has read its lower limits back, and from the coordinator's decision until each
+stub has its lease. In between the row is calm, and the coordinator's processor time is counted. Then the
+coordinator's machine on paper, and the operator's plans.
+
+    python -m benchmarks.reaction [--overloads 20] [--calm 60]
+
+Takes some 20 minutes. Writes benchmarks/results/reaction.json, unless it was told less than the full run.
+
+Exit codes: 0 all checks were kept, 1 one wasn't, 2 a row didn't come up.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks import coordinator_costs, operator_plans
+from benchmarks.coordinator_costs import Cost
+from benchmarks.operator_plans import Figures
+from benchmarks.reaction_rows import Calm, Reaction, ReactionRow
+from benchmarks.result_files import RESULTS, Check, at_most, finish, parser, report
+from testbed.cluster.errors import BedError
+
+RESULT = RESULTS / "reaction.json"
+OVERLOADS, CALM_S = 20, 60.0
+SMALL: Final = 52
+AGENTS_OF_LARGE, LARGE = 8, 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What one row has shown."""
+
+    calm: Calm
+    reactions: tuple[Reaction, ...]
+    step_downs: int
+
+    @property
+    def readback_s(self) -> list[float]:
+        """From an overload to each agent's read-back, over all overloads."""
+        return [seconds for one in self.reactions for seconds in one.readback_s]
+
+    @property
+    def fan_out_s(self) -> list[float]:
+        """From a brake to the last stub that has its lease, of each overload."""
+        return [max(one.fan_out_s) for one in self.reactions if one.fan_out_s]
+
+    @property
+    def results(self) -> dict[str, float]:
+        """The figures, for the file."""
+        found = {
+            "overload_to_decision_p50_s": percentile([one.decided_s for one in self.reactions], 50),
+            "overload_to_decision_most_s": max(one.decided_s for one in self.reactions),
+            "overload_to_readback_p50_s": percentile(self.readback_s, 50),
+            "overload_to_readback_most_s": max(self.readback_s),
+            "stubs_stepped_down": float(self.step_downs),
+            "report_cpu_us": self.calm.report_cpu_s * 1e6,
+        }
+        if self.fan_out_s:
+            found["fan_out_p50_s"] = percentile(self.fan_out_s, 50)
+        return found | asdict(self.calm)
+
+
+def percentile(seconds: Sequence[float], percent: float) -> float:
+    """Of at least one figure."""
+    return float(np.percentile(seconds, percent))
+
+
+def play(*, agents: int, nodes: int, overloads: int, calm_s: float) -> Played:
+    """Bring one row up, let it be calm, and overload it again and again."""
+    say(f"== {nodes} nodes, {agents} of them real agents")
+    with ReactionRow(agents=agents, stubs=nodes - agents, say=say) as row:
+        say(f"calm for {calm_s:g} s")
+        calm = row.calm(calm_s)
+        reactions = []
+        for index in range(overloads):
+            reactions.append(row.overload())
+            last = reactions[-1]
+            fan_out = f", fan-out {max(last.fan_out_s):.3f} s" if last.fan_out_s else ""
+            say(f"{index + 1} of {overloads}: read back after {max(last.readback_s):.3f} s{fan_out}")
+        return Played(calm=calm, reactions=tuple(reactions), step_downs=row.step_downs)
+
+
+def growth_exponent(small: Played, large: Played) -> float:
+    """By which power of the row the cost of a report grows: 0 is not at all, 1 is as the row does."""
+    return log(large.calm.report_cpu_s / small.calm.report_cpu_s) / log(LARGE / SMALL)
+
+
+def main() -> int:
+    """Play, print, write; 1 if a goal was missed, 2 if a row didn't come up."""
+    options = parser("benchmarks.reaction", __doc__)
+    options.add_argument("--overloads", type=int, default=OVERLOADS, help="of each row (%(default)s)")
+    options.add_argument("--calm", type=float, default=CALM_S, help="seconds of each row (%(default)s)")
+    asked = options.parse_args()
+    try:
+        small = play(agents=SMALL, nodes=SMALL, overloads=asked.overloads, calm_s=asked.calm)
+        large = play(agents=AGENTS_OF_LARGE, nodes=LARGE, overloads=asked.overloads, calm_s=asked.calm)
+    except BedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    say("== on paper")
+    costs = [coordinator_costs.measured(nodes) for nodes in (SMALL, LARGE)]
+    plans = operator_plans.measured()
+    full = asked.overloads >= OVERLOADS and asked.calm >= CALM_S
+    inputs = {"overloads": asked.overloads, "calm_s": asked.calm, "nodes": [SMALL, LARGE]}
+    return finish(_report(small, large, costs, plans=plans, inputs=inputs), RESULT if full else None)
+
+
+def _report(
+    small: Played, large: Played, costs: Sequence[Cost], *, plans: Figures, inputs: dict[str, Any]
+) -> dict[str, Any]:
+    return report(
+        "reaction",
+        inputs=inputs,
+        seeds=[],
+        results={
+            f"{SMALL}": small.results,
+            f"{LARGE}": large.results,
+            "on_paper": [asdict(cost) for cost in costs],
+            "operator_plans": asdict(plans),
+        },
+        checks=_checks(small, large, decide_us=costs[-1].decide_us, plan_ms=plans.median_ms),
+    )
+
+
+def _checks(small: Played, large: Played, *, decide_us: float, plan_ms: float) -> list[Check]:
+    readback = "agents read their limits back later"
+    cores = "the coordinator's process takes more of a core"
+    return [
+        at_most(
+            f"overload_to_readback_p99_s_{SMALL}",
+            percentile(small.readback_s, 99),
+            goal=0.5,
+            reason=readback,
+        ),
+        at_most(
+            f"overload_to_readback_p99_s_{LARGE}",
+            percentile(large.readback_s, 99),
+            goal=1.2,
+            reason=readback,
+        ),
+        at_most(
+            "fan_out_p99_s", percentile(large.fan_out_s, 99), goal=0.6, reason="stubs were answered later"
+        ),
+        at_most("coordinator_cores", large.calm.leader_cores, goal=0.5, reason=cores),
+        at_most("decide_us", decide_us, goal=50.0, reason="a decision takes longer in the large row"),
+        at_most(
+            "growth_exponent",
+            growth_exponent(small, large),
+            goal=0.1,
+            reason="a report costs more in a larger row",
+        ),
+        at_most("operator_plan_ms", plan_ms, goal=50.0, reason="a move is planned for longer"),
+    ]
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
