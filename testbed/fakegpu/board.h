@@ -56,7 +56,9 @@ struct header {
 struct node {
     char name[64];
     uint32_t privileged;
-    uint8_t padding[60];
+    uint32_t unloaded;     /* 1 while there is no driver: nvmlInit finds none */
+    uint64_t forgotten_ns; /* when the driver went last, and forgot all settings; 0 is never */
+    uint8_t padding[44];
 };
 
 /* In force: `previous` before `effective_ns`, `requested` from then on. */

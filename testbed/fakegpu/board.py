@@ -105,6 +105,11 @@ class Board:
         del self.header, self.nodes, self.gpus
 
     @property
+    def default_watts(self) -> float:
+        """The limit that every GPU has while nobody has set another."""
+        return float(self.header["default_mw"][0]) / 1000.0
+
+    @property
     def node_names(self) -> tuple[str, ...]:
         """Names of the nodes, in the order of the arrays' first axis."""
         return tuple(name.decode() for name in self.nodes["name"].tolist())
@@ -170,6 +175,22 @@ class Board:
         """Give the processes of a node the right to set, or take it away."""
         self.nodes["privileged"][node] = allowed
 
+    def unload_driver(self, node: int) -> None:
+        """Take a node's driver away: limits are at their default, no clock is locked, energy begins at 0.
+
+        Whoever has it open is answered UNKNOWN from now on, until he closes NVML and opens it anew.
+        """
+        self.nodes["unloaded"][node] = 1
+        self.nodes["forgotten_ns"][node] = int(boottime() * 1e9)
+        for gpu in range(self.gpus.shape[1]):
+            self.write_as_other(node, gpu, watts=self.default_watts)
+            self._turn(self.gpus[node, gpu], "clock", 0)
+        self.gpus["energy_mj"][node] = 0
+
+    def load_driver(self, node: int) -> None:
+        """Load it again: it is found by whoever opens NVML."""
+        self.nodes["unloaded"][node] = 0
+
     def stick(self, node: int, gpu: int, *, watts: float | None = None) -> None:
         """Freeze a power sensor, at what it says now if `watts` isn't given; its energy goes on."""
         one = self.gpus[node, gpu]
@@ -222,14 +243,17 @@ class Board:
 
     def write_as_other(self, node: int, gpu: int, *, watts: float) -> None:
         """Set a limit at once, as another program on the host would; not counted in `writes`."""
-        one = self.gpus[node, gpu]
-        other = (int(one["power_index"]) & 1) ^ 1
-        one["power"][other] = (milli(watts), milli(watts), 0)
-        one["power_index"] = other
+        self._turn(self.gpus[node, gpu], "power", milli(watts))
 
     def limit_outband(self, node: int, gpu: int, *, watts: float | None) -> None:
         """Set a limit as a BMC would: the tighter of it and the host's holds. None takes it away."""
         self.gpus["outband_mw"][node, gpu] = 0 if watts is None else milli(watts)
+
+    def _turn(self, one: np.void, name: str, value: int) -> None:
+        """Ask a GPU for a setting that is in force at once."""
+        other = (int(one[f"{name}_index"]) & 1) ^ 1
+        one[name][other] = (value, value, 0)
+        one[f"{name}_index"] = other
 
     def _count_energy(self, energy_mj: npt.ArrayLike | None) -> None:
         gpus, now_ns = self.gpus, int(boottime() * 1e9)

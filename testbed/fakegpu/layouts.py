@@ -47,7 +47,12 @@ HEADER: Final = np.dtype(
     }
 )
 NODE: Final = np.dtype(
-    {"names": ["name", "privileged"], "formats": ["S64", "<u4"], "offsets": [0, 64], "itemsize": 128}
+    {
+        "names": ["name", "privileged", "unloaded", "forgotten_ns"],
+        "formats": ["S64", "<u4", "<u4", "<u8"],
+        "offsets": [0, 64, 68, 72],
+        "itemsize": 128,
+    }
 )
 SETTING: Final = np.dtype([("previous", "<u4"), ("requested", "<u4"), ("effective_ns", "<u8")])
 _GPU_MEMBERS: Final[tuple[tuple[str, object, int], ...]] = (

@@ -20,6 +20,7 @@ struct gpu *visible[MOST_GPUS];
 uint32_t visible_count;
 static size_t board_size;
 static struct node *node;
+static uint64_t loaded_after_ns;
 
 /* ---- the board ----------------------------------------------------------- */
 
@@ -88,7 +89,12 @@ int map_board(void) {
         unmap_board();
         return DRIVER_NOT_LOADED;
     }
+    if (nodes[index].unloaded) {
+        unmap_board();
+        return DRIVER_NOT_LOADED;
+    }
     node = &nodes[index];
+    loaded_after_ns = node->forgotten_ns;
     gpus = (struct gpu *)(nodes + count) + index * each;
     look(getenv("NVIDIA_VISIBLE_DEVICES"));
     return SUCCESS;
@@ -167,9 +173,17 @@ static void dawdle(const struct gpu *gpu) {
         ;
 }
 
-static int may_touch(const struct gpu *gpu) {
+/* Who has initialised NVML with one driver gets nothing from the next one until he does so anew. */
+int may_ask(void) {
     if (!board)
         return UNINITIALIZED;
+    return node->forgotten_ns == loaded_after_ns ? SUCCESS : UNKNOWN;
+}
+
+static int may_touch(const struct gpu *gpu) {
+    int error = may_ask();
+    if (error)
+        return error;
     if (!is_of_board(gpu))
         return INVALID_ARGUMENT;
     dawdle(gpu);

@@ -24,6 +24,7 @@ enum {
     DRIVER_NOT_LOADED = 9,
     TIMEOUT = 10,
     GPU_IS_LOST = 15,
+    UNKNOWN = 999,
 };
 
 #define MOST_GPUS 64
@@ -39,6 +40,9 @@ extern uint32_t visible_count;
 int map_board(void);
 void unmap_board(void);
 int is_of_board(const struct gpu *gpu);
+
+/* 0 where NVML was initialised, with the driver that is there now; else the error of every call. */
+int may_ask(void);
 
 /* What was asked for last, and how to ask for something else; it is in force after the delay. */
 uint32_t requested(const struct setting *slots, const uint32_t *index);

@@ -82,22 +82,25 @@ API int nvmlSystemGetCudaDriverVersion(int *version) {
 /* ---- finding a GPU ------------------------------------------------------- */
 
 API int nvmlDeviceGetCount_v2(unsigned *count) {
-    if (!board || !count)
-        return board ? INVALID_ARGUMENT : UNINITIALIZED;
+    int error = may_ask();
+    if (error || !count)
+        return error ? error : INVALID_ARGUMENT;
     *count = visible_count;
     return SUCCESS;
 }
 
 API int nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **device) {
-    if (!board || !device || index >= visible_count)
-        return board ? INVALID_ARGUMENT : UNINITIALIZED;
+    int error = may_ask();
+    if (error || !device || index >= visible_count)
+        return error ? error : INVALID_ARGUMENT;
     *device = visible[index];
     return visible[index]->faults & FAULT_LOST ? GPU_IS_LOST : SUCCESS;
 }
 
 API int nvmlDeviceGetHandleByUUID(const char *uuid, struct gpu **device) {
-    if (!board || !uuid || !device)
-        return board ? INVALID_ARGUMENT : UNINITIALIZED;
+    int error = may_ask();
+    if (error || !uuid || !device)
+        return error ? error : INVALID_ARGUMENT;
     for (uint32_t i = 0; i < visible_count; i++)
         if (!strncmp(visible[i]->uuid, uuid, sizeof visible[i]->uuid))
             return nvmlDeviceGetHandleByIndex_v2(i, device);
@@ -248,7 +251,7 @@ API const struct offset fakegpu_layout[] = {
     {AT(header, min_mhz)}, {AT(header, max_mhz)}, {AT(header, step_mhz)}, {AT(header, memory_mhz)},
     {AT(header, power_delay_ns)}, {AT(header, clock_delay_ns)}, {AT(header, model)}, {AT(header, driver)},
     {"node", sizeof(struct node)},
-    {AT(node, name)}, {AT(node, privileged)},
+    {AT(node, name)}, {AT(node, privileged)}, {AT(node, unloaded)}, {AT(node, forgotten_ns)},
     {"setting", sizeof(struct setting)},
     {AT(setting, previous)}, {AT(setting, requested)}, {AT(setting, effective_ns)},
     {"gpu", sizeof(struct gpu)},

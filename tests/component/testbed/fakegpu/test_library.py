@@ -75,6 +75,41 @@ def test_a_container_sees_the_gpus_that_it_was_given(board: Board, monkeypatch: 
         pynvml.nvmlShutdown()
 
 
+def test_a_driver_that_is_loaded_anew_is_found_by_who_opens_nvml_anew(board: Board) -> None:
+    """What was open answers UNKNOWN, as an NVML of before a reload does; limits are the driver's own."""
+    with joined(board.path, "node-01"):
+        pynvml.nvmlInit()
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(2)
+        pynvml.nvmlDeviceSetPowerManagementLimit(gpu, 250_000)
+        pynvml.nvmlDeviceSetGpuLockedClocks(gpu, 210, 1110)
+        board.unload_driver(1)
+        for loaded in (False, True):
+            if loaded:
+                board.load_driver(1)
+            assert code_of(pynvml.nvmlDeviceGetPowerUsage, gpu) == pynvml.NVML_ERROR_UNKNOWN
+            assert (
+                code_of(pynvml.nvmlDeviceSetPowerManagementLimit, gpu, 250_000) == pynvml.NVML_ERROR_UNKNOWN
+            )
+            assert code_of(pynvml.nvmlDeviceGetCount) == pynvml.NVML_ERROR_UNKNOWN
+            assert code_of(pynvml.nvmlDeviceGetHandleByIndex, 2) == pynvml.NVML_ERROR_UNKNOWN
+        pynvml.nvmlShutdown()
+        pynvml.nvmlInit()
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(2)
+        assert pynvml.nvmlDeviceGetPowerManagementLimit(gpu) == 400_000
+        assert (board.locked_mhz() == 0).all()
+        pynvml.nvmlShutdown()
+
+
+def test_no_driver_is_found_while_it_is_unloaded(board: Board) -> None:
+    board.unload_driver(1)
+    with joined(board.path, "node-01"):
+        assert code_of(pynvml.nvmlInit) == pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+    with joined(board.path, "node-02"):
+        pynvml.nvmlInit()
+        assert pynvml.nvmlDeviceGetCount() == 8, "another node's is its own"
+        pynvml.nvmlShutdown()
+
+
 @pytest.mark.parametrize("word", ["all", "void", "0,1", ""])
 def test_words_other_than_uuids_hide_no_gpu(board: Board, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", word)
