@@ -402,12 +402,16 @@ class NodeGpus:
         """Whether a GPU hasn't answered looks for so long that anything may hold there."""
         return self._looked_s - self._read_s.get(uuid, float("-inf")) > UNREADABLE_AFTER_S
 
+    def _just_read(self, uuid: str) -> HeldLimit | None:
+        """What the last look has read of a GPU: what an earlier one did may be of before our own write."""
+        return self.held.get(uuid) if self._read_s.get(uuid) == self._looked_s else None
+
     def _read_back(self, now: float) -> None:
         """Hold what is read against what was written; what isn't there in time has failed."""
         for uuid in filter(self._unreadable, self._proofs):
             self._proofs[uuid].failed()
         for uuid, watts in list(self._unread.items()):
-            held = self.held.get(uuid)
+            held = self._just_read(uuid)
             if held is not None and same(held.requested_watts, watts):
                 self._proofs[uuid].succeeded(now)
                 self._tries.forgive(uuid)
@@ -420,7 +424,7 @@ class NodeGpus:
     def _watch_writers(self, *, guard_acted: bool, now: float) -> None:
         """See which requested limits are neither ours nor the guard's."""
         for gpu in self.record.gpus:
-            held = self.held.get(gpu.uuid)
+            held = self._just_read(gpu.uuid)
             if held is None:
                 continue
             if guard_acted:
@@ -470,7 +474,7 @@ class NodeGpus:
         """
         if now - self._applied_s < SETTLE_S:
             return ()
-        read = [(order, self.held[order.uuid]) for order in self._orders if order.uuid in self.held]
+        read = [(order, self._just_read(order.uuid)) for order in self._orders]
         return tuple(
             Conflict(
                 uuid=order.uuid,
@@ -479,7 +483,7 @@ class NodeGpus:
                 enforced_watts=held.enforced_watts,
             )
             for order, held in read
-            if not same(held.requested_watts, order.watts)
+            if held is not None and not same(held.requested_watts, order.watts)
         )
 
     def _apply(self, orders: tuple[Order, ...], deadline_s: float) -> tuple[Outcome, ...]:

@@ -200,6 +200,30 @@ def test_one_that_cannot_be_read_may_hold_anything_also_where_nothing_is_enforce
     assert (gpu.ok, gpu.watts) == (False, gpu.max_watts)
 
 
+def test_what_was_read_before_our_write_is_no_strangers(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    """A GPU that fell silent after a write was told for ten minutes as set by somebody else."""
+    board.fail(0, 3, reads=NVML_ERROR_UNKNOWN)
+    for at_s in (1.5, 2.5, 3.5):
+        assert not looked(node_gpus, clock, at_s)
+    board.heal(0, 3)
+    assert not looked(node_gpus, clock, at_s=4.5), "it holds what was ordered"
+
+
+def test_a_gpu_that_is_silent_again_and_again_is_not_taken_for_one_that_others_write(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    for turn in range(5):
+        clock.now = 5.0 * turn + 2.0
+        enforced(node_gpus, board, watts=290.0 - turn % 2)
+        board.fail(0, 3, reads=NVML_ERROR_UNKNOWN)
+        looked(node_gpus, clock, at_s=clock.now + 0.5)
+        board.heal(0, 3)
+        looked(node_gpus, clock, at_s=clock.now + 0.25)
+    assert all(able(node_gpus))
+
+
 def test_one_that_answers_again_needs_proof(board: Board, node_gpus: NodeGpus, clock: Clock) -> None:
     board.lose(0, 0)
     for at_s in (1.5, 3.0):
