@@ -153,7 +153,10 @@ class Reason(Explained):
     )
     WRITABLE = "Writable", "A limit was set and read back."
     NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
-    WRITES_FAIL = "WritesFail", "A limit that was written isn't in force; the GPU counts at what it holds."
+    WRITES_FAIL = (
+        "WritesFail",
+        "A limit couldn't be written, or not be read back; the GPU counts at what it holds, or may hold.",
+    )
     MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so the node only observes."
     RANGE_UNKNOWN = "RangeUnknown", "The driver doesn't tell which limits can be set."
     OTHER_WRITER = "OtherWriter", "A limit read back is not the one written."

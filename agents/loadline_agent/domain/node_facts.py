@@ -56,7 +56,8 @@ class NodeFacts:
             found[Reason.NO_GPUS.value] = Reason.NO_GPUS.sentence
         failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
         if failing:  # one that is proven is unable by somebody else's writes, and in conflict
-            found[Reason.WRITES_FAIL.value] = f"writes of a limit have failed on {', '.join(failing)}"
+            told = f"a limit couldn't be written, or not be read back, on {', '.join(failing)}"
+            found[Reason.WRITES_FAIL.value] = told
         unset = [gpu.uuid for gpu in state.gpus if not gpu.has_range]
         if unset:
             found[Reason.RANGE_UNKNOWN.value] = _range_unknown(unset)

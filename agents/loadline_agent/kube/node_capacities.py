@@ -244,16 +244,16 @@ def _shown(
     faults: Mapping[str, str],
     evident: bool,
 ) -> Condition:
-    """The gravest of the faults that this condition shows; or that all is fine, if that is evident.
+    """The faults that this condition shows, by the gravest; or that all is fine, if that is evident.
 
     Fine, too, may need a sentence of its own, as where limits are set that the driver won't keep.
     """
-    found = next((reason for reason in reasons if reason in faults), None)
-    if found is None and not evident:
+    found = [reason for reason in reasons if reason in faults]
+    if not found and not evident:
         return condition(type, so=None, reason=Reason.NOT_WRITTEN)
-    if found is None:
+    if not found:
         return condition(type, so=good, reason=fine, message=faults.get(fine, ""))
-    return condition(type, so=not good, reason=found, message=faults[found])
+    return condition(type, so=not good, reason=found[0], message="; ".join([faults[one] for one in found]))
 
 
 def _enforcing(facts: Facts) -> Condition:

@@ -151,9 +151,33 @@ def test_a_gpu_whose_writes_fail_is_named(node_gpus: NodeGpus, facts: NodeFacts,
     board.fail(0, 3, writes=999)
     enforce(node_gpus, *[300.0] * 8)
     uuid = board.uuids(0)[3]
-    assert facts.problems() == {"WritesFail": f"writes of a limit have failed on {uuid}"}
+    assert facts.problems() == {"WritesFail": f"a limit couldn't be written, or not be read back, on {uuid}"}
     node_gpus.sample()
     assert [gauge(facts, "gpu_able", gpu=one) for one in board.uuids(0)] == [1.0] * 3 + [0.0] + [1.0] * 4
+
+
+def test_no_write_is_said_to_have_failed_on_a_gpu_that_was_only_not_read(
+    board: Board, tmp_path: Path
+) -> None:
+    """Writes of a limit had failed, by the NodeCapacity, on GPUs to which nobody had written."""
+    now, uuid = [0.0], board.uuids(0)[3]
+    with joined(board.path):
+        state = ArmedRecordFile(str(tmp_path), BOOT)
+        made = NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=lambda: now[0])
+        node = Node("node-00", made.state(), now=0.0, uniform=lambda least, most: least)
+        facts = NodeFacts(
+            node, lambda: made.infos, look=made.state, guard=made.guard_report, clock=lambda: now[0]
+        )
+        enforce(made, *[300.0] * 8)
+        board.fail(0, 3, reads=999)
+        for now[0] in (1.0, 2.0, 3.0):
+            made.look()
+        made.sample()
+        assert board.gpus["refused"].sum() == 0
+        problems = facts.problems()
+        assert problems.keys() == {"GpuUnreadable", "WritesFail"}
+        assert problems["WritesFail"] == f"a limit couldn't be written, or not be read back, on {uuid}"
+        made.close()
 
 
 def test_somebody_elses_writes_are_no_failure_of_ours(

@@ -75,6 +75,14 @@ def test_a_fault_is_shown_by_its_condition(
     assert shown(given, type) == expected
 
 
+def test_a_condition_tells_all_that_it_shows_the_gravest_first() -> None:
+    """A GPU off the bus hid from people that another one of its node couldn't be read."""
+    given = facts(SensorStuck="C repeats itself", GpuLost="A is lost", GpuUnreadable="B answers 999")
+    found = find(status_of(given).conditions, ConditionType.GPUS_READY)
+    assert found is not None
+    assert (found.reason, found.message) == ("GpuLost", "A is lost; B answers 999; C repeats itself")
+
+
 def test_a_condition_says_which_right_is_missing() -> None:
     sentence = "CAP_SYS_ADMIN is missing: add it to the container"
     found = find(status_of(facts(MissingPrivilege=sentence)).conditions, ConditionType.LIMITS_SETTABLE)
