@@ -9,6 +9,8 @@ from typing import Final
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_policies.power.protocol.gpu_limits import HoldReason
+from testbed.live_rows.outages import Outage
+from testbed.live_rows.plants import Moment
 from testbed.live_rows.rows import BUDGET_WATTS, DOMAIN, GPUS, MAX_WATTS, NODES
 from testbed.live_rows.sights import Contradictions, Sight
 from testbed.live_rows.truths import lowest_watts
@@ -83,10 +85,11 @@ def within(sight: Sight) -> Contradictions:
     if one is None or not sight.led:
         return
     load = truth.moment.sensor_watts / BUDGET_WATTS
+    most = sum(_counted_watts(truth.moment, truth.outages, surely=False)) / BUDGET_WATTS
     silent = any(truth.up_s[node] is None for node in NODES) or bool(sight.row.status.silent_nodes)
     if one.status == "True" and load > 1.0 + LOAD_SLACK:
         yield DOMAIN, f"WithinBudget=True, and the sensors show {load:.3f} of it"
-    elif one.status == "False" and load < 1.0 - LOAD_SLACK and not silent:
+    elif one.status == "False" and most < 1.0 - LOAD_SLACK and not silent:
         yield DOMAIN, f"WithinBudget=False, and the sensors show {load:.3f} of it"
 
 
@@ -142,13 +145,18 @@ def accepted(sight: Sight) -> Contradictions:
 
 
 def watts(sight: Sight) -> Contradictions:
-    """`observedWatts` is what the nodes showed around its time, and no less where some are silent."""
+    """`observedWatts` is what the nodes showed around its time, and no less where some are silent.
+
+    GPUs that can't be read count at their maximum.
+    """
     status = sight.row.status
     if not sight.measured or status.observed_watts is None:
         return
-    by_node = list(zip(*(moment.shown_watts for moment in sight.measured), strict=True))
-    least = sum(map(min, by_node)) / BUDGET_WATTS - LOAD_SLACK
-    most = sum(map(max, by_node)) / BUDGET_WATTS + LOAD_SLACK
+    outages = sight.truth.outages
+    surely = zip(*(_counted_watts(one, outages, surely=True) for one in sight.measured), strict=True)
+    perhaps = zip(*(_counted_watts(one, outages, surely=False) for one in sight.measured), strict=True)
+    least = sum(map(min, surely)) / BUDGET_WATTS - LOAD_SLACK
+    most = sum(map(max, perhaps)) / BUDGET_WATTS + LOAD_SLACK
     told = status.observed_watts / BUDGET_WATTS
     if told < least or (told > most and not status.silent_nodes):
         yield (
@@ -157,12 +165,47 @@ def watts(sight: Sight) -> Contradictions:
         )
 
 
+def _counted_watts(moment: Moment, outages: tuple[Outage, ...], *, surely: bool) -> list[float]:
+    """What each node showed at a moment, with GPUs at their maximum that surely, or perhaps, count so."""
+    counted = list(moment.shown_watts)
+    for one in outages:
+        if surely:
+            at_most = one.kind.silent and one.lasts(moment.at_s) and not one.is_news(moment.at_s)
+        else:
+            at_most = one.may_be_told(moment.at_s)
+        if at_most:
+            counted[one.index] += MAX_WATTS - float(moment.gpus_watts[one.index, one.gpu])
+    return counted
+
+
+def policy_valid(sight: Sight) -> Contradictions:
+    """`PolicyValid` is whether the document can be used; it and `policyHash` tell the last good one."""
+    one, policy = sight.said.of_domain(DOMAIN, ConditionType.POLICY_VALID), sight.truth.policy
+    if one is not None and (one.status == "True") != policy.good:
+        yield DOMAIN, f"PolicyValid={one.status}, and the document is {'good' if policy.good else 'bad'}"
+    elif one is not None and policy.hash not in one.message:
+        yield DOMAIN, f"PolicyValid={one.status}: {one.message[:80]}…, and {policy.hash} is in force"
+    elif sight.row.status.policy_hash != policy.hash:
+        yield DOMAIN, f"policyHash is {sight.row.status.policy_hash}, and {policy.hash} is the last good one"
+
+
+def applied_policy(sight: Sight) -> Contradictions:
+    """`appliedPolicyHash` is the last good document's."""
+    told, policy = sight.row.status.applied_policy_hash, sight.truth.policy
+    if sight.led and told != policy.hash:
+        yield DOMAIN, f"appliedPolicyHash is {told}, and {policy.hash} is the last good one"
+
+
 def heat(sight: Sight) -> Contradictions:
-    """`heatPercent` is no less than the true heat at its time."""
-    status = sight.row.status
-    if not sight.measured or status.heat_percent is None:
+    """`heatPercent` is no less than the true heat at its time.
+
+    In the first three seconds after a driver went nobody can know what that heats.
+    """
+    status, outages = sight.row.status, sight.truth.outages
+    known = [moment for moment in sight.measured if not any(one.is_news(moment.at_s) for one in outages)]
+    if not known or status.heat_percent is None:
         return
-    least = min(moment.heat for moment in sight.measured)
+    least = min(moment.heat for moment in known)
     if status.heat_percent < 100 * least - HEAT_SLACK_PERCENT:
         yield (
             DOMAIN,

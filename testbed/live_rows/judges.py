@@ -135,6 +135,7 @@ class Judge:
             "heat": round(truth.moment.heat, 3),
             "falls": {node: round(watts) for node, watts in truth.falls_watts.items()},
             "limits": {node: [min(watts), max(watts)] for node, watts in truth.limits_watts.items()},
+            "faulty": {node: len(truth.faulty(node)) for node in NODES},
             "leader": truth.leader,
             "coordinator": status.coordinator,
             "level": status.level,

@@ -10,7 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
+
+import httpx
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile
@@ -20,8 +23,13 @@ from testbed.cluster.processes import Process
 from testbed.fakegpu import build
 from testbed.live_rows.ports import free_ports
 
-PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV")
-"""Of the owner's environment; no bytecode cache is forbidden, or 52 agents would compile 52 times."""
+PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONPATH")
+"""Of the owner's environment: whoever runs another checkout by its path has that one's agents played.
+
+No bytecode cache is forbidden, or 52 agents would compile 52 times.
+"""
+
+ANSWERS_WITHIN_S = 1.0
 
 
 class Member:
@@ -74,6 +82,14 @@ class Member:
     def processes(self) -> tuple[Process, ...]:
         """What was started last of each."""
         return tuple(one for one in (self._agent, self._guard) if one is not None)
+
+    def unready(self) -> str:
+        """What `/readyz` of the agent misses; nothing where it is ready, or where nobody answers."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=ANSWERS_WITHIN_S)
+        except httpx.HTTPError:
+            return ""
+        return "" if answer.status_code == HTTPStatus.OK else answer.text.strip()
 
     def record(self) -> ArmedRecord:
         """What the node's agent promises; Unreadable if it is torn."""

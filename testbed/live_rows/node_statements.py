@@ -14,13 +14,13 @@ SAME_WATTS: Final = 1.5
 
 
 def settable(sight: Sight) -> Contradictions:
-    """`LimitsSettable` names all GPUs whose setters refuse, and no others."""
+    """`LimitsSettable` names all GPUs whose setters refuse, and no others but those that can't be read."""
     said, truth = sight.said, sight.truth
     for node in sight.running:
         one = said.of_node(node, ConditionType.LIMITS_SETTABLE)
         if one is None:
             continue
-        dead = set(truth.dead[node])
+        dead, silent = set(truth.dead[node]), truth.silent(node)
         mended = {
             uuid
             for uuid in truth.uuids[node]
@@ -29,7 +29,11 @@ def settable(sight: Sight) -> Contradictions:
         named = names_gpus(one.message, truth.uuids[node]) if one.status == "False" else set()
         if dead - named:
             yield node, f"LimitsSettable={one.status} names {len(named)} GPUs, {len(dead)} refuse"
-        elif named - dead - mended or (one.status == "False" and not named):
+        elif silent and one.status == "True":
+            yield node, f"LimitsSettable=True, and {len(silent)} GPUs can't be read"
+        elif named - dead - mended - truth.may_be_told(node, for_s=AGAIN_WITHIN_S) or (
+            one.status == "False" and not named
+        ):
             yield node, f"LimitsSettable=False/{one.reason}: {one.message[:60]}…, and none refuses"
 
 
@@ -60,22 +64,35 @@ def armed(sight: Sight) -> Contradictions:
 
 
 def gpus_ready(sight: Sight) -> Contradictions:
-    """`GpusReady`: nothing here takes a GPU away."""
+    """`GpusReady` names all GPUs that can't be read, or tell what can't be, and no others."""
     for node in sight.running:
-        one = sight.said.of_node(node, ConditionType.GPUS_READY)
-        if one is not None and one.status != "True":
-            yield node, f"GpusReady={one.status}/{one.reason}, and every GPU answers"
+        one, truth = sight.said.of_node(node, ConditionType.GPUS_READY), sight.truth
+        if one is None:
+            continue
+        faulty = truth.faulty(node)
+        named = names_gpus(one.message, truth.uuids[node]) if one.status == "False" else set()
+        if faulty - named:
+            yield node, f"GpusReady={one.status} names {len(named)} GPUs, {len(faulty)} don't answer"
+        elif named - truth.may_be_told(node) or (one.status != "True" and not named):
+            yield node, f"GpusReady={one.status}/{one.reason}: {one.message[:60]}…, and every GPU answers"
 
 
 def limits(sight: Sight) -> Contradictions:
-    """`enforcedWatts` are the limits in force."""
+    """`enforcedWatts` are the limits in force; none is told of a GPU that can't be read.
+
+    Each number that is told is a sentence of its own, or limits that move every few seconds would always lag.
+    """
     for node in sight.running:
         if node not in sight.said.nodes:
             continue
         told = {gpu.uuid: gpu.enforced_watts for gpu in sight.said.nodes[node].status.gpus}
         held = zip(sight.truth.uuids[node], sight.truth.limits_watts[node], strict=True)
-        wrong = [
-            (told[uuid], watts) for uuid, watts in held if abs((told.get(uuid) or 0) - watts) > SAME_WATTS
-        ]
-        if wrong:
-            yield node, f"enforcedWatts is {wrong[0][0]}, and {wrong[0][1]:.0f} W are in force"
+        silent, unknown = sight.truth.silent(node), sight.truth.may_be_told(node)
+        wrong = {}
+        for uuid, watts in held:
+            says = told.get(uuid)
+            if uuid in silent and says is not None:
+                wrong[f"{node}, {uuid}"] = f"enforcedWatts is {says}, and it can't be read"
+            elif uuid not in unknown and abs((says or 0) - watts) > SAME_WATTS:
+                wrong[f"{node}, {says} W"] = f"enforcedWatts is {says}, and {watts:.0f} W are in force"
+        yield from wrong.items()

@@ -30,11 +30,16 @@ Floats = npt.NDArray[np.float64]
 
 
 class Moment(NamedTuple):
-    """What was true of the row at one tick; `shown_watts` is what each node shows, its host included."""
+    """What was true of the row at one tick.
+
+    `shown_watts` is what each node shows, its host included; `gpus_watts` what each of its GPUs does,
+    of shape (nodes, gpus).
+    """
 
     at_s: float
     true_watts: float
     shown_watts: tuple[float, ...]
+    gpus_watts: Floats
     heat: float
 
     @property
@@ -72,7 +77,7 @@ class Plant(Watcher):
         locked = self.board.locked_mhz(now)
         full_mhz = int(self.board.header["max_mhz"][0])
         self.board.set_sensors(watts=drawn / SENSOR_GAIN, sm_mhz=np.where(locked == 0, full_mhz, locked))
-        self._note(now, drawn.sum(axis=1))
+        self._note(now, drawn)
         for hook in self.hooks:
             hook()
 
@@ -91,7 +96,7 @@ class Plant(Watcher):
         return [moment for moment in list(self.moments) if first_s <= moment.at_s <= last_s]
 
     def _note(self, now: float, drawn_watts: Floats) -> None:
-        true_watts = float((self._host_watts + drawn_watts).sum())
+        true_watts = float((self._host_watts + drawn_watts.sum(axis=1)).sum())
         if self.moments:
             before = self.moments[-1]
             dt_s = now - before.at_s
@@ -100,5 +105,6 @@ class Plant(Watcher):
             self.longest_tick_s = max(self.longest_tick_s, dt_s)
         self.most_heat = max(self.most_heat, self.heat)
         self.most_load = max(self.most_load, true_watts / self.budget_watts)
-        shown_watts = self._host_watts + drawn_watts / SENSOR_GAIN
-        self.moments.append(Moment(now, true_watts, tuple(shown_watts.tolist()), self.heat))
+        gpus_watts = drawn_watts / SENSOR_GAIN
+        shown_watts = tuple((self._host_watts + gpus_watts.sum(axis=1)).tolist())
+        self.moments.append(Moment(now, true_watts, shown_watts, gpus_watts, self.heat))

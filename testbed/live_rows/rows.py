@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from loadline_agent.hardware.armed_records import ArmedRecord, Unreadable
 from loadline_api import names
+from loadline_policies.documents import parse_power
 from loadline_policies.power.safety.breakers import FOREVER, Curve
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 from testbed import charts
@@ -31,7 +32,9 @@ from testbed.fakegpu import build
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
 from testbed.live_rows.members import Member
+from testbed.live_rows.outages import Outages
 from testbed.live_rows.plants import Plant
+from testbed.live_rows.written_policies import WrittenPolicy
 
 Manifest = dict[str, Any]
 
@@ -75,6 +78,7 @@ class Row:
         self.healed_s: dict[str, float] = {}
         self.strangers: dict[str, int] = {}
         self.faulty_s = self.began_s
+        self.policy = WrittenPolicy(good=True, hash=parse_power(POLICY).hash)
         self._early, self._say = early, say
         self._stack = ExitStack()
 
@@ -134,6 +138,12 @@ class Row:
         """Edit a PowerDomain as a person would; ApiError with the server's sentence if it is refused."""
         self.bed.client.patch(names.POWER_DOMAINS.path(name), {"spec": spec})
 
+    def write_policy(self, text: str) -> None:
+        """Edit the row's policy as a person would, whatever that is."""
+        path = self.bed.client.path_of(policy_map())
+        self.bed.client.patch(path, {"data": {names.POLICY_KEY: text}})
+        self.policy = self.policy.then(text)
+
     def record(self, node: str) -> ArmedRecord | None:
         """What a node's agent promises its guard; None if it is torn."""
         try:
@@ -159,12 +169,13 @@ class Row:
         self.bed = self._stack.enter_context(Bed())
         self.bed.add_nodes(self.nodes, labels=LABELS)
         self.bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
-        members.operator(self.bed)
+        self.operator = members.operator(self.bed)
         self.bed.apply([policy_map(), *self._early])
         if self._early:
             time.sleep(1.1)  # creation times have whole seconds, and the older domain is the one before
         self.bed.apply([domain(DOMAIN, self.curve)])
         self.board = self._stack.enter_context(Board.create(self.bed.directory / "board", self.nodes))
+        self.outages = Outages(self.board, self._note_fault)
         self.plant = self._stack.enter_context(
             Plant(self.board, curve=self.curve, budget_watts=BUDGET_WATTS, host_watts=HOST_WATTS)
         )
@@ -175,6 +186,9 @@ class Row:
             self.start(node)
         self.until(self._armed, "every node is armed")
         self.until(lambda: self.free and self._proven(), "the row is free, and every setter proven")
+
+    def _note_fault(self) -> None:
+        self.faulty_s = boottime()
 
     def _armed(self) -> bool:
         records = [self.record(node) for node in self.nodes]

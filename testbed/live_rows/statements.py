@@ -28,6 +28,8 @@ STATEMENTS: Final = (
     Statement("Enforcing", 5.0, domain_statements.enforcing),
     Statement("safeWatts", 45.0, domain_statements.safe_watts),
     Statement("Accepted", 10.0, domain_statements.accepted),
+    Statement("PolicyValid", 5.0, domain_statements.policy_valid),
+    Statement("appliedPolicyHash", 5.0, domain_statements.applied_policy),
     Statement("observedWatts", 0.0, domain_statements.watts),
     Statement("heatPercent", 0.0, domain_statements.heat),
 )

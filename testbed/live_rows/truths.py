@@ -14,10 +14,12 @@ from loadline_agent.hardware.armed_records import ArmedRecord
 from loadline_api.power_domains import NodeSelector
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 from testbed.fakegpu.board import boottime
+from testbed.live_rows.outages import Outage
 from testbed.live_rows.plants import Floats, Moment
 from testbed.live_rows.rows import HOST_WATTS, LABELS, MAX_WATTS, MIN_WATTS, Row
 from testbed.live_rows.statuses import Said
 from testbed.live_rows.writers import Writers
+from testbed.live_rows.written_policies import WrittenPolicy
 
 SELECTOR: Final = NodeSelector(match_labels=LABELS)
 STARTS_WITHIN_S: Final = 12.0
@@ -29,6 +31,7 @@ class Truth:
     """One second of the row. Times are of the boot clock, `led_s` is how long the same one has led.
 
     `dead` are GPUs whose failing setters could be seen, since when; `healed_s` those that work again.
+    `outages` are all so far. `forgotten_s` is by node when limits rose since a driver had forgotten them.
     `falls_watts` is what every node truly comes to with nobody's help, hosts included.
     """
 
@@ -46,6 +49,9 @@ class Truth:
     unseen: frozenset[str]
     healed_s: dict[str, float]
     foreign_s: dict[str, list[float]]
+    forgotten_s: dict[str, list[float]]
+    outages: tuple[Outage, ...]
+    policy: WrittenPolicy
     falls_watts: dict[str, float]
     claims: int
 
@@ -57,6 +63,22 @@ class Truth:
     def down(self, node: str) -> bool:
         """Whether a node has no agent."""
         return self.up_s[node] is None
+
+    def silent(self, node: str) -> set[str]:
+        """GPUs of a node that nobody can read."""
+        return {one.uuid for one in self._lasting(node) if one.kind.silent}
+
+    def faulty(self, node: str) -> set[str]:
+        """The same, and those whose sensors tell what can't be."""
+        return {one.uuid for one in self._lasting(node)}
+
+    def may_be_told(self, node: str, *, for_s: float = 0.0) -> set[str]:
+        """GPUs of a node that are faulty, or were, and may be told as such for so much longer."""
+        told = [one for one in self.outages if one.may_be_told(self.at_s, for_s=for_s)]
+        return {one.uuid for one in told if one.node == node}
+
+    def _lasting(self, node: str) -> list[Outage]:
+        return [one for one in self.outages if one.node == node and one.lasts(self.at_s)]
 
 
 class Witness:
@@ -89,6 +111,9 @@ class Witness:
             unseen=frozenset(row.nodes[index] for index, gpu in row.dead.keys() - self._dead_s.keys()),
             healed_s=dict(row.healed_s),
             foreign_s={node: list(times) for node, times in self._writers.foreign_s.items()},
+            forgotten_s={node: list(times) for node, times in self._writers.forgotten_s.items()},
+            outages=row.outages.known,
+            policy=row.policy,
             falls_watts={node: self._falls_watts(i, limits) for i, node in enumerate(row.nodes)},
             claims=len(selecting),
         )
@@ -119,7 +144,7 @@ class Witness:
         return leader
 
     def _falls_watts(self, index: int, limits: Floats) -> float:
-        """Where it falls: agent or guard step it down, but for what can't be set."""
+        """Where it falls: agent or guard step it down, but for what can't be set, or can't be read."""
         row, node = self._row, self._row.nodes[index]
         requested = row.board.requested_watts()[index]
         record = row.record(node)
@@ -127,21 +152,27 @@ class Witness:
             record is not None and record.armed and any(one.running for one in row.members[node].processes)
         )
         safe = {gpu.uuid: gpu.safe_watts for gpu in record.gpus} if record is not None and steps else {}
+        silent = {one.gpu for one in row.outages.known if one.index == index and one.stays}
         total = 0.0
         for gpu, uuid in enumerate(row.board.uuids(index)):
             held = max(float(limits[index, gpu]), float(requested[gpu]))
-            dead = (index, gpu) in row.dead
-            total += held if dead else min(held, max(safe.get(uuid, MAX_WATTS), MIN_WATTS))
+            stays = (index, gpu) in row.dead or gpu in silent
+            total += held if stays else min(held, max(safe.get(uuid, MAX_WATTS), MIN_WATTS))
         return HOST_WATTS + SENSOR_GAIN * total
 
 
 def lowest_watts(truth: Truth) -> float:
-    """The least that the row could be held at: who can't be set at what it holds."""
+    """The least that the row could be held at.
+
+    Who can't be set counts at what it holds, who can't be read at all that it may.
+    """
     total = 0.0
     for node, uuids in truth.uuids.items():
-        limits = zip(uuids, truth.limits_watts[node], strict=True)
-        held = (watts if uuid in truth.dead[node] else MIN_WATTS for uuid, watts in limits)
-        total += HOST_WATTS + SENSOR_GAIN * sum(held)
+        limits, silent = zip(uuids, truth.limits_watts[node], strict=True), truth.silent(node)
+        held = (
+            watts if uuid in truth.dead[node] else MIN_WATTS for uuid, watts in limits if uuid not in silent
+        )
+        total += HOST_WATTS + SENSOR_GAIN * (sum(held) + MAX_WATTS * len(silent))
     return total
 
 

@@ -38,6 +38,7 @@ def test_limits_bind_and_the_sensors_hide_what_they_may(plant: Plant) -> None:
     hosts_watts = len(NODES) * HOST_WATTS
     assert plant.now.true_watts == pytest.approx(hosts_watts + 40 * 300.0 * 1.05, abs=1.0)
     assert plant.now.sensor_watts == pytest.approx(hosts_watts + 40 * 300.0, abs=1.0)
+    assert plant.now.gpus_watts == pytest.approx(300.0, abs=0.1)
 
 
 def test_the_breaker_heats_by_the_time_that_has_passed(plant: Plant) -> None:

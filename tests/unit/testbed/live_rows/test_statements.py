@@ -1,26 +1,39 @@
 """The judge of a live row: what is true is believed, and each lie is found."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loadline_agent.hardware.armed_records import ArmedRecord
 from loadline_api import names
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import PowerDomain
+from testbed.live_rows.outages import DRIVERLESS, IMPLAUSIBLE, UNREADABLE, Kind, Outage
 from testbed.live_rows.plants import Moment
 from testbed.live_rows.rows import BUDGET_WATTS, DOMAIN, GPUS, MAX_WATTS, NODES, STEEP, domain
 from testbed.live_rows.sights import Sight
 from testbed.live_rows.statements import STATEMENTS
 from testbed.live_rows.statuses import Said
-from testbed.live_rows.truths import Truth
+from testbed.live_rows.truths import Truth, lowest_watts
+from testbed.live_rows.written_policies import WrittenPolicy
 
 UUIDS = {node: tuple(f"GPU-{node}-{gpu}" for gpu in range(GPUS)) for node in NODES}
 NODE = NODES[1]
 NOW = 1000.0
-DRAWN = Moment(NOW, true_watts=12_500.0, shown_watts=(2_400.0,) * len(NODES), heat=0.5)
+DRAWN = Moment(
+    NOW,
+    true_watts=12_500.0,
+    shown_watts=(2_400.0,) * len(NODES),
+    gpus_watts=np.full((len(NODES), GPUS), 237.5),
+    heat=0.5,
+)
+GOOD = WrittenPolicy(good=True, hash="0123456789ab")
+IN_FORCE = f"power-row is in force: polca, {GOOD.hash}"
+KEPT = f"power-row: settings.treshold1Percent is 90: remove it; {GOOD.hash} stays in force"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
 CALM = {
     "coordinator": NODES[0],
@@ -30,6 +43,8 @@ CALM = {
     "safeWatts": BUDGET_WATTS,
     "members": list(NODES),
     "silentNodes": [],
+    "policyHash": GOOD.hash,
+    "appliedPolicyHash": GOOD.hash,
 }
 CONDITIONS = {
     "Accepted": True,
@@ -54,16 +69,23 @@ def conditions(told: dict[str, bool], **others: tuple[str, str, str]) -> list[di
 def row(*, so: dict[str, tuple[str, str, str]] | None = None, **told: Any) -> PowerDomain:
     """The row's domain with a status of calm, and something else in it."""
     raw = domain(DOMAIN, STEEP)
-    status = {**CALM, **told, "conditions": conditions(CONDITIONS, **(so or {}))}
+    so = {"PolicyValid": ("True", "Parsed", IN_FORCE)} | (so or {})
+    status = {**CALM, **told, "conditions": conditions(CONDITIONS, **so)}
     return PowerDomain.parse({**raw, "metadata": META | raw["metadata"], "status": status})
 
 
 META = {"uid": "u", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "1"}
 
 
-def capacity(node: str, *, watts: float = MAX_WATTS, **so: tuple[str, str, str]) -> NodeCapacity:
-    """A node's capacity with all its GPUs free, and other conditions."""
-    gpus = [{"uuid": uuid, "enforcedWatts": round(watts)} for uuid in UUIDS[node]]
+def capacity(
+    node: str, *, watts: float = MAX_WATTS, unread: int = 0, **so: tuple[str, str, str]
+) -> NodeCapacity:
+    """A node's capacity with all its GPUs free, the first ones unread, and other conditions."""
+    told = dict.fromkeys(UUIDS[node][:unread]) | dict.fromkeys(UUIDS[node][unread:], round(watts))
+    gpus = [
+        {"uuid": uuid, "enforcedWatts": one} if one is not None else {"uuid": uuid}
+        for uuid, one in told.items()
+    ]
     return NodeCapacity.parse(
         {
             "apiVersion": names.API_VERSION,
@@ -99,6 +121,9 @@ def truth(**changes: Any) -> Truth:
         unseen=frozenset(),
         healed_s={},
         foreign_s={node: [] for node in NODES},
+        forgotten_s={node: [] for node in NODES},
+        outages=(),
+        policy=GOOD,
         falls_watts=dict.fromkeys(NODES, BUDGET_WATTS / len(NODES)),
         claims=1,
     )
@@ -115,9 +140,28 @@ def test_what_is_true_is_believed() -> None:
     assert not found(said(), truth())
 
 
+def outage(
+    kind: Kind = UNREADABLE,
+    *,
+    node: str = NODE,
+    gpu: int = 0,
+    from_s: float = NOW - 90.0,
+    until_s: float = math.inf,
+) -> Outage:
+    """A fault of a GPU that began long ago and lasts."""
+    place = {"node": node, "index": NODES.index(node), "gpu": gpu, "uuid": UUIDS[node][gpu]}
+    return Outage(**place, kind=kind, from_s=from_s, until_s=until_s)  # type: ignore[arg-type]
+
+
+ONE_SILENT = ("False", "GpuUnreadable", f"{UUIDS[NODE][0]}: reading the power: NVML answered 999")
+UNREAD = ("False", "WritesFail", f"a limit couldn't be written, or not be read back, on {UUIDS[NODE][0]}")
+SILENT = capacity(NODE, unread=1, GpusReady=ONE_SILENT, LimitsSettable=UNREAD)
+MANY_SILENT = tuple(outage(gpu=gpu) for gpu in range(GPUS))
+ALL_SILENT = tuple(outage(node=node, gpu=gpu) for node in NODES for gpu in range(GPUS))
+INVALID = {"PolicyValid": ("False", "PolicyInvalid", KEPT)}
 DEAD = {**{node: {} for node in NODES}, NODE: dict.fromkeys(UUIDS[NODE], NOW - 20.0)}
-NAMED = ("False", "WritesFail", f"writes of a limit have failed on {', '.join(UUIDS[NODE])}")
-NAMES_ONE = ("False", "WritesFail", f"writes of a limit have failed on {UUIDS[NODE][0]}")
+NAMED = ("False", "WritesFail", f"a limit couldn't be written on {', '.join(UUIDS[NODE])}")
+NAMES_ONE = ("False", "WritesFail", f"a limit couldn't be written on {UUIDS[NODE][0]}")
 OTHER = ("True", "OtherWriter", "")
 TWICE = ("True", "NodeClaimedTwice", "")
 LOW = {node: [302.0] * GPUS for node in NODES}
@@ -162,6 +206,26 @@ STUCK = {node: dict.fromkeys(UUIDS[node], NOW) for node in NODES}
         ("observedWatts", lambda: said(row(observedWatts=9_000)), {}),
         ("observedWatts", lambda: said(row(observedWatts=14_000)), {}),
         ("heatPercent", lambda: said(row(heatPercent=40)), {}),
+        ("GpusReady", lambda: said(), {"outages": (outage(),)}),
+        ("GpusReady", lambda: said(None, SILENT), {"outages": (outage(), outage(gpu=1))}),
+        ("GpusReady", lambda: said(None, SILENT), {"outages": (outage(until_s=NOW - 2.0),)}),
+        ("GpusReady", lambda: said(None, SILENT), {"outages": (outage(IMPLAUSIBLE, until_s=NOW - 12.0),)}),
+        ("GpusReady", lambda: said(None, SILENT), {"outages": (outage(DRIVERLESS, until_s=NOW - 12.0),)}),
+        ("LimitsSettable", lambda: said(), {"outages": (outage(),)}),
+        ("LimitsSettable", lambda: said(None, SILENT), {"outages": (outage(until_s=NOW - 70.0),)}),
+        ("enforcedWatts", lambda: said(None, capacity(NODE, GpusReady=ONE_SILENT)), {"outages": (outage(),)}),
+        ("enforcedWatts", lambda: said(None, capacity(NODE, unread=2)), {"outages": (outage(),)}),
+        ("observedWatts", lambda: said(), {"outages": MANY_SILENT}),
+        ("level", lambda: said(), {"outages": ALL_SILENT}),
+        ("PolicyValid", lambda: said(), {"policy": WrittenPolicy(good=False, hash=GOOD.hash)}),
+        ("PolicyValid", lambda: said(row(so=INVALID)), {}),
+        (
+            "PolicyValid",
+            lambda: said(row(so=INVALID)),
+            {"policy": WrittenPolicy(good=False, hash="ba9876543210")},
+        ),
+        ("PolicyValid", lambda: said(row(policyHash="ba9876543210")), {}),
+        ("appliedPolicyHash", lambda: said(row(appliedPolicyHash="ba9876543210")), {}),
     ],
 )
 def test_each_lie_is_found(name: str, told: Callable[[], Said], so: dict[str, Any]) -> None:
@@ -170,6 +234,40 @@ def test_each_lie_is_found(name: str, told: Callable[[], Said], so: dict[str, An
 
 def test_a_dead_setter_that_is_said_with_its_gpus_is_no_lie() -> None:
     assert not found(said(None, capacity(NODE, LimitsSettable=NAMED)), truth(dead=DEAD))
+
+
+def test_a_gpu_that_cannot_be_read_and_is_named_is_no_lie() -> None:
+    assert not found(said(row(observedWatts=12_163), SILENT), truth(outages=(outage(),)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [(UNREADABLE, 0.5), (IMPLAUSIBLE, 10.0), (DRIVERLESS, 10.0)],
+    ids=["read", "odd", "driver"],
+)
+def test_a_fault_may_be_told_a_moment_longer_than_it_lasts(kind: Kind, seconds: float) -> None:
+    told = capacity(NODE, unread=int(kind.silent), GpusReady=ONE_SILENT)
+    assert not found(said(None, told), truth(outages=(outage(kind, until_s=NOW - seconds),)))
+
+
+def test_a_gpu_that_is_not_believed_yet_may_be_named_as_not_settable() -> None:
+    unproven = capacity(NODE, LimitsSettable=UNREAD)
+    assert not found(said(None, unproven), truth(outages=(outage(until_s=NOW - 50.0),)))
+
+
+def test_a_bad_document_that_is_told_is_no_lie() -> None:
+    assert not found(said(row(so=INVALID)), truth(policy=WrittenPolicy(good=False, hash=GOOD.hash)))
+
+
+@pytest.mark.parametrize(("s_ago", "lie"), [(2.0, False), (4.0, True)])
+def test_what_a_forgotten_limit_heats_is_to_be_told_three_seconds_later(s_ago: float, lie: bool) -> None:
+    gone = tuple(outage(DRIVERLESS, gpu=gpu, from_s=NOW - s_ago) for gpu in range(GPUS))
+    assert ("heatPercent" in found(said(row(heatPercent=40)), truth(outages=gone))) is lie
+
+
+def test_who_cannot_be_read_is_not_among_what_can_be_lowered() -> None:
+    lower_watts = lowest_watts(truth(outages=(outage(),))) - lowest_watts(truth())
+    assert lower_watts == pytest.approx(1.05 * 300.0)
 
 
 def test_every_sentence_has_its_lie() -> None:

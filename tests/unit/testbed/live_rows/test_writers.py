@@ -64,6 +64,36 @@ def test_anybody_may_lower(row: SimpleNamespace) -> None:
     assert not moved(row, GUARD, 200.0).rises
 
 
+def forgotten(row: SimpleNamespace) -> Writers:
+    """What is seen when the driver is loaded anew under a GPU that was at 300 W."""
+    writers = Writers(cast(Row, row))
+    row.board.gpus["last_writer_pid"][0, 0] = AGENT
+    row.board.gpus["last_write_ns"][0, 0] = int(boottime() * 1e9)
+    row.board.unload_driver(0)
+    writers.look()
+    return writers
+
+
+def test_a_driver_that_forgets_a_limit_raises_it_and_nobody_else_does(row: SimpleNamespace) -> None:
+    row.lease_left_s = -1.0
+    writers = forgotten(row)
+    assert len(writers.forgotten_s[NODE]) == 1
+    assert not writers.rises
+
+
+def test_a_rise_after_the_driver_was_loaded_anew_is_somebodys(row: SimpleNamespace) -> None:
+    writers = forgotten(row)
+    row.board.load_driver(0)
+    for watts in (250.0, 400.0):
+        row.board.write_as_other(0, 0, watts=watts)
+        row.board.gpus["last_writer_pid"][0, 0] = GUARD
+        row.board.gpus["last_write_ns"][0, 0] = int(boottime() * 1e9)
+        writers.look()
+    assert len(writers.forgotten_s[NODE]) == 1
+    (rise,) = writers.rises
+    assert "raised by 150 W by its guard" in rise
+
+
 def test_a_strangers_writes_are_counted(row: SimpleNamespace) -> None:
     writers = moved(row, STRANGER, 400.0)
     assert len(writers.foreign_s[NODE]) == 1
