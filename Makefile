@@ -86,7 +86,7 @@ bench-serving: $(READY) parts ## A split that is one, a rollout and a rest witho
 bench-safety: $(READY) ## Rows shaken at random and by an adversary, judged by true watts and heat; resumes; `make mutants` first
 	@python -m benchmarks.safety
 
-bench-safety-live: $(READY) ## A row of real agents attacked for 15 min: its true heat, and every sentence of its statuses
+bench-safety-live: $(READY) ## A row of real agents attacked for 20 min: its true heat, and every sentence of its statuses
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.safety_live
 
 mutants: $(READY) ## Safety-relevant lines made wrong one at a time: the tests must notice each

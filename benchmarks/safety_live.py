@@ -3,13 +3,14 @@ Whether a row on real parts keeps its promises, and says what is true, while it 
 
 A real API server, the operator, five agents with their guards, and fake GPUs whose plant knows the
 true watts. Each scenario brings up a row of its own: setters dead on two nodes, a stranger on three,
-rival domains in Observe, the leader killed ten times at the worst moment, leases of 45 s. Judged are
+rival domains in Observe, policy documents that can't be used, GPUs that can't be read, drivers that are
+loaded anew, the leader killed ten times at the worst moment, leases of 45 s. Judged are
 the true heat of the breaker, what the nodes truly fall to, every rise of a limit, and once a second
 every sentence of the statuses against the truth.
 
     python -m benchmarks.safety_live [--only dead-setters]
 
-Takes some 15 minutes; Ctrl-C leaves nothing behind. Every second of it is in build/safety-live.
+Takes some 20 minutes; Ctrl-C leaves nothing behind. Every second of it is in build/safety-live.
 Writes benchmarks/results/safety-live.json, unless it was told to play only some.
 
 Exit codes: 0 all checks were kept, 1 one wasn't, 2 a row didn't come up.

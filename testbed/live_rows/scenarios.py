@@ -3,10 +3,13 @@
 from typing import Final
 
 from testbed.live_rows import rows
+from testbed.live_rows.bad_policies import bad_policy
+from testbed.live_rows.driver_reloads import driver_reload
 from testbed.live_rows.leader_deaths import QUICK, leader_killed
 from testbed.live_rows.long_leases import GENTLE, long_lease_borne, long_lease_refused
 from testbed.live_rows.rows import CALM, LABELS, NODES, NOWHERE, PEAK, STEEP
 from testbed.live_rows.stages import Scenario, Stage
+from testbed.live_rows.unreadable_gpus import unreadable_gpu
 
 
 def dead_setters(stage: Stage) -> None:
@@ -73,6 +76,15 @@ SCENARIOS: Final = {
         title="rivals in Observe select the same nodes",
         attack=rival,
         early=(rows.domain("older", STEEP, mode="Observe", labels=NOWHERE),),
+    ),
+    "bad-policy": Scenario(
+        title="five policy documents that can't be used, at peak, and a good one", attack=bad_policy
+    ),
+    "unreadable-gpu": Scenario(
+        title="four GPUs of three nodes unreadable, lost or implausible, at peak", attack=unreadable_gpu
+    ),
+    "driver-reload": Scenario(
+        title="a follower's driver and the leader's are loaded anew, at peak", attack=driver_reload
     ),
     "leader-killed": Scenario(
         title="the leader is killed at the worst moment, ten times", attack=leader_killed, curve=QUICK
