@@ -1,10 +1,11 @@
 """
 What the API server declares about this node and its domain, kept at hand.
 
-Every agent knows its `memberships`. A coordinator needs more, and follows it only
-between `lead` and `stop_leading`: policies, services' terms, and the capacities and certificates
-of all nodes. `object_parsers` says what is kept of each kind; the interface that leaf and
-leadership lean on is `ports.Declarations`.
+Every agent knows its `memberships`. A candidate follows the policies too: where one is edited so
+that it can't be used, and then the coordinator dies, its successor must have seen the last good one.
+A coordinator needs more, and follows it only between `lead` and `stop_leading`: services' terms, and
+the capacities and certificates of all nodes. `object_parsers` says what is kept of each kind; the
+interface that leaf and leadership lean on is `ports.Declarations`.
 
 Nothing here is lost with the API server: the last state stays, also over a restart,
 from `checkpoint_files`. A policy that can't be used keeps the last good one, whoever saw it
@@ -56,7 +57,7 @@ class Declarations:
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._kube, self._state_dir, self._on_change = kube, state_dir, on_change
+        self._kube, self._node, self._state_dir, self._on_change = kube, node, state_dir, on_change
         self._clock, self._wall = clock, wall
         self._drill: DrillOrder | None = None
         self._drill_text: str | None = None
@@ -67,6 +68,7 @@ class Declarations:
         self._certificates: Mapping[bytes, str] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._leading: asyncio.Task[None] | None = None
+        self._policing: asyncio.Task[None] | None = None
         self._leads = False
         self._domains = Informer(
             kube, POWER_DOMAINS.path(), parse=object_parsers.declared_of, on_change=self._domains_changed
@@ -97,16 +99,18 @@ class Declarations:
                 self._group.create_task(self._domains.run())
                 self._group.create_task(self._memberships.run())
                 self._follow()
+                self._follow_policies()
         finally:
-            self._group = None
+            self._group = self._policing = None
 
     def lead(self) -> None:
         """Begin to follow what a coordinator needs; `domain` answers when it is there."""
         if not self._leads:
             self._leads, self._stale = True, True
-            for informer in self._coordinators_informers:
-                informer.start_over()
+            self._capacities.start_over()
+            self._services.start_over()
             self._follow()
+            self._follow_policies()
 
     def stop_leading(self) -> None:
         """Stop following it; what was known is kept as it was."""
@@ -114,6 +118,7 @@ class Declarations:
         if self._leading is not None:
             self._leading.cancel()
             self._leading = None
+        self._follow_policies()
 
     def keep(self, armed_for: Callable[[], str | None]) -> None:
         """Be told which domain the node is armed for: no other one takes it out of that."""
@@ -197,8 +202,20 @@ class Declarations:
 
     async def _follow_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for informer in self._coordinators_informers:
-                group.create_task(informer.run())
+            group.create_task(self._capacities.run())
+            group.create_task(self._services.run())
+
+    def _follow_policies(self) -> None:
+        """Follow them while this node leads or is a candidate; from the beginning where it wasn't."""
+        home = self.home()
+        candidates = self._memberships.candidates(home.domain) if home is not None else ()
+        wanted = self._leads or self._node in candidates
+        if not wanted and self._policing is not None:
+            self._policing.cancel()
+            self._policing = None
+        elif wanted and self._policing is None and self._group is not None:
+            self._policies.start_over()
+            self._policing = self._group.create_task(self._policies.run())
 
     def _compose(self) -> None:
         self._stale = False
@@ -251,6 +268,7 @@ class Declarations:
     def _domains_changed(self) -> None:
         self._outdate()
         self._memberships.wake()
+        self._follow_policies()
         self._on_change()
 
     def _capacities_changed(self) -> None:
@@ -261,6 +279,7 @@ class Declarations:
     def _membership_changed(self) -> None:
         self._outdate()
         self._certificates = None
+        self._follow_policies()
         self._remember()
         self._on_change()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from loadline_agent.domain.tls_identity import Identity
-from loadline_agent.kube import credentials
+from loadline_agent.kube import checkpoint_files, credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.declarations import Declarations
@@ -431,6 +431,38 @@ async def test_a_policy_is_hot_and_a_bad_edit_keeps_the_last_good_one(
     row.apply([domain()])
     for one in (told, successor):
         one.stop_leading()
+
+
+@pytest.mark.parametrize(
+    ("node", "threshold"), [("buoy-1", 70), ("buoy-2", None)], ids=["candidate", "other"]
+)
+async def test_who_may_lead_knows_the_last_good_policy_from_before_a_bad_edit(
+    row: Bed,
+    agents: list[Agent],
+    tmp_path: Path,
+    background: Callable[[Any], None],
+    node: str,
+    threshold: int | None,
+) -> None:
+    """A coordinator died while a typo stood in the policy; its successor decided by the shipped default."""
+    row.apply([domain(policyRef={"name": "trial"}), config_map(POLICY % 70)])
+    agent = agents[NODES.index(node)]
+    heir = Declarations(agent.kube, node, SYSTEM_NAMESPACE, state_dir=tmp_path)
+    background(heir.run())
+    await until(lambda: heir.home() is not None)
+    kept = f"{SYSTEM_NAMESPACE}/trial"
+    if threshold is not None:
+        await until(lambda: kept in checkpoint_files.recall(tmp_path).policies)
+    row.apply([config_map(POLICY % 140)])
+    if threshold is not None:
+        await until(lambda: "threshold1Percent" in " ".join(heir.problems), within_s=2.0)
+    heir.lead()
+    await until(lambda: heir.domain() is not None)
+    assert ("the shipped default is in force" in " ".join(heir.problems)) is (threshold is None)
+    assert threshold is None or _first_threshold(heir) == threshold
+    heir.stop_leading()
+    row.client.delete(f"{CONFIG_MAPS}/trial")
+    row.apply([domain()])
 
 
 def config_map(text: str) -> dict[str, Any]:
