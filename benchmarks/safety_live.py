@@ -3,10 +3,10 @@ Whether a row on real parts keeps its promises, and says what is true, while it 
 
 A real API server, the operator, five agents with their guards, and fake GPUs whose plant knows the
 true watts. Each scenario brings up a row of its own: setters dead on two nodes, a stranger on three,
-rival domains in Observe, policy documents that can't be used, GPUs that can't be read, drivers that are
-loaded anew, the leader killed ten times at the worst moment, leases of 45 s. Judged are
-the true heat of the breaker, what the nodes truly fall to, every rise of a limit, and once a second
-every sentence of the statuses against the truth.
+rival domains in Observe, policy documents that can't be used, one with the leader killed meanwhile, GPUs
+that can't be read, drivers that are loaded anew, the leader killed ten times at the worst moment, leases
+of 45 s. Judged are the true heat of the breaker, what the nodes truly fall to, every rise of a limit, and
+once a second every sentence of the statuses against the truth.
 
     python -m benchmarks.safety_live [--only dead-setters]
 

@@ -3,6 +3,7 @@ A row at its peak whose policy document becomes one that can't be used, again an
 
 What somebody mistypes and what somebody means to hurt are refused alike: the row goes on by the last good
 document, the status says which field of which value is wrong, and no longer than the next good one.
+That is so too where the coordinator that saw the good one dies: whoever leads next has seen it.
 """
 
 from typing import Final
@@ -12,6 +13,7 @@ from loadline_policies.documents import parse_power
 from testbed.doubles.agents import POLICY
 from testbed.fakegpu.board import boottime
 from testbed.hostile_documents import KNOWN
+from testbed.live_rows.leader_deaths import RESTARTED_AFTER_S
 from testbed.live_rows.rows import CALM, DOMAIN, PEAK
 from testbed.live_rows.stages import Stage
 from testbed.live_rows.survivors import Survivors
@@ -32,6 +34,7 @@ BETTER: Final = POLICY.replace("Percent: 90", "Percent: 80").replace("Percent: 9
 """A good one, and another one than before."""
 
 STANDS_S: Final = 8.0
+LED_WITHIN_S: Final = 30.0
 TOLD_WITHIN_S: Final = 5.0
 MOST_SENTENCE: Final = 600
 """Characters: a field, 200 of its value, what to do, and which policy stays in force."""
@@ -46,12 +49,41 @@ def bad_policy(stage: Stage) -> None:
         _write(stage, name, text)
         _show_refused(stage, name, told, since_s=boottime())
         stage.judge.watch(STANDS_S)
-        _show_kept(stage, name, before)
+        _show_kept(stage, f"{name}: kept", before)
     _write(stage, "a good one", BETTER)
     _show_in_force(stage, since_s=boottime())
     stage.demand(PEAK, for_s=10.0)
     stage.demand(CALM, for_s=8.0)
     survivors.show(stage)
+
+
+def bad_policy_leader_killed(stage: Stage) -> None:
+    """The leader dies while a typo stands in the policy; its successor goes by the last good one."""
+    stage.demand(PEAK, for_s=8.0)
+    before = stage.row.policy.hash
+    _write(stage, "a typo", BAD["a typo"][0])
+    stage.judge.watch(TOLD_WITHIN_S)
+    truth = stage.judge.truth
+    dead = truth.leader if truth is not None else ""
+    stage.tell(f"the leader, {dead}, is killed")
+    stage.row.kill(dead)
+    stage.judge.watch(RESTARTED_AFTER_S)
+    stage.row.start(dead)
+    led = stage.judge.until(lambda: _led_by_another(stage, dead), within_s=LED_WITHIN_S)
+    stage.judge.watch(STANDS_S)
+    stage.show("another_one_leads", led, "within 30 s" if led else "not within 30 s")
+    _show_kept(stage, "its successor: kept", before)
+    _write(stage, "a good one", BETTER)
+    _show_in_force(stage, since_s=boottime())
+    stage.demand(CALM, for_s=8.0)
+
+
+def _led_by_another(stage: Stage, dead: str) -> bool:
+    """Whether somebody else leads, and has said so."""
+    said, truth = stage.judge.said, stage.judge.truth
+    if said is None or truth is None or truth.leader in ("", dead):
+        return False
+    return said.domains[DOMAIN].status.coordinator == truth.leader
 
 
 def _write(stage: Stage, name: str, text: str) -> None:
@@ -76,7 +108,7 @@ def _show_kept(stage: Stage, name: str, before: str) -> None:
     text = (
         f"the coordinator decides by {applied}, {before} was the last good one; the true load is {load:.3f}"
     )
-    stage.show(f"{name}: kept", applied == before and load <= 1.001, text)
+    stage.show(name, applied == before and load <= 1.001, text)
 
 
 def _show_in_force(stage: Stage, *, since_s: float) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from testbed.live_rows import rows
-from testbed.live_rows.bad_policies import bad_policy
+from testbed.live_rows.bad_policies import bad_policy, bad_policy_leader_killed
 from testbed.live_rows.driver_reloads import driver_reload
 from testbed.live_rows.leader_deaths import QUICK, leader_killed
 from testbed.live_rows.long_leases import GENTLE, long_lease_borne, long_lease_refused
@@ -79,6 +79,9 @@ SCENARIOS: Final = {
     ),
     "bad-policy": Scenario(
         title="five policy documents that can't be used, at peak, and a good one", attack=bad_policy
+    ),
+    "bad-policy-leader-killed": Scenario(
+        title="the leader dies while a typo stands in the policy", attack=bad_policy_leader_killed
     ),
     "unreadable-gpu": Scenario(
         title="four GPUs of three nodes unreadable, lost or implausible, at peak", attack=unreadable_gpu
