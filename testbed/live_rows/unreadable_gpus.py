@@ -6,6 +6,7 @@ peak, one off the bus and, beside one that is silent, one whose sensor tells ten
 draw. The others give for them, the status names them, and later they answer again.
 """
 
+from functools import partial
 from typing import Final
 
 from loadline_api.conditions import ConditionType
@@ -71,7 +72,7 @@ def _show_faults(stage: Stage) -> None:
 def _show_healed(stage: Stage, *, since_s: float) -> None:
     """Whether the nodes say soon that their GPUs answer, and after three good writes that they obey."""
     for type, within_s in ((ConditionType.GPUS_READY, 15.0), (ConditionType.LIMITS_SETTABLE, AGAIN_WITHIN_S)):
-        so = stage.judge.until(lambda type=type: _all_say(stage, type), within_s=within_s)  # type: ignore[misc]
+        so = stage.judge.until(partial(_all_say, stage, type), within_s=within_s)
         stage.show(f"{type}_again", so, f"of all nodes {boottime() - since_s:.1f} s after the GPUs healed")
 
 
