@@ -4,10 +4,10 @@ Whether a row on paper keeps what it is promised, by what is true of it and not 
 Judged at every tick, from the first on. *S2*: the true heat stays below trip. *S1*: what the nodes
 truly fall to with nobody's help is within the budget, wherever the lowest limits allow it, except
 for `EXCUSED_S` after a fault or a change that somebody leads through, and except for k nodes within
-what the breaker bears (0002, «S1»). No limit rises at a deadline. Where no plan can hold the row,
-that is said, and the others are at their lowest, within `SAID_WITHIN_S` of the evidence. Nobody but
-the row's own nodes is a member, and no fault disarms one. But for the heat all of it is promised
-from when every node has been armed.
+what the breaker bears (0002, «S1»), beside those that the plan has made room for. No limit rises at
+a deadline. Where no plan can hold the row, that is said, and the others are at their lowest, within
+`SAID_WITHIN_S` of the evidence. Nobody but the row's own nodes is a member, and no fault disarms
+one. But for the heat all of it is promised from when every node has been armed.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. So it is, too, while a node
@@ -66,10 +66,12 @@ class Breach:
 class _Outside:
     """A node that doesn't fall to its safe limit. `led_s` is how long somebody has led with it in sight,
     `above_s` for how much of that the row fell to more than the breaker bears. One that `joins` has not
-    been armed since it became a member."""
+    been armed since it became a member. One is `absorbed`, and none of k any more, once the safe limits of
+    all others make room for it."""
 
     watts: float
     joins: bool
+    absorbed: bool = False
     led_s: float = 0.0
     above_s: float = 0.0
 
@@ -147,11 +149,23 @@ class Judge:
         within = total_watts <= self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
         if not within and not self._outside:
             self._breach("safe limits within the budget", f"{total_watts / self.bench.budget_watts:.3f}")
-        few = len(self._outside) <= self.tolerated and total_watts <= self.borne_watts
+        if within:
+            for one in self._outside.values():
+                one.absorbed = True
+        few = self._few(falls)
         unseen = any(not seen(self.bench, name) for name in self._outside)
         if not (within or few or unseen or self._excused_s > 0) and self._holdable(falls):
             share = total_watts / self.bench.budget_watts
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
+
+    def _few(self, falls: dict[str, float]) -> bool:
+        """Whether all that the row falls to above its budget is that of k nodes, and the breaker bears it."""
+        total_watts = sum(falls.values())
+        others = [name for name, one in self._outside.items() if not one.absorbed]
+        rises_watts = sum(max(0.0, falls[name] - target_watts(self.bench, name)) for name in others)
+        planned_watts = self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
+        few = len(others) <= self.tolerated and total_watts <= self.borne_watts
+        return few and total_watts - rises_watts <= planned_watts
 
     def _judge_disarming(self) -> None:
         """Whether a member lost its record that neither left, nor was released, nor booted anew."""
