@@ -7,10 +7,11 @@ assumed. So beside the counted row there are these figures of the members heard 
 said of the domain (`Holdable`, `WithinBudget`, `Enforcing`) is made of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadline_policies.power.protocol.gpu_limits import limited
 from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.messages import GpuReport
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
@@ -63,8 +64,16 @@ def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: 
 
 
 def _held_unable(member: Member) -> bool:
-    """Whether a GPU that doesn't obey reliably is read back below what its owner had set."""
-    return member.report is not None and limited(gpu for gpu in member.report.gpus if not gpu.able)
+    """Whether a GPU that doesn't obey reliably is read back below what its owner had set.
+
+    By the limit in force: one that somebody else sets counts at the highest that he has written lately.
+    """
+    gpus = member.report.gpus if member.report is not None else ()
+    return limited(_as_read_back(gpu) for gpu in gpus if not gpu.able)
+
+
+def _as_read_back(gpu: GpuReport) -> GpuReport:
+    return gpu if gpu.in_force_watts is None else replace(gpu, enforced_watts=gpu.in_force_watts)
 
 
 def _lowest_watts(member: Member) -> float:

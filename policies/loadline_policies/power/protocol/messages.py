@@ -57,6 +57,7 @@ class GpuReport:
     `proven` is False until a write that changed the limit was read back. An agent that tells neither
     is one that is counted on for neither. `found_watts` is the limit before our first write, as its owner
     had it, `default_watts` the one with which the driver begins; None where they aren't known.
+    `in_force_watts` is the limit in force as read back where `enforced_watts` is more than that.
     """
 
     uuid: str
@@ -71,6 +72,7 @@ class GpuReport:
     proven: bool = False
     found_watts: float | None = None
     default_watts: float | None = None
+    in_force_watts: float | None = None
 
     @property
     def stepped_down_watts(self) -> float:

@@ -117,10 +117,11 @@ def report_of(
 def _gpu(
     gpu: GpuState, state: NodeState, unsettled: UnsettledLimits, *, owners: tuple[str, ...]
 ) -> GpuReport:
+    enforced_watts = max(gpu.most_watts, gpu.requested_watts or 0.0, unsettled.watts.get(gpu.uuid, 0.0))
     return GpuReport(
         uuid=gpu.uuid,
         watts=round(gpu.watts, 1),
-        enforced_watts=max(gpu.most_watts, gpu.requested_watts or 0.0, unsettled.watts.get(gpu.uuid, 0.0)),
+        enforced_watts=enforced_watts,
         min_watts=gpu.min_watts,
         max_watts=gpu.max_watts,
         safe_watts=gpu.safe_watts if state.armed else None,
@@ -130,4 +131,5 @@ def _gpu(
         proven=gpu.proven,
         found_watts=gpu.found_watts,
         default_watts=gpu.default_watts,
+        in_force_watts=gpu.enforced_watts if gpu.enforced_watts != enforced_watts else None,
     )

@@ -82,6 +82,8 @@ class Doubts:
             gpu = replace(gpu, watts=most)
         if _doubted(self._limits, gpu.uuid, all(0 < one <= most + ROUNDING_WATTS for one in limits)):
             gpu = replace(gpu, enforced_watts=most, safe_watts=gpu.min_watts, able=False)
+        if gpu.in_force_watts is not None and not 0 < gpu.in_force_watts <= most + ROUNDING_WATTS:
+            gpu = replace(gpu, in_force_watts=None)
         return gpu
 
 

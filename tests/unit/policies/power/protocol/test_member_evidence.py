@@ -55,6 +55,13 @@ def shown(members: Roster, now: float = 1.0, budget_watts: float = 2000.0) -> Ev
     return evidence_of(members, budget_watts=budget_watts, unholdable=False, now=now)
 
 
+def test_a_gpu_that_others_set_is_held_by_the_limit_in_force_whatever_it_counts_at() -> None:
+    written = report("a", able=False, enforced=MOST_WATTS)
+    held = replace(written, gpus=(replace(written.gpus[0], in_force_watts=300.0),))
+    assert shown(roster(held)).unable == ("a",)
+    assert shown(roster(written)).unable == ()
+
+
 def test_members_on_which_a_gpu_does_not_obey_are_named_if_they_are_armed_and_heard() -> None:
     members = roster(report("a"), report("b", able=False), report("c", armed=False, able=False))
     members["d"] = roster(report("d", able=False, enforced=MOST_WATTS))["d"]
