@@ -31,6 +31,7 @@ MENDS: Final[Mapping[str, str]] = {
     "stranger": "",
     "cron": "",
     "driver reset": "",
+    "driver reload": "",
     "reboot": "",
     "pause": "",
     "lose GPU": "find GPU",

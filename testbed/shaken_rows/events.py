@@ -209,6 +209,19 @@ def _find(bench: Bench, index: int) -> None:
     bench.papers[index].forget(lost)
 
 
+def _reload(bench: Bench, index: int) -> None:
+    """The driver goes, and its limits with it; some seconds later another one is there."""
+    agent = bench.agents[index]
+    agent.gpus.lost = set(range(GPUS))
+    bench.papers[index].forget()
+    bench.world.after(bench.random.uniform(0.5, 8.0), partial(_loaded, bench, index))
+
+
+def _loaded(bench: Bench, index: int) -> None:
+    bench.agents[index].gpus.lost = set()
+    bench.papers[index].raised_s = bench.world.now  # for whoever can read it again
+
+
 def _bmc(bench: Bench, index: int) -> None:
     paper = bench.papers[index]
     paper.bmc_watts = MAX_WATTS if paper.bmc_watts < MAX_WATTS else 200.0
@@ -331,6 +344,7 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "low stranger": _low_stranger,
     "cron": _cron,
     "driver reset": _reset,
+    "driver reload": _reload,
     "lose GPU": _lose,
     "find GPU": _find,
     "bmc": _bmc,

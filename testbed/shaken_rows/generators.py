@@ -27,6 +27,7 @@ THEMES: Final = (
     ("stranger", "cron", "driver reset", "worst"),
     ("usurp", "budget", "member", "pause leader"),
     ("lose GPU", "find GPU", "stranger", "worst"),
+    ("driver reload", "worst", "idle"),
     ("stop", "resume", "pause", "isolate", "mend"),
     ("drill", "no drill", "worst", "idle", "member", "kill leader"),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from loadline_policies.power.protocol.messages import Epoch, Lease, Report
+from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S
 from loadline_sim.virtual.agents import Agent
 from testbed.shaken_rows.papers import Paper
 
@@ -17,7 +18,7 @@ FORMER_S: Final = 12.0
 nobody takes a Kubernetes Lease sooner by its rules; and for as long as an order may be on its way."""
 
 SEEN_S: Final = 1.5
-"""By when a node has read back what somebody else wrote."""
+"""By when a node has read back what somebody else wrote, on GPUs that it can read."""
 
 
 def watch_steps(agent: Agent, paper: Paper, raised: list[str]) -> None:
@@ -42,7 +43,8 @@ def watch_reports(agent: Agent, paper: Paper, understated: list[str]) -> None:
         limits = dict(
             zip(uuids, zip(paper.enforced_watts(), paper.requested_watts(), strict=True), strict=True)
         )
-        settled = paper.world.now - paper.raised_s > SEEN_S
+        seen_s = SEEN_S + (UNREADABLE_AFTER_S if agent.gpus.lost else 0.0)
+        settled = paper.world.now - paper.raised_s > seen_s
         if settled and any(gpu.enforced_watts + 1.0 < max(limits[gpu.uuid]) for gpu in report.gpus):
             understated.append(agent.name)
         send(report)

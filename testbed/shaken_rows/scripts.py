@@ -130,6 +130,16 @@ SCRIPTS: Final[Mapping[str, Script]] = {
         ),
         times=2,
     ),
+    "drivers are loaded anew again and again": Script(
+        (
+            Step(5.0, 9.0, "worst"),
+            Step(0.0, 1.0, "driver reload"),
+            Step(5.0, 9.0, "driver reload", "other"),
+        ),
+        times=6,
+        delays_s=QUICK,
+        policies=MOSTLY_CARELESS,
+    ),
     "two lead": Script(
         (
             Step(2.0, 8.0, "idle"),

@@ -38,7 +38,7 @@ from loadline_policies.power.protocol.write_proofs import probes
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 from loadline_policies.power.rows import Caps, Row
-from loadline_policies.power.safety.safe_states import Safety
+from loadline_policies.power.safety.safe_states import SENSOR_GAIN, Safety
 
 AWAITED_S: Final = 10.0
 """How long a node that joins has to report before it counts as one that nobody can limit. Chosen."""
@@ -137,7 +137,10 @@ class Coordinator:
         if member.stale(report, now=now, silent_after_s=self.domain.timings.silent_after_s):
             return
         first, rating_before = member.report is None, member.rating
-        self.members.hear(report, now=now, epoch=self.epoch)
+        unseen_watts = self.members.hear(report, now=now, epoch=self.epoch)
+        if unseen_watts:
+            more_load = SENSOR_GAIN * unseen_watts / self.domain.budget_watts
+            self.heat_count.recount(self.domain.curve, more_load=more_load)
         self._tenure.hear(report, now)
         if report.epoch == self.epoch:
             self._drills.read(report, self._plan.given, now)

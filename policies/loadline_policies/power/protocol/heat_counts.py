@@ -9,13 +9,18 @@ and again, would otherwise let the breaker trip with a count of heat that is low
 
 Where somebody is found armed and nobody tells of heat, as after a restart of all agents, it
 may be as high as a row is ever let go to: `unknown`.
+
+A driver that was loaded anew has forgotten its limits before anybody can know: for some seconds its
+GPUs count at what was read last. Once their node tells, those seconds are counted again.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Report
+from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S
 from loadline_policies.power.protocol.rosters import Roster
 from loadline_policies.power.safety.breakers import TRIP, WARM, Curve
 from loadline_policies.power.safety.safe_states import Timings
@@ -31,6 +36,19 @@ COUNT_EVERY_S: Final = 0.25
 """How often at most the heat is counted anew while members tell of it."""
 
 
+UNKNOWN_FOR_S: Final = UNREADABLE_AFTER_S + 1.0
+"""For how long a GPU may have held more than was read last when its node tells so: its looks, and the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A stretch of time as it was counted, and the heat at its beginning."""
+
+    heat: float
+    load: float
+    dt_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     heat: float
@@ -43,6 +61,8 @@ class HeatCount:
     def __init__(self) -> None:
         self.heat = WARM
         self._load = 0.0
+        self._past: deque[_Counted] = deque()
+        self._past_s = 0.0
         self._inherited, self._settled = _Inherited(), False
         self._told_s: dict[str, float] = {}
 
@@ -52,8 +72,20 @@ class HeatCount:
         At the higher of the loads at both ends: nobody knows when within them it moved. Counted at the
         last one alone, a pulse that is braked at once counts for half of what it is, every time.
         """
-        self.heat = _bounded(curve.heated(self.heat, load=max(self._load, load), dt_s=dt_s))
+        counted = _Counted(self.heat, max(self._load, load), dt_s)
+        self.heat = _bounded(curve.heated(self.heat, load=counted.load, dt_s=dt_s))
         self._load = load
+        self._past.append(counted)
+        self._past_s += dt_s
+        while self._past_s - self._past[0].dt_s >= UNKNOWN_FOR_S:
+            self._past_s -= self._past.popleft().dt_s
+
+    def recount(self, curve: Curve, *, more_load: float) -> None:
+        """Count the last seconds again, in which so much more may have been drawn than was counted."""
+        heat = self._past[0].heat if self._past else self.heat
+        for one in self._past:
+            heat = curve.heated(heat, load=one.load + more_load, dt_s=one.dt_s)
+        self.heat = max(self.heat, _bounded(heat))
 
     def learn(self, report: Report, domain: Domain, members: Roster, *, now: float) -> None:
         """Take over what a report tells of an epoch before ours.

@@ -58,9 +58,13 @@ class Member:
         overtaken = self.report is not None and report.sequence < self.report.sequence
         return overtaken and self.fresh(now, silent_after_s)
 
-    def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
-        """Take a report; once the node has the last order, what it tells replaces what was only ordered."""
+    def hear(self, report: Report, *, now: float, epoch: Epoch) -> float:
+        """Take a report; once the node has the last order, what it tells replaces what was only ordered.
+
+        Returns the watts by which GPUs may have drawn more lately than they were counted at.
+        """
         report = self._doubts.believed(report)
+        unseen_watts = self._unseen_rise_watts(report)
         self.changes += 1
         if self.report is None and self.rating is not None:  # as the node's own NodeCapacity lists them
             self._times_told = {gpu.uuid: BELIEVED_AFTER for gpu in self.rating.gpus}
@@ -73,6 +77,16 @@ class Member:
             self._ordered_safe.clear()
         else:
             self.told = UNTOLD
+        return unseen_watts
+
+    def _unseen_rise_watts(self, report: Report) -> float:
+        """Of GPUs that can't be read any more, and so may hold more than was read last: that difference.
+
+        One whose limit is read is seen by its sensor, whatever holds.
+        """
+        before = {gpu.uuid: gpu for gpu in self.report.gpus} if self.report is not None else {}
+        lost = [gpu for gpu in report.gpus if not gpu.able and gpu.uuid in before and before[gpu.uuid].able]
+        return sum(max(0.0, gpu.enforced_watts - before[gpu.uuid].enforced_watts) for gpu in lost)
 
     def _with_missing(self, rating: NodeRating) -> NodeRating:
         """The rating with GPUs that were told before and aren't now: they may come back, at their maximum.
@@ -85,10 +99,11 @@ class Member:
             named = not gpu.uuid.startswith(UNIDENTIFIED)
             if named and gpu.uuid not in told and self._times_told.get(gpu.uuid, 0) >= BELIEVED_AFTER:
                 self._missing[gpu.uuid] = replace(gpu, fixed_watts=gpu.max_watts)
-        self._times_told = {uuid: self._times_told.get(uuid, 0) + 1 for uuid in told}
         room = max(0, GPUS[1] - len(told))
         missing = [gpu for uuid, gpu in self._missing.items() if uuid not in told][:room]
         self._missing = {gpu.uuid: gpu for gpu in missing}
+        times = {uuid: self._times_told.get(uuid, 0) + 1 for uuid in told}
+        self._times_told = dict.fromkeys(self._missing, BELIEVED_AFTER) | times
         return replace(rating, gpus=(*rating.gpus, *missing)) if missing else rating
 
     def _with_worst(self, rating: NodeRating) -> NodeRating:

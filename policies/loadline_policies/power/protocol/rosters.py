@@ -50,12 +50,13 @@ class Roster(dict[str, Member]):
             self[name] = member
         return self[name]
 
-    def hear(self, report: Report, *, now: float, epoch: Epoch) -> None:
-        """Have a member take a report."""
+    def hear(self, report: Report, *, now: float, epoch: Epoch) -> float:
+        """Have a member take a report; the watts by which it may have drawn more lately than it counted."""
         member = self[report.node]
-        member.hear(report, now=now, epoch=epoch)
+        unseen_watts = member.hear(report, now=now, epoch=epoch)
         if self._counts is not None:
             self._counts.heard(member)
+        return unseen_watts
 
     def order(self, member: Member, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way to a member."""

@@ -233,3 +233,18 @@ def test_a_free_row_is_proven_by_one_step_and_given_it_back() -> None:
     orders = [len(paper.orders) for paper in bench.papers]
     bench.run(60.0)
     assert [len(paper.orders) for paper in bench.papers] == orders
+
+
+def test_what_is_drawn_while_a_driver_is_away_counts_once_its_node_knows() -> None:
+    """Each reload left heat uncounted, and nine of them nearly a quarter of all that trips the breaker."""
+    bench = Bench(seed=5, nodes=4)
+    bench.run(30.0)
+    bench.demand(420.0)
+    bench.run(10.0)
+    (leader,) = bench.coordinators()
+    before, counted_before = bench.heat, leader.heat
+    for index in (2, 3):
+        happen(bench, "driver reload", index=index)
+    bench.run(4.0)
+    assert bench.heat > before
+    assert leader.heat - counted_before >= bench.heat - before

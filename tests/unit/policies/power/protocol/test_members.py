@@ -139,6 +139,35 @@ def test_a_gpu_that_is_not_told_of_any_more_counts_at_its_maximum() -> None:
     assert {gpu.fixed_watts for gpu in member.counted_rating(patient=False).gpus} == {None}
 
 
+def test_a_gpu_that_comes_and_goes_is_missing_each_time() -> None:
+    """What was believed once isn't doubted for having been away: the row would make use of its watts."""
+    member = heard()
+    for sequence in range(2, 4):
+        member.hear(replace(REPORT, sequence=sequence), now=100.0 + sequence, epoch=EPOCH)
+    without = replace(REPORT, gpus=())
+    for sequence in (4, 6, 8):
+        member.hear(replace(without, sequence=sequence), now=100.0 + sequence, epoch=EPOCH)
+        assert member.counted_rating(patient=False).floor_watts == watts(MOST)
+        member.hear(replace(REPORT, sequence=sequence + 1), now=101.0 + sequence, epoch=EPOCH)
+        assert member.counted_rating(patient=False).floor_watts < watts(MOST)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "unseen"),
+    [
+        (replace(GPU, able=False, enforced_watts=MOST), MOST - HELD),  # it can't be read any more
+        (replace(GPU, able=False), 0.0),  # its setter fails, and it holds what it held
+        (replace(GPU, enforced_watts=MOST), 0.0),  # it was raised, and its sensor shows what it draws
+        (replace(GPU, uuid="other", able=False, enforced_watts=MOST), 0.0),  # it is new
+    ],
+)
+def test_a_gpu_that_can_no_longer_be_read_may_have_held_more_than_it_counted_at(
+    gpu: GpuReport, unseen: float
+) -> None:
+    later = replace(REPORT, sequence=2, gpus=(gpu,))
+    assert heard().hear(later, now=101.0, epoch=EPOCH) == unseen
+
+
 def test_a_gpu_that_only_the_nodes_capacity_lists_counts_at_its_maximum() -> None:
     member = Member("node", rating=rating_of(replace(REPORT, gpus=(GPU, replace(GPU, uuid="other")))))
     member.hear(REPORT, now=100.0, epoch=EPOCH)
