@@ -4,7 +4,8 @@ Every condition that Loadline reports, every reason, and how conditions are merg
 A condition is the one answer to «why?» that a person gets without reading a log, so
 its words are kept in one table: a type says what is true or false, a reason is one
 CamelCase word for why, and the sentence here is what the docs print about it. The
-message of a live condition is written where the numbers are.
+message of a live condition is written where the numbers are; whatever it quotes, `condition`
+makes of it what can be stored and shown (`visible_texts`).
 
 `merge` moves a transition time only when the status moves, so that an unchanged
 object is not written again. The clock is the caller's.
@@ -20,6 +21,7 @@ from pydantic.config import JsonDict
 
 from loadline_api.quantities import Count
 from loadline_api.schemas import Status, list_map
+from loadline_api.visible_texts import told
 
 
 class Explained(StrEnum):
@@ -187,7 +189,12 @@ COORDINATOR_DOMAIN_CONDITIONS = frozenset(
 """A PowerDomain's conditions that its coordinator writes; the admission policy lets it write no others."""
 
 MAX_CONDITIONS = 16
+MOST_MESSAGE_BYTES = 1000
+"""Of a message that is written, in UTF-8. Chosen: with some words around it, it fits an Event (1,024)."""
+
 MOST_MESSAGE = 4096
+"""Characters of a message that is read: older versions wrote so many."""
+
 LISTED_BY_TYPE: JsonDict = {**list_map("type"), "maxItems": MAX_CONDITIONS}
 """Schema of a list of conditions: told apart by type, so that two writers can share it."""
 
@@ -223,7 +230,7 @@ def condition(
         type=type.value,
         status=status,
         reason=reason.value,
-        message=_cut(message or reason.sentence),
+        message=told(message or reason.sentence, most_bytes=MOST_MESSAGE_BYTES),
         observed_generation=generation,
     )
 
@@ -258,11 +265,6 @@ def bars_limits(settable: Condition) -> bool:
 def timestamp(now: datetime) -> str:
     """`now` as the API writes times: UTC, whole seconds."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _cut(message: str) -> str:
-    """As much of a sentence as a condition may have: it may name every GPU of a node."""
-    return message if len(message) <= MOST_MESSAGE else f"{message[: MOST_MESSAGE - 1]}…"
 
 
 def _timed(wanted: Condition, before: Condition | None, *, now: datetime) -> Condition:

@@ -28,6 +28,9 @@ from loadline_policies.loops import Loop
 
 MAX_PRIORITY = 1000
 
+MOST_TEXT = 1024
+"""Characters of a selector or a URL in the status."""
+
 
 class InferenceServiceSpec(Spec):
     """A model, its replicas, its priority and its objectives."""
@@ -160,16 +163,16 @@ class InferenceServiceStatus(Status):
         default=None, description="Replicas of the main or decode pool that are ready."
     )
     selector: str | None = Field(
-        default=None, max_length=1024, description="Label selector of the pool's pods, for /scale."
+        default=None, max_length=MOST_TEXT, description="Label selector of the pool's pods, for /scale."
     )
     pod_selector: str | None = Field(
         default=None,
-        max_length=1024,
+        max_length=MOST_TEXT,
         description="Label selector of all pods of an attached workload whose replicas are groups of pods;"
         " left out where selector finds them all.",
     )
     url: str | None = Field(
-        default=None, max_length=1024, description="Where clients in the cluster send their requests."
+        default=None, max_length=MOST_TEXT, description="Where clients in the cluster send their requests."
     )
     pools: tuple[PoolStatus, ...] = Field(
         default=(),

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from loadline_api.conditions import Reason, timestamp
 from loadline_api.names import OPERATOR_ACCOUNT
+from loadline_api.visible_texts import told
 from loadline_operator.kube.kinds import (
     CONFIG_MAPS,
     EVENTS,
@@ -21,7 +22,7 @@ from loadline_operator.kube.kinds import (
     Manifest,
 )
 
-MOST_CHARACTERS = 1024
+MOST_MESSAGE_BYTES = 1024
 """The API server refuses a longer message."""
 
 
@@ -86,7 +87,7 @@ def _event(
         },
         "type": "Warning" if warns else "Normal",
         "reason": str(reason),
-        "message": text[:MOST_CHARACTERS],
+        "message": told(text, most_bytes=MOST_MESSAGE_BYTES),
         "source": {"component": OPERATOR_ACCOUNT},
         "firstTimestamp": time,
         "lastTimestamp": time,

@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ import httpx
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.transports import Transport
 from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
+from loadline_api.request_bodies import request_body
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object as the API sends it; parsed at once by whoever gets it."""
@@ -148,8 +150,9 @@ class Kube:
                     await response.aread()
                     raise _error(response)
                 yield Event("BOOKMARK", {})
-                async for line in response.aiter_lines():
-                    yield _event(line, path)
+                async with aclosing(_lines(response)) as lines:
+                    async for line in lines:
+                        yield _event(line, path)
         except httpx.ReadTimeout:
             return
         except (httpx.HTTPError, OSError) as error:
@@ -171,7 +174,7 @@ class Kube:
                     method,
                     path,
                     params=parameters,
-                    content=None if body is None else json.dumps(body),
+                    content=None if body is None else request_body(body),
                     headers={**headers, **self._credentials.authorization()},
                 )
         except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
@@ -185,7 +188,18 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
 
 
-def _event(line: str, path: str) -> Event:
+async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The lines of a watch. httpx's own end at a NEL, too, which JSON may have in a string."""
+    begun = b""
+    async for some in response.aiter_bytes():
+        *lines, begun = (begun + some).split(b"\n")
+        for line in lines:
+            yield line
+    if begun:
+        yield begun
+
+
+def _event(line: bytes, path: str) -> Event:
     content = _parsed(line, f"WATCH {path}")
     change, thing = str(content.get("type", "")), content.get("object") or {}
     if change == "ERROR":

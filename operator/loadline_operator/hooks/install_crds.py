@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 from loadline_api.generate import DEFINITIONS, crd
 from loadline_operator.hooks import jobs
-from loadline_operator.hooks.jobs import APPLY, Api, HookFailed
+from loadline_operator.hooks.jobs import Api, HookFailed
+from loadline_operator.kube.api_requests import APPLY
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Manifest
 

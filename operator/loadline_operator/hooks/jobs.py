@@ -24,7 +24,6 @@ from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
 from loadline_policies.errors import LoadlineError
 
-APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
 AGAIN_S = 1.0

@@ -15,11 +15,13 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from loadline_api.request_bodies import request_body
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
 
 JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
 
 TIMEOUT_S = 15.0
 """Far above any answer of a healthy server; a hung one is tried again by the work queue."""
@@ -97,11 +99,15 @@ class ApiRequests:
         body: object,
         timeout: aiohttp.ClientTimeout,
     ) -> Any:
+        head = dict(head)
+        if body is not None and head.get("Content-Type") == APPLY:
+            # The client would write surrogate pairs, and passes over bytes of a type that it doesn't know.
+            body, head["Content-Type"] = request_body(body), f"{APPLY}; charset=utf-8"
         request = await self._client.param_serialize(
             method,
             path,
             query_params=[(key, value) for key, value in query.items() if value],
-            header_params=dict(head),
+            header_params=head,
             body=body,
             auth_settings=["BearerToken"],
         )

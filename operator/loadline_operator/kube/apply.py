@@ -14,12 +14,11 @@ plan compares with is `comparisons.holds`.
 from kubernetes.aio.client import ApiClient
 
 from loadline_api.names import OPERATOR_MANAGER
-from loadline_operator.kube.api_requests import JSON, ApiRequests
+from loadline_operator.kube.api_requests import APPLY, JSON, ApiRequests
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
-APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
-from loadline_api.inference_services import InferenceService, InferenceServiceStatus, PoolStatus
+from loadline_api.inference_services import MOST_TEXT, InferenceService, InferenceServiceStatus, PoolStatus
 from loadline_api.names import ENGINE_PORT, MAIN_POOL
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
@@ -80,8 +80,13 @@ def attached(
     seen: tuple[NodeReport, ...],
     policies: Policies,
 ) -> InferenceServiceStatus:
-    """The status of a service whose pods are somebody else's; conditions have no times yet."""
+    """The status of a service whose pods are somebody else's; conditions have no times yet.
+
+    What others have made longer than its field is left out: cut it would be another selector or URL.
+    """
     generation = service.metadata.generation
+    selectors = attachment.selector, attachment.pod_selector
+    selector, pod_selector = selectors if all(map(_fits, selectors)) else (None, None)
     told = {
         **attachment.findings,
         ConditionType.CAPACITY_LIMITED: limited,
@@ -93,9 +98,9 @@ def attached(
         observed_generation=generation,
         replicas=attachment.replicas,
         ready_replicas=attachment.ready_replicas,
-        selector=attachment.selector,
-        pod_selector=attachment.pod_selector,
-        url=attachment.url,
+        selector=selector,
+        pod_selector=pod_selector,
+        url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
         conditions=(
             *(one.as_condition(type, generation=generation) for type, one in told.items()),
@@ -168,6 +173,10 @@ def _failing(service: InferenceService, now_so: Condition | None) -> Condition |
         return None
     before = {one.type: (one.status, one.reason) for one in service.status.conditions}
     return None if before.get(now_so.type) == (now_so.status, now_so.reason) else now_so
+
+
+def _fits(text: str | None) -> bool:
+    return text is None or len(text) <= MOST_TEXT
 
 
 def _pool(one: PoolView) -> PoolStatus:

@@ -16,6 +16,7 @@ from loadline_api.conditions import (
     find,
     merge,
 )
+from testbed.foreign_texts import foreign_texts
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -92,3 +93,18 @@ def test_every_word_has_one_sentence() -> None:
 def test_no_condition_of_a_domain_has_two_writers() -> None:
     assert not OPERATOR_DOMAIN_CONDITIONS & COORDINATOR_DOMAIN_CONDITIONS
     assert len(OPERATOR_DOMAIN_CONDITIONS | COORDINATOR_DOMAIN_CONDITIONS) <= MAX_CONDITIONS
+
+
+@given(st.sampled_from(ConditionType), st.sampled_from(Reason), foreign_texts)
+def test_a_message_is_shown_and_fits_whatever_it_quotes(
+    type: ConditionType, reason: Reason, text: str
+) -> None:
+    one = condition(type, so=False, reason=reason, message=text)
+    assert len(one.message.encode("utf-8")) <= 1000
+    assert condition(type, so=False, reason=reason, message=one.message) == one
+    assert Condition.model_validate(one.to_api()) == one
+
+
+def test_a_longer_message_of_an_older_version_is_read() -> None:
+    known = {"type": "Ready", "status": "True", "reason": "Observed", "message": "a" * 4096}
+    assert Condition.model_validate(known).message == "a" * 4096

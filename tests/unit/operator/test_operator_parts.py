@@ -85,7 +85,7 @@ def test_an_event_of_a_cluster_wide_object_lies_in_default() -> None:
         Key("", "row-a"), uid="u", generation=1, reason="BudgetTooSmall", text="x" * 2000, now=NOON
     )
     assert event["metadata"]["namespace"] == "default"
-    assert len(event["message"]) == events.MOST_CHARACTERS
+    assert len(event["message"].encode()) == events.MOST_MESSAGE_BYTES
 
 
 def test_paths_are_the_api_servers() -> None:

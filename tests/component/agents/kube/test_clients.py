@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from loadline_agent.kube.clients import Kube
@@ -31,6 +32,7 @@ class Server:
         self.watches: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.headers: list[str | None] = []
+        self.sent: list[bytes] = []
         self.status = 200
         self.refused = asyncio.Event()
         self.slow_s = 0.0
@@ -46,6 +48,7 @@ class Server:
         if "watch" in request.query:
             return await self._watch(request)
         if request.method != "GET":
+            self.sent.append(await request.read())
             return web.json_response({"echo": await request.json(), "type": request.content_type})
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.listed})
 
@@ -53,7 +56,7 @@ class Server:
         response = web.StreamResponse()
         await response.prepare(request)
         for event in await self.watches.get():
-            await response.write(json.dumps(event).encode() + b"\n")
+            await response.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         return response
 
     def shows(self, *events: tuple[str, dict[str, Any]]) -> None:
@@ -159,6 +162,13 @@ async def test_a_server_that_takes_too_long_is_unavailable(server: Server) -> No
 async def test_an_apply_takes_over_the_fields_of_its_manager(server: Server, kube: Kube) -> None:
     answer = await kube.apply(f"{PATH}/a", {"color": "blue"}, manager="me", subresource="status")
     assert answer == {"echo": {"color": "blue"}, "type": "application/apply-patch+yaml"}
+
+
+async def test_an_apply_is_read_alike_as_yaml_and_as_json(server: Server, kube: Kube) -> None:
+    body = {"message": "größe 模型 🚀 \x07 \x7f \x85 \u2028 \ufeff \uffff", "half": "\ud83d"}
+    answer = await kube.apply(f"{PATH}/a", body, manager="me")
+    assert "🚀".encode() in server.sent[0]
+    assert yaml.safe_load(server.sent[0]) == answer["echo"] == {**body, "half": "\ufffd"}
     assert server.asked == [("PATCH", {"fieldManager": "me", "force": "true"})]
 
 
@@ -268,3 +278,15 @@ def test_pauses_grow_to_a_bound() -> None:
         8,
     ]
     assert pause_s(10_000, first_s=0.5, chance=lambda: 0.0) == 4.0
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029"])
+async def test_a_line_separator_in_an_object_ends_no_watch(
+    server: Server, colors: Colors, separator: str
+) -> None:
+    """JSON has it in a string as it is, and the event would come again with each new watch."""
+    server.shows(
+        ("MODIFIED", thing("a", f"dark{separator}red", 2)),
+        ("ADDED", thing("b", "blue", 3)),
+    )
+    await colors.until(a=f"dark{separator}red", b="blue")

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from loadline_agent.kube.domain_conditions import conditions_of, is_bad
 from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS, Condition, ConditionType, find
+from loadline_api.visible_texts import visible
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from loadline_policies.power.protocol.member_evidence import NOTHING_HEARD, Evidence
+from testbed.foreign_texts import foreign_texts
 
 BUDGET_WATTS = 5_200.0
 HEARD = Evidence(heard_watts=4_000.0, armed=10, lowest_watts=3_000.0, budget_watts=BUDGET_WATTS)
@@ -178,3 +180,19 @@ def test_who_waits_to_be_released_is_told_and_gravely_after_ten_minutes(
 ) -> None:
     one = said(domain_state, ENFORCING, enforce=enforce)
     assert (one.status, one.reason) == expected
+
+
+@given(foreign_texts, st.booleans())
+def test_every_message_of_a_domain_fits_and_shows(text: str, enforce: bool) -> None:
+    """Levels and problems come of a policy's document, names of whoever answers to them."""
+    names = (text, text)
+    evidence = replace(HEARD, unarmed=names, unlowered=names, unable=names, lowest_watts=9_000.0)
+    for one in (
+        replace(CALM, level=text, relieved=names),
+        replace(CALM, silent=names, evidence=evidence),
+        replace(CALM, evidence=evidence, problem=UnsafeDomain(text, text)),
+        replace(CALM, release=ReleaseWait(nodes=names, lacking_watts=1.0, long=True)),
+    ):
+        for told in conditions_of(one, enforce=enforce):
+            assert len(told.message.encode("utf-8")) <= 1000
+            assert visible(told.message) == told.message

@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadline_agent.kube.node_capacities import Facts, status_of, urgent
-from loadline_api.conditions import ConditionType, find
-from loadline_api.node_capacities import Gpu, PersistenceMode, ServiceOnNode
+from loadline_api.conditions import ConditionType, Reason, find
+from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
 from loadline_api.reports import WIRE_VERSION
+from loadline_api.visible_texts import visible
+from testbed.foreign_texts import foreign_texts
 
 
 def facts(*, enforced_watts: int = 400, armed: bool = False, proven: bool = False, **faults: str) -> Facts:
@@ -123,3 +127,12 @@ def test_limits_can_wait_and_faults_can_not() -> None:
     assert urgent(before, status_of(facts(GpuLost="A is lost")))
     assert urgent(before, status_of(facts(armed=True)))
     assert urgent(None, before)
+
+
+@given(st.dictionaries(st.sampled_from(Reason), foreign_texts), st.booleans(), st.booleans())
+def test_every_message_of_a_node_fits_and_shows(faults: dict[str, str], armed: bool, proven: bool) -> None:
+    status = status_of(Facts(faults=faults, armed=armed, proven=proven))
+    assert NodeCapacityStatus.model_validate(status.to_api()) == status
+    for one in status.conditions:
+        assert len(one.message.encode("utf-8")) <= 1000
+        assert visible(one.message) == one.message
