@@ -8,7 +8,6 @@ Which requests there are is told by `apply` and `list_watches`.
 """
 
 import json
-import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from loadline_api.request_bodies import request_body
+from loadline_operator.kube import refusals
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
@@ -29,7 +29,6 @@ TIMEOUT_S = 15.0
 LATER = frozenset({401, 429, 500, 502, 503, 504})
 """Statuses that say nothing about what was sent."""
 
-MISFIT = re.compile("failed to (create typed patch object|convert new object)")
 INVALID = 422
 """An apply that doesn't fit the kind's schema is answered with 500, though trying again is no use."""
 
@@ -122,19 +121,11 @@ class ApiRequests:
         if 200 <= status < 300:
             self._metrics.requests.labels(verb, "ok").inc()
             return
-        sentence = _message(text)
-        if MISFIT.match(sentence):
+        sentence = refusals.sentence(text)
+        if refusals.MISFIT.match(sentence):
             status = INVALID
         later = status in LATER
         self._metrics.requests.labels(verb, "unavailable" if later else "refused").inc()
         if later:
             raise ApiUnavailable(f"{what}: {status}: {sentence}")
         raise ApiRefused(status, sentence)
-
-
-def _message(text: bytes) -> str:
-    """The API server's own sentence about a failure."""
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text.decode(errors="replace")[:200]

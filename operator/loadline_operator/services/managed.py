@@ -16,6 +16,7 @@ from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
+from loadline_operator.kube.refusals import Misfits
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.object_states import (
@@ -63,6 +64,7 @@ class ManagedServices:
         self._answered = answered
         self._defaults, self._policy_index = defaults, policy_index
         self._settled: dict[Key, dict[Ref, Signature]] = {}
+        self._misfits = Misfits()
 
     async def keep(self, service: InferenceService) -> tuple[Changes, list[str]]:
         """Bring one service up to date; the changes, and what was done in words."""
@@ -75,6 +77,7 @@ class ManagedServices:
     def forget(self, key: Key) -> None:
         """The service is gone."""
         self._settled.pop(key, None)
+        self._misfits.forget(key)
 
     async def _observe(self, service: InferenceService) -> Observed:
         key, offered = key_of(service), self._optional_kinds.offered
@@ -136,7 +139,8 @@ class ManagedServices:
             except ApiRefused as error:
                 if self._is_going(one.kind, error):
                     return Changes(), did
-                observed = _with_refusal(observed, one, said=str(error))
+                said = self._misfits.words(key_of(service), one.manifest, str(error))
+                observed = _with_refusal(observed, one, said=said)
                 if observed.refusal is not None:
                     return plan(service, observed, now=self._context.clock()), did
             else:

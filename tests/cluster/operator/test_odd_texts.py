@@ -16,6 +16,7 @@ from loadline_api.conditions import Condition, ConditionType, Reason, condition,
 from loadline_operator import events
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.connections import Connection
+from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, POWER_DOMAINS, Key, Kind
 from loadline_operator.metrics import Metrics
 from testbed.cluster.bed import Bed
@@ -152,3 +153,30 @@ async def test_an_annotation_with_line_separators_ends_no_watch(applier: Applier
             if event.type == "MODIFIED":
                 assert event.object["metadata"]["annotations"]["example.com/note"] == note
                 return
+
+
+ENV = {"name": "A", "value": "1"}
+MISTAKES: dict[str, Object] = {
+    "a-number-for-a-text": {"env": [{**ENV, "value": 1}, {**ENV, "name": "B", "value": 2}]},
+    "a-name-twice": {"env": [ENV, ENV]},
+    "no-such-source": {"env": [{"name": "A", "valueFrom": {"x": 1}}]},
+    "bad-names": {"env": [{**ENV, "name": "A="}, {**ENV, "name": "=B"}]},
+    "bad-amounts": {"resources": {"limits": {"a": "1", "b": "2", "cpu": "-1", "memory": "-2"}}},
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_mistake_that_is_refused_twice_has_one_text(applier: Applier, mistake: str) -> None:
+    """In the engine and in our copy of it: the API server names them in any order."""
+    container = {"name": "vllm", "image": "theirs", **MISTAKES[mistake]}
+    pod = {"containers": [container], "initContainers": [{**container, "name": "fetch-model"}]}
+    labels = {"app": "odd"}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    said = set()
+    for _ in range(30):
+        with pytest.raises(ApiRefused) as refused:
+            await applier.apply(DEPLOYMENTS, {**DEPLOYMENTS.manifest(CHAT), "spec": spec})
+        said.add(str(refused.value))
+    assert len(said) == 1
+    assert "\n" not in next(iter(said))
