@@ -4,9 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import EVENTS, Manifest
 from loadline_operator.metrics import Metrics
+
+log = structlog.get_logger("loadline.operator")
 
 
 def wall_clock() -> datetime:
@@ -23,3 +29,10 @@ class Context:
     journal: Journal
     system_namespace: str
     clock: Callable[[], datetime] = wall_clock
+
+    async def post(self, event: Manifest) -> None:
+        """Post an Event: a courtesy, so one that can't be posted stops nobody."""
+        try:
+            await self.applier.create_event(EVENTS, event)
+        except (ApiRefused, ApiUnavailable) as error:
+            log.warning("an Event was not posted", error=str(error))

@@ -19,9 +19,9 @@ from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.domains.relations import Relations
+from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.fact_tables import FactTable, ToldTable
 from loadline_operator.kube.kinds import (
-    EVENTS,
     LEASES,
     NODE_CAPACITIES,
     NODES,
@@ -166,11 +166,16 @@ class Domains:
             self._see_answer(LEASES, made, read=facts.lease)
             did.append("applied Lease")
         if changes.status is not None:
-            made = await applier.apply_status(POWER_DOMAINS, changes.status)
+            try:
+                made = await applier.apply_status(POWER_DOMAINS, changes.status)
+            except ApiRefused as error:
+                if error.code not in GONE:
+                    raise
+                return  # nobody's business any more
             self._see_answer(POWER_DOMAINS, made, read=facts.domain)
             did.append("applied status")
         for event in changes.events:
-            await applier.create_event(EVENTS, event)
+            await self._context.post(event)
         self._tell(key, domain, changes=changes, did=did)
 
     def _tell(self, key: Key, domain: facts.Domain, *, changes: Changes, did: list[str]) -> None:

@@ -26,18 +26,15 @@ from loadline_api.names import STALE_MANAGER
 from loadline_operator import events
 from loadline_operator.contexts import Context
 from loadline_operator.domains.told_statuses import READERS, Told, unknown
-from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.fact_tables import FactTable
-from loadline_operator.kube.kinds import EVENTS, POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.kube.kinds import POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.work_queues import WorkQueue
 from loadline_policies.errors import InvalidInput
 
-MOVED = frozenset({404, 409})
-"""The object is gone, or somebody has written it since it was judged: the event of that is on its way."""
-
 AGAIN_S = 1.0
-"""When to look again after that."""
+"""When to look again after an object is gone, or was written since it was judged: an event will tell."""
 
 OLDER = 2.0
 """The age is told anew when it has doubled: a status may lie for weeks, and is written some ten times."""
@@ -132,7 +129,7 @@ class StaleStatuses:
         try:
             await self._context.applier.apply_status(kind, {**head, "status": status}, manager=STALE_MANAGER)
         except ApiRefused as error:
-            if error.code not in MOVED:
+            if error.code not in GONE:
                 raise
             return False
         await self._tell(ref, told, conditions[0], now=now)
@@ -146,7 +143,7 @@ class StaleStatuses:
         self._context.journal.write(kind.kind, str(key), saw=saw, did=["applied Unknown"], reason=one.message)
         if kind is POWER_DOMAINS and told.time is not None:
             event = events.status_stale(key, uid=told.uid, time=told.time, text=one.message, now=now)
-            await self._context.applier.create_event(EVENTS, event)
+            await self._context.post(event)
 
     def _measure(self) -> None:
         stale = Counter(

@@ -8,6 +8,9 @@ none (so the reconcile comes again, later and later). Both are errors of `loadli
 
 from loadline_api.api_errors import KubeError, Unavailable
 
+GONE = frozenset({404, 409})
+"""Statuses by which a write is refused to an object that isn't there, or is another by now."""
+
 
 class ApiRefused(KubeError):
     """The API server refuses a request for what it says; `code` is the HTTP status."""

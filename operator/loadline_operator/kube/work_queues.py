@@ -11,6 +11,7 @@ Time is the event loop's own (`call_later`), so a test's loop decides what a sec
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
@@ -32,6 +33,19 @@ LONGEST_RETRY_S = 30.0
 log = structlog.get_logger("loadline.operator")
 
 
+@dataclass(slots=True)
+class _Failures:
+    """How often in a row a key's reconcile has failed, and how it did last."""
+
+    count: int = 0
+    last: str = ""
+
+
+def pause_s(failures: int) -> float:
+    """Seconds before the next try after so many failures in a row: doubling to a bound."""
+    return float(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 16)))
+
+
 class WorkQueue(Generic[K]):
     """A coalescing queue of keys in front of one reconcile function."""
 
@@ -48,7 +62,7 @@ class WorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._later: dict[K, asyncio.TimerHandle] = {}
         self._active: set[K] = set()
-        self._failures: dict[K, int] = {}
+        self._failures: dict[K, _Failures] = {}
         self._changed = asyncio.Condition()
         self._opened = False
 
@@ -135,17 +149,18 @@ class WorkQueue(Generic[K]):
             self._metrics.reconciles.labels(self.loop, "ok").inc()
 
     def _retry(self, key: K, error: Exception) -> None:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (failures - 1))
+        failures, said = self._failures.setdefault(key, _Failures()), f"{type(error).__name__}: {error}"
+        known = isinstance(error, ApiUnavailable) or failures.last == said
+        failures.count, failures.last = failures.count + 1, said
+        delay_s = pause_s(failures.count)
         self._metrics.reconciles.labels(self.loop, "failed").inc()
-        known = isinstance(error, ApiUnavailable)
         log.warning(
             "a reconcile failed and will be tried again",
             loop=self.loop,
             object=str(key),
-            failures=failures,
+            failures=failures.count,
             again_in_s=delay_s,
-            error=f"{type(error).__name__}: {error}",
+            error=said,
             exc_info=None if known else error,
         )
         self._schedule(key, delay_s)

@@ -23,8 +23,8 @@ from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Kind, Mani
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.work_queues import WorkQueue
 
-UNPROCESSABLE = 422
-"""A test of a JSON patch failed: somebody else has changed the taints meanwhile."""
+MOVED = frozenset({404, 422})
+"""The node is gone, or a test of the JSON patch failed: somebody else has changed the taints meanwhile."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -82,7 +82,7 @@ class StartupTaints:
         try:
             await self._context.applier.patch(NODES, key, operations)
         except ApiRefused as error:
-            if error.code != UNPROCESSABLE:
+            if error.code not in MOVED:
                 raise
             self.work_queue.add(key)
             return

@@ -19,6 +19,7 @@ import structlog
 
 from loadline_operator import events
 from loadline_operator.contexts import Context
+from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import CONFIG_MAPS, EVENTS, Key, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.list_watches import ListWatch
@@ -135,9 +136,11 @@ class Documents:
         told = self._told.get(key)
         if document is None or version is None or document.fault == told:
             return
-        await self._context.applier.create_event(
-            EVENTS, _event(key, document, at=version, context=self._context)
-        )
+        event = _event(key, document, at=version, context=self._context)
+        try:
+            await self._context.applier.create_event(EVENTS, event)
+        except ApiRefused as error:  # trying again is no use; the log has told of the document itself
+            log.warning("an Event was not posted", error=str(error))
         self._told[key] = document.fault
 
 

@@ -13,8 +13,8 @@ import structlog
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kube.kinds import AGENT_PODS, EVENTS, INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.kube.errors import GONE, ApiRefused
+from loadline_operator.kube.kinds import AGENT_PODS, INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.kube.work_queues import WorkQueue
@@ -32,9 +32,6 @@ from loadline_policies.loops import Loop
 
 LOOK_AGAIN_S = 60.0
 """Chosen: an obstacle is gone within a minute of its end, and costs some requests a minute until then."""
-
-GONE = frozenset({404, 409})
-"""Statuses by which a write is refused to an object that isn't there, or is another by now."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -149,15 +146,8 @@ class Services:
             return []
         self._see_answer(INFERENCE_SERVICES, made)
         for event in changes.events:
-            await self._post(event)
+            await self._context.post(event)
         return ["applied status"]
-
-    async def _post(self, event: Manifest) -> None:
-        """An Event is a courtesy: one that can't be posted stops nobody."""
-        try:
-            await self._context.applier.create_event(EVENTS, event)
-        except (ApiRefused, ApiUnavailable) as error:
-            log.warning("an Event was not posted", error=str(error))
 
     def _tell(self, service: InferenceService, did: list[str], changes: Changes) -> None:
         self._context.metrics.writes.labels("services").inc(len(did))

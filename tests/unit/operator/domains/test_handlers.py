@@ -9,7 +9,8 @@ from loadline_api.names import API_VERSION, lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.handlers import Domains
-from loadline_operator.kube.kinds import LEASES, NODES, POWER_DOMAINS, Key, Kind, Manifest
+from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
+from loadline_operator.kube.kinds import EVENTS, LEASES, NODES, POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import PolicyIndex
@@ -45,6 +46,7 @@ class Applier:
 
     def __init__(self) -> None:
         self.meanwhile: dict[Kind, Callable[[Manifest], None]] = {}
+        self.refuses: dict[Kind, Exception] = {}
 
     async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
         metadata = {**manifest["metadata"], "uid": f"uid-{kind.kind}", "resourceVersion": "8"}
@@ -58,11 +60,13 @@ class Applier:
         return made
 
     def _happen(self, kind: Kind, made: Manifest) -> None:
+        if kind in self.refuses:
+            raise self.refuses[kind]
         if kind in self.meanwhile:
             self.meanwhile[kind](made)
 
     async def create_event(self, kind: Kind, manifest: Manifest) -> None:
-        return None
+        self._happen(kind, manifest)
 
 
 def domain(version: str) -> Manifest:
@@ -127,3 +131,35 @@ async def test_what_was_written_is_known_before_the_watch_tells_it(domains: Doma
     known = domains.domains.get(ROW)
     assert isinstance(known, facts.Domain)
     assert known.status.conditions
+
+
+@pytest.mark.parametrize("code", [404, 409])
+async def test_a_domain_that_is_gone_before_its_status_is_written_is_nobodys_business(
+    domains: Domains, applier: Applier, code: int
+) -> None:
+    """Gone, or another of its name by now, of which an event tells; it was a failure with a traceback."""
+    applier.refuses[POWER_DOMAINS] = ApiRefused(code, "gone")
+    await domains.reconcile(ROW)
+
+
+async def test_a_status_that_is_refused_for_another_reason_is_a_failure(
+    domains: Domains, applier: Applier
+) -> None:
+    applier.refuses[POWER_DOMAINS] = ApiRefused(422, "no")
+    with pytest.raises(ApiRefused):
+        await domains.reconcile(ROW)
+
+
+@pytest.mark.parametrize("error", [ApiRefused(403, "no"), ApiUnavailable("away")])
+async def test_an_event_that_cannot_be_posted_stops_no_domain(
+    domains: Domains, applier: Applier, watch: Watch, error: Exception
+) -> None:
+    too_small = {**domain("7"), "spec": {**domain("7")["spec"], "parent": "not-there"}}
+    watch.seen[POWER_DOMAINS]({**too_small, "metadata": {**domain("8")["metadata"], "generation": 2}}, False)
+    posted: list[Manifest] = []
+    applier.meanwhile[EVENTS] = posted.append
+    await domains.reconcile(ROW)
+    assert posted
+    applier.refuses[EVENTS] = error
+    watch.seen[POWER_DOMAINS]({**too_small, "metadata": {**domain("9")["metadata"], "generation": 3}}, False)
+    await domains.reconcile(ROW)

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
+from loadline_operator.kube import work_queues
 from loadline_operator.kube.errors import ApiUnavailable
-from loadline_operator.kube.work_queues import FIRST_RETRY_S, WorkQueue
+from loadline_operator.kube.work_queues import FIRST_RETRY_S, LONGEST_RETRY_S, WorkQueue, pause_s
 from loadline_operator.metrics import Metrics
 
 
@@ -111,3 +114,29 @@ async def test_a_later_look_waits_its_time_and_a_sooner_one_replaces_it() -> Non
         work_queue.add("a")
         await work_queue.idle()
     assert done == ["b", "a"]
+
+
+@pytest.mark.parametrize("failures", [1, 2, 10, 5000])
+async def test_pauses_grow_to_a_bound_however_often_it_fails(failures: int) -> None:
+    """After 1,024 failures, some eight hours, the pause was no number any more, and ended a worker."""
+    assert FIRST_RETRY_S <= pause_s(failures) <= LONGEST_RETRY_S
+    assert pause_s(failures) <= pause_s(failures + 1)
+
+
+async def test_one_failure_is_told_with_its_traceback_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(
+        work_queues.log, "warning", lambda *_, exc_info=None, **__: told.append(exc_info is not None)
+    )
+    monkeypatch.setattr(work_queues, "FIRST_RETRY_S", 0.001)
+    errors = [ValueError("odd"), ValueError("odd"), ValueError("odder"), ValueError("odder")]
+
+    async def reconcile(key: str) -> None:
+        if errors:
+            raise errors.pop(0)
+
+    async with working(reconcile) as work_queue:
+        await work_queue.open()
+        work_queue.add("a")
+        await work_queue.idle()
+    assert told == [True, False, True, False]

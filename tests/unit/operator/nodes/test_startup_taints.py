@@ -6,6 +6,7 @@ import pytest
 
 from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
+from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Manifest
 from loadline_operator.metrics import Metrics
 from loadline_operator.nodes.startup_taints import StartupTaints, untaint
@@ -69,3 +70,23 @@ def test_a_node_without_the_taint_is_nobodys_business(taints: StartupTaints, add
     taints.see(NODE_CAPACITIES, capacity(), False)
     taints.wake()
     assert added == []
+
+
+class Leaving:
+    """An API server from which the node goes between its reading and its patch."""
+
+    async def get(self, *_: object) -> Manifest:
+        return node(OURS)
+
+    async def patch(self, *_: object) -> None:
+        raise ApiRefused(404, "gone")
+
+
+async def test_a_node_that_is_gone_before_its_patch_is_no_failure() -> None:
+    context = Context(
+        applier=cast(Any, Leaving()), metrics=Metrics(), journal=cast(Any, None), system_namespace="s"
+    )
+    taints = StartupTaints(context)
+    taints.see(NODES, node(OURS), False)
+    taints.see(NODE_CAPACITIES, capacity(), False)
+    await taints.reconcile(Key("", "node-0"))
