@@ -33,7 +33,6 @@ from loadline_operator.kube.kinds import (
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.policies.handlers import Documents
-from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
 
 SETTLE_S = 0.1
@@ -132,9 +131,9 @@ class Domains:
     def _fact(self, kind: Kind, *, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
         try:
             return read(raw)
-        except InvalidInput as error:
+        except Exception as error:  # counted: one odd object stops no other
             self._context.metrics.unreadable.labels(kind.kind).inc()
-            log.warning("an object can't be read", kind=kind.kind, object=str(Key.of(raw)), error=str(error))
+            log.warning("an object can't be read", kind=kind.kind, object=str(Key.of(raw)), error=repr(error))
             return None
 
     async def reconcile(self, key: Key) -> None:

@@ -31,7 +31,6 @@ from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.work_queues import WorkQueue
-from loadline_policies.errors import InvalidInput
 
 AGAIN_S = 1.0
 """When to look again after an object is gone, or was written since it was judged: an event will tell."""
@@ -158,5 +157,5 @@ class StaleStatuses:
 def _told(kind: Kind, raw: Manifest) -> Told | None:
     try:
         return READERS[kind](raw)
-    except InvalidInput:
+    except Exception:
         return None  # counted where the object is planned with

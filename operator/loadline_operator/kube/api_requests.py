@@ -66,7 +66,10 @@ class ApiRequests:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._lost(verb, f"{method} {path}", error=error) from error
         self._judge(verb, f"{method} {path}", status=status, text=text)
-        return dict(json.loads(text))
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ApiUnavailable(f"{method} {path}: the answer is no object ({error})") from error
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], accept: str, timeout: aiohttp.ClientTimeout

@@ -20,11 +20,9 @@ import kopf
 
 from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.kinds import Kind, Manifest
+from loadline_operator.kube.kinds import Kind
 from loadline_operator.kube.kopf_storages import NoDiffBase, NoProgress
-
-Seen = Callable[[Manifest, bool], None]
-"""Called with an object and whether it is gone."""
+from loadline_operator.kube.observers import Seen, hand_on
 
 SERVER_TIMEOUT_S = 300
 CLIENT_TIMEOUT_S = 310
@@ -93,7 +91,7 @@ class KopfWatch:
             if event["type"] is None:
                 self._relisted()
             for seen in self._seen[kind]:
-                seen(dict(event["object"]), event["type"] == "DELETED")
+                hand_on(kind, seen, dict(event["object"]), gone=event["type"] == "DELETED")
 
     async def run(self) -> None:
         """Watch until cancelled; ends with an error only where kopf itself gives up."""

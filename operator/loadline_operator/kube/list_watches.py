@@ -22,9 +22,7 @@ from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.apply import PAGE
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-
-Seen = Callable[[Manifest, bool], None]
-"""Called with an object and whether it is gone."""
+from loadline_operator.kube.observers import Seen, hand_on
 
 LISTED_METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 WATCHED_METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -76,16 +74,24 @@ class ListWatch:
 
     async def run(self) -> None:
         """Follow the kind until cancelled."""
-        retry_s = self._retry_s
+        retry_s, clock, listed = self._retry_s, asyncio.get_running_loop().time, False
         while True:
+            began_s, had_listed, listed = clock(), listed, False
             try:
                 version = await self._list()
-                retry_s = self._retry_s
+                listed = True
+                if not had_listed:
+                    retry_s = self._retry_s
                 await self._watch(version)
+                retry_s = self._retry_s
             except ApiRefused as error:
                 self._refused(error)
             except ApiUnavailable as error:
                 self._say(str(error))
+            except Exception as error:  # an answer that is none ends nothing else that is followed
+                self._say(f"{type(error).__name__}: {error}")
+            if clock() - began_s > LONGEST_RETRY_S:
+                retry_s = self._retry_s
             await self._pause(retry_s)
             retry_s = min(2 * retry_s, LONGEST_RETRY_S)
 
@@ -140,12 +146,12 @@ class ListWatch:
 
     def _put(self, item: Manifest) -> None:
         self._known[Key.of(item)] = item["metadata"]["uid"]
-        self._seen(item, False)
+        hand_on(self.kind, self._seen, item, gone=False)
 
     def _drop(self, key: Key) -> None:
         uid = self._known.pop(key, None)
         if uid is not None:
-            self._seen(self.kind.manifest(key, uid=uid), True)
+            hand_on(self.kind, self._seen, self.kind.manifest(key, uid=uid), gone=True)
 
     def _refused(self, error: ApiRefused) -> None:
         if error.code == GONE:

@@ -163,7 +163,7 @@ class ServiceIndex:
         metadata, key = raw["metadata"], Key.of(raw)
         try:
             fact = self._fact(kind, raw)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # counted: somebody else's oddity stops nobody
             self._unreadable(kind, key, error)
             fact = None
         return put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)

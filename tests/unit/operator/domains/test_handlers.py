@@ -163,3 +163,22 @@ async def test_an_event_that_cannot_be_posted_stops_no_domain(
     applier.refuses[EVENTS] = error
     watch.seen[POWER_DOMAINS]({**too_small, "metadata": {**domain("9")["metadata"], "generation": 3}}, False)
     await domains.reconcile(ROW)
+
+
+@pytest.mark.parametrize(("kind", "reader"), [(POWER_DOMAINS, "domain"), (NODES, "node"), (LEASES, "lease")])
+async def test_whatever_reading_one_object_raises_it_has_no_fact(
+    applier: Applier, watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: Kind, reader: str
+) -> None:
+    def read(raw: Manifest) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(facts, reader, read)
+    context = Context(
+        applier=cast(Any, applier), metrics=Metrics(), journal=cast(Any, Journal()), system_namespace="s"
+    )
+    made = Domains(context, cast(Any, Documents()))
+    made.watch(cast(KopfWatch, watch), cast(KopfWatch, watch))
+    metadata = {"name": "odd", "uid": "uid-odd", "resourceVersion": "1"}
+    watch.seen[kind]({"metadata": metadata}, False)
+    assert made.tables[kind].has_seen({Key("", "odd"): "uid-odd"})
+    assert made.tables[kind].get(Key("", "odd")) is None

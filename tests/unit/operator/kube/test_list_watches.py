@@ -53,7 +53,7 @@ class Api:
 class Watcher:
     """What a stream has told, in a line."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, retry_s: float = 0.0) -> None:
         self.told: list[str] = []
         self.api = api
         self.stream = ListWatch(
@@ -61,10 +61,12 @@ class Watcher:
             LEADER_WORKER_SETS,
             seen=self._seen,
             turned=lambda: self.told.append("turned"),
-            retry_s=0.0,
+            retry_s=retry_s,
         )
 
     def _seen(self, raw: Manifest, gone: bool) -> None:
+        if raw["metadata"]["name"] == "odd":
+            raise ArithmeticError("odd")
         self.told.append(f"{'-' if gone else '+'}{raw['metadata']['name']}")
 
 
@@ -125,8 +127,36 @@ async def test_an_api_server_that_is_away_changes_nothing() -> None:
         assert watcher.told == ["+a", "turned", "+a"]
 
 
-async def test_a_watch_that_ends_in_a_fault_of_ours_is_closed_at_once() -> None:
-    api = Api([[]], [[{"type": "ADDED", "object": {}}]])
-    with pytest.raises(KeyError) as caught:  # the error holds every frame that it went through
-        await Watcher(api).stream.run()
-    assert api.open == 0, caught.value
+async def test_an_event_without_an_object_ends_its_watch_and_all_is_listed_again() -> None:
+    api = Api([["a"], ["a", "b"]], [[{"type": "ADDED", "object": {}}], []])
+    async with following(api, lambda one: len(one.told) == 4) as watcher:
+        assert watcher.told == ["+a", "turned", "+a", "+b"]
+    assert api.open == 0
+
+
+async def test_an_object_that_its_observer_cannot_stand_stops_no_other() -> None:
+    events = [event("MODIFIED", "odd", 11), event("ADDED", "b", 12), event("DELETED", "odd", 13)]
+    async with following(Api([["a", "odd", "c"]], [events]), lambda one: "+b" in one.told) as watcher:
+        assert watcher.told == ["+a", "+c", "turned", "+b"]
+        assert watcher.api.since == ["10"]
+
+
+async def test_what_fails_again_and_again_is_tried_with_growing_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A listing that goes right didn't let the pauses grow, though its watch failed each time."""
+    paused, enough = list[float](), asyncio.Event()
+    api = Api([[]], [[{"type": "ADDED", "object": {}}] for _ in range(12)])
+    stream = Watcher(api, retry_s=0.5).stream
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 10:
+            enough.set()
+
+    monkeypatch.setattr(stream, "_pause", pause)
+    task = asyncio.create_task(stream.run())
+    await enough.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert paused[:10] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]

@@ -1,5 +1,6 @@
 """An event concerns the services whose facts it moves, and nobody else."""
 
+from decimal import InvalidOperation
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
+from loadline_operator.services.facts import pods
 from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.claimed_workloads import WorkloadClaim
 from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
@@ -168,3 +170,18 @@ def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(facts: Ser
     assert facts.see_agent(pod, True) == {CHAT}
     assert len(facts.reports_of(CHAT)) == 1
     assert facts.fades(CHAT)
+
+
+@pytest.mark.parametrize("error", [ArithmeticError, RecursionError, InvalidOperation, StopIteration])
+def test_whatever_reading_one_object_raises_it_has_no_fact(
+    facts: ServiceIndex, odd: list[str], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """It counts as seen all the same, or the operator would wait for it and never be ready."""
+
+    def read(raw: Manifest) -> None:
+        raise error
+
+    monkeypatch.setattr(pods, "fact", read)
+    facts.see(PODS, ours("chat-0"), gone=False)
+    assert odd == ["Pod serving/chat-0"]
+    assert facts.pods.has_seen({Key("serving", "chat-0"): "uid-chat-0"})
