@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from loadline_api.drills import DrillStatus, DrillText
 from loadline_api.names import DRILL_ANNOTATION
+from loadline_api.visible_texts import visible
 from loadline_cli import drill_reports
 from loadline_cli.clusters import Cluster, Refused, Unreachable
 from loadline_cli.drill_plans import Plan, plan
@@ -148,7 +149,7 @@ def _progress(planned: Plan) -> Iterator[Show]:
     if not console.is_terminal or console.is_dumb_terminal:
         yield _lines(planned)
         return
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()
     with Progress(*columns, console=console, transient=True) as bars:
         task: TaskID = bars.add_task("ordering", total=planned.seconds)
         began_s: float | None = None
@@ -180,8 +181,8 @@ def _state(drill: DrillStatus | None) -> str:
     if drill is None:
         return "ordered; waiting for the coordinator"
     if drill.gpus is None:
-        return drill.outcome
-    return f"{drill.outcome}: {drill.nodes_at_safe} of {drill.nodes} nodes read back at safe"
+        return visible(drill.outcome)
+    return f"{visible(drill.outcome)}: {drill.nodes_at_safe} of {drill.nodes} nodes read back at safe"
 
 
 def _print(planned: Plan, status: DrillStatus, output: Output) -> None:

@@ -8,6 +8,8 @@ streams or codes' numbers; only `main` turns it into both.
 
 from enum import IntEnum
 
+from loadline_api.visible_texts import visible_lines
+
 
 class Exit(IntEnum):
     """What the shell gets."""
@@ -31,4 +33,4 @@ class CommandError(Exception):
     def lines(self) -> str:
         """The text for stderr."""
         hint = f"\nhint: {self.hint}" if self.hint else ""
-        return f"error: {self.message}{hint}"
+        return visible_lines(f"error: {self.message}{hint}")

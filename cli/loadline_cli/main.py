@@ -1,7 +1,7 @@
 """
 The door of `loadline` and `kubectl loadline`: runs a command, and ends as `exits` says.
 
-It imports the standard library only, so that an installation without the `sim` extra
+It imports nothing but what imports the standard library, so that an installation without the `sim` extra
 can still say what to install, and `--help` doesn't wait for numpy. What the commands
 are is in `app`.
 """

@@ -2,12 +2,15 @@
 Where a command's words go: data to stdout, all else to stderr.
 
 So `loadline … -o json | jq` works while progress is shown. rich leaves out colours where
-NO_COLOR is set or nobody looks; no table here says by colour alone what it says.
+NO_COLOR is set or nobody looks; no table here says by colour alone what it says. What a
+cluster says does nothing but show: see `consoles`.
 """
 
 import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from loadline_api.visible_texts import visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,16 +26,16 @@ class Output(StrEnum):
 
 def screen() -> "Console":
     """stdout, for data."""
-    from rich.console import Console
+    from loadline_cli.consoles import VisibleConsole
 
-    return Console(highlight=False)
+    return VisibleConsole()
 
 
 def aside() -> "Console":
     """stderr, for progress and remarks."""
-    from rich.console import Console
+    from loadline_cli.consoles import VisibleConsole
 
-    return Console(stderr=True, highlight=False)
+    return VisibleConsole(stderr=True)
 
 
 def table(*columns: str, right: frozenset[str] = frozenset()) -> "Table":
@@ -48,4 +51,4 @@ def table(*columns: str, right: frozenset[str] = frozenset()) -> "Table":
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))

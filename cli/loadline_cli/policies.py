@@ -9,10 +9,12 @@ what would happen there, down to the hash.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic.fields import FieldInfo
 
+from loadline_api.visible_texts import visible
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, print_json, screen, table
 from loadline_policies import documents
@@ -22,6 +24,9 @@ from loadline_policies.loops import Loop
 from loadline_policies.no_op_policies import NoOpPolicy
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.rows import PowerPolicy
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 STDIN = "-"
 
@@ -67,7 +72,7 @@ def _summary(policy: Policy) -> str:
 
 def _print_policy(loop: Loop, policy: Policy) -> None:
     console = screen()
-    console.print(f"[bold]{policy.name}[/bold] ({loop})  {_summary(policy)}", soft_wrap=True)
+    console.print(_titled(policy.name, f" ({loop})  {_summary(policy)}"), soft_wrap=True)
     settings = table("setting", "default", "what it does", right=frozenset({"default"}))
     for key, info in _settings(policy):
         settings.add_row(key, "–" if info.default is None else f"{info.default}", info.description or "")
@@ -144,10 +149,8 @@ def _beside_settings(document: documents.Document) -> dict[str, object]:
 
 def _print_checked(where: str, document: documents.Document) -> None:
     console = screen()
-    console.print(
-        f"[bold]{where}[/bold] is valid: {document.policy.name} ({document.loop}), hash {document.hash}",
-        soft_wrap=True,
-    )
+    so = f" is valid: {document.policy.name} ({document.loop}), hash {document.hash}"
+    console.print(_titled(visible(where), so), soft_wrap=True)
     settings = table("setting", "value", "default", right=frozenset({"value", "default"}))
     if isinstance(document, PowerDocument):
         relief = map(_word, (document.slo_relief, documents.DEFAULT_SLO_RELIEF))
@@ -159,6 +162,12 @@ def _print_checked(where: str, document: documents.Document) -> None:
     for key, info in _settings(document.policy):
         settings.add_row(key, *_beside(values[key], info.default))
     console.print(settings if settings.row_count else "nothing to set")
+
+
+def _titled(title: str, text: str) -> "Text":
+    from rich.text import Text
+
+    return Text.assemble((title, "bold"), text)
 
 
 def _word(flag: bool) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from loadline_api.conditions import ConditionType, find
 from loadline_api.names import AGENT_SELECTOR, NODE_CAPACITIES, STATE_DIRECTORY
 from loadline_api.node_capacities import Gpu, NodeCapacity
+from loadline_api.visible_texts import visible_lines
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import aside
 from loadline_cli.questions import confirm
@@ -77,8 +78,8 @@ def release(node: str, kubectl: Kubectl, *, yes: bool, dry_run: bool) -> Exit:
     aside().print(f"ordered; the agent in pod {pod} has up to {RELEASED_WITHIN_S:.0f} s", soft_wrap=True)
     command = (f"--container={CONTAINER}", "--", COMMAND, "release", "--now")
     done = kubectl.run("exec", pod, *command, timeout_s=RELEASED_WITHIN_S)
-    print(done.stdout, end="")
-    print(done.stderr, end="", file=sys.stderr)
+    print(visible_lines(done.stdout), end="")
+    print(visible_lines(done.stderr), end="", file=sys.stderr)
     return Exit.OK if done.returncode == 0 else Exit.FAILURE
 
 

@@ -11,6 +11,7 @@ Shown once is shown for good: a text that has been through here stays the same. 
 people read elsewhere is told by the same function, so one cause has one text.
 """
 
+import json
 import re
 from typing import Final
 
@@ -27,6 +28,16 @@ _ODD: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MARKS}{
 def visible(text: str) -> str:
     """The same text, in which no character does anything but show."""
     return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, but for the ends of lines."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_json(text: str) -> str:
+    """The same JSON, in which no character does anything but show or end a line."""
+    return _ODD.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text)
 
 
 def told(text: str, *, most_bytes: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from loadline_api.names import DRILL_ANNOTATION
+from loadline_api.visible_texts import visible
 from loadline_cli import drills, main
 from loadline_cli.exits import Exit
 
@@ -283,3 +284,36 @@ def test_what_cant_be_run_is_2_and_says_what_to_do(
     code, out, err = drill(*arguments, domain=domain)
     assert (code, out) == (Exit.COULD_NOT_RUN, "")
     assert said in err
+
+
+ODD = "held \x1b[2J\x07 [/x] :rocket: \u202e \x9b31m 🚀"
+SHOWN = r"held \x1b[2J\x07 [/x] :rocket: \u202e \x9b31m 🚀"
+
+
+def test_what_the_cluster_says_does_nothing_to_a_terminal(
+    api: Api, drill: Loadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by control characters nor by what rich takes for markup, which ended the command."""
+    monkeypatch.setenv("COLUMNS", "300")
+    node = {**NODE, "node": ODD}
+    api.answers = [{"outcome": "Done", **HELD, "message": ODD, "listed": [node]}]
+    code, out, err = drill("--yes")
+    assert code == Exit.OK
+    assert f"Done: {SHOWN}" in out.splitlines()
+    assert out.count(SHOWN) == 2
+    assert visible(out.replace("\n", "")) == out.replace("\n", "")
+    assert visible(err.replace("\n", "")) == err.replace("\n", "")
+
+
+def test_a_refusal_by_the_cluster_does_nothing_to_a_terminal(api: Api, drill: Loadline) -> None:
+    api.answers = [{"outcome": "Refused", "message": ODD}]
+    code, _, err = drill("--yes")
+    assert code == Exit.COULD_NOT_RUN
+    assert f"error: the coordinator refuses: {SHOWN}" in err.splitlines()
+
+
+def test_json_does_nothing_to_a_terminal_and_is_as_it_was(api: Api, drill: Loadline) -> None:
+    api.answers = [{"outcome": "Done", **HELD, "message": ODD}]
+    _, out, _ = drill("--yes", "-o", "json")
+    assert json.loads(out)["drill"]["message"] == ODD
+    assert visible(out.replace("\n", "")) == out.replace("\n", "")

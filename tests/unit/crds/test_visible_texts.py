@@ -1,12 +1,13 @@
 """Text of others does nothing but show, in few enough bytes, and stays as it is."""
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.visible_texts import told, visible
+from loadline_api.visible_texts import told, visible, visible_json, visible_lines
 from testbed.foreign_texts import foreign_texts
 
 
@@ -48,3 +49,15 @@ def test_any_text_fits_and_stays(text: str, most: int) -> None:
 )
 def test_a_text_is_cut_at_a_character(text: str, cut: str) -> None:
     assert told(text, most_bytes=10) == cut
+
+
+def test_lines_stay_lines() -> None:
+    assert visible_lines("one\ntwo\x1b\r\n") == "one\ntwo\\x1b\\r\n"
+
+
+@given(foreign_texts)
+def test_json_that_is_made_visible_says_the_same(text: str) -> None:
+    shown = visible_json(json.dumps({"text": text}, indent=2, ensure_ascii=False))
+    assert json.loads(shown) == json.loads(json.dumps({"text": text}))
+    assert visible_lines(shown) == shown
+    shown.encode("utf-8")
