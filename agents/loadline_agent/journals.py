@@ -11,6 +11,7 @@ A disk that refuses costs the file, never the decision: the failures are counted
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -30,9 +31,9 @@ MOST_BYTES = 16 * 1024 * 1024
 
 
 def plain(value: object) -> Plain:
-    """A frozen value as JSON knows it: dataclasses as objects, infinities as words, sets sorted."""
+    """A frozen value as JSON knows it: dataclasses as objects, infinities and NaN as words, sets sorted."""
     if isinstance(value, float):
-        return value if abs(value) != float("inf") else str(value)
+        return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, bool | int):
         return value
     if is_dataclass(value):

@@ -201,10 +201,15 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 def _event(line: bytes, path: str) -> Event:
     content = _parsed(line, f"WATCH {path}")
-    change, thing = str(content.get("type", "")), content.get("object") or {}
+    change, thing = str(content.get("type", "")), content.get("object")
+    if not isinstance(thing, dict):
+        raise Unavailable(f"WATCH {path}: an event without an object")
     if change == "ERROR":
-        status = int(thing.get("code", 0))
+        code = thing.get("code")
+        status = code if isinstance(code, int) else 0
         raise _by_status(status)(f"WATCH {path}: {thing.get('message')}", status)
+    if not isinstance(thing.get("metadata"), dict):
+        raise Unavailable(f"WATCH {path}: an object without metadata")
     return Event(change, thing)
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadline_agent import journals
 from loadline_agent.journals import Journal, plain
+from loadline_api.visible_texts import visible
 from loadline_policies.power.protocol.messages import Act, Epoch
+from testbed.foreign_texts import foreign_texts
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,21 @@ def test_values_are_written_as_json_knows_them() -> None:
     }
 
 
-@given(st.floats(allow_nan=False))
+@given(st.floats())
+@example(float("nan"))
 def test_any_number_of_a_decision_survives_the_journal(value: float) -> None:
     kept = journal()
     kept.write("x", observation=plain(value), decision=None, reason="")
-    assert float(json.loads(kept.lines())["observation"]) == value
+    assert repr(float(json.loads(kept.lines())["observation"])) == repr(value)
+
+
+@given(foreign_texts)
+def test_any_text_of_a_decision_is_one_line_that_does_nothing_to_a_terminal(text: str) -> None:
+    kept = journal()
+    kept.write("x", observation=text, decision=None, reason=text)
+    (line,) = kept.lines().splitlines()
+    assert json.loads(line)["reason"] == json.loads(json.dumps(text))
+    assert visible(line) == line
 
 
 def test_the_ring_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,3 +290,23 @@ async def test_a_line_separator_in_an_object_ends_no_watch(
         ("ADDED", thing("b", "blue", 3)),
     )
     await colors.until(a=f"dark{separator}red", b="blue")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "ADDED", "object": ["no object"]},
+        {"type": "ERROR", "object": "too old"},
+        {"type": "ERROR", "object": {"code": "soon"}},
+        {"type": "ADDED", "object": {"metadata": None}},
+        {"type": "ADDED", "object": {"metadata": "none"}},
+    ],
+)
+async def test_an_event_that_is_none_ends_nobody(
+    server: Server, colors: Colors, event: dict[str, Any]
+) -> None:
+    """What follows is asked again, and nothing else of the agent ends with it."""
+    await colors.until(a="red")
+    server.watches.put_nowait([event])
+    server.shows(("ADDED", thing("b", "blue", 3)))
+    await colors.until(a="red", b="blue")
