@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiohttp
 
 from loadline_api.names import API_VERSION, RESOURCES
+from loadline_api.visible_texts import visible_lines
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
@@ -49,7 +50,7 @@ async def attempt(api: Api, options: argparse.Namespace) -> None:
         if options.service:
             checks.append(lambda: _answers(http, options.service))
         for check in checks:
-            print(await _until(check, api), flush=True)
+            print(visible_lines(await _until(check, api)), flush=True)
 
 
 async def _until(check: Check, api: Api) -> str:

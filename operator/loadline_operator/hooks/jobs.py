@@ -17,6 +17,7 @@ from pathlib import Path
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import Resource
 from loadline_api.power_domains import Mode
+from loadline_api.visible_texts import visible_lines
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
@@ -123,7 +124,7 @@ def run(job: Job, options: argparse.Namespace) -> int:
     try:
         asyncio.run(_run(job, options))
     except LoadlineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible_lines(f"error: {error}"), file=sys.stderr)
         return 1
     return 0
 

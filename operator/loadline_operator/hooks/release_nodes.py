@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from loadline_api.conditions import Reason
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY
 from loadline_api.power_domains import Mode
+from loadline_api.visible_texts import visible_lines
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed, enforces, find_enforcing
 from loadline_operator.kube.kinds import Manifest
@@ -91,7 +92,7 @@ async def _wait(api: Api, calm: Calm) -> None:
     while not calm.reached(still := await _held(api), time.monotonic()):
         if str(still) != said:
             said = str(still)
-            print(f"waiting for {said}", flush=True)
+            print(visible_lines(f"waiting for {said}"), flush=True)
         if api.over:
             raise HookFailed(unreleased(still))
         await asyncio.sleep(PAUSE_S)
