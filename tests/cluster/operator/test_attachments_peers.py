@@ -177,12 +177,18 @@ def path_of(body: Object) -> str:
     return f"/apis/{body['apiVersion']}/namespaces/default/{plural}/{body['metadata']['name']}"
 
 
-def kserve_says(bed: Bed, body: Object, *, status: str, reason: str = "", message: str = "") -> None:
+def kserve_says(
+    bed: Bed,
+    body: Object,
+    *,
+    status: str,
+    reason: str = "",
+    message: str = "",
+    url: str = "http://llama.example.com",
+) -> None:
     """Write the status that KServe's controller would."""
     told = {"type": "Ready", "status": status, "reason": reason, "message": message}
-    bed.client.patch(
-        f"{path_of(body)}/status", {"status": {"url": "http://llama.example.com", "conditions": [told]}}
-    )
+    bed.client.patch(f"{path_of(body)}/status", {"status": {"url": url, "conditions": [told]}})
 
 
 @pytest.mark.usefixtures("kserve")
@@ -251,6 +257,33 @@ def test_two_versions_of_one_object_are_one_claim(roads: Bed) -> None:
         assert "selector" not in status_of(roads, name=name)
     roads.client.delete(names.INFERENCE_SERVICES.path("late", namespace="default"))
     eventually(lambda: says(roads, "early", "Attached", status="True"))
+
+
+@pytest.mark.usefixtures("kserve")
+def test_whatever_kserve_says_the_status_is_written(roads: Bed, operator: LoneOperator) -> None:
+    """With an emoji in a message the status stayed as it was before, for ever, with a failure every 30 s."""
+    body = theirs("InferenceService", "v1beta1", "custom-simple")
+    attached = ref(f"{KSERVE}/v1beta1", "InferenceService", "custom-simple")
+    roads.apply([body, service("mine", workloadRef=attached)])
+    failures = len(operator.logged("a reconcile failed and will be tried again"))
+    for message, shown in (
+        ("model 🚀 failed", "Boom: model 🚀 failed"),
+        ("bell\x07, \x1b[31m, two\nlines", r"Boom: bell\x07, \x1b[31m, two\nlines"),
+        ("next\x85line\u2028\ufeff\uffff\u202e", r"Boom: next\x85line\u2028\ufeff\uffff\u202e"),
+        ("模" * 3000, "Boom: 模模模"),
+    ):
+        url = f"http://llama.example.com/{'x' * 1200 if '模' in message else ''}"
+        kserve_says(roads, body, status="False", reason="Boom", message=message, url=url)
+
+        def written(shown: str = shown) -> None:
+            text = says(roads, "mine", "Ready", status="False")["message"]
+            assert shown in text
+            assert len(text.encode()) <= 1000
+
+        eventually(written)
+    assert "url" not in status_of(roads, name="mine")
+    assert len(operator.logged("a reconcile failed and will be tried again")) == failures
+    roads.client.delete(names.INFERENCE_SERVICES.path("mine", namespace="default"))
 
 
 @pytest.mark.usefixtures("kserve")
