@@ -27,6 +27,8 @@ _ODD: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MARKS}{
 
 def visible(text: str) -> str:
     """The same text, in which no character does anything but show."""
+    if text.isascii() and text.isprintable():  # nearly all, in a fiftieth of the time
+        return text
     return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
