@@ -70,7 +70,9 @@ class InferenceServiceSpec(Spec):
 
     model: Model | None = Field(default=None, description="What is served.")
     replicas: Replicas = Field(
-        default=1, description="Desired replicas of the main or decode pool; /scale moves it."
+        default=1,
+        description="Desired replicas of the main or decode pool; /scale moves it. With workloadRef: until"
+        " somebody sets it, the count that the workload has.",
     )
     scaling: Scaling | None = Field(
         default=None,
@@ -150,6 +152,20 @@ class PoolStatus(Status):
     updated_replicas: Count = Field(default=0, description="Replicas that are as the spec says now.")
 
 
+class AttachedWorkload(Status):
+    """The workload that `spec.replicas` are about, and whether somebody asks for them."""
+
+    uid: str = Field(max_length=128, description="Its uid; another object's count is taken over anew.")
+    replicas: Count | None = Field(
+        default=None,
+        description="The count that replicas took over from it, while nobody has asked for another; left out:"
+        " replicas are what somebody asks for.",
+    )
+    declared: bool | None = Field(
+        default=None, description="True where replicas are in the service's own manifest."
+    )
+
+
 class InferenceServiceStatus(Status):
     """How the service stands."""
 
@@ -170,6 +186,9 @@ class InferenceServiceStatus(Status):
         max_length=MOST_TEXT,
         description="Label selector of all pods of an attached workload whose replicas are groups of pods;"
         " left out where selector finds them all.",
+    )
+    workload: AttachedWorkload | None = Field(
+        default=None, description="The attached workload, and whether its replicas follow this service's."
     )
     url: str | None = Field(
         default=None, max_length=MOST_TEXT, description="Where clients in the cluster send their requests."

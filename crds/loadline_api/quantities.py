@@ -52,10 +52,13 @@ Degree = Annotated[int, Field(strict=True, ge=1, le=1024, json_schema_extra=INT3
 GpuWatts = Annotated[int, Field(strict=True, ge=GPU_WATTS[0], le=GPU_WATTS[1], json_schema_extra=INT32)]
 """One GPU: up to ten kilowatts, so that milliwatts are noticed."""
 
-Replicas = Annotated[int, Field(strict=True, ge=0, le=10_000, json_schema_extra=INT32)]
+MOST_REPLICAS: Final = 10_000
+"""Of one pool; far above any service."""
+
+Replicas = Annotated[int, Field(strict=True, ge=0, le=MOST_REPLICAS, json_schema_extra=INT32)]
 """How many replicas; zero is a service at rest."""
 
-SomeReplicas = Annotated[int, Field(strict=True, ge=1, le=10_000, json_schema_extra=INT32)]
+SomeReplicas = Annotated[int, Field(strict=True, ge=1, le=MOST_REPLICAS, json_schema_extra=INT32)]
 """How many replicas, where none would make no sense."""
 
 MOST_COUNTED: Final = 2**31 - 1

@@ -81,9 +81,14 @@ class Applier:
             if error.code not in {404, 409}:
                 raise
 
-    async def scale(self, kind: Kind, key: Key, *, replicas: int) -> None:
-        """Ask for so many replicas of an object by its scale subresource."""
-        body = {"spec": {"replicas": replicas}}
+    async def scale(self, kind: Kind, key: Key, *, replicas: int, version: str = "") -> None:
+        """Ask for so many replicas of an object by its scale subresource.
+
+        Given a resourceVersion, an object that has been written since is refused with 409.
+        """
+        body: Manifest = {"spec": {"replicas": replicas}}
+        if version:
+            body["metadata"] = {"resourceVersion": version}
         await self._patch("scale", kind.path(key, subresource="scale"), body=body, content=MERGE)
 
     async def patch(self, kind: Kind, key: Key, operations: list[Manifest]) -> None:

@@ -3,8 +3,8 @@ Brings one attached service up to date: reads the workload of somebody else, tel
 
 What follows from the facts is in `attachments`. Pods of others carry no label of ours, so
 they are listed by the workload's own selector, and only while it isn't ready, to say
-why. Besides the service's status nothing is written but the workload's `/scale`, and that
-only where `attachments` says so.
+why. Besides the service's status nothing is written but `/scale`: the workload's, and the
+service's own to tell the workload's count, each only where `attachments` says so.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import ApiRefused
-from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services import health, statuses
-from loadline_operator.services.attachments import Attachment, attachment, replicas_are_set
+from loadline_operator.services.attachments import Attachment, attachment
 from loadline_operator.services.facts import autoscalers, claimed_workloads, pods
+from loadline_operator.services.facts.autoscalers import Target
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.pod_faults import PodFault
@@ -27,6 +28,7 @@ from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.plan import Changes, key_of
 from loadline_operator.services.policy_choices import policies
+from loadline_operator.services.takeovers import Word, word
 
 PODS_OF_OTHERS = Kind(group="", version="v1", plural="pods", kind="Pod")
 
@@ -39,7 +41,7 @@ class _Case:
     kind: Kind | None
     there: ForeignWorkload | None
     served: bool
-    replicas_set: bool
+    said: Word
 
 
 class AttachedServices:
@@ -71,13 +73,15 @@ class AttachedServices:
             kind=kind,
             there=self._there(service, kind),
             served=served,
-            replicas_set=replicas_are_set(raw),
+            said=word(raw),
         )
         found = self._judged(case, None)
+        if not await self._take_over(service, found, version=raw["metadata"]["resourceVersion"]):
+            return Changes(waits=True), []
         bad = () if _works(found) else await self._pods(case, found)
         if bad:
             found = self._judged(case, pods.worst(bad))
-        did = await self._scale(case, found)
+        did = [*_taken(found), *await self._scale(case, found)]
         return self._changes(case, found, bad), did
 
     def _there(self, service: InferenceService, kind: Kind | None) -> ForeignWorkload | None:
@@ -94,7 +98,8 @@ class AttachedServices:
             api_served=case.served,
             rivals=self._facts.rivals_of(key, claim) if claim is not None else (),
             scaler=self._scaler(case),
-            replicas_set=case.replicas_set,
+            handed_over=self._handed_over(key),
+            said=case.said,
             fault=fault,
         )
 
@@ -104,6 +109,29 @@ class AttachedServices:
             return ""
         known = self._facts.autoscalers.of(there.key.namespace).values()
         return autoscalers.rival(there.kind, there.key, manager=there.scaled_by, autoscalers=known)
+
+    def _handed_over(self, key: Key) -> bool:
+        """Whether an autoscaler aims at the service itself."""
+        target = Target.of(INFERENCE_SERVICES, key)
+        return any(one.target == target for one in self._facts.autoscalers.of(key.namespace).values())
+
+    async def _take_over(self, service: InferenceService, found: Attachment, *, version: str) -> bool:
+        """Have the service's replicas tell the workload's count; False where it must be read anew first.
+
+        Somebody has written the service meanwhile then, and may have asked for replicas.
+        """
+        if found.take_over is None:
+            return True
+        key = key_of(service)
+        try:
+            await self._context.applier.scale(
+                INFERENCE_SERVICES, key, replicas=found.take_over, version=version
+            )
+        except ApiRefused as error:
+            if error.code not in {404, 409}:
+                raise
+            return False
+        return True
 
     async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
         """The pods of a workload that isn't ready."""
@@ -145,3 +173,7 @@ class AttachedServices:
 
 def _works(found: Attachment) -> bool:
     return bool(found.findings[ConditionType.WORKLOADS_READY].so)
+
+
+def _taken(found: Attachment) -> list[str]:
+    return [f"took over {found.take_over} replicas"] if found.take_over is not None else []

@@ -3,31 +3,27 @@ What `workloadRef` comes to: whether the workload can be attached to, and how it
 
 An attached workload stays its owner's. Loadline reads it, publishes by which labels its
 pods are found, and at most moves its replicas, by `/scale` alone and only when `scaling`
-is given and somebody really set `spec.replicas` of the service. Where two services name
-one workload, or somebody else already scales it, nothing is touched and the conditions
-name the other.
+is given and somebody really set `spec.replicas` of the service. Until then these tell the
+workload's own count (`takeovers`). Where two services name one workload, or somebody else
+already scales it, it isn't touched and the conditions name the other.
 
 Pure: facts come in (`foreign_workloads`), conditions and counts go out. Neither a missing API
 nor a missing object is an error; both may come later.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from loadline_api.conditions import ConditionType, Reason, find
-from loadline_api.inference_services import InferenceService, InferenceServiceSpec
+from loadline_api.conditions import ConditionType, Reason
+from loadline_api.inference_services import AttachedWorkload, InferenceService
 from loadline_api.names import INFERENCE_SERVICES
-from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services import takeovers
 from loadline_operator.services.facts import foreign_workloads
 from loadline_operator.services.facts.claimed_workloads import kind_of
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.findings import Finding
-
-DEFAULT_REPLICAS = InferenceServiceSpec.model_fields["replicas"].default
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+from loadline_operator.services.takeovers import Word
 
 TOLD = (
     ConditionType.ATTACHED,
@@ -40,7 +36,10 @@ TOLD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """What to say of an attached service, and what to do: `scale_to` is None for nothing.
+    """What to say of an attached service, and what to do: `scale_to` and `take_over` are None for nothing.
+
+    `scale_to` is for the workload, `take_over` for the service's own replicas, `noted` what
+    its status is to say of whose count they are.
 
     Counts are None where the workload doesn't tell them. `selector` finds one pod for each
     replica and is None while no agent may act on the pods; `pod_selector` finds all of them,
@@ -55,24 +54,9 @@ class Attachment:
     pod_selector: str | None = None
     url: str | None = None
     scale_to: int | None = None
+    take_over: int | None = None
+    noted: AttachedWorkload | None = None
     configured: bool | None = None
-
-
-def replicas_are_set(raw: Manifest) -> bool:
-    """Whether somebody set `spec.replicas`, or it may be the schema's default.
-
-    Any other value than the default was set. The default itself counts when a server-side
-    apply or a `/scale` owns it, or kubectl's last apply has it. Elsewhere it can't be told:
-    whoever posts an object owns its defaults too, and a `/scale` of what nobody owned leaves
-    no trace.
-    """
-    if raw["spec"].get("replicas", DEFAULT_REPLICAS) != DEFAULT_REPLICAS:
-        return True
-    metadata = raw["metadata"]
-    if any(_says_replicas(entry) for entry in metadata.get("managedFields") or ()):
-        return True
-    last = (metadata.get("annotations") or {}).get(LAST_APPLIED)
-    return last is not None and "replicas" in _spec_of(last)
 
 
 def attachment(
@@ -82,20 +66,25 @@ def attachment(
     api_served: bool,
     rivals: Sequence[str] = (),
     scaler: str = "",
-    replicas_set: bool = False,
+    handed_over: bool = False,
+    said: Word = Word.UNOWNED,
     fault: PodFault | None = None,
 ) -> Attachment:
     """How a service with `workloadRef` stands, and what to make of its workload's replicas.
 
     `there` is None when the object isn't. `rivals` are the names of other services with the
-    same claim, `scaler` is who scales the workload itself (`autoscalers.rival`), `replicas_set`
-    what `replicas_are_set` says, `fault` the worst one of its pods.
+    same claim, `scaler` is who scales the workload itself (`autoscalers.rival`), `handed_over`
+    says that an autoscaler aims at the service, `said` whose word its replicas are, `fault`
+    is the worst one of its pods.
     """
     attached = _attached(service, there, rivals, api_served=api_served)
     if not attached.so or there is None:
-        return Attachment(findings=dict.fromkeys(TOLD, attached))
+        return Attachment(findings=dict.fromkeys(TOLD, attached), noted=service.status.workload)
     works = _works(there, fault)
-    scaling, scale_to = _scaling(service, there, scaler, replicas_set=replicas_set)
+    wish = takeovers.is_wish(service, there, said, scaled_elsewhere=bool(scaler), handed_over=handed_over)
+    scaling, scale_to = _scaling(service, there, scaler, wish=wish)
+    scalable = _scalable(there)
+    count = takeovers.counted(there) if scalable and not wish else None
     ready = replace(works, so=False, reason=Reason.SCALED_TO_ZERO) if works.so and there.asked == 0 else works
     return Attachment(
         findings=dict(zip(TOLD, (attached, works, scaling, ready), strict=True)),
@@ -106,6 +95,8 @@ def attachment(
         pod_selector=there.selector if there.counted else None,
         url=there.url or None,
         scale_to=scale_to,
+        take_over=count if count != service.spec.replicas else None,
+        noted=takeovers.note(service, there, said, wish=wish) if scalable else service.status.workload,
         configured=there.plugin,
     )
 
@@ -175,13 +166,17 @@ def _as_said(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     return Finding(so=False, reason=reason, text=f"{there} says that it isn't ready: {words}")
 
 
+def _scalable(there: ForeignWorkload) -> bool:
+    row = foreign_workloads.find(there.kind.api_version, there.kind.kind)
+    return row is not None and row.scalable
+
+
 def _scaling(
-    service: InferenceService, there: ForeignWorkload, scaler: str, *, replicas_set: bool
+    service: InferenceService, there: ForeignWorkload, scaler: str, *, wish: bool
 ) -> tuple[Finding, int | None]:
     """Whether the workload's replicas follow the service's, and to how many they are to be moved."""
-    row = foreign_workloads.find(there.kind.api_version, there.kind.kind)
     bounds = service.spec.scaling
-    if row is None or not row.scalable:
+    if not _scalable(there):
         text = (
             f"{there.kind.kind} of {there.kind.group} has no scale subresource: scale {there} by its own spec"
         )
@@ -195,7 +190,7 @@ def _scaling(
             f" {INFERENCE_SERVICES.full_name}/{service.metadata.name}, or remove scaling"
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text), None
-    if not replicas_set and not _followed_before(service):
+    if not wish:
         text = f"{there} keeps its {there.asked} replicas until somebody sets replicas of this service"
         return Finding(so=True, reason=Reason.NOT_ASKED, text=text), None
     wanted = min(max(service.spec.replicas, bounds.min_replicas), bounds.max_replicas)
@@ -206,23 +201,5 @@ def _scaling(
     return finding, wanted if wanted != there.asked else None
 
 
-def _followed_before(service: InferenceService) -> bool:
-    """An autoscaler may come back to the default; then only the last status tells that it was set."""
-    last = find(service.status.conditions, ConditionType.SCALING_READY)
-    return last is not None and last.is_true and last.reason == Reason.AS_DECLARED
-
-
-def _says_replicas(entry: Mapping[str, Any]) -> bool:
-    means_it = entry.get("operation") == "Apply" or entry.get("subresource") == "scale"
-    return means_it and "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
-
-
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(sorted(words))
-
-
-def _spec_of(last_applied: str) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads(last_applied).get("spec") or {})
-    except (ValueError, AttributeError, TypeError):
-        return {}

@@ -100,6 +100,7 @@ def attached(
         ready_replicas=attachment.ready_replicas,
         selector=selector,
         pod_selector=pod_selector,
+        workload=attachment.noted,
         url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
         conditions=(

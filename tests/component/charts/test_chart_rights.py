@@ -81,6 +81,7 @@ def test_a_namespace_with_policies_of_its_own_lets_the_operator_read_them_and_no
 OPERATOR = spelled(
     (names.GROUP, "inferenceservices powerdomains nodecapacities", READ),
     (names.GROUP, "inferenceservices/status powerdomains/status nodecapacities/status", "patch"),
+    (names.GROUP, "inferenceservices/scale", "patch"),
     ("apps", "deployments", MAKE),
     ("", "services serviceaccounts", MAKE),
     ("policy", "poddisruptionbudgets", MAKE),

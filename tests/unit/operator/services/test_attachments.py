@@ -1,6 +1,5 @@
 """What an attached service says of a workload of somebody else, and when it moves its replicas."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import ConditionType, Reason, condition, merge
+from loadline_api.conditions import ConditionType, Reason, merge
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_api.workload_refs import ATTACHABLE
 from loadline_operator.kube.kinds import Kind, Manifest
-from loadline_operator.services.attachments import TOLD, Attachment, attachment, replicas_are_set
+from loadline_operator.services.attachments import TOLD, Attachment, attachment
 from loadline_operator.services.facts.claimed_workloads import claim, kind_of
 from loadline_operator.services.facts.foreign_workloads import (
     FOREIGN_KINDS,
@@ -22,6 +21,7 @@ from loadline_operator.services.facts.foreign_workloads import (
     foreign_workload,
 )
 from loadline_operator.services.facts.pod_faults import PodFault
+from loadline_operator.services.takeovers import Word
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LWS = ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")
@@ -31,13 +31,10 @@ BOUNDS = {"minReplicas": 1, "maxReplicas": 8}
 
 
 def service(
-    kind: tuple[str, str] = ("apps/v1", "Deployment"), *, scaling_ready: Reason | None = None, **spec: Any
+    kind: tuple[str, str] = ("apps/v1", "Deployment"), *, noted: Manifest | None = None, **spec: Any
 ) -> InferenceService:
     ref = {"apiVersion": kind[0], "kind": kind[1], "name": "llm"}
-    status: Manifest = {}
-    if scaling_ready is not None:
-        last = condition(ConditionType.SCALING_READY, so=True, reason=scaling_ready)
-        status = {"conditions": [last.to_api()]}
+    status = {"workload": noted} if noted is not None else {}
     metadata = {"name": "chat", "namespace": "serving", "generation": 4}
     return InferenceService.parse(
         {"metadata": metadata, "spec": {"workloadRef": ref, **spec}, "status": status}
@@ -225,40 +222,56 @@ def test_a_selector_that_agents_cannot_match_is_told(expression: Manifest, text:
 @pytest.mark.parametrize("name", [KSERVE, KSERVE_LLM])
 def test_kserve_is_not_scaled_and_that_is_no_failure(name: tuple[str, str]) -> None:
     ready = workload(name, conditions=[{"type": "Ready", "status": "True"}])
-    found = judged(ready, service(name, scaling=BOUNDS, replicas=4), replicas_set=True)
+    found = judged(ready, service(name, scaling=BOUNDS, replicas=4), said=Word.MANIFEST)
     assert told(found, ConditionType.SCALING_READY) == (False, Reason.NOT_SCALABLE)
     assert told(found, ConditionType.READY) == (True, Reason.OBSERVED)
-    assert found.scale_to is None
+    assert (found.scale_to, found.take_over) == (None, None)
 
 
 def test_without_scaling_replicas_are_only_read() -> None:
-    found = judged(workload(), service(replicas=5), replicas_set=True)
+    found = judged(workload(), service(replicas=5), said=Word.MANIFEST)
     assert told(found, ConditionType.SCALING_READY) == (False, Reason.READ_ONLY)
     assert found.scale_to is None
 
 
 def test_replicas_follow_within_the_bounds() -> None:
-    within = judged(workload(), service(scaling=BOUNDS, replicas=5), replicas_set=True)
+    within = judged(workload(), service(scaling=BOUNDS, replicas=5), said=Word.MANIFEST)
     assert within.scale_to == 5
-    beyond = judged(workload(), service(scaling=BOUNDS, replicas=50), replicas_set=True)
+    beyond = judged(workload(), service(scaling=BOUNDS, replicas=50), said=Word.MANIFEST)
     assert beyond.scale_to == 8
     assert "scaling allows 1 to 8" in beyond.findings[ConditionType.SCALING_READY].text
 
 
-def test_a_default_moves_nothing() -> None:
-    found = judged(workload(), service(scaling=BOUNDS), replicas_set=False)
+def test_a_default_moves_nothing_and_gives_way_to_the_workloads_count() -> None:
+    found = judged(workload(), service(scaling=BOUNDS))
     assert told(found, ConditionType.SCALING_READY) == (True, Reason.NOT_ASKED)
-    assert found.scale_to is None
+    assert (found.scale_to, found.take_over) == (None, 2)
 
 
-def test_an_autoscaler_that_comes_back_to_the_default_is_followed() -> None:
-    found = judged(workload(), service(scaling=BOUNDS, scaling_ready=Reason.AS_DECLARED), replicas_set=False)
-    assert found.scale_to == 1
+def test_bounds_do_not_move_a_count_that_was_only_taken_over() -> None:
+    found = judged(workload(spec={"replicas": 50}), service(scaling=BOUNDS, replicas=50), said=Word.OPERATOR)
+    assert told(found, ConditionType.SCALING_READY) == (True, Reason.NOT_ASKED)
+    assert (found.scale_to, found.take_over) == (None, None)
+
+
+def test_a_count_is_told_without_scaling_too() -> None:
+    assert judged(workload(), service()).take_over == 2
+
+
+def test_what_was_noted_stays_while_the_workload_is_away() -> None:
+    noted = {"uid": "u", "replicas": 8}
+    away = judged(None, service(noted=noted))
+    assert away.noted is not None
+    assert away.noted.to_api() == noted
+    assert away.take_over is None
 
 
 def test_somebody_elses_scaler_is_not_fought() -> None:
     found = judged(
-        workload(), service(scaling=BOUNDS, replicas=5), replicas_set=True, scaler="HorizontalPodAutoscaler h"
+        workload(),
+        service(scaling=BOUNDS, replicas=5),
+        said=Word.MANIFEST,
+        scaler="HorizontalPodAutoscaler h",
     )
     assert told(found, ConditionType.SCALING_READY) == (False, Reason.OTHER_SCALER)
     assert "inferenceservices.loadline.dev/chat" in found.findings[ConditionType.SCALING_READY].text
@@ -270,69 +283,22 @@ def test_somebody_elses_scaler_is_not_fought() -> None:
     st.integers(0, 10_000),
     st.integers(1, 10_000),
     st.integers(0, 10_000),
-    st.booleans(),
+    st.sampled_from(Word),
 )
 def test_replicas_never_leave_the_bounds_and_settle(
-    asked: int, low: int, high: int, there: int, is_set: bool
+    asked: int, low: int, high: int, there: int, said: Word
 ) -> None:
-    one = service(replicas=asked, scaling={"minReplicas": min(low, high), "maxReplicas": high})
-    first = judged(workload(spec={"replicas": there}), one, replicas_set=is_set).scale_to
-    assert first is None or (is_set and min(low, high) <= first <= high)
-    if first is not None:
-        assert judged(workload(spec={"replicas": first}), one, replicas_set=is_set).scale_to is None
-
-
-@pytest.mark.parametrize(
-    ("metadata", "replicas", "is_set"),
-    [
-        ({}, 1, False),
-        ({}, 3, True),
-        ({}, 0, True),
-        ({"managedFields": [{"operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}, 1, False),
-        ({"managedFields": [{"operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}, 1, True),
-        ({"managedFields": [{"operation": "Apply", "fieldsV1": {"f:spec": {"f:slo": {}}}}]}, 1, False),
-        (
-            {
-                "managedFields": [
-                    {
-                        "operation": "Update",
-                        "subresource": "scale",
-                        "fieldsV1": {"f:spec": {"f:replicas": {}}},
-                    }
-                ]
-            },
-            1,
-            True,
-        ),
-        ({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}, 1, False),
-        ({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "no json"}}, 1, False),
-        (
-            {
-                "annotations": {
-                    "kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": {"replicas": 1}})
-                }
-            },
-            1,
-            True,
-        ),
-    ],
-    ids=[
-        "bare",
-        "three",
-        "none",
-        "posted",
-        "applied",
-        "applied-else",
-        "scaled",
-        "kubectl",
-        "broken",
-        "kubectl-said",
-    ],
-)
-def test_who_said_replicas_is_told_from_who_left_it_out(
-    metadata: Manifest, replicas: int, is_set: bool
-) -> None:
-    assert replicas_are_set({"metadata": metadata, "spec": {"replicas": replicas}}) is is_set
+    bounds = {"minReplicas": min(low, high), "maxReplicas": high}
+    first = judged(workload(spec={"replicas": there}), service(replicas=asked, scaling=bounds), said=said)
+    assert None in (first.scale_to, first.take_over)
+    if first.scale_to is not None:
+        assert bounds["minReplicas"] <= first.scale_to <= high
+        after = workload(spec={"replicas": first.scale_to})
+        assert judged(after, service(replicas=asked, scaling=bounds), said=said).scale_to is None
+    if first.take_over is not None:
+        taken = service(replicas=first.take_over, scaling=bounds)
+        second = judged(workload(spec={"replicas": there}), taken, said=Word.OPERATOR)
+        assert (first.take_over, second.scale_to, second.take_over) == (there, None, None)
 
 
 def test_two_versions_of_one_api_claim_the_same_object() -> None:
