@@ -82,6 +82,7 @@ class Reason(Explained):
     NAME_TAKEN = "NameTaken", "An object of that name belongs to somebody else."
     NOT_SCALABLE = "NotScalable", "The workload has no scale subresource."
     OTHER_SCALER = "OtherScaler", "Somebody else sets the replicas of an object that Loadline owns."
+    OWNED_BY_CONTROLLER = "OwnedByController", "The workload's own controller sets its replicas."
     SCALER_FAILING = "ScalerFailing", "The autoscaler of the service says that it can't do its work."
     CLAIMED_TWICE = "ClaimedTwice", "Two services name the same workload; none of them acts on it."
     OWN_WORKLOAD = "OwnWorkload", "The workload was made by Loadline for a service that has a model."

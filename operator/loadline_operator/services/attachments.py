@@ -5,7 +5,7 @@ An attached workload stays its owner's. Loadline reads it, publishes by which la
 pods are found, and at most moves its replicas, by `/scale` alone and only when `scaling`
 is given and somebody really set `spec.replicas` of the service. Until then these tell the
 workload's own count (`takeovers`). Where two services name one workload, or somebody else
-already scales it, it isn't touched and the conditions name the other.
+already scales it, or a controller owns it, it isn't touched and the conditions name the other.
 
 Pure: facts come in (`foreign_workloads`), conditions and counts go out. Neither a missing API
 nor a missing object is an error; both may come later.
@@ -81,7 +81,9 @@ def attachment(
     if not attached.so or there is None:
         return Attachment(findings=dict.fromkeys(TOLD, attached), noted=service.status.workload)
     works = _works(there, fault)
-    wish = takeovers.is_wish(service, there, said, scaled_elsewhere=bool(scaler), handed_over=handed_over)
+    wish = takeovers.is_wish(
+        service, there, said, scaled_elsewhere=bool(scaler or there.owner), handed_over=handed_over
+    )
     scaling, scale_to = _scaling(service, there, scaler, wish=wish)
     scalable = _scalable(there)
     count = takeovers.counted(there) if scalable and not wish else None
@@ -181,6 +183,12 @@ def _scaling(
             f"{there.kind.kind} of {there.kind.group} has no scale subresource: scale {there} by its own spec"
         )
         return Finding(so=False, reason=Reason.NOT_SCALABLE, text=text), None
+    if there.owner is not None:
+        text = (
+            f"{there.owner} owns {there} and would set its replicas back:"
+            f" scale {there.owner.kind} {there.owner.name} instead"
+        )
+        return Finding(so=False, reason=Reason.OWNED_BY_CONTROLLER, text=text), None
     if bounds is None:
         text = f"the replicas of {there} are its owner's: give scaling to have them follow this service"
         return Finding(so=False, reason=Reason.READ_ONLY, text=text), None

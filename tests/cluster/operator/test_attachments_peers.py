@@ -241,6 +241,41 @@ def test_kserves_own_words_are_passed_on_and_its_object_is_never_written(
     assert our_part(there) == []
 
 
+@pytest.mark.usefixtures("kserve")
+def test_what_kserve_made_is_scaled_by_kserve_and_claimed_with_its_owner(roads: Bed) -> None:
+    body = theirs("InferenceService", "v1beta1", "iris")
+    owner = {
+        **ref(body["apiVersion"], body["kind"], "iris"),
+        "uid": made_uid(roads, body),
+        "controller": True,
+    }
+    labels = {"app": "isvc.iris-predictor"}
+    spec: Object = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}}
+    spec["template"]["spec"] = {"containers": [CONTAINER]}
+    head = {"apiVersion": "apps/v1", "kind": "Deployment"}
+    metadata = {"name": "iris-predictor", "namespace": "default", "ownerReferences": [owner]}
+    roads.apply([{**head, "metadata": metadata, "spec": {"replicas": 2, **spec}}])
+    on_child = ref("apps/v1", "Deployment", "iris-predictor")
+    roads.apply([service("child", workloadRef=on_child, replicas=3, scaling=BOUNDS)])
+    eventually(lambda: says(roads, "child", "ScalingReady", reason="OwnedByController"))
+    text = says(roads, "child", "ScalingReady", status="False")["message"]
+    assert "InferenceService iris (serving.kserve.io/v1beta1) owns Deployment default/iris-predictor" in text
+    roads.apply([service("parent", workloadRef=ref(body["apiVersion"], body["kind"], "iris"))])
+    eventually(lambda: says(roads, "child", "Attached", reason="ClaimedTwice"))
+    eventually(lambda: says(roads, "parent", "Attached", reason="ClaimedTwice"))
+    assert "by parent (by InferenceService iris) too" in says(roads, "child", "Attached")["message"]
+    roads.client.delete(names.INFERENCE_SERVICES.path("parent", namespace="default"))
+    eventually(lambda: says(roads, "child", "Attached", status="True"))
+    there = roads.client.get("/apis/apps/v1/namespaces/default/deployments/iris-predictor")
+    assert (there["metadata"]["generation"], our_part(there)) == (1, [])
+
+
+def made_uid(bed: Bed, body: Object) -> str:
+    """Apply an object; its uid."""
+    bed.apply([body])
+    return str(bed.client.get(path_of(body))["metadata"]["uid"])
+
+
 def is_claimed_twice(bed: Bed, name: str, other: str) -> None:
     eventually(lambda: says(bed, name, "Attached", reason="ClaimedTwice"))
     assert f"named by {other} too" in says(bed, name, "Attached")["message"]

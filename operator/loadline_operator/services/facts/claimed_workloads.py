@@ -1,7 +1,8 @@
 """
 Which workload of somebody else a service claims, as `workloadRef` names it.
 
-Two services with equal claims are rivals, and none of them acts; the index finds them by it.
+Two services with equal claims are rivals, and none of them acts; so are two of which one claims
+the owner of what the other claims, since they have the same pods. The index finds them by it.
 """
 
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Kind
 from loadline_operator.services.facts import foreign_workloads
+from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 
 
 class WorkloadClaim(NamedTuple):
@@ -18,6 +20,9 @@ class WorkloadClaim(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 def kind_of(service: InferenceService) -> Kind | None:
@@ -34,3 +39,11 @@ def claim(service: InferenceService) -> WorkloadClaim | None:
         return None
     group = ref.api_version.rpartition("/")[0]
     return WorkloadClaim(group, ref.kind, service.metadata.namespace, ref.name)
+
+
+def claim_on_owner(there: ForeignWorkload) -> WorkloadClaim | None:
+    """The claim of a service that names what controls this workload."""
+    if there.owner is None:
+        return None
+    group = there.owner.api_version.rpartition("/")[0]
+    return WorkloadClaim(group, there.owner.kind, there.key.namespace, there.owner.name)

@@ -38,6 +38,18 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The object whose controller made a workload, and sets back what others change of it."""
+
+    api_version: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.api_version})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignWorkload:
     """What Loadline knows of a workload of somebody else.
 
@@ -62,6 +74,7 @@ class ForeignWorkload:
     counted: str = ""
     unmatched: tuple[str, ...] = ()
     made_by: str = ""
+    owner: Owner | None = None
     scaled_by: str = ""
     plugin: bool | None = None
     url: str = ""
@@ -93,6 +106,7 @@ def foreign_workload(kind: Kind, raw: Manifest) -> ForeignWorkload:
         uid=metadata.get("uid", ""),
         deleting="deletionTimestamp" in metadata,
         made_by=_maker(metadata),
+        owner=_owner(metadata),
         **_ROWS[kind].read(raw),
     )
 
@@ -221,3 +235,11 @@ def _maker(metadata: Mapping[str, Any]) -> str:
         if (owner["apiVersion"], owner["kind"]) == (API_VERSION, INFERENCE_SERVICES.kind):
             return str(owner["name"])
     return ""
+
+
+def _owner(metadata: Mapping[str, Any]) -> Owner | None:
+    """The one owner that controls the object, if there is one."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return Owner(api_version=owner["apiVersion"], kind=owner["kind"], name=owner["name"])
+    return None

@@ -138,8 +138,13 @@ class ServiceIndex:
                 yield node.name, told[name]
 
     def rivals_of(self, service: Key, claim: WorkloadClaim) -> tuple[str, ...]:
-        """The names of other services with the same claim."""
-        return tuple(key.name for key in self.services.of(claim) if key != service)
+        """The names of other services with the same claim, or one on what owns it or is owned by it."""
+        return tuple(
+            key.name if other == claim else f"{key.name} (by {other})"
+            for other in self._kin(claim)
+            for key in self.services.of(other)
+            if key != service
+        )
 
     def foreign_kinds(self) -> frozenset[Kind]:
         """Kinds of somebody else that a service names."""
@@ -186,14 +191,45 @@ class ServiceIndex:
         if kind is INFERENCE_SERVICES:
             claims = {fact.claim for fact in facts}
             changed = claims if len(claims) > 1 or len(facts) == 1 else set()
-            return {key, *(rival for claim in changed if claim for rival in self.services.of(claim))}
+            return {key, *(rival for claim in changed if claim for rival in self._claiming(claim))}
         if kind is NODE_CAPACITIES:
             return {_key(name) for name in node_reports.turned(before or {}, after or {})}
         if kind is AUTOSCALERS:
             return {one for fact in facts for one in self._aimed_at(fact.target)}
         if kind in self.foreign:
-            return set(self.services.of(WorkloadClaim(kind.group, kind.kind, key.namespace, key.name)))
+            owners = {claimed_workloads.claim_on_owner(fact) for fact in facts}
+            moved = owners - {None} if len(owners) > 1 or len(facts) == 1 else set()
+            claim = WorkloadClaim(kind.group, kind.kind, key.namespace, key.name)
+            others = (self._claiming(owner) for owner in moved if owner)
+            return set(self.services.of(claim)).union(*others)
         return {Key(key.namespace, fact.service) for fact in facts if fact.service}
+
+    def _claiming(self, claim: WorkloadClaim) -> Iterator[Key]:
+        """Services that claim a workload, what owns it, or what it owns."""
+        for one in self._kin(claim):
+            yield from self.services.of(one)
+
+    def _kin(self, claim: WorkloadClaim) -> list[WorkloadClaim]:
+        """The claim, if a service has it, and all others of which one is on what the other owns."""
+        above = self._lineage(claim)
+        near = (one for one in self.services.groups() if one.namespace == claim.namespace)
+        return [one for one in near if one in above or claim in self._lineage(one)]
+
+    def _lineage(self, claim: WorkloadClaim) -> list[WorkloadClaim]:
+        """The claim, then those on its owner, the owner's owner and so on, as far as they are known."""
+        found: list[WorkloadClaim] = []
+        above: WorkloadClaim | None = claim
+        while above is not None and above not in found:
+            found.append(above)
+            there = self._claimed(above)
+            above = claimed_workloads.claim_on_owner(there) if there is not None else None
+        return found
+
+    def _claimed(self, claim: WorkloadClaim) -> ForeignWorkload | None:
+        """The workload that a claim names, by whichever version of its API it is followed."""
+        key = Key(claim.namespace, claim.name)
+        tables = (table for kind, table in self.foreign.items() if (kind.group, kind.kind) == claim[:2])
+        return next((fact for table in tables if (fact := table.get(key)) is not None), None)
 
     def _aimed_at(self, target: Target) -> Iterable[Key]:
         """Services that an autoscaler moves: the target itself, its owner, or whoever is attached to it."""

@@ -120,6 +120,34 @@ def test_what_loadline_made_itself_is_not_attached_to() -> None:
     assert found.selector is None
 
 
+def owned(**reference: Any) -> ForeignWorkload:
+    """A Deployment of two replicas that a KServe InferenceService made."""
+    owner = {"apiVersion": KSERVE[0], "kind": KSERVE[1], "name": "iris", "uid": "u", **reference}
+    metadata = {"name": "llm", "namespace": "serving", "ownerReferences": [owner], "uid": "w"}
+    return foreign_workload(kind(("apps/v1", "Deployment")), {"metadata": metadata, "spec": {"replicas": 2}})
+
+
+@pytest.mark.parametrize("spec", [{"scaling": BOUNDS, "replicas": 3}, {}], ids=["scaled", "read"])
+def test_what_a_controller_owns_is_not_scaled_and_its_owner_is_named(spec: Manifest) -> None:
+    found = judged(owned(controller=True), service(**spec), said=Word.MANIFEST if spec else Word.UNOWNED)
+    assert told(found, ConditionType.SCALING_READY) == (False, Reason.OWNED_BY_CONTROLLER)
+    text = found.findings[ConditionType.SCALING_READY].text
+    assert "InferenceService iris (serving.kserve.io/v1beta1) owns Deployment serving/llm" in text
+    assert found.scale_to is None
+    assert told(found, ConditionType.ATTACHED) == (True, Reason.AS_DECLARED)
+
+
+def test_wishes_do_not_count_for_what_a_controller_scales() -> None:
+    noted = {"uid": "w"}
+    found = judged(owned(controller=True), service(scaling=BOUNDS, replicas=3, noted=noted), said=Word.SCALED)
+    assert (found.scale_to, found.take_over) == (None, 2)
+
+
+def test_an_owner_that_is_no_controller_scales_nothing() -> None:
+    found = judged(owned(), service(scaling=BOUNDS, replicas=3), said=Word.MANIFEST)
+    assert found.scale_to == 3
+
+
 @pytest.mark.parametrize("owner", [("serving.kserve.io/v1beta1", "InferenceService"), (API_VERSION, "Row")])
 def test_owners_of_other_kinds_do_not_matter(owner: tuple[str, str]) -> None:
     reference = {"apiVersion": owner[0], "kind": owner[1], "name": "llm", "uid": "u"}

@@ -119,6 +119,56 @@ def test_a_workload_of_somebody_else_concerns_who_is_attached_to_it(facts: Servi
     assert facts.see(THEIRS, raw("others", spec=spec), gone=False) == set()
 
 
+KSERVE = next(kind for kind in FOREIGN_KINDS if kind.api_version == "serving.kserve.io/v1beta1")
+IRIS = {"apiVersion": KSERVE.api_version, "kind": KSERVE.kind, "name": "iris"}
+
+
+def child(version: int = 1, **owner: Any) -> Manifest:
+    """A Deployment that KServe's InferenceService `iris` controls, unless told otherwise."""
+    made = raw("theirs", version, spec={"selector": {}, "template": {}})
+    reference = {**IRIS, "uid": "uid-iris", "controller": True, **owner}
+    return {**made, "metadata": {**made["metadata"], "ownerReferences": [reference]}}
+
+
+def rivals(facts: ServiceIndex, key: Key) -> tuple[str, ...]:
+    claim = facts.services.group(key)
+    assert claim is not None
+    return facts.rivals_of(key, claim)
+
+
+def test_services_on_a_workload_and_on_its_owner_are_rivals(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
+    facts.see(INFERENCE_SERVICES, service("rival", workloadRef=IRIS), gone=False)
+    assert rivals(facts, CHAT) == ()
+    assert facts.see(THEIRS, child(), gone=False) == {CHAT, RIVAL}
+    assert rivals(facts, CHAT) == ("rival (by InferenceService iris)",)
+    assert rivals(facts, RIVAL) == ("chat (by Deployment theirs)",)
+    assert facts.see(THEIRS, child(2), gone=False) == set()
+    assert facts.see(INFERENCE_SERVICES, service("rival", 2, workloadRef=IRIS), gone=True) == {CHAT, RIVAL}
+    assert rivals(facts, CHAT) == ()
+    assert facts.see(INFERENCE_SERVICES, service("rival", 3, workloadRef=IRIS), gone=False) == {CHAT, RIVAL}
+    assert facts.see(THEIRS, child(3), gone=True) == {CHAT, RIVAL}
+    assert rivals(facts, RIVAL) == ()
+
+
+def test_an_owner_of_an_owner_is_one_too(facts: ServiceIndex) -> None:
+    groups = next(kind for kind in FOREIGN_KINDS if kind.kind == "LeaderWorkerSet")
+    middle = raw("middle", spec={})
+    middle["metadata"]["ownerReferences"] = [{**IRIS, "uid": "uid-iris", "controller": True}]
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
+    facts.see(INFERENCE_SERVICES, service("rival", workloadRef=IRIS), gone=False)
+    facts.see(groups, middle, gone=False)
+    facts.see(THEIRS, child(apiVersion=groups.api_version, kind=groups.kind, name="middle"), gone=False)
+    assert rivals(facts, CHAT) == ("rival (by InferenceService iris)",)
+
+
+def test_owners_that_own_each_other_end_nothing(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
+    loop = child(apiVersion=THEIRS.api_version, kind=THEIRS.kind, name="theirs")
+    assert facts.see(THEIRS, loop, gone=False) == {CHAT}
+    assert rivals(facts, CHAT) == ()
+
+
 def hpa(kind: Kind, name: str, version: int = 1) -> Manifest:
     target = {"apiVersion": kind.api_version, "kind": kind.kind, "name": name}
     return raw("auto", version, spec={"scaleTargetRef": target})
