@@ -85,6 +85,10 @@ class Reason(Explained):
     OWNED_BY_CONTROLLER = "OwnedByController", "The workload's own controller sets its replicas."
     SCALER_FAILING = "ScalerFailing", "The autoscaler of the service says that it can't do its work."
     CLAIMED_TWICE = "ClaimedTwice", "Two services name the same workload; none of them acts on it."
+    PODS_SHARED = (
+        "PodsShared",
+        "The pods' labels don't tell them apart from another workload's.",
+    )
     OWN_WORKLOAD = "OwnWorkload", "The workload was made by Loadline for a service that has a model."
     READ_ONLY = "ReadOnly", "The spec gives no scaling, so the workload's replicas are read and not moved."
     NOT_ASKED = "NotAsked", "Nothing in the spec asks for it."

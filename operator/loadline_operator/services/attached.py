@@ -97,6 +97,7 @@ class AttachedServices:
             case.there,
             api_served=case.served,
             rivals=self._facts.rivals_of(key, claim) if claim is not None else (),
+            others=self._facts.kin.beside(case.there) if case.there is not None else (),
             scaler=self._scaler(case),
             handed_over=self._handed_over(key),
             said=case.said,

@@ -11,7 +11,7 @@ Pure: facts come in (`foreign_workloads`), conditions and counts go out. Neither
 nor a missing object is an error; both may come later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from loadline_api.conditions import ConditionType, Reason
@@ -65,6 +65,7 @@ def attachment(
     *,
     api_served: bool,
     rivals: Sequence[str] = (),
+    others: Iterable[ForeignWorkload] = (),
     scaler: str = "",
     handed_over: bool = False,
     said: Word = Word.UNOWNED,
@@ -73,11 +74,13 @@ def attachment(
     """How a service with `workloadRef` stands, and what to make of its workload's replicas.
 
     `there` is None when the object isn't. `rivals` are the names of other services with the
-    same claim, `scaler` is who scales the workload itself (`autoscalers.rival`), `handed_over`
-    says that an autoscaler aims at the service, `said` whose word its replicas are, `fault`
-    is the worst one of its pods.
+    same claim, `others` workloads of the same kind and namespace, `scaler` is who scales the
+    workload itself (`autoscalers.rival`), `handed_over` says that an autoscaler aims at the
+    service, `said` whose word its replicas are, `fault` is the worst one of its pods.
     """
     attached = _attached(service, there, rivals, api_served=api_served)
+    if attached.so and there is not None:
+        attached = _told_apart(there, others) or attached
     if not attached.so or there is None:
         return Attachment(findings=dict.fromkeys(TOLD, attached), noted=service.status.workload)
     works = _works(there, fault)
@@ -128,6 +131,21 @@ def _attached(
         )
         return Finding(so=False, reason=Reason.OWN_WORKLOAD, text=text)
     return Finding(so=True, reason=Reason.AS_DECLARED, text=_how(there))
+
+
+def _told_apart(there: ForeignWorkload, others: Iterable[ForeignWorkload]) -> Finding | None:
+    """What is in the way if pods of another workload can't be told from those of this one."""
+    if there.pods and not there.selector:
+        text = f"pods of {there} have no label in common that its pools don't rename: keep one of them"
+        return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
+    sharing = sorted(str(one) for one in others if foreign_workloads.shares_pods(there, one))
+    if not sharing:
+        return None
+    text = (
+        f"pods of {sharing[0]} carry all labels by which those of {there} are found ({there.selector}):"
+        " give the pods of one of them a label of its own"
+    )
+    return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
 
 
 def _how(there: ForeignWorkload) -> str:

@@ -6,6 +6,7 @@ controllers don't run here, so a test writes the conditions that they would.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -268,6 +269,33 @@ def test_what_kserve_made_is_scaled_by_kserve_and_claimed_with_its_owner(roads: 
     eventually(lambda: says(roads, "child", "Attached", status="True"))
     there = roads.client.get("/apis/apps/v1/namespaces/default/deployments/iris-predictor")
     assert (there["metadata"]["generation"], our_part(there)) == (1, [])
+
+
+@pytest.mark.usefixtures("kserve")
+def test_pods_of_two_kserve_services_are_told_apart_or_left_alone(roads: Bed) -> None:
+    """One renames its pods, as KServe's example for two vendors does."""
+    one, two = (theirs("LLMInferenceService", "v1alpha2", name) for name in ("one", "two"))
+    renamed = {"app.kubernetes.io/name": "one", "app.kubernetes.io/part-of": "llminferenceservice"}
+    two["spec"]["labels"] = renamed
+    roads.apply([one, two])
+    for name in ("one", "two"):
+        reference = ref(f"{KSERVE}/v1alpha2", "LLMInferenceService", name)
+        roads.apply([service(f"on-{name}", workloadRef=reference)])
+        eventually(partial(says, roads, f"on-{name}", "Attached", reason="PodsShared"))
+        assert "selector" not in status_of(roads, name=f"on-{name}")
+    two["spec"]["labels"] = {**renamed, "vendor": "amd"}
+    roads.apply([two])
+    eventually(lambda: says(roads, "on-two", "Attached", status="True"))
+    assert status_of(roads, name="on-two")["selector"].endswith(",vendor=amd")
+    says(roads, "on-one", "Attached", reason="PodsShared")
+    one["spec"]["labels"] = {"vendor": "nvidia"}
+    roads.apply([one])
+    eventually(lambda: says(roads, "on-one", "Attached", status="True"))
+    for body in (one, two):
+        roads.client.delete(
+            names.INFERENCE_SERVICES.path(f"on-{body['metadata']['name']}", namespace="default")
+        )
+        roads.client.delete(path_of(body))
 
 
 def made_uid(bed: Bed, body: Object) -> str:

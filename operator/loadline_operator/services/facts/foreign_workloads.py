@@ -16,6 +16,7 @@ from typing import Any
 
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.services.facts import label_selectors
 from loadline_operator.services.facts.owned_objects import rollout
 from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.plugin_presence import configured_in
@@ -25,8 +26,14 @@ LWS_LEADERS = "leaderworkerset.sigs.k8s.io/worker-index=0"
 """The name is on leaders and workers alike; a replica is a group, so for autoscalers a leader counts."""
 
 KSERVE_LABEL = "serving.kserve.io/inferenceservice"
-KSERVE_LLM_LABELS = "app.kubernetes.io/name={name},app.kubernetes.io/part-of=llminferenceservice"
-"""On decode, prefill, leader and worker pods, and on KServe's own router, which uses no GPU."""
+KSERVE_LLM_NAME, KSERVE_LLM_PART = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
+"""On decode, prefill, leader and worker pods, and on KServe's own router, which uses no GPU.
+
+KServe lays `spec.labels` over the labels of decode pods and `spec.prefill.labels` over those of
+prefill pods, these two included.
+"""
+
+Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,7 @@ class ForeignWorkload:
     has seen the last change of the spec; `said` is set where the kind tells its health by a
     condition. `selector` finds all its pods, `counted` one pod for each replica, where that
     is another one; `unmatched` are those parts of the selector that are more than an equality.
+    `pods` are the labels of its pods, a set for each pool, where another workload may give the same.
     """
 
     kind: Kind
@@ -73,6 +81,7 @@ class ForeignWorkload:
     selector: str = ""
     counted: str = ""
     unmatched: tuple[str, ...] = ()
+    pods: tuple[Labels, ...] = ()
     made_by: str = ""
     owner: Owner | None = None
     scaled_by: str = ""
@@ -114,7 +123,7 @@ def foreign_workload(kind: Kind, raw: Manifest) -> ForeignWorkload:
 def _counted(raw: Manifest) -> dict[str, Any]:
     """Deployment and StatefulSet: counts in the status, labels in the spec."""
     spec = raw["spec"]
-    selector, unmatched = _selector(spec.get("selector") or {})
+    selector, unmatched = label_selectors.written(spec.get("selector") or {})
     return {
         **_counts(raw),
         "selector": selector,
@@ -151,10 +160,15 @@ def _kserve(raw: Manifest) -> dict[str, Any]:
 def _kserve_llm(raw: Manifest) -> dict[str, Any]:
     """KServe's LLMInferenceService: one condition for all."""
     spec = raw["spec"]
+    identity = {KSERVE_LLM_NAME: raw["metadata"]["name"], KSERVE_LLM_PART: "llminferenceservice"}
+    pools = [spec, *([spec["prefill"]] if spec.get("prefill") is not None else [])]
+    pods = tuple(frozenset({**identity, **(pool.get("labels") or {})}.items()) for pool in pools)
+    common = frozenset.intersection(*pods)
     return {
         "asked": spec.get("replicas"),
         "said": _ready(raw),
-        "selector": KSERVE_LLM_LABELS.format(name=raw["metadata"]["name"]),
+        "selector": ",".join(f"{key}={value}" for key, value in sorted(common)),
+        "pods": pods,
         "plugin": configured_in({"spec": spec.get("template") or {}}),
         "url": (raw.get("status") or {}).get("url", ""),
     }
@@ -201,6 +215,14 @@ def _counts(raw: Manifest) -> dict[str, Any]:
     }
 
 
+def shares_pods(there: ForeignWorkload, other: ForeignWorkload) -> bool:
+    """Whether the selector of a workload finds pods of the other too."""
+    if not there.pods or other.key == there.key:
+        return False
+    found_by = frozenset.intersection(*there.pods)
+    return any(found_by <= labels for labels in other.pods)
+
+
 def _ready(raw: Manifest) -> Said:
     conditions = (raw.get("status") or {}).get("conditions") or ()
     found = next((one for one in conditions if one["type"] == "Ready"), None)
@@ -211,22 +233,6 @@ def _ready(raw: Manifest) -> Said:
 
 def _words(condition: Mapping[str, str]) -> str:
     return ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
-
-
-def _selector(selector: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """A label selector as text, and those of its parts that are more than an equality."""
-    parts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    written = [_expression(one) for one in selector.get("matchExpressions") or ()]
-    return ",".join([*parts, *written]), tuple(one for one in written if "=" not in one)
-
-
-def _expression(one: Mapping[str, Any]) -> str:
-    key, values = one["key"], one.get("values") or []
-    if one["operator"] == "In" and len(values) == 1:
-        return f"{key}={values[0]}"
-    if one["operator"] in ("In", "NotIn"):
-        return f"{key} {one['operator'].lower()} ({','.join(values)})"
-    return str(key) if one["operator"] == "Exists" else f"!{key}"
 
 
 def _maker(metadata: Mapping[str, Any]) -> str:

@@ -8,11 +8,8 @@ look because of it. An event that moves no fact concerns nobody.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from loadline_api.conditions import Condition
-from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.fact_tables import FactTable, Groups
 from loadline_operator.kube.kinds import (
     AUTOSCALERS,
@@ -25,7 +22,6 @@ from loadline_operator.kube.kinds import (
 )
 from loadline_operator.services.facts import (
     autoscalers,
-    claimed_workloads,
     foreign_workloads,
     node_reports,
     pods,
@@ -38,21 +34,10 @@ from loadline_operator.services.facts.node_reports import NodeReport, NodeReport
 from loadline_operator.services.facts.object_states import Ref
 from loadline_operator.services.facts.owned_objects import OwnedObject, owned_object
 from loadline_operator.services.facts.pods import PodFact
+from loadline_operator.services.facts.service_facts import ServiceFact, service_fact
+from loadline_operator.services.facts.workload_kin import WorkloadKin
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, OWNED_KINDS
-from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceFact:
-    """A service: its version and generation, what it claims of others, its loops, what its status says."""
-
-    version: str
-    generation: int = 0
-    claim: WorkloadClaim | None = None
-    foreign: Kind | None = None
-    loops: frozenset[Loop] = frozenset()
-    conditions: tuple[tuple[str, str], ...] = ()
 
 
 class ServiceIndex:
@@ -72,6 +57,7 @@ class ServiceIndex:
         self.autoscalers: Groups[Autoscaler, str] = Groups(lambda key, fact: key.namespace)
         self.nodes: FactTable[NodeReports] = FactTable()
         self.foreign: dict[Kind, FactTable[ForeignWorkload]] = {kind: FactTable() for kind in FOREIGN_KINDS}
+        self.kin = WorkloadKin(self.services, self.foreign)
         watched: dict[Kind, FactTable[Any]] = {
             INFERENCE_SERVICES: self.services,
             PODS: self.pods,
@@ -141,7 +127,7 @@ class ServiceIndex:
         """The names of other services with the same claim, or one on what owns it or is owned by it."""
         return tuple(
             key.name if other == claim else f"{key.name} (by {other})"
-            for other in self._kin(claim)
+            for other in self.kin.of(claim)
             for key in self.services.of(other)
             if key != service
         )
@@ -191,45 +177,14 @@ class ServiceIndex:
         if kind is INFERENCE_SERVICES:
             claims = {fact.claim for fact in facts}
             changed = claims if len(claims) > 1 or len(facts) == 1 else set()
-            return {key, *(rival for claim in changed if claim for rival in self._claiming(claim))}
+            return {key, *(rival for claim in changed if claim for rival in self.kin.claiming(claim))}
         if kind is NODE_CAPACITIES:
             return {_key(name) for name in node_reports.turned(before or {}, after or {})}
         if kind is AUTOSCALERS:
             return {one for fact in facts for one in self._aimed_at(fact.target)}
         if kind in self.foreign:
-            owners = {claimed_workloads.claim_on_owner(fact) for fact in facts}
-            moved = owners - {None} if len(owners) > 1 or len(facts) == 1 else set()
-            claim = WorkloadClaim(kind.group, kind.kind, key.namespace, key.name)
-            others = (self._claiming(owner) for owner in moved if owner)
-            return set(self.services.of(claim)).union(*others)
+            return self.kin.concerned(kind, key, facts)
         return {Key(key.namespace, fact.service) for fact in facts if fact.service}
-
-    def _claiming(self, claim: WorkloadClaim) -> Iterator[Key]:
-        """Services that claim a workload, what owns it, or what it owns."""
-        for one in self._kin(claim):
-            yield from self.services.of(one)
-
-    def _kin(self, claim: WorkloadClaim) -> list[WorkloadClaim]:
-        """The claim, if a service has it, and all others of which one is on what the other owns."""
-        above = self._lineage(claim)
-        near = (one for one in self.services.groups() if one.namespace == claim.namespace)
-        return [one for one in near if one in above or claim in self._lineage(one)]
-
-    def _lineage(self, claim: WorkloadClaim) -> list[WorkloadClaim]:
-        """The claim, then those on its owner, the owner's owner and so on, as far as they are known."""
-        found: list[WorkloadClaim] = []
-        above: WorkloadClaim | None = claim
-        while above is not None and above not in found:
-            found.append(above)
-            there = self._claimed(above)
-            above = claimed_workloads.claim_on_owner(there) if there is not None else None
-        return found
-
-    def _claimed(self, claim: WorkloadClaim) -> ForeignWorkload | None:
-        """The workload that a claim names, by whichever version of its API it is followed."""
-        key = Key(claim.namespace, claim.name)
-        tables = (table for kind, table in self.foreign.items() if (kind.group, kind.kind) == claim[:2])
-        return next((fact for table in tables if (fact := table.get(key)) is not None), None)
 
     def _aimed_at(self, target: Target) -> Iterable[Key]:
         """Services that an autoscaler moves: the target itself, its owner, or whoever is attached to it."""
@@ -241,28 +196,6 @@ class ServiceIndex:
         yield from self.services.of(
             WorkloadClaim(target.group, target.kind, target.key.namespace, target.key.name)
         )
-
-
-def service_fact(raw: Manifest) -> ServiceFact:
-    """The fact of an InferenceService; one that can't be read claims nothing."""
-    metadata = raw["metadata"]
-    version, generation = metadata["resourceVersion"], metadata.get("generation", 0)
-    try:
-        service = InferenceService.parse(raw)
-    except InvalidInput:
-        return ServiceFact(version=version, generation=generation)
-    return ServiceFact(
-        version=version,
-        generation=generation,
-        claim=claimed_workloads.claim(service),
-        foreign=claimed_workloads.kind_of(service),
-        loops=frozenset(service.spec.loops),
-        conditions=tuple(_told(one) for one in service.status.conditions),
-    )
-
-
-def _told(condition: Condition) -> tuple[str, str]:
-    return condition.type, condition.status
 
 
 def _key(name: str) -> Key:

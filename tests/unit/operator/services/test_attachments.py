@@ -223,6 +223,75 @@ def test_pods_are_found_by_the_labels_that_their_project_gives(name: tuple[str, 
     assert judged(workload(name), service(name)).selector == selector
 
 
+NAME, PART = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
+
+
+def llm(name: str = "llm", **spec: Any) -> ForeignWorkload:
+    """A KServe LLMInferenceService that is ready."""
+    metadata = {"name": name, "namespace": "serving", "uid": name}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return foreign_workload(kind(KSERVE_LLM), {"metadata": metadata, "spec": spec, "status": ready})
+
+
+@pytest.mark.parametrize(
+    ("spec", "selector"),
+    [
+        ({"labels": {NAME: "one"}}, f"{NAME}=one,{PART}=llminferenceservice"),
+        ({"labels": {PART: "us"}}, f"{NAME}=llm,{PART}=us"),
+        ({"labels": {NAME: "one", "gpu": "amd"}}, f"{NAME}=one,{PART}=llminferenceservice,gpu=amd"),
+        ({"labels": {"gpu": "amd"}, "prefill": {}}, f"{NAME}=llm,{PART}=llminferenceservice"),
+        (
+            {"labels": {"gpu": "amd"}, "prefill": {"labels": {"gpu": "amd", "a": "b"}}},
+            f"{NAME}=llm,{PART}=llminferenceservice,gpu=amd",
+        ),
+        ({"labels": {NAME: "one"}, "prefill": {"labels": {NAME: "two"}}}, f"{PART}=llminferenceservice"),
+    ],
+    ids=["renamed", "part-of", "more", "not-on-prefill", "on-both", "renamed-apart"],
+)
+def test_kserves_own_labels_are_laid_over_the_pods_labels(spec: Manifest, selector: str) -> None:
+    assert judged(llm(**spec), service(KSERVE_LLM)).selector == selector
+
+
+SHARED = {"labels": {NAME: "one"}}
+
+
+def test_pods_that_another_workload_has_too_are_left_alone_and_that_is_told() -> None:
+    one, two = llm("one"), llm("llm", **SHARED)
+    found = judged(two, service(KSERVE_LLM), others=[one, two])
+    assert told(found, ConditionType.ATTACHED) == (False, Reason.PODS_SHARED)
+    text = found.findings[ConditionType.ATTACHED].text
+    assert "LLMInferenceService serving/one" in text
+    assert f"{NAME}=one" in text
+    assert found.selector is None
+    assert told(found, ConditionType.READY) == (False, Reason.PODS_SHARED)
+
+
+@pytest.mark.parametrize(
+    ("two", "one"),
+    [
+        ({"labels": {NAME: "one", "gpu": "amd"}}, {}),
+        ({}, {}),
+        ({"labels": {"gpu": "amd"}}, {"labels": {"gpu": "amd"}}),
+    ],
+    ids=["more", "plain", "name-differs"],
+)
+def test_pods_that_a_label_tells_apart_are_attached(two: Manifest, one: Manifest) -> None:
+    found = judged(llm("llm", **two), service(KSERVE_LLM), others=[llm("one", **one)])
+    assert told(found, ConditionType.ATTACHED) == (True, Reason.AS_DECLARED)
+
+
+def test_pools_without_a_label_in_common_are_told() -> None:
+    renamed = {NAME: "b", PART: "b"}
+    found = judged(llm(labels={NAME: "a", PART: "a"}, prefill={"labels": renamed}), service(KSERVE_LLM))
+    assert told(found, ConditionType.ATTACHED) == (False, Reason.PODS_SHARED)
+
+
+def test_prefill_pods_of_another_workload_count_too() -> None:
+    other = llm("one", prefill={"labels": {NAME: "llm"}})
+    found = judged(llm(), service(KSERVE_LLM), others=[other])
+    assert told(found, ConditionType.ATTACHED) == (False, Reason.PODS_SHARED)
+
+
 def test_for_an_autoscaler_a_group_of_pods_counts_once() -> None:
     found = judged(workload(LWS), service(LWS))
     name, leaders = "leaderworkerset.sigs.k8s.io/name=llm", "leaderworkerset.sigs.k8s.io/worker-index=0"

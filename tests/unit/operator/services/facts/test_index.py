@@ -162,6 +162,22 @@ def test_an_owner_of_an_owner_is_one_too(facts: ServiceIndex) -> None:
     assert rivals(facts, CHAT) == ("rival (by InferenceService iris)",)
 
 
+LLM = next(kind for kind in FOREIGN_KINDS if kind.api_version == "serving.kserve.io/v1alpha2")
+
+
+def test_a_workload_that_shares_pods_labels_concerns_services_beside_it(facts: ServiceIndex) -> None:
+    reference = {"apiVersion": LLM.api_version, "kind": LLM.kind, "name": "theirs"}
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=reference), gone=False)
+    facts.see(LLM, raw("theirs", spec={}), gone=False)
+    labels = {"labels": {"app.kubernetes.io/name": "theirs"}}
+    assert facts.see(LLM, raw("other", 1, spec=labels), gone=False) == {CHAT}
+    assert facts.see(LLM, raw("other", 2, spec={**labels, "replicas": 3}), gone=False) == set()
+    assert facts.see(LLM, raw("other", 3, spec={}), gone=False) == {CHAT}
+    there = facts.foreign[LLM].get(Key("serving", "theirs"))
+    assert there is not None
+    assert [one.key.name for one in facts.kin.beside(there)] == ["other"]
+
+
 def test_owners_that_own_each_other_end_nothing(facts: ServiceIndex) -> None:
     facts.see(INFERENCE_SERVICES, service("chat", workloadRef=REF), gone=False)
     loop = child(apiVersion=THEIRS.api_version, kind=THEIRS.kind, name="theirs")
