@@ -1,5 +1,6 @@
 """Attaching loses nothing: a workload keeps its count until somebody asks for another."""
 
+import json
 from functools import partial
 from typing import Any
 
@@ -127,6 +128,47 @@ def test_a_reference_that_moves_takes_the_other_count_over_and_leaves_the_first_
         )
 
 
+MADE = pytest.mark.parametrize("way", ["create", "apply", "apply --server-side"])
+"""Ways in which a service is made: each leaves other managed fields, or none, for `replicas`."""
+
+
+@MADE
+def test_however_a_service_was_made_nothing_moves_but_what_is_asked(
+    harbour: Bed, namespace: str, way: str
+) -> None:
+    harbour.apply([theirs(namespace, 8)])
+    manifest = json.dumps(attached(namespace))
+    harbour.kubectl(*way.split(), "-f", "-", input=manifest)
+    shows(harbour, namespace, 8)
+    harbour.kubectl("scale", "deployment/chat", "--replicas=6", "-n", namespace)
+    shows(harbour, namespace, 6)
+    if way != "create":
+        harbour.kubectl(*way.split(), "-f", "-", input=manifest)
+    shows(harbour, namespace, 6)
+    assert harbour.client.get(path_of(namespace))["metadata"]["generation"] == 2
+    for wish in (9, 6, 1):
+        scaled(harbour, namespace, wish)
+        eventually(partial(asks, harbour, path_of(namespace), wish))
+    patch = {"spec": {"replicas": 3}}
+    harbour.client.patch(names.INFERENCE_SERVICES.path("chat", namespace=namespace), patch)
+    eventually(lambda: asks(harbour, path_of(namespace), 3))
+    scaled(harbour, namespace, 1)
+    eventually(lambda: asks(harbour, path_of(namespace), 1))
+
+
+@pytest.mark.parametrize("way", ["apply", "apply --server-side"])
+def test_replicas_taken_out_of_a_manifest_leave_the_count_however_it_is_applied(
+    harbour: Bed, namespace: str, way: str
+) -> None:
+    harbour.apply([theirs(namespace, 8)])
+    harbour.kubectl(*way.split(), "-f", "-", input=json.dumps(attached(namespace, replicas=6)))
+    eventually(lambda: asks(harbour, path_of(namespace), 6))
+    eventually(lambda: settled(harbour, namespace))
+    harbour.kubectl(*way.split(), "-f", "-", input=json.dumps(attached(namespace)))
+    shows(harbour, namespace, 6)
+    asks(harbour, path_of(namespace), 6)
+
+
 def test_an_owner_who_moves_his_count_is_followed_until_somebody_asks(harbour: Bed, namespace: str) -> None:
     harbour.apply([theirs(namespace, 8), attached(namespace)])
     shows(harbour, namespace, 8)
@@ -140,16 +182,6 @@ def test_replicas_that_a_manifest_gives_are_a_wish_from_the_start(harbour: Bed, 
     harbour.apply([theirs(namespace, 8), attached(namespace, replicas=1)])
     eventually(lambda: asks(harbour, path_of(namespace), 1))
     asks(harbour, scale_of(namespace), 1)
-
-
-def test_replicas_that_a_manifest_gives_no_more_leave_the_count_as_it_is(
-    harbour: Bed, namespace: str
-) -> None:
-    harbour.apply([theirs(namespace, 8), attached(namespace, replicas=6)])
-    eventually(lambda: asks(harbour, path_of(namespace), 6))
-    harbour.apply([attached(namespace)])
-    shows(harbour, namespace, 6)
-    asks(harbour, path_of(namespace), 6)
 
 
 def test_an_autoscaler_that_is_handed_over_goes_on_from_the_count_that_it_left(
