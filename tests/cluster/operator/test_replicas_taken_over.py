@@ -31,7 +31,7 @@ def running(operator: LoneOperator) -> LoneOperator:
 
 
 def theirs(
-    namespace: str, replicas: int, *, name: str = "chat", kind: str = "Deployment", **meta: Any
+    namespace: str, replicas: int | None, *, name: str = "chat", kind: str = "Deployment", **more: Any
 ) -> Object:
     """A workload as its owner writes it; its pods are nobody's concern here, so they wait at a gate."""
     labels = {"app": name}
@@ -43,8 +43,8 @@ def theirs(
     head = {"apiVersion": "apps/v1", "kind": kind}
     return {
         **head,
-        "metadata": {"name": name, "namespace": namespace, **meta},
-        "spec": {"replicas": replicas, **spec},
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {**spec, **({"replicas": replicas} if replicas is not None else {}), **more},
     }
 
 
@@ -62,7 +62,7 @@ def scale_of(namespace: str) -> str:
 
 
 def asks(bed: Bed, path: str, replicas: int) -> None:
-    assert bed.client.get(path)["spec"].get("replicas") == replicas, bed.client.get(path)["spec"]
+    assert bed.client.get(path)["spec"].get("replicas", 0) == replicas, bed.client.get(path)["spec"]
 
 
 def settled(bed: Bed, namespace: str) -> None:
@@ -81,25 +81,46 @@ def scaled(bed: Bed, namespace: str, replicas: int) -> None:
     bed.kubectl("scale", "llsvc/chat", f"--replicas={replicas}", "-n", namespace)
 
 
-@KINDS
+@pytest.mark.parametrize(
+    ("kind", "count", "more"),
+    [
+        ("Deployment", 8, {}),
+        ("Deployment", 1, {}),
+        ("Deployment", 0, {}),
+        ("Deployment", None, {}),
+        ("Deployment", 40, {}),
+        ("Deployment", 3, {"paused": True}),
+        ("Deployment", 3, {"strategy": {"type": "Recreate"}, "minReadySeconds": 30}),
+        ("StatefulSet", 8, {}),
+        ("StatefulSet", None, {}),
+        ("StatefulSet", 3, {"podManagementPolicy": "Parallel", "serviceName": "chat"}),
+        ("StatefulSet", 3, {"updateStrategy": {"type": "OnDelete"}}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value),
+)
 def test_scale_tells_the_count_that_was_found_and_later_values_are_wishes(
-    harbour: Bed, namespace: str, kind: str
+    harbour: Bed, namespace: str, kind: str, count: int | None, more: dict[str, Any]
 ) -> None:
-    path = path_of(namespace, kind=kind)
-    harbour.apply([theirs(namespace, 8, kind=kind), attached(namespace, kind=kind)])
-    shows(harbour, namespace, 8)
+    path, found = path_of(namespace, kind=kind), 1 if count is None else count
+    harbour.apply([theirs(namespace, count, kind=kind, **more), attached(namespace, kind=kind)])
+    shows(harbour, namespace, found)
     before = harbour.client.get(path)
     noted = status_of(harbour, name="chat", namespace=namespace)["workload"]
-    assert noted == {"uid": before["metadata"]["uid"], "replicas": 8}
+    assert noted == {"uid": before["metadata"]["uid"], "replicas": found}
     assert before["metadata"]["generation"] == 1
     for wish in (9, 8, 1, 4):
         scaled(harbour, namespace, wish)
         eventually(partial(asks, harbour, path, wish))
     harbour.client.delete(path)
     eventually(lambda: says(harbour, "chat", "Attached", namespace=namespace, reason="NoWorkload"))
-    harbour.apply([theirs(namespace, 5, kind=kind)])
+    harbour.apply([theirs(namespace, 5, kind=kind, **more)])
     shows(harbour, namespace, 5)
     assert harbour.client.get(path)["metadata"]["generation"] == 1
+    harbour.client.delete(names.INFERENCE_SERVICES.path("chat", namespace=namespace))
+    after = harbour.client.get(path)
+    assert after["metadata"]["generation"] == 1
+    assert not {"finalizers", "ownerReferences", "labels"} & after["metadata"].keys()
+    assert OPERATOR_MANAGER not in {one["manager"] for one in after["metadata"]["managedFields"]}
 
 
 @KINDS
@@ -229,3 +250,33 @@ def test_an_upgrade_moves_nothing(harbour: Bed, namespace: str, running: LoneOpe
     running.start()
     shows(harbour, namespace, 8)
     assert harbour.client.get(path_of(namespace))["metadata"]["generation"] == 1
+
+
+def test_an_operator_that_ended_between_write_and_note_goes_on_from_there(
+    harbour: Bed, namespace: str, running: LoneOperator
+) -> None:
+    path = names.INFERENCE_SERVICES.path("chat", namespace=namespace)
+    harbour.apply([theirs(namespace, 8), attached(namespace)])
+    shows(harbour, namespace, 8)
+    running.stop()
+    harbour.kubectl("scale", "deployment/chat", "--replicas=5", "-n", namespace)
+    harbour.client.patch(scale_of(namespace), {"spec": {"replicas": 5}}, fieldManager=OPERATOR_MANAGER)
+    running.start()
+    shows(harbour, namespace, 5)
+    assert status_of(harbour, name="chat", namespace=namespace)["workload"]["replicas"] == 5
+    eventually(lambda: settled_for_good(harbour, path))
+    before = harbour.client.get(path)["metadata"]["resourceVersion"]
+    running.restart()
+    eventually(lambda: has_reconciled(running))
+    assert harbour.client.get(path)["metadata"]["resourceVersion"] == before
+    asks(harbour, path_of(namespace), 5)
+
+
+def settled_for_good(bed: Bed, path: str) -> None:
+    """The Deployment's controller has made all pods, so no more is to be told of them."""
+    assert bed.client.get(path)["status"].get("replicas") == 5
+
+
+def has_reconciled(running: LoneOperator) -> None:
+    assert running.metric('loadline_operator_reconciles_total{loop="services",result="ok"}') > 0
+    assert running.metric('loadline_operator_queue_objects{loop="services"}') == 0
