@@ -22,14 +22,15 @@ MOST_STEPS = 1000
 """Turns of the loop that no work here takes."""
 
 TOLD = b"{}\n"
+EVENT = b'{"type": "ADDED", "object": {"metadata": {"name": "thing"}}}\n'
 
 
 @dataclass
 class Peer:
     """Answers each request with `{}`, after a handshake if there is a context.
 
-    A `mute` one sends nothing from there on, not even a close_notify; one that `streams` never ends
-    its answers.
+    A `mute` one sends nothing from there on, not even a close_notify; one that `streams` answers with an
+    event of a watch, and never ends it.
     """
 
     context: ssl.SSLContext | None = None
@@ -67,7 +68,7 @@ class Peer:
         while await reader.readuntil(b"\r\n\r\n"):
             self.heard.set()
             length = b"Transfer-Encoding: chunked" if self.streams else b"Content-Length: %d" % len(TOLD)
-            body = b"%x\r\n%s\r\n" % (len(TOLD), TOLD) if self.streams else TOLD
+            body = b"%x\r\n%s\r\n" % (len(EVENT), EVENT) if self.streams else TOLD
             writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + body)
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

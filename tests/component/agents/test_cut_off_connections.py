@@ -66,7 +66,7 @@ async def test_a_watch_that_is_cancelled_at_any_step(pair: tuple[ssl.SSLContext,
             kube = client(server.port, ca_pem)
             try:
                 async with aclosing(kube.watch(PATH, "1")) as changes:
-                    assert [(await anext(changes)).type for _ in range(2)] == ["BOOKMARK", ""]
+                    assert [(await anext(changes)).type for _ in range(2)] == ["BOOKMARK", "ADDED"]
             finally:
                 await kube.close()
 
