@@ -30,7 +30,7 @@ class Member:
     are the limits at which the plan counts it whatever it is told, None where it obeys. Until
     `awaited_until_s` it may only not have had the time to report. `ours` says that it has reported
     this coordinator's epoch: what it knows of the breaker's heat, it has from here. `seen_watts` is what
-    its last report showed. `changes` grows with all that was heard from it and ordered.
+    its last report showed. `changes` grows with all that was heard or ordered by which it counts, or falls.
     """
 
     name: str
@@ -45,6 +45,8 @@ class Member:
     ours: bool = False
     seen_watts: float = 0.0
     changes: int = 0
+    _counted: tuple[object, ...] = ()
+    _raised: bool = False
     _ordered: dict[str, float] = field(default_factory=dict)
     _ordered_safe: dict[str, float] = field(default_factory=dict)
     _ordered_sequence: int = 0
@@ -65,7 +67,9 @@ class Member:
         """
         report = self._doubts.believed(report)
         unseen_watts = self._unseen_rise_watts(report)
-        self.changes += 1
+        counted = _counted_by(report)
+        if counted != self._counted:
+            self._counted, self.changes = counted, self.changes + 1
         if self.report is None and self.rating is not None:  # as the node's own NodeCapacity lists them
             self._times_told = {gpu.uuid: BELIEVED_AFTER for gpu in self.rating.gpus}
         self.report, self.heard_s = report, now
@@ -75,6 +79,8 @@ class Member:
         if report.epoch == epoch and report.lease_sequence >= self._ordered_sequence:
             self._ordered.clear()
             self._ordered_safe.clear()
+            self.changes += int(self._raised)
+            self._raised = False
         else:
             self.told = UNTOLD
         return unseen_watts
@@ -123,8 +129,10 @@ class Member:
     def order(self, limits: Iterable[GpuLimit], sequence: int) -> None:
         """Remember limits that are on their way, so that a node gone silent counts at the higher ones."""
         self._ordered_sequence = sequence
-        self.changes += 1
+        told = {gpu.uuid: gpu for gpu in self.report.gpus} if self.report is not None else {}
         for limit in limits:
+            if _raises(limit, told.get(limit.uuid)):
+                self._raised, self.changes = True, self.changes + 1
             self._ordered[limit.uuid] = max(self._ordered.get(limit.uuid, 0.0), limit.watts)
             safe_watts = max(self._ordered_safe.get(limit.uuid, 0.0), limit.safe_watts)
             self._ordered_safe[limit.uuid] = safe_watts
@@ -132,7 +140,7 @@ class Member:
     def release(self, sequence: int, now: float) -> None:
         """Remember that the node was told to restore what it found, which may be all that it can draw."""
         self.released_s, self._ordered_sequence = now, sequence
-        self.changes += 1
+        self._raised, self.changes = True, self.changes + 1
         if self.rating is not None:
             self._ordered = {gpu.uuid: gpu.max_watts for gpu in self.rating.gpus}
 
@@ -259,6 +267,23 @@ class Member:
     def reports_epoch(self, epoch: Epoch) -> bool:
         """Whether the node's last report carried this epoch."""
         return self.report is not None and self.report.epoch == epoch
+
+
+def _counted_by(report: Report) -> tuple[object, ...]:
+    """All of a report by which its node counts, or falls; what it draws changes with each."""
+    gpus = [
+        (gpu.uuid, gpu.enforced_watts, gpu.safe_watts, gpu.able, gpu.min_watts, gpu.max_watts)
+        for gpu in report.gpus
+    ]
+    faulty = bool(report.faults)
+    return report.armed, report.orphaned, report.settable, faulty, report.host_max_watts, gpus
+
+
+def _raises(limit: GpuLimit, gpu: GpuReport | None) -> bool:
+    """Whether a GPU may hold more by an order on its way, or fall to more, than it told."""
+    if gpu is None or limit.watts > gpu.enforced_watts:
+        return True
+    return gpu.safe_watts is not None and limit.safe_watts > gpu.safe_watts
 
 
 def _rating(gpu: GpuReport) -> GpuRating:

@@ -56,7 +56,8 @@ class Reliever:
             shut=_shut(orders, domain, raising=raising),
         )
         if room.closed is not None:
-            self._decide((), room, now=now)
+            if self._state != State(low=room.low):  # else there is nothing to take back
+                self._decide((), room, now=now)
         elif now - self._decided_s >= DECIDE_EVERY_S:
             self._decide(claims_of(members, domain, orders.caps.high, now=now), room, now=now)
         return self._orders(orders)
@@ -67,6 +68,8 @@ class Reliever:
 
     def _orders(self, orders: RowOrders) -> RowOrders:
         caps, relieved = orders.caps, self.relief.gpus
+        if not relieved and self.relief.low == caps.low:
+            return orders
         next_load = min(caps.next_load, caps.relief_load) if relieved else caps.next_load
         caps = replace(caps, low=deeper(caps.low, self.relief.low), next_load=next_load)
         return replace(orders, caps=caps, relieved=relieved)

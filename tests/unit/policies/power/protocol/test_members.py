@@ -106,15 +106,18 @@ def test_a_gpu_that_does_not_obey_counts_at_the_most_that_it_has_held_since() ->
     assert member.counted_rating(patient=False).gpus[0].fixed_watts is None
 
 
-def test_whatever_is_heard_of_it_or_ordered_is_a_change() -> None:
+def test_what_it_counts_or_falls_by_is_a_change_and_what_it_draws_is_none() -> None:
     member = heard()
-    changes = [member.changes]
-    member.order((GpuLimit(uuid="gpu", watts=300.0, safe_watts=250.0),), 2)
-    changes.append(member.changes)
-    member.release(3, 102.0)
-    changes.append(member.changes)
-    member.hear(replace(REPORT, sequence=2), now=103.0, epoch=EPOCH)
-    assert [*changes, member.changes] == [1, 2, 3, 4]
+    member.hear(replace(REPORT, sequence=2, gpus=(replace(GPU, watts=123.0),)), now=101.0, epoch=EPOCH)
+    member.order((GpuLimit(uuid="gpu", watts=HELD, safe_watts=GPU.safe_watts or 0.0),), 2)
+    assert member.changes == 1
+    member.order((GpuLimit(uuid="gpu", watts=MOST, safe_watts=GPU.safe_watts or 0.0),), 3)
+    assert member.changes == 2
+    member.hear(replace(REPORT, sequence=3, lease_sequence=3), now=102.0, epoch=EPOCH)
+    assert member.changes == 3, "the raise isn't on its way any more"
+    member.release(4, 103.0)
+    member.hear(replace(REPORT, sequence=4, lease_sequence=3, armed=False), now=104.0, epoch=EPOCH)
+    assert member.changes == 5
 
 
 def test_one_that_is_planned_for_counts_at_that_whatever_it_says() -> None:
