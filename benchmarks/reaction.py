@@ -3,9 +3,9 @@ How fast a row reacts to an overload, and what its coordinator costs, in a row o
 
 First 52 real agents with their guards; then 8 real ones and 1,016 stub members that run the node's half of
 the protocol and the agent's client in one process. All GPUs of a row draw more at once; measured is the
-time until each real agent has read its lower limits back, and from the coordinator's decision until each
-stub has its lease. In between the row is calm, and the coordinator's processor time is counted. Then the
-coordinator's machine on paper, and the operator's plans.
+time until each real agent has read its lower limits back, and from the coordinator's first answer that
+brakes until the last is written. In between the row is calm, and the coordinator's processor time is
+counted. Then the coordinator's machine on paper, and the operator's plans.
 
     python -m benchmarks.reaction [--overloads 20] [--calm 60]
 
@@ -50,8 +50,8 @@ class Played:
 
     @property
     def fan_out_s(self) -> list[float]:
-        """From a brake to the last stub that has its lease, of each overload."""
-        return [max(one.fan_out_s) for one in self.reactions if one.fan_out_s]
+        """From each brake until the last of those that were held was answered."""
+        return [one.fan_out_s for one in self.reactions if one.fan_out_s is not None]
 
     @property
     def results(self) -> dict[str, float]:
@@ -66,6 +66,9 @@ class Played:
         }
         if self.fan_out_s:
             found["fan_out_p50_s"] = percentile(self.fan_out_s, 50)
+        heard_s = [max(one.heard_s) for one in self.reactions if one.heard_s]
+        if heard_s:
+            found["last_stub_heard_p50_s"] = percentile(heard_s, 50)
         return found | asdict(self.calm)
 
 
@@ -84,7 +87,7 @@ def play(*, agents: int, nodes: int, overloads: int, calm_s: float) -> Played:
         for index in range(overloads):
             reactions.append(row.overload())
             last = reactions[-1]
-            fan_out = f", fan-out {max(last.fan_out_s):.3f} s" if last.fan_out_s else ""
+            fan_out = f", fan-out {last.fan_out_s:.3f} s" if last.fan_out_s is not None else ""
             say(f"{index + 1} of {overloads}: read back after {max(last.readback_s):.3f} s{fan_out}")
         return Played(calm=calm, reactions=tuple(reactions), step_downs=row.step_downs)
 

@@ -60,10 +60,15 @@ EXCHANGES: Final = "loadline_power_exchanges_total{"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """One overload: seconds until the brake and each agent's read-back, and from the brake to each stub."""
+    """One overload: seconds until the brake and until each agent's read-back.
+
+    `fan_out_s` is from the first answer that brakes until all who report have theirs written, by the
+    coordinator's own journal; `heard_s` until each stub had it, on a processor that all of them share.
+    """
 
     readback_s: tuple[float, ...]
-    fan_out_s: tuple[float, ...]
+    fan_out_s: float | None
+    heard_s: tuple[float, ...]
     decided_s: float
 
 
@@ -119,6 +124,8 @@ class ReactionRow:
     def calm(self, seconds: float) -> Calm:
         """Let nothing happen for a while, and count."""
         leader, member = self.members[self.leader], self.members[self.nodes[-1]]
+        if leader is member:
+            raise BedError(f"{self.leader} leads, which is no candidate: read {self.bed.logs}")
         pids = {"leader": leader.agent.pid, "member": member.agent.pid}
         before = {name: cpu_s((pid,)) for name, pid in pids.items()}
         answered, began_s = self._answered(), time.monotonic()
@@ -145,7 +152,8 @@ class ReactionRow:
         time.sleep(STUBS_TELL_S)
         reaction = Reaction(
             readback_s=tuple(self._readback_s(node, wall_s) - wall_s for node in self.nodes),
-            fan_out_s=tuple(at_s - brake for at_s in self._heard_s(wall_s)),
+            fan_out_s=self._fan_out_s(wall_s),
+            heard_s=tuple(at_s - brake for at_s in self._heard_s(wall_s)),
             decided_s=brake - wall_s,
         )
         self._until(self._free, "the row is free again")
@@ -290,6 +298,11 @@ class ReactionRow:
         """When the coordinator decided to brake, by its journal."""
         entries = self._journal(self.leader, "power/polca", since_s)
         return _first(entries, lambda one: bool(one["decision"]["caps"]["brake"]), "decision to brake")
+
+    def _fan_out_s(self, since_s: float) -> float | None:
+        """How long it took until all were told of the brake."""
+        entries = self._journal(self.leader, "leadership/fan-out", since_s)
+        return next((float(one["decision"]["seconds"]) for one in entries if one["reason"] == BRAKE), None)
 
     def _readback_s(self, node: str, since_s: float) -> float:
         """When an agent has noted the lease that braked it, which it does once its limits are read back."""

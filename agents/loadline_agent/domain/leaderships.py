@@ -109,6 +109,22 @@ class Leadership:
         """Nobody waits for the answer to a report any more."""
         self._leader.forget(report)
 
+    @property
+    def reporting(self) -> int:
+        """How many members have reported lately; 0 where nobody leads here."""
+        if self.coordinator is None:
+            return 0
+        return len(self.coordinator.members) - len(self.coordinator.members.silent(self._clock()))
+
+    def fanned_out(self, level: str, members: int, seconds: float) -> None:
+        """Journal how long it took until so many members, all that report, were told of a level."""
+        self._journal.write(
+            "leadership/fan-out",
+            observation={"members": members},
+            decision={"seconds": round(seconds, 4)},
+            reason=level,
+        )
+
     async def close(self) -> None:
         """Lead no more, and let the next coordinator be found without waiting."""
         self._note(self._leader.close())

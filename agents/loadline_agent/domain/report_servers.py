@@ -10,12 +10,14 @@ The other door is in `status_servers`.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from loadline_agent.domain.fan_outs import FanOuts
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.ports import Declarations
 from loadline_agent.domain.tls_identity import certificate_shown
@@ -56,6 +58,9 @@ class ReportServer:
         self._leadership, self._declarations = leadership, declarations
         self._node, self._refused = node, refused
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._fan_outs = FanOuts(
+            clock=time.monotonic, members=lambda: leadership.reporting, told=leadership.fanned_out
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._logged_s: dict[str, float] = {}
         leadership.carry = self.carry
@@ -67,7 +72,7 @@ class ReportServer:
         app.router.add_get("/v1/coordinator", self.tell_coordinator)
         return app
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one report with a lease, or with the reason why not."""
         try:
             report = decode_report(await self._body(request))
@@ -79,7 +84,13 @@ class ReportServer:
                 f"report.node is {report.node!r}: report with the certificate that this node has published"
             )
             return self._refuse("WrongNode", 403, sentence=sentence)
-        return self._response(await self._answer(report))
+        try:
+            response = self._response(await self._answer(report))
+            await response.prepare(request)
+            await response.write_eof()
+            return response
+        finally:
+            self._fan_outs.written(report.node)
 
     async def tell_coordinator(self, request: web.Request) -> web.Response:
         """Who leads, as far as this node knows."""
@@ -92,6 +103,8 @@ class ReportServer:
                 waiting = self._waiting.get(id(output.report))
                 if waiting is not None and not waiting.done():
                     waiting.set_result(output)
+                    if isinstance(output, Leased):
+                        self._fan_outs.answered(output.report.node, output.lease.level)
         self.close()
         wait_s = self._leadership.wait_s
         if wait_s < float("inf"):

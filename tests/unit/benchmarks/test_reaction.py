@@ -10,7 +10,7 @@ from benchmarks.reaction_rows import Calm, Reaction
 from loadline_policies.power.protocol.coordinators import Coordinator
 
 CALM = Calm(leader_cores=0.3, member_cores=0.01, reports_hz=100.0)
-QUICK = Reaction(readback_s=(0.2, 0.3), fan_out_s=(0.05, 0.1), decided_s=0.1)
+QUICK = Reaction(readback_s=(0.2, 0.3), fan_out_s=0.1, heard_s=(0.2, 0.3), decided_s=0.1)
 PLAYED = Played(calm=CALM, reactions=(QUICK, QUICK), step_downs=0)
 
 
@@ -34,7 +34,7 @@ def test_rows_that_react_in_time_keep_every_check() -> None:
             "overload_to_readback_p99_s_1024",
             checks(large=replace(PLAYED, reactions=(replace(QUICK, readback_s=(1.3,)),))),
         ),
-        ("fan_out_p99_s", checks(large=replace(PLAYED, reactions=(replace(QUICK, fan_out_s=(0.1, 0.7)),)))),
+        ("fan_out_p99_s", checks(large=replace(PLAYED, reactions=(replace(QUICK, fan_out_s=0.7),)))),
         ("coordinator_cores", checks(large=replace(PLAYED, calm=replace(CALM, leader_cores=0.6)))),
         ("growth_exponent", checks(large=replace(PLAYED, calm=replace(CALM, leader_cores=0.45)))),
         ("decide_us", checks(decide_us=51.0)),

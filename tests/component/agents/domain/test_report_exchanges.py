@@ -1,6 +1,7 @@
 """Reports and leases over real mutual TLS, in one event loop, with reports made by hand."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from loadline_agent.boot_clock import boottime
+from loadline_agent.domain.fan_outs import FanOuts
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import CONNECT_S, ReportClient, Unanswered, patience_s
@@ -38,6 +40,7 @@ class Door:
 
     leadership: Leadership
     declarations: FileDeclarations
+    journal: Journal
     refusals: list[str] = field(default_factory=list)
 
 
@@ -56,10 +59,11 @@ class Bench:
     async def open(self, node: str) -> Door:
         file = RowFile(self.directory / "row.json")
         declarations = FileDeclarations(file, node)
-        leadership = Leadership(declarations, Journal(node, wall=lambda: 0.0), clock=boottime)
+        journal = Journal(node, wall=lambda: 0.0)
+        leadership = Leadership(declarations, journal, clock=boottime)
         leadership.election = FileElection(file, node, clock=boottime)
         leadership.step()
-        door = Door(leadership, declarations)
+        door = Door(leadership, declarations, journal)
         reports = ReportServer(leadership, declarations, node=node, refused=door.refusals.append)
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
@@ -191,6 +195,48 @@ async def test_a_crossing_answers_everybody_who_is_held(bench: Bench) -> None:
         await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
         told = [await one for one in held]
     assert {lease.level for lease in told if lease is not None} == {"Brake"}
+
+
+async def test_how_long_it_took_until_all_were_answered_is_journalled(bench: Bench) -> None:
+    door = await bench.open("node-0")
+    members, leases = await settled(bench)
+    held = [
+        asyncio.create_task(members[index].exchange(acknowledged(leases[index], NODES[index], 2)))
+        for index in (0, 1)
+    ]
+    await asyncio.sleep(0.1)
+    async with within(0.5):
+        await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
+        await asyncio.gather(*held)
+    entries = [json.loads(line) for line in door.journal.lines().splitlines()]
+    (entry,) = [one for one in entries if one["what"] == "leadership/fan-out" and one["reason"] == "Brake"]
+    assert entry["observation"] == {"members": 3}
+    assert 0.0 <= entry["decision"]["seconds"] < 0.5
+
+
+def test_a_level_is_told_once_the_last_member_was() -> None:
+    now, told = 10.0, list[tuple[str, int, float]]()
+    fan_outs = FanOuts(clock=lambda: now, members=lambda: 2, told=lambda *one: told.append(one))
+    for node in ("a", "b"):
+        fan_outs.answered(node, "Brake")
+    fan_outs.written("a")
+    fan_outs.written("a")
+    assert told == []
+    now = 10.5
+    fan_outs.written("b")
+    fan_outs.written("a")
+    assert told == [("Brake", 2, 0.5)]
+
+
+def test_a_level_that_is_over_before_all_were_told_is_forgotten() -> None:
+    told: list[tuple[str, int, float]] = []
+    fan_outs = FanOuts(clock=lambda: 0.0, members=lambda: 2, told=lambda *one: told.append(one))
+    fan_outs.answered("a", "Brake")
+    fan_outs.answered("a", "Normal")
+    fan_outs.answered("b", "Normal")
+    for node in ("a", "b"):
+        fan_outs.written(node)
+    assert [level for level, _, _ in told] == ["Normal"]
 
 
 async def test_a_report_that_cannot_be_true_is_refused_and_logged(bench: Bench) -> None:
