@@ -2,22 +2,20 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power import polca
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.drill_states import DrillOrder, DrillOutcome, DrillState
-from loadline_policies.power.protocol.gpu_limits import HoldReason
+from loadline_policies.power.protocol.gpu_limits import HoldReason, RowOrders
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
-from loadline_policies.power.relief import reliefs
-from loadline_policies.power.relief.claims import Claim
-from loadline_policies.power.relief.reliefs import Relief, Room, State
+from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.safety.breakers import Curve
 
 EPOCH = Epoch(transitions=1, lease_uid="lease")
@@ -222,15 +220,16 @@ def test_the_policy_believes_in_no_room_that_a_drill_has_made() -> None:
     assert row.coordinator.level == "Normal", "and no longer than its meter needs"
 
 
-def test_nobody_is_relieved_in_room_that_a_drill_has_made() -> None:
+def test_nobody_is_relieved_in_room_that_a_drill_has_made(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
+    relieved = Reliever.relieved
 
-    def watched(claims: tuple[Claim, ...], room: Room, state: State, now: float) -> Decision[Relief, State]:
-        seen.append(room.watts)
-        return reliefs.decide(claims, room, state, now)
+    def watched(self: Reliever, *given: Any, watts: float, **rest: Any) -> RowOrders:
+        seen.append(watts)
+        return relieved(self, *given, watts=watts, **rest)
 
+    monkeypatch.setattr(Reliever, "relieved", watched)
     row = Row(share=0.85)
-    row.coordinator = Coordinator(row.domain, EPOCH, now=row.now, relieve=watched)
     row.until(BEGAN_S)
     seen.clear()
     row.declare(drill=order())
