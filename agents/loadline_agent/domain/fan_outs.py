@@ -7,37 +7,31 @@ written. A level that is over before all were told of it is forgotten.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 Told = Callable[[str, int, float], None]
 """Gets a level, how many members were told of it, and the seconds from the first answer until the last."""
 
-NOBODY: Final = 0
-
 
 class FanOuts:
-    """Follows the newest level. `members` is how many there are who report."""
+    """Follows the newest level. `members` is how many there are who report, 0 where nobody leads."""
 
     def __init__(self, *, clock: Callable[[], float], members: Callable[[], int], told: Told) -> None:
         self._clock, self._members, self._told = clock, members, told
         self._level = ""
         self._began_s = 0.0
-        self._unwritten: set[str] = set()
-        self._written: set[str] = set()
-        self._over = True
+        self._written: set[str] | None = None
 
-    def answered(self, node: str, level: str) -> None:
-        """An answer is made that tells a node of a level."""
+    def answered(self, level: str) -> None:
+        """An answer is made that tells a level."""
         if level != self._level:
-            self._level, self._began_s, self._over = level, self._clock(), False
-            self._unwritten, self._written = set(), set()
-        self._unwritten.add(node)
+            self._level, self._began_s, self._written = level, self._clock(), set()
 
-    def written(self, node: str) -> None:
-        """An answer to a node is on its way, or nobody waits for it any more."""
-        if self._over or node not in self._unwritten:
+    def written(self, node: str, level: str) -> None:
+        """An answer that tells a node of a level is on its way, or nobody waits for it any more."""
+        if self._written is None or level != self._level:
             return
         self._written.add(node)
-        if NOBODY < self._members() <= len(self._written):
-            self._over = True
-            self._told(self._level, len(self._written), self._clock() - self._began_s)
+        told = len(self._written)
+        if 0 < self._members() <= told:
+            self._written = None
+            self._told(level, told, self._clock() - self._began_s)

@@ -84,13 +84,7 @@ class ReportServer:
                 f"report.node is {report.node!r}: report with the certificate that this node has published"
             )
             return self._refuse("WrongNode", 403, sentence=sentence)
-        try:
-            response = self._response(await self._answer(report))
-            await response.prepare(request)
-            await response.write_eof()
-            return response
-        finally:
-            self._fan_outs.written(report.node)
+        return await self._write(request, await self._answer(report))
 
     async def tell_coordinator(self, request: web.Request) -> web.Response:
         """Who leads, as far as this node knows."""
@@ -104,7 +98,7 @@ class ReportServer:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(output)
                     if isinstance(output, Leased):
-                        self._fan_outs.answered(output.report.node, output.lease.level)
+                        self._fan_outs.answered(output.lease.level)
         self.close()
         wait_s = self._leadership.wait_s
         if wait_s < float("inf"):
@@ -137,6 +131,17 @@ class ReportServer:
         finally:
             del self._waiting[id(report)]
             self._leadership.forget(report)
+
+    async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        """The response, written already: when the last one is on its way is worth knowing."""
+        response = self._response(answer)
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        finally:
+            if isinstance(answer, Leased):
+                self._fan_outs.written(answer.report.node, answer.lease.level)
+        return response
 
     def _response(self, answer: Answer) -> web.Response:
         match answer:

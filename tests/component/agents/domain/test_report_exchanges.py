@@ -217,25 +217,25 @@ async def test_how_long_it_took_until_all_were_answered_is_journalled(bench: Ben
 def test_a_level_is_told_once_the_last_member_was() -> None:
     now, told = 10.0, list[tuple[str, int, float]]()
     fan_outs = FanOuts(clock=lambda: now, members=lambda: 2, told=lambda *one: told.append(one))
-    for node in ("a", "b"):
-        fan_outs.answered(node, "Brake")
-    fan_outs.written("a")
-    fan_outs.written("a")
+    fan_outs.answered("Brake")
+    fan_outs.written("a", "Brake")
+    fan_outs.written("a", "Brake")
     assert told == []
     now = 10.5
-    fan_outs.written("b")
-    fan_outs.written("a")
+    fan_outs.written("b", "Brake")
+    fan_outs.written("a", "Brake")
     assert told == [("Brake", 2, 0.5)]
 
 
 def test_a_level_that_is_over_before_all_were_told_is_forgotten() -> None:
     told: list[tuple[str, int, float]] = []
     fan_outs = FanOuts(clock=lambda: 0.0, members=lambda: 2, told=lambda *one: told.append(one))
-    fan_outs.answered("a", "Brake")
-    fan_outs.answered("a", "Normal")
-    fan_outs.answered("b", "Normal")
+    fan_outs.answered("Brake")
+    fan_outs.written("b", "Brake")
+    fan_outs.answered("Normal")
+    fan_outs.written("a", "Brake")
     for node in ("a", "b"):
-        fan_outs.written(node)
+        fan_outs.written(node, "Normal")
     assert [level for level, _, _ in told] == ["Normal"]
 
 
