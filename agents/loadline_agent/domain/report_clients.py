@@ -99,9 +99,10 @@ class ReportClient:
 
         Raises Unanswered, after which the next candidate's turn has come.
         """
-        peer = await self._peer(report.domain)
+        peers = self._candidates(report.domain)
+        peer = await self._peer(report.domain, peers)
         self._warm(peer)
-        connect_s = patience_s(self._missed, candidates=len(self._candidates(report.domain)))
+        connect_s = patience_s(self._missed, candidates=len(peers))
         timeout = aiohttp.ClientTimeout(total=connect_s + ANSWER_S, sock_connect=connect_s)
         try:
             async with self._sessions[peer].post(
@@ -148,8 +149,7 @@ class ReportClient:
         except (aiohttp.ClientError, TimeoutError, InvalidInput, KeyError):
             return  # the report on its way fails in the same way, and tells it
 
-    async def _peer(self, domain: str) -> Peer:
-        peers = self._candidates(domain)
+    async def _peer(self, domain: str, peers: tuple[Peer, ...]) -> Peer:
         await self._forget(set(peers))
         if self._over:
             raise Unanswered("Over", "this agent ends: a connection opened now would be nobody's to close")

@@ -90,8 +90,11 @@ class Member:
 
         One whose limit is read is seen by its sensor, whatever holds.
         """
-        before = {gpu.uuid: gpu for gpu in self.report.gpus} if self.report is not None else {}
-        lost = [gpu for gpu in report.gpus if not gpu.able and gpu.uuid in before and before[gpu.uuid].able]
+        unable = [gpu for gpu in report.gpus if not gpu.able]
+        if not unable or self.report is None:
+            return 0.0
+        before = {gpu.uuid: gpu for gpu in self.report.gpus if gpu.able}
+        lost = [gpu for gpu in unable if gpu.uuid in before]
         return sum(max(0.0, gpu.enforced_watts - before[gpu.uuid].enforced_watts) for gpu in lost)
 
     def _with_missing(self, rating: NodeRating) -> NodeRating:
