@@ -4,8 +4,8 @@ How an agent comes to its GPUs: it looks for the driver until there is one, or t
 A node without a driver is no failure: what keeps it from its GPUs is told meanwhile, and looked for again.
 Neither is a driver of another version than its library at first, since an upgrade replaces one after the
 other. But a process has the library that it has loaded for good, and a container the one that it was
-started with. So a search that has long heard nothing else ends by OtherVersion, and with it the agent: the
-kubelet starts a container with the library of then.
+started with. So a search that has heard nothing else for as long as the guard waits ends by OtherVersion,
+and with it the agent: the kubelet starts a container with the library of then.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from loadline_agent.hardware.guard import UNMATCHED_FOR_S
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.nvml import OtherVersion
 from loadline_api.conditions import Reason
@@ -21,10 +22,6 @@ from loadline_policies.errors import HardwareError
 
 AGAIN_S: Final = 30.0
 """How often a node without a driver looks for one. Chosen."""
-
-UNMATCHED_FOR_S: Final = 660.0
-"""How long a search hears nothing but OtherVersion before it ends by it. Chosen, as for the guard: longer
-than the ten minutes after which the kubelet forgets earlier ends, so that it never backs off."""
 
 NOT_LOOKED: Final = "the driver hasn't been looked for yet"
 

@@ -44,6 +44,9 @@ MOST_EVENTS: Final = 64
 XIDS: Final = range(1, 10_000)
 """XIDs that can be; NVIDIA's list ends below 200."""
 
+MOST_SHARE: Final = 1.3
+"""How far above its highest limit a board, or a module, may be read. Chosen: above gain and transients."""
+
 OF_GPU: Final = 0
 OF_MODULE: Final = 1
 """Scopes of a field."""

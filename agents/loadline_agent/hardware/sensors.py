@@ -39,8 +39,6 @@ DOUBT_AFTER_S: Final = 1.0
 """From when on the energy is counted: a live sensor of an H200 repeated for 0.75 s at most, idle."""
 STUCK_SHARE, STUCK_WATTS = 0.15, 20.0
 """How far reading and energy may part: thrice the sensor's gain of 5 %, or the step of an idle GPU."""
-MOST_SHARE: Final = 1.3
-"""How far above its highest limit a board may be read. Chosen: above gain and transients."""
 TOLD_FOR_S: Final = 10.0
 """How long it is told that watts were read which can't be; they may be of one sample. Chosen."""
 MEAN_OVER_S: Final = 1.0
@@ -90,7 +88,8 @@ class _Trail:
         """Take note of watts that can't be; what is told of them."""
         if self.impossible is None:
             told = (
-                f"its driver has told a draw of {watts:.0f} W, above {MOST_SHARE:g} times its highest limit"
+                f"its driver has told a draw of {watts:.0f} W,"
+                f" above {nvml.MOST_SHARE:g} times its highest limit"
             )
             self.impossible = GpuFault(Reason.SENSOR_IMPLAUSIBLE.value, told)
         self.impossible_s = now
@@ -282,7 +281,7 @@ def _sampled(device: nvml.Device, trail: _Trail, *, now: float, wall: float) -> 
 
 def _most_watts(device: nvml.Device) -> float:
     """More than this no board of the kind can draw, whatever its sensor says."""
-    return MOST_SHARE * device.highest_mw / 1000.0 or float(GPU_WATTS[1])
+    return nvml.MOST_SHARE * device.highest_mw / 1000.0 or float(GPU_WATTS[1])
 
 
 def _refused(device: nvml.Device, trail: _Trail, *, watts: float, now: float) -> GpuSample:

@@ -24,9 +24,6 @@ from loadline_policies.power.protocol.bounds import GPU_WATTS
 READ_EVERY_S: Final = 60.0
 """Chosen: people act on it within minutes, and what the calls take on a real driver isn't known."""
 
-MOST_SHARE: Final = 1.3
-"""How far above its limit a module may be read: as a GPU (`sensors`)."""
-
 _MODES: Final = {0: PersistenceMode.OFF, 1: PersistenceMode.ON}
 
 
@@ -61,7 +58,7 @@ def _module(device: nvml.Device) -> tuple[float | None, float | None]:
         limit_mw, power_mw = device.module_mw()
     if limit_mw is not None and not (nvml.believable(limit_mw) and limit_mw >= device.lowest_mw):
         limit_mw = None
-    most_mw = MOST_SHARE * limit_mw if limit_mw is not None else GPU_WATTS[1] * 1000
+    most_mw = nvml.MOST_SHARE * limit_mw if limit_mw is not None else GPU_WATTS[1] * 1000
     if power_mw is not None and not 0 < power_mw <= most_mw:
         power_mw = None
     return _watts(limit_mw), _watts(power_mw)

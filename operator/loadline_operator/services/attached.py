@@ -13,7 +13,7 @@ from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
@@ -129,7 +129,7 @@ class AttachedServices:
                 INFERENCE_SERVICES, key, replicas=found.take_over, version=version
             )
         except ApiRefused as error:
-            if error.code not in {404, 409}:
+            if error.code not in GONE:
                 raise
             return False
         return True

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from loadline_agent import driver_searches
-from loadline_agent.driver_searches import UNMATCHED_FOR_S, DriverSearch
+from loadline_agent.driver_searches import DriverSearch
+from loadline_agent.hardware.guard import UNMATCHED_FOR_S
 from loadline_agent.hardware.nvml import OtherVersion, translated
 from loadline_policies.errors import HardwareError
 
