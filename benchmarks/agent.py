@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.process_costs import cpu_s, pss_mib
 from benchmarks.result_files import RESULTS, at_most, finish, report
 from loadline_api import names
-from testbed import api_callers, charts
+from testbed import charts, operator_writes
 from testbed.cluster.bed import Bed
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board
@@ -69,22 +69,7 @@ def _declare(bed: Bed) -> None:
     }
     kind = names.POWER_DOMAINS.kind
     bed.apply([{"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": DOMAIN}, "spec": spec}])
-    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": names.lease_name(DOMAIN),
-            "labels": {names.DOMAIN_LABEL: DOMAIN},
-            "annotations": {names.CANDIDATES_ANNOTATION: NODES[0]},
-        },
-        "spec": {"leaseDurationSeconds": 15},
-    }
-    operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), body=lease)
-    status = {"members": list(NODES), "candidates": [NODES[0]]}
-    body = {"apiVersion": names.API_VERSION, "kind": kind, "status": status}
-    operator.apply_status(names.POWER_DOMAINS.path(DOMAIN), body, manager=names.OPERATOR_MANAGER)
-    operator.http.close()
+    operator_writes.enlist(bed, DOMAIN, members=NODES, candidates=NODES[:1])
 
 
 def _bare_loop(bed: Bed, board_path: Path) -> "subprocess.Popen[bytes]":

@@ -12,32 +12,26 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from benchmarks.process_costs import cpu_s
 from loadline_agent.domain.tls_identity import Identity
 from loadline_api import names
 from loadline_policies.power.polca import Level
 from loadline_policies.power.safety.breakers import FOREVER, Curve
-from testbed import api_callers, charts
+from testbed import charts, operator_writes
 from testbed.cluster.bed import Bed
 from testbed.cluster.errors import ApiError, BedError
-from testbed.cluster.processes import Process
 from testbed.doubles.stub_members import rating_of
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
-from testbed.live_rows.members import Member
+from testbed.live_rows.member_rows import MemberRow
 from testbed.live_rows.plants import Plant
-from testbed.live_rows.rows import policy_map
+from testbed.live_rows.rows import DOMAIN, HOST_WATTS, LABELS, domain, policy_map
 
-DOMAIN: Final = "row"
-LABELS: Final = {f"{names.NODE_RESTRICTION_PREFIX}row": DOMAIN}
-HOST_WATTS: Final = 500
 SHARE_WATTS: Final = 3040
 """Of the budget for each node: at their maximum they draw 1.27 of it."""
 
@@ -46,6 +40,8 @@ CALM, OVERLOAD = 0.8, 1.12
 CANDIDATES: Final = 3
 AT_ONCE: Final = 6
 PATIENCE_S: Final = 300.0
+"""For any step: a thousand handshakes share a processor."""
+
 BRAKED_WITHIN_S: Final = 2.5
 """After the overload, which is over then: all have braked, and could be let go."""
 
@@ -86,27 +82,14 @@ class Calm:
         return (self.leader_cores - self.member_cores) / self.reports_hz
 
 
-class ReactionRow:
-    """`agents` real ones and `stubs` others under one breaker; a context manager."""
+class ReactionRow(MemberRow):
+    """`agents` real ones and `stubs` others under one breaker."""
 
     def __init__(self, *, agents: int, stubs: int, say: Callable[[str], None]) -> None:
+        super().__init__()
         self.nodes = tuple(f"node-{index:04}" for index in range(agents))
         self.stubs = tuple(f"stub-{index:04}" for index in range(stubs))
-        self._say, self._stack = say, ExitStack()
-        self._process: Process | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self._bring_up()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        self._say = say
 
     @property
     def budget_watts(self) -> int:
@@ -142,7 +125,9 @@ class ReactionRow:
         """Let the row ask for more than it may draw until all have braked, and then for less again."""
         asked_s = boottime()
         self.plant.demand(OVERLOAD)
-        self._until(lambda: self._above_s(asked_s) is not None, "the row is above its budget")
+        self.until(
+            lambda: self._above_s(asked_s) is not None, "the row is above its budget", within_s=PATIENCE_S
+        )
         time.sleep(BRAKED_WITHIN_S)
         self.plant.demand(CALM)
         above_s = self._above_s(asked_s)
@@ -156,7 +141,7 @@ class ReactionRow:
             heard_s=tuple(at_s - brake for at_s in self._heard_s(wall_s)),
             decided_s=brake - wall_s,
         )
-        self._until(self._free, "the row is free again")
+        self.until(self._free, "the row is free again", within_s=PATIENCE_S)
         return reaction
 
     def _bring_up(self) -> None:
@@ -169,14 +154,17 @@ class ReactionRow:
         self.board = self._stack.enter_context(Board.create(self.bed.directory / "board", everybody))
         self._publish_stubs()  # before the policy comes that lets only a node's agent write
         self.bed.apply([one for one in objects if one["kind"] != "CustomResourceDefinition"])
-        self._declare(everybody)
+        self.bed.apply([policy_map(), domain(DOMAIN, CURVE, budget_watts=self.budget_watts)])
+        operator_writes.enlist(
+            self.bed, DOMAIN, members=sorted(everybody), candidates=self.nodes[:CANDIDATES]
+        )
         self.plant = self._stack.enter_context(
             Plant(self.board, curve=CURVE, budget_watts=self.budget_watts, host_watts=HOST_WATTS)
         )
         self.plant.demand(CALM)
         self._start_agents()
         self._start_stubs()
-        self._until(self._free_and_armed, "every node is armed, and the row free")
+        self.until(self._free_and_armed, "every node is armed, and the row free", within_s=PATIENCE_S)
 
     def _publish_stubs(self) -> None:
         """Write what the stubs' agents would: a certificate each, and what their GPUs can hold."""
@@ -196,52 +184,16 @@ class ReactionRow:
             status = {"hostMaxWatts": HOST_WATTS, "gpus": gpus}
             self.bed.client.patch(f"{path}/status", {"status": status})
 
-    def _declare(self, everybody: Sequence[str]) -> None:
-        """What people and the operator would write: a policy, an enforced domain, its Lease."""
-        (borne, _), *points = CURVE.points
-        curve = [{"percent": round(load * 100), "seconds": round(seconds)} for load, seconds in points]
-        spec = {
-            "budgetWatts": self.budget_watts,
-            "mode": "Enforce",
-            "nodeSelector": {"matchLabels": LABELS},
-            "policyRef": {"name": "power-row"},
-            "hostWatts": {"max": HOST_WATTS},
-            "breaker": {
-                "coolingSeconds": round(CURVE.cooling_s),
-                "curve": [{"percent": round(borne * 100)}, *curve],
-            },
-        }
-        head = {"apiVersion": names.API_VERSION, "kind": names.POWER_DOMAINS.kind}
-        self.bed.apply([policy_map(), {**head, "metadata": {"name": DOMAIN}, "spec": spec}])
-        candidates = list(self.nodes[:CANDIDATES])
-        operator = api_callers.caller(self.bed, names.OPERATOR_ACCOUNT)
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {
-                "name": names.lease_name(DOMAIN),
-                "labels": {names.DOMAIN_LABEL: DOMAIN},
-                "annotations": {names.CANDIDATES_ANNOTATION: ",".join(candidates)},
-            },
-            "spec": {"leaseDurationSeconds": 15},
-        }
-        operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), body=lease)
-        status = {"members": sorted(everybody), "candidates": candidates}
-        operator.apply_status(
-            names.POWER_DOMAINS.path(DOMAIN), {**head, "status": status}, manager=names.OPERATOR_MANAGER
-        )
-        operator.http.close()
-
     def _start_agents(self) -> None:
         """Start real agents and guards, a few at a time: they share two cores."""
-        self.members: dict[str, Member] = members.members(self.bed, self.nodes, self.board.path)
+        self.members = members.members(self.bed, self.nodes, self.board.path)
         waiting = list(self.nodes)
         self._say(f"starting {len(waiting)} agents with their guards")
         while waiting:
             batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
             for node in batch:
                 self.members[node].start()
-            self._until(partial(self._published, batch), f"{', '.join(batch)} are there")
+            self.until(partial(self._published, batch), f"{', '.join(batch)} are there", within_s=PATIENCE_S)
 
     def _published(self, nodes: Sequence[str]) -> bool:
         try:
@@ -267,7 +219,7 @@ class ReactionRow:
         file.write_text(json.dumps(told))
         environment = {**members.environment(), "PYTHONPATH": str(charts.ROOT)}
         command = (sys.executable, "-m", "testbed.doubles.stub_members", str(file))
-        self._process = self.bed.spawn("stubs", command, environment=environment)
+        self.bed.spawn("stubs", command, environment=environment)
 
     def _peer(self, node: str) -> tuple[str, str, str]:
         spec = self.bed.client.get(names.NODE_CAPACITIES.path(node))["spec"]
@@ -351,13 +303,6 @@ class ReactionRow:
         with urllib.request.urlopen(url, timeout=10.0) as answer:
             lines = answer.read().decode().splitlines()
         return int(sum(float(line.split()[-1]) for line in lines if line.startswith(EXCHANGES)))
-
-    def _until(self, holds: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
-        deadline_s = time.monotonic() + within_s
-        while not holds():
-            if time.monotonic() > deadline_s:
-                raise BedError(f"not within {within_s:g} s: {what}; read {self.bed.logs}")
-            time.sleep(0.1)
 
 
 def _first(entries: Sequence[Entry], wanted: Callable[[Entry], bool], what: str) -> float:

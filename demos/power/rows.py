@@ -15,10 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from demos.power import manifests
 from loadline_api import names
@@ -31,13 +28,10 @@ from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError, BedError
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
-from testbed.live_rows.members import Member
+from testbed.live_rows.member_rows import PATIENCE_S, MemberRow
 
 AT_ONCE = 6
 """Agents that may be starting at the same time; chosen, for two cores."""
-
-PATIENCE_S = 120.0
-"""For any step of the bring-up, on a machine that has other things to do as well."""
 
 UNSETTLED = (429, 503)
 """An API server answers so for a moment after a CRD has come."""
@@ -50,38 +44,16 @@ ACQUAINTING = "electing a coordinator that hears every node"
 REPO = Path(__file__).parents[2]
 
 
-class LiveRow:
+class LiveRow(MemberRow):
     """The row of a scenario on real parts; `services` lists the service of each node."""
 
     def __init__(self, scenario: Scenario, model: ServerModel, *, out: Path, progress: Progress) -> None:
+        super().__init__()
         self.scenario, self.model, self.out = scenario, model, out
         self.nodes = manifests.node_names(scenario)
-        self.members: dict[str, Member] = {}
         self.services: tuple[str, ...] = ()
         self.start_at = 0.0
         self._progress = progress
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            self._bring_up()
-        except BaseException:
-            self._dismiss()
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._dismiss()
-        self._stack.close()
-
-    def _dismiss(self) -> None:
-        """Ask all at once, since the bed waits for one by one; a stopped one must go on first."""
-        for process in (one for member in self.members.values() for one in member.processes):
-            process.send(signal.SIGTERM)
-            process.send(signal.SIGCONT)
 
     @property
     def control(self) -> Path:

@@ -13,10 +13,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from loadline_agent.hardware.armed_records import ArmedRecord, Unreadable
 from loadline_api import names
@@ -25,13 +23,12 @@ from loadline_policies.power.safety.breakers import FOREVER, Curve
 from loadline_policies.power.safety.safe_states import SENSOR_GAIN
 from testbed import charts
 from testbed.cluster.bed import Bed
-from testbed.cluster.errors import BedError
 from testbed.cluster.processes import Process
 from testbed.doubles.agents import POLICY
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
-from testbed.live_rows.members import Member
+from testbed.live_rows.member_rows import MemberRow
 from testbed.live_rows.outages import Outages
 from testbed.live_rows.plants import Plant
 from testbed.live_rows.written_policies import WrittenPolicy
@@ -53,9 +50,6 @@ CALM: Final = 0.80
 PEAK: Final = 1.35
 """More than the row can draw."""
 
-PATIENCE_S: Final = 120.0
-"""For any step of the bring-up, on a machine that has other things to do as well."""
-
 Say = Callable[[str], None]
 
 
@@ -67,10 +61,11 @@ class Dead:
     refused: int
 
 
-class Row:
+class Row(MemberRow):
     """Five nodes under one breaker. `early` are manifests to be there before the row's own domain."""
 
     def __init__(self, *, curve: Curve = STEEP, early: tuple[Manifest, ...] = (), say: Say = print) -> None:
+        super().__init__()
         self.curve, self.nodes = curve, NODES
         self.began_s = boottime()
         self.up_s: dict[str, float | None] = dict.fromkeys(NODES)
@@ -80,22 +75,6 @@ class Row:
         self.faulty_s = self.began_s
         self.policy = WrittenPolicy(good=True, hash=parse_power(POLICY).hash)
         self._early, self._say = early, say
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            self._bring_up()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for process in (one for member in self.members.values() for one in member.processes):
-            process.send(signal.SIGTERM)
-        self._stack.close()
 
     def start(self, node: str) -> None:
         """What a kubelet does for a container that isn't there."""
@@ -156,14 +135,6 @@ class Row:
         """Whether every limit is where it was found, so that no step of arming is under way either."""
         return bool((self.board.requested_watts() == MAX_WATTS).all())
 
-    def until(self, holds: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
-        """Wait until something is so; BedError if that takes too long."""
-        deadline_s = boottime() + within_s
-        while not holds():
-            if boottime() > deadline_s:
-                raise BedError(f"not within {within_s:g} s: {what}; read {self.bed.logs}")
-            time.sleep(0.1)
-
     def _bring_up(self) -> None:
         self._say("bringing up a control plane and the operator")
         self.bed = self._stack.enter_context(Bed())
@@ -181,7 +152,7 @@ class Row:
         )
         self.plant.demand(CALM)
         self._say("starting an agent and a guard on each of five nodes")
-        self.members: dict[str, Member] = members.members(self.bed, self.nodes, self.board.path)
+        self.members = members.members(self.bed, self.nodes, self.board.path)
         for node in self.nodes:
             self.start(node)
         self.until(self._armed, "every node is armed")
@@ -199,8 +170,15 @@ class Row:
         return bool((self.board.writes() >= 2).all())
 
 
-def domain(name: str, curve: Curve, *, mode: str = "Enforce", labels: Mapping[str, str] = LABELS) -> Manifest:
-    """A PowerDomain over these nodes."""
+def domain(
+    name: str,
+    curve: Curve,
+    *,
+    mode: str = "Enforce",
+    labels: Mapping[str, str] = LABELS,
+    budget_watts: int = BUDGET_WATTS,
+) -> Manifest:
+    """A PowerDomain over the nodes with these labels."""
     (borne, _), *points = curve.points
     rest = [{"percent": round(load * 100), "seconds": round(seconds)} for load, seconds in points]
     return {
@@ -208,7 +186,7 @@ def domain(name: str, curve: Curve, *, mode: str = "Enforce", labels: Mapping[st
         "kind": names.POWER_DOMAINS.kind,
         "metadata": {"name": name},
         "spec": {
-            "budgetWatts": BUDGET_WATTS,
+            "budgetWatts": budget_watts,
             "mode": mode,
             "nodeSelector": {"matchLabels": dict(labels)},
             "policyRef": {"name": "power-row"},

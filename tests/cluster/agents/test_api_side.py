@@ -23,7 +23,7 @@ from loadline_agent.metrics import Metrics
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api import names
 from loadline_api.drills import DrillText
-from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL, DRILL_ANNOTATION, SYSTEM_NAMESPACE
+from loadline_api.names import DRILL_ANNOTATION, SYSTEM_NAMESPACE
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
 from loadline_api.power_domains import PowerDomain
 from loadline_api.refreshes import NODE_REFRESH_SECONDS
@@ -34,7 +34,7 @@ from loadline_policies.power.protocol.member_evidence import Evidence
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating
-from testbed import api_callers, charts
+from testbed import api_callers, charts, operator_writes
 from testbed.api_callers import Caller
 from testbed.cluster.bed import Bed
 
@@ -118,16 +118,7 @@ def operator(row: Bed) -> Iterator[Caller]:
 @pytest.fixture
 def lease(row: Bed, operator: Caller) -> Iterator[None]:
     """The domain's Lease, empty; guarded by the admission policies."""
-    body = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": names.lease_name(DOMAIN),
-            "labels": {DOMAIN_LABEL: DOMAIN},
-            "annotations": {CANDIDATES_ANNOTATION: ",".join(CANDIDATES)},
-        },
-        "spec": {"leaseDurationSeconds": 15},
-    }
+    body = operator_writes.lease(DOMAIN, CANDIDATES)
     made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body=body)
     stranger = api_callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
     api_callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from loadline_api import names
-from loadline_api.names import LEASES, NODE_CAPACITIES, POWER_DOMAINS, SYSTEM_NAMESPACE
-from testbed import api_callers, charts
+from loadline_api.names import LEASES, NODE_CAPACITIES, SYSTEM_NAMESPACE
+from testbed import charts, operator_writes
 from testbed.cluster.bed import Bed
 from testbed.fakegpu.board import Board
 from testbed.limit_watchers import LimitWatcher
@@ -89,23 +89,7 @@ def declare(bed: Bed) -> None:
         "hostWatts": {"max": 500},
     }
     bed.apply([{**kind, "metadata": {"name": DOMAIN}, "spec": spec}])
-    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {
-            "name": names.lease_name(DOMAIN),
-            "labels": {names.DOMAIN_LABEL: DOMAIN},
-            "annotations": {names.CANDIDATES_ANNOTATION: ",".join(CANDIDATES)},
-        },
-        "spec": {"leaseDurationSeconds": 15},
-    }
-    operator.send("POST", LEASES.path(namespace=SYSTEM_NAMESPACE), body=lease)
-    status = {"members": list(NODES), "candidates": list(CANDIDATES)}
-    operator.apply_status(
-        POWER_DOMAINS.path(DOMAIN), {**kind, "status": status}, manager=names.OPERATOR_MANAGER
-    )
-    operator.http.close()
+    operator_writes.enlist(bed, DOMAIN, members=NODES, candidates=CANDIDATES)
 
 
 @pytest.fixture(scope="module")
