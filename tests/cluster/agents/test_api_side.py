@@ -36,6 +36,7 @@ from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.safety.safe_states import GpuRating
 from testbed import api_callers, charts, operator_writes
 from testbed.api_callers import Caller
+from testbed.clocks import Clock
 from testbed.cluster.bed import Bed
 
 NODES = ("buoy-0", "buoy-1", "buoy-2")
@@ -56,15 +57,6 @@ FACTS = Facts(domain=DOMAIN, host_max_watts=2600.0, gpus=(GPU,))
 POLICY = (
     "schema: policies.loadline.dev/v1alpha1\nloop: power\npolicy: polca\nsettings: {threshold1Percent: %d}\n"
 )
-
-
-class Clock:
-    """Boot time, moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +184,7 @@ async def test_a_node_tells_of_itself_and_only_when_it_changes(row: Bed, agents:
 async def test_what_has_not_changed_is_told_again_before_it_is_taken_for_a_dead_agents(
     row: Bed, agents: list[Agent]
 ) -> None:
-    clock, path, began = Clock(), names.NODE_CAPACITIES.path("buoy-0"), datetime.now(UTC)
+    clock, path, began = Clock(1000.0), names.NODE_CAPACITIES.path("buoy-0"), datetime.now(UTC)
 
     def successor(after_s: float) -> NodeCapacityWriter:
         return NodeCapacityWriter(
@@ -215,7 +207,7 @@ async def test_what_has_not_changed_is_told_again_before_it_is_taken_for_a_dead_
 
 
 async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> None:
-    clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-1")
+    clock, path = Clock(1000.0), names.NODE_CAPACITIES.path("buoy-1")
     facts = [FACTS]
     told = NodeCapacityWriter(agents[1].kube, agents[1].identity, facts=lambda: facts[0], clock=clock)
     await told.step()
@@ -234,7 +226,7 @@ async def test_limits_wait_and_faults_do_not(row: Bed, agents: list[Agent]) -> N
 
 
 async def test_a_capacity_that_somebody_deleted_is_written_anew(row: Bed, agents: list[Agent]) -> None:
-    clock, path = Clock(), names.NODE_CAPACITIES.path("buoy-2")
+    clock, path = Clock(1000.0), names.NODE_CAPACITIES.path("buoy-2")
     told = capacity(agents[2], clock=clock)
     await told.step()
     row.client.delete(path)
@@ -263,7 +255,7 @@ def _denied(row: Bed) -> str:
 
 @pytest.mark.usefixtures("lease")
 async def test_candidates_lead_one_after_the_other(row: Bed, agents: list[Agent]) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     first, second, third = (election(agent, clock) for agent in agents)
     await third.step()
     assert third.epoch is None, "no candidate"
@@ -287,7 +279,7 @@ async def test_candidates_lead_one_after_the_other(row: Bed, agents: list[Agent]
 
 @pytest.mark.usefixtures("lease")
 async def test_a_candidate_that_vanished_is_followed(row: Bed, agents: list[Agent]) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     gone, next_one = (election(agent, clock) for agent in agents[:2])
     await gone.step()
     for _ in range(4):
@@ -340,7 +332,7 @@ async def test_two_domains_that_claim_a_node_are_a_conflict(
 async def test_a_domain_that_was_deleted_is_gone_by_the_api_servers_own_word(
     row: Bed, agents: list[Agent], background: Callable[[Any], None]
 ) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     told = Declarations(agents[0].kube, "buoy-0", SYSTEM_NAMESPACE, clock=clock)
     row.apply([domain("skiff", nodeSelector={"matchLabels": {"loadline.test/nowhere": "yes"}})])
     background(told.run())
@@ -582,7 +574,7 @@ OUTLOOK = DomainState(
 async def test_only_the_holder_tells_how_the_domain_stands(
     row: Bed, agents: list[Agent], background: Callable[[Any], None]
 ) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     first = election(agents[0], clock)
     await first.step()
     assert first.epoch is not None
@@ -610,7 +602,7 @@ async def test_only_the_holder_tells_how_the_domain_stands(
 async def test_an_order_for_a_drill_reaches_the_coordinator_and_a_successor_keeps_what_was_seen(
     row: Bed, agents: list[Agent], background: Callable[[Any], None]
 ) -> None:
-    clock, text = Clock(), str(DrillText(datetime.now(UTC), 10))
+    clock, text = Clock(1000.0), str(DrillText(datetime.now(UTC), 10))
     first = election(agents[0], clock)
     await first.step()
     assert first.epoch is not None

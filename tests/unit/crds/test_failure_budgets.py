@@ -3,13 +3,7 @@
 import pytest
 
 from loadline_api.failure_budgets import BURST, MOST_ADDRESSES, PER_S, FailureBudget, source_of
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from testbed.clocks import Clock
 
 
 def spend(budget: FailureBudget, source: str) -> int:
@@ -22,7 +16,7 @@ def spend(budget: FailureBudget, source: str) -> int:
 
 
 def test_an_address_that_has_spent_its_failures_waits_and_no_other_one_does() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     budget = FailureBudget(clock)
     assert spend(budget, "10.0.0.1") == BURST
     assert budget.allows("10.0.0.2")
@@ -33,7 +27,7 @@ def test_an_address_that_has_spent_its_failures_waits_and_no_other_one_does() ->
 
 
 def test_the_addresses_remembered_are_bounded_and_who_fails_is_remembered() -> None:
-    budget = FailureBudget(Clock())
+    budget = FailureBudget(Clock(1000.0))
     for index in range(10 * MOST_ADDRESSES):
         budget.failed(f"10.1.{index // 256}.{index % 256}")
         if budget.allows("10.0.0.1"):

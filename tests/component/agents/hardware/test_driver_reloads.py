@@ -20,6 +20,7 @@ from loadline_agent.hardware.node_gpus import (
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.protocol.messages import UNIDENTIFIED, GpuLimit
+from testbed.clocks import Clock
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -27,15 +28,6 @@ BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS, DEADLINE_S = 250.0, 1000.0
 NOT_LOADED, MISMATCH, UNKNOWN = 9, 18, 999
 SPEC = GpuSpec(power_delay_s=0.0, clock_delay_s=0.0)
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Machine:

@@ -13,20 +13,12 @@ from hypothesis import strategies as st
 from loadline_agent.hardware import armed_records, guard
 from loadline_agent.hardware.armed_records import FILE, ArmedRecord, ArmedRecordFile, GpuRecord, GuardReport
 from loadline_agent.hardware.guard import OUTDATED_AFTER_S, UNMATCHED_FOR_S, Driver, Guard, NvmlFailed
+from testbed.clocks import Clock
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -37,11 +29,6 @@ def board(tmp_path: Path) -> Board:
 @pytest.fixture
 def state(tmp_path: Path) -> ArmedRecordFile:
     return ArmedRecordFile(str(tmp_path), BOOT)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

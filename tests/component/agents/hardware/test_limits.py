@@ -9,21 +9,13 @@ import pytest
 from loadline_agent.hardware.limits import Limits, Order, OriginalLimit
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
+from testbed.clocks import Clock
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
 SAFE_WATTS = 247.0
 DEADLINE_S = 4.0
 LATER_S = 100.0
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -37,11 +29,6 @@ def gpus(board: Board) -> Iterator[GpuSensors]:
         gpus = GpuSensors.open()
         yield gpus
         gpus.close()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

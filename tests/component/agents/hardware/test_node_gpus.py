@@ -11,6 +11,7 @@ from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, Nod
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import GpuLost
 from loadline_policies.power.protocol.messages import GpuLimit
+from testbed.clocks import Clock
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -20,23 +21,9 @@ SAFE_WATTS = 247.0
 DEADLINE_S = 1000.0
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     return Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """One GPU of eight that is unreadable, or without something: the others are read and held, it is a fault."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from loadline_agent.domain.node_facts import NodeFacts
-from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_agent.kube.node_capacities import Facts, status_of
@@ -17,11 +15,12 @@ from loadline_policies.power.protocol.node_outputs import Send
 from loadline_policies.power.protocol.node_states import GpuState, Home
 from loadline_policies.power.protocol.nodes import Node
 from loadline_policies.power.protocol.plausibility import check
-from testbed.fakegpu.board import Board, GpuSpec
+from testbed.clocks import Clock
+from testbed.doubles.gpu_nodes import opened
+from testbed.fakegpu.board import Board
 from testbed.fakegpu.joining import joined
 from testbed.fakegpu.layouts import LACKS_CLOCKS, LACKS_DEFAULT, LACKS_POWER, LACKS_RANGE
 
-BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 UNKNOWN = 999
 ODD, SAFE_WATTS, DEADLINE_S = 3, 250.0, 1000.0
 OTHERS = [index for index in range(8) if index != ODD]
@@ -72,31 +71,6 @@ STILL_SET = {
     "no clocks": lacking(LACKS_CLOCKS),
     "from 0 W": ranged(0.0, 400.0),
 }
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def board(tmp_path: Path) -> Board:
-    board = Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
-    board.set_sensors(watts=200.0)
-    return board
-
-
-@contextmanager
-def opened(board: Board, clock: Callable[[], float] = Clock()) -> Iterator[NodeGpus]:  # noqa: B008
-    with joined(board.path):
-        state = ArmedRecordFile(str(board.path.parent), BOOT)
-        made = NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)
-        yield made
-        made.close()
 
 
 def reported(node_gpus: NodeGpus) -> tuple[Report, NodeFacts]:

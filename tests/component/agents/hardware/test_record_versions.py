@@ -18,6 +18,7 @@ from loadline_agent.hardware.guard import Driver, Guard
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit
+from testbed.clocks import Clock
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 from testbed.other_versions import SLOT, lengthen, reform
@@ -31,18 +32,9 @@ def as_it_is(file: Path) -> None:
     """The record of the version before."""
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now = DEADLINE_S - 3.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(DEADLINE_S - 3.0)
 
 
 @pytest.fixture

@@ -1,58 +1,23 @@
 """What is read of GPUs at open and once a minute: odd answers of one are its own, and end nothing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pynvml  # type: ignore[import-untyped]
 import pytest
 
 from loadline_agent.hardware import nvml
-from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
 from loadline_agent.hardware.node_gpus import COUNT_EVERY_S, NodeGpus
-from loadline_agent.hardware.sensors import GpuSensors
 from loadline_agent.hardware.slow_readings import READ_EVERY_S, SlowReadings
 from loadline_api.node_capacities import PersistenceMode
-from testbed.fakegpu.board import Board, GpuSpec
+from testbed.clocks import Clock
+from testbed.doubles.gpu_nodes import opened
+from testbed.fakegpu.board import Board
 from testbed.fakegpu.joining import joined
 
-BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 ODD = 3
 OTHERS = [index for index in range(8) if index != ODD]
 ON, OFF, UNKNOWN = PersistenceMode.ON, PersistenceMode.OFF, PersistenceMode.UNKNOWN
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def board(tmp_path: Path) -> Board:
-    board = Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
-    board.set_sensors(watts=200.0)
-    return board
-
-
-@contextmanager
-def opened(board: Board, clock: Clock) -> Iterator[NodeGpus]:
-    with joined(board.path):
-        made = NodeGpus(
-            GpuSensors.open(), ArmedRecordFile(str(board.path.parent), BOOT), boot=BOOT, clock=clock
-        )
-        yield made
-        made.close()
 
 
 def modes(node_gpus: NodeGpus) -> list[PersistenceMode]:

@@ -1,55 +1,20 @@
 """XIDs: the last of each GPU is known within seconds; no GPU that can't be listened to is worse for it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pynvml  # type: ignore[import-untyped]
 import pytest
 
-from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
 from loadline_agent.hardware.node_gpus import BLIND_AFTER_S, COUNT_EVERY_S, RELOAD_EVERY_S, NodeGpus
-from loadline_agent.hardware.sensors import GpuSensors
-from testbed.fakegpu.board import Board, GpuSpec
-from testbed.fakegpu.joining import joined
+from testbed.clocks import Clock
+from testbed.doubles.gpu_nodes import opened
+from testbed.fakegpu.board import Board
 from testbed.fakegpu.layouts import LACKS_EVENTS
 
-BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 ODD = 3
 APPLICATION, OFF_THE_BUS = 31, 79
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def board(tmp_path: Path) -> Board:
-    board = Board.create(tmp_path / "board", ("node-00",), spec=GpuSpec(power_delay_s=0.0, clock_delay_s=0.0))
-    board.set_sensors(watts=200.0)
-    return board
-
-
-@contextmanager
-def opened(board: Board, clock: Clock) -> Iterator[NodeGpus]:
-    with joined(board.path):
-        state = ArmedRecordFile(str(board.path.parent), BOOT)
-        made = NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)
-        yield made
-        made.close()
 
 
 def turns(node_gpus: NodeGpus, clock: Clock, seconds: float) -> None:

@@ -5,20 +5,14 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.hardware.release_orders import FRESH_S, ORDER, Answer, ReleaseOrders
+from testbed.clocks import Clock
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

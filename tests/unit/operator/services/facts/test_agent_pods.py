@@ -8,19 +8,12 @@ from loadline_api.names import AGENT_SELECTOR
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.agent_pods import AgentPods
 from testbed import charts
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from testbed.clocks import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
@@ -43,7 +36,7 @@ def test_a_node_without_an_agents_pod_is_believed(agents: AgentPods) -> None:
 
 def test_a_node_whose_agent_is_ready_is_believed_for_ever(agents: AgentPods, clock: Clock) -> None:
     assert agents.see(pod(), False) == set()
-    clock.now_s += 1e6
+    clock.now += 1e6
     assert not agents.silent("a")
 
 
@@ -53,7 +46,7 @@ def test_a_node_whose_agent_is_no_longer_ready_fades_and_is_then_silent(
     agents.see(pod(), False)
     assert agents.see(pod(version=2, ready=False), False) == {"a"}
     assert (agents.fades("a"), agents.silent("a")) == (True, False)
-    clock.now_s += 60.0
+    clock.now += 60.0
     assert (agents.fades("a"), agents.silent("a")) == (False, True)
     assert agents.see(pod(version=3), False) == {"a"}
     assert (agents.fades("a"), agents.silent("a")) == (False, False)
@@ -66,27 +59,27 @@ def test_a_pod_that_goes_is_like_one_that_is_not_ready(
     agents.see(pod(), False)
     gone = end.pop("gone", False)
     assert agents.see(pod(version=2, **end), gone) == {"a"}
-    clock.now_s += 61.0
+    clock.now += 61.0
     assert agents.silent("a")
 
 
 def test_a_successor_in_time_keeps_the_word_of_the_node(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod(version=2), True)
-    clock.now_s += 20.0
+    clock.now += 20.0
     assert agents.see(pod("agent-2", ready=False), False) == set()
-    clock.now_s += 20.0
+    clock.now += 20.0
     assert agents.see(pod("agent-2", version=2), False) == {"a"}
-    clock.now_s += 1e6
+    clock.now += 1e6
     assert not agents.silent("a")
 
 
 def test_the_time_of_quiet_begins_once(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod(version=2, ready=False), False)
-    clock.now_s += 50.0
+    clock.now += 50.0
     assert agents.see(pod(version=3, ready=False, labels={"a": "b"}), False) == set()
-    clock.now_s += 10.0
+    clock.now += 10.0
     assert agents.silent("a")
 
 
@@ -94,7 +87,7 @@ def test_what_a_watch_failed_to_tell_is_seen_when_somebody_asks(agents: AgentPod
     agents.see(pod(), False)
     agents.table.forget_missing(agents.table.uids(), {})
     assert agents.fades("a")
-    clock.now_s += 60.0
+    clock.now += 60.0
     assert agents.silent("a")
 
 
@@ -102,7 +95,7 @@ def test_nodes_are_told_apart(agents: AgentPods, clock: Clock) -> None:
     agents.see(pod(), False)
     agents.see(pod("agent-b", node="b"), False)
     agents.see(pod(version=2, ready=False), False)
-    clock.now_s += 60.0
+    clock.now += 60.0
     assert (agents.silent("a"), agents.silent("b")) == (True, False)
 
 
