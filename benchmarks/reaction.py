@@ -50,7 +50,7 @@ class Played:
 
     @property
     def fan_out_s(self) -> list[float]:
-        """From each brake until the last of those that were held was answered."""
+        """From the first answer of each brake until all who report had theirs written."""
         return [one.fan_out_s for one in self.reactions if one.fan_out_s is not None]
 
     @property
@@ -64,17 +64,18 @@ class Played:
             "stubs_stepped_down": float(self.step_downs),
             "report_cpu_us": self.calm.report_cpu_s * 1e6,
         }
-        if self.fan_out_s:
-            found["fan_out_p50_s"] = percentile(self.fan_out_s, 50)
         heard_s = [max(one.heard_s) for one in self.reactions if one.heard_s]
-        if heard_s:
-            found["last_stub_heard_p50_s"] = percentile(heard_s, 50)
-        return found | asdict(self.calm)
+        seldom = {
+            "fan_out_p50_s": percentile(self.fan_out_s, 50),
+            "last_stub_heard_p50_s": percentile(heard_s, 50),
+        }
+        told = {name: value for name, value in (found | seldom).items() if value is not None}
+        return told | asdict(self.calm)
 
 
-def percentile(seconds: Sequence[float], percent: float) -> float:
-    """Of at least one figure."""
-    return float(np.percentile(seconds, percent))
+def percentile(seconds: Sequence[float], percent: float) -> float | None:
+    """None of no figures, which no check takes for a good one."""
+    return float(np.percentile(seconds, percent)) if seconds else None
 
 
 def play(*, agents: int, nodes: int, overloads: int, calm_s: float) -> Played:

@@ -34,6 +34,7 @@ def test_rows_that_react_in_time_keep_every_check() -> None:
             "overload_to_readback_p99_s_1024",
             checks(large=replace(PLAYED, reactions=(replace(QUICK, readback_s=(1.3,)),))),
         ),
+        ("fan_out_p99_s", checks(large=replace(PLAYED, reactions=(replace(QUICK, fan_out_s=None),)))),
         ("fan_out_p99_s", checks(large=replace(PLAYED, reactions=(replace(QUICK, fan_out_s=0.7),)))),
         ("coordinator_cores", checks(large=replace(PLAYED, calm=replace(CALM, leader_cores=0.6)))),
         ("growth_exponent", checks(large=replace(PLAYED, calm=replace(CALM, leader_cores=0.45)))),
