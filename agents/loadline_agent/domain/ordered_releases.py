@@ -23,6 +23,9 @@ from loadline_policies.power.protocol.release_tries import TRIES
 HELD_OFF_S: Final = 60.0
 """How long the guard is held off while limits go back. Chosen: longer than all tries."""
 
+LOOK_EVERY_S: Final = 1.0
+"""How often the state directory is looked at: the agent is polled several times a second. Chosen."""
+
 
 class OrderedReleases:
     """Orders of one state directory, and their answers; `count` is told of every try."""
@@ -39,9 +42,14 @@ class OrderedReleases:
     ) -> None:
         self._orders, self._node_gpus, self._gpu_thread = orders, node_gpus, gpu_thread
         self._journal, self._clock, self._count = journal, clock, count
+        self._look_from_s = float("-inf")
 
     def take(self, *, armed: bool) -> bool:
         """Whether to release now; where nothing is armed the order is answered at once."""
+        now = self._clock()
+        if now < self._look_from_s:
+            return False
+        self._look_from_s = now + LOOK_EVERY_S
         if not self._orders.take():
             return False
         if not armed:

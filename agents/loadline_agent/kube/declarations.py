@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -320,5 +321,6 @@ def _remembered(peer: Peer) -> RememberedPeer:
     return RememberedPeer(node=peer.node, address=peer.address, certificate=pem)
 
 
+@lru_cache(maxsize=64)  # asked with every report, and a certificate is long
 def _peer(remembered: RememberedPeer) -> Peer:
     return Peer(remembered.node, remembered.address, ssl.PEM_cert_to_DER_cert(remembered.certificate))

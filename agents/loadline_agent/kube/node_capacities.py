@@ -146,6 +146,7 @@ class NodeCapacityWriter:
         self._path = NODE_CAPACITIES.path(identity.node)
         self._spec = NodeCapacitySpec(certificate=identity.pem, address=identity.address)
         self._written: NodeCapacityStatus | None = None
+        self._settled: Facts | None = None
         self._written_s = self._checked_s = float("-inf")
 
     async def run(self) -> None:
@@ -167,6 +168,7 @@ class NodeCapacityWriter:
 
     async def _check(self) -> None:
         """Read what is there; mend the spec, and remember the status to compare with."""
+        self._settled = None
         try:
             existing = NodeCapacity.parse(await self._kube.get(self._path))
         except NotFound:
@@ -203,6 +205,8 @@ class NodeCapacityWriter:
 
     async def _write_status(self) -> None:
         facts = self._facts()
+        if facts == self._settled and self._clock() - self._written_s < NODE_REFRESH_SECONDS:
+            return
         wanted = status_of(facts)
         if facts.services is None and self._written is not None:
             wanted = wanted.model_copy(update={"services": self._written.services})
@@ -212,12 +216,13 @@ class NodeCapacityWriter:
         age_s = now - self._written_s
         same = self._written is not None and _comparable(self._written) == _comparable(wanted)
         if same and age_s < NODE_REFRESH_SECONDS:
+            self._settled = facts
             return
         if not urgent(self._written, wanted) and age_s < LEAST_APART_S:
             return
         wanted = wanted.model_copy(update={"observed_time": timestamp(wall)})
         await self._apply({"status": wanted.to_api()}, subresource="status")
-        self._written, self._written_s = wanted, now
+        self._written, self._written_s, self._settled = wanted, now, facts
 
     async def _apply(self, part: Object, subresource: str = "") -> None:
         await self._kube.apply(self._path, self._body(part), manager=AGENT_MANAGER, subresource=subresource)

@@ -1,16 +1,22 @@
 """What a node says of itself to the API server, and when it is worth a write."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_agent.kube.node_capacities import Facts, status_of, urgent
+from loadline_agent.domain.tls_identity import Identity
+from loadline_agent.kube.clients import Kube
+from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter, status_of, urgent
+from loadline_api.api_errors import NotFound
 from loadline_api.conditions import ConditionType, Reason, find
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
 from loadline_api.reports import WIRE_VERSION
 from loadline_api.visible_texts import visible
+from testbed.clocks import Clock
 from testbed.foreign_texts import foreign_texts
 
 
@@ -136,3 +142,56 @@ def test_every_message_of_a_node_fits_and_shows(faults: dict[str, str], armed: b
     for one in status.conditions:
         assert len(one.message.encode("utf-8")) <= 1000
         assert visible(one.message) == one.message
+
+
+IDENTITY = Identity(
+    node="node-00",
+    address="127.0.0.1:8443",
+    key_file=Path("key.pem"),
+    certificate_file=Path("certificate.pem"),
+    pem="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+)
+
+
+class NoteOfWrites:
+    """Where the API server would stand: keeps what it is sent, and counts the statuses."""
+
+    def __init__(self) -> None:
+        self.statuses: list[object] = []
+        self._kept: dict[str, object] = {}
+
+    async def get(self, path: str) -> object:
+        if "/nodes/" in path:
+            return {"metadata": {"uid": "1"}}
+        if not self._kept:
+            raise NotFound("there is none", status=404)
+        return self._kept
+
+    async def create(self, path: str, body: dict[str, object]) -> None:
+        self._kept = body
+
+    async def apply(self, path: str, body: dict[str, object], *, manager: str, subresource: str = "") -> None:
+        self.statuses.append(body["status"])
+        self._kept = {**self._kept, "status": body["status"]}
+
+
+@pytest.mark.parametrize(
+    ("looks", "writes"),
+    [
+        ([facts()] * 100, 1),
+        ([facts()] * 130, 2),
+        ([facts(), facts(enforced_watts=300), facts(enforced_watts=300), facts(), facts()], 1),
+        ([facts()] + [facts(enforced_watts=300)] * 20, 2),
+        ([facts(), facts(GpuLost="GPU A is lost"), facts()], 3),
+    ],
+    ids=["unchanged", "unchanged for two minutes", "limits that are back in time", "limits", "a fault"],
+)
+async def test_a_status_is_written_on_a_change_and_every_two_minutes(looks: list[Facts], writes: int) -> None:
+    kube, clock = NoteOfWrites(), Clock()
+    looking = iter(looks)
+    writer = NodeCapacityWriter(cast(Kube, kube), IDENTITY, facts=lambda: next(looking), clock=clock)
+    for _ in looks:
+        await writer.step()
+        clock.now += 1.0
+    assert writer.problem is None
+    assert len(kube.statuses) == writes
