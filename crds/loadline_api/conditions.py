@@ -97,6 +97,8 @@ class Reason(Explained):
     LIMITED = "Limited", "A GPU of the service is held below its maximum."
     UNLIMITED = "Unlimited", "No GPU of the service is held back."
     OBJECTIVE_MISSED = "ObjectiveMissed", "A latency at its percentile is above its objective."
+    NOT_MEASURED = "NotMeasured", "Agents see the service's pods, but its latencies are not known."
+    ENGINE_SILENT = "EngineSilent", "An engine gives no figures at the address where it was asked."
     OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
     TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
     PARSED = "Parsed", "The document was read and is in force."

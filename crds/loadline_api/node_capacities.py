@@ -21,6 +21,9 @@ from loadline_policies.power.protocol.bounds import GPUS
 
 MAX_SERVICES = 128
 
+MOST_OF_SILENT = 1024
+"""Characters of the sentence on an engine that gives no figures."""
+
 CERTIFICATE_PATTERN = r"^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n?$"
 ADDRESS_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):[0-9]{1,5}$"
 
@@ -83,6 +86,12 @@ class ServiceOnNode(Status):
     )
     plugin: bool | None = Field(
         default=None, description="Whether its engines tell of Loadline's plugin; left out if not known."
+    )
+    silent_engine: str | None = Field(
+        default=None,
+        max_length=MOST_OF_SILENT,
+        description="An engine of the service here that gives no figures: its pod, the address that was"
+        " asked, and what it does; left out where all give them.",
     )
 
 

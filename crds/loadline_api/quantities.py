@@ -93,6 +93,9 @@ DecimalText = Annotated[
 ]
 """A ratio written as a decimal string, for example "0.5"."""
 
+Port = Annotated[int, Field(strict=True, ge=1, le=65535, json_schema_extra=INT32)]
+"""A TCP port."""
+
 Name = Annotated[
     str,
     Field(

@@ -6,9 +6,11 @@ So the kinds are a short list, and any other is refused with it rather than take
 never understood. The operator has a row for each in its own table.
 """
 
+from enum import StrEnum
+
 from pydantic import ConfigDict, Field
 
-from loadline_api.quantities import Name
+from loadline_api.quantities import Name, Port
 from loadline_api.schemas import Spec, rule, validations
 
 ATTACHABLE = (
@@ -25,6 +27,35 @@ _KNOWN = " || ".join(
     f"(self.apiVersion == {version!r} && self.kind == {kind!r})" for version, kind in ATTACHABLE
 )
 _NAMED = ", ".join(f"{kind} ({version})" for version, kind in ATTACHABLE)
+
+
+class MetricsScheme(StrEnum):
+    """How an engine is asked: by HTTP, or by TLS whatever its certificate says."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+
+
+class MetricsEndpoint(Spec):
+    """Where the workload's engines answer with their metrics, as far as their pods don't tell it."""
+
+    port: Port | None = Field(
+        default=None,
+        description="Port of the pod; left out: the one of its annotation prometheus.io/port, of --port, of"
+        " the container port named http, of a probe, or the only one.",
+    )
+    scheme: MetricsScheme | None = Field(
+        default=None,
+        description="HTTP, or HTTPS with any certificate; left out: HTTPS where the engine is given a"
+        " certificate or probed by it.",
+    )
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        pattern=r"^/[\x21-\x7e]*$",
+        description="Path; left out: the one of the annotation prometheus.io/path, or /metrics.",
+    )
 
 
 class WorkloadRef(Spec):
@@ -50,3 +81,8 @@ class WorkloadRef(Spec):
         " InferenceService or LLMInferenceService.",
     )
     name: Name = Field(description="Name of the workload in the service's namespace.")
+    metrics: MetricsEndpoint | None = Field(
+        default=None,
+        description="Where its engines, vLLM or SGLang, answer with their metrics; left out: where their pods"
+        " say.",
+    )

@@ -33,7 +33,7 @@ class Node:
                 pod=f"prod/{one.url}",
                 service="prod/chat",
                 pool="",
-                address=one.url.removeprefix("http://"),
+                url=f"{one.url}/metrics",
                 objectives=Objectives(itl_s=10.0, percentile=50),
             )
             for one in standins

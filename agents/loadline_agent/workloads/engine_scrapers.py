@@ -2,9 +2,10 @@
 What the engines of this node say of themselves, asked every five seconds.
 
 Each pod that runs an engine of a known service is asked for its metrics, a few at a
-time; `vllm_metrics` reads them, `histograms` keeps the last minutes of each pool, and what
+time; `engine_metrics` reads them, `histograms` keeps the last minutes of each pool, and what
 comes of it for a service is `Measured`. A pool is judged by itself: prefill and decode
-of one service have latencies of different kinds.
+of one service have latencies of different kinds. An engine that gives no figures is named
+with the address that was asked.
 
 The pods belong to tenants. So an answer is bounded in size and time, no redirection is
 followed, and what can't be read is counted and otherwise as good as silence. A node
@@ -20,9 +21,9 @@ from typing import Final
 import aiohttp
 
 from loadline_agent.metrics import SCRAPE_OUTCOMES
+from loadline_agent.workloads.engine_metrics import Scrape, scrape_of
 from loadline_agent.workloads.histograms import STALE_S, Histogram, Window, increase
 from loadline_agent.workloads.objectives import Objectives, worst
-from loadline_agent.workloads.vllm_metrics import Scrape, scrape_of
 from loadline_policies.errors import InvalidInput
 
 EVERY_S: Final = 5.0
@@ -38,7 +39,14 @@ LONGEST_ANSWER: Final = 2 * 1024 * 1024
 """Bytes. vLLM sends some 60 KiB, and 25 more for each core."""
 
 READ, UNREACHABLE, UNREADABLE, FOREIGN = SCRAPE_OUTCOMES
-"""What came of asking: `foreign` answers, but isn't vLLM."""
+"""What came of asking: `foreign` answers, but is neither vLLM nor SGLang."""
+
+MISSING: Final = {
+    UNREACHABLE: "doesn't answer",
+    UNREADABLE: "gives figures that can't be read",
+    FOREIGN: "answers as neither vLLM nor SGLang does",
+}
+"""What an engine without figures does, by outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +56,16 @@ class ScrapedEngine:
     pod: str
     service: str
     pool: str
-    address: str
+    url: str
     objectives: Objectives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is known of a service on this node; None where it isn't."""
+    """What is known of a service on this node; None where it isn't.
+
+    `silent` is a sentence on an engine that gives no figures, the first by name; empty where all do.
+    """
 
     running: float = 0.0
     waiting: float = 0.0
@@ -63,6 +74,7 @@ class Measured:
     itl_s: float | None = None
     missed: float | None = None
     plugin: bool | None = None
+    silent: str | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +93,7 @@ class EngineScraper:
         self._clock, self._count = clock, count
         self._engines: dict[str, ScrapedEngine] = {}
         self._last: dict[str, tuple[Scrape, float]] = {}
+        self._silent: dict[str, str] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._pools: dict[tuple[str, str], _Pool] = {}
         self._some = asyncio.Event()
@@ -89,6 +102,7 @@ class EngineScraper:
         """Ask these and no others from now on."""
         self._engines = {engine.pod: engine for engine in engines}
         self._last = {pod: last for pod, last in self._last.items() if pod in self._engines}
+        self._silent = {pod: why for pod, why in self._silent.items() if pod in self._engines}
         kept = {_pool_of(engine) for engine in self._engines.values()}
         self._pools = {key: pool for key, pool in self._pools.items() if key in kept}
         if self._engines:
@@ -120,14 +134,20 @@ class EngineScraper:
         self.measured = {service: self._measure(group, now) for service, group in by_service.items()}
 
     async def _ask(self, session: aiohttp.ClientSession, engine: ScrapedEngine) -> Scrape | None:
-        url = f"http://{engine.address}/metrics"
+        scrape = None
         try:
-            async with self._turns, session.get(url, allow_redirects=False) as response:
+            async with self._turns, session.get(engine.url, allow_redirects=False) as response:
                 scrape = scrape_of(await _body(response))
+                outcome, does = (READ, "") if scrape is not None else (FOREIGN, MISSING[FOREIGN])
+        except _OtherStatus as error:
+            outcome, does = UNREADABLE, f"answers with status {error.status}"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            self._count(UNREADABLE if isinstance(error, InvalidInput) else UNREACHABLE)
-            return None
-        self._count(READ if scrape is not None else FOREIGN)
+            outcome = UNREADABLE if isinstance(error, InvalidInput) else UNREACHABLE
+            does = MISSING[outcome]
+        self._count(outcome)
+        self._silent.pop(engine.pod, None)
+        if scrape is None:
+            self._silent[engine.pod] = f"{engine.pod}: {engine.url} {does}"
         return scrape
 
     def _take(self, engine: ScrapedEngine, scrape: Scrape, *, now: float) -> None:
@@ -144,8 +164,9 @@ class EngineScraper:
     def _measure(self, engines: list[ScrapedEngine], now: float) -> Measured:
         known = (self._last[engine.pod] for engine in engines if engine.pod in self._last)
         scrapes = [scrape for scrape, at_s in known if now - at_s <= STALE_S]
+        silent = min((self._silent[one.pod] for one in engines if one.pod in self._silent), default="")
         if not scrapes:
-            return Measured()
+            return Measured(silent=silent)
         judged = [
             _Judged.of(self._pools[key], engine.objectives, now=now)
             for key, engine in {_pool_of(engine): engine for engine in engines}.items()
@@ -160,6 +181,7 @@ class EngineScraper:
             itl_s=max((one.itl_s for one in busy if one.itl_s is not None), default=None),
             missed=worst([one.missed for one in busy]),
             plugin=all(scrape.plugin for scrape in scrapes),
+            silent=silent,
         )
 
 
@@ -194,10 +216,21 @@ def _pool_of(engine: ScrapedEngine) -> tuple[str, str]:
     return engine.service, engine.pool
 
 
+class _OtherStatus(Exception):
+    """An answer, but none with figures."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def sessions() -> aiohttp.ClientSession:
     """A client that asks engines and trusts them with nothing."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),  # vLLM would close it after 5 s anyway
+        connector=aiohttp.TCPConnector(
+            force_close=True,  # vLLM would close it after 5 s anyway
+            ssl=False,  # a pod's address is in no certificate, and figures of tenants prove nothing anyway
+        ),
         timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -208,7 +241,7 @@ def sessions() -> aiohttp.ClientSession:
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     if response.status != 200:
-        raise InvalidInput("metrics", f"status {response.status}", mend="answer GET /metrics")
+        raise _OtherStatus(response.status)
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

@@ -28,7 +28,8 @@ from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
 from loadline_api.names import PREFILL_POOL
-from loadline_api.node_capacities import MAX_SERVICES, NodeCapacityStatus, ServiceOnNode
+from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
+from loadline_api.visible_texts import told
 from loadline_policies.power.protocol.messages import ServiceReport
 
 FACTS = ("capped", "slo-met", "plugin")
@@ -52,6 +53,7 @@ class NodeWorkloads:
         self._engines = EngineScraper(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
         self._placement = Placement({})
         self._steady: Debounced[bool | None] = Debounced()
+        self._silent: Debounced[str | None] = Debounced()
         self._told: frozenset[str] = frozenset()
         metrics.read(self.readings)
 
@@ -79,6 +81,7 @@ class NodeWorkloads:
         for one in status.services:
             for fact, value in zip(FACTS, (one.capped, one.slo_met, one.plugin), strict=True):
                 self._steady.recall((one.service, fact), value, now=now)
+            self._silent.recall(one.service, one.silent_engine or "", now=now)
 
     def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...] | None:
         """All services with pods here, by name; None until the pods were listed."""
@@ -87,6 +90,7 @@ class NodeWorkloads:
         now = self._clock()
         services = sorted(self._placement.shares.keys() | self._engines.measured.keys())[:MAX_SERVICES]
         self._steady.keep((service, fact) for service in services for fact in FACTS)
+        self._silent.keep(services)
         return tuple([self._fact(service, held_back, now=now) for service in services])
 
     def readings(self) -> Iterator[Reading]:
@@ -124,7 +128,13 @@ class NodeWorkloads:
             capped=bool(capped),
             slo_met=slo_met,
             plugin=plugin,
+            silent_engine=self._silent_engine(service, measured.silent, now=now),
         )
+
+    def _silent_engine(self, service: str, sentence: str | None, *, now: float) -> str | None:
+        """The sentence on an engine that gives no figures, once it has held."""
+        shortened = told(sentence, most_bytes=MOST_OF_SILENT) if sentence is not None else None
+        return self._silent.see(service, shortened, now=now) or None
 
     def _arrange(self) -> None:
         """Work out anew who is where; called whenever something has changed, never on a mere status."""
@@ -138,11 +148,15 @@ class NodeWorkloads:
     def _engines_of(self, here: dict[str, NodePod]) -> Iterator[ScrapedEngine]:
         for key, pod in here.items():
             service = self._services.service_of(pod)
-            if service is None or pod.address is None or self._services.get(service) is None:
+            known = self._services.get(service) if service is not None else None
+            if service is None or pod.host is None or known is None:
                 continue
-            objectives = self._objectives(service).of_pool(prefill=pod.pool == PREFILL_POOL)
             yield ScrapedEngine(
-                pod=key, service=service, pool=pod.pool, address=pod.address, objectives=objectives
+                pod=key,
+                service=service,
+                pool=pod.pool,
+                url=known.endpoint(pod.endpoint).url(pod.host),
+                objectives=known.objectives.of_pool(prefill=pod.pool == PREFILL_POOL),
             )
 
     def _objectives(self, service: str) -> Objectives:

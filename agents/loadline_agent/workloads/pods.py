@@ -9,12 +9,13 @@ being deleted: until then it draws.
 All functions here are pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadline_agent.kube.clients import Object
-from loadline_api.names import ENGINE_PORT, MAIN_POOL, POOL_LABEL, PREFILL_POOL, SERVICE_LABEL
+from loadline_agent.workloads.engine_endpoints import EngineEndpoint, endpoint_of
+from loadline_api.names import MAIN_POOL, POOL_LABEL, PREFILL_POOL, SERVICE_LABEL
 
 PATH = "/api/v1/pods"
 
@@ -23,17 +24,14 @@ GPU_VENDORS = ("nvidia.com/",)
 
 ENDED = frozenset({"Succeeded", "Failed"})
 
-HTTP_PORT = "http"
-"""The container port at which an engine answers, if one is named so; else it is the API's."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePod:
     """A pod of this node that uses GPUs, or runs an engine of Loadline's.
 
     `service` is the one that its label names, empty without; `gpus` the devices that it asks
-    for, `claims` whether it holds claims among them, `address` where its engine answers, None
-    while it doesn't run.
+    for, `claims` whether it holds claims among them, `host` the pod's address, None while it doesn't
+    run, and `endpoint` where on it the engine answers, as far as the pod tells.
     """
 
     namespace: str
@@ -42,7 +40,8 @@ class NodePod:
     pool: str = ""
     gpus: int = 0
     claims: bool = False
-    address: str | None = None
+    host: str | None = None
+    endpoint: EngineEndpoint = field(default_factory=EngineEndpoint)
 
     @property
     def draws(self) -> bool:
@@ -65,7 +64,8 @@ def pod_of(thing: Object) -> NodePod | None:
         pool=str(labels.get(POOL_LABEL, "")),
         gpus=gpus + claims,
         claims=claims > 0,
-        address=_address(spec, status),
+        host=_host(status),
+        endpoint=endpoint_of(metadata, spec, has_gpus=_has_gpus),
     )
 
 
@@ -86,16 +86,10 @@ def _count(said: object) -> int:
     return int(text) if text.isdecimal() and len(text) < 4 else 1
 
 
-def _address(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
+def _has_gpus(container: Mapping[str, Any]) -> bool:
+    return _asked(container) > 0 or bool((container.get("resources") or {}).get("claims"))
+
+
+def _host(status: Mapping[str, Any]) -> str | None:
     host = status.get("podIP")
-    if not host or status.get("phase") != "Running":
-        return None
-    port = next(_http_ports(spec.get("containers") or ()), ENGINE_PORT)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _http_ports(containers: Iterable[Mapping[str, Any]]) -> Iterator[int]:
-    for container in containers:
-        for port in container.get("ports") or ():
-            if port.get("name") == HTTP_PORT:
-                yield int(port["containerPort"])
+    return str(host) if host and status.get("phase") == "Running" else None

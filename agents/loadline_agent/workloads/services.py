@@ -10,14 +10,16 @@ rest of its status changes all the time and wakes nobody.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadline_agent.kube.clients import Kube, Object
 from loadline_agent.kube.informers import Informer
+from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.objectives import Objectives, seconds
 from loadline_agent.workloads.pods import NodePod
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import INFERENCE_SERVICES
+from loadline_api.workload_refs import MetricsEndpoint
 from loadline_policies.errors import InvalidInput
 
 Labels = frozenset[tuple[str, str]]
@@ -25,10 +27,19 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a node needs of an InferenceService; `selector` is empty but for attached ones."""
+    """What a node needs of an InferenceService; `selector` and `metrics` are empty but for attached ones."""
 
     objectives: Objectives
     selector: Labels = frozenset()
+    metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
+
+    def endpoint(self, told: EngineEndpoint) -> EngineEndpoint:
+        """Where to ask an engine whose pod tells `told`: what the service says goes before it."""
+        return EngineEndpoint(
+            port=self.metrics.port or told.port,
+            scheme=self.metrics.scheme.lower() if self.metrics.scheme is not None else told.scheme,
+            path=self.metrics.path or told.path,
+        )
 
 
 class Services:
@@ -93,9 +104,15 @@ def service_of(thing: Object) -> Service:
         if slo is not None
         else Objectives()
     )
-    told = service.status.pod_selector or service.status.selector
-    selector = told if service.spec.workload_ref is not None else None
-    return Service(objectives=objectives, selector=labels_of(selector or ""))
+    ref = service.spec.workload_ref
+    if ref is None:
+        return Service(objectives=objectives)
+    selector = service.status.pod_selector or service.status.selector
+    return Service(
+        objectives=objectives,
+        selector=labels_of(selector or ""),
+        metrics=ref.metrics or MetricsEndpoint(),
+    )
 
 
 def labels_of(selector: str) -> Labels:

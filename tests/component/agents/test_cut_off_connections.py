@@ -100,8 +100,8 @@ async def test_a_client_that_is_closed_while_it_connects(pair: tuple[ssl.SSLCont
 
 async def test_engines_that_are_asked_until_any_step() -> None:
     async with peer() as server:
-        address = f"127.0.0.1:{server.port}"
-        engine = ScrapedEngine(pod="a/b", service="a/s", pool="", address=address, objectives=Objectives())
+        url = f"http://127.0.0.1:{server.port}/metrics"
+        engine = ScrapedEngine(pod="a/b", service="a/s", pool="", url=url, objectives=Objectives())
 
         async def once() -> None:
             asked = EngineScraper(lambda: 0.0, lambda outcome: None)

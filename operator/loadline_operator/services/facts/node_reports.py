@@ -6,7 +6,7 @@ so of the services on its node, and here the nodes are put together. Yes and no 
 count of nodes would move a status with every pod that moves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
@@ -21,6 +21,7 @@ class NodeReport:
     capped: bool = False
     slo_met: bool | None = None
     plugin: bool | None = None
+    silent_engine: str = ""
 
 
 NodeReports = dict[str, NodeReport]
@@ -32,7 +33,10 @@ def node_reports(raw: Manifest) -> NodeReports:
     told = (raw.get("status") or {}).get("services") or ()
     return {
         one["service"]: NodeReport(
-            capped=one.get("capped", False), slo_met=one.get("sloMet"), plugin=one.get("plugin")
+            capped=one.get("capped", False),
+            slo_met=one.get("sloMet"),
+            plugin=one.get("plugin"),
+            silent_engine=one.get("silentEngine", ""),
         )
         for one in told
     }
@@ -55,9 +59,10 @@ def capped(seen: Iterable[NodeReport]) -> Finding:
 
 def slo_met(seen: Iterable[NodeReport]) -> Finding:
     """Whether the service's latencies are within its objectives wherever they are known."""
+    seen = tuple(seen)
     told = [one.slo_met for one in seen if one.slo_met is not None]
     if not told:
-        return _not_told()
+        return _unmeasured(seen)
     if all(told):
         return Finding(so=True, reason=Reason.OBJECTIVE_MET)
     return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
@@ -67,6 +72,20 @@ def has_plugin(seen: Iterable[NodeReport]) -> bool | None:
     """Whether the engines tell of Loadline's plugin: all that tell do, one doesn't, or none tells."""
     told = [one.plugin for one in seen if one.plugin is not None]
     return all(told) if told else None
+
+
+def _unmeasured(seen: Collection[NodeReport]) -> Finding:
+    """Why nobody can say whether objectives are met, though agents may tell of the service."""
+    silent = min((one.silent_engine for one in seen if one.silent_engine), default="")
+    if silent:
+        text = (
+            f"an engine gives no figures: {silent}; for a workload of others say in workloadRef.metrics where"
+        )
+        return Finding(so=None, reason=Reason.ENGINE_SILENT, text=f"{text} it does")
+    if seen:
+        text = "its latencies are not known: too few requests lately, or an objective within a bucket of them"
+        return Finding(so=None, reason=Reason.NOT_MEASURED, text=text)
+    return _not_told()
 
 
 def _not_told() -> Finding:

@@ -27,7 +27,7 @@ class Server:
         self.plugin = False
         self.answer: Callable[[], web.StreamResponse] = self.metrics
         self.asked = 0
-        self.address = ""
+        self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.path == "/metrics"
@@ -67,7 +67,7 @@ async def servers() -> AsyncIterator[list[Server]]:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            server.address = f"127.0.0.1:{runner.addresses[0][1]}"
+            server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
         yield made
 
 
@@ -83,7 +83,7 @@ class Node:
                 pod=f"prod/chat-{index}",
                 service="prod/chat",
                 pool=pools[index : index + 1],
-                address=server.address,
+                url=server.url,
                 objectives=objectives,
             )
             for index, server in enumerate(servers)
@@ -172,29 +172,56 @@ async def test_an_engine_that_falls_silent_is_unknown_after_a_while(servers: lis
     await node.look()
     servers[0].serves(100)
     assert (await node.look()).missed is not None
-    servers[0].answer = lambda: web.Response(status=500)
+    answers, servers[0].answer = servers[0].answer, lambda: web.Response(status=500)
     assert (await node.look()).missed is not None
-    assert await node.look(after_s=60.0) == engine_scrapers.Measured()
+    silent = f"prod/chat-0: {servers[0].url} answers with status 500"
+    assert await node.look(after_s=60.0) == engine_scrapers.Measured(silent=silent)
     assert node.outcomes == {"read": 2, "unreadable": 2}
+    servers[0].answer = answers
+    assert (await node.look()).silent == ""
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("answer", "outcome", "does"),
     [
-        (lambda: web.Response(text="vllm:num_requests_running{} nan\n"), "unreadable"),
-        (lambda: web.Response(body=b"x" * (engine_scrapers.LONGEST_ANSWER + 1)), "unreadable"),
-        (lambda: web.Response(text="sglang:running 1\n"), "foreign"),
-        (lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/metrics"}), "unreadable"),
+        (
+            lambda: web.Response(text="vllm:num_requests_running{} nan\n"),
+            "unreadable",
+            "gives figures that can't be read",
+        ),
+        (
+            lambda: web.Response(body=b"x" * (engine_scrapers.LONGEST_ANSWER + 1)),
+            "unreadable",
+            "gives figures that can't be read",
+        ),
+        (
+            lambda: web.Response(text="trt:running 1\n"),
+            "foreign",
+            "answers as neither vLLM nor SGLang does",
+        ),
+        (
+            lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/metrics"}),
+            "unreadable",
+            "answers with status 302",
+        ),
+        (lambda: web.Response(status=404), "unreadable", "answers with status 404"),
     ],
-    ids=["nonsense", "endless", "another-engine", "redirected"],
+    ids=["nonsense", "endless", "another-engine", "redirected", "sglang-without-metrics"],
 )
-async def test_a_tenants_answer_is_read_or_counted(
-    servers: list[Server], answer: Callable[[], web.StreamResponse], outcome: str
+async def test_a_tenants_answer_is_read_or_counted_and_named(
+    servers: list[Server], answer: Callable[[], web.StreamResponse], outcome: str, does: str
 ) -> None:
     servers[0].answer = answer
     node = Node(servers[:1])
-    assert await node.look() == engine_scrapers.Measured()
+    assert (await node.look()).silent == f"prod/chat-0: {servers[0].url} {does}"
     assert node.outcomes == {outcome: 1}
+
+
+async def test_the_first_silent_engine_is_named_and_the_others_are_measured(servers: list[Server]) -> None:
+    servers[1].answer, servers[0].running = (lambda: web.Response(status=503)), 2
+    found = await Node(servers).look()
+    assert found.running == 2.0
+    assert found.silent == f"prod/chat-1: {servers[1].url} answers with status 503"
 
 
 async def test_an_engine_that_does_not_answer_holds_up_nobody(
@@ -203,11 +230,12 @@ async def test_an_engine_that_does_not_answer_holds_up_nobody(
     monkeypatch.setattr(engine_scrapers, "ANSWER_S", 0.1)
     held: list[asyncio.StreamWriter] = []
     mute = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
-    servers[0].address = f"127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+    servers[0].url = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}/metrics"
     servers[1].running = 1
     node = Node(servers)
     assert (await node.look()).running == 1.0
     assert node.outcomes == {"read": 1, "unreachable": 1}
+    assert node.engines.measured["prod/chat"].silent == f"prod/chat-0: {servers[0].url} doesn't answer"
     for writer in held:
         writer.close()
     mute.close()
@@ -220,7 +248,7 @@ async def test_nobody_is_asked_once_no_engine_is_left(
     monkeypatch.setattr(engine_scrapers, "EVERY_S", 0.01)
     told = EngineScraper(lambda: 0.0, lambda outcome: None)
     task = asyncio.create_task(told.run())
-    engine = ScrapedEngine(pod="a/b", service="a/s", pool="", address=servers[0].address, objectives=SLO)
+    engine = ScrapedEngine(pod="a/b", service="a/s", pool="", url=servers[0].url, objectives=SLO)
     told.follow([engine])
     for _ in range(500):
         if servers[0].asked >= 3:

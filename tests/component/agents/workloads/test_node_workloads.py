@@ -14,10 +14,10 @@ from loadline_agent.kube.credentials import Credentials
 from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import engine_scrapers, pod_resources
 from loadline_agent.workloads.debounced_facts import HOLD_S
+from loadline_agent.workloads.engine_metrics import Scrape
 from loadline_agent.workloads.histograms import Histogram
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_agent.workloads.pod_resources import Unread
-from loadline_agent.workloads.vllm_metrics import Scrape
 from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport
 
@@ -249,7 +249,7 @@ class Answers:
         monkeypatch.setattr(engine_scrapers, "EVERY_S", 0.01)
 
     async def ask(self, session: object, engine: engine_scrapers.ScrapedEngine) -> Scrape | None:
-        seen = self.latencies.get(engine.address)
+        seen = self.latencies.get(engine.url)
         if seen is None:
             return None
         counted = histogram(*seen)
@@ -265,12 +265,12 @@ async def test_a_service_that_misses_is_reported_and_its_fact_turns_later(
     answers: Answers, api: Api, here: Here
 ) -> None:
     here.devices = {"prod/chat-0": ("GPU-0",)}
-    answers.latencies["10.0.0.7:8000"] = []
+    answers.latencies["http://10.0.0.7:8000/metrics"] = []
     api.put(services(), service("chat", slo={"ttftMs": 500, "percentile": 95}))
     api.put(PODS, ours("chat-0", "chat", ip="10.0.0.7"))
     await here.until(lambda: here.workloads.reports() == (ServiceReport("prod/chat", None),))
     await here.until(lambda: here.workloads.owners("GPU-0") == ("prod/chat",))
-    answers.latencies["10.0.0.7:8000"] += [0.7] * 100
+    answers.latencies["http://10.0.0.7:8000/metrics"] += [0.7] * 100
     await here.until(lambda: (here.workloads.reports()[0].missed or 0.0) > 1.0)
     fact = here.facts("GPU-0")[0]
     assert (fact.service, fact.pods, fact.gpus, fact.capped) == ("prod/chat", 1, 1, True)
@@ -285,8 +285,8 @@ async def test_a_service_that_misses_is_reported_and_its_fact_turns_later(
 async def test_engines_without_gpus_are_asked_and_routers_are_not(
     answers: Answers, api: Api, here: Here
 ) -> None:
-    for address in ("10.0.0.7:8000", "10.0.0.8:8000"):
-        answers.latencies[address] = []
+    for host in ("10.0.0.7", "10.0.0.8"):
+        answers.latencies[f"http://{host}:8000/metrics"] = []
     api.put(services(), service("chat"))
     api.put(PODS, ours("router-0", "chat", "router", gpus=0, ip="10.0.0.8"))
     api.put(PODS, ours("chat-0", "chat", gpus=0, ip="10.0.0.7"))
@@ -299,7 +299,7 @@ async def test_engines_without_gpus_are_asked_and_routers_are_not(
 
 
 async def test_an_engine_of_an_unknown_service_is_not_asked(answers: Answers, api: Api, here: Here) -> None:
-    answers.latencies["10.0.0.7:8000"] = []
+    answers.latencies["http://10.0.0.7:8000/metrics"] = []
     api.put(PODS, ours("chat-0", "chat", ip="10.0.0.7"))
     await here.until(lambda: api.watches == [PODS, services()])
     await asyncio.sleep(0.05)

@@ -78,25 +78,11 @@ def test_whatever_a_tenant_writes_as_a_count_is_a_count(said: str) -> None:
     assert found.gpus >= 0
 
 
-def test_an_engine_answers_at_the_port_named_http_else_at_the_apis() -> None:
-    named = {"ports": [{"name": "metrics", "containerPort": 9000}, {"name": "http", "containerPort": 8080}]}
-    addresses = [
-        found.address if (found := pod_of(pod(containers=[GPUS, extra]))) is not None else None
-        for extra in ({}, named)
-    ]
-    assert addresses == ["10.0.0.7:8000", "10.0.0.7:8080"]
-
-
-def test_an_ipv6_address_is_in_brackets() -> None:
-    found = pod_of(pod(ip="fd00::7"))
-    assert found is not None
-    assert found.address == "[fd00::7]:8000"
-
-
 def test_a_pod_that_does_not_run_answers_nowhere() -> None:
-    found = pod_of(pod(phase="Pending"))
-    assert found is not None
-    assert found.address is None
+    running, pending = pod_of(pod()), pod_of(pod(phase="Pending"))
+    assert running is not None
+    assert pending is not None
+    assert (running.host, pending.host) == ("10.0.0.7", None)
 
 
 def test_a_status_that_changes_nothing_here_is_no_change() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.services import labels_of, service_of
 from loadline_policies.errors import InvalidInput
@@ -34,6 +35,23 @@ def test_a_service_without_objectives_has_none() -> None:
 def test_an_attached_service_selects_pods_by_labels() -> None:
     found = service_of(service("app=theirs,tier==gpu", workloadRef=REF))
     assert found.selector == {("app", "theirs"), ("tier", "gpu")}
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ({}, "https://10.0.0.9:8200/m"),
+        ({"port": 9000}, "https://10.0.0.9:9000/m"),
+        ({"scheme": "HTTP"}, "http://10.0.0.9:8200/m"),
+        ({"port": 9000, "scheme": "HTTP", "path": "/stats"}, "http://10.0.0.9:9000/stats"),
+    ],
+)
+def test_what_an_attached_service_says_of_its_engines_goes_before_their_pods(
+    said: dict[str, Any], url: str
+) -> None:
+    found = service_of(service("app=theirs", workloadRef=REF | {"metrics": said}))
+    told = EngineEndpoint(port=8200, scheme="https", path="/m")
+    assert found.endpoint(told).url("10.0.0.9") == url
 
 
 def test_our_own_pods_are_known_by_their_label_only() -> None:

@@ -46,7 +46,8 @@ def test_a_service_is_capped_where_any_node_holds_it(
 @pytest.mark.parametrize(
     ("told", "so", "reason"),
     [
-        ([None], None, Reason.NOT_TOLD),
+        ([], None, Reason.NOT_TOLD),
+        ([None], None, Reason.NOT_MEASURED),
         ([True, None], True, Reason.OBJECTIVE_MET),
         ([True, False], False, Reason.OBJECTIVE_MISSED),
     ],
@@ -56,6 +57,17 @@ def test_objectives_are_met_where_every_node_that_knows_says_so(
 ) -> None:
     found = slo_met(NodeReport(slo_met=one) for one in told)
     assert (found.so, found.reason) == (so, reason)
+
+
+def test_a_silent_engine_is_named_where_nothing_is_measured() -> None:
+    silent = "prod/chat-0: http://10.0.0.9:8000/metrics doesn't answer"
+    raw = {"status": {"services": [{"service": "prod/chat", "silentEngine": silent}]}}
+    seen = node_reports(raw).values()
+    found = slo_met(seen)
+    assert (found.so, found.reason) == (None, Reason.ENGINE_SILENT)
+    assert silent in found.text
+    assert "workloadRef.metrics" in found.text
+    assert slo_met([*seen, NodeReport(slo_met=True)]).so is True
 
 
 @pytest.mark.parametrize(("told", "so"), [([], None), ([None], None), ([True], True), ([True, False], False)])

@@ -3,8 +3,9 @@ What an engine's metrics say, as far as Loadline asks: queue, memory, latencies,
 
 vLLM answers with some 60 KB, of which a dozen lines per engine core matter. They are
 found by their names and nothing else is read (0.12 ms instead of 7 ms for
-prometheus_client's parser). Names and labels are those of vLLM 0.32; an engine with several cores has a
-row for each, told apart by the label `engine`, which are summed.
+prometheus_client's parser). Names and labels are those of vLLM 0.32, and of SGLang's page on
+production metrics (it answers where it was started with `--enable-metrics`); an engine with several
+cores has a row for each, told apart by a label, which are summed.
 
 Pure: text in, values out. Somebody else wrote the text, so whatever is odd is refused.
 """
@@ -16,9 +17,32 @@ from dataclasses import dataclass
 from loadline_agent.workloads.histograms import Histogram, histogram_of
 from loadline_policies.errors import InvalidInput
 
-RUNNING, WAITING = b"vllm:num_requests_running", b"vllm:num_requests_waiting"
-KV_USE = b"vllm:kv_cache_usage_perc"
-TTFT, ITL = b"vllm:time_to_first_token_seconds", b"vllm:inter_token_latency_seconds"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What one kind of engine calls its series."""
+
+    running: bytes
+    waiting: bytes
+    kv_use: bytes
+    ttft: bytes
+    itl: bytes
+
+
+VLLM = Series(
+    running=b"vllm:num_requests_running",
+    waiting=b"vllm:num_requests_waiting",
+    kv_use=b"vllm:kv_cache_usage_perc",
+    ttft=b"vllm:time_to_first_token_seconds",
+    itl=b"vllm:inter_token_latency_seconds",
+)
+SGLANG = Series(
+    running=b"sglang:num_running_reqs",
+    waiting=b"sglang:num_queue_reqs",
+    kv_use=b"sglang:token_usage",
+    ttft=b"sglang:time_to_first_token_seconds",
+    itl=b"sglang:inter_token_latency_seconds",
+)
 PLUGIN = b"loadline:plugin_info"
 
 
@@ -35,17 +59,21 @@ class Scrape:
 
 
 def scrape_of(text: bytes) -> Scrape | None:
-    """What vLLM says; None if it isn't vLLM that answers. InvalidInput for numbers that can't be."""
+    """What an engine says; None if neither vLLM nor SGLang answers. InvalidInput for impossible numbers."""
     text = b"\n" + text  # so that every line begins alike
-    running = [_value(line) for line in _lines(text, RUNNING)]
+    return _scrape(text, VLLM) or _scrape(text, SGLANG)
+
+
+def _scrape(text: bytes, series: Series) -> Scrape | None:
+    running = [_value(line) for line in _lines(text, series.running)]
     if not running:
         return None
     return Scrape(
         running=sum(running),
-        waiting=sum(_value(line) for line in _lines(text, WAITING)),
-        kv_use=max((_value(line) for line in _lines(text, KV_USE)), default=0.0),
-        ttft=_histogram(text, TTFT),
-        itl=_histogram(text, ITL),
+        waiting=sum(_value(line) for line in _lines(text, series.waiting)),
+        kv_use=max((_value(line) for line in _lines(text, series.kv_use)), default=0.0),
+        ttft=_histogram(text, series.ttft),
+        itl=_histogram(text, series.itl),
         plugin=next(_lines(text, PLUGIN), None) is not None,
     )
 

@@ -7,11 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_agent.workloads.vllm_metrics import scrape_of
+from loadline_agent.workloads.engine_metrics import scrape_of
 from loadline_policies.errors import InvalidInput
 
 ANSWER = Path(__file__).with_name("vllm-0.32.0.metrics").read_bytes()
 """A part of what a server of that version answered."""
+
+SGLANG = b"""# HELP sglang:num_running_reqs The number of running requests.
+# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{engine_type="unified",model_name="m",tp_rank="0"} 7.0
+sglang:num_queue_reqs{engine_type="unified",model_name="m",tp_rank="0"} 2.0
+sglang:token_usage{engine_type="unified",model_name="m",tp_rank="0"} 0.28
+sglang:time_to_first_token_seconds_sum{model_name="m"} 31.5
+sglang:time_to_first_token_seconds_bucket{le="0.1",model_name="m"} 20.0
+sglang:time_to_first_token_seconds_bucket{le="+Inf",model_name="m"} 120.0
+sglang:inter_token_latency_seconds_bucket{le="0.02",model_name="m"} 8000.0
+sglang:inter_token_latency_seconds_bucket{le="+Inf",model_name="m"} 9000.0
+"""
+"""Series by the names of SGLang's page on production metrics."""
 
 
 def test_an_answer_of_vllm_is_read() -> None:
@@ -23,6 +36,15 @@ def test_an_answer_of_vllm_is_read() -> None:
     assert (found.ttft.total, found.itl.total) == (5.0, 17.0)
     assert found.ttft.bounds[:3] == (0.001, 0.005, 0.01)
     assert found.itl.bounds[-2:] == (80.0, math.inf)
+
+
+def test_an_answer_of_sglang_is_read() -> None:
+    found = scrape_of(SGLANG)
+    assert found is not None
+    assert (found.running, found.waiting, found.kv_use, found.plugin) == (7.0, 2.0, 0.28, False)
+    assert found.ttft is not None
+    assert found.itl is not None
+    assert (found.ttft.total, found.itl.total) == (120.0, 9000.0)
 
 
 def test_the_cores_of_an_engine_are_added() -> None:
@@ -63,7 +85,7 @@ def test_a_models_name_may_hold_anything() -> None:
     assert scrape_of(ANSWER.replace(b'model_name="tiny"', odd)) == scrape_of(ANSWER)
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>", b"sglang:num_running_reqs{} 1\n"])
+@pytest.mark.parametrize("text", [b"", b"<html>", b"trtllm_request_active{} 1\n"])
 def test_another_server_is_none_of_ours(text: bytes) -> None:
     assert scrape_of(text) is None
 
