@@ -100,6 +100,7 @@ class Reason(Explained):
     NOT_MEASURED = "NotMeasured", "Agents see the service's pods, but its latencies are not known."
     ENGINE_SILENT = "EngineSilent", "An engine gives no figures at the address where it was asked."
     OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
+    SCALE_REFUSED = "ScaleRefused", "The API server refused to move the replicas."
     TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
     PARSED = "Parsed", "The document was read and is in force."
     POLICY_INVALID = "PolicyInvalid", "The document can't be used; the last good one stays in force."

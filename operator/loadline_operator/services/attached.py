@@ -7,7 +7,10 @@ why. Besides the service's status nothing is written but `/scale`: the workload'
 service's own to tell the workload's count, each only where `attachments` says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+import structlog
 
 from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
@@ -18,7 +21,7 @@ from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services import health, statuses
-from loadline_operator.services.attachments import Attachment, attachment
+from loadline_operator.services.attachments import Attachment, attachment, unmoved
 from loadline_operator.services.facts import autoscalers, claimed_workloads, pods
 from loadline_operator.services.facts.autoscalers import Target
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
@@ -31,6 +34,8 @@ from loadline_operator.services.policy_choices import policies
 from loadline_operator.services.takeovers import Word, word
 
 PODS_OF_OTHERS = Kind(group="", version="v1", plural="pods", kind="Pod")
+
+log = structlog.get_logger("loadline.operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +81,16 @@ class AttachedServices:
             said=word(raw),
         )
         found = self._judged(case, None)
-        if not await self._take_over(service, found, version=raw["metadata"]["resourceVersion"]):
-            return Changes(waits=True), []
         bad = () if _works(found) else await self._pods(case, found)
         if bad:
             found = self._judged(case, pods.worst(bad))
-        did = [*_taken(found), *await self._scale(case, found)]
+        try:
+            did = await self._move(case, found, version=raw["metadata"]["resourceVersion"])
+        except ApiRefused as error:
+            found, did = unmoved(found, service, str(error)), []
+            return replace(self._changes(case, found, bad), refused=error), did
+        if did is None:
+            return Changes(waits=True), []
         return self._changes(case, found, bad), did
 
     def _there(self, service: InferenceService, kind: Kind | None) -> ForeignWorkload | None:
@@ -116,43 +125,46 @@ class AttachedServices:
         target = Target.of(INFERENCE_SERVICES, key)
         return any(one.target == target for one in self._facts.autoscalers.of(key.namespace).values())
 
-    async def _take_over(self, service: InferenceService, found: Attachment, *, version: str) -> bool:
-        """Have the service's replicas tell the workload's count; False where it must be read anew first.
+    async def _move(self, case: _Case, found: Attachment, *, version: str) -> list[str] | None:
+        """Move the replicas of the service or of the workload, whichever are to follow; what was done.
 
-        Somebody has written the service meanwhile then, and may have asked for replicas.
+        None where the service must be read anew first: somebody has written it meanwhile, and may have
+        asked for replicas. Raises ApiRefused.
         """
-        if found.take_over is None:
-            return True
-        key = key_of(service)
+        scale = self._context.applier.scale
+        if found.take_over is not None:
+            key = key_of(case.service)
+            try:
+                await scale(INFERENCE_SERVICES, key, replicas=found.take_over, version=version)
+            except ApiRefused as error:
+                if error.code not in GONE:
+                    raise
+                return None
+            return [f"took over {found.take_over} replicas"]
+        if found.scale_to is None or case.there is None:
+            return []
         try:
-            await self._context.applier.scale(
-                INFERENCE_SERVICES, key, replicas=found.take_over, version=version
-            )
+            await scale(case.there.kind, case.there.key, replicas=found.scale_to)
         except ApiRefused as error:
             if error.code not in GONE:
                 raise
-            return False
-        return True
+            return [] if error.code == HTTPStatus.NOT_FOUND else None
+        return [f"scaled {case.there} to {found.scale_to}"]
 
     async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
-        """The pods of a workload that isn't ready."""
+        """The pods of a workload that isn't ready; none where nobody can tell."""
         selector = found.pod_selector or found.selector
         if not selector:
             return ()
         namespace = case.service.metadata.namespace
-        listed = await self._context.applier.selected(PODS_OF_OTHERS, namespace=namespace, selector=selector)
-        return tuple(pods.fact(one) for one in listed)
-
-    async def _scale(self, case: _Case, found: Attachment) -> list[str]:
-        if found.scale_to is None or case.there is None:
-            return []
         try:
-            await self._context.applier.scale(case.there.kind, case.there.key, replicas=found.scale_to)
+            listed = await self._context.applier.selected(
+                PODS_OF_OTHERS, namespace=namespace, selector=selector
+            )
         except ApiRefused as error:
-            if error.code != 404:
-                raise
-            return []
-        return [f"scaled {case.there} to {found.scale_to}"]
+            log.warning("pods of a workload cannot be listed", selector=selector, error=str(error))
+            return ()
+        return tuple(pods.facts(listed))
 
     def _changes(self, case: _Case, found: Attachment, bad: tuple[PodFact, ...]) -> Changes:
         service, now = case.service, self._context.clock()
@@ -174,7 +186,3 @@ class AttachedServices:
 
 def _works(found: Attachment) -> bool:
     return bool(found.findings[ConditionType.WORKLOADS_READY].so)
-
-
-def _taken(found: Attachment) -> list[str]:
-    return [f"took over {found.take_over} replicas"] if found.take_over is not None else []

@@ -106,6 +106,20 @@ def attachment(
     )
 
 
+def unmoved(found: Attachment, service: InferenceService, refusal: str) -> Attachment:
+    """The same where the API server refused to move replicas: nothing follows, and nothing is noted."""
+    whose, count = "the workload", found.scale_to
+    if found.take_over is not None:
+        whose, count = "this service", found.take_over
+    text = f"the replicas of {whose} cannot be moved to {count}: {refusal}"
+    scaling = Finding(so=False, reason=Reason.SCALE_REFUSED, text=text)
+    return replace(
+        found,
+        findings=found.findings | {ConditionType.SCALING_READY: scaling},
+        noted=service.status.workload,
+    )
+
+
 def _attached(
     service: InferenceService, there: ForeignWorkload | None, rivals: Sequence[str], *, api_served: bool
 ) -> Finding:

@@ -121,6 +121,8 @@ class Services:
             self.work_queue.add_later(key, self.facts.agents.silent_after_s)
         if did:
             self._tell(service, did, changes)
+        if changes.refused is not None:
+            raise changes.refused
 
     def _parsed(self, key: Key, raw: Manifest) -> InferenceService | None:
         try:

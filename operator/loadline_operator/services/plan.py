@@ -57,7 +57,8 @@ class Changes:
     """What to write: objects in their order, then what is obsolete by uid, then the status.
 
     Empty when everything is as the spec says. `waits` tells that what is in the way may go
-    without an event, so that it is worth looking again.
+    without an event, so that it is worth looking again. `refused` is what the API server has refused
+    already and the status tells: to be raised once that is written, and so tried again.
     """
 
     apply: tuple[Wanted, ...] = ()
@@ -65,6 +66,7 @@ class Changes:
     status: Manifest | None = None
     events: tuple[Manifest, ...] = ()
     waits: bool = False
+    refused: Exception | None = None
 
     def __bool__(self) -> bool:
         return bool(self.apply or self.delete or self.status)

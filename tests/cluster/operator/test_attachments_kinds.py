@@ -6,7 +6,7 @@ import pytest
 
 from loadline_api import names
 from loadline_api.names import OPERATOR_MANAGER
-from testbed.api_callers import eventually
+from testbed.api_callers import eventually, refusal
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError
@@ -171,3 +171,76 @@ def test_a_model_and_a_workload_do_not_take_each_others_place(harbour: Bed, name
     }
     with pytest.raises(ApiError, match="delete this service and make another"):
         harbour.client.patch(path, swapped)
+
+
+def refusing(name: str, namespace: str, *, group: str, resource: str) -> list[Object]:
+    """An admission policy that lets nobody scale one resource in a namespace, and the sentence why."""
+    version = {"apps": "v1", names.GROUP: "v1alpha1"}[group]
+    rule = {
+        "apiGroups": [group],
+        "apiVersions": [version],
+        "operations": ["UPDATE"],
+        "resources": [f"{resource}/scale"],
+    }
+    policy = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "false", "message": "the freeze of the 24th"}],
+    }
+    binding = {
+        "policyName": name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+    }
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": f"ValidatingAdmissionPolicy{suffix}",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        for suffix, spec in (("", policy), ("Binding", binding))
+    ]
+
+
+def freezes(bed: Bed, path: str, objects: list[Object], *, replicas: int) -> None:
+    """Apply the policy, and wait until the API server goes by it."""
+    bed.apply(objects)
+
+    asked = {"spec": {"replicas": replicas}}
+    eventually(
+        lambda: refusal(lambda: bed.client.patch(f"{path}/scale", asked, dryRun="All"), by="the freeze")
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "resource"), [("apps", "deployments"), (names.GROUP, names.INFERENCE_SERVICES.plural)]
+)
+def test_a_scale_that_admission_refuses_is_told_and_tried_again(
+    harbour: Bed, namespace: str, group: str, resource: str
+) -> None:
+    """The workload's own, which the service asks for, and the service's, by which its count is taken over."""
+    path = path_of("Deployment", namespace)
+    harbour.apply([theirs("Deployment", namespace)])
+    spec: dict[str, Any] = {"scaling": BOUNDS} | ({"replicas": 3} if group == "apps" else {})
+    bars = refusing(f"freeze-{namespace}", namespace, group=group, resource=resource)
+    if group == "apps":
+        freezes(harbour, path, bars, replicas=3)
+    else:
+        harbour.apply([attached("Deployment", namespace, "other", **spec)])
+        other = names.INFERENCE_SERVICES.path("other", namespace=namespace)
+        freezes(harbour, other, bars, replicas=3)
+        harbour.client.delete(other)
+    harbour.apply([attached("Deployment", namespace, **spec)])
+
+    def told() -> None:
+        found = says(harbour, "mine", "ScalingReady", namespace=namespace, reason="ScaleRefused")
+        assert "the freeze of the 24th" in found["message"]
+        says(harbour, "mine", "Attached", namespace=namespace, status="True")
+
+    eventually(told)
+    for bar in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        harbour.client.delete(f"/apis/admissionregistration.k8s.io/v1/{bar}/freeze-{namespace}")
+    if group == "apps":
+        has_replicas(harbour, path, 3)
+    else:
+        eventually(lambda: says(harbour, "mine", "ScalingReady", namespace=namespace, reason="NotAsked"))

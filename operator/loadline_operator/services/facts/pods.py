@@ -5,12 +5,16 @@ A few fields taken at the door; the rest of the object is forgotten, and what is
 can't wake a reconcile. Why a pod doesn't serve is found in `pod_faults`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import structlog
 
 from loadline_api.names import POOL_LABEL, SERVICE_LABEL
 from loadline_operator.kube.kinds import Key, Manifest
 from loadline_operator.services.facts.pod_faults import PodFault, diagnose, is_ready
+
+log = structlog.get_logger("loadline.operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,16 @@ def fact(raw: Manifest) -> PodFact:
         deleting="deletionTimestamp" in metadata,
         fault=diagnose(raw),
     )
+
+
+def facts(raw: Iterable[Manifest]) -> Iterator[PodFact]:
+    """The facts of pods; one that is too odd to be read is told in the log, and hides no other."""
+    for one in raw:
+        try:
+            yield fact(one)
+        except Exception as error:
+            key = str(Key.of(one))
+            log.warning("a pod was passed over", pod=key, error=f"{type(error).__name__}: {error}")
 
 
 def worst(pods: Iterable[PodFact]) -> PodFault | None:

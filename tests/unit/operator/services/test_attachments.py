@@ -12,7 +12,7 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_api.workload_refs import ATTACHABLE
 from loadline_operator.kube.kinds import Kind, Manifest
-from loadline_operator.services.attachments import TOLD, Attachment, attachment
+from loadline_operator.services.attachments import TOLD, Attachment, attachment, unmoved
 from loadline_operator.services.facts.claimed_workloads import claim, kind_of
 from loadline_operator.services.facts.foreign_workloads import (
     FOREIGN_KINDS,
@@ -421,3 +421,13 @@ def test_an_object_of_before_its_first_status_is_read(name: tuple[str, str]) -> 
 
 def test_a_fact_stays_the_same_while_nothing_of_interest_moves() -> None:
     assert workload() == workload(unavailableReplicas=1, collisionCount=2)
+
+
+def test_what_was_refused_is_told_and_nothing_is_noted() -> None:
+    found = Attachment(findings={}, take_over=8, noted=None)
+    asked = unmoved(found, service(noted={"uid": "u", "replicas": 3}), "the freeze")
+    finding = asked.findings[ConditionType.SCALING_READY]
+    assert (finding.so, finding.reason) == (False, Reason.SCALE_REFUSED)
+    assert finding.text == "the replicas of this service cannot be moved to 8: the freeze"
+    assert asked.noted is not None
+    assert asked.noted.replicas == 3
