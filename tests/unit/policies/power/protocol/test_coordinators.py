@@ -164,6 +164,27 @@ def test_slack_that_could_hide_a_crossing_is_taken_back_at_once() -> None:
     assert not any(coordinator.urgent(name) for name in NAMES)
 
 
+def test_slack_that_could_hide_a_crossing_stirs_those_who_wait_until_it_is_taken_back() -> None:
+    coordinator, given = led(share=0.5)
+    coordinator.stirred()
+    assert not coordinator.stirred()
+    for name in NAMES[:19]:
+        coordinator.receive(report(name, share=0.86, sequence=3, lease=given[name], safe=247.0), 100.8)
+    assert [coordinator.stirred(), coordinator.stirred()] == [True, True]
+    for name in NAMES:
+        coordinator.answer(name, 100.8)
+    assert not coordinator.stirred()
+
+
+def test_an_orphan_is_raised_by_nobody_who_takes_it_over() -> None:
+    coordinator, given = led(share=0.5)
+    held = report("node-0", sequence=3, lease=given["node-0"], enforced=230.0, safe=247.0)
+    coordinator.receive(replace(held, armed_for="gone"), 100.8)
+    assert watts(coordinator.answer("node-0", 100.8)) == 230.0
+    coordinator.receive(replace(held, sequence=4), 101.0)
+    assert watts(coordinator.answer("node-0", 101.0)) == 400.0
+
+
 def test_all_slack_together_is_within_the_headroom() -> None:
     coordinator, given = led(share=0.7)
     slack = sum(lease.trigger_watts for lease in given.values()) - coordinator.domain_state(100.0).watts

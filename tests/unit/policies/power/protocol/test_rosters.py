@@ -14,8 +14,10 @@ NAMES = tuple("abcd")
 EPOCHS = (Epoch(1, "uid"), Epoch(2, "uid"))
 SILENT_AFTER_S = 2.0
 GPU = GpuReport(
-    uuid="", watts=100.0, enforced_watts=300.0, min_watts=100.0, max_watts=400.0, safe_watts=200.0
-)
+    uuid="", watts=100.0, enforced_watts=300.0, min_watts=100.0, max_watts=400.0, safe_watts=200.0, able=True,
+    proven=True,
+)  # fmt: skip
+"""One that obeys: any other counts at its most, whatever is ordered."""
 
 
 def report(node: str, *, watts: float, age_s: float, epoch: Epoch) -> Report:
@@ -79,3 +81,12 @@ def test_what_is_kept_up_is_what_would_be_counted_anew(
         if number % 3 == 0:
             check(roster, now)
     check(roster, now)
+
+
+def test_what_is_on_its_way_to_a_silent_member_counts_at_once() -> None:
+    roster = Roster(SILENT_AFTER_S)
+    roster["a"] = Member("a")
+    roster.hear(report("a", watts=100.0, age_s=0.1, epoch=EPOCHS[0]), now=100.0, epoch=EPOCHS[0])
+    silent_watts = roster.watts(103.0)
+    roster.order(roster["a"], [GpuLimit(uuid="a/0", watts=400.0, safe_watts=100.0)], 1)
+    assert roster.watts(103.1) == pytest.approx(silent_watts + 1.05 * (400.0 - 300.0)), silent_watts
