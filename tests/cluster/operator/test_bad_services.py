@@ -5,6 +5,8 @@ One table: the API server refuses what it can know, with the field and the mend;
 the cluster can know is taken, and a condition says it. Nothing is taken in silence.
 """
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -23,6 +25,9 @@ pytestmark = pytest.mark.cluster
 GOOD: Object = {"model": {"uri": "hf://org/model", "name": "chat"}}
 LONG = "m" * 254
 DEPLOYMENT: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
+LOOK_S, SETTLED_LOOKS = 0.5, 10
+"""Between two looks at all sentences, and how many agree before flapping is looked for."""
+
 SPLIT: Object = {"prefill": {"replicas": 1}, "router": {}}
 
 
@@ -496,6 +501,39 @@ def test_the_status_says(
         assert [word for word in words if word not in text] == [], text
 
     eventually(check, patience_s=60.0)
+
+
+def sentences(bed: Bed) -> dict[tuple[str, str], tuple[str, str, str]]:
+    """What is said of each service in each condition: status, reason and message."""
+    return {
+        (f"{one['metadata']['namespace']}/{one['metadata']['name']}", told["type"]): (
+            told["status"],
+            told["reason"],
+            told.get("message", ""),
+        )
+        for one in bed.client.get(names.INFERENCE_SERVICES.path())["items"]
+        for told in one.get("status", {}).get("conditions", ())
+    }
+
+
+def test_no_sentence_flaps(
+    harbour: Bed, taken: Callable[[str], str], record_property: Callable[[str, Any], None]
+) -> None:
+    """Every mistake of the table stands all the time; what is said of it is said once."""
+    settled, before = 0, sentences(harbour)
+    while settled < SETTLED_LOOKS:
+        time.sleep(LOOK_S)
+        now = sentences(harbour)
+        settled, before = (settled + 1 if now == before else 0), now
+    turns = []
+    for _ in range(round(float(os.environ.get("LOADLINE_FLAPS_S", "10")) / LOOK_S)):
+        time.sleep(LOOK_S)
+        now = sentences(harbour)
+        turns += [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now if now[key] != before.get(key)]
+        before = now
+    record_property("services", len({key for key, _ in before}))
+    record_property("flaps", len(turns))
+    assert turns == []
 
 
 def test_a_template_keeps_its_hands_off_our_labels(harbour: Bed, operator: LoneOperator) -> None:
