@@ -79,7 +79,7 @@ components: $(READY)
 ##@ Measure it
 
 .PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-operator-plans \
-  bench-reaction bench-safety bench-safety-live bench-serving bench-wire mutants
+  bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
 bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
 	@python -m benchmarks.serving
 
@@ -100,6 +100,9 @@ bench-wire: $(READY) ## What one member that reports anything at all does to its
 
 bench-reaction: $(READY) ## How fast rows of 52 and of 1,024 react to an overload, and what their coordinator costs
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.reaction
+
+bench-truth: $(READY) ## Whether statuses are true and counts stay, by odd manifests, texts and other people's bugs; 20 min
+	@python -m testbed.cluster build >/dev/null && python -m benchmarks.truth
 
 bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo

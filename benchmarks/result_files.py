@@ -37,6 +37,12 @@ def at_most(name: str, value: float | None, *, goal: float, reason: str) -> Chec
     return Check(name=name, value=value, goal=f"<= {goal:g}", ok=ok, reason=_why(value, reason))
 
 
+def at_least(name: str, value: float | None, *, goal: float, reason: str) -> Check:
+    """A check of a figure that should be large enough."""
+    ok = value is not None and value >= goal
+    return Check(name=name, value=value, goal=f">= {goal:g}", ok=ok, reason=_why(value, reason))
+
+
 def above(name: str, value: float | None, *, goal: float, reason: str) -> Check:
     """A check of a figure that shows by being there at all."""
     ok = value is not None and value > goal

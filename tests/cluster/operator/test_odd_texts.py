@@ -1,8 +1,9 @@
 """The API server stores what is quoted from others, by the operator's requests and by the agent's."""
 
 import asyncio
+import os
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,13 @@ from testbed.doubles.operators import service
 pytestmark = pytest.mark.cluster
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-TYPES = tuple(ConditionType)[:16]
+TYPES = tuple(ConditionType)
+AT_ONCE = 16
+"""Conditions that one status can hold."""
+
+PASSES = len(TYPES) if "LOADLINE_EVERY_CONDITION" in os.environ else 1
+"""How often all texts are written, each time in another condition: once, or in every one."""
+
 CHAT, ROW = Key("default", "odd-chat"), Key("", "odd-row")
 DOMAIN: Object = {
     "apiVersion": names.API_VERSION,
@@ -55,10 +62,10 @@ def texts() -> Iterator[str]:
     yield from (f"{'a' * start}{wide * 2000}" for start in range(4) for wide in ("é", "模", "🚀", "\x07"))
 
 
-def conditions(told: list[str]) -> tuple[Condition, ...]:
+def conditions(told: list[str], types: tuple[ConditionType, ...]) -> tuple[Condition, ...]:
     wanted = [
         condition(type, so=False, reason=Reason.OBSERVED, message=text)
-        for type, text in zip(TYPES, told, strict=False)
+        for type, text in zip(types, told, strict=False)
     ]
     return merge((), wanted, now=NOW)
 
@@ -89,8 +96,10 @@ async def kube(server: Bed) -> AsyncIterator[Kube]:
 def batches() -> Iterator[tuple[Condition, ...]]:
     every = list(texts())
     assert len(every) >= 500
-    for start in range(0, len(every), len(TYPES)):
-        yield conditions(every[start : start + len(TYPES)])
+    for shift in range(PASSES):
+        types = (*TYPES[shift:], *TYPES[:shift])[:AT_ONCE]
+        for start in range(0, len(every), AT_ONCE):
+            yield conditions(every[start : start + AT_ONCE], types)
 
 
 def told(found: Any) -> list[str]:
@@ -101,14 +110,17 @@ def told(found: Any) -> list[str]:
     ("kind", "key"), [(INFERENCE_SERVICES, CHAT), (POWER_DOMAINS, ROW)], ids=["service", "domain"]
 )
 async def test_every_text_is_written_by_the_operator_and_read_back(
-    applier: Applier, kind: Kind, key: Key
+    applier: Applier, kind: Kind, key: Key, record_property: Callable[[str, Any], None]
 ) -> None:
+    record_property("texts", len(list(texts())))
+    record_property("conditions", PASSES)
     for wanted in batches():
         status = {"conditions": [one.to_api() for one in wanted]}
         made = await applier.apply_status(kind, {**kind.manifest(key), "status": status})
         assert told(made) == [one.message for one in wanted]
         found = await applier.get(kind, key)
         assert told(found) == told(made)
+    await applier.apply_status(kind, {**kind.manifest(key), "status": {"conditions": []}})
 
 
 async def test_every_text_is_written_by_an_agent_and_read_back(kube: Kube) -> None:
