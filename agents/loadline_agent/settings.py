@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadline_api.names import AGENT_METRICS_PORT, AGENT_PORT, STATE_DIRECTORY, SYSTEM_NAMESPACE
 from loadline_policies.errors import InvalidInput
+from loadline_policies.mends import mend_of
 
 PREFIX = "LOADLINE_"
 
@@ -90,7 +91,9 @@ def parse(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise InvalidInput(f"{_flag(name)} ({_variable(name)})", first["input"], mend=first["msg"]) from error
+        raise InvalidInput(
+            f"{_flag(name)} ({_variable(name)})", first["input"], mend=mend_of(first)
+        ) from error
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

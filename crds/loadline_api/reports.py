@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
+from loadline_policies.mends import mend_of
 from loadline_policies.power.protocol.messages import Lease, Report
 
 WIRE_VERSION: Final = 2
@@ -66,4 +67,4 @@ def _decoded(adapter: TypeAdapter[M], body: bytes, *, kind: str) -> M:
     except ValidationError as error:
         first: ErrorDetails = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in (kind, *first["loc"]))
-        raise InvalidInput(field, first.get("input"), mend=first["msg"]) from error
+        raise InvalidInput(field, first.get("input"), mend=mend_of(first)) from error

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from loadline_policies import bounded_yaml
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.loops import Loop
+from loadline_policies.mends import mend_of
 from loadline_policies.no_op_policies import STANDING, NoOpPolicy
 from loadline_policies.power import registry
 from loadline_policies.power.documents import PowerDocument
@@ -182,7 +183,7 @@ def _explained(error: ValidationError, config: type[Settings]) -> InvalidPolicy:
     if first["type"] == "extra_forbidden":
         known = ", ".join(sorted(info.alias or name for name, info in config.model_fields.items()))
         return InvalidPolicy(field, first["input"], mend=f"remove it or use one of {known or 'none'}")
-    return InvalidPolicy(field, first["input"], mend=first["msg"][:1].lower() + first["msg"][1:])
+    return InvalidPolicy(field, first["input"], mend=mend_of(first))
 
 
 def _hash(meaning: object) -> str:

@@ -16,11 +16,16 @@ The tree of errors that Loadline raises, one class for each thing a caller can d
         └── OutOfRange            the device refuses the value
 
 An error's text names the field, the value and the mend, because it ends up in a
-condition, an Event or a terminal where nobody sees the code.
+condition, an Event or a terminal where nobody sees the code. Whoever reads it wrote YAML or
+JSON, so values are shown as these write them.
 """
 
+import json
 import reprlib
-from typing import Final
+from collections.abc import Iterable
+from enum import Enum
+from itertools import islice
+from typing import Any, Final
 
 MOST_VALUE: Final = 200
 """Bytes of a value that a sentence shows: it came from outside, and may be megabytes."""
@@ -50,21 +55,55 @@ class InvalidInput(LoadlineError, ValueError):
 
 
 class _Shown(reprlib.Repr):
-    """A value's `repr`, of which no more is made than is shown."""
+    """A value as YAML's flow style writes it, of which no more is made than is shown."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maxlevel, self.maxstring, self.maxother = 3, MOST_VALUE, MOST_VALUE
 
-    def repr_int(self, value: int, level: int) -> str:
-        return repr(value) if value.bit_length() <= MOST_VALUE else f"a number of {value.bit_length()} bits"
+    def repr1(self, x: object, level: int) -> str:
+        if isinstance(x, Enum):
+            return self.repr1(x.value, level)
+        if x is None or isinstance(x, bool):
+            return json.dumps(x)
+        if isinstance(x, dict):
+            return self.repr_dict(x, level)
+        if isinstance(x, list | tuple | set | frozenset):
+            items = (self.repr1(one, level - 1) for one in x)
+            return f"[{self._some(items, len(x), level=level)}]"
+        if isinstance(x, bytes | bytearray):
+            return self.repr1(x[:MOST_VALUE].decode(errors="replace"), level)
+        return super().repr1(x, level)
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        pairs = (f"{self._key(key)}: {self.repr1(value, level - 1)}" for key, value in x.items())
+        return f"{{{self._some(pairs, len(x), level=level)}}}"
+
+    def repr_str(self, x: str, level: int) -> str:
+        if level == self.maxlevel:
+            return super().repr_str(x, level)
+        return json.dumps(x[: self.maxstring], ensure_ascii=False)
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= MOST_VALUE else f"a number of {x.bit_length()} bits"
+
+    def repr_instance(self, x: object, level: int) -> str:
+        return str(x)
+
+    def _key(self, key: object) -> str:
+        return key[: self.maxstring] if isinstance(key, str) else self.repr1(key, 1)
+
+    def _some(self, items: Iterable[str], count: int, *, level: int) -> str:
+        if level <= 0:
+            return "…" if count else ""
+        return ", ".join([*islice(items, self.maxlist), *(["…"] if count > self.maxlist else [])])
 
 
 _SHOWN = _Shown()
 
 
 def shown(value: object) -> str:
-    """What a sentence shows of any value that came from outside: its `repr`, cut short."""
+    """What a sentence shows of any value that came from outside, cut short."""
     return _cut(_SHOWN.repr(value), MOST_VALUE)
 
 

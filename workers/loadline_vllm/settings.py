@@ -11,6 +11,7 @@ from os import environ
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadline_policies.errors import InvalidInput
+from loadline_policies.mends import mend_of
 
 PREFIX = "LOADLINE_"
 
@@ -48,4 +49,4 @@ def read(environment: Mapping[str, str] = environ) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = PREFIX + str(fault["loc"][0]).upper()
-        raise InvalidInput(name, fault["input"], mend=fault["msg"][:1].lower() + fault["msg"][1:]) from error
+        raise InvalidInput(name, fault["input"], mend=mend_of(fault)) from error

@@ -46,7 +46,7 @@ def test_the_same_policy_of_two_loops_would_be_told_apart_by_its_hash() -> None:
 
 
 def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
-    with pytest.raises(InvalidPolicy, match="sloRelief is True: remove it"):
+    with pytest.raises(InvalidPolicy, match="sloRelief is true: remove it"):
         parse(KV + "sloRelief: true\n")
 
 
@@ -54,7 +54,7 @@ def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
     ("text", "told"),
     [
         (KV.replace("kv", "kvs"), r"loop is 'kvs': set it to one of power, experts, kv, phases, sizing"),
-        (KV.replace("loop: kv\n", ""), r"loop is None: set it to one of"),
+        (KV.replace("loop: kv\n", ""), r"loop is null: set it to one of"),
         (KV.replace("keep-all", "polca"), r"policy is 'polca': use one of keep-all"),
         (KV + "settings: {most: 1}\n", r"settings.most is 1: remove it or use one of none"),
         (KV + "settings: [1]\n", r"settings is \[1\]: write a mapping"),

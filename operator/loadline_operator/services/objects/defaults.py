@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
+from loadline_policies.mends import mend_of
 
 ENGINE_IMAGE = "docker.io/vllm/vllm-openai:v0.32.0"
 """The engine that the plugins are built for."""
@@ -29,16 +30,13 @@ Picker = Annotated[str, Field(pattern=r"^([-a-z0-9]|\{service\})+$", max_length=
 
 MENDS = {
     "extra_forbidden": "remove it, or upgrade the operator to the version that knows it",
-    "string_type": "give a text",
-    "dict_type": "give a mapping",
-    "model_type": "give a mapping of names to values",
     "string_too_short": "give a value, or leave it out",
 }
 PATTERN_MENDS = {
     "modelCache": "give an absolute path, without a slash at its end",
     "endpointPicker": "give the name of a Service, in which {service} stands for the InferenceService's",
 }
-"""What to do about a fault, by its kind or its field; for others pydantic's own sentence says it."""
+"""What to do about a fault, by its kind or its field; for others `mends` has a sentence."""
 
 
 class Defaults(BaseModel):
@@ -97,5 +95,5 @@ def parse(text: str) -> Defaults:
 def _explained(fault: ErrorDetails) -> InvalidInput:
     field = ".".join(str(part) for part in fault["loc"]) or "--defaults"
     kinds = {**MENDS, "string_pattern_mismatch": PATTERN_MENDS.get(field, "")}
-    mend = kinds.get(fault["type"]) or fault["msg"][:1].lower() + fault["msg"][1:]
+    mend = kinds.get(fault["type"]) or mend_of(fault)
     return InvalidInput(field, fault["input"], mend=mend)

@@ -47,9 +47,9 @@ def test_every_key_is_read() -> None:
             "modelCache is '/models/': give an absolute path, without a slash at its end",
         ),
         ("endpointPicker: 'a b'", "endpointPicker is 'a b': give the name of a Service, "),
-        ("engineTemplate: [a]", "engineTemplate is ['a']: give a mapping"),
+        ("engineTemplate: [a]", 'engineTemplate is ["a"]: give a mapping'),
         ("monitorLabels: {a: 1}", "monitorLabels.a is 1: give a text"),
-        ("[a]", "--defaults is ['a']: give a mapping of names to values"),
+        ("[a]", '--defaults is ["a"]: give a mapping of names to values'),
         ("a: b: c", "--defaults is 'not YAML': mapping values are not allowed here"),
     ],
 )
