@@ -117,6 +117,7 @@ class Reason(Explained):
     )
     ORPHANED = "Orphaned", "The domain that armed the node is gone; it stays at its safe limits."
     NO_MEMBERS = "NoMembers", "The node selector matches no node."
+    SELECTOR_INVALID = "SelectorInvalid", "The node selector asks for what no label can be by its form."
     NODE_CLAIMED_TWICE = (
         "NodeClaimedTwice",
         "Two domains select the same node; it stays where it is armed, else the older has it.",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from loadline_api import label_forms
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, find, merge
 from loadline_api.names import (
     CANDIDATES_ANNOTATION,
@@ -19,6 +20,7 @@ from loadline_api.names import (
     lease_name,
 )
 from loadline_api.power_domains import OperatorDomainStatus
+from loadline_api.sentences import counted
 from loadline_operator import events
 from loadline_operator.domains import coordinator_candidates, trees
 from loadline_operator.domains.facts import Capacity, Domain, DomainLease, Node
@@ -155,14 +157,25 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Ver
     if claimed:
         node, other = next(iter(claimed.items()))
         text = (
-            f"nodeSelector matches {len(claimed)} nodes that another domain has, {node} by {other}:"
-            " let every node match one domain"
+            f"nodeSelector matches {counted(len(claimed), 'node')} that another domain has,"
+            f" {node} by {other}: let every node match one domain"
         )
         return Verdict(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
     if domain.labels and not members:
-        text = f"nodeSelector.matchLabels is {domain.labels}: no node has these labels"
-        return Verdict(so=False, reason=Reason.NO_MEMBERS, text=text)
+        return _memberless(domain)
     return _overspent(domain, observed)
+
+
+def _memberless(domain: Domain) -> Verdict:
+    """Why no node is selected: none can be, by the labels' form, or none has them."""
+    for key, value in sorted(domain.labels.items()):
+        fault = label_forms.fault(key, value)
+        if fault is not None:
+            text = f"nodeSelector.matchLabels asks for {key}: {value}, which no node can have: {fault}"
+            return Verdict(so=False, reason=Reason.SELECTOR_INVALID, text=text)
+    asked = ", ".join(f"{key}: {value}" for key, value in sorted(domain.labels.items()))
+    text = f"nodeSelector.matchLabels asks for {asked}: no node has these labels"
+    return Verdict(so=False, reason=Reason.NO_MEMBERS, text=text)
 
 
 def _overspent(domain: Domain, observed: Observed) -> Verdict | None:
@@ -183,7 +196,8 @@ def _parent(domain: Domain, observed: Observed) -> Verdict:
         text = "no nodeSelector and no domain that names this one as its parent: give one of the two"
         return Verdict(so=False, reason=Reason.NO_MEMBERS, text=text)
     promised = sum(child.spec.budget_watts for child in children)
-    text = f"the budgets of {len(children)} children sum up to {promised} W, within budgetWatts"
+    family = counted(len(children), "child", "children")
+    text = f"the budgets of {family} sum up to {promised} W, within budgetWatts"
     return Verdict(so=True, reason=Reason.AS_DECLARED, text=text)
 
 

@@ -277,6 +277,17 @@ def test_a_place_that_is_not_there_is_told(
     assert verdict(plan(one, seen(one, members=members), now=NOON)) == ("False", reason)
 
 
+def test_a_label_that_no_node_can_have_is_told_from_one_that_none_has() -> None:
+    odd, absent = domain(labels={"Größe/x": "y z", "row": "a"}), domain(labels={"row": "a", "hall": "b"})
+    changes = plan(odd, seen(odd, members=()), now=NOON)
+    assert verdict(changes) == ("False", "SelectorInvalid")
+    text = said(changes, ConditionType.ACCEPTED).message
+    assert "asks for Größe/x: y z, which no node can have: the key's part before the slash" in text
+    changes = plan(absent, seen(absent, members=()), now=NOON)
+    assert verdict(changes) == ("False", "NoMembers")
+    assert "asks for hall: b, row: a: no node has these" in said(changes, ConditionType.ACCEPTED).message
+
+
 def test_two_domains_may_not_claim_one_node() -> None:
     a, b = domain(), domain("row-b", labels={ROW: "row-a"}, created="2026-06-01T00:00:00Z")
     changes = plan(b, seen(a, b), now=NOON)
