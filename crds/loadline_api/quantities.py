@@ -10,10 +10,13 @@ The upper bounds are not physics but guards against a slipped digit or a wrong u
 status they bound what a node that was broken into can have others believe, and lie beyond
 whatever a sound one can have to say; `told_watts` and `told_count` keep to them all the same,
 since a status that is refused says nothing.
+
+Objects of others hold amounts as Kubernetes writes them, and the API server writes 8000 as `8k`;
+`amount` reads every form of these.
 """
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -126,3 +129,39 @@ def told_count(value: float) -> int:
 def ratio(text: str) -> Decimal:
     """The exact value of a DecimalText."""
     return Decimal(text)
+
+
+_SUFFIXES: Final = {
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", ""), start=-3)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
+}
+_AMOUNT: Final = re.compile(
+    r"([+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,3}))?"
+)
+_LONGEST_AMOUNT: Final = 64
+
+
+def amount(said: object) -> Decimal | None:
+    """The value of an amount as Kubernetes writes it (`8k`, `1500Gi`, `100m`, `1e3`); None if it is none."""
+    text = str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
+    found = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST_AMOUNT else None
+    if found is None:
+        return None
+    try:
+        number = Decimal(found[1])
+    except InvalidOperation:  # digits of another script
+        return None
+    return number.scaleb(int(found[3])) if found[3] else number * _SUFFIXES[found[2] or ""]
+
+
+def amount_text(value: Decimal, *, binary: bool = False) -> str:
+    """An amount in the shortest form in which Kubernetes writes it; `binary` by powers of 1024."""
+    base, letters = (1024, "KMGTPE") if binary else (1000, "kMGTPE")
+    power = 0
+    while power < len(letters) and value and value % base == 0:
+        value, power = value / base, power + 1
+    if value != value.to_integral_value():
+        return f"{int(value * 1000)}m" if (value * 1000) % 1 == 0 else f"{value.normalize():f}"
+    suffix = letters[power - 1] if power else ""
+    return f"{int(value)}{suffix}{'i' if binary and power else ''}"

@@ -11,12 +11,14 @@ Reads go through here too, so that one place knows how the API server is asked. 
 plan compares with is `comparisons.holds`.
 """
 
+from collections.abc import Iterable
+
 from kubernetes.aio.client import ApiClient
 
 from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.kube.api_requests import APPLY, JSON, ApiRequests
 from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
-from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.kube.kinds import EVENTS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
 MERGE = "application/merge-patch+json"
@@ -57,6 +59,13 @@ class Applier:
     async def selected(self, kind: Kind, *, namespace: str, selector: str) -> list[Manifest]:
         """The objects of one namespace that a label selector matches."""
         return await self._listed(kind, namespace=namespace, selector=selector, accept=JSON)
+
+    async def events(self, namespace: str, fields: Iterable[str]) -> list[Manifest]:
+        """The Events of one namespace that any of these field selectors matches."""
+        found: list[Manifest] = []
+        for one in fields:
+            found += await self._listed(EVENTS, namespace=namespace, fields=one, accept=JSON)
+        return found
 
     async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Make the object have what the manifest says; the object as it then is."""
@@ -115,9 +124,13 @@ class Applier:
             return False
         return True
 
-    async def _listed(self, kind: Kind, *, namespace: str, selector: str, accept: str) -> list[Manifest]:
+    async def _listed(
+        self, kind: Kind, *, namespace: str, accept: str, selector: str = "", fields: str = ""
+    ) -> list[Manifest]:
         items: list[Manifest] = []
         query = {"limit": str(PAGE), "labelSelector": selector}
+        if fields:
+            query["fieldSelector"] = fields
         path = kind.path(namespace=namespace)
         while True:
             page = await self.requests.send("list", "GET", path, query=query, accept=accept)

@@ -1,14 +1,13 @@
 """
 Whether an object has all that a manifest says, as the API server would see it.
 
-What a plan compares with. Pure: no request is sent, and of the Kubernetes client only its
-reading of quantities is used, so that `1000m` is `1`.
+What a plan compares with. Pure: no request is sent.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
+from loadline_api.quantities import amount
 
 
 def holds(wanted: Any, observed: Any) -> bool:
@@ -27,10 +26,5 @@ def holds(wanted: Any, observed: Any) -> bool:
 
 
 def _same_amount(wanted: object, observed: object) -> bool:
-    if not (isinstance(wanted, str | int) and isinstance(observed, str | int)):
-        return False
-    try:
-        same = parse_quantity(wanted) == parse_quantity(observed)  # type: ignore[no-untyped-call]
-    except ValueError:
-        return False
-    return bool(same)
+    value = amount(wanted)
+    return value is not None and value == amount(observed)

@@ -3,33 +3,39 @@ Brings one attached service up to date: reads the workload of somebody else, tel
 
 What follows from the facts is in `attachments`. Pods of others carry no label of ours, so
 they are listed by the workload's own selector, and only while it isn't ready, to say
-why. Besides the service's status nothing is written but `/scale`: the workload's, and the
-service's own to tell the workload's count, each only where `attachments` says so.
+why; Events of whoever makes them, only where some are lacking. Besides the service's status
+nothing is written but `/scale`: the workload's, and the service's own to tell the workload's
+count, each only where `attachments` says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import structlog
 
-from loadline_api.conditions import ConditionType
+from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
 from loadline_operator.kube.errors import GONE, ApiRefused
-from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Kind, Manifest
+from loadline_operator.kube.kinds import INFERENCE_SERVICES, LEADER_WORKER_SETS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services import health, statuses
 from loadline_operator.services.attachments import Attachment, attachment, unmoved
 from loadline_operator.services.facts import autoscalers, claimed_workloads, pods
 from loadline_operator.services.facts.autoscalers import Target
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.index import ServiceIndex
-from loadline_operator.services.facts.pod_faults import PodFault
+from loadline_operator.services.facts.owned_objects import Rollout
 from loadline_operator.services.facts.pods import PodFact
+from loadline_operator.services.facts.refused_creations import STATEFUL_SET, PodMaker
+from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.plan import Changes, key_of
+from loadline_operator.services.pod_refusals import pod_refusal
 from loadline_operator.services.policy_choices import policies
 from loadline_operator.services.takeovers import Word, word
 
@@ -81,8 +87,10 @@ class AttachedServices:
             said=word(raw),
         )
         found = self._judged(case, None)
-        bad = () if _works(found) else await self._pods(case, found)
-        if bad:
+        bad: tuple[PodFact, ...] = ()
+        if not _works(found):
+            bad = await self._pods(case, found)
+            case = await self._with_refused_pods(case, bad)
             found = self._judged(case, pods.worst(bad))
         try:
             did = await self._move(case, found, version=raw["metadata"]["resourceVersion"])
@@ -164,15 +172,22 @@ class AttachedServices:
         except ApiRefused as error:
             log.warning("pods of a workload cannot be listed", selector=selector, error=str(error))
             return ()
-        return tuple(pods.facts(listed))
+        return pods.waiting_long(map(self._facts.pod, listed), now=self._context.clock())
+
+    async def _with_refused_pods(self, case: _Case, found: Sequence[PodFact]) -> _Case:
+        """The same case, with what Events say against pods that aren't made."""
+        there, maker = case.there, _maker(case.there)
+        if there is None or maker is None or not _view(there, found).lacks_pods:
+            return case
+        complaint = await pod_refusal(self._context.applier, maker)
+        return replace(case, there=replace(there, complaint=complaint))
 
     def _changes(self, case: _Case, found: Attachment, bad: tuple[PodFact, ...]) -> Changes:
         service, now = case.service, self._context.clock()
-        view = PoolView(name=MAIN_POOL, workload="", asked=0, rollout=None, pods=bad)
         status = statuses.attached(
             service,
             found,
-            health.capacity((view,)),
+            _capacity(case.there, found, bad),
             seen=self._facts.reports_of(key_of(service)),
             policies=policies(service, self._policy_index),
         )
@@ -182,6 +197,39 @@ class AttachedServices:
             events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
             waits=bool(bad) or (case.there is not None and not _works(found)),
         )
+
+
+def _capacity(there: ForeignWorkload | None, found: Attachment, bad: Sequence[PodFact]) -> Finding:
+    """Whether pods wait; not known where they aren't looked at."""
+    attached = found.findings[ConditionType.ATTACHED]
+    if there is None or not attached.so:
+        return replace(attached, so=None)
+    if not _works(found) and not bad and there.there != 0:
+        text = "no pod of the workload is known, so whether any waits isn't either"
+        return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
+    return health.capacity((_view(there, bad),))
+
+
+def _view(there: ForeignWorkload, found: Sequence[PodFact]) -> PoolView:
+    """The workload as a pool, if its kind tells counts, with those of its pods that were looked at."""
+    rollout = Rollout(
+        asked=there.asked or 0,
+        there=there.there if there.there is not None else there.asked or 0,
+        ready=there.ready or 0,
+        size=there.size,
+        complaint=there.complaint,
+    )
+    return PoolView(
+        name=MAIN_POOL, workload=str(there), asked=rollout.asked, rollout=rollout, pods=tuple(found)
+    )
+
+
+def _maker(there: ForeignWorkload | None) -> PodMaker | None:
+    """Who is to make the workload's pods, where its own status doesn't tell why it can't."""
+    if there is None or there.kind.kind not in (STATEFUL_SET, LEADER_WORKER_SETS.kind):
+        return None
+    groups = max(there.asked or 0, there.there or 0)
+    return PodMaker(kind=there.kind.kind, key=there.key, uid=there.uid, since=there.since, groups=groups)
 
 
 def _works(found: Attachment) -> bool:

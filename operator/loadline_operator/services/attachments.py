@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import AttachedWorkload, InferenceService
 from loadline_api.names import INFERENCE_SERVICES
+from loadline_api.sentences import counted
 from loadline_operator.services import takeovers
 from loadline_operator.services.facts import foreign_workloads
 from loadline_operator.services.facts.claimed_workloads import kind_of
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
-from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.takeovers import Word
 
@@ -47,6 +48,7 @@ class Attachment:
     """
 
     findings: dict[ConditionType, Finding]
+    desired_replicas: int | None = None
     replicas: int | None = None
     ready_replicas: int | None = None
     updated_replicas: int | None = None
@@ -93,6 +95,7 @@ def attachment(
     ready = replace(works, so=False, reason=Reason.SCALED_TO_ZERO) if works.so and there.asked == 0 else works
     return Attachment(
         findings=dict(zip(TOLD, (attached, works, scaling, ready), strict=True)),
+        desired_replicas=there.asked if scale_to is None else scale_to,
         replicas=there.there,
         ready_replicas=there.ready,
         updated_replicas=there.updated,
@@ -135,9 +138,14 @@ def _attached(
         text = f"the cluster serves no {ref.kind} of {ref.api_version}: install it, or name another workload"
         return Finding(so=False, reason=Reason.API_MISSING, text=text)
     if there is None or there.deleting:
-        gone = "is being deleted" if there is not None else "is not there"
-        text = f"{named} {gone}: create it, or correct workloadRef.name"
-        return Finding(so=False, reason=Reason.NO_WORKLOAD, text=text)
+        gone = (
+            "is not there: create it"
+            if there is None
+            else "is being deleted: create it again once it is gone"
+        )
+        return Finding(
+            so=False, reason=Reason.NO_WORKLOAD, text=f"{named} {gone}, or correct workloadRef.name"
+        )
     if there.made_by:
         text = (
             f"{named} was made by Loadline for {INFERENCE_SERVICES.full_name}/{there.made_by}:"
@@ -182,7 +190,8 @@ def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
         )
     if there.ready >= there.asked:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
-    why = fault or there.complaint
+    told = [one for one in (fault, there.complaint) if one is not None]
+    why = next((one for one in told if one.lasting), told[0] if told else None)
     if why is not None:
         return Finding(so=False, reason=why.reason, text=f"{text}: {why.text}")
     return Finding(so=False, reason=Reason.PROGRESSING, text=text)
@@ -231,7 +240,8 @@ def _scaling(
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text), None
     if not wish:
-        text = f"{there} keeps its {there.asked} replicas until somebody sets replicas of this service"
+        count = counted(there.asked, "replica") if there.asked is not None else "replicas"
+        text = f"{there} keeps its {count} until somebody sets replicas of this service"
         return Finding(so=True, reason=Reason.NOT_ASKED, text=text), None
     wanted = min(max(service.spec.replicas, bounds.min_replicas), bounds.max_replicas)
     text = f"the replicas of {there} follow this service: {wanted}"

@@ -4,9 +4,11 @@ The controller of InferenceServices: every event that bears on a service leads t
 
 Events become facts in `index`; what moved no fact wakes nobody. A service in whose way
 stands something that may go without an event (a name that is taken, a template that a
-quota refuses, pods that carry no label of ours) is looked at again after a while.
+quota refuses, pods that carry no label of ours, or aren't made) is looked at again after a
+while: soon at first, since who makes pods says only then why it can't, later and later after that.
 """
 
+import asyncio
 from functools import partial
 
 import structlog
@@ -30,8 +32,8 @@ from loadline_operator.services.plan import Changes, key_of
 from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
 
-LOOK_AGAIN_S = 60.0
-"""Chosen: an obstacle is gone within a minute of its end, and costs some requests a minute until then."""
+FIRST_LOOK_S, LONGEST_LOOK_S = 2.0, 60.0
+"""Chosen: an obstacle is told as soon, gone within a minute of its end, and costs some requests a minute."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -60,6 +62,7 @@ class Services:
         self._attached = AttachedServices(
             context, self.facts, optional_kinds=self.optional_kinds, policy_index=documents.policy_index
         )
+        self._waiting_since_s: dict[Key, float] = {}
         context.metrics.measures.append(self._measure)
 
     def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
@@ -106,6 +109,7 @@ class Services:
         raw = await self._context.applier.get(INFERENCE_SERVICES, key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             self._managed.forget(key)
+            self._waiting_since_s.pop(key, None)
             return
         service = self._parsed(key, raw)
         if service is None:
@@ -115,14 +119,24 @@ class Services:
         else:
             changes, did = await self._attached.attach(service, raw)
         did += await self._write(changes)
-        if changes.waits:
-            self.work_queue.add_later(key, LOOK_AGAIN_S)
+        pause_s = self._pause_s(key, waits=changes.waits)
+        if pause_s is not None:
+            self.work_queue.add_later(key, pause_s)
         elif self.facts.fades(key):
             self.work_queue.add_later(key, self.facts.agents.silent_after_s)
         if did:
             self._tell(service, did, changes)
         if changes.refused is not None:
             raise changes.refused
+
+    def _pause_s(self, key: Key, *, waits: bool) -> float | None:
+        """Until the next look at a service that waits: as long as it has waited, within bounds."""
+        if not waits:
+            self._waiting_since_s.pop(key, None)
+            return None
+        now_s = asyncio.get_running_loop().time()
+        waited_s = now_s - self._waiting_since_s.setdefault(key, now_s)
+        return min(LONGEST_LOOK_S, max(FIRST_LOOK_S, waited_s))
 
     def _parsed(self, key: Key, raw: Manifest) -> InferenceService | None:
         try:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import MAIN_POOL, PREFILL_POOL, ROUTER_POOL
 from loadline_operator.services.facts import pods
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import Rollout
-from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 
@@ -32,6 +32,9 @@ PASSING = frozenset({Reason.PROGRESSING, Reason.SCALED_TO_ZERO})
 """Reasons that are no failure."""
 
 OUT_OF_CAPACITY = frozenset({Reason.UNSCHEDULABLE, Reason.GPU_MISSING, Reason.QUOTA_EXCEEDED})
+
+NOBODY_KNOWS = frozenset({Reason.SCHEDULING_GATED, Reason.NOT_SCHEDULED, Reason.NOT_TOLD})
+"""Reasons of pods of which nobody has said yet whether they find room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,13 @@ class PoolView:
     def ready(self) -> int:
         """Replicas that are ready."""
         return self.rollout.ready if self.rollout is not None else 0
+
+    @property
+    def lacks_pods(self) -> bool:
+        """Whether fewer pods are there than were asked for."""
+        if self.rollout is None:
+            return self.asked > 0
+        return self.rollout.lacks(sum(pod.lives for pod in self.pods))
 
 
 def findings(pools: tuple[PoolView, ...], obstacle: Finding | None) -> Findings:
@@ -120,17 +130,23 @@ def routing(pools: tuple[PoolView, ...]) -> Finding | None:
 
 
 def capacity(pools: tuple[PoolView, ...]) -> Finding:
-    """Whether pods wait for nodes, GPUs or quota."""
-    for fault in _lasting(pools):
-        if fault.reason in OUT_OF_CAPACITY:
-            return Finding(so=True, reason=fault.reason, text=fault.text)
+    """Whether pods wait for nodes, GPUs or quota; pods that aren't there yet say nothing of it."""
+    faults = tuple(_lasting(pools))
+    for reasons, so in ((OUT_OF_CAPACITY, True), (NOBODY_KNOWS, None)):
+        for fault in faults:
+            if fault.reason in reasons:
+                return Finding(so=so, reason=fault.reason, text=f"pods wait for {fault.waits_for}")
+    if any(one.lacks_pods for one in pools):
+        text = "not all pods are made yet, so whether they find room isn't known"
+        return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
     return Finding(so=False, reason=Reason.AS_DECLARED, text="no pod waits for nodes, GPUs or quota")
 
 
 def _lasting(pools: tuple[PoolView, ...]) -> Iterable[PodFault]:
     for one in pools:
         complaint = one.rollout.complaint if one.rollout is not None else None
-        told = [*(pod.fault for pod in sorted(one.pods, key=lambda pod: pod.key)), complaint]
+        bad = (pod for pod in sorted(one.pods, key=lambda pod: pod.key) if pod.lives or one.ready < one.asked)
+        told = [*(pod.fault for pod in bad), complaint]
         yield from (fault for fault in told if fault is not None and fault.lasting)
 
 

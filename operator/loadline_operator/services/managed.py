@@ -31,7 +31,17 @@ from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.objects.pod_hashes import stays
-from loadline_operator.services.plan import Changes, Observed, key_of, plan, refusal, unread, without_rivals
+from loadline_operator.services.plan import (
+    Changes,
+    Observed,
+    key_of,
+    plan,
+    pod_makers,
+    refusal,
+    unread,
+    without_rivals,
+)
+from loadline_operator.services.pod_refusals import pod_refusal
 from loadline_operator.services.policy_choices import policies
 
 TEMPLATE_FAULTS = frozenset({400, 403, 422})
@@ -96,7 +106,15 @@ class ManagedServices:
             seen=self._facts.reports_of(key),
             policies=policies(service, self._policy_index),
         )
-        return await self._read(service, observed)
+        return await self._with_refused_pods(service, await self._read(service, observed))
+
+    async def _with_refused_pods(self, service: InferenceService, observed: Observed) -> Observed:
+        """What was observed, with what Events say against pods that aren't made."""
+        makers = pod_makers(service, observed)
+        applier = self._context.applier
+        found = await asyncio.gather(*(pod_refusal(applier, one) for one in makers.values()))
+        refused = {ref: fault for ref, fault in zip(makers, found, strict=True) if fault is not None}
+        return replace(observed, refused_pods=refused)
 
     async def _with_pods_that_stay(
         self, service: InferenceService, wanted: tuple[Wanted, ...], owned_objects: Mapping[Ref, OwnedObject]

@@ -19,10 +19,12 @@ from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, M
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.autoscalers import Autoscaler, rival
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.facts.object_states import KnownObjects, ObjectState, Ref, object_state
-from loadline_operator.services.facts.owned_objects import OwnedObject, refused_pods
-from loadline_operator.services.facts.pods import PodFact
+from loadline_operator.services.facts.owned_objects import OwnedObject, Rollout
+from loadline_operator.services.facts.pods import PodFact, waiting_long
+from loadline_operator.services.facts.refused_creations import PodMaker, refused_pods
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.objects import manifests
@@ -37,7 +39,8 @@ class Observed:
 
     `wanted` is what it becomes, `rivals` are others that scale it, by what they scale,
     `lacking` says why it becomes nothing. `refusal` is what the API server said against an
-    apply of just now, `remarks` what it said against extras that nothing depends on.
+    apply of just now, `refused_pods` what it said against the pods of a workload that can't tell
+    it itself, `remarks` what it said against extras that nothing depends on.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -49,6 +52,7 @@ class Observed:
     seen: tuple[NodeReport, ...] = ()
     policies: Policies = field(default_factory=Policies)
     refusal: Finding | None = None
+    refused_pods: Mapping[Ref, PodFault] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
@@ -77,6 +81,7 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     uid = service.metadata.uid
     states = {Ref.of(one): object_state(uid, one, known=observed.known) for one in observed.wanted}
     obstacle = _obstacle(observed, states)
+    observed = replace(observed, pods=waiting_long(observed.pods, now=now))
     pools = views(service, observed)
     found = health.findings(pools, obstacle)
     found[ConditionType.SCALING_READY] = autoscalers.scaling(
@@ -90,8 +95,14 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
         delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
-        waits=bool(observed.remarks) or (obstacle is not None and observed.lacking is None),
+        waits=_waits(service, observed, obstacle),
     )
+
+
+def _waits(service: InferenceService, observed: Observed, obstacle: Finding | None) -> bool:
+    unseen = any(one.unseen is not None and one.fault is None for one in observed.pods)
+    in_the_way = obstacle is not None and observed.lacking is None
+    return bool(observed.remarks) or in_the_way or unseen or bool(pod_makers(service, observed))
 
 
 def without_rivals(
@@ -122,6 +133,32 @@ def unread(service: InferenceService, observed: Observed) -> tuple[Ref, ...]:
 
 def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]:
     """The service's pools as they stand, the router last."""
+    return tuple(
+        _view(service, observed, name=name, ref=ref, asked=asked) for name, ref, asked in _workloads(service)
+    )
+
+
+def pod_makers(service: InferenceService, observed: Observed) -> dict[Ref, PodMaker]:
+    """Workloads of which pods are lacking, and whose own status doesn't tell why."""
+    made = (
+        (ref, _view(service, observed, name=name, ref=ref, asked=asked))
+        for name, ref, asked in _workloads(service)
+    )
+    return {
+        ref: PodMaker(
+            kind=ref.kind.kind,
+            key=ref.key,
+            uid=observed.known.owned_objects[ref].uid,
+            since=one.rollout.since,
+            groups=max(one.rollout.asked, one.rollout.there),
+        )
+        for ref, one in made
+        if ref.kind == LEADER_WORKER_SETS and one.rollout is not None and one.lacks_pods
+    }
+
+
+def _workloads(service: InferenceService) -> list[tuple[str, Ref, int]]:
+    """Each pool's name, workload and replicas."""
     namespace = service.metadata.namespace
     found = []
     for one in pools_of(service):
@@ -131,7 +168,7 @@ def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]
     if router is not None:
         ref = Ref(DEPLOYMENTS, Key(namespace, router_name(service.metadata.name)))
         found.append((ROUTER_POOL, ref, router.replicas))
-    return tuple(_view(service, observed, name=name, ref=ref, asked=asked) for name, ref, asked in found)
+    return found
 
 
 def key_of(service: InferenceService) -> Key:
@@ -141,7 +178,8 @@ def key_of(service: InferenceService) -> Key:
 
 def _view(service: InferenceService, observed: Observed, *, name: str, ref: Ref, asked: int) -> PoolView:
     there = observed.known.owned_objects.get(ref)
-    rollout = there.rollout if there is not None and there.is_of(service.metadata.uid) else None
+    ours = there is not None and there.is_of(service.metadata.uid)
+    rollout = _told(there.rollout, observed.refused_pods.get(ref)) if there is not None and ours else None
     left = ref in observed.rivals and rollout is not None
     return PoolView(
         name=name,
@@ -150,6 +188,11 @@ def _view(service: InferenceService, observed: Observed, *, name: str, ref: Ref,
         rollout=rollout,
         pods=tuple(pod for pod in observed.pods if pod.pool == name),
     )
+
+
+def _told(rollout: Rollout | None, refused: PodFault | None) -> Rollout | None:
+    """A workload's rollout with what was said against its pods where it doesn't tell this itself."""
+    return replace(rollout, complaint=refused) if rollout is not None and refused is not None else rollout
 
 
 def _obstacle(observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:

@@ -17,8 +17,8 @@ from typing import Any
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.services.facts import label_selectors
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import rollout
-from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.plugin_presence import configured_in
 
 LWS_LABEL = "leaderworkerset.sigs.k8s.io/name"
@@ -61,9 +61,10 @@ class ForeignWorkload:
     """What Loadline knows of a workload of somebody else.
 
     Counts are None where the kind doesn't tell them. `current` says whether its controller
-    has seen the last change of the spec; `said` is set where the kind tells its health by a
-    condition. `selector` finds all its pods, `counted` one pod for each replica, where that
-    is another one; `unmatched` are those parts of the selector that are more than an equality.
+    has seen the last change of the spec; a replica has `size` pods, and the workload was made at
+    `since`. `said` is set where the kind tells its health by a condition. `selector` finds all its
+    pods, `counted` one pod for each replica, where that is another one; `unmatched` are those parts
+    of the selector that are more than an equality.
     `pods` are the labels of its pods, a set for each pool, where another workload may give the same.
     """
 
@@ -76,6 +77,8 @@ class ForeignWorkload:
     ready: int | None = None
     updated: int | None = None
     current: bool = True
+    size: int = 1
+    since: str = ""
     complaint: PodFault | None = None
     said: Said | None = None
     selector: str = ""
@@ -210,6 +213,8 @@ def _counts(raw: Manifest) -> dict[str, Any]:
         "ready": found.ready,
         "updated": found.updated,
         "current": found.current,
+        "size": found.size,
+        "since": found.since,
         "complaint": found.complaint,
         "scaled_by": found.scaled_by,
     }

@@ -132,6 +132,14 @@ class ServiceIndex:
             if key != service
         )
 
+    def pod(self, raw: Manifest) -> PodFact:
+        """The fact of a pod that no watch has told of."""
+        try:
+            return pods.fact(raw)
+        except Exception as error:  # counted, as in events
+            self._unreadable(PODS, Key.of(raw), error)
+            return pods.unreadable(raw)
+
     def foreign_kinds(self) -> frozenset[Kind]:
         """Kinds of somebody else that a service names."""
         return frozenset(fact.foreign for fact in self.services.facts() if fact.foreign is not None)
@@ -156,7 +164,7 @@ class ServiceIndex:
             fact = self._fact(kind, raw)
         except Exception as error:  # counted: somebody else's oddity stops nobody
             self._unreadable(kind, key, error)
-            fact = None
+            fact = pods.unreadable(raw) if kind is PODS else None
         return put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
 
     def _fact(self, kind: Kind, raw: Manifest) -> Any:

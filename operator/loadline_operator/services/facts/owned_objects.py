@@ -6,29 +6,27 @@ it, and for workloads how far they are rolled out: enough to plan, some hundred 
 The object itself is read only where these can't tell whether it is as we want it.
 """
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_api.names import SERVICE_LABEL
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts.autoscalers import scaled_by
-from loadline_operator.services.facts.pod_faults import PodFault
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.refused_creations import refused_pods
 from loadline_operator.services.objects.manifests import APPLIED, pod_hash_of
 from loadline_operator.services.objects.pod_hashes import TEMPLATES, PodHash
 
-QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited: (.+)$")
-FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
-"""The API server names a pod that never was, another at each attempt."""
+NO_REPLICA_SET = "ReplicaSetCreateError"
+"""A Deployment's reason for no progress where the API server refuses its ReplicaSet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """How far a workload's replicas are; `current` says whether its controller knows the last change.
 
-    `complaint` is what the controller itself finds wrong, `scaled_by` whoever else set the
-    replicas through `/scale`.
+    A replica has `size` pods; `since` is when the workload was made. `complaint` is what the
+    controller itself finds wrong, `scaled_by` whoever else set the replicas through `/scale`.
     """
 
     asked: int
@@ -36,8 +34,15 @@ class Rollout:
     ready: int = 0
     updated: int = 0
     current: bool = False
+    size: int = 1
+    since: str = ""
     complaint: PodFault | None = None
     scaled_by: str = ""
+
+    def lacks(self, pods: int) -> bool:
+        """Whether fewer than so many pods as are asked for are there: `pods` are those that live."""
+        groups_lack = self.size > 1 and self.ready < self.asked and pods < self.asked * self.size
+        return self.there < self.asked or groups_lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,37 +93,45 @@ def state_of(raw: Manifest) -> str:
 
 
 def rollout(raw: Manifest) -> Rollout:
-    """How far a Deployment or a LeaderWorkerSet is; they tell it alike."""
-    metadata, status = raw["metadata"], raw.get("status") or {}
+    """How far a Deployment, a StatefulSet or a LeaderWorkerSet is; they tell it alike."""
+    metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     return Rollout(
-        asked=raw["spec"].get("replicas", 1),
+        asked=spec.get("replicas", 1),
         there=status.get("replicas", 0),
         ready=status.get("readyReplicas", 0),
         updated=status.get("updatedReplicas", 0),
         current=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
-        complaint=_complaint(status.get("conditions") or ()),
+        size=(spec.get("leaderWorkerTemplate") or {}).get("size", 1),
+        since=metadata.get("creationTimestamp", ""),
+        complaint=_complaint(raw),
         scaled_by=scaled_by(metadata),
     )
 
 
-def _complaint(conditions: Iterable[Manifest]) -> PodFault | None:
-    """What a Deployment says against its pods: they can't be made, or don't get on."""
-    told = {(one["type"], one["status"]): one for one in conditions}
+def _complaint(raw: Manifest) -> PodFault | None:
+    """What a Deployment says against its pods: they can't be made, aren't to be made, or don't get on."""
+    spec, status = raw["spec"], raw.get("status") or {}
+    told = {(one["type"], one["status"]): one for one in status.get("conditions") or ()}
     failure, stuck = told.get(("ReplicaFailure", "True")), told.get(("Progressing", "False"))
     if failure is not None:
         return refused_pods(failure.get("message") or "")
+    if stuck is not None and stuck.get("reason") == NO_REPLICA_SET:
+        return refused_pods(stuck.get("message") or "")
+    if spec.get("paused") and _behind(spec, status):
+        text = f"it is paused, so no pod is made or replaced: `{_resume(raw)}` lets it go on"
+        return PodFault(reason=Reason.PAUSED, text=text)
     if stuck is not None:
         text = "it has made no progress for longer than its progressDeadlineSeconds"
         return PodFault(reason=Reason.UNAVAILABLE, text=text, lasting=False)
     return None
 
 
-def refused_pods(said: str) -> PodFault:
-    """Why the API server makes no pods, in words that stay the same at each attempt."""
-    quota = QUOTA.search(said)
-    if quota is not None:
-        text = f"ResourceQuota {quota[1]} allows {quota[3]} and a pod asks for {quota[2]}: raise it"
-        return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text)
-    return PodFault(
-        reason=Reason.TEMPLATE_REFUSED, text=f"the API server makes no pods: {FORBIDDEN.sub('', said)}"
-    )
+def _behind(spec: Manifest, status: Manifest) -> bool:
+    """Whether pods are missing, or of an older template."""
+    asked = spec.get("replicas", 1)
+    return bool(status.get("replicas", 0) < asked or status.get("updatedReplicas", 0) < asked)
+
+
+def _resume(raw: Manifest) -> str:
+    metadata = raw["metadata"]
+    return f"kubectl rollout resume deployment/{metadata['name']} -n {metadata.get('namespace', '')}"

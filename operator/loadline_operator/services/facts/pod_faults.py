@@ -4,8 +4,8 @@ What is wrong with a pod, in one reason and one sentence that names the pod and 
 A kubelet tells the same misfortune in turns: a container that crashes is waiting, then
 running, then ended; a failing pull is an error, then a back-off. A status that followed
 each turn would be written every few seconds and say nothing more, so what is found here
-stays the same, word by word, for as long as the state lasts. Counts of restarts, times
-and the scheduler's counts of nodes are left out for that reason.
+stays the same, word by word, for as long as the state lasts. Counts of restarts and times
+are left out for that reason. What schedulers say is read in `scheduling_faults`.
 
 Pure: a pod as the API server sends it comes in, at most one fault goes out. Whether
 it matters is the business of `health`: a service whose pods all answer has no fault.
@@ -13,10 +13,11 @@ it matters is the business of `health`: a service whose pods all answer has no f
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.scheduling_faults import is_gpu, unplaced
 from loadline_operator.services.objects.model_sources import FETCHER
 
 FETCHERS = frozenset({FETCHER, "storage-initializer"})
@@ -31,6 +32,11 @@ IMAGE_WAITS = frozenset(
 NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
 CONFIG_WAITS = frozenset({"CreateContainerConfigError", "CreateContainerError"})
 
+OUT_OF = "OutOf"
+"""What a kubelet's reasons begin with where its node has no room: `OutOfcpu`, `OutOfnvidia.com/gpu`."""
+
+UNAVAILABLE_DEVICE = re.compile(r"unavailable for ([^\s/]+/[^\s,]*[^\s,.])")
+
 REGISTRY_SAYS = (
     (re.compile(r"not found|manifest unknown|does not exist", re.I), "the registry has no such image"),
     (
@@ -44,24 +50,12 @@ REGISTRY_SAYS = (
 )
 """A registry's own words carry addresses and request numbers, so they are put into ours."""
 
-EXTENDED = re.compile(r"^Insufficient (\S+/\S+)$")
-CLAIM_LOST = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|bound to non-existent)')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodFault:
-    """A reason and a sentence; `lasting` is False while it may still pass by itself."""
-
-    reason: Reason
-    text: str
-    lasting: bool = True
-
 
 def diagnose(pod: Manifest) -> PodFault | None:
     """What keeps a pod from serving; None if nothing does, or nothing that is known."""
     if "deletionTimestamp" in pod["metadata"] or is_ready(pod):
         return None
-    rules = (_ended, _unplaced, _containers, _unready)
+    rules = (_ended, unplaced, _containers, _unready)
     return next((found for rule in rules if (found := rule(pod)) is not None), None)
 
 
@@ -76,42 +70,21 @@ def _ended(pod: Manifest) -> PodFault | None:
         return None
     why = status.get("reason") or status["phase"]
     text = f"pod {_name(pod)} on node {_node(pod)} has ended ({why})"
-    said = status.get("message", "")
-    reason = Reason.GPU_MISSING if why == "UnexpectedAdmissionError" and "/" in said else Reason.UNAVAILABLE
-    return PodFault(reason=reason, text=f"{text}: {said}" if said else text)
+    said = status.get("message") or ""
+    told = f"{text}: {said}" if said else text
+    lacking = _lacked_on_the_node(why, said)
+    if not lacking:
+        return PodFault(reason=Reason.UNAVAILABLE, text=told)
+    reason = Reason.GPU_MISSING if is_gpu(lacking) else Reason.UNSCHEDULABLE
+    return PodFault(reason=reason, text=told, waits_for=f"{lacking} of the node that they are bound to")
 
 
-def _unplaced(pod: Manifest) -> PodFault | None:
-    placed = _condition(pod, "PodScheduled")
-    if placed.get("status") != "False":
-        return None
-    if placed.get("reason") == "SchedulingGated":
-        text = f"pod {_name(pod)} waits until its scheduling gates are opened"
-        return PodFault(reason=Reason.UNSCHEDULABLE, text=text, lasting=False)
-    said = placed.get("message", "")
-    lost = CLAIM_LOST.search(said)
-    if lost is not None:
-        text = f"pod {_name(pod)} mounts PersistentVolumeClaim {lost[1]}, which isn't there: create it"
-        return PodFault(reason=Reason.MODEL_UNAVAILABLE, text=text)
-    return _no_room(pod, why_unplaced(said))
-
-
-def _no_room(pod: Manifest, why: tuple[str, ...]) -> PodFault:
-    told = ", ".join(why) or "the scheduler says no more"
-    gpus = [match[1] for one in why if (match := EXTENDED.match(one)) is not None]
-    if gpus:
-        text = (
-            f"pod {_name(pod)} asks for {_asked(pod, gpus[0])} {gpus[0]}, and no node has them free ({told}):"
-            " add nodes, free GPUs or ask for fewer"
-        )
-        return PodFault(reason=Reason.GPU_MISSING, text=text)
-    return PodFault(reason=Reason.UNSCHEDULABLE, text=f"no node can take pod {_name(pod)} ({told})")
-
-
-def why_unplaced(message: str) -> tuple[str, ...]:
-    """The scheduler's reasons, sorted, without its counts of nodes, which move with every node."""
-    told = (message.partition("nodes are available: ")[2] or message).split(". ")[0].rstrip(".")
-    return tuple(sorted({re.sub(r"^\d+ ", "", one) for one in told.split(", ") if one}))
+def _lacked_on_the_node(why: str, said: str) -> str:
+    """The resource for which a kubelet has turned a pod away, if it has."""
+    if why.startswith(OUT_OF):
+        return why.removeprefix(OUT_OF)
+    found = UNAVAILABLE_DEVICE.search(said) if why == "UnexpectedAdmissionError" else None
+    return found[1] if found is not None else ""
 
 
 def _containers(pod: Manifest) -> PodFault | None:
@@ -224,10 +197,6 @@ def _fell(pod: Manifest, running: Manifest) -> bool:
 def _condition(pod: Manifest, type: str) -> Manifest:
     found = ((pod.get("status") or {}).get("conditions")) or ()
     return next((one for one in found if one["type"] == type), {})
-
-
-def _asked(pod: Manifest, resource: str) -> int:
-    return sum(int(_limits(one).get(resource, 0)) for one in pod["spec"]["containers"])
 
 
 def _limits(container: Manifest) -> Manifest:

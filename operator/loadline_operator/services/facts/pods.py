@@ -5,21 +5,29 @@ A few fields taken at the door; the rest of the object is forgotten, and what is
 can't wake a reconcile. Why a pod doesn't serve is found in `pod_faults`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-import structlog
-
+from loadline_api.conditions import Reason, timestamp
 from loadline_api.names import POOL_LABEL, SERVICE_LABEL
 from loadline_operator.kube.kinds import Key, Manifest
-from loadline_operator.services.facts.pod_faults import PodFault, diagnose, is_ready
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.pod_faults import diagnose, is_ready
+from loadline_operator.services.facts.scheduling_faults import unseen
 
-log = structlog.get_logger("loadline.operator")
+UNSEEN = timedelta(seconds=30)
+"""Chosen: a scheduler that runs says a word of a new pod within a second, of thousands within some."""
+
+ENDED = frozenset({"Failed", "Succeeded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodFact:
-    """A pod; `service` and `pool` are empty for pods that somebody else made."""
+    """A pod; `service` and `pool` are empty for pods that somebody else made.
+
+    `unseen` is what is wrong with it if no scheduler says a word of it for long after `born`.
+    """
 
     key: Key
     service: str = ""
@@ -29,12 +37,21 @@ class PodFact:
     ready: bool = False
     deleting: bool = False
     fault: PodFault | None = None
+    unseen: PodFault | None = None
+    born: str = ""
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is there to stay: it hasn't ended and isn't being deleted."""
+        return not self.deleting and self.phase not in ENDED
 
 
 def fact(raw: Manifest) -> PodFact:
     """The fact of a pod as the API server sends it."""
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
+    fault = diagnose(raw)
+    waits = unseen(raw) if fault is None and "deletionTimestamp" not in metadata else None
     return PodFact(
         key=Key.of(raw),
         service=labels.get(SERVICE_LABEL, ""),
@@ -43,18 +60,34 @@ def fact(raw: Manifest) -> PodFact:
         phase=(raw.get("status") or {}).get("phase", ""),
         ready=is_ready(raw),
         deleting="deletionTimestamp" in metadata,
-        fault=diagnose(raw),
+        fault=fault,
+        unseen=waits,
+        born=metadata.get("creationTimestamp", "") if waits is not None else "",
     )
 
 
-def facts(raw: Iterable[Manifest]) -> Iterator[PodFact]:
-    """The facts of pods; one that is too odd to be read is told in the log, and hides no other."""
-    for one in raw:
-        try:
-            yield fact(one)
-        except Exception as error:
-            key = str(Key.of(one))
-            log.warning("a pod was passed over", pod=key, error=f"{type(error).__name__}: {error}")
+def unreadable(raw: Manifest) -> PodFact:
+    """The fact of a pod that isn't shaped as pods are: it is there, and how it does isn't known."""
+    metadata = raw["metadata"]
+    labels = metadata.get("labels") or {}
+    text = f"pod {metadata['name']} can't be read, so how it does isn't known"
+    waits_for = "nobody knows what, since one of them can't be read"
+    return PodFact(
+        key=Key.of(raw),
+        service=labels.get(SERVICE_LABEL, ""),
+        pool=labels.get(POOL_LABEL, ""),
+        deleting="deletionTimestamp" in metadata,
+        fault=PodFault(reason=Reason.NOT_TOLD, text=text, waits_for=waits_for),
+    )
+
+
+def waiting_long(pods: Iterable[PodFact], *, now: datetime) -> tuple[PodFact, ...]:
+    """The same pods, with a fault for those that have been unseen by their schedulers for long."""
+    before = timestamp(now - UNSEEN)
+    return tuple(
+        replace(one, fault=one.unseen) if one.unseen is not None and one.born <= before else one
+        for one in pods
+    )
 
 
 def worst(pods: Iterable[PodFact]) -> PodFault | None:
@@ -68,4 +101,4 @@ def worst(pods: Iterable[PodFact]) -> PodFault | None:
 
 def _rank(pod: PodFact) -> tuple[bool, bool, Key]:
     assert pod.fault is not None
-    return not pod.fault.lasting, pod.phase in {"Failed", "Succeeded"}, pod.key
+    return not pod.fault.lasting, pod.phase in ENDED, pod.key

@@ -14,13 +14,13 @@ from loadline_api.workload_refs import ATTACHABLE
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.attachments import TOLD, Attachment, attachment, unmoved
 from loadline_operator.services.facts.claimed_workloads import claim, kind_of
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import (
     FOREIGN_KINDS,
     ForeignWorkload,
     find,
     foreign_workload,
 )
-from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.takeovers import Word
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -108,7 +108,8 @@ def test_a_workload_on_its_way_out_is_gone() -> None:
     raw = {"metadata": {"name": "llm", "namespace": "serving", "deletionTimestamp": "now"}, "spec": {}}
     found = judged(foreign_workload(kind(("apps/v1", "Deployment")), raw))
     assert told(found, ConditionType.ATTACHED) == (False, Reason.NO_WORKLOAD)
-    assert "is being deleted" in found.findings[ConditionType.ATTACHED].text
+    text = found.findings[ConditionType.ATTACHED].text
+    assert "is being deleted: create it again once it is gone, or correct workloadRef.name" in text
 
 
 def test_what_loadline_made_itself_is_not_attached_to() -> None:
@@ -180,6 +181,33 @@ def test_counts_tell_whether_the_workload_serves(there: ForeignWorkload, so: boo
 def test_a_workload_of_no_replicas_is_at_rest() -> None:
     found = judged(workload(spec={"replicas": 0}, replicas=0, readyReplicas=0))
     assert told(found, ConditionType.READY) == (False, Reason.SCALED_TO_ZERO)
+
+
+def test_a_refusal_comes_before_a_pod_that_still_loads() -> None:
+    said = 'pods "llm-7f" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1'
+    there = workload(
+        readyReplicas=0, conditions=[{"type": "ReplicaFailure", "status": "True", "message": said}]
+    )
+    loading = PodFault(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)
+    found = judged(there, fault=loading)
+    assert told(found, ConditionType.READY) == (False, Reason.QUOTA_EXCEEDED)
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 replicas"), (1, "1 replica "), (8, "8 replicas")])
+def test_a_count_is_told_in_words_that_go_with_it(count: int, words: str) -> None:
+    there = workload(spec={"replicas": count}, replicas=count, readyReplicas=count)
+    text = judged(there, service(scaling=BOUNDS)).findings[ConditionType.SCALING_READY].text
+    assert f"keeps its {words}" in text
+
+
+@pytest.mark.parametrize("name", [("apps/v1", "StatefulSet"), LWS, KSERVE_LLM])
+def test_the_count_that_is_asked_of_the_workload_is_told(name: tuple[str, str]) -> None:
+    assert judged(workload(name, spec={"replicas": 8}), service(name)).desired_replicas == 8
+
+
+def test_the_count_to_which_the_workload_is_moved_is_told() -> None:
+    found = judged(workload(), service(scaling=BOUNDS, replicas=20), said=Word.MANIFEST)
+    assert (found.scale_to, found.desired_replicas) == (8, 8)
 
 
 def test_a_pods_fault_comes_before_its_controllers_complaint() -> None:

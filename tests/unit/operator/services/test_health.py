@@ -1,5 +1,6 @@
 """What pools come to: ready, on their way, or wrong; and what a router makes of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from loadline_api.conditions import ConditionType, Reason
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health
+from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import Rollout
-from loadline_operator.services.facts.pod_faults import PodFault
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
@@ -16,6 +17,7 @@ from loadline_operator.services.health import PoolView
 CRASH = PodFault(reason=Reason.CRASH_LOOP, text="it ends again and again")
 LOADING = PodFault(reason=Reason.PROBE_FAILING, text="it loads", lasting=False)
 NO_GPU = PodFault(reason=Reason.GPU_MISSING, text="no node has 8")
+GATED = PodFault(reason=Reason.SCHEDULING_GATED, text="gated")
 STUCK = PodFault(reason=Reason.UNAVAILABLE, text="no progress", lasting=False)
 
 
@@ -134,9 +136,35 @@ def test_an_obstacle_to_the_first_of_everything_leaves_nothing_to_go_on() -> Non
         (view(2, 1, NO_GPU), True),
         (view(2, 1, complaint=PodFault(reason=Reason.QUOTA_EXCEEDED, text="q")), True),
         (view(2, 1, CRASH), False),
-        (view(2, 1, PodFault(reason=Reason.UNSCHEDULABLE, text="gated", lasting=False)), False),
+        (view(2, 1, GATED), None),
+        (view(2, 1, GATED, NO_GPU), True),
+        (view(2, 1, PodFault(reason=Reason.NOT_TOLD, text="can't be read")), None),
+        (view(2, 1, there=1), None),
+        (view(2, 1, there=1, complaint=PodFault(reason=Reason.TEMPLATE_REFUSED, text="no")), None),
+        (view(1, 0, size=4), None),
+        (view(0, 0), False),
+        (PoolView(name="main", workload="Deployment main", asked=2, rollout=None), None),
+        (PoolView(name="main", workload="Deployment main", asked=0, rollout=None), False),
         (view(2, 2), False),
     ],
 )
-def test_capacity_is_limited_where_pods_wait_for_nodes_gpus_or_quota(pool: PoolView, so: bool) -> None:
+def test_capacity_is_limited_where_pods_wait_for_nodes_gpus_or_quota(pool: PoolView, so: bool | None) -> None:
     assert health.capacity((pool,)).so is so
+
+
+def test_what_pods_wait_for_is_told_in_words_of_its_own() -> None:
+    lacking = PodFault(reason=Reason.GPU_MISSING, text="pod main-0 asks for 8 GPUs", waits_for="8 GPUs")
+    assert health.capacity((view(2, 1, lacking),)).text == "pods wait for 8 GPUs"
+
+
+def test_pods_that_have_ended_wait_for_nothing_once_others_serve() -> None:
+    pool = view(2, 2)
+    ended = PodFact(key=Key("serving", "main-9"), pool="main", phase="Failed", fault=NO_GPU)
+    assert health.capacity((replace(pool, pods=(ended,)),)).so is False
+    assert health.capacity((replace(view(2, 1), pods=(ended,)),)).so is True
+
+
+@pytest.mark.parametrize("reason", [Reason.PAUSED, Reason.QUOTA_EXCEEDED])
+def test_what_keeps_pods_from_being_made_comes_before_one_that_loads(reason: Reason) -> None:
+    found = ready(view(2, 1, LOADING, complaint=PodFault(reason=reason, text="no pod is made")))
+    assert (found.reason, found.text) == (reason, "1 of 2 replicas are ready: no pod is made")

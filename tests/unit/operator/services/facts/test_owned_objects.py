@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from loadline_api.conditions import Reason
-from loadline_operator.kube.kinds import DEPLOYMENTS, SERVICES, Manifest
-from loadline_operator.services.facts.owned_objects import owned_object, refused_pods
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Manifest
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.owned_objects import owned_object
+from loadline_operator.services.facts.refused_creations import refused_pods
 
 
 def deployment(*conditions: Manifest, **status: Any) -> Manifest:
@@ -54,6 +56,45 @@ def test_no_progress_is_no_lasting_fault_by_itself() -> None:
     assert rollout is not None
     assert rollout.complaint is not None
     assert (rollout.complaint.reason, rollout.complaint.lasting) == (Reason.UNAVAILABLE, False)
+
+
+def complaint(*conditions: Manifest, spec: Manifest | None = None, **status: Any) -> PodFault | None:
+    raw = deployment(*conditions, **status)
+    raw["spec"].update(spec or {})
+    rollout = owned_object(DEPLOYMENTS, raw).rollout
+    assert rollout is not None
+    return rollout.complaint
+
+
+def test_a_replica_set_that_is_refused_is_told_by_the_quota() -> None:
+    said = (
+        'Failed to create new replica set "chat-7f": replicasets.apps "chat-7f" is forbidden: exceeded quota:'
+        " few, requested: count/replicasets.apps=1, used: count/replicasets.apps=0, limited:"
+        " count/replicasets.apps=0"
+    )
+    refused = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": said}
+    found = complaint(refused)
+    assert found is not None
+    assert (found.reason, found.lasting) == (Reason.QUOTA_EXCEEDED, True)
+    assert "ResourceQuota few allows count/replicasets.apps=0" in found.text
+
+
+def test_a_paused_deployment_says_so_where_that_keeps_pods_away() -> None:
+    pause = {"paused": True}
+    for updated in (None, 0):
+        found = complaint(spec=pause, replicas=2 if updated is not None else 0, updatedReplicas=updated or 0)
+        assert found is not None
+        assert found.reason is Reason.PAUSED
+        assert "kubectl rollout resume deployment/chat -n serving" in found.text
+    assert complaint(spec=pause, replicas=2, updatedReplicas=2) is None
+
+
+def test_a_group_has_more_pods_than_replicas() -> None:
+    raw = {**deployment(replicas=2), "spec": {"replicas": 2, "leaderWorkerTemplate": {"size": 4}}}
+    rollout = owned_object(LEADER_WORKER_SETS, raw).rollout
+    assert rollout is not None
+    assert rollout.lacks(7)
+    assert not rollout.lacks(8)
 
 
 @pytest.mark.parametrize("pod", ["chat-7f-abcde", "chat-7f-vwxyz"])

@@ -1,13 +1,16 @@
 """What is wrong with a pod is one reason and one sentence, and stays so while the state lasts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from loadline_api.conditions import Reason
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.facts.pod_faults import PodFault, diagnose, why_unplaced
-from loadline_operator.services.facts.pods import fact, worst
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.pod_faults import diagnose
+from loadline_operator.services.facts.pods import fact, unreadable, waiting_long, worst
+from loadline_operator.services.facts.scheduling_faults import why_unplaced
 
 BORN, STARTED, LATER = "2026-01-01T12:00:00Z", "2026-01-01T12:05:00Z", "2026-01-01T12:30:00Z"
 FAILED: Manifest = {"terminated": {"exitCode": 1, "reason": "Error", "message": "at 12:00:07 it broke"}}
@@ -205,7 +208,53 @@ def test_no_room_is_told() -> None:
 
 
 def test_a_gated_pod_waits() -> None:
-    assert not fault(unplaced("gated", reason="SchedulingGated")).lasting
+    assert fault(unplaced("gated", reason="SchedulingGated")).reason is Reason.SCHEDULING_GATED
+
+
+def test_an_odd_amount_drops_no_pod() -> None:
+    one = unplaced("0/3 nodes are available: 3 Insufficient nvidia.com/gpumem.")
+    one["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpumem"] = "8k"
+    assert "asks for 8k nvidia.com/gpumem" in fault(one).text
+    assert fact(one).fault == fault(one)
+
+
+def test_a_pod_that_no_scheduler_looks_at_is_told_after_a_while() -> None:
+    one = pod()
+    one["metadata"]["creationTimestamp"] = BORN
+    one["spec"] = {**one["spec"], "schedulerName": "nobody", "nodeName": ""}
+    one["status"] = {"phase": "Pending"}
+    (young,) = waiting_long([fact(one)], now=datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC))
+    assert young.fault is None
+    (old,) = waiting_long([young], now=datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC))
+    assert old.fault is not None
+    assert old.fault.reason is Reason.NOT_SCHEDULED
+    assert "the scheduler nobody" in old.fault.text
+
+
+def test_a_pod_that_cannot_be_read_is_there_all_the_same() -> None:
+    found = unreadable({"metadata": pod()["metadata"], "spec": {}})
+    assert (found.service, found.pool, found.lives) == ("chat", "main", True)
+    assert found.fault is not None
+    assert "pod chat-0 can't be read" in found.fault.text
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        ("OutOfnvidia.com/gpu", Reason.GPU_MISSING),
+        ("OutOfcpu", Reason.UNSCHEDULABLE),
+        ("OutOfpods", Reason.UNSCHEDULABLE),
+        ("NodeAffinity", Reason.UNAVAILABLE),
+    ],
+)
+def test_a_kubelet_that_turns_a_pod_away_says_what_lacks(why: str, reason: Reason) -> None:
+    assert fault(pod(phase="Failed", reason=why, message="Node didn't have enough resource")).reason is reason
+
+
+def test_a_network_card_that_lacks_is_no_gpu() -> None:
+    message = "Allocate failed due to requested number of devices unavailable for rdma/hca. Requested: 1"
+    found = fault(pod(phase="Failed", reason="UnexpectedAdmissionError", message=message))
+    assert found.reason is Reason.UNSCHEDULABLE
 
 
 def test_a_missing_volume_claim_keeps_the_model_away() -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from loadline_operator.services.facts import pods
+from loadline_api.conditions import Reason
+from loadline_operator.services.facts.agent_pods import AgentPods
+from loadline_operator.services.facts.index import ServiceIndex
 
 GOOD: dict[str, Any] = {"metadata": {"name": "good", "namespace": "prod"}, "spec": {"nodeName": "node-1"}}
 
@@ -19,5 +21,11 @@ GOOD: dict[str, Any] = {"metadata": {"name": "good", "namespace": "prod"}, "spec
     ],
     ids=["no spec", "null", "text for a status", "text for conditions"],
 )
-def test_an_odd_pod_hides_no_other(odd: dict[str, Any]) -> None:
-    assert [one.node for one in pods.facts([odd, GOOD])] == ["node-1"]
+def test_an_odd_pod_hides_no_other_and_is_not_taken_for_a_good_one(odd: dict[str, Any]) -> None:
+    counted: list[str] = []
+    index = ServiceIndex(lambda kind, key, error: counted.append(str(key)), AgentPods(silent_after_s=60.0))
+    found = [index.pod(one) for one in (odd, GOOD)]
+    assert [one.node for one in found] == ["", "node-1"]
+    assert found[0].fault is not None
+    assert found[0].fault.reason is Reason.NOT_TOLD
+    assert counted == ["prod/odd"]

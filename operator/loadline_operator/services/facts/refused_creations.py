@@ -1,0 +1,126 @@
+"""
+Why the API server makes no pods, from whoever tried to have them made.
+
+Quotas, admission and missing ServiceAccounts refuse a pod before it is there, so only its maker
+knows. A Deployment says it in its status; StatefulSets, and LeaderWorkerSets above them, have no
+place for it but Events. These outlive what they tell by an hour, so one is believed only until
+the same thing was made, and whoever calls looks at them only where pods are lacking.
+
+The API server names a pod that never was, another at each attempt, and lists what it finds in any
+order; what comes out here stays the same while its cause does.
+
+Pure: messages and Events come in, at most one fault goes out.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadline_api.conditions import Reason
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
+from loadline_operator.services.facts.faults import PodFault
+
+QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited: (.+)$")
+
+BY_MAKER = re.compile(
+    r"^(?:\(combined from similar events\): )?"
+    r"(?:create \S+ \S+ (?:for Pod \S+ )?in StatefulSet \S+ failed error: "
+    r"|Failed to create (?:leader|worker) statefulset (?:for leader pod )?\S+: "
+    r'|Failed to create new replica set "[^"]*": )'
+)
+"""What StatefulSet's, LeaderWorkerSet's and Deployment's controllers say before the API server's words."""
+
+FORBIDDEN = re.compile(r'^(\S+) "[^"]*" is (?:forbidden|invalid): ')
+BOUNDS = re.compile(r"^\[(.+)\]$")
+"""Several things that a LimitRange finds, in the order of a map."""
+
+NO_ACCOUNT = re.compile(r'serviceaccount "[^"]*" not found$')
+
+TRIED = re.compile(
+    r"(?:create (?:Pod|Claim)"
+    r"|(?:C|Failed to c)reated? (?:leader|worker) statefulset(?: for leader pod)?) ([^\s:]+)"
+)
+"""What was to be made, in words of success and of failure alike."""
+
+FAILED, STATEFUL_SET = "FailedCreate", "StatefulSet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodMaker:
+    """A workload whose pods are made by StatefulSets: one itself, or a LeaderWorkerSet of `groups`."""
+
+    kind: str
+    key: Key
+    uid: str
+    since: str
+    groups: int
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Field selectors of Events that may tell of its pods."""
+        own = f"involvedObject.kind={self.kind},involvedObject.name={self.key.name}"
+        return (own, f"involvedObject.kind={STATEFUL_SET}") if self.kind != STATEFUL_SET else (own,)
+
+    def made(self, event: Manifest) -> bool:
+        """Whether an Event is of this workload, or of a StatefulSet that a LeaderWorkerSet has made.
+
+        These are called like it, or like it and the number of a group.
+        """
+        about = event.get("involvedObject") or {}
+        if about.get("kind") == self.kind and about.get("name") == self.key.name:
+            return about.get("uid") == self.uid
+        if self.kind != LEADER_WORKER_SETS.kind or about.get("kind") != STATEFUL_SET:
+            return False
+        name, _, group = str(about.get("name")).rpartition("-")
+        numbered = name == self.key.name and group.isdecimal() and int(group) < self.groups
+        return (numbered or about.get("name") == self.key.name) and _time(event) >= self.since[:19]
+
+
+def refused(maker: PodMaker, events: Iterable[Manifest]) -> PodFault | None:
+    """What the newest Event says against pods of a workload, unless the same was made since."""
+    made: dict[str, str] = {}
+    failed: list[tuple[str, str, str]] = []
+    for event in filter(maker.made, events):
+        said, when = str(event.get("message") or ""), _time(event)
+        found = TRIED.search(said)
+        what = found[1] if found is not None else said
+        if event.get("reason") == FAILED:
+            failed.append((when, said, what))
+        else:
+            made[what] = max(when, made.get(what, ""))
+    current = [(when, said) for when, said, what in failed if made.get(what, "") <= when]
+    return refused_pods(max(current)[1]) if current else None
+
+
+def refused_pods(said: str) -> PodFault:
+    """Why the API server makes no pods, in words that stay the same at each attempt."""
+    said = BY_MAKER.sub("", said)
+    found = FORBIDDEN.match(said)
+    what = "" if found is None or found[1].lower() in ("pod", "pods") else found[1]
+    quota = QUOTA.search(said)
+    if quota is not None:
+        who = f"one of {what}" if what else "a pod"
+        text = f"ResourceQuota {quota[1]} allows {quota[3]} and {who} asks for {quota[2]}: raise it"
+        waits_for = f"more of ResourceQuota {quota[1]}, which allows {quota[3]}"
+        return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text, waits_for=waits_for)
+    words = _sorted(said[found.end() :] if found is not None else said)
+    mend = ": create it, or correct serviceAccountName" if NO_ACCOUNT.search(words) else ""
+    text = f"the API server makes no {what or 'pods'}: {words}{mend}"
+    return PodFault(reason=Reason.TEMPLATE_REFUSED, text=text)
+
+
+def _sorted(words: str) -> str:
+    several = BOUNDS.match(words)
+    return ", ".join(sorted(re.split(r", (?!but )", several[1]))) if several is not None else words
+
+
+def _time(event: Manifest) -> str:
+    """When an Event was told last, to the second."""
+    series = event.get("series") or {}
+    times = (
+        event.get("lastTimestamp"),
+        series.get("lastObservedTime"),
+        event.get("eventTime"),
+        (event.get("metadata") or {}).get("creationTimestamp"),
+    )
+    return max(str(time)[:19] for time in times if time) if any(times) else ""

@@ -1,0 +1,25 @@
+"""
+Asks for the Events of a workload of which pods are lacking, for what they say against these.
+
+Reading Events is a right of its own, which a chart of before doesn't give. Without it a status
+says no reason, and everything else goes on.
+"""
+
+import structlog
+
+from loadline_operator.kube.apply import Applier
+from loadline_operator.kube.errors import ApiRefused
+from loadline_operator.services.facts.faults import PodFault
+from loadline_operator.services.facts.refused_creations import PodMaker, refused
+
+log = structlog.get_logger("loadline.operator")
+
+
+async def pod_refusal(applier: Applier, maker: PodMaker) -> PodFault | None:
+    """Why the pods of a workload aren't made, if anybody says it."""
+    try:
+        events = await applier.events(maker.key.namespace, maker.fields)
+    except ApiRefused as error:
+        log.warning("events of a workload cannot be listed", object=str(maker.key), error=str(error))
+        return None
+    return refused(maker, events)
