@@ -166,11 +166,29 @@ class AttachedWorkload(Status):
     )
 
 
+MOST_SHOWN = 40
+"""Bytes of a text in a column of `kubectl get`, which is as wide as its widest row."""
+
+
+class Shown(Status):
+    """Texts for the columns of `kubectl get`, cut so that none widens the table."""
+
+    workload: str | None = Field(
+        default=None, max_length=MOST_SHOWN, description="Kind and name of an attached workload."
+    )
+    model: str | None = Field(default=None, max_length=MOST_SHOWN, description="Where the model comes from.")
+
+
 class InferenceServiceStatus(Status):
     """How the service stands."""
 
     observed_generation: Count | None = Field(
         default=None, description="Generation of the spec that was acted on."
+    )
+    desired_replicas: Count | None = Field(
+        default=None,
+        description="Replicas that the main or decode pool's workload is asked for; left out where its kind"
+        " doesn't tell.",
     )
     replicas: Count | None = Field(
         default=None, description="Replicas of the main or decode pool that exist."
@@ -187,6 +205,7 @@ class InferenceServiceStatus(Status):
         description="Label selector of all pods of an attached workload whose replicas are groups of pods;"
         " left out where selector finds them all.",
     )
+    shown: Shown | None = Field(default=None, description="Texts for the columns of `kubectl get`.")
     workload: AttachedWorkload | None = Field(
         default=None, description="The attached workload, and whether its replicas follow this service's."
     )

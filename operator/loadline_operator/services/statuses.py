@@ -3,16 +3,25 @@ The status of a service: the operator's conditions and counts, and what turns ar
 
 One writer for all of it. Conditions that others might add stay theirs, and a time moves
 only when a condition turns. Where nothing acts on a part of the spec, the status says
-so: silence would be a promise.
+so: silence would be a promise. They lie in the order in which `kubectl describe` shows them,
+Ready first, and each sentence is said once, by the first that has it to say.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
-from loadline_api.inference_services import MOST_TEXT, InferenceService, InferenceServiceStatus, PoolStatus
+from loadline_api.conditions import MOST_MESSAGE_BYTES, Condition, ConditionType, Reason, find, merge
+from loadline_api.inference_services import (
+    MOST_SHOWN,
+    MOST_TEXT,
+    InferenceService,
+    InferenceServiceStatus,
+    PoolStatus,
+    Shown,
+)
 from loadline_api.names import ENGINE_PORT, MAIN_POOL
+from loadline_api.visible_texts import told as visible
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services.attachments import Attachment
@@ -24,24 +33,34 @@ from loadline_operator.services.objects.pools import scale_selector
 from loadline_operator.services.plugin_presence import plugin_missing
 from loadline_operator.services.policy_choices import Policies
 
-OWN_CONDITIONS = frozenset(
+OWN_CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.WORKLOADS_READY,
+    ConditionType.ROUTER_READY,
+    ConditionType.ATTACHED,
+    ConditionType.CAPACITY_LIMITED,
+    ConditionType.SCALING_READY,
+    ConditionType.POWER_CAPPED,
+    ConditionType.SLO_MET,
+    ConditionType.PLUGIN_MISSING,
+    ConditionType.POLICY_VALID,
+)
+"""Conditions of a service that the operator writes, in their order."""
+
+A_SENTENCE = 20
+"""Characters from which on a text within another is the same sentence, and not a word by chance."""
+
+PASSING = frozenset(
     {
-        ConditionType.READY,
-        ConditionType.WORKLOADS_READY,
-        ConditionType.ROUTER_READY,
-        ConditionType.SCALING_READY,
-        ConditionType.CAPACITY_LIMITED,
-        ConditionType.POWER_CAPPED,
-        ConditionType.SLO_MET,
-        ConditionType.PLUGIN_MISSING,
-        ConditionType.ATTACHED,
-        ConditionType.POLICY_VALID,
+        Reason.PROGRESSING,
+        Reason.SCALED_TO_ZERO,
+        Reason.NOT_TOLD,
+        Reason.AS_DECLARED,
+        Reason.SCHEDULING_GATED,
+        Reason.PAUSED,
     }
 )
-"""Conditions of a service that the operator writes."""
-
-PASSING = frozenset({Reason.PROGRESSING, Reason.SCALED_TO_ZERO, Reason.NOT_TOLD, Reason.AS_DECLARED})
-"""Reasons of Ready that are worth no warning."""
+"""Reasons of Ready that are worth no warning: they pass by themselves, or somebody wants it so."""
 
 
 def own(
@@ -59,16 +78,15 @@ def own(
     main = next((one.rollout for one in pools if one.name == MAIN_POOL), None)
     return InferenceServiceStatus(
         observed_generation=generation,
+        desired_replicas=next((one.asked for one in pools if one.name == MAIN_POOL), None),
         replicas=main.there if main is not None else 0,
         ready_replicas=main.ready if main is not None else 0,
         selector=scale_selector(service),
+        shown=_shown(service),
         url=f"http://{service.metadata.name}.{service.metadata.namespace}.svc:{ENGINE_PORT}",
         pools=tuple(_pool(one) for one in pools),
         policies=policies.in_force,
-        conditions=(
-            *(one.as_condition(type, generation=generation) for type, one in told.items()),
-            plugin_missing(service, told=node_reports.has_plugin(seen)),
-        ),
+        conditions=_conditions(told, plugin_missing(service, told=node_reports.has_plugin(seen)), generation),
     )
 
 
@@ -94,20 +112,46 @@ def attached(
         **of_policies(policies),
     }
     told[ConditionType.READY] = with_ignored(service, told[ConditionType.READY])
+    plugin = plugin_missing(service, told=node_reports.has_plugin(seen), configured=attachment.configured)
     return InferenceServiceStatus(
         observed_generation=generation,
+        desired_replicas=attachment.desired_replicas,
         replicas=attachment.replicas,
         ready_replicas=attachment.ready_replicas,
         selector=selector,
         pod_selector=pod_selector,
+        shown=_shown(service),
         workload=attachment.noted,
         url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
-        conditions=(
-            *(one.as_condition(type, generation=generation) for type, one in told.items()),
-            plugin_missing(service, told=node_reports.has_plugin(seen), configured=attachment.configured),
-        ),
+        conditions=_conditions(told, plugin, generation),
     )
+
+
+def _conditions(told: Findings, plugin: Condition, generation: int) -> tuple[Condition, ...]:
+    once = said_once(told)
+    return _in_order((*(one.as_condition(type, generation=generation) for type, one in once.items()), plugin))
+
+
+def said_once(told: Findings) -> Findings:
+    """The same findings, in their order; what one has said, a later one doesn't repeat but names it."""
+    said: dict[ConditionType, str] = {}
+    once: Findings = {}
+    for type in (one for one in OWN_CONDITIONS if one in told):
+        once[type] = replace(told[type], text=_unsaid(type, told[type], said))
+        said[type] = once[type].text
+    return once
+
+
+def _unsaid(type: ConditionType, finding: Finding, said: Mapping[ConditionType, str]) -> str:
+    text = visible(finding.text or finding.reason.sentence, most_bytes=MOST_MESSAGE_BYTES)
+    for earlier, words in said.items():
+        if text == words or (len(text) >= A_SENTENCE and text in words):
+            status = {True: "True", False: "False", None: "Unknown"}[finding.so]
+            return f"{earlier} says why {type} is {status}"
+        if len(words) >= A_SENTENCE:
+            text = text.replace(words, f"see {earlier}")
+    return text
 
 
 def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Findings:
@@ -136,9 +180,8 @@ def written(
     service: InferenceService, wanted: InferenceServiceStatus, *, now: datetime
 ) -> InferenceServiceStatus | None:
     """The status to write, with its times; None where it is so already."""
-    timed = wanted.model_copy(
-        update={"conditions": merge(service.status.conditions, wanted.conditions, now=now)}
-    )
+    merged = merge(service.status.conditions, wanted.conditions, now=now)
+    timed = wanted.model_copy(update={"conditions": _in_order(merged)})
     return None if timed == _ours(service.status) else timed
 
 
@@ -191,7 +234,18 @@ def _pool(one: PoolView) -> PoolStatus:
 
 def _ours(there: InferenceServiceStatus) -> InferenceServiceStatus:
     """The operator's part of a status that others write to as well."""
-    conditions = tuple(
-        sorted((c for c in there.conditions if c.type in OWN_CONDITIONS), key=lambda c: c.type)
+    return there.model_copy(update={"conditions": _in_order(there.conditions)})
+
+
+def _in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Those that are the operator's, in their order."""
+    by_type = {one.type: one for one in conditions}
+    return tuple(by_type[type] for type in OWN_CONDITIONS if type in by_type)
+
+
+def _shown(service: InferenceService) -> Shown:
+    model, ref = service.spec.model, service.spec.workload_ref
+    return Shown(
+        workload=visible(f"{ref.kind}/{ref.name}", most_bytes=MOST_SHOWN) if ref is not None else None,
+        model=visible(model.uri, most_bytes=MOST_SHOWN) if model is not None else None,
     )
-    return there.model_copy(update={"conditions": conditions})

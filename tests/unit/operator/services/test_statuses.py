@@ -1,5 +1,6 @@
 """The status of a service can be written whatever others have said: its texts show, and its fields fit."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,9 +17,8 @@ from loadline_operator.services.health import Findings
 from loadline_operator.services.policy_choices import Policies
 from testbed.foreign_texts import foreign_texts
 
-TYPES = tuple(
-    type for type in ConditionType if type in statuses.OWN_CONDITIONS - {ConditionType.PLUGIN_MISSING}
-)
+TYPES = tuple(type for type in statuses.OWN_CONDITIONS if type is not ConditionType.PLUGIN_MISSING)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIMITED = Finding(so=False, reason=Reason.AS_DECLARED)
 
 found_by_type = st.fixed_dictionaries(
@@ -80,3 +80,83 @@ def test_what_is_longer_than_its_field_is_left_out(field: str) -> None:
     status = attached(findings, **{field: "a" * 1025})
     assert getattr(status, field) is None
     assert isinstance(status.conditions[0], Condition)
+
+
+NO_GPU = "0 of 2 replicas are ready: pod chat-0 asks for 8 nvidia.com/gpu, and no node has them free"
+
+
+def test_ready_comes_first_in_what_is_stored() -> None:
+    findings: Findings = {
+        type: Finding(so=False, reason=Reason.NO_WORKLOAD, text=str(type)) for type in TYPES
+    }
+    types = [one["type"] for one in attached(findings).to_api()["conditions"]]
+    assert types[:4] == ["Ready", "WorkloadsReady", "RouterReady", "Attached"]
+    assert types == [type for type in statuses.OWN_CONDITIONS if type in types]
+
+
+def test_what_is_stored_in_another_order_is_the_same() -> None:
+    status = attached({ConditionType.READY: LIMITED})
+    there = {**status.to_api(), "conditions": status.to_api()["conditions"][::-1]}
+    stored = InferenceService.parse(
+        {"metadata": {"name": "chat", "namespace": "shop"}, "spec": ATTACHED.spec.to_api(), "status": there}
+    )
+    timed = statuses.written(stored, status, now=NOON)
+    assert timed is not None, "the times are new"
+    again = InferenceService.parse(
+        {
+            "metadata": {"name": "chat", "namespace": "shop"},
+            "spec": ATTACHED.spec.to_api(),
+            "status": {**timed.to_api(), "conditions": timed.to_api()["conditions"][::-1]},
+        }
+    )
+    assert statuses.written(again, status, now=NOON) is None
+
+
+def test_one_sentence_is_said_once() -> None:
+    same = Finding(so=False, reason=Reason.GPU_MISSING, text=NO_GPU)
+    found = {ConditionType.READY: same, ConditionType.WORKLOADS_READY: same}
+    texts = messages(attached(found))
+    assert texts["Ready"] == NO_GPU
+    assert texts["WorkloadsReady"] == "Ready says why WorkloadsReady is False"
+    assert len(set(texts.values())) == len(texts)
+
+
+def test_a_sentence_within_another_is_said_once_too() -> None:
+    behind = f"the router has no main pod to send requests to: {NO_GPU}"
+    found = {
+        ConditionType.READY: Finding(so=False, reason=Reason.GPU_MISSING, text=NO_GPU),
+        ConditionType.ROUTER_READY: Finding(so=False, reason=Reason.GPU_MISSING, text=behind),
+        ConditionType.WORKLOADS_READY: Finding(so=False, reason=Reason.GPU_MISSING, text=NO_GPU[:27]),
+    }
+    texts = messages(attached(found))
+    assert texts["RouterReady"] == "the router has no main pod to send requests to: see Ready"
+    assert texts["WorkloadsReady"] == "Ready says why WorkloadsReady is False"
+
+
+@given(found_by_type)
+def test_no_two_conditions_of_a_service_say_the_same(found: Findings) -> None:
+    texts = list(messages(attached(found)).values())
+    assert len(set(texts)) == len(texts)
+
+
+def test_an_unattached_service_says_why_once() -> None:
+    nothing = Finding(so=False, reason=Reason.NO_WORKLOAD, text="Deployment shop/llm is not there: create it")
+    texts = messages(attached(dict.fromkeys((ConditionType.READY, *TYPES[1:4]), nothing)))
+    assert [type for type, text in texts.items() if text == nothing.text] == ["Ready"]
+
+
+@pytest.mark.parametrize("name", ["llm", "a" * 253])
+def test_columns_are_bounded(name: str) -> None:
+    ref = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": name}
+    findings = {ConditionType.READY: LIMITED}
+    attachment = Attachment(findings=findings, desired_replicas=8)
+    status = statuses.attached(
+        service(workloadRef=ref), attachment, LIMITED, seen=(), policies=Policies()
+    ).to_api()
+    assert status["shown"]["workload"].startswith(f"LeaderWorkerSet/{name[:20]}")
+    assert len(status["shown"]["workload"]) <= 40
+    assert status["desiredReplicas"] == 8
+    uri = {"uri": f"hf://org/{name}"}
+    own = statuses.own(service(model=uri), findings, (), seen=(), policies=Policies()).to_api()
+    assert own["shown"]["model"].startswith(f"hf://org/{name[:20]}")
+    assert len(own["shown"]["model"]) <= 40
