@@ -131,7 +131,8 @@ def test_two_services_on_one_workload_do_nothing_and_name_each_other(harbour: Be
 
 def is_claimed_twice(bed: Bed, *, name: str, other: str, namespace: str) -> None:
     def check() -> None:
-        found = says(bed, name, "Attached", namespace=namespace, reason="ClaimedTwice")
+        says(bed, name, "Attached", namespace=namespace, reason="ClaimedTwice")
+        found = says(bed, name, "Ready", namespace=namespace, reason="ClaimedTwice")
         assert f"is named by {other} too" in found["message"]
 
     eventually(check)

@@ -159,7 +159,7 @@ def test_attaching_waits_for_kserve_to_be_installed(roads: Bed) -> None:
     missing = ref(f"{KSERVE}/v1alpha2", "LLMInferenceService", "llama")
     roads.apply([service("early", workloadRef=missing)])
     eventually(lambda: says(roads, "early", "Attached", reason="ApiMissing"))
-    text = says(roads, "early", "Attached", status="False")["message"]
+    text = says(roads, "early", "Ready", status="False")["message"]
     assert "the cluster serves no LLMInferenceService of serving.kserve.io/v1alpha2: install it" in text
 
 
@@ -264,7 +264,7 @@ def test_what_kserve_made_is_scaled_by_kserve_and_claimed_with_its_owner(roads: 
     roads.apply([service("parent", workloadRef=ref(body["apiVersion"], body["kind"], "iris"))])
     eventually(lambda: says(roads, "child", "Attached", reason="ClaimedTwice"))
     eventually(lambda: says(roads, "parent", "Attached", reason="ClaimedTwice"))
-    assert "by parent (by InferenceService iris) too" in says(roads, "child", "Attached")["message"]
+    assert "by parent (by InferenceService iris) too" in says(roads, "child", "Ready")["message"]
     roads.client.delete(names.INFERENCE_SERVICES.path("parent", namespace="default"))
     eventually(lambda: says(roads, "child", "Attached", status="True"))
     there = roads.client.get("/apis/apps/v1/namespaces/default/deployments/iris-predictor")
@@ -306,7 +306,7 @@ def made_uid(bed: Bed, body: Object) -> str:
 
 def is_claimed_twice(bed: Bed, name: str, other: str) -> None:
     eventually(lambda: says(bed, name, "Attached", reason="ClaimedTwice"))
-    assert f"named by {other} too" in says(bed, name, "Attached")["message"]
+    assert f"named by {other} too" in says(bed, name, "Ready")["message"]
 
 
 @pytest.mark.usefixtures("kserve")

@@ -271,6 +271,13 @@ THEIR_DEPLOYMENT: Object = {
     "template": {"metadata": {"labels": {"app": "theirs"}}, "spec": THEIR_PODS},
 }
 
+
+def with_pods(workload: Object, **spec: Any) -> Object:
+    """A workload's spec with more in its pods' one."""
+    made = workload["template"]
+    return {**workload, "template": {**made, "spec": {**made["spec"], **spec}}}
+
+
 TEMPLATES = (
     told("field-of-no-pod", template(restrtPolicy="Always"), "Ready", "TemplateRefused", "restrtPolicy"),
     told("value-of-no-pod", template(restartPolicy="Sometimes"), "Ready", "TemplateRefused", "restartPolicy"),
@@ -318,7 +325,56 @@ CLUSTERS = (
     told(
         "gpus-missing", {"parallelism": {"tensor": 64}}, "Ready", "GpuMissing", "asks for 64 nvidia.com/gpu"
     ),
-    told("capacity-limited", {"parallelism": {"tensor": 64}}, "CapacityLimited", "GpuMissing", "add nodes"),
+    told(
+        "capacity-limited",
+        {"parallelism": {"tensor": 64}},
+        "CapacityLimited",
+        "GpuMissing",
+        "pods wait for 64 nvidia.com/gpu",
+    ),
+    told(
+        "amount-in-thousands",
+        engine(resources={"limits": {"nvidia.com/gpumem": 8000}}),
+        "CapacityLimited",
+        "GpuMissing",
+        "pods wait for 8k nvidia.com/gpumem",
+    ),
+    told(
+        "cores-missing",
+        {"parallelism": {"tensor": 64}, **engine(resources={"requests": {"cpu": "206"}})},
+        "Ready",
+        "Unschedulable",
+        "asks for 206 cpu and 64 nvidia.com/gpu",
+    ),
+    told(
+        "gated",
+        template(schedulingGates=[{"name": "example.com/licence"}]),
+        "Ready",
+        "SchedulingGated",
+        "(example.com/licence)",
+    ),
+    told(
+        "scheduler-missing",
+        template(schedulerName="volcano"),
+        "Ready",
+        "NotScheduled",
+        "the scheduler volcano, which has said nothing of it",
+    ),
+    told(
+        "capacity-unknown",
+        template(serviceAccountName="ghost"),
+        "CapacityLimited",
+        "NotTold",
+        "not all pods are made yet",
+    ),
+    told(
+        "replica-sets-refused",
+        {},
+        "Ready",
+        "QuotaExceeded",
+        "count/replicasets.apps=0",
+        before=(there("v1", "ResourceQuota", "none", spec={"hard": {"count/replicasets.apps": "0"}}),),
+    ),
     told(
         "claim-missing",
         {"model": {"uri": "pvc://nowhere/l"}},
@@ -382,13 +438,11 @@ CLUSTERS = (
     told("plugin-unknown", {"experts": {}}, "PluginMissing", "NotTold", "Loadline's plugin", "experts"),
 )
 FOREIGN = (
-    told(
-        "attached-to-nothing", attached(), "Attached", "NoWorkload", "Deployment", "is not there: create it"
-    ),
+    told("attached-to-nothing", attached(), "Ready", "NoWorkload", "Deployment", "is not there: create it"),
     told(
         "attached-to-no-api",
         attached(apiVersion="serving.kserve.io/v1beta1", kind="InferenceService"),
-        "Attached",
+        "Ready",
         "ApiMissing",
         "serves no InferenceService of serving.kserve.io/v1beta1",
         "install it",
@@ -396,7 +450,7 @@ FOREIGN = (
     told(
         "attached-twice",
         attached(),
-        "Attached",
+        "Ready",
         "ClaimedTwice",
         "named by rival too",
         before=(manifest("rival", attached()),),
@@ -404,10 +458,70 @@ FOREIGN = (
     told(
         "attached-to-ours",
         attached(name="ours"),
-        "Attached",
+        "Ready",
         "OwnWorkload",
         "made by Loadline for inferenceservices.loadline.dev/ours",
         before=(manifest("ours", {}),),
+    ),
+    told(
+        "attached-and-paused",
+        attached(name="theirs"),
+        "Ready",
+        "Paused",
+        "kubectl rollout resume deployment/theirs",
+        before=(there("apps/v1", "Deployment", "theirs", spec={**THEIR_DEPLOYMENT, "paused": True}),),
+    ),
+    told(
+        "attached-set-over-quota",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "QuotaExceeded",
+        "ResourceQuota none allows pods=0",
+        before=(
+            there("v1", "ResourceQuota", "none", spec={"hard": {"pods": "0"}}),
+            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+        ),
+    ),
+    told(
+        "attached-set-limits-capacity",
+        attached(kind="StatefulSet", name="theirs"),
+        "CapacityLimited",
+        "QuotaExceeded",
+        "ResourceQuota none, which allows pods=0",
+        before=(
+            there("v1", "ResourceQuota", "none", spec={"hard": {"pods": "0"}}),
+            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+        ),
+    ),
+    told(
+        "attached-set-without-account",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "TemplateRefused",
+        'serviceaccount "ghost" not found: create it',
+        before=(
+            there(
+                "apps/v1",
+                "StatefulSet",
+                "theirs",
+                spec=with_pods(THEIR_DEPLOYMENT, serviceAccountName="ghost"),
+            ),
+        ),
+    ),
+    told(
+        "attached-set-gated",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "SchedulingGated",
+        "(example.com/licence)",
+        before=(
+            there(
+                "apps/v1",
+                "StatefulSet",
+                "theirs",
+                spec=with_pods(THEIR_DEPLOYMENT, schedulingGates=[{"name": "example.com/licence"}]),
+            ),
+        ),
     ),
     told(
         "attached-by-half",

@@ -77,7 +77,8 @@ def test_a_crash_loop_is_told_once_whatever_turn_it_is_in(harbour: Bed, namespac
     back_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed"}}
     kubelet_says(harbour, pod, {"restartCount": 1, "state": back_off, "lastState": last})
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="CrashLoop"))
-    before = says(harbour, "chat", "WorkloadsReady", namespace=namespace, reason="CrashLoop")
+    says(harbour, "chat", "WorkloadsReady", namespace=namespace, reason="CrashLoop")
+    before = says(harbour, "chat", "Ready", namespace=namespace, reason="CrashLoop")
     assert pod["metadata"]["name"] in before["message"]
     assert "exit code 1 (Error)" in before["message"]
     eventually(lambda: has_warned(harbour, namespace, ["CrashLoop"]))
@@ -139,6 +140,8 @@ def test_a_quota_is_told_by_its_name(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, replicas=2)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="QuotaExceeded"))
     text = says(harbour, "chat", "CapacityLimited", namespace=namespace, status="True")["message"]
+    assert "ResourceQuota few, which allows requests.nvidia.com/gpu=1" in text
+    text = says(harbour, "chat", "Ready", namespace=namespace, status="False")["message"]
     assert "ResourceQuota few allows requests.nvidia.com/gpu=1" in text
     eventually(lambda: are_ready(status_of(harbour, name="chat", namespace=namespace), 1))
 
