@@ -4,9 +4,9 @@ Where this node belongs, and who may lead there.
 The node's labels say which PowerDomain selects it. An agent may read its own Node but
 not watch it, and reads only the candidates' NodeCapacities, so both are asked for:
 when the PowerDomains change, when somebody asks, and now and then besides. The domain
-that the node left last is kept in view, since only its coordinator may release what it
-has armed. All that a leaf needs to report is here; what a coordinator needs more is in
-`declarations`.
+that the node left last is kept in view, and so is, also after a restart, the one that armed
+it, since only its coordinator may release what it has armed. All that a leaf needs to report
+is here; what a coordinator needs more is in `declarations`.
 """
 
 import asyncio
@@ -96,18 +96,27 @@ class Memberships:
 
     @property
     def _wanted(self) -> set[str]:
-        home = self.home.domain if self.home is not None else None
-        return {*self.candidates(self._left), *self.candidates(home)}
+        return {*self._at_home, *self._elsewhere}
+
+    @property
+    def _at_home(self) -> tuple[str, ...]:
+        """Who may lead the node's own domain."""
+        return self.candidates(self.home.domain if self.home is not None else None)
+
+    @property
+    def _elsewhere(self) -> list[str]:
+        """Who else has to be reached, since they may lead a domain that the node has left."""
+        left = {*self.candidates(self._left), *self.candidates(self.armed_for())}
+        return sorted(left.difference(self._at_home))
 
     async def _look(self, anew: bool) -> None:
         node = await self._kube.get(f"/api/v1/nodes/{self._node}")
         self._labels = node.get("metadata", {}).get("labels") or {}
         await self._look_for_owner()
         self._settle()
-        for name in self.candidates(self._left):
+        for name in self._elsewhere:
             await self._meet(name, anew)
-        home = self.home.domain if self.home is not None else None
-        absent = [name for name in self.candidates(home) if not await self._meet(name, anew)]
+        absent = [name for name in self._at_home if not await self._meet(name, anew)]
         if absent:
             raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; start an agent there")
 

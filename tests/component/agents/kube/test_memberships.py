@@ -172,6 +172,17 @@ async def test_a_node_whose_label_is_gone_still_reaches_whom_it_left(server: Ser
     assert told.leaders("row-a") == ["node-00", "node-01"]
 
 
+@pytest.mark.parametrize("labels", [{}, {"row": "b"}], ids=["nobody selects it", "another selects it"])
+async def test_a_restarted_node_reaches_whom_its_record_names(
+    server: Server, told: Told, labels: dict[str, str]
+) -> None:
+    """It reported nowhere, was silent in the row that it had left, and at its safe limits for ever."""
+    server.labels = labels
+    told.keep(lambda: "row-a")
+    await told.until("row-a", ["node-00", "node-01"])
+    await told.until("row-b", ["node-10", "node-11"] if labels else [])
+
+
 async def test_a_domain_that_was_left_may_get_another_leader(server: Server, told: Told) -> None:
     await told.until("row-a", ["node-00", "node-01"])
     await moved(server, told, {})
