@@ -48,7 +48,8 @@ class Outcome:
     """What became of an order, or of a step down: `late` if its deadline was over.
 
     `limit_watts` is the limit that was written, None where none was. `of_clock` says that the error
-    was the clock's, while the limit went well.
+    was the clock's, while the limit went well, `unasked` that the order can't be, so that the driver wasn't
+    asked.
     """
 
     uuid: str
@@ -57,6 +58,7 @@ class Outcome:
     late: bool = False
     error: HardwareError | None = None
     of_clock: bool = False
+    unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,10 @@ class Limits:
 
     def _apply(self, order: Order, deadline_s: float) -> Outcome:
         device = self._gpus.device(order.uuid)
-        limit_mw = _in_range(order, device)
+        try:
+            limit_mw = _in_range(order, device)
+        except OutOfRange as error:
+            return Outcome(uuid=order.uuid, error=error, unasked=True)
         if order.uuid not in self._found:
             self._remember(order.uuid)
         if self._is_late(deadline_s):

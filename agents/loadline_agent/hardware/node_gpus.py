@@ -28,7 +28,7 @@ from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 from loadline_agent.hardware.slow_readings import READ_EVERY_S
 from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
 from loadline_api.conditions import Reason
-from loadline_policies.errors import GpuLost, HardwareError, NoPermission, OutOfRange
+from loadline_policies.errors import GpuLost, HardwareError, NoPermission
 from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import GpuLimit
 from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
@@ -389,8 +389,7 @@ class NodeGpus:
         for outcome in outcomes:
             if outcome.uuid not in self._proofs:
                 continue  # the record names it, and it wasn't here when this process began
-            failed = outcome.error is not None and not outcome.of_clock
-            if failed and not isinstance(outcome.error, OutOfRange):
+            if outcome.error is not None and not outcome.of_clock and not outcome.unasked:
                 self._proofs[outcome.uuid].failed()
             if outcome.limit_watts is not None:
                 self._foreign[outcome.uuid].know(outcome.limit_watts)

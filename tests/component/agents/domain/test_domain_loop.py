@@ -61,9 +61,10 @@ def test_nodes_are_safe_one_lease_after_their_coordinator_was_killed(row: LoneRo
 
 
 @pytest.mark.slow
-def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow) -> None:
+@pytest.mark.parametrize("code", [2, 3, 999], ids=["invalid argument", "not supported", "unknown"])
+def test_the_others_give_for_a_node_whose_setters_fail(row: LoneRow, code: int) -> None:
     for gpu in range(8):
-        row.board.fail(1, gpu, writes=999)
+        row.board.fail(1, gpu, writes=code)
     row.draw(390.0)
     held_watts = 399.0  # at least: some may have been taken a step from, to prove their setters
     share = ((3 * 3500.0 - 500.0 - 1.05 * 8 * held_watts) / 2 - 500.0) / 8 / 1.05

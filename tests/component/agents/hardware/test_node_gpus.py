@@ -16,6 +16,9 @@ from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
 NVML_ERROR_UNKNOWN = 999
+SETTER_ERRORS = [2, 3, 15, NVML_ERROR_UNKNOWN]
+"""Invalid argument, not supported, lost, unknown: a setter may answer any of them for good."""
+
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0
 DEADLINE_S = 1000.0
@@ -353,13 +356,23 @@ def able(node_gpus: NodeGpus) -> list[bool]:
     return [gpu.able for gpu in node_gpus.state().gpus]
 
 
+@pytest.mark.parametrize("code", SETTER_ERRORS)
 def test_a_setter_that_fails_is_held_against_its_gpu_alone(
-    board: Board, node_gpus: NodeGpus, clock: Clock
+    board: Board, node_gpus: NodeGpus, clock: Clock, code: int
 ) -> None:
-    board.fail(0, 3, writes=999)
+    board.fail(0, 3, writes=code)
     clock.now = 2.0
     enforced(node_gpus, board, watts=280.0)
     assert able(node_gpus) == [index != 3 for index in range(8)]
+
+
+def test_an_order_that_no_gpu_can_take_says_nothing_of_its_setter(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    clock.now = 2.0
+    done = enforced(node_gpus, board, watts=401.0)
+    assert len(done.errors) == 8
+    assert all(able(node_gpus))
 
 
 def test_a_write_that_nobody_can_read_back_has_failed(
