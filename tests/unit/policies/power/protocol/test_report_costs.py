@@ -1,0 +1,119 @@
+"""What a report costs its coordinator goes by the node that sends it, and not by the square of the row."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from loadline_policies.documents import SCHEMA, parse_power
+from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.leaders import ElectionState, Leader, Leased
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuReport, Lease, Report
+
+POLCA = parse_power(f"schema: {SCHEMA}\nloop: power\npolicy: polca\nsettings: {{}}")
+EPOCH = Epoch(1, "uid")
+SHARE_WATTS = 600.0
+FEW, MANY = 20, 160
+BEGIN_S, SETTLED_S = 100.0, 108.0
+
+
+def work(act: Callable[[], object]) -> int:
+    """How many instructions of Python an act takes, which is the same on any machine."""
+    done = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal done
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        done += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return done
+
+
+class Row:
+    """A row of nodes of one GPU that report once a second and obey, and who leads it."""
+
+    def __init__(self, count: int) -> None:
+        self.nodes = [f"node-{index:03}" for index in range(count)]
+        self.domain = Domain(
+            name="row",
+            budget_watts=count * SHARE_WATTS,
+            members=frozenset(self.nodes),
+            document=POLCA,
+            enforce=True,
+        )
+        self.leader = Leader(lambda least, most: least)
+        self.leases: dict[str, Lease] = {}
+        self.sequence = 0
+
+    def elected(self, now: float) -> ElectionState:
+        return ElectionState(EPOCH, now)
+
+    def report(self, node: str, *, watts: float = 150.0) -> Report:
+        self.sequence += 1
+        lease = self.leases.get(node)
+        limits = lease.limits if lease is not None and lease.act is Act.ENFORCE else ()
+        gpu = GpuReport(
+            uuid=node, watts=watts, enforced_watts=400.0, min_watts=100.0, max_watts=400.0, able=True,
+            proven=True, found_watts=400.0,
+        )  # fmt: skip
+        gpus = [replace(gpu, enforced_watts=one.watts, safe_watts=one.safe_watts) for one in limits] or [gpu]
+        return Report(
+            node=node, domain="row", sequence=self.sequence, age_s=0.1, host_watts=100.0,
+            host_max_watts=200.0, gpus=tuple(gpus), epoch=lease.epoch if lease is not None else None,
+            lease_sequence=lease.sequence if lease is not None else 0, armed=bool(limits), heat=0.2,
+            heat_age_s=0.1,
+        )  # fmt: skip
+
+    def take(self, outputs: tuple[object, ...]) -> None:
+        self.leases |= {one.report.node: one.lease for one in outputs if isinstance(one, Leased)}
+
+    def turn(self, now: float, *, silent: int = 0) -> None:
+        """A second in which all nodes report, but for the last so many, and all that is held is answered."""
+        self.take(self.leader.step(self.elected(now), self.domain, now))
+        for node in self.nodes[: len(self.nodes) - silent]:
+            self.take(self.leader.report(self.report(node), self.elected(now), now))
+        self.take(self.leader.due(now + 0.9))
+
+    def settled(self, *, silent: int = 0) -> float:
+        """Let the row be armed and calm, with reports of all nodes held; the time then."""
+        now = BEGIN_S
+        while now < SETTLED_S:
+            self.turn(now)
+            now += 1.0
+        for _ in range(5 if silent else 0):
+            self.turn(now, silent=silent)
+            now += 1.0
+        self.take(self.leader.step(self.elected(now), self.domain, now))
+        for node in self.nodes[: len(self.nodes) - silent]:
+            self.take(self.leader.report(self.report(node), self.elected(now), now))
+        assert self.leader.coordinator is not None
+        assert self.leader.coordinator.members.enforcing
+        return now + 0.01
+
+    def next_report(self, *, silent: int = 0) -> int:
+        """What the next report takes, the look at those that wait included, when one has just come."""
+        now = self.settled(silent=silent)
+        first, second = (self.report(node, watts=151.0) for node in self.nodes[:2])
+        election = self.elected(now)
+        self.take(self.leader.report(first, election, now))
+        return work(lambda: self.leader.report(second, election, now))
+
+
+@pytest.mark.parametrize(
+    "share", [0.0, 0.05, 0.25], ids=["all are heard", "some are silent", "many are silent"]
+)
+def test_a_report_takes_as_much_work_in_a_long_row_as_in_a_short_one(share: float) -> None:
+    """It took all members several times, silent ones even more, and every one that waited: at 256 nodes that
+    was more than a core, and the lag made others silent."""
+    few, many = (Row(count).next_report(silent=int(count * share)) for count in (FEW, MANY))
+    assert many <= 1.1 * few
