@@ -2,7 +2,8 @@
 The scenarios that the rule was attacked with, by name, on the product's own protocol.
 
 Each was once a way to break the promise, or to have a row held for ever; `testbed/protocol_model` has
-those that it covers on the rule itself. Rows are of ten nodes with k = 1, or of four with k = 0.
+those that it covers on the rule itself, and `test_orphans` a domain deleted, made anew and renamed. Rows
+are of ten nodes with k = 1, or of four with k = 0.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,9 @@ import pytest
 
 from loadline_policies.power.protocol.gpu_limits import SAFE_REASONS
 from loadline_policies.power.protocol.member_evidence import Evidence
+from loadline_policies.power.protocol.node_outputs import CarryOut, Output
 from loadline_policies.power.safety.breakers import TRIP
+from loadline_sim.virtual.agents import Agent
 from testbed.shaken_rows.events import happen
 from testbed.shaken_rows.papers import GPUS, MAX_WATTS, MIN_WATTS
 from testbed.shaken_rows.rows import CURVE, Bench
@@ -86,6 +89,20 @@ def test_safe_limits_at_the_minimum() -> None:
     assert bench.armed() == []
 
 
+def test_lowest_equals_maximum() -> None:
+    """There is nothing to prove, and nothing to give: the others are planned around it from the first."""
+    bench = Bench(seed=7)
+    for agent in bench.agents[3:5]:
+        rating = agent.gpus.hardware.rating
+        fixed = tuple(replace(gpu, min_watts=MAX_WATTS) for gpu in rating.gpus)
+        agent.gpus.hardware.rating = replace(rating, gpus=fixed)
+    bench.run(30.0)
+    assert len(bench.armed()) == 10
+    assert free(bench)
+    assert not held(bench)
+    shaken(bench, most_load=1.0)
+
+
 def test_a_bmcs_cap_below_the_order_and_lifted() -> None:
     bench = row()
     let(bench, "bmc", (4, 5, 6))
@@ -94,6 +111,71 @@ def test_a_bmcs_cap_below_the_order_and_lifted() -> None:
     bench.demand(420.0)
     bench.run(10.0)
     let(bench, "bmc", (4, 5, 6))
+    shaken(bench)
+
+
+def test_one_unreadable_gpu_for_good_with_k_0() -> None:
+    bench = row(4)
+    before = max(bench.agents[0].record.safe_watts)
+    happen(bench, "lose GPU", index=3)
+    shaken(bench, 300.0, most_load=1.0)
+    assert not held(bench)
+    assert max(max(agent.record.safe_watts) for agent in bench.agents[:3]) < before, "the others give for it"
+
+
+def test_u_above_k_by_orders_alone() -> None:
+    """Three fall silent in the second that frees the row: for all that is known they hold their maximum."""
+    bench = row()
+    bench.demand(420.0)
+    bench.run(20.0)
+    bench.demand(80.0)
+    three = [bench.agents.index(agent) for agent in bench.agents if agent not in bench.leaders()][-3:]
+    while all(paper.limits[0] < MAX_WATTS for paper in bench.papers):
+        bench.run(0.1)
+    let(bench, "isolate", three)
+    shaken(bench, most_load=1.0)
+    assert not held(bench), "they are planned for, though nothing but orders speaks against them"
+    happen(bench, "mend", index=0)
+    bench.demand(80.0)
+    bench.run(240.0)
+    assert free(bench), "heard again, they count as before"
+
+
+def unwritable(agent: Agent) -> None:
+    """From now on the state directory takes nothing: an order fails before anything is set."""
+    carry = agent._carry
+
+    def unwritten(outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, CarryOut):
+                carry(agent.node.failed("StateLost", "no space left", agent.process.now))
+            else:
+                carry((output,))
+
+    agent._carry = unwritten  # type: ignore[method-assign]
+
+
+def test_an_unwritable_record() -> None:
+    """It is never armed, and the others are planned around it at its maximum."""
+    bench = Bench(seed=7)
+    for agent in bench.agents[3:5]:
+        unwritable(agent)
+    bench.run(40.0)
+    assert [agent.name for agent in bench.agents if agent not in bench.armed()] == ["node-3", "node-4"]
+    assert not held(bench)
+    shaken(bench, most_load=1.0)
+
+
+def test_a_record_that_can_no_longer_be_written() -> None:
+    """Armed, it stays where its record lets it fall, and takes nobody else along when the budget falls."""
+    bench = row()
+    for agent in bench.agents[3:5]:
+        unwritable(agent)
+    bench.site.declare(replace(bench.site.domain, budget_watts=0.97 * bench.budget_watts))
+    bench.run(60.0)
+    assert len(bench.armed()) == 10
+    assert bench.safe_sum_watts() <= 0.97 * bench.budget_watts
+    assert not held(bench)
     shaken(bench)
 
 
@@ -226,6 +308,32 @@ def test_a_leader_that_hears_one_of_ten() -> None:
     shaken(bench, 120.0, most_load=1.05)
     assert bench.leaders() == [leader]
     assert bench.coordinators()[0].members.silent(leader.process.now) == (former.name,)
+
+
+class OneNodeRow(Bench):
+    """Its only node is the only one that may lead."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return ("node-0",)
+
+
+def test_a_leader_without_members_in_a_one_node_row() -> None:
+    """The only candidate stays, though it doesn't even hear itself: nobody else could hear more."""
+    bench = OneNodeRow(seed=7, nodes=1)
+    bench.run(30.0)
+    assert len(bench.armed()) == 1
+    bench.site.link.cut.add(("node-0", "node-0"))
+    transitions = bench.site.lease.record.transitions
+    bench.demand(420.0)
+    bench.run(300.0)
+    assert len(bench.leaders()) == 1
+    assert bench.site.lease.record.transitions == transitions
+    assert bench.load() <= 1.0
+    happen(bench, "mend", index=0)
+    bench.demand(80.0)
+    bench.run(240.0)
+    assert free(bench)
 
 
 def test_a_leader_that_nobody_can_hear_in_favour_of_whom_somebody_can() -> None:
