@@ -21,7 +21,7 @@ from typing import Any
 from loadline_agent.domain.tls_identity import Identity
 from testbed.doubles.agents import Row
 from testbed.fakegpu import build
-from testbed.fakegpu.board import Board
+from testbed.fakegpu.board import Board, GpuSpec
 
 PATIENCE_S = 30.0
 """How long a machine under load may take for what takes a second."""
@@ -30,13 +30,22 @@ PATIENCE_S = 30.0
 class LoneRow:
     """`count` nodes of 8 GPUs in `directory`; the first one leads. Use it as a context manager.
 
-    Nodes that are `bare` have a driver, and see no GPU by it.
+    Nodes that are `bare` have a driver, and see no GPU by it. `spec` is what all GPUs are; a range that
+    isn't the usual one is to be `told` too, as `gpu_watts`.
     """
 
-    def __init__(self, directory: Path, count: int = 3, *, bare: Sequence[str] = (), **told: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        count: int = 3,
+        *,
+        bare: Sequence[str] = (),
+        spec: GpuSpec | None = None,
+        **told: Any,
+    ) -> None:
         self.directory, self.bare = directory, bare
         self.nodes = tuple(f"node-{index}" for index in range(count))
-        self.board = Board.create(directory / "board", self.nodes)
+        self.board = Board.create(directory / "board", self.nodes, spec=spec or GpuSpec())
         self.board.set_sensors(watts=200.0)
         ports = free_ports(2 * count)
         self.metrics_ports = dict(zip(self.nodes, ports[:count], strict=True))
