@@ -81,10 +81,16 @@ def capacity(
     settable: bool = True,
     stale: bool = False,
     armed_for: str | None = None,
+    rangeless: int = 0,
 ) -> facts.Capacity:
-    """The capacity of a server with A100-like GPUs of 100 to 400 W."""
-    ratings = [{"uuid": f"{node}-{i}", "minWatts": 100, "maxWatts": 400} for i in range(gpus)]
+    """The capacity of a server with A100-like GPUs of 100 to 400 W, so many without a range."""
+    ratings = [
+        {"uuid": f"{node}-{i}", "minWatts": 100 if i >= rangeless else 400, "maxWatts": 400}
+        for i in range(gpus)
+    ]
     may = {"type": "LimitsSettable", "status": str(settable), "reason": "Writable"}
+    may |= {"status": "False", "reason": "NoGpus"} if gpus == 0 else {}
+    may |= {"status": "False", "reason": "RangeUnknown"} if rangeless else {}
     may |= {"status": "Unknown", "reason": "NotRefreshed"} if stale else {}
     obeys = {"type": "Enforcing", "status": str(armed_for is not None), "reason": "ModeEnforce"}
     return facts.capacity(
@@ -222,6 +228,29 @@ def test_a_nodes_own_host_counts_at_what_its_label_says() -> None:
     assert hungry.wanted is not None
     assert alike.wanted is not None
     assert (hungry.wanted.max_watts or 0) - (alike.wanted.max_watts or 0) == 2 * (3100 - 2600)
+
+
+def with_one(odd: facts.Capacity, *, budget: int = 243_200) -> Changes:
+    """The plan of 52 servers of which one has this capacity."""
+    one = domain(budget=budget)
+    observed = seen(one)
+    return plan(one, replace(observed, capacities={**observed.capacities, odd.node: odd}), now=NOON)
+
+
+def test_a_node_without_gpus_counts_with_its_host() -> None:
+    changes = with_one(capacity("row-a-07", gpus=0))
+    assert verdict(changes) == ("True", "SafeFits")
+    assert verdict(changes, ConditionType.ENFORCEABLE) == ("True", "ReactionInTime")
+    assert changes.wanted is not None
+    assert changes.wanted.max_watts == 51 * 5960 + 2600
+
+
+@pytest.mark.parametrize("rangeless", [1, 8])
+def test_a_gpu_without_a_range_counts_at_its_most_and_the_others_give_for_it(rangeless: int) -> None:
+    odd = capacity("row-a-07", rangeless=rangeless)
+    lowest_watts = 52 * 3440 + rangeless * 315  # 1.05 x 300 W each, which nobody can take from it
+    assert verdict(with_one(odd, budget=lowest_watts)) == ("True", "SafeFits")
+    assert verdict(with_one(odd, budget=lowest_watts - 1)) == ("False", "BudgetTooSmall")
 
 
 def test_a_label_that_says_no_watts_is_named_with_its_node() -> None:
