@@ -133,6 +133,17 @@ async def test_a_step_down_that_goes_on_failing_is_told_now_and_then_with_the_nu
     assert all(done.writes == done.repeats + 1 for done in later)
 
 
+async def test_an_agent_that_ends_steps_down_first_and_leaves_the_record_armed(
+    board: Board, node_gpus: NodeGpus, thread: GpuThread
+) -> None:
+    await enforce(thread, node_gpus, for_s=60.0)
+    done = await thread.close()
+    assert done is not None
+    assert (done.writes, done.errors) == (8, ())
+    assert board.enforced_watts()[0].tolist() == [250.0] * 8
+    assert node_gpus.record.armed, "the guard's, and the successor's"
+
+
 async def test_an_error_that_nobody_foresaw_is_told_to_the_loop(
     node_gpus: NodeGpus, thread: GpuThread, heard: Heard
 ) -> None:

@@ -204,10 +204,13 @@ def test_one_that_cannot_be_read_after_a_restart_is_the_one_on_record(board: Boa
         )
 
 
-def test_one_whose_limits_cannot_be_read_while_arming_is_not_written(board: Board) -> None:
+@pytest.mark.parametrize(
+    "make", [lacking(LACKS_POWER), lost, failing(UNKNOWN)], ids=["no limits", "lost", "unknown error"]
+)
+def test_one_whose_limits_cannot_be_read_while_arming_is_not_written(board: Board, make: Odd) -> None:
     """What was found there couldn't be given back. It kept its whole node unarmed."""
     with opened(board) as node_gpus:
-        board.lack(0, ODD, what=LACKS_POWER)
+        make(board, ODD)
         done = leased(node_gpus)
         assert [board.uuids(0)[ODD] in str(error) for error in done.errors] == [True]
         assert board.requested_watts()[0][OTHERS].tolist() == [300.0] * 7

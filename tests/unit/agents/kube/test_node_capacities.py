@@ -68,6 +68,8 @@ def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> Non
         (facts(proven=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(armed=True), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(armed=True, proven=True), ConditionType.CONFLICT, ("False", "SoleWriter")),
+        (Facts(faults={"NoGpus": "x"}), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
+        (Facts(faults={"DriverMissing": "x"}), ConditionType.CONFLICT, ("Unknown", "NotWritten")),
         (facts(OtherWriter="x"), ConditionType.CONFLICT, ("True", "OtherWriter")),
         (facts(NodeClaimedTwice="x"), ConditionType.CONFLICT, ("True", "NodeClaimedTwice")),
         (facts(), ConditionType.ENFORCING, ("False", "ModeObserve")),

@@ -310,6 +310,28 @@ def test_a_gpu_whose_sensor_is_not_believed_counts_at_its_limit(node: Node) -> N
     assert made(look(START_S, GPU._replace(ok=False, enforced_watts=None))).state.watts(HOME) == 900.0
 
 
+@pytest.mark.parametrize(
+    ("gpus", "watts"),
+    [
+        ((GPU._replace(sensor_watts=0.0),), 300.0),
+        ((GPU,), 500.0),
+        ((GPU._replace(sensor_watts=400.0),), 700.0),
+        ((GPU._replace(sensor_watts=480.0),), 700.0),
+        ((GPU._replace(ok=False, sensor_watts=0.0, enforced_watts=None),), 700.0),
+        ((GPU._replace(sensor_watts=0.0, min_watts=0.0, max_watts=0.0),), 700.0),
+        ((), 700.0),
+    ],
+    ids=["at rest", "half", "full", "above", "in doubt", "without a maximum", "no GPU"],
+)
+def test_a_host_draws_from_idle_to_most_as_its_gpus_do_and_its_most_in_doubt(
+    node: Node, gpus: tuple[GpuState, ...], watts: float
+) -> None:
+    node.looked(look(START_S, gpus=gpus))
+    node.settle(Home(domain="row", host_idle_watts=300.0, host_max_watts=700.0))
+    report = sent(node.poll(START_S))
+    assert (report.host_watts, report.host_max_watts) == (watts, 700.0)
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
