@@ -153,12 +153,16 @@ def _peer_or_why_not(capacity: NodeCapacity) -> tuple[Peer | None, str | None]:
 def home_of(labels: Mapping[str, str], domains: Iterable[Declared], *, armed_for: str | None = None) -> Home:
     """Where a node with these labels belongs: to the domain that selects it, the oldest of several.
 
-    No other domain takes it out of the one that it is armed for, while that one selects it.
+    No other domain takes it out of the one that it is armed for, while that one selects it. Where none does
+    its host draws as the one says that it is armed for.
     """
-    selecting = (one for one in domains if one.selects(labels))
+    known = tuple(domains)
+    selecting = (one for one in known if one.selects(labels))
     mine = sorted(selecting, key=lambda one: (one.name != armed_for, one.created, one.name))
     if not mine:
-        return Home()
+        left = (_host_draw(labels, one.spec) for one in known if one.name == armed_for)
+        host = next(left, HostDraw())
+        return Home(host_idle_watts=host.idle_watts, host_max_watts=host.max_watts)
     host = _host_draw(labels, mine[0].spec)
     return Home(
         domain=mine[0].name,

@@ -1,19 +1,22 @@
-"""The carrier of a node's half ends with an error that nobody foresaw, instead of falling silent."""
+"""The carrier of a node's half: where it says that the node belongs, and how it ends by an error."""
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from loadline_agent.domain.leaf import Leaf
 from loadline_agent.domain.report_clients import ReportClient
-from loadline_agent.hardware.armed_records import ArmedRecordFile
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_agent.journals import Journal
 from loadline_agent.metrics import Metrics
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
+from loadline_policies.power.protocol.node_states import Home
 from testbed.doubles.agents import FileDeclarations, Row, RowFile
 from testbed.fakegpu.board import Board
 from testbed.fakegpu.joining import joined
@@ -21,21 +24,50 @@ from testbed.fakegpu.joining import joined
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 
 
-async def test_a_poll_that_raises_ends_the_leaf(tmp_path: Path) -> None:
-    board = Board.create(tmp_path / "board", ("node-00",))
-    Row(nodes={}, candidates=()).write(tmp_path / "row.json")
+class Told(FileDeclarations):
+    """Declarations of which a test says where the node belongs."""
+
+    def __init__(self, directory: Path, home: Home) -> None:
+        Row(nodes={}, candidates=()).write(directory / "row.json")
+        super().__init__(RowFile(directory / "row.json"), "node-00")
+        self.told = home
+
+    def home(self) -> Home | None:
+        return self.told
+
+
+@contextmanager
+def made(directory: Path, told: Told, *, armed_for: str = "") -> Iterator[Leaf]:
+    """A node's leaf with eight GPUs, found armed for a domain or not at all."""
+    board, state = Board.create(directory / "board", ("node-00",)), ArmedRecordFile(str(directory), BOOT)
+    if armed_for:
+        gpus = tuple(GpuRecord(uuid, 250.0) for uuid in board.uuids(0))
+        state.write(ArmedRecord(BOOT, armed=True, deadline_s=0.0, gpus=gpus, domain=armed_for))
     with joined(board.path):
-        gpus = GpuSensors.open()
-        leaf = Leaf(
+        sensors = GpuSensors.open()
+        yield Leaf(
             "node-00",
-            NodeGpus(gpus, ArmedRecordFile(str(tmp_path), BOOT), boot=BOOT, clock=time.monotonic),
+            NodeGpus(sensors, state, boot=BOOT, clock=time.monotonic),
             ReportClient(lambda domain: (), context=lambda peer: pytest.fail("nobody to speak to")),
-            declarations=FileDeclarations(RowFile(tmp_path / "row.json"), "node-00"),
+            declarations=told,
             workloads=NodeWorkloads(),
             journal=Journal("node-00", wall=time.time),
             metrics=Metrics(),
             clock=time.monotonic,
         )
+        sensors.close()
+
+
+async def ran(leaf: Leaf, *, for_s: float = 0.3) -> None:
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(leaf.run(), for_s)
+    finally:
+        await leaf.close()
+
+
+async def test_a_poll_that_raises_ends_the_leaf(tmp_path: Path) -> None:
+    with made(tmp_path, Told(tmp_path, Home())) as leaf:
 
         def broken(now: float) -> None:
             raise ZeroDivisionError
@@ -46,4 +78,21 @@ async def test_a_poll_that_raises_ends_the_leaf(tmp_path: Path) -> None:
                 await asyncio.wait_for(leaf.run(), 5.0)
         finally:
             await leaf.close()
-            gpus.close()
+
+
+async def test_a_node_that_is_found_armed_and_that_nobody_selects_has_the_host_of_its_domain(
+    tmp_path: Path,
+) -> None:
+    """Its reports said that its host draws nothing, while the row that it had left still answered for it."""
+    told = Told(tmp_path, Home(host_idle_watts=500.0, host_max_watts=900.0))
+    with made(tmp_path, told, armed_for="row-a") as leaf:
+        await ran(leaf)
+        assert leaf.node.domain == "row-a"
+        assert (leaf.node.home.host_idle_watts, leaf.node.home.host_max_watts) == (500.0, 900.0)
+
+
+async def test_one_that_is_not_armed_belongs_to_nobody(tmp_path: Path) -> None:
+    told = Told(tmp_path, Home(host_idle_watts=500.0, host_max_watts=900.0))
+    with made(tmp_path, told) as leaf:
+        await ran(leaf)
+        assert leaf.node.domain is None

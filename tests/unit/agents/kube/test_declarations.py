@@ -103,6 +103,15 @@ def test_no_older_domain_takes_a_node_out_of_the_one_that_armed_it() -> None:
     assert home_of(labels, claims[1:], armed_for="row-a").domain == "row-b", "it doesn't select it any more"
 
 
+def test_the_host_of_a_node_that_nobody_selects_draws_as_the_domain_says_that_armed_it() -> None:
+    """After a restart it was told to draw nothing, by the very node that the domain still answered for."""
+    row, other = declared_of(domain()), declared_of(domain("row-b", {"row": "b"}, hostWatts={"max": 100}))
+    left = home_of({}, [other, row], armed_for="row-a")
+    assert left == Home(host_idle_watts=900.0, host_max_watts=2600.0)
+    assert home_of({HOST_MAX_WATTS_LABEL: "3100"}, [row], armed_for="row-a").host_max_watts == 3100.0
+    assert home_of({}, [other, row]) == home_of({}, [other], armed_for="row-a") == Home()
+
+
 def test_a_host_without_an_idle_draw_counts_at_its_maximum() -> None:
     assert home({"row": "a"}, domain(hostWatts={"max": 2600})).host_idle_watts == 2600.0
 
