@@ -352,6 +352,19 @@ def test_a_release_that_is_overtaken_by_its_deadline_falls_back(
     assert board.requested_watts()[0].tolist() == [400.0] * 8, "what was found first, not where they fell"
 
 
+def test_the_record_names_the_domain_that_armed_the_node_until_that_has_released_it(
+    board: Board, node_gpus: NodeGpus, state: ArmedRecordFile, clock: Clock
+) -> None:
+    """A restarted agent didn't know whose its node was, and reported to whoever selected it then."""
+    limits = tuple(GpuLimit(uuid=uuid, watts=300.0, safe_watts=SAFE_WATTS) for uuid in board.uuids(0))
+    node_gpus.enforce(limits, plan_version=2, deadline_s=DEADLINE_S, domain="row-a")
+    node_gpus.step_down()
+    with closing(NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)) as successor:
+        assert successor.state().domain == "row-a"
+        successor.restore(DEADLINE_S)
+        assert successor.state().domain == state.read().domain == ""
+
+
 def able(node_gpus: NodeGpus) -> list[bool]:
     return [gpu.able for gpu in node_gpus.state().gpus]
 
