@@ -31,6 +31,13 @@ def enlist(bed: Bed, domain: str, *, members: Sequence[str], candidates: Sequenc
     """Write the Lease, and who is a member and a candidate into the status."""
     operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
     operator.send("POST", names.LEASES.path(namespace=names.SYSTEM_NAMESPACE), body=lease(domain, candidates))
+    operator.http.close()
+    name(bed, domain, members=members, candidates=candidates)
+
+
+def name(bed: Bed, domain: str, *, members: Sequence[str], candidates: Sequence[str]) -> None:
+    """Write who is a member and a candidate into the status."""
+    operator = api_callers.caller(bed, names.OPERATOR_ACCOUNT)
     body = {
         "apiVersion": names.API_VERSION,
         "kind": names.POWER_DOMAINS.kind,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from loadline_agent.kube import checkpoint_files
 from loadline_api import names
 from loadline_api.names import LEASES, NODE_CAPACITIES, SYSTEM_NAMESPACE
 from testbed import charts, operator_writes
@@ -26,7 +27,7 @@ CANDIDATES = NODES[:2]
 DOMAIN = "pier"
 ROW = {f"{names.NODE_RESTRICTION_PREFIX}row": DOMAIN}
 LEASE = LEASES.path(names.lease_name(DOMAIN), namespace=SYSTEM_NAMESPACE)
-BUSY_WATTS, MOST_WATTS = 330.0, 400.0
+BUSY_WATTS, PEAK_WATTS, MOST_WATTS = 330.0, 395.0, 400.0
 SAFE_WATTS = 357.0
 """(10,500 W / 3 - 500 W) / 8 / 1.05, whole watts down."""
 LEASED = 'loadline_power_exchanges_total{outcome="leased"}'
@@ -132,6 +133,29 @@ def test_candidates_with_new_addresses_are_found_by_everybody(row: Row) -> None:
         until(lambda: all(row.limits(node) == [MOST_WATTS] * 8 for node in NODES), "all are free again")
         assert address(row, leaving) != before
     assert row.holder() in CANDIDATES, "whoever leads now answers at an address that nobody knew at first"
+
+
+def test_a_node_that_has_left_and_whose_agent_is_replaced_is_released(row: Row) -> None:
+    """It knew whose it was, but nobody there: it was silent, and at its safe limits, for good."""
+    node = NODES[2]
+    row.board.set_sensors(watts=PEAK_WATTS)
+    until(lambda: max(row.limits(node)) <= SAFE_WATTS, "the row is braked, so that nobody can be released")
+    row.bed.kubectl("label", "node", node, *(f"{label}-" for label in ROW))
+    operator_writes.name(row.bed, DOMAIN, members=NODES[:2], candidates=CANDIDATES)
+    memory = row.members[node].state / checkpoint_files.FILE
+    until(lambda: f'"domain":"{DOMAIN}"' not in memory.read_text(), "the agent has seen that it was let go")
+    for process in row.members[node].processes:
+        process.send(signal.SIGTERM)
+    assert [process.wait(10.0) for process in row.members[node].processes] == [0, 0]
+    successor = row.members[node] = members(row.bed, (node,), row.board.path)[node]
+    successor.start()
+    until_leased(row, node, within_s=20.0)
+    assert successor.record().armed
+    watts = f'loadline_power_domain_watts{{domain="{DOMAIN}"}}'
+    assert row.metric(row.holder(), watts) >= 3 * (500 + 8 * PEAK_WATTS) - 1.0, "its host counts on"
+    row.board.set_sensors(watts=200.0)
+    until(lambda: not successor.record().armed, "it is released")
+    until(lambda: row.limits(node) == [MOST_WATTS] * 8, "what was found is in force", within_s=1.0)
 
 
 def address(row: Row, node: str) -> str:
