@@ -102,7 +102,7 @@ class NodeGpus:
     """The node's GPUs, their limits, and the record that the guard acts by.
 
     `record` is the one on file; `held` what was last read back, by UUID; `conflict_s`
-    when a stranger's limit was last seen; `settable` turns False at the first refusal.
+    when a stranger's limit was last seen; `settable` turns False once no GPU lets this process set it.
     """
 
     def __init__(
@@ -301,10 +301,15 @@ class NodeGpus:
         done = Done.of(self._proven(self._apply(orders, deadline_s) + failed))
         self._orders = () if done.errors or done.late else orders
         self._applied_s = self._clock()
-        if any(isinstance(error, NoPermission) for error in done.errors):
+        if self._is_forbidden(done, infos):
             self.settable = False
             self._disarm_if_untouched()
         return done
+
+    def _is_forbidden(self, done: Done, uuids: Iterable[str]) -> bool:
+        """Whether this process lacks the right to set limits; a GPU that refuses beside others only fails."""
+        refused = any(isinstance(error, NoPermission) for error in done.errors)
+        return refused and not done.writes and not any(self._proofs[uuid].able for uuid in uuids)
 
     def step_down(self) -> Done:
         """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""

@@ -16,8 +16,9 @@ from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
 NVML_ERROR_UNKNOWN = 999
-SETTER_ERRORS = [2, 3, 15, NVML_ERROR_UNKNOWN]
-"""Invalid argument, not supported, lost, unknown: a setter may answer any of them for good."""
+NVML_ERROR_NO_PERMISSION = 4
+SETTER_ERRORS = [2, 3, NVML_ERROR_NO_PERMISSION, 15, NVML_ERROR_UNKNOWN]
+"""Invalid argument, not supported, no permission, lost, unknown: a setter may answer any of them for good."""
 
 BOOT = "3e1b8f0c-3d1e-4b7e-9d5a-0c1b2a3d4e5f"
 SAFE_WATTS = 247.0
@@ -377,6 +378,40 @@ def test_a_setter_that_fails_is_held_against_its_gpu_alone(
     clock.now = 2.0
     enforced(node_gpus, board, watts=280.0)
     assert able(node_gpus) == [index != 3 for index in range(8)]
+    assert (node_gpus.settable, node_gpus.record.armed) == (True, True)
+
+
+@pytest.mark.parametrize("code", SETTER_ERRORS)
+def test_a_setter_that_fails_from_the_start_leaves_its_node_armed(
+    board: Board, state: ArmedRecordFile, clock: Clock, code: int
+) -> None:
+    """The node was disarmed for the one that answers "no permission", with our limits on all others."""
+    board.fail(0, 3, writes=code)
+    with joined(board.path), closing(NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)) as made:
+        for clock.now in (0.0, 10.0, 20.0):
+            enforced(made, board, watts=300.0 - clock.now % 20.0)
+            assert (made.settable, made.record.armed) == (True, True)
+        assert board.requested_watts()[0].tolist() == [300.0] * 3 + [400.0] + [300.0] * 4
+        assert able(made) == [index != 3 for index in range(8)]
+
+
+def test_a_node_none_of_whose_gpus_may_be_set_has_nothing_to_release(
+    board: Board, state: ArmedRecordFile, clock: Clock
+) -> None:
+    board.allow_writes(0, False)
+    with joined(board.path), closing(NodeGpus(GpuSensors.open(), state, boot=BOOT, clock=clock)) as made:
+        enforced(made, board, watts=300.0)
+        assert (made.settable, made.record.armed) == (False, False)
+
+
+def test_a_node_whose_right_is_lost_stays_armed_with_what_was_found(
+    board: Board, node_gpus: NodeGpus, clock: Clock
+) -> None:
+    board.allow_writes(0, False)
+    clock.now = 2.0
+    enforced(node_gpus, board, watts=280.0)
+    assert (node_gpus.settable, node_gpus.record.armed) == (False, True)
+    assert {gpu.found_watts for gpu in node_gpus.record.gpus} == {400.0}
 
 
 def test_an_order_that_no_gpu_can_take_says_nothing_of_its_setter(
