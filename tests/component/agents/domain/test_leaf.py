@@ -15,6 +15,7 @@ from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_agent.journals import Journal
 from loadline_agent.metrics import Metrics
+from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
 from testbed.doubles.agents import FileDeclarations, Row, RowFile
@@ -89,6 +90,41 @@ async def test_a_node_that_is_found_armed_and_that_nobody_selects_has_the_host_o
         await ran(leaf)
         assert leaf.node.domain == "row-a"
         assert (leaf.node.home.host_idle_watts, leaf.node.home.host_max_watts) == (500.0, 900.0)
+
+
+def lease(report: Report) -> Lease:
+    """One that arms the node."""
+    limits = tuple(GpuLimit(uuid=gpu.uuid, watts=300.0, safe_watts=250.0) for gpu in report.gpus)
+    return Lease(
+        domain="row", epoch=Epoch(1, "uid"), sequence=report.sequence, answers=report.sequence, lease_s=4.0,
+        act=Act.ENFORCE, limits=limits, plan_version=1, trigger_watts=1e5, heat=0.0, level="Normal",
+        policy_hash="abc",
+    )  # fmt: skip
+
+
+async def test_a_node_whose_record_cannot_be_written_says_so_and_goes_on_reporting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Report] = []
+
+    async def exchange(report: Report) -> Lease:
+        reports.append(report)
+        await asyncio.sleep(0.05)
+        return lease(report)
+
+    def full(state: ArmedRecordFile, record: ArmedRecord) -> None:
+        raise OSError("no space left on device")
+
+    told = Told(tmp_path, Home(domain="row", host_idle_watts=500.0, host_max_watts=900.0))
+    with made(tmp_path, told) as leaf:
+        monkeypatch.setattr(leaf._report_client, "exchange", exchange)
+        monkeypatch.setattr(ArmedRecordFile, "write", full)
+        await ran(leaf, for_s=1.0)
+        assert len(reports) >= 3
+        assert reports[0].faults == ()
+        assert {(report.armed, report.faults) for report in reports[1:]} == {(False, ("StateLost",))}
+        assert {gpu.enforced_watts for report in reports for gpu in report.gpus} == {400.0}
+        assert "no space left" in leaf.node.faults(time.monotonic())["StateLost"]
 
 
 async def test_one_that_is_not_armed_belongs_to_nobody(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
+from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import GpuLost
@@ -351,6 +351,25 @@ def test_a_release_that_is_overtaken_by_its_deadline_falls_back(
     moments = iter([2.1] * 1000)
     assert not node_gpus.restore(deadline_s=4.0).late
     assert board.requested_watts()[0].tolist() == [400.0] * 8, "what was found first, not where they fell"
+
+
+def full(record: ArmedRecord) -> None:
+    raise OSError("no space left on device")
+
+
+def test_nothing_is_set_or_given_back_that_could_not_be_recorded_first(
+    board: Board, node_gpus: NodeGpus, state: ArmedRecordFile, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "write", full)
+    clock.now, writes = 2.0, board.writes().sum()
+    with pytest.raises(OSError, match="no space left"):
+        enforced(node_gpus, board, watts=280.0)
+    with pytest.raises(OSError, match="no space left"):
+        node_gpus.restore(DEADLINE_S)
+    assert board.writes().sum() == writes
+    assert (node_gpus.record.armed, node_gpus.record.deadline_s) == (True, DEADLINE_S)
+    assert not node_gpus.step_down().errors, "that takes no record"
+    assert board.requested_watts()[0].tolist() == [SAFE_WATTS] * 8
 
 
 def test_the_record_names_the_domain_that_armed_the_node_until_that_has_released_it(
