@@ -32,11 +32,11 @@ class RosterCounts:
         self._epoch: Epoch | None = None
         self._others: set[str] = set()
         for member in members.values():
-            self._slack_mw += _mw(member.slack_watts)
             if member.report is None:
                 self.unheard.add(member.name)
                 self._silent.add(member.name)
             else:
+                self._slack_mw += _mw(member.slack_watts)
                 self._silences.append((member.heard_s + silent_after_s, member.name))
                 self._take(member)
         heapq.heapify(self._silences)
@@ -46,6 +46,7 @@ class RosterCounts:
         if member.name in self._silent:
             self._silent.discard(member.name)
             self._silent_mw = None
+            self._slack_mw += _mw(member.slack_watts)
             heapq.heappush(self._silences, (member.heard_s + self._silent_after_s, member.name))
         self.unheard.discard(member.name)
         self._leave(member.name)
@@ -58,12 +59,13 @@ class RosterCounts:
 
     def gave_slack(self, member: Member, watts: float) -> None:
         """A member may rise by so much from now on."""
-        self._slack_mw += _mw(watts) - _mw(member.slack_watts)
+        if member.name not in self._silent:
+            self._slack_mw += _mw(watts) - _mw(member.slack_watts)
         member.slack_watts = watts
 
     @property
     def slack_watts(self) -> float:
-        """How far all may rise together."""
+        """How far all that are heard may rise together: the silent count at their worst, and hide nothing."""
         return self._slack_mw / 1000
 
     def watts(self, now: float) -> float:
@@ -85,6 +87,7 @@ class RosterCounts:
                 self._leave(name)
                 self._silent.add(name)
                 self._silent_mw = None
+                self._slack_mw -= _mw(self._members[name].slack_watts)
         return self._silent
 
     def age_s(self, now: float) -> float:
