@@ -31,6 +31,8 @@ from testbed.cluster.processes import Process
 PUBLISHED = Path(__file__).parents[1] / "tests" / "peers"
 
 LEADER_WORKER_SETS = "leaderworkerset.x-k8s.io_leaderworkersets"
+DISAGGREGATED_SETS = "disaggregatedset.x-k8s.io_disaggregatedsets"
+ROLE_SCALERS = "disaggregatedset.x-k8s.io_disaggregatedsetrolescalers"
 KSERVE_SERVICES = "serving.kserve.io_inferenceservices"
 KSERVE_LLM_SERVICES = "serving.kserve.io_llminferenceservices"
 

@@ -69,6 +69,7 @@ class Reason(Explained):
     PROGRESSING = "Progressing", "The pods are on their way."
     UNAVAILABLE = "Unavailable", "Fewer pods are ready than were asked for."
     NO_WORKLOAD = "NoWorkload", "The workload is not there yet."
+    NO_ROLE = "NoRole", "The workload has no role of the name that workloadRef gives."
     SCALED_TO_ZERO = "ScaledToZero", "No replica was asked for, so nothing answers."
     CRASH_LOOP = "CrashLoop", "A container of the pod ends again and again."
     OUT_OF_MEMORY = "OutOfMemory", "A container took more memory than its limit and was killed."

@@ -17,6 +17,7 @@ ATTACHABLE = (
     ("apps/v1", "Deployment"),
     ("apps/v1", "StatefulSet"),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
+    ("disaggregatedset.x-k8s.io/v1", "DisaggregatedSet"),
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("serving.kserve.io/v1alpha2", "LLMInferenceService"),
     ("serving.kserve.io/v1alpha1", "LLMInferenceService"),
@@ -67,7 +68,13 @@ class WorkloadRef(Spec):
                 _KNOWN,
                 says=f"'workloadRef names %s of %s, which Loadline cannot read: name one of {_NAMED}'"
                 ".format([self.kind, self.apiVersion])",
-            )
+            ),
+            rule(
+                "!has(self.role) || self.kind == 'DisaggregatedSet'",
+                says="'workloadRef.role is %s, but a %s has no roles: remove it'"
+                ".format([self.role, self.kind])",
+                at=".role",
+            ),
         )
     )
 
@@ -77,10 +84,16 @@ class WorkloadRef(Spec):
     kind: str = Field(
         min_length=1,
         max_length=63,
-        description="Kind of the workload: Deployment, StatefulSet, LeaderWorkerSet, or KServe's"
-        " InferenceService or LLMInferenceService.",
+        description="Kind of the workload: Deployment, StatefulSet, LeaderWorkerSet, DisaggregatedSet, or"
+        " KServe's InferenceService or LLMInferenceService.",
     )
     name: Name = Field(description="Name of the workload in the service's namespace.")
+    role: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="Role of a DisaggregatedSet that replicas are about; left out: decode.",
+    )
     metrics: MetricsEndpoint | None = Field(
         default=None,
         description="Where its engines, vLLM or SGLang, answer with their metrics; left out: where their pods"

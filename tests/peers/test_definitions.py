@@ -13,7 +13,13 @@ from testbed import peers
 
 PEERS = Path(__file__).parent
 BUILT_IN = ("apps",)
-NAMED = (peers.LEADER_WORKER_SETS, peers.KSERVE_SERVICES, peers.KSERVE_LLM_SERVICES)
+NAMED = (
+    peers.LEADER_WORKER_SETS,
+    peers.DISAGGREGATED_SETS,
+    peers.ROLE_SCALERS,
+    peers.KSERVE_SERVICES,
+    peers.KSERVE_LLM_SERVICES,
+)
 THEIRS = pytest.mark.parametrize(
     "row",
     [row for row in TABLE if row.kind.group not in BUILT_IN],
@@ -66,3 +72,16 @@ def test_the_counts_that_are_read_are_in_the_status_of_a_set() -> None:
 def test_health_is_told_by_conditions(row: ForeignKind) -> None:
     status = version_of(row)["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     assert {"type", "status", "reason", "message"} <= status["conditions"]["items"]["properties"].keys()
+
+
+def test_what_is_read_of_a_set_of_roles_is_in_its_definition_and_its_scaler_has_a_scale() -> None:
+    (row,) = (row for row in TABLE if row.kind.kind == "DisaggregatedSet")
+    schema = version_of(row)["schema"]["openAPIV3Schema"]["properties"]
+    role = schema["spec"]["properties"]["roles"]["items"]["properties"]
+    assert {"name", "scaling", "spec"} <= role.keys()
+    assert {"replicas", "leaderWorkerTemplate"} <= role["spec"]["properties"].keys()
+    status = schema["status"]["properties"]
+    counts = status["roleStatuses"]["items"]["properties"]
+    assert {"name", "replicas", "readyReplicas", "updatedReplicas"} <= counts.keys()
+    (scaler,) = peers.definition(peers.ROLE_SCALERS)["spec"]["versions"]
+    assert (scaler["name"], scaler["subresources"]["scale"]["specReplicasPath"]) == ("v1", ".spec.replicas")

@@ -24,8 +24,9 @@ from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
 from loadline_operator.services import health, statuses
 from loadline_operator.services.attachments import Attachment, attachment, unmoved
-from loadline_operator.services.facts import autoscalers, claimed_workloads, pods
+from loadline_operator.services.facts import autoscalers, claimed_workloads, pods, workload_roles
 from loadline_operator.services.facts.autoscalers import Target
+from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS, scaler_of
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.index import ServiceIndex
@@ -105,7 +106,12 @@ class AttachedServices:
         reference = service.spec.workload_ref
         if kind is None or reference is None:
             return None
-        return self._facts.foreign[kind].get(Key(service.metadata.namespace, reference.name))
+        there = self._facts.foreign[kind].get(Key(service.metadata.namespace, reference.name))
+        role = workload_roles.chosen(there, reference.role) if there is not None else None
+        if there is None or role is None:
+            return there
+        scaler = self._facts.foreign[ROLE_SCALERS].get(scaler_of(there.key, role.name))
+        return workload_roles.of_role(there, role, scaler)
 
     def _judged(self, case: _Case, fault: PodFault | None) -> Attachment:
         key, claim = key_of(case.service), claimed_workloads.claim(case.service)
@@ -126,7 +132,7 @@ class AttachedServices:
         if there is None:
             return ""
         known = self._facts.autoscalers.of(there.key.namespace).values()
-        return autoscalers.rival(there.kind, there.key, manager=there.scaled_by, autoscalers=known)
+        return autoscalers.rival(*there.scaled, manager=there.scaled_by, autoscalers=known)
 
     def _handed_over(self, key: Key) -> bool:
         """Whether an autoscaler aims at the service itself."""
@@ -152,7 +158,7 @@ class AttachedServices:
         if found.scale_to is None or case.there is None:
             return []
         try:
-            await scale(case.there.kind, case.there.key, replicas=found.scale_to)
+            await scale(*case.there.scaled, replicas=found.scale_to)
         except ApiRefused as error:
             if error.code not in GONE:
                 raise

@@ -23,6 +23,7 @@ from loadline_operator.services.facts import foreign_workloads
 from loadline_operator.services.facts.claimed_workloads import kind_of
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
+from loadline_operator.services.facts.workload_roles import DECODE
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.takeovers import Word
 
@@ -152,6 +153,10 @@ def _attached(
             " set its loops on that service, or name another workload"
         )
         return Finding(so=False, reason=Reason.OWN_WORKLOAD, text=text)
+    if there.roles and not there.role:
+        wanted = ref.role if ref.role is not None else DECODE
+        text = f"{named} has no role {wanted}: name one of {_listed([one.name for one in there.roles])}"
+        return Finding(so=False, reason=Reason.NO_ROLE, text=f"{text} in workloadRef.role")
     return Finding(so=True, reason=Reason.AS_DECLARED, text=_how(there))
 
 
@@ -176,12 +181,13 @@ def _how(there: ForeignWorkload) -> str:
             f"{there} is attached, but no agent acts on its pods, since agents match equal labels only"
             f" and its selector has `{there.unmatched[0]}`: say it in selector.matchLabels"
         )
-    return f"{there} is attached; its pods are those with {there.selector}"
+    whose = f", its replicas those of role {there.role}" if there.role else ""
+    return f"{there} is attached; its pods are those with {there.selector}{whose}"
 
 
 def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     """Whether the workload serves, in its own controller's view."""
-    if there.ready is None or there.asked is None:
+    if there.said is not None or there.ready is None or there.asked is None:
         return _as_said(there, fault)
     text = f"{there.ready} of {there.asked} replicas of {there} are ready"
     if not there.current:
@@ -211,7 +217,7 @@ def _as_said(there: ForeignWorkload, fault: PodFault | None) -> Finding:
 
 def _scalable(there: ForeignWorkload) -> bool:
     row = foreign_workloads.find(there.kind.api_version, there.kind.kind)
-    return row is not None and row.scalable
+    return there.scaler is not None or (row is not None and row.scalable)
 
 
 def _scaling(
@@ -219,6 +225,8 @@ def _scaling(
 ) -> tuple[Finding, int | None]:
     """Whether the workload's replicas follow the service's, and to how many they are to be moved."""
     bounds = service.spec.scaling
+    if there.fixed:
+        return Finding(so=False, reason=Reason.NOT_SCALABLE, text=there.fixed), None
     if not _scalable(there):
         text = (
             f"{there.kind.kind} of {there.kind.group} has no scale subresource: scale {there} by its own spec"

@@ -357,3 +357,46 @@ def test_a_definition_that_goes_takes_nothing_of_ours_with_it(roads: Bed, operat
     assert operator.readiness() == (200, "ok")
     peers.install(roads, peers.KSERVE_LLM_SERVICES)
     eventually(lambda: says(roads, "early", "Attached", reason="NoWorkload"), patience_s=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def roles(roads: Bed) -> str:
+    """Sets of roles as they are defined; their controller doesn't run here, so a test makes what it would."""
+    peers.uninstall(roads, peers.DISAGGREGATED_SETS)  # a placeholder, for LeaderWorkerSet's controllers
+    peers.install(roads, peers.DISAGGREGATED_SETS, peers.ROLE_SCALERS)
+    return "disaggregatedset.x-k8s.io/v1"
+
+
+def a_set_of_roles(api_version: str, name: str) -> Object:
+    def role(name: str, **more: Any) -> Object:
+        template = {"size": 1, "workerTemplate": {"spec": {"containers": [CONTAINER]}}}
+        return {"name": name, "spec": {"replicas": 2, "leaderWorkerTemplate": template}, **more}
+
+    spec = {"roles": [role("prefill"), role("decode", scaling={"mode": "External"})]}
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": api_version, "kind": "DisaggregatedSet", "metadata": metadata, "spec": spec}
+
+
+def test_a_set_of_roles_is_scaled_by_the_scaler_of_its_decode_role(roads: Bed, roles: str) -> None:
+    roads.apply([a_set_of_roles(roles, "split")])
+    roads.apply([service("split", workloadRef=ref(roles, "DisaggregatedSet", "split"), scaling=BOUNDS)])
+    eventually(lambda: says(roads, "split", "ScalingReady", reason="NotScalable"), patience_s=PATIENCE_S)
+    path = f"/apis/{roles}/namespaces/default/disaggregatedsetrolescalers/split-decode"
+    uid = roads.client.get(f"/apis/{roles}/namespaces/default/disaggregatedsets/split")["metadata"]["uid"]
+    owner = {"apiVersion": roles, "kind": "DisaggregatedSet", "name": "split", "uid": uid, "controller": True}
+    scaler = {
+        "apiVersion": roles,
+        "kind": "DisaggregatedSetRoleScaler",
+        "metadata": {"name": "split-decode", "namespace": "default", "ownerReferences": [owner]},
+        "spec": {"replicas": 2},
+    }
+    roads.apply([scaler])
+    eventually(lambda: says(roads, "split", "ScalingReady", reason="NotAsked"), patience_s=PATIENCE_S)
+    scale = names.INFERENCE_SERVICES.path("split", namespace="default", subresource="scale")
+    eventually(lambda: is_there(roads.client.get(scale)["spec"], replicas=2))
+    roads.kubectl("scale", "llsvc/split", "--replicas=3")
+    eventually(lambda: is_there(roads.client.get(path)["spec"], replicas=3))
+    assert our_part(roads.client.get(path)) == ["scale"]
+    assert our_part(roads.client.get(f"/apis/{roles}/namespaces/default/disaggregatedsets/split")) == []
+    roads.client.delete(names.INFERENCE_SERVICES.path("split", namespace="default"))
+    is_there(roads.client.get(path)["spec"], replicas=3)

@@ -95,9 +95,11 @@ OPERATOR = spelled(
     ("serving.kserve.io", "inferenceservices llminferenceservices", READ),
     ("apps", "deployments/scale statefulsets/scale", "patch"),
     ("leaderworkerset.x-k8s.io", "leaderworkersets/scale", "patch"),
+    ("disaggregatedset.x-k8s.io", "disaggregatedsets disaggregatedsetrolescalers", READ),
+    ("disaggregatedset.x-k8s.io", "disaggregatedsetrolescalers/scale", "patch"),
     ("", "pods nodes", READ),
     ("autoscaling", "horizontalpodautoscalers", "list watch"),
-    ("", "events", "create"),
+    ("", "events", "create list"),
 )
 
 

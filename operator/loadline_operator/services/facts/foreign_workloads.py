@@ -7,7 +7,8 @@ found. The table here is the only place that knows; what follows from the facts 
 `attachments`. A fact is small and compares equal while nothing of interest moves, so
 that it can be kept in a table of the operator.
 
-Labels and statuses are those of Kubernetes 1.36, LeaderWorkerSet 0.9 and KServe 0.19.
+Labels and statuses are those of Kubernetes 1.36, LeaderWorkerSet 0.9 and KServe 0.19;
+DisaggregatedSets are read in `disaggregated_sets`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from typing import Any
 
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-from loadline_operator.services.facts import label_selectors
+from loadline_operator.services.facts import disaggregated_sets, label_selectors
+from loadline_operator.services.facts.disaggregated_sets import AVAILABLE, ROLE_SCALERS, Role
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import rollout
 from loadline_operator.services.plugin_presence import configured_in
@@ -66,6 +68,8 @@ class ForeignWorkload:
     pods, `counted` one pod for each replica, where that is another one; `unmatched` are those parts
     of the selector that are more than an equality.
     `pods` are the labels of its pods, a set for each pool, where another workload may give the same.
+    Of a workload with `roles` the counts are those of `role`, empty while none is chosen; they are
+    moved through `scaler`, an object of ROLE_SCALERS, or cannot be moved, and `fixed` says why.
     """
 
     kind: Kind
@@ -90,6 +94,15 @@ class ForeignWorkload:
     scaled_by: str = ""
     plugin: bool | None = None
     url: str = ""
+    roles: tuple[Role, ...] = ()
+    role: str = ""
+    scaler: Key | None = None
+    fixed: str = ""
+
+    @property
+    def scaled(self) -> tuple[Kind, Key]:
+        """The object whose `/scale` moves the counts."""
+        return (self.kind, self.key) if self.scaler is None else (ROLE_SCALERS, self.scaler)
 
     def __str__(self) -> str:
         return f"{self.kind.kind} {self.key}"
@@ -110,7 +123,7 @@ def find(api_version: str, kind: str) -> ForeignKind | None:
 
 
 def foreign_workload(kind: Kind, raw: Manifest) -> ForeignWorkload:
-    """The fact in an object of one of FOREIGN_KINDS."""
+    """The fact in an object of one of FOREIGN_KINDS, or of COMPANIONS."""
     metadata = raw["metadata"]
     return ForeignWorkload(
         kind=kind,
@@ -119,7 +132,7 @@ def foreign_workload(kind: Kind, raw: Manifest) -> ForeignWorkload:
         deleting="deletionTimestamp" in metadata,
         made_by=_maker(metadata),
         owner=_owner(metadata),
-        **_ROWS[kind].read(raw),
+        **_READERS[kind](raw),
     )
 
 
@@ -148,12 +161,17 @@ def _group(raw: Manifest) -> dict[str, Any]:
     }
 
 
+def _disaggregated(raw: Manifest) -> dict[str, Any]:
+    """DisaggregatedSet: a count for each role, one condition for all."""
+    return {**disaggregated_sets.read_set(raw), "said": _told(raw, AVAILABLE)}
+
+
 def _kserve(raw: Manifest) -> dict[str, Any]:
     """KServe's InferenceService: one condition for all."""
     predictor = raw["spec"].get("predictor") or {}
     return {
         "asked": predictor.get("minReplicas"),
-        "said": _ready(raw),
+        "said": _told(raw),
         "selector": f"{KSERVE_LABEL}={raw['metadata']['name']}",
         "plugin": configured_in({"spec": {"containers": [predictor.get("model") or {}]}}),
         "url": (raw.get("status") or {}).get("url", ""),
@@ -169,7 +187,7 @@ def _kserve_llm(raw: Manifest) -> dict[str, Any]:
     common = frozenset.intersection(*pods)
     return {
         "asked": spec.get("replicas"),
-        "said": _ready(raw),
+        "said": _told(raw),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(common)),
         "pods": pods,
         "plugin": configured_in({"spec": spec.get("template") or {}}),
@@ -190,6 +208,13 @@ TABLE = (
     _row("apps", version="v1", kind="Deployment", read=_counted),
     _row("apps", version="v1", kind="StatefulSet", read=_counted),
     _row("leaderworkerset.x-k8s.io", version="v1", kind="LeaderWorkerSet", read=_group),
+    _row(
+        disaggregated_sets.GROUP,
+        version=disaggregated_sets.VERSION,
+        kind="DisaggregatedSet",
+        read=_disaggregated,
+        scalable=False,
+    ),
     _row("serving.kserve.io", version="v1beta1", kind="InferenceService", read=_kserve, scalable=False),
     _row(
         "serving.kserve.io", version="v1alpha2", kind="LLMInferenceService", read=_kserve_llm, scalable=False
@@ -203,6 +228,12 @@ _BY_NAME = {(row.kind.api_version, row.kind.kind): row for row in TABLE}
 
 FOREIGN_KINDS = tuple(_ROWS)
 """Kinds that `workloadRef` may name; the API server refuses others."""
+
+_READERS = {kind: row.read for kind, row in _ROWS.items()} | {ROLE_SCALERS: disaggregated_sets.read_scaler}
+
+DISAGGREGATED_SETS = next(kind for kind in FOREIGN_KINDS if kind.group == ROLE_SCALERS.group)
+COMPANIONS = {DISAGGREGATED_SETS: ROLE_SCALERS}
+"""Kinds that tell what those that a service names leave to them."""
 
 
 def _counts(raw: Manifest) -> dict[str, Any]:
@@ -228,9 +259,9 @@ def shares_pods(there: ForeignWorkload, other: ForeignWorkload) -> bool:
     return any(found_by <= labels for labels in other.pods)
 
 
-def _ready(raw: Manifest) -> Said:
+def _told(raw: Manifest, type: str = "Ready") -> Said:
     conditions = (raw.get("status") or {}).get("conditions") or ()
-    found = next((one for one in conditions if one["type"] == "Ready"), None)
+    found = next((one for one in conditions if one["type"] == type), None)
     if found is None:
         return Said(ready=None, text="its controller hasn't told anything yet")
     return Said(ready={"True": True, "False": False}.get(found["status"]), text=_words(found))

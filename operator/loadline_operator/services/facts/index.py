@@ -29,7 +29,7 @@ from loadline_operator.services.facts import (
 from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.autoscalers import Autoscaler, Target
 from loadline_operator.services.facts.claimed_workloads import WorkloadClaim
-from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS, ForeignWorkload
+from loadline_operator.services.facts.foreign_workloads import COMPANIONS, FOREIGN_KINDS, ForeignWorkload
 from loadline_operator.services.facts.node_reports import NodeReport, NodeReports
 from loadline_operator.services.facts.object_states import Ref
 from loadline_operator.services.facts.owned_objects import OwnedObject, owned_object
@@ -56,7 +56,9 @@ class ServiceIndex:
         self.pods: Groups[PodFact, Key] = Groups(lambda key, fact: Key(key.namespace, fact.service))
         self.autoscalers: Groups[Autoscaler, str] = Groups(lambda key, fact: key.namespace)
         self.nodes: FactTable[NodeReports] = FactTable()
-        self.foreign: dict[Kind, FactTable[ForeignWorkload]] = {kind: FactTable() for kind in FOREIGN_KINDS}
+        self.foreign: dict[Kind, FactTable[ForeignWorkload]] = {
+            kind: FactTable() for kind in (*FOREIGN_KINDS, *COMPANIONS.values())
+        }
         self.kin = WorkloadKin(self.services, self.foreign)
         watched: dict[Kind, FactTable[Any]] = {
             INFERENCE_SERVICES: self.services,
@@ -141,14 +143,16 @@ class ServiceIndex:
             return pods.unreadable(raw)
 
     def foreign_kinds(self) -> frozenset[Kind]:
-        """Kinds of somebody else that a service names."""
-        return frozenset(fact.foreign for fact in self.services.facts() if fact.foreign is not None)
+        """Kinds of somebody else that a service names, and those that tell of them too."""
+        named = {fact.foreign for fact in self.services.facts() if fact.foreign is not None}
+        return frozenset(named | {COMPANIONS[kind] for kind in named if kind in COMPANIONS})
 
     def claimants(self, kind: Kind) -> Iterator[Key]:
-        """Services that are attached to an object of this kind."""
+        """Services that are attached to an object of this kind, or of one of which it tells."""
         for key in self.services.uids():
             fact = self.services.get(key)
-            if fact is not None and fact.foreign == kind:
+            foreign = fact.foreign if fact is not None else None
+            if foreign is not None and kind in (foreign, COMPANIONS.get(foreign)):
                 yield key
 
     def asking(self, loops: frozenset[Loop], namespace: str = "") -> Iterator[Key]:
@@ -201,9 +205,8 @@ class ServiceIndex:
         for kind, table in self.owned.items():
             if target == Target.of(kind, target.key) and (group := table.group(target.key)) is not None:
                 yield group
-        yield from self.services.of(
-            WorkloadClaim(target.group, target.kind, target.key.namespace, target.key.name)
-        )
+        claim = WorkloadClaim(target.group, target.kind, target.key.namespace, target.key.name)
+        yield from self.services.of(self.kin.told_of(claim))
 
 
 def _key(name: str) -> Key:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from loadline_operator.kube.fact_tables import FactTable, Groups
 from loadline_operator.kube.kinds import Key, Kind
 from loadline_operator.services.facts.claimed_workloads import WorkloadClaim, claim_on_owner
-from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
+from loadline_operator.services.facts.foreign_workloads import COMPANIONS, ForeignWorkload
 from loadline_operator.services.facts.service_facts import ServiceFact
 
 
@@ -48,6 +48,9 @@ class WorkloadKin:
 
         `facts` are those of before and after, one alone where it came or went.
         """
+        if kind in COMPANIONS.values():
+            owners = {claim_on_owner(fact) for fact in facts}
+            return {one for owner in owners if owner is not None for one in self._services.of(owner)}
         concerned = set(self._services.of(WorkloadClaim(kind.group, kind.kind, key.namespace, key.name)))
         alone = len(facts) == 1
         owners = {claim_on_owner(fact) for fact in facts}
@@ -57,6 +60,12 @@ class WorkloadKin:
         if len(labels) > 1 or (alone and labels != {()}):
             concerned.update(self._attached_in(kind, key.namespace))
         return concerned
+
+    def told_of(self, claim: WorkloadClaim) -> WorkloadClaim:
+        """The claim on the workload of which an object tells: its owner if it is a companion, or itself."""
+        companion = next((kind for kind in COMPANIONS.values() if (kind.group, kind.kind) == claim[:2]), None)
+        there = self._claimed(claim) if companion is not None else None
+        return (claim_on_owner(there) if there is not None else None) or claim
 
     def _attached_in(self, kind: Kind, namespace: str) -> Iterator[Key]:
         for claim in self._services.groups():

@@ -18,7 +18,8 @@ from loadline_operator.kube.kinds import (
 from loadline_operator.services.facts import pods
 from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.claimed_workloads import WorkloadClaim
-from loadline_operator.services.facts.foreign_workloads import FOREIGN_KINDS
+from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS
+from loadline_operator.services.facts.foreign_workloads import DISAGGREGATED_SETS, FOREIGN_KINDS
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.object_states import Ref
 
@@ -251,3 +252,23 @@ def test_whatever_reading_one_object_raises_it_has_no_fact(
     facts.see(PODS, ours("chat-0"), gone=False)
     assert odd == ["Pod serving/chat-0"]
     assert facts.pods.has_seen({Key("serving", "chat-0"): "uid-chat-0"})
+
+
+SET = {"apiVersion": DISAGGREGATED_SETS.api_version, "kind": DISAGGREGATED_SETS.kind, "name": "llm"}
+
+
+def scaler(version: int, replicas: int) -> Manifest:
+    made = raw("llm-decode", version, spec={"replicas": replicas})
+    owner = {**SET, "uid": "uid-llm", "controller": True}
+    return {**made, "metadata": {**made["metadata"], "ownerReferences": [owner]}}
+
+
+def test_the_scaler_of_a_role_concerns_who_is_attached_to_the_set(facts: ServiceIndex) -> None:
+    facts.see(INFERENCE_SERVICES, service("chat", workloadRef=SET), gone=False)
+    assert facts.foreign_kinds() == {DISAGGREGATED_SETS, ROLE_SCALERS}
+    assert list(facts.claimants(ROLE_SCALERS)) == list(facts.claimants(DISAGGREGATED_SETS)) == [CHAT]
+    assert facts.see(ROLE_SCALERS, scaler(1, 3), gone=False) == {CHAT}
+    assert facts.see(ROLE_SCALERS, scaler(2, 3), gone=False) == set()
+    assert facts.see(ROLE_SCALERS, scaler(3, 4), gone=False) == {CHAT}
+    assert facts.see(AUTOSCALERS, hpa(ROLE_SCALERS, "llm-decode"), gone=False) == {CHAT}
+    assert facts.see(ROLE_SCALERS, scaler(4, 4), gone=True) == {CHAT}
