@@ -166,6 +166,10 @@ class Reason(Explained):
         "PersistenceOff",
         "A limit was set and read back; the driver forgets it when its last client closes.",
     )
+    CLOCKS_UNLISTED = (
+        "ClocksUnlisted",
+        "A limit was set and read back; no clock can be locked, so levels that only lock clocks do nothing.",
+    )
     WRITABLE = "Writable", "A limit was set and read back."
     NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
     WRITES_FAIL = (

@@ -76,6 +76,9 @@ class NodeFacts:
         off = [uuid for uuid, info in self._known().items() if info.slow.persistence is PersistenceMode.OFF]
         if off and state.armed:
             found[Reason.PERSISTENCE_OFF.value] = _persistence_off(off)
+        unlisted = [uuid for uuid, info in self._known().items() if info.min_mhz >= info.max_mhz]
+        if unlisted and state.armed:
+            found[Reason.CLOCKS_UNLISTED.value] = _clocks_unlisted(unlisted)
         if not state.settable:
             found[Reason.MISSING_PRIVILEGE.value] = Reason.MISSING_PRIVILEGE.sentence
         return found
@@ -109,6 +112,11 @@ class NodeFacts:
         for gpu in state.gpus if state.sampled else ():
             yield from _gpu_readings(gpu)
             yield from _slow_readings(gpu.uuid, _slow(known.get(gpu.uuid)))
+            info = known.get(gpu.uuid)
+            if info is not None:
+                help = "1 if the driver lists a lower clock that can be locked, 0 if none."
+                locks = float(info.min_mhz < info.max_mhz)
+                yield Reading("loadline_power_gpu_clock_lockable", help, locks, (("gpu", gpu.uuid),))
         for uuid, xid in self._xids().items():
             yield Reading("loadline_power_gpu_last_xid", "The last critical XID.", xid, (("gpu", uuid),))
         watts = self.watts if state.sampled else 0.0
@@ -147,6 +155,13 @@ def _persistence_off(uuids: list[str]) -> str:
     return (
         f"persistence mode is off on {', '.join(uuids)}: the driver forgets their limits when its last client"
         " closes, as while the agent's pod is replaced. Run nvidia-persistenced on the node"
+    )
+
+
+def _clocks_unlisted(uuids: list[str]) -> str:
+    return (
+        f"the driver lists no clock below the maximum on {', '.join(uuids)}: none can be locked, so"
+        " levels of a policy that only lock clocks hold nothing back there; limits do"
     )
 
 

@@ -59,6 +59,9 @@ SETTING_REASONS = (
     Reason.WRITES_FAIL,
     Reason.RANGE_UNKNOWN,
 )
+LIMITED_REASONS = (Reason.PERSISTENCE_OFF, Reason.CLOCKS_UNLISTED)
+"""What is to be said where limits can be set: the first is the condition's reason."""
+
 CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 """Faults by the condition that shows them, the gravest first."""
 
@@ -101,7 +104,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
             _shown(
                 ConditionType.LIMITS_SETTABLE,
                 good=True,
-                fine=Reason.PERSISTENCE_OFF if Reason.PERSISTENCE_OFF in facts.faults else Reason.WRITABLE,
+                fine=next((one for one in LIMITED_REASONS if one in facts.faults), Reason.WRITABLE),
                 reasons=SETTING_REASONS,
                 faults=facts.faults,
                 evident=facts.proven,
@@ -257,7 +260,8 @@ def _shown(
     if not found and not evident:
         return condition(type, so=None, reason=Reason.NOT_WRITTEN)
     if not found:
-        return condition(type, so=good, reason=fine, message=faults.get(fine, ""))
+        told = [faults[one] for one in (fine, *LIMITED_REASONS) if one in faults and fine in LIMITED_REASONS]
+        return condition(type, so=good, reason=fine, message="; ".join(dict.fromkeys(told)))
     return condition(type, so=not good, reason=found[0], message="; ".join([faults[one] for one in found]))
 
 

@@ -21,6 +21,7 @@ GAUGES = {
     "loadline_power_domain_watts": ("domain",),
     "loadline_power_gpu_able": ("gpu",),
     "loadline_power_gpu_clock_cap_mhz": ("gpu",),
+    "loadline_power_gpu_clock_lockable": ("gpu",),
     "loadline_power_gpu_limit_watts": ("gpu",),
     "loadline_power_gpu_ok": ("gpu",),
     "loadline_power_gpu_persistence_mode": ("gpu", "mode"),

@@ -17,6 +17,7 @@ from loadline_policies.power.protocol.node_outputs import Send
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
 from loadline_policies.power.protocol.nodes import Node
+from testbed.fakegpu import layouts
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -277,6 +278,25 @@ def test_a_persistence_mode_that_is_off_is_told_where_limits_are_set(
         assert (modes[uuids[4]], modes[uuids[5]], modes[uuids[6]]) == ("On", "Off", "Unknown")
         for index, mode in ((4, "On"), (5, "Off"), (6, "Unknown")):
             assert gauge(facts, "gpu_persistence_mode", gpu=uuids[index], mode=mode) == 1.0
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_gpu_whose_clocks_are_not_listed_is_told_where_limits_are_set(
+    board: Board, tmp_path: Path, armed: bool
+) -> None:
+    """A policy's levels that only lock clocks do nothing there, and nobody could find out."""
+    board.lack(0, 5, what=layouts.LACKS_CLOCKS)
+    uuids = board.uuids(0)
+    with opened(board, tmp_path) as (node_gpus, facts):
+        if armed:
+            enforce(node_gpus, *[300.0] * 8)
+        node_gpus.sample()
+        told = facts.problems().get("ClocksUnlisted")
+        assert (told is not None) == armed
+        if told is not None:
+            assert told.startswith(f"the driver lists no clock below the maximum on {uuids[5]}: none can be")
+        assert gauge(facts, "gpu_clock_lockable", gpu=uuids[5]) == 0.0
+        assert gauge(facts, "gpu_clock_lockable", gpu=uuids[4]) == 1.0
 
 
 def test_a_gpu_that_is_not_open_has_an_unknown_persistence_mode(board: Board, tmp_path: Path) -> None:

@@ -111,6 +111,21 @@ def test_limits_that_are_not_kept_say_so_where_they_can_be_set() -> None:
     assert found.message == sentence
 
 
+def test_all_that_is_to_be_said_of_limits_that_can_be_set_is_said() -> None:
+    told = facts(proven=True, ClocksUnlisted="no clocks on A", PersistenceOff="persistence mode is off on B")
+    assert shown(told, ConditionType.LIMITS_SETTABLE) == ("True", "PersistenceOff")
+    found = find(status_of(told).conditions, ConditionType.LIMITS_SETTABLE)
+    assert found is not None
+    assert found.message == "persistence mode is off on B; no clocks on A"
+    assert shown(facts(proven=True, ClocksUnlisted="x"), ConditionType.LIMITS_SETTABLE) == (
+        "True",
+        "ClocksUnlisted",
+    )
+    assert find(
+        status_of(facts(armed=True, proven=True, ClocksUnlisted="x")).conditions, ConditionType.CONFLICT
+    ) == (find(status_of(facts(armed=True, proven=True)).conditions, ConditionType.CONFLICT))
+
+
 def test_a_modules_limit_waits_as_a_gpus_does_and_a_persistence_mode_does_not() -> None:
     before = status_of(facts())
     limit = [gpu.model_copy(update={"module_limit_watts": 1000}) for gpu in before.gpus]
