@@ -8,14 +8,14 @@ conditions say so instead. Where the spec can't be made true (an API that isn't 
 template that the API server refuses), what was made before goes on untouched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ROUTER_POOL
-from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Manifest
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Manifest
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.autoscalers import Autoscaler, rival
@@ -91,12 +91,19 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     status = statuses.own(service, found, pools, seen=observed.seen, policies=observed.policies)
     wanted = statuses.written(service, status, now=now)
     return Changes(
-        apply=tuple(one for one in observed.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
+        apply=_in_order(one for one in observed.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
         delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
         waits=_waits(service, observed, obstacle),
     )
+
+
+def _in_order(needed: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """The same; Services before LeaderWorkerSets, whose controller makes a Service of their name itself."""
+    made = tuple(needed)
+    grouped = any(one.kind == LEADER_WORKER_SETS for one in made)
+    return tuple(sorted(made, key=lambda one: one.kind != SERVICES)) if grouped else made
 
 
 def _waits(service: InferenceService, observed: Observed, obstacle: Finding | None) -> bool:

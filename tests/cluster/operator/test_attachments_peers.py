@@ -17,7 +17,16 @@ from testbed import charts, peers
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
-from testbed.doubles.operators import LoneOperator, lines_of, pods_of, says, service, status_of, written
+from testbed.doubles.operators import (
+    LoneOperator,
+    lines_of,
+    own_namespace,
+    pods_of,
+    says,
+    service,
+    status_of,
+    written,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -153,6 +162,64 @@ def test_what_loadline_made_is_no_workload_of_somebody_else(roads: Bed) -> None:
     assert "selector" not in status_of(roads, name="thief")
     for name in ("own", "thief"):
         roads.client.delete(names.INFERENCE_SERVICES.path(name, namespace="default"))
+
+
+def quota(bed: Bed, namespace: str, **hard: str) -> None:
+    """A quota that counts at once, since no controller of quotas runs here."""
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    head = {"apiVersion": "v1", "kind": "ResourceQuota"}
+    bed.apply([{**head, "metadata": {"name": "few", "namespace": namespace}, "spec": {"hard": hard}}])
+    bed.client.patch(f"{path}/few/status", {"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
+
+
+WIDE: Object = {"parallelism": {"tensor": 2, "nodes": 2}}
+GHOST: Object = {"template": {"serviceAccountName": "ghost"}}
+
+
+ON_SET: Object = {"workloadRef": ref(LWS, "LeaderWorkerSet", "theirs")}
+
+
+def apply_in(bed: Bed, namespace: str, *bodies: Object) -> None:
+    bed.apply([{**one, "metadata": {**one["metadata"], "namespace": namespace}} for one in bodies])
+
+
+def test_what_keeps_the_pods_of_groups_away_is_told(roads: Bed) -> None:
+    """Neither LeaderWorkerSets nor StatefulSets have a condition for it."""
+    with own_namespace(roads, "refused") as namespace:
+        quota(roads, namespace, pods="0")
+        apply_in(roads, namespace, service("wide", **WIDE), a_set("theirs"), service("on-set", **ON_SET))
+        for name in ("wide", "on-set"):
+            text = told_of(roads, name, "Ready", namespace, reason="QuotaExceeded")
+            assert "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise it" in text
+            text = told_of(roads, name, "CapacityLimited", namespace, reason="QuotaExceeded", status="True")
+            assert "which allows pods=0" in text
+        roads.kubectl("delete", "resourcequota", "few", "-n", namespace)
+        told_of(roads, "wide", "Ready", namespace, status="True")
+
+
+def test_a_missing_account_of_groups_is_told(roads: Bed) -> None:
+    theirs = a_set("theirs")
+    theirs["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["serviceAccountName"] = "ghost"
+    with own_namespace(roads, "ghosts") as namespace:
+        apply_in(roads, namespace, service("wide", **WIDE, **GHOST), theirs, service("on-set", **ON_SET))
+        for name in ("wide", "on-set"):
+            text = told_of(roads, name, "Ready", namespace, reason="TemplateRefused")
+            assert 'serviceaccount "ghost" not found: create it, or correct serviceAccountName' in text
+            told_of(roads, name, "CapacityLimited", namespace, status="Unknown")
+
+
+def test_a_worker_that_is_refused_is_told_though_its_leader_runs(roads: Bed) -> None:
+    with own_namespace(roads, "halves") as namespace:
+        quota(roads, namespace, pods="1")
+        apply_in(roads, namespace, a_set("theirs"), service("on-set", **ON_SET))
+        text = told_of(roads, "on-set", "Ready", namespace, reason="QuotaExceeded")
+        assert "ResourceQuota few allows pods=1" in text
+
+
+def told_of(bed: Bed, name: str, type: str, namespace: str, **wanted: str) -> str:
+    """The message of a condition, once it has these values."""
+    eventually(partial(says, bed, name, type, namespace=namespace, **wanted), patience_s=PATIENCE_S)
+    return str(says(bed, name, type, namespace=namespace, **wanted)["message"])
 
 
 def test_attaching_waits_for_kserve_to_be_installed(roads: Bed) -> None:
