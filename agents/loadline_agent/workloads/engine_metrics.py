@@ -5,7 +5,8 @@ vLLM answers with some 60 KB, of which a dozen lines per engine core matter. The
 found by their names and nothing else is read (0.12 ms instead of 7 ms for
 prometheus_client's parser). Names and labels are those of vLLM 0.32, and of SGLang's page on
 production metrics (it answers where it was started with `--enable-metrics`); an engine with several
-cores has a row for each, told apart by a label, which are summed.
+cores has a row for each, told apart by a label, which are summed. Engines of other versions have
+other series: what isn't there isn't known, and no zero.
 
 Pure: text in, values out. Somebody else wrote the text, so whatever is odd is refused.
 """
@@ -20,11 +21,11 @@ from loadline_policies.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What one kind of engine calls its series."""
+    """What one kind of engine calls its series; KV's use by several names, the newest first."""
 
     running: bytes
     waiting: bytes
-    kv_use: bytes
+    kv_use: tuple[bytes, ...]
     ttft: bytes
     itl: bytes
 
@@ -32,14 +33,14 @@ class Series:
 VLLM = Series(
     running=b"vllm:num_requests_running",
     waiting=b"vllm:num_requests_waiting",
-    kv_use=b"vllm:kv_cache_usage_perc",
+    kv_use=(b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc"),
     ttft=b"vllm:time_to_first_token_seconds",
     itl=b"vllm:inter_token_latency_seconds",
 )
 SGLANG = Series(
     running=b"sglang:num_running_reqs",
     waiting=b"sglang:num_queue_reqs",
-    kv_use=b"sglang:token_usage",
+    kv_use=(b"sglang:token_usage",),
     ttft=b"sglang:time_to_first_token_seconds",
     itl=b"sglang:inter_token_latency_seconds",
 )
@@ -48,11 +49,14 @@ PLUGIN = b"loadline:plugin_info"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scrape:
-    """One engine at one moment; `kv_use` is the fullest core's share, histograms count since its start."""
+    """One engine at one moment; None is what it doesn't tell.
+
+    `kv_use` is the fullest core's share, histograms count since its start.
+    """
 
     running: float
-    waiting: float
-    kv_use: float
+    waiting: float | None
+    kv_use: float | None
     ttft: Histogram | None
     itl: Histogram | None
     plugin: bool
@@ -65,13 +69,14 @@ def scrape_of(text: bytes) -> Scrape | None:
 
 
 def _scrape(text: bytes, series: Series) -> Scrape | None:
-    running = [_value(line) for line in _lines(text, series.running)]
+    running, waiting = _values(text, series.running), _values(text, series.waiting)
     if not running:
         return None
+    kv_uses = (values for name in series.kv_use if (values := _values(text, name)))
     return Scrape(
         running=sum(running),
-        waiting=sum(_value(line) for line in _lines(text, series.waiting)),
-        kv_use=max((_value(line) for line in _lines(text, series.kv_use)), default=0.0),
+        waiting=sum(waiting) if waiting else None,
+        kv_use=max(next(kv_uses, ()), default=None),
         ttft=_histogram(text, series.ttft),
         itl=_histogram(text, series.itl),
         plugin=next(_lines(text, PLUGIN), None) is not None,
@@ -84,6 +89,10 @@ def _histogram(text: bytes, name: bytes) -> Histogram | None:
         bound = _bound(line)
         counts[bound] = counts.get(bound, 0.0) + _value(line)
     return histogram_of(counts) if counts else None
+
+
+def _values(text: bytes, name: bytes) -> tuple[float, ...]:
+    return tuple(_value(line) for line in _lines(text, name))
 
 
 def _lines(text: bytes, name: bytes) -> Iterator[bytes]:

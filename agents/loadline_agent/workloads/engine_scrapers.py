@@ -67,9 +67,9 @@ class Measured:
     `silent` is a sentence on an engine that gives no figures, the first by name; empty where all do.
     """
 
-    running: float = 0.0
-    waiting: float = 0.0
-    kv_use: float = 0.0
+    running: float | None = None
+    waiting: float | None = None
+    kv_use: float | None = None
     ttft_s: float | None = None
     itl_s: float | None = None
     missed: float | None = None
@@ -175,8 +175,8 @@ class EngineScraper:
         busy = [one for one in judged if one.busy]
         return Measured(
             running=sum(scrape.running for scrape in scrapes),
-            waiting=sum(scrape.waiting for scrape in scrapes),
-            kv_use=max(scrape.kv_use for scrape in scrapes),
+            waiting=_sum(scrape.waiting for scrape in scrapes),
+            kv_use=max((one.kv_use for one in scrapes if one.kv_use is not None), default=None),
             ttft_s=max((one.ttft_s for one in busy if one.ttft_s is not None), default=None),
             itl_s=max((one.itl_s for one in busy if one.itl_s is not None), default=None),
             missed=worst([one.missed for one in busy]),
@@ -206,6 +206,12 @@ class _Judged:
             itl_s=itl_s,
             missed=objectives.missed(ttft, itl),
         )
+
+
+def _sum(told: Iterable[float | None]) -> float | None:
+    """All that was told together; None where nothing was."""
+    known = [one for one in told if one is not None]
+    return sum(known) if known else None
 
 
 def _total(histogram: Histogram | None) -> float:

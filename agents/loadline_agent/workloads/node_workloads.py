@@ -172,9 +172,9 @@ class NodeWorkloads:
 
 def gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
     """Name after `loadline_service_`, help and value of each gauge of a service; None is not shown."""
-    yield "running", "Requests that the service's engines on this node run.", one.running
-    yield "waiting", "Requests that wait in the service's engines on this node.", one.waiting
-    yield "kv_use_ratio", "Share of KV memory in use, of the fullest engine.", one.kv_use
+    yield "running", "Requests that the service's engines on this node run, those that tell.", one.running
+    yield "waiting", "Requests that wait in the service's engines on this node, those that tell.", one.waiting
+    yield "kv_use_ratio", "Share of KV memory in use, of the fullest engine that tells.", one.kv_use
     yield "ttft_seconds", "Time to the first token at the objectives' percentile, lately.", one.ttft_s
     yield "itl_seconds", "Time between tokens at the objectives' percentile, lately.", one.itl_s
     yield "missed_ratio", "Worst latency at its percentile ÷ its objective; above 1 is missed.", one.missed

@@ -74,6 +74,35 @@ vllm:kv_cache_usage_perc{engine="1"} 0.75 1795366671694
     assert found.ttft is None
 
 
+RUNNING_ALONE = b'vllm:num_requests_running{model_name="chat"} 41.0\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "waiting", "kv_use"),
+    [
+        (b"", None, None),
+        (b'vllm:num_requests_waiting{model_name="chat"} 0\n', 0.0, None),
+        (b'vllm:kv_cache_usage_perc{model_name="chat"} 0.0\n', None, 0.0),
+        (b'vllm:gpu_cache_usage_perc{model_name="chat"} 0.93\n', None, 0.93),
+        (b'vllm:kv_usage{model_name="chat"} 0.93\n', None, None),
+        (b"vllm:gpu_cache_usage_perc{} 0.9\nvllm:kv_cache_usage_perc{} 0.5\n", None, 0.5),
+    ],
+    ids=["nothing", "no-kv", "no-queue", "older-name", "other-name", "both-names"],
+)
+def test_a_series_that_is_not_there_is_no_zero(
+    more: bytes, waiting: float | None, kv_use: float | None
+) -> None:
+    found = scrape_of(RUNNING_ALONE + more)
+    assert found is not None
+    assert (found.running, found.waiting, found.kv_use, found.ttft) == (41.0, waiting, kv_use, None)
+
+
+def test_sglang_without_its_series_is_no_zero_either() -> None:
+    found = scrape_of(b'sglang:num_running_reqs{model_name="m"} 3\n')
+    assert found is not None
+    assert (found.running, found.waiting, found.kv_use) == (3.0, None, None)
+
+
 def test_a_plugin_tells_of_itself() -> None:
     found = scrape_of(ANSWER + b'loadline:plugin_info{version="0.1.0"} 1.0\n')
     assert found is not None
