@@ -106,8 +106,9 @@ class ServiceIndex:
         }
 
     def reports_of(self, service: Key) -> tuple[NodeReport, ...]:
-        """What the nodes tell of a service, those whose agents still speak."""
-        return tuple(one for node, one in self._told_of(service) if not self.agents.silent(node))
+        """What the nodes tell of a service; of those whose agents have fallen silent, only that."""
+        told = self._told_of(service)
+        return tuple(NodeReport(believed=False) if self.agents.silent(node) else one for node, one in told)
 
     def fades(self, service: Key) -> bool:
         """Whether something told of a service will soon be believed no more, without an event."""

@@ -16,8 +16,12 @@ from loadline_operator.services.findings import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """A service on one node; None where the agent doesn't know."""
+    """A service on one node; None where the agent doesn't know.
 
+    `believed` is False of a node whose agent has told of the service and has fallen silent since.
+    """
+
+    believed: bool = True
     capped: bool = False
     slo_met: bool | None = None
     plugin: bool | None = None
@@ -49,28 +53,29 @@ def turned(before: NodeReports, after: NodeReports) -> set[str]:
 
 def capped(seen: Iterable[NodeReport]) -> Finding:
     """Whether power holds the service back anywhere."""
-    told = [one.capped for one in seen]
-    if not told:
-        return _not_told()
+    seen = tuple(seen)
+    told = [one.capped for one in seen if one.believed]
     if any(told):
         return Finding(so=True, reason=Reason.LIMITED)
+    if not told or len(told) < len(seen):
+        return _not_told(seen)
     return Finding(so=False, reason=Reason.UNLIMITED)
 
 
 def slo_met(seen: Iterable[NodeReport]) -> Finding:
     """Whether the service's latencies are within its objectives wherever they are known."""
     seen = tuple(seen)
-    told = [one.slo_met for one in seen if one.slo_met is not None]
-    if not told:
-        return _unmeasured(seen)
-    if all(told):
-        return Finding(so=True, reason=Reason.OBJECTIVE_MET)
-    return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
+    told = [one.slo_met for one in seen if one.believed and one.slo_met is not None]
+    if not all(told):
+        return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
+    if not all(one.believed for one in seen):
+        return _not_told(seen)
+    return Finding(so=True, reason=Reason.OBJECTIVE_MET) if told else _unmeasured(seen)
 
 
 def has_plugin(seen: Iterable[NodeReport]) -> bool | None:
     """Whether the engines tell of Loadline's plugin: all that tell do, one doesn't, or none tells."""
-    told = [one.plugin for one in seen if one.plugin is not None]
+    told = [one.plugin for one in seen if one.believed and one.plugin is not None]
     return all(told) if told else None
 
 
@@ -85,8 +90,11 @@ def _unmeasured(seen: Collection[NodeReport]) -> Finding:
     if seen:
         text = "its latencies are not known: too few requests lately, or an objective within a bucket of them"
         return Finding(so=None, reason=Reason.NOT_MEASURED, text=text)
-    return _not_told()
+    return _not_told(seen)
 
 
-def _not_told() -> Finding:
-    return Finding(so=None, reason=Reason.NOT_TOLD, text="no node's agent tells of pods of the service")
+def _not_told(seen: Collection[NodeReport]) -> Finding:
+    text = "no node's agent tells of pods of the service"
+    if seen:
+        text = "the agent of a node on which the service had pods has fallen silent"
+    return Finding(so=None, reason=Reason.NOT_TOLD, text=text)

@@ -73,3 +73,23 @@ def test_a_silent_engine_is_named_where_nothing_is_measured() -> None:
 @pytest.mark.parametrize(("told", "so"), [([], None), ([None], None), ([True], True), ([True, False], False)])
 def test_one_engine_without_the_plugin_is_enough(told: list[bool | None], so: bool | None) -> None:
     assert has_plugin(NodeReport(plugin=one) for one in told) is so
+
+
+SILENT = NodeReport(believed=False)
+
+
+@pytest.mark.parametrize(
+    ("others", "limited", "met"),
+    [
+        ([], None, None),
+        ([NodeReport(capped=False, slo_met=True)], None, None),
+        ([NodeReport(capped=True, slo_met=False)], True, False),
+    ],
+)
+def test_a_node_that_has_fallen_silent_makes_nothing_good(
+    others: list[NodeReport], limited: bool | None, met: bool | None
+) -> None:
+    seen = [SILENT, *others]
+    assert (capped(seen).so, slo_met(seen).so) == (limited, met)
+    words = {one.text for one in (capped(seen), slo_met(seen)) if one.so is None}
+    assert words <= {"the agent of a node on which the service had pods has fallen silent"}
