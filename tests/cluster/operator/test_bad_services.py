@@ -272,6 +272,13 @@ THEIR_DEPLOYMENT: Object = {
 }
 
 
+WIDE_CONTAINER: Object = {
+    "name": "theirs",
+    "image": "theirs",
+    "resources": {"limits": {"cpu": "206", "memory": "1500Gi", "nvidia.com/gpu": "8"}},
+}
+
+
 def with_pods(workload: Object, **spec: Any) -> Object:
     """A workload's spec with more in its pods' one."""
     made = workload["template"]
@@ -505,6 +512,21 @@ FOREIGN = (
                 "StatefulSet",
                 "theirs",
                 spec=with_pods(THEIR_DEPLOYMENT, serviceAccountName="ghost"),
+            ),
+        ),
+    ),
+    told(
+        "attached-set-without-cores",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "Unschedulable",
+        "asks for 206 cpu and 1500Gi memory, and no node that fits otherwise",
+        before=(
+            there(
+                "apps/v1",
+                "StatefulSet",
+                "theirs",
+                spec=with_pods(THEIR_DEPLOYMENT, containers=[WIDE_CONTAINER]),
             ),
         ),
     ),
