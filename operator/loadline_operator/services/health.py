@@ -57,7 +57,7 @@ class PoolView:
         """Whether fewer pods are there than were asked for."""
         if self.rollout is None:
             return self.asked > 0
-        return self.rollout.lacks(sum(pod.lives for pod in self.pods))
+        return self.rollout.lacks(self.asked, pods=sum(pod.lives for pod in self.pods))
 
 
 def findings(pools: tuple[PoolView, ...], obstacle: Finding | None) -> Findings:

@@ -39,10 +39,10 @@ class Rollout:
     complaint: PodFault | None = None
     scaled_by: str = ""
 
-    def lacks(self, pods: int) -> bool:
-        """Whether fewer than so many pods as are asked for are there: `pods` are those that live."""
-        groups_lack = self.size > 1 and self.ready < self.asked and pods < self.asked * self.size
-        return self.there < self.asked or groups_lack
+    def lacks(self, asked: int, *, pods: int) -> bool:
+        """Whether fewer pods are there than so many replicas have: `pods` are those that live."""
+        groups_lack = self.size > 1 and self.ready < asked and pods < asked * self.size
+        return self.there < asked or groups_lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

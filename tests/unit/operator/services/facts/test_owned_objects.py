@@ -93,8 +93,9 @@ def test_a_group_has_more_pods_than_replicas() -> None:
     raw = {**deployment(replicas=2), "spec": {"replicas": 2, "leaderWorkerTemplate": {"size": 4}}}
     rollout = owned_object(LEADER_WORKER_SETS, raw).rollout
     assert rollout is not None
-    assert rollout.lacks(7)
-    assert not rollout.lacks(8)
+    assert rollout.lacks(2, pods=7)
+    assert not rollout.lacks(2, pods=8)
+    assert rollout.lacks(3, pods=8)
 
 
 @pytest.mark.parametrize("pod", ["chat-7f-abcde", "chat-7f-vwxyz"])
