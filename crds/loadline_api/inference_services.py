@@ -176,7 +176,9 @@ class Shown(Status):
     workload: str | None = Field(
         default=None, max_length=MOST_SHOWN, description="Kind and name of an attached workload."
     )
-    model: str | None = Field(default=None, max_length=MOST_SHOWN, description="Where the model comes from.")
+    model: str | None = Field(
+        default=None, max_length=MOST_SHOWN, description="Where the model comes from, as far as it is told."
+    )
 
 
 class InferenceServiceStatus(Status):

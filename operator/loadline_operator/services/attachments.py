@@ -45,7 +45,8 @@ class Attachment:
 
     Counts are None where the workload doesn't tell them. `selector` finds one pod for each
     replica and is None while no agent may act on the pods; `pod_selector` finds all of them,
-    where that is another one. `configured` is what the workload tells of Loadline's plugin.
+    where that is another one. `configured` is what the workload tells of Loadline's plugin, `model` what it
+    serves, as far as its manifest tells.
     """
 
     findings: dict[ConditionType, Finding]
@@ -60,6 +61,7 @@ class Attachment:
     take_over: int | None = None
     noted: AttachedWorkload | None = None
     configured: bool | None = None
+    model: str = ""
 
 
 def attachment(
@@ -107,6 +109,7 @@ def attachment(
         take_over=count if count != service.spec.replicas else None,
         noted=takeovers.note(service, there, said, wish=wish) if scalable else service.status.workload,
         configured=there.plugin,
+        model=there.model,
     )
 
 

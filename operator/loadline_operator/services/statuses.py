@@ -3,15 +3,14 @@ The status of a service: the operator's conditions and counts, and what turns ar
 
 One writer for all of it. Conditions that others might add stay theirs, and a time moves
 only when a condition turns. Where nothing acts on a part of the spec, the status says
-so: silence would be a promise. They lie in the order in which `kubectl describe` shows them,
-Ready first, and each sentence is said once, by the first that has it to say.
+so: silence would be a promise. In which order they lie is in `condition_lists`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from loadline_api.conditions import MOST_MESSAGE_BYTES, Condition, ConditionType, Reason, find, merge
+from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
 from loadline_api.inference_services import (
     MOST_SHOWN,
     MOST_TEXT,
@@ -24,6 +23,7 @@ from loadline_api.names import ENGINE_PORT, MAIN_POOL
 from loadline_api.visible_texts import told as visible
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
+from loadline_operator.services import condition_lists
 from loadline_operator.services.attachments import Attachment
 from loadline_operator.services.facts import node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
@@ -32,23 +32,6 @@ from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.pools import scale_selector
 from loadline_operator.services.plugin_presence import plugin_missing
 from loadline_operator.services.policy_choices import Policies
-
-OWN_CONDITIONS = (
-    ConditionType.READY,
-    ConditionType.WORKLOADS_READY,
-    ConditionType.ROUTER_READY,
-    ConditionType.ATTACHED,
-    ConditionType.CAPACITY_LIMITED,
-    ConditionType.SCALING_READY,
-    ConditionType.POWER_CAPPED,
-    ConditionType.SLO_MET,
-    ConditionType.PLUGIN_MISSING,
-    ConditionType.POLICY_VALID,
-)
-"""Conditions of a service that the operator writes, in their order."""
-
-A_SENTENCE = 20
-"""Characters from which on a text within another is the same sentence, and not a word by chance."""
 
 PASSING = frozenset(
     {
@@ -82,11 +65,13 @@ def own(
         replicas=main.there if main is not None else 0,
         ready_replicas=main.ready if main is not None else 0,
         selector=scale_selector(service),
-        shown=_shown(service),
+        shown=_shown(service, service.spec.model.uri if service.spec.model is not None else ""),
         url=f"http://{service.metadata.name}.{service.metadata.namespace}.svc:{ENGINE_PORT}",
         pools=tuple(_pool(one) for one in pools),
         policies=policies.in_force,
-        conditions=_conditions(told, plugin_missing(service, told=node_reports.has_plugin(seen)), generation),
+        conditions=condition_lists.conditions(
+            told, plugin_missing(service, told=node_reports.has_plugin(seen)), generation
+        ),
     )
 
 
@@ -120,38 +105,12 @@ def attached(
         ready_replicas=attachment.ready_replicas,
         selector=selector,
         pod_selector=pod_selector,
-        shown=_shown(service),
+        shown=_shown(service, attachment.model),
         workload=attachment.noted,
         url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
-        conditions=_conditions(told, plugin, generation),
+        conditions=condition_lists.conditions(told, plugin, generation),
     )
-
-
-def _conditions(told: Findings, plugin: Condition, generation: int) -> tuple[Condition, ...]:
-    once = said_once(told)
-    return _in_order((*(one.as_condition(type, generation=generation) for type, one in once.items()), plugin))
-
-
-def said_once(told: Findings) -> Findings:
-    """The same findings, in their order; what one has said, a later one doesn't repeat but names it."""
-    said: dict[ConditionType, str] = {}
-    once: Findings = {}
-    for type in (one for one in OWN_CONDITIONS if one in told):
-        once[type] = replace(told[type], text=_unsaid(type, told[type], said))
-        said[type] = once[type].text
-    return once
-
-
-def _unsaid(type: ConditionType, finding: Finding, said: Mapping[ConditionType, str]) -> str:
-    text = visible(finding.text or finding.reason.sentence, most_bytes=MOST_MESSAGE_BYTES)
-    for earlier, words in said.items():
-        if text == words or (len(text) >= A_SENTENCE and text in words):
-            status = {True: "True", False: "False", None: "Unknown"}[finding.so]
-            return f"{earlier} says why {type} is {status}"
-        if len(words) >= A_SENTENCE:
-            text = text.replace(words, f"see {earlier}")
-    return text
 
 
 def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Findings:
@@ -181,7 +140,7 @@ def written(
 ) -> InferenceServiceStatus | None:
     """The status to write, with its times; None where it is so already."""
     merged = merge(service.status.conditions, wanted.conditions, now=now)
-    timed = wanted.model_copy(update={"conditions": _in_order(merged)})
+    timed = wanted.model_copy(update={"conditions": condition_lists.in_order(merged)})
     return None if timed == _ours(service.status) else timed
 
 
@@ -234,18 +193,12 @@ def _pool(one: PoolView) -> PoolStatus:
 
 def _ours(there: InferenceServiceStatus) -> InferenceServiceStatus:
     """The operator's part of a status that others write to as well."""
-    return there.model_copy(update={"conditions": _in_order(there.conditions)})
+    return there.model_copy(update={"conditions": condition_lists.in_order(there.conditions)})
 
 
-def _in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Those that are the operator's, in their order."""
-    by_type = {one.type: one for one in conditions}
-    return tuple(by_type[type] for type in OWN_CONDITIONS if type in by_type)
-
-
-def _shown(service: InferenceService) -> Shown:
-    model, ref = service.spec.model, service.spec.workload_ref
+def _shown(service: InferenceService, model: str) -> Shown:
+    ref = service.spec.workload_ref
     return Shown(
         workload=visible(f"{ref.kind}/{ref.name}", most_bytes=MOST_SHOWN) if ref is not None else None,
-        model=visible(model.uri, most_bytes=MOST_SHOWN) if model is not None else None,
+        model=visible(model, most_bytes=MOST_SHOWN) if model else None,
     )

@@ -22,6 +22,7 @@ from loadline_operator.services.facts.disaggregated_sets import AVAILABLE, ROLE_
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import rollout
 from loadline_operator.services.plugin_presence import configured_in
+from loadline_operator.services.served_models import model_in
 
 LWS_LABEL = "leaderworkerset.sigs.k8s.io/name"
 LWS_LEADERS = "leaderworkerset.sigs.k8s.io/worker-index=0"
@@ -93,6 +94,7 @@ class ForeignWorkload:
     owner: Owner | None = None
     scaled_by: str = ""
     plugin: bool | None = None
+    model: str = ""
     url: str = ""
     roles: tuple[Role, ...] = ()
     role: str = ""
@@ -145,6 +147,7 @@ def _counted(raw: Manifest) -> dict[str, Any]:
         "selector": selector,
         "unmatched": unmatched,
         "plugin": configured_in(spec.get("template") or {}),
+        "model": model_in(spec.get("template") or {}),
     }
 
 
@@ -158,6 +161,7 @@ def _group(raw: Manifest) -> dict[str, Any]:
         "selector": pods,
         "counted": f"{pods},{LWS_LEADERS}",
         "plugin": configured_in(engine),
+        "model": model_in(engine),
     }
 
 
@@ -174,6 +178,7 @@ def _kserve(raw: Manifest) -> dict[str, Any]:
         "said": _told(raw),
         "selector": f"{KSERVE_LABEL}={raw['metadata']['name']}",
         "plugin": configured_in({"spec": {"containers": [predictor.get("model") or {}]}}),
+        "model": (predictor.get("model") or {}).get("storageUri") or "",
         "url": (raw.get("status") or {}).get("url", ""),
     }
 
@@ -191,6 +196,7 @@ def _kserve_llm(raw: Manifest) -> dict[str, Any]:
         "selector": ",".join(f"{key}={value}" for key, value in sorted(common)),
         "pods": pods,
         "plugin": configured_in({"spec": spec.get("template") or {}}),
+        "model": (spec.get("model") or {}).get("uri") or "",
         "url": (raw.get("status") or {}).get("url", ""),
     }
 

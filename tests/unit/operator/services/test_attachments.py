@@ -205,6 +205,26 @@ def test_the_count_that_is_asked_of_the_workload_is_told(name: tuple[str, str]) 
     assert judged(workload(name, spec={"replicas": 8}), service(name)).desired_replicas == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        (("apps/v1", "StatefulSet"), {"template": {"spec": {"containers": [{"args": ["--model=org/llm"]}]}}}),
+        (
+            LWS,
+            {
+                "leaderWorkerTemplate": {
+                    "workerTemplate": {"spec": {"containers": [{"command": ["vllm", "serve", "org/llm"]}]}}
+                }
+            },
+        ),
+        (KSERVE, {"predictor": {"model": {"storageUri": "org/llm"}}}),
+        (KSERVE_LLM, {"model": {"uri": "org/llm"}}),
+    ],
+)
+def test_the_model_is_told_where_the_manifest_does(name: tuple[str, str], spec: Manifest) -> None:
+    assert judged(workload(name, spec=spec), service(name)).model == "org/llm"
+
+
 def test_the_count_to_which_the_workload_is_moved_is_told() -> None:
     found = judged(workload(), service(scaling=BOUNDS, replicas=20), said=Word.MANIFEST)
     assert (found.scale_to, found.desired_replicas) == (8, 8)
