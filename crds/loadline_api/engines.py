@@ -51,6 +51,16 @@ FROM_OPERATOR = (
 NEVER_SPLIT = ("--enable-return-routed-experts", "--use-replayssm", "--prefill-context-parallel-size")
 """Arguments of vLLM that its KV transfer refuses in one of the two phases."""
 
+_CREDENTIALS = (
+    "self.uri.matches('^[A-Za-z][A-Za-z0-9+.-]*://[^/]*@')"
+    " && (!self.uri.startsWith('hf://') || self.uri.matches('^hf://([^/]*:[^/]*|hf_[A-Za-z0-9]{16,})@'))"
+    " && !self.uri.matches('^oci://[^/@]+@sha(256|512):')"
+)
+"""Whether a user, a password or a token stands before the host; digests and revisions come after a name."""
+
+PASSWORD_IN_URL = "[A-Za-z][A-Za-z0-9+.-]*://[^/@[:space:]]*:[^/@[:space:]]+@"
+"""A user and a password in an address, wherever in a text."""
+
 HF_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Argument = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -83,7 +93,7 @@ def _argument(names: Iterable[str], mend: str) -> JsonDict:
 def _uri(scheme: str, *, rest: str, mend: str) -> JsonDict:
     """The rule of addresses of one scheme."""
     return rule(
-        f"!self.uri.startsWith('{scheme}://') || self.uri.matches('^{scheme}://{rest}$')",
+        f"{_CREDENTIALS} || !self.uri.startsWith('{scheme}://') || self.uri.matches('^{scheme}://{rest}$')",
         says=f"'model.uri is %s: {mend}'.format([self.uri])",
         at=".uri",
     )
@@ -95,7 +105,14 @@ class Model(Spec):
     model_config = ConfigDict(
         json_schema_extra=validations(
             rule(
-                "self.uri.matches('^(hf|pvc|oci|file)://')",
+                f"!({_CREDENTIALS})",
+                message="model.uri has a user, a password or a token before the host, for all to read who may"
+                " read the service: leave it out, and give HF_TOKEN from a Secret, or imagePullSecrets, in"
+                " template",
+                at=".uri",
+            ),
+            rule(
+                f"{_CREDENTIALS} || self.uri.matches('^(hf|pvc|oci|file)://')",
                 says="'model.uri is %s: begin it with hf://, pvc://, oci:// or file://'.format([self.uri])",
                 at=".uri",
             ),
@@ -152,6 +169,12 @@ class Engine(Spec):
                 "self.arguments.all(a, a.matches('^--[A-Za-z]'))",
                 says="'engine.arguments has \"%s\": write each argument as one entry, --name=value'"
                 ".format([self.arguments.filter(a, !a.matches('^--[A-Za-z]'))[0]])",
+                at=".arguments",
+            ),
+            rule(
+                f"!self.arguments.exists(a, a.matches('{PASSWORD_IN_URL}'))",
+                message="engine.arguments has an address with a password, for all to read who may read the"
+                " service: give a variable from a Secret in template's env, and write --name=$(VARIABLE)",
                 at=".arguments",
             ),
             _argument(

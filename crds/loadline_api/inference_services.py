@@ -19,8 +19,10 @@ from pydantic.config import JsonDict
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engines import Engine, KvCache, Model
 from loadline_api.objectives import Experts, PolicyName, Power, Scaling, Slo
-from loadline_api.pools import PRESERVED, Parallelism, Prefill, RolloutStrategy, Router
+from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
+from loadline_api.products import PRODUCT_RULES
 from loadline_api.quantities import INT32, Count, Replicas
+from loadline_api.removals import template_schema
 from loadline_api.schemas import ApiObject, Spec, Status, list_map, rule, validations
 from loadline_api.splits import SPLIT_RULES
 from loadline_api.workload_refs import WorkloadRef
@@ -65,6 +67,7 @@ class InferenceServiceSpec(Spec):
                 " (`router: {}` will do) or leave prefill out",
             ),
             *SPLIT_RULES,
+            *PRODUCT_RULES,
         )
     )
 
@@ -90,7 +93,7 @@ class InferenceServiceSpec(Spec):
         default=None,
         description="Parts of a pod template, merged into the engine's pods by container name; the engine's"
         " container is `vllm`. It takes the right to create Deployments.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=template_schema("the engine's pods"),
     )
     router: Router | None = Field(
         default=None, description="The proxy in front of the pools; left out: a Service only."

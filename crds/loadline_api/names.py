@@ -86,6 +86,9 @@ ENGINE_CONTAINER = "vllm"
 ROUTER_CONTAINER = "router"
 """Containers that `template` merges with."""
 
+GPU_RESOURCE = "nvidia.com/gpu"
+"""The extended resource that pods ask GPUs by, unless the chart's gpuResource names another."""
+
 ENGINE_PORT = 8000
 """Where engines and routers answer, and where clients of the Service do."""
 

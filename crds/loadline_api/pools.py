@@ -14,14 +14,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
-from pydantic.config import JsonDict
 
 from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import DECIMAL, DecimalText, Degree, Replicas
+from loadline_api.removals import template_schema
 from loadline_api.schemas import Spec, rule, validations
 from loadline_policies.loops import Loop
-
-PRESERVED: JsonDict = {"x-kubernetes-preserve-unknown-fields": True}
 
 PERCENT = r"^(100|[1-9]?[0-9])%$"
 
@@ -119,7 +117,7 @@ class Prefill(Spec):
     template: dict[str, Any] | None = Field(
         default=None,
         description="As spec.template, for the prefill pods alone; laid over it.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=template_schema("the prefill pods"),
     )
     policy_ref: PolicyName | None = policy_of(Loop.PHASES)
 
@@ -144,7 +142,7 @@ class Router(Spec):
     template: dict[str, Any] | None = Field(
         default=None,
         description="Parts of a pod template, merged into the router's pods; its container is `router`.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=template_schema("the router's pods"),
     )
 
 

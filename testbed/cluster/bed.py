@@ -207,16 +207,23 @@ class Bed:
             name=name, kubeconfig=kubeconfig, token=home / "token", ca=home / "ca.crt", server=self.server
         )
 
-    def kubectl(self, *arguments: str, input: str | None = None, kubeconfig: Path | None = None) -> str:
+    def kubectl(
+        self,
+        *arguments: str,
+        input: str | None = None,
+        kubeconfig: Path | None = None,
+        editor: Path | None = None,
+    ) -> str:
         """What kubectl prints, as the administrator or as another kubeconfig's user.
 
-        Raises KubectlFailed with what it wrote to stderr.
+        `editor` is the program that `kubectl edit` opens. Raises KubectlFailed with what it wrote to stderr.
         """
         environment = {
             "KUBECONFIG": str(kubeconfig or self.kubeconfig),
             "KUBECTL_KUBERC": "false",
             "KUBECACHEDIR": str(self.directory / "kubectl"),
             "HOME": str(self.directory),
+            **({"KUBE_EDITOR": str(editor)} if editor is not None else {}),
         }
         done = subprocess.run(
             [self._programs.kubectl, *arguments],

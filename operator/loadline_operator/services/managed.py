@@ -28,9 +28,11 @@ from loadline_operator.services.facts.object_states import (
 )
 from loadline_operator.services.facts.owned_objects import OwnedObject
 from loadline_operator.services.objects import manifests
+from loadline_operator.services.objects.count_notes import count_notes
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.objects.pod_hashes import stays
+from loadline_operator.services.objects.template_notes import template_notes
 from loadline_operator.services.plan import (
     Changes,
     Observed,
@@ -105,6 +107,7 @@ class ManagedServices:
             autoscalers=autoscalers,
             seen=self._facts.reports_of(key),
             policies=policies(service, self._policy_index),
+            notes=(*count_notes(service, self._defaults), *template_notes(service, self._defaults)),
         )
         return await self._with_refused_pods(service, await self._read(service, observed))
 

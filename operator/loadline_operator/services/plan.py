@@ -40,7 +40,8 @@ class Observed:
     `wanted` is what it becomes, `rivals` are others that scale it, by what they scale,
     `lacking` says why it becomes nothing. `refusal` is what the API server said against an
     apply of just now, `refused_pods` what it said against the pods of a workload that can't tell
-    it itself, `remarks` what it said against extras that nothing depends on.
+    it itself, `remarks` what it said against extras that nothing depends on, `notes` what of the spec
+    comes to nothing.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -54,6 +55,7 @@ class Observed:
     refusal: Finding | None = None
     refused_pods: Mapping[Ref, PodFault] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Cha
     found[ConditionType.SCALING_READY] = autoscalers.scaling(
         key_of(service), {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
     )
-    found[ConditionType.READY] = _remarked(found[ConditionType.READY], observed.remarks)
+    found[ConditionType.READY] = _remarked(found[ConditionType.READY], (*observed.notes, *observed.remarks))
     status = statuses.own(service, found, pools, seen=observed.seen, policies=observed.policies)
     wanted = statuses.written(service, status, now=now)
     return Changes(

@@ -57,6 +57,11 @@ def test_a_service_with_everything_is_taken(charted: Bed) -> None:
         "oci://ghcr.io/org/llama:70b",
         "oci://registry:5000/llama@sha256:" + "0" * 64,
         "oci://ghcr.io/org/llama:70b/weights",
+        "oci://llama@sha256:" + "0" * 64,
+        "oci://llama:70b@sha256:" + "0" * 64,
+        "oci://ghcr.io/org/llama:70b@sha256:" + "0" * 64,
+        "hf://gpt2@refs/pr/1",
+        "hf://hf_user@v1",
         "file:///models/llama",
     ],
 )
@@ -75,6 +80,8 @@ def test_addresses_of_every_scheme_are_taken(charted: Bed, uri: str) -> None:
         '--speculative-config={"method": "ngram"}',
         "--hf-overrides.rope=1",
         "--shutdown-timeout=30",
+        "--otlp-traces-endpoint=https://traces.example:4317/a@b",
+        "--otlp-traces-endpoint=$(TRACES)",
         "--all2all-backend=deepep_low_latency",
     ],
 )
@@ -101,6 +108,40 @@ def test_every_known_workload_may_be_attached_to(charted: Bed, api_version: str,
     ref = {"apiVersion": api_version, "kind": kind, "name": "llama.v2"}
     bounds = {"minReplicas": 0, "maxReplicas": 4}
     taken(charted, workloadRef=ref, scaling=bounds, slo={"itlMs": 50}, kvCache={}, experts={}, priority=-5)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"replicas": 10_000},
+        {"replicas": 0, "parallelism": {"tensor": 1024}},
+        {"replicas": 10_000, "prefill": {"perDecode": "1"}, "router": {}},
+        {"replicas": 1, "prefill": {"perDecode": "9999"}, "router": {}},
+        {"replicas": 0, "prefill": {"perDecode": "9999.9999"}, "router": {}},
+        {"replicas": 1250, "parallelism": {"tensor": 64, "nodes": 8}},
+    ],
+    ids=str,
+)
+def test_as_much_as_a_pool_may_have_is_taken(charted: Bed, spec: dict[str, Any]) -> None:
+    taken(charted, **spec)
+
+
+@pytest.mark.parametrize(
+    "removal",
+    [
+        {"container": "vllm", "path": "resources.limits[nvidia.com/gpu]"},
+        {"container": "vllm", "path": "resources.limits['nvidia.com/gpu']"},
+        {"container": "vllm", "path": "volumeMounts[/dev/shm]"},
+        {"container": "logs", "path": "ports"},
+        {"path": "securityContext"},
+        {"path": "metadata.annotations[example.com/mesh]"},
+    ],
+    ids=lambda removal: removal["path"],
+)
+def test_what_a_template_removes_is_stored_beside_its_parts(charted: Bed, removal: dict[str, str]) -> None:
+    template = {"remove": [removal], "spec": {"hostIPC": True, "nonsense": {"a": [1]}}}
+    stored = taken(charted, template=template, router={"template": template})
+    assert stored["template"] == stored["router"]["template"] == template
 
 
 @pytest.mark.parametrize("surge", [0, 1, 10_000, "0%", "1%", "99%", "100%"])

@@ -82,12 +82,71 @@ MODELS = (
         "leave out blanks",
     ),
     refused("model-a-text", {"model": "hf://org/model"}, "spec.model", "object"),
+    *(
+        refused(f"password-{name}", {"model": {"uri": uri}}, "model.uri has a user, a password", "HF_TOKEN")
+        for name, uri in {
+            "oci": "oci://user:hunter2@ghcr.io/org/llama:70b",
+            "oci-by-digest": "oci://user:hunter2@ghcr.io/org/llama@sha256:" + "0" * 64,
+            "oci-token": "oci://hunter2@ghcr.io/org/llama:70b",
+            "hf": "hf://user:hunter2@org/model",
+            "hf-token": "hf://hf_hunter2hunter2hunter2@org/model",
+            "pvc": "pvc://user:hunter2@weights",
+            "file": "file://user:hunter2@host/models",
+            "https": "https://user:hunter2@models.example/llama",
+            "s3": "s3://AKIA:hunter2@bucket/llama",
+        }.items()
+    ),
 )
 COUNTS = (
     refused("replicas-negative", {"replicas": -1}, "spec.replicas", "greater than or equal to 0"),
     refused("replicas-a-text", {"replicas": "3"}, "spec.replicas", "integer"),
     refused("replicas-a-float", {"replicas": 2.5}, "spec.replicas", "integer"),
     refused("replicas-too-many", {"replicas": 10_001}, "spec.replicas", "less than or equal to 10000"),
+    refused(
+        "flood-of-prefill",
+        {"replicas": 10_000, "prefill": {"perDecode": "9999"}, "router": {}},
+        "replicas is 10000 and prefill.perDecode is 9999",
+        "makes 99990000 prefill replicas",
+        'for two of decode is "0.5"',
+    ),
+    refused(
+        "flood-of-nodes",
+        {"replicas": 5000, "parallelism": {"tensor": 8, "nodes": 8}},
+        "replicas is 5000 and parallelism.nodes is 8",
+        "makes 40000 pods",
+        "lower one of the two",
+    ),
+    refused(
+        "flood-of-gpus",
+        {"replicas": 10, "parallelism": {"tensor": 1024, "pipeline": 64}},
+        "replicas is 10",
+        "each 65536 GPUs (tensor × pipeline × data)",
+        "makes 655360",
+    ),
+    refused(
+        "gpus-of-one-replica",
+        {"parallelism": {"tensor": 1024, "pipeline": 1024, "data": 1024}},
+        "1073741824 GPUs",
+        "at most 100000",
+    ),
+    refused(
+        "flood-of-prefill-nodes",
+        {
+            "prefill": {"replicas": 10_000, "parallelism": {"tensor": 2, "nodes": 2}},
+            "router": {},
+            "parallelism": {"tensor": 2},
+        },
+        "prefill has 10000 replicas of 2 nodes each",
+        "20000 pods",
+        "lower prefill.replicas",
+    ),
+    refused(
+        "flood-of-prefill-gpus",
+        {"prefill": {"replicas": 1000}, "router": {}, "parallelism": {"tensor": 1024}, "replicas": 1},
+        "prefill has 1000 replicas",
+        "each 1024 GPUs",
+        "1024000",
+    ),
     refused(
         "scaling-crossed",
         {"scaling": {"minReplicas": 4, "maxReplicas": 2}},
@@ -183,6 +242,17 @@ ENGINES = (
     ),
     refused("argument-dotted", arguments("--kv-transfer-config.kv_role=kv_both"), "kv_role", "remove it"),
     refused("argument-negated", arguments("--no-enable-expert-parallel"), "--no-enable", "set it there"),
+    refused(
+        "argument-with-a-password",
+        arguments("--otlp-traces-endpoint=https://user:hunter2@traces.example:4317"),
+        "engine.arguments has an address with a password",
+        "--name=$(VARIABLE)",
+    ),
+    refused(
+        "password-within-an-argument",
+        arguments('--speculative-config={"model": "https://u:hunter2@h/m"}'),
+        "has an address with a password",
+    ),
     refused("argument-short", arguments("-tp=2"), '"-tp=2"', "--name=value"),
     refused("argument-apart", arguments("--seed", "7"), '"7"', "one entry"),
     refused("argument-empty", arguments(""), "engine.arguments[0]", "at least 1"),
@@ -326,6 +396,58 @@ TEMPLATES = (
         "Ready",
         "Unschedulable",
         "affinity/selector",
+    ),
+)
+NOTES = (
+    told(
+        "removal-nowhere",
+        {"template": {"remove": [{"container": "vllm", "path": "livenesProbe"}]}},
+        "Ready",
+        "AsDeclared",
+        "template.remove has livenesProbe of container vllm, where nothing is: correct the path",
+    ),
+    told(
+        "container-twice",
+        template(containers=[{"name": "vllm", "tty": True}, {"name": "vllm", "stdin": True}]),
+        "Ready",
+        "AsDeclared",
+        "template.spec.containers lists vllm 2 times",
+    ),
+    told(
+        "sidecar-twice",
+        template(containers=[{"name": "logs", "image": "a"}, {"name": "logs", "image": "b"}]),
+        "Ready",
+        "TemplateRefused",
+        "template.spec.containers lists logs 2 times",
+    ),
+    told(
+        "mount-twice",
+        engine(volumeMounts=[{"name": "home", "mountPath": "/data"}, {"name": "shm", "mountPath": "/data"}]),
+        "Ready",
+        "TemplateRefused",
+        "template.spec.containers[vllm].volumeMounts lists /data 2 times",
+    ),
+    told(
+        "variable-twice",
+        engine(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]),
+        "Ready",
+        "TemplateRefused",
+        "template.spec.containers[vllm].env lists A 2 times",
+    ),
+    told(
+        "password-in-a-variable",
+        engine(env=[{"name": "HTTPS_PROXY", "value": "http://user:hunter2@proxy:3128"}]),
+        "Ready",
+        "AsDeclared",
+        "env[HTTPS_PROXY].value has an address with a password",
+        "valueFrom.secretKeyRef",
+    ),
+    told(
+        "gpus-beside-parallelism",
+        {"parallelism": {"tensor": 4}, **engine(resources={"limits": {"nvidia.com/gpu": "2"}})},
+        "Ready",
+        "AsDeclared",
+        "gives vllm 2 nvidia.com/gpu, and parallelism uses 4",
     ),
 )
 CLUSTERS = (
@@ -570,7 +692,7 @@ FOREIGN = (
 )
 
 REFUSED = (*MODELS, *COUNTS, *SPREADS, *SPLITS, *ENGINES, *PROMISES, *ATTACHMENTS)
-TOLD = (*TEMPLATES, *CLUSTERS, *FOREIGN)
+TOLD = (*TEMPLATES, *NOTES, *CLUSTERS, *FOREIGN)
 
 
 def refusal(bed: Bed, body: Object) -> str:
@@ -586,6 +708,7 @@ def refusal(bed: Bed, body: Object) -> str:
 def test_the_api_server_refuses(harbour: Bed, change: Object, words: tuple[str, ...]) -> None:
     sentence = refusal(harbour, manifest("chat", change))
     assert [word for word in words if word not in sentence] == [], sentence
+    assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize(

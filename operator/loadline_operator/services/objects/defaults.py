@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from loadline_api.names import GPU_RESOURCE
+from loadline_api.removals import check_removals
 from loadline_policies.errors import InvalidInput
 from loadline_policies.mends import mend_of
 
@@ -27,6 +29,15 @@ ROUTER_IMAGE = "docker.io/vllm/vllm-router:v0.1.17"
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 Directory = Annotated[str, Field(pattern=r"^(/[^/:]+)+$", max_length=512)]
 Picker = Annotated[str, Field(pattern=r"^([-a-z0-9]|\{service\})+$", max_length=63)]
+
+
+def _template(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts, whose removals must have the form that the API server asks of a service's."""
+    check_removals(parts)
+    return parts
+
+
+Template = Annotated[dict[str, Any], AfterValidator(_template)]
 
 MENDS = {
     "extra_forbidden": "remove it, or upgrade the operator to the version that knows it",
@@ -48,7 +59,7 @@ class Defaults(BaseModel):
 
     engine_image: Text = ENGINE_IMAGE
     router_image: Text = ROUTER_IMAGE
-    gpu_resource: Text = "nvidia.com/gpu"
+    gpu_resource: Text = GPU_RESOURCE
     """The extended resource that pods ask GPUs by."""
 
     model_cache: Directory | None = None
@@ -57,8 +68,8 @@ class Defaults(BaseModel):
     kv_buffer_device: Text | None = None
     """Where KV is held for a transfer; None: the engine's own choice, the memory of its GPU."""
 
-    engine_template: dict[str, Any] | None = None
-    router_template: dict[str, Any] | None = None
+    engine_template: Template | None = None
+    router_template: Template | None = None
     """Parts of a pod template for all engines or routers, below what the service says itself."""
 
     endpoint_picker: Picker | None = None

@@ -9,10 +9,11 @@ model sees what the engine sees, the engine is offline unless somebody said othe
 and a list of plugins gets ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
+from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.accounts import engine_account
 from loadline_operator.services.objects.defaults import Defaults
@@ -21,6 +22,7 @@ from loadline_operator.services.objects.model_sources import FETCHER, Source, so
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 from loadline_operator.services.objects.pools import Phase, Pool, described
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
+from loadline_operator.services.objects.removed_keys import finds, outcomes, without_removed_of
 from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
 
 HOME = "/home/engine"
@@ -46,11 +48,34 @@ def pod_template(pool: Pool, defaults: Defaults, *, member: Member = Member.SOLE
     assert model is not None, "a service without a model has no engine of ours"
     source = source_of(model.uri, defaults)
     template: Manifest = {"spec": _spec(pool, source, defaults=defaults, member=member)}
-    for parts in (defaults.engine_template, *pool.templates):
+    templates = _templates(pool, defaults)
+    for parts in templates:
         template = lay_over(template, parts)
-    finished = {**template, "spec": _finished(template.get("spec"), source)}
+    finished = {**template, "spec": _finished(template.get("spec"), source, templates)}
     described_as = described(pool.service.metadata.name, pool.name)
     return lay_over(finished, {"metadata": {"labels": {**described_as, **pool.labels}}})
+
+
+def removals(
+    pool: Pool, defaults: Defaults, *, member: Member = Member.SOLE
+) -> Iterator[tuple[Mapping[str, Any], Removal, bool]]:
+    """Removals of a pool's templates, each with its template and whether it finds something in the pod."""
+    model = pool.service.spec.model
+    assert model is not None, "a service without a model has no engine of ours"
+    source = source_of(model.uri, defaults)
+    template: Manifest = {"spec": _spec(pool, source, defaults=defaults, member=member)}
+    told: list[tuple[Mapping[str, Any], Removal, bool]] = []
+    for parts in _templates(pool, defaults):
+        told += [(parts, one, found) for one, found in outcomes(template, parts)]
+        template = lay_over(template, parts)
+    engine = _engine_of(template.get("spec"))
+    late = (_fetcher(engine, source), _offline()) if engine is not None and source.fetch else ()
+    for parts, one, found in told:
+        yield parts, one, found or any(finds(each, one) for each in late)
+
+
+def _templates(pool: Pool, defaults: Defaults) -> tuple[Mapping[str, Any], ...]:
+    return tuple([parts for parts in (defaults.engine_template, *pool.templates) if parts])
 
 
 def _spec(pool: Pool, source: Source, *, defaults: Defaults, member: Member) -> Manifest:
@@ -118,7 +143,7 @@ def _mounts(source: Source) -> list[Manifest]:
     return [*mounts, {"name": source.volume["name"], "mountPath": source.directory, "readOnly": True}]
 
 
-def _finished(spec: Any, source: Source) -> Any:
+def _finished(spec: Any, source: Source, templates: tuple[Mapping[str, Any], ...]) -> Any:
     """The pod's spec with what depends on all of its parts; what makes no pod is left as it is.
 
     A template may hold anything, and the API server says best what is wrong with it.
@@ -126,11 +151,12 @@ def _finished(spec: Any, source: Source) -> Any:
     engine = _engine_of(spec)
     if engine is None:
         return spec
-    settled = {**engine, "env": _settled(engine.get("env"), source)}
+    settled = {**engine, "env": _settled(engine.get("env"), source, templates)}
     finished = {**spec, "containers": [settled if one is engine else one for one in spec["containers"]]}
     if not source.fetch:
         return finished
-    first: Manifest = {"initContainers": [_fetcher(engine, source)]}
+    fetcher = without_removed_of(_fetcher(engine, source), templates)
+    first: Manifest = {"initContainers": [fetcher]}
     theirs = {key: spec[key] for key in first if spec.get(key)}
     return {**finished, **lay_over({"spec": first}, {"spec": theirs})["spec"]}
 
@@ -142,14 +168,19 @@ def _engine_of(spec: Any) -> Manifest | None:
     return next((one for one in containers or () if one["name"] == ENGINE_CONTAINER), None)
 
 
-def _settled(environment: Any, source: Source) -> Any:
+def _settled(environment: Any, source: Source, templates: tuple[Mapping[str, Any], ...]) -> Any:
     """The engine's environment: plugins with ours, and no way to the Hub once the model is there."""
     if environment and not is_named(environment):
         return environment
     settled = [_with_plugin(one) if one["name"] == PLUGINS else one for one in environment or ()]
     if source.fetch and all(one["name"] != OFFLINE for one in settled):
-        settled.append({"name": OFFLINE, "value": "1"})
+        settled += without_removed_of(_offline(), templates)["env"]
     return settled
+
+
+def _offline() -> Manifest:
+    """What the engine's container gets once the model is there, unless somebody wants it otherwise."""
+    return {"name": ENGINE_CONTAINER, "env": [{"name": OFFLINE, "value": "1"}]}
 
 
 def _with_plugin(variable: Manifest) -> Manifest:

@@ -4,26 +4,34 @@ The user's parts of a pod, laid over ours.
 `template` is the way out for everything that the spec has no field for. Mappings merge
 key by key, lists of named things (containers, environment, volumes, ports) by name, mounts
 by the path where they are mounted, and whatever else is a list replaces ours; null removes
-a key, an empty list of named things nothing. So a user can add a sidecar, change the image
-or give arguments of his own without repeating the rest.
+a key where it arrives, an empty list of named things nothing. So a user can add a sidecar,
+change the image or give arguments of his own without repeating the rest. What a template
+takes away by `remove` goes first (`removed_keys`).
 
 Both a pod's spec (as in KServe's LLMInferenceService) and a whole pod template (with
 `metadata` and `spec`) are understood; they share no key.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, TypeGuard
 
 from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.removed_keys import entry_name, without_removed
 
 WHOLE = frozenset({"metadata", "spec"})
+
+REMOVE = "remove"
+"""The key of a template that is no part of a pod."""
 
 
 def lay_over(base: Manifest, template: Mapping[str, Any] | None) -> Manifest:
     """`base`, a pod template, with the user's parts merged in; neither is changed."""
     if not template:
         return base
-    return _mapping(base, template if template.keys() <= WHOLE else {"spec": template})
+    parts = {key: value for key, value in template.items() if key != REMOVE}
+    whole = parts if parts.keys() <= WHOLE else {"spec": parts}
+    return _mapping(without_removed(base, template), whole)
 
 
 def is_named(value: Any) -> TypeGuard[list[Manifest]]:
@@ -31,7 +39,7 @@ def is_named(value: Any) -> TypeGuard[list[Manifest]]:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, Mapping) and isinstance(_name(one), str) for one in value)
+        and all(isinstance(one, Mapping) and isinstance(entry_name(one), str) for one in value)
     )
 
 
@@ -50,12 +58,8 @@ def _mapping(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Manifest:
 
 
 def _by_name(ours: list[Manifest], theirs: list[Manifest]) -> list[Manifest]:
-    laid = {_name(one): one for one in theirs}
-    first = [_merged(one, laid[_name(one)]) if _name(one) in laid else one for one in ours]
-    names = {_name(one) for one in ours}
-    return [*first, *(one for one in theirs if _name(one) not in names)]
-
-
-def _name(one: Mapping[str, Any]) -> Any:
-    """By what an entry of a list is told apart: two mounts may be of one volume."""
-    return one.get("mountPath", one.get("name"))
+    """Entries of ours with all of theirs of that name, one after the other; then what else is theirs."""
+    names = [entry_name(one) for one in ours]
+    laid = {name: [one for one in theirs if entry_name(one) == name] for name in names}
+    others = [one for one in theirs if entry_name(one) not in names]
+    return [*(reduce(_merged, laid[entry_name(one)], one) for one in ours), *others]

@@ -16,6 +16,7 @@ from typing import Any
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import CATEGORY, MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy
+from loadline_api.products import bounded_replicas
 from loadline_api.quantities import ratio
 
 ROLLOUT = RolloutStrategy()
@@ -76,25 +77,34 @@ def pools_of(service: InferenceService) -> tuple[Pool, ...]:
         service=service,
         name=MAIN_POOL,
         phase=Phase.MIXED if spec.prefill is None else Phase.DECODE,
-        replicas=spec.replicas,
+        replicas=bounded_replicas(spec.replicas, nodes=spread.nodes),
         parallelism=spread,
         templates=own,
     )
     if spec.prefill is None:
         return (main,)
+    own_spread = spec.prefill.parallelism or spread
     prefill = Pool(
         service=service,
         name=PREFILL_POOL,
         phase=Phase.PREFILL,
-        replicas=prefill_replicas(spec.prefill, spec.replicas),
-        parallelism=spec.prefill.parallelism or spread,
+        replicas=bounded_replicas(prefill_replicas(spec.prefill, spec.replicas), nodes=own_spread.nodes),
+        parallelism=own_spread,
         templates=(*own, *((spec.prefill.template,) if spec.prefill.template else ())),
     )
     return (main, prefill)
 
 
+def asked_replicas(pool: Pool) -> int:
+    """How many replicas of a pool the spec asks for, also where no pool may have so many."""
+    spec = pool.service.spec
+    if pool.name == MAIN_POOL or spec.prefill is None:
+        return spec.replicas
+    return prefill_replicas(spec.prefill, spec.replicas)
+
+
 def prefill_replicas(prefill: Prefill, decode_replicas: int) -> int:
-    """How many prefill replicas go with so many of decode; without decode there is none."""
+    """How many prefill replicas are asked for with so many of decode; without decode there is none."""
     if decode_replicas == 0:
         return 0
     if prefill.replicas is not None:

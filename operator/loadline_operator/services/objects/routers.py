@@ -9,15 +9,20 @@ The flags are those that the image's program and the Python package of version 0
 have in common; either refuses a flag that it doesn't know.
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_PORT, PREFILL_POOL, ROUTER_CONTAINER, ROUTER_POOL
 from loadline_api.pools import Router, RouterPolicy
+from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import DEPLOYMENTS, Key, Manifest
 from loadline_operator.services.objects.accounts import router_account
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.pod_templates import lay_over
 from loadline_operator.services.objects.pools import Pool, described, labels_of, pools_of, router_name
 from loadline_operator.services.objects.probes import GRACE_S, forgotten_first, router_probes
+from loadline_operator.services.objects.removed_keys import outcomes
 from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
 
 METRICS_PORT = 29000
@@ -73,7 +78,30 @@ def _labels(pool: Pool) -> list[str]:
     return [f"{key}={value}" for key, value in sorted(pool.selector.items())]
 
 
+def removals(
+    service: InferenceService, router: Router, defaults: Defaults
+) -> Iterator[tuple[Mapping[str, Any], Removal, bool]]:
+    """Removals of the router's templates, each with its template and whether it finds something."""
+    template = _bare_template(service, router, defaults)
+    for parts in _templates(router, defaults):
+        yield from ((parts, one, found) for one, found in outcomes(template, parts))
+        template = lay_over(template, parts)
+
+
+def _templates(router: Router, defaults: Defaults) -> tuple[Mapping[str, Any], ...]:
+    return tuple([parts for parts in (defaults.router_template, router.template) if parts])
+
+
 def _template(service: InferenceService, router: Router, defaults: Defaults) -> Manifest:
+    template = _bare_template(service, router, defaults)
+    for parts in _templates(router, defaults):
+        template = lay_over(template, parts)
+    name = service.metadata.name
+    labels = {**described(name, ROUTER_POOL), **labels_of(name, ROUTER_POOL)}
+    return lay_over(template, {"metadata": {"labels": labels}})
+
+
+def _bare_template(service: InferenceService, router: Router, defaults: Defaults) -> Manifest:
     container: Manifest = {
         "name": ROUTER_CONTAINER,
         "image": defaults.router_image,
@@ -88,12 +116,7 @@ def _template(service: InferenceService, router: Router, defaults: Defaults) -> 
         "lifecycle": forgotten_first(),
         **router_probes(),
     }
-    template: Manifest = {"spec": {**_pod(service), "containers": [container]}}
-    for parts in (defaults.router_template, router.template):
-        template = lay_over(template, parts)
-    name = service.metadata.name
-    labels = {**described(name, ROUTER_POOL), **labels_of(name, ROUTER_POOL)}
-    return lay_over(template, {"metadata": {"labels": labels}})
+    return {"spec": {**_pod(service), "containers": [container]}}
 
 
 def _pod(service: InferenceService) -> Manifest:
