@@ -1,7 +1,8 @@
 """What services become is what the API server takes, field by field, and PodSecurity admits its pods."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "file": {"model": {"uri": "file:///models/tiny"}},
 }
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 OTHERS = (
     definitions.LEADER_WORKER_SETS,
@@ -72,9 +74,12 @@ def guarded(server: Bed) -> Iterator[dict[str, str]]:
         server.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def made(defaults: Defaults, *, namespace: str = "default", **spec: Any) -> tuple[Wanted, ...]:
-    """What a service of that spec becomes where everything is installed."""
-    metadata = {"name": "chat", "namespace": namespace, "uid": "11111111-1111-1111-1111-111111111111"}
+def made(
+    defaults: Defaults, *, namespace: str = "default", marks: Mapping[str, Any] = EMPTY, **spec: Any
+) -> tuple[Wanted, ...]:
+    """What a service of that spec becomes where everything is installed; `marks` is more of its metadata."""
+    uid = "11111111-1111-1111-1111-111111111111"
+    metadata = {**marks, "name": "chat", "namespace": namespace, "uid": uid}
     whole = {"model": {"uri": "hf://org/llm"}, **spec}
     return wanted(
         InferenceService.parse({"metadata": metadata, "spec": whole}),
@@ -115,6 +120,34 @@ def test_every_manifest_is_taken_strictly(server: Bed, name: str, defaults: Defa
     for one in made(defaults, **SPECS[name]):
         taken = tried(server, one.manifest)
         assert taken["metadata"]["name"] == one.key.name
+
+
+QUEUED = {
+    "labels": {"kueue.x-k8s.io/queue-name": "team-a", "kai.scheduler/queue": "a", "team": "blue"},
+    "annotations": {
+        "scheduling.volcano.sh/queue-name": "a",
+        "leaderworkerset.sigs.k8s.io/exclusive-topology": "rack",
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+    },
+}
+
+
+def test_queues_find_deployments_and_groups_by_the_objects_themselves(server: Bed) -> None:
+    """A group of nodes, a split and a router: each workload, and no pod of it."""
+    spec: dict[str, Any] = {"parallelism": {"tensor": 8, "nodes": 2}, "router": {}}
+    spec["prefill"] = {"replicas": 1, "parallelism": {"tensor": 8}}
+    kinds = set()
+    for one in made(PICKED, marks=QUEUED, **spec):
+        metadata = tried(server, one.manifest)["metadata"]
+        workload = one.kind in (DEPLOYMENTS, LEADER_WORKER_SETS)
+        labels, annotations = metadata["labels"], metadata.get("annotations", {})
+        assert ("kueue.x-k8s.io/queue-name" in labels) is ("kai.scheduler/queue" in labels) is workload
+        assert ("scheduling.volcano.sh/queue-name" in annotations) is workload
+        assert ("leaderworkerset.sigs.k8s.io/exclusive-topology" in annotations) is workload
+        assert "team" not in labels
+        assert "kueue" not in str(one.manifest.get("spec", {}).get("template", ""))
+        kinds |= {one.kind} if workload else set()
+    assert kinds == {DEPLOYMENTS, LEADER_WORKER_SETS}
 
 
 def test_a_field_that_nobody_knows_would_be_refused(server: Bed) -> None:

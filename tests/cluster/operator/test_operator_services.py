@@ -73,6 +73,24 @@ def test_a_manifest_becomes_ready_pods(harbour: Bed, namespace: str) -> None:
     assert status["pools"] == [{"name": "main", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}]
 
 
+def test_a_queue_finds_the_workload_and_moves_no_pod(harbour: Bed, namespace: str) -> None:
+    queue = "kueue.x-k8s.io/queue-name"
+
+    def queued(name: str) -> None:
+        for one in ("chat", "chat-prefill", "chat-router"):
+            found = deployment(harbour, one, namespace)
+            assert found["metadata"]["labels"].get(queue, "") == name, one
+            assert queue not in found["spec"]["template"]["metadata"]["labels"]
+
+    harbour.apply([service("chat", namespace=namespace, **SPLIT)])
+    eventually(lambda: queued(""))
+    for label, name in ((f"{queue}=team-a", "team-a"), (f"{queue}=team-b", "team-b"), (f"{queue}-", "")):
+        harbour.kubectl("label", "llsvc/chat", label, "--overwrite", "-n", namespace)
+        eventually(lambda name=name: queued(name))  # type: ignore[misc]
+    sets = harbour.client.get(f"/apis/apps/v1/namespaces/{namespace}/replicasets")["items"]
+    assert len(sets) == 3, "no pod was made anew"
+
+
 def test_scale_moves_both_pools_and_is_told(harbour: Bed, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, **SPLIT)])
     for replicas, prefill in ((1, 1), (2, 1), (1, 1), (0, 0), (1, 1), (4, 2)):

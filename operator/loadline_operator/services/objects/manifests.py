@@ -41,6 +41,7 @@ from loadline_operator.services.objects.leader_worker_sets import leader_worker_
 from loadline_operator.services.objects.pod_hashes import POD_HASH, TEMPLATES, PodHash, kept, pod_hash
 from loadline_operator.services.objects.pod_monitors import pod_monitors
 from loadline_operator.services.objects.pools import described, pools_of
+from loadline_operator.services.objects.queue_metadata import carried
 
 APPLIED = f"{GROUP}/applied"
 """Annotation: the hash of the manifest that was applied."""
@@ -166,5 +167,6 @@ def _owned(one: Wanted, service: InferenceService, defaults: Defaults) -> Wanted
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
     if one.kind in TEMPLATES:
         made = pod_hash(service, labels[POOL_LABEL], defaults=defaults, kind=one.kind, manifest=one.manifest)
-        metadata["annotations"] = {POD_HASH: str(made)}
+        metadata["labels"] = {**carried(service.metadata.labels), **labels}
+        metadata["annotations"] = {**carried(service.metadata.annotations), POD_HASH: str(made)}
     return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))

@@ -222,3 +222,46 @@ def test_wanted_twice_is_the_same_twice() -> None:
     one = service(replicas=2, prefill={"replicas": 2}, router={})
     assert wanted(one, PICKED, offered=ALL) == wanted(one, PICKED, offered=ALL)
     assert all(isinstance(each, Wanted) for each in wanted(one, PICKED, offered=ALL))
+
+
+QUEUED = {
+    "kueue.x-k8s.io/queue-name": "team-a",
+    "kueue.x-k8s.io/priority-class": "high",
+    "kai.scheduler/queue": "a",
+    "runai/queue": "a",
+    "scheduling.volcano.sh/queue-name": "a",
+    "yunikorn.apache.org/queue": "root.a",
+    "leaderworkerset.sigs.k8s.io/exclusive-topology": "rack",
+}
+LEFT = {
+    "team": "blue",
+    "app.kubernetes.io/name": "theirs",
+    "kueue": "x",
+    "example.com/kueue.x-k8s.io": "x",
+    "argocd.argoproj.io/instance": "prod",
+    "leaderworkerset.sigs.k8s.io/name": "x",
+    "loadline.dev/pool": "x",
+}
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+@pytest.mark.parametrize("spec", [{}, {"parallelism": {"tensor": 2, "nodes": 2}}], ids=["pods", "groups"])
+def test_what_queues_read_of_a_service_its_workloads_carry(part: str, spec: dict[str, Any]) -> None:
+    def made(marks: dict[str, str]) -> dict[str, Manifest]:
+        metadata = {"name": "chat", "namespace": "serving", "uid": "u", part: marks}
+        whole = {"model": {"uri": "hf://org/llm"}, "router": {}, **spec}
+        one = InferenceService.parse({"metadata": metadata, "spec": whole})
+        return {
+            f"{each.kind.kind} {each.key.name}": each.manifest for each in wanted(one, PICKED, offered=ALL)
+        }
+
+    plain, queued = made({}), made({**QUEUED, **LEFT})
+    changed = {name for name in plain if plain[name] != queued[name]}
+    assert changed == {name for name in plain if name.split()[0] in ("Deployment", "LeaderWorkerSet")}
+    for name in changed:
+        before, after = plain[name]["metadata"][part], queued[name]["metadata"][part]
+        assert {key: after[key] for key in after.keys() - before.keys()} == QUEUED
+        assert {key: after[key] for key in before if key != APPLIED} == {
+            key: before[key] for key in before if key != APPLIED
+        }
+        assert queued[name]["spec"] == plain[name]["spec"], "no pod is made anew"
