@@ -1,6 +1,8 @@
 """Values are checked before anything is rendered, and told in the README."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -9,6 +11,9 @@ import yaml
 
 from testbed import charts
 from testbed.charts import CHART
+
+HELMS = {"enabled", "global"}
+"""Keys that an umbrella chart has Helm pass down to every chart below it."""
 
 
 @pytest.mark.parametrize(
@@ -59,13 +64,13 @@ def test_a_bad_value_is_refused_by_name(values: dict[str, Any], word: str) -> No
 
 def test_the_schema_knows_every_default_and_no_more() -> None:
     schema, values = described_and_told()
-    assert known(schema) == known_of(values, schema)
+    assert known(schema) == {**known_of(values, schema), **{key: {} for key in HELMS}}
 
 
 def test_every_key_is_required_so_that_values_of_an_older_chart_are_refused_by_name() -> None:
     schema, _ = described_and_told()
     for path, node in closed(schema):
-        keys = node["properties"].keys() - {"global"}
+        keys = node["properties"].keys() - (HELMS if not path else set())
         assert set(node["required"]) == keys, path
     with pytest.raises(helm_python.HelmError) as refused:
         charts.rendered({"networkPolicy": None})
@@ -88,8 +93,8 @@ def closed(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
 
 
 def known(node: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the schema's closed blocks, `global` aside, which Helm adds by itself."""
-    properties = {key: value for key, value in node["properties"].items() if key != "global"}
+    """The keys of the schema's closed blocks."""
+    properties = node["properties"]
     return {
         key: known(value) if value.get("additionalProperties") is False else {}
         for key, value in properties.items()
@@ -142,3 +147,33 @@ last: 1
         ("agent.enabled", "true", "Run it."),
         ("agent.deep.sizes", "{a: [1, 2]}", "How many."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("loadline.enabled", {"loadline": {"enabled": True}}),
+        ("loadline.enabled", {"loadline": {"enabled": True, "agent": {"enabled": False}}}),
+        ("loadline.enabled", {"global": {"imageRegistry": "mirror.example"}, "loadline": {"enabled": True}}),
+        ("tags", {"tags": {"serving": True}}),
+    ],
+    ids=["enabled", "enabled-and-values", "global", "tags"],
+)
+def test_the_chart_is_part_of_an_umbrella_chart(
+    tmp_path: Path, condition: str, values: dict[str, Any]
+) -> None:
+    how = {"tags": ["serving"]} if condition == "tags" else {"condition": condition}
+    dependency = {"name": "loadline", "version": "*", **how}
+    whole = {"apiVersion": "v2", "name": "platform", "version": "0.1.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(whole))
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    shutil.copytree(CHART, tmp_path / "charts" / "loadline")
+    with helm_python.Chart.load(tmp_path) as chart:
+        made = chart.render({}, name="platform", namespace="loadline-system")
+    assert any("operator.yaml" in name for name in made)
+
+
+def test_an_umbrellas_condition_is_a_boolean() -> None:
+    with pytest.raises(helm_python.HelmError) as refused:
+        charts.rendered({"enabled": "yes"})
+    assert "/enabled" in str(refused.value)
