@@ -9,11 +9,10 @@ what stands there, the engine is started for what `parallelism` says, and only o
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_CONTAINER, MAIN_POOL
 from loadline_api.products import MOST_PODS
+from loadline_api.quantities import amount
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member, arguments
 from loadline_operator.services.objects.engine_pods import pod_template
@@ -84,7 +83,4 @@ def _amount(container: Mapping[str, Any], resource: str) -> int:
     resources = container.get("resources")
     limits = resources.get("limits") if isinstance(resources, Mapping) else None
     said = limits.get(resource, 0) if isinstance(limits, Mapping) else 0
-    try:
-        return int(parse_quantity(said))  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, ArithmeticError):
-        return 0
+    return int(amount(said) or 0)
