@@ -98,6 +98,7 @@ class AgentProcess:
             socket=chosen.pod_resources,
             clock=boottime,
             metrics=self._status_server.metrics,
+            gpu_resource=chosen.gpu_resource,
         )
         self._status_writer = DomainStatusWriter(
             self._kube, chosen.node, domain=self._declarations.domain, clock=boottime
@@ -209,6 +210,7 @@ class AgentProcess:
     def _facts(self) -> Facts:
         if self._agent is None:
             return Facts(services=self._workloads.facts(()), faults=self._search.missing)
+        self._workloads.gpus_here(frozenset([gpu.uuid for gpu in self._agent.leaf.state.gpus]))
         return self._agent.facts()
 
     def _unready(self) -> str | None:

@@ -15,7 +15,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from loadline_api.names import AGENT_METRICS_PORT, AGENT_PORT, STATE_DIRECTORY, SYSTEM_NAMESPACE
+from loadline_api.names import (
+    AGENT_METRICS_PORT,
+    AGENT_PORT,
+    GPU_RESOURCE,
+    STATE_DIRECTORY,
+    SYSTEM_NAMESPACE,
+)
 from loadline_policies.errors import InvalidInput
 from loadline_policies.mends import mend_of
 
@@ -60,6 +66,12 @@ class Settings(BaseModel):
     pod_resources: Path = Field(
         default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
         description="Socket at which the kubelet tells which pod has which GPU.",
+    )
+    gpu_resource: str = Field(
+        default=GPU_RESOURCE,
+        min_length=1,
+        max_length=512,
+        description="Extended resource that pods ask GPUs by, beside those of nvidia.com.",
     )
     journal: Path | None = Field(
         default=None, description="File that the journal is written to besides; none unless told."

@@ -198,7 +198,7 @@ def gpu_of(cluster: ServingCluster, pod: Object) -> str:
     """The UUID of the one GPU that the kubelet has given a pod."""
     known = asyncio.run(pod_resources.ask(cluster.bed.node.pod_resources))
     (uuid,) = known[f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"]
-    return uuid
+    return str(uuid)
 
 
 def is_lost(condition: Object, uuid: str) -> None:

@@ -5,7 +5,7 @@ Which pod has which GPU is told by the kubelet (`pod_resources`). Where it isn't
 is taken to belong to every service with a GPU pod on the node:
 right where one engine fills a server, and erring towards the higher priority where
 several share it. The same holds for a single pod whose devices can't be told, as with
-claims, which name devices by other words than UUIDs.
+claims of which the kubelet doesn't tell.
 
 `placed` is pure; pods and services are followed in `node_workloads`.
 """
@@ -58,8 +58,13 @@ def placed(
     *,
     service_of: Callable[[NodePod], str | None],
     gpus: Mapping[str, frozenset[str] | None] | None,
+    of_claims: frozenset[str] = frozenset(),
+    renumbered: frozenset[str] = frozenset(),
 ) -> Placement:
-    """Where the pods of services are; `gpus` is what the kubelet says, None if it doesn't."""
+    """Where the pods of services are; `gpus` is what the kubelet says, None if it doesn't.
+
+    It tells of the claims of the pods in `of_claims`; the ids of those in `renumbered` are any of the node's.
+    """
     shares: dict[str, Share] = {}
     for key, pod in pods.items():
         service = service_of(pod)
@@ -67,7 +72,11 @@ def placed(
             continue
         share = shares.setdefault(service, Share())
         share.pods += 1
-        found = gpus.get(key, frozenset()) if gpus is not None and not pod.claims else None
+        found = gpus.get(key, frozenset()) if gpus is not None else None
+        if pod.claims and key not in of_claims:
+            found = None
+        if pod.shares and key in renumbered:
+            found = pod.shares
         if found is None:
             share.unplaced += pod.gpus
         else:

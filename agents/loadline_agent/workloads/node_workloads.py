@@ -12,6 +12,7 @@ node's NodeCapacity (facts that hold for a while before they turn), and people's
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,7 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.metrics import Metrics, Reading
 from loadline_agent.workloads import pods
+from loadline_agent.workloads.claimed_devices import ClaimedDevices, slices_of
 from loadline_agent.workloads.debounced_facts import Debounced
 from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.gpu_owners import Placement, Share, placed
@@ -27,7 +29,7 @@ from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
-from loadline_api.names import PREFILL_POOL
+from loadline_api.names import GPU_RESOURCE, PREFILL_POOL
 from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
 from loadline_api.visible_texts import told
 from loadline_policies.power.protocol.messages import ServiceReport
@@ -42,14 +44,26 @@ class NodeWorkloads:
     """The services on one node; Owners and ServicesHere at once."""
 
     def __init__(
-        self, kube: Kube, node: str, *, socket: Path, clock: Callable[[], float], metrics: Metrics
+        self,
+        kube: Kube,
+        node: str,
+        *,
+        socket: Path,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        gpu_resource: str = GPU_RESOURCE,
     ) -> None:
         self._clock = clock
         self._pods: Informer[NodePod | None] = Informer(
-            kube, pods.PATH, parse=pod_of, on_change=self._arrange, fields=f"spec.nodeName={node}"
+            kube,
+            pods.PATH,
+            parse=partial(pod_of, gpu_resource=gpu_resource),
+            on_change=self._arrange,
+            fields=f"spec.nodeName={node}",
         )
         self._services = Services(kube, self._arrange)
-        self._resources = PodResources(socket, self._arrange)
+        claims = ClaimedDevices(slices_of(kube, node), clock)
+        self._resources = PodResources(socket, self._arrange, claims=claims, gpu_resource=gpu_resource)
         self._engines = EngineScraper(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
         self._placement = Placement({})
         self._steady: Debounced[bool | None] = Debounced()
@@ -66,6 +80,10 @@ class NodeWorkloads:
     def owners(self, uuid: str) -> tuple[str, ...]:
         """The services on a GPU."""
         return self._placement.owners(uuid)
+
+    def gpus_here(self, uuids: frozenset[str]) -> None:
+        """Know which GPUs the node has."""
+        self._resources.here(uuids)
 
     def reports(self) -> tuple[ServiceReport, ...]:
         """Those of which something is known, and those with objectives."""
@@ -140,8 +158,14 @@ class NodeWorkloads:
         """Work out anew who is where; called whenever something has changed, never on a mere status."""
         here = {key: pod for key, pod in self._pods.items.items() if pod is not None}
         self._services.follow(frozenset(pod.namespace for pod in here.values()))
-        self._resources.expect(frozenset(key for key, pod in here.items() if pod.draws and not pod.claims))
-        self._placement = placed(here, service_of=self._services.service_of, gpus=self._resources.known)
+        self._resources.expect(frozenset(key for key, pod in here.items() if pod.draws))
+        self._placement = placed(
+            here,
+            service_of=self._services.service_of,
+            gpus=self._resources.known,
+            of_claims=self._resources.of_claims,
+            renumbered=self._resources.renumbered,
+        )
         self._engines.follow(self._engines_of(here))
         self._tell(frozenset(self._services.problems))
 

@@ -14,8 +14,7 @@ GPU pods don't pay for them (8 MiB).
 """
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,10 @@ from typing import Any, Final
 import structlog
 
 from loadline_agent.hardware import nvml
-from loadline_agent.workloads.pods import GPU_VENDORS
+from loadline_agent.workloads.claimed_devices import ClaimedDevice, ClaimedDevices
+from loadline_agent.workloads.device_ids import gpu_of, is_renumbered
+from loadline_agent.workloads.pods import is_gpu
+from loadline_api.names import GPU_RESOURCE
 from loadline_policies.errors import HardwareError, LoadlineError
 
 LEAST_APART_S = 1.0
@@ -40,12 +42,19 @@ MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     "ListPodResourcesRequest": (),
     "ListPodResourcesResponse": (("pod_resources", 1, "PodResources"),),
     "PodResources": (("name", 1, ""), ("namespace", 2, ""), ("containers", 3, "ContainerResources")),
-    "ContainerResources": (("name", 1, ""), ("devices", 2, "ContainerDevices")),
+    "ContainerResources": (
+        ("name", 1, ""),
+        ("devices", 2, "ContainerDevices"),
+        ("dynamic_resources", 5, "DynamicResource"),
+    ),
     "ContainerDevices": (("resource_name", 1, ""), ("device_ids", 2, "string")),
+    "DynamicResource": (("claim_resources", 4, "ClaimResource"),),
+    "ClaimResource": (("driver_name", 2, ""), ("pool_name", 3, ""), ("device_name", 4, "")),
 }
 """Name, number and type of each field: a string, or repeated messages or strings."""
 
-_GPU_UUID: Final = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Device = str | ClaimedDevice
+"""A device as the kubelet tells it: a device plugin's id, or one of a claim."""
 
 Gpus = Mapping[str, frozenset[str] | None]
 """GPUs by pod (`namespace/name`); None for a pod with a device that can't be told."""
@@ -58,19 +67,29 @@ class Unread(LoadlineError):
 
 
 class PodResources:
-    """What the kubelet says, kept up to date; `known` is None while it doesn't, `problem` says why."""
+    """What the kubelet says, kept up to date; `known` is None while it doesn't, `problem` says why.
+
+    `of_claims` are the pods of whose claims it tells, `renumbered` those whose ids are shares that HAMi has
+    numbered: the kubelet picks one, and which GPU it is is decided by others.
+    """
 
     def __init__(
         self,
         socket: Path,
         on_change: Callable[[], None],
         *,
+        claims: ClaimedDevices,
+        gpu_resource: str = GPU_RESOURCE,
         parent_of: Callable[[str], str] = nvml.parent_of,
     ) -> None:
         self.known: Gpus | None = None
+        self.of_claims: frozenset[str] = frozenset()
+        self.renumbered: frozenset[str] = frozenset()
         self.problem: str | None = None
         self.asked = 0
         self._socket, self._on_change = socket, on_change
+        self._claims, self._gpu_resource = claims, gpu_resource
+        self._here: frozenset[str] = frozenset()
         self._parent_of = parent_of
         self._parents: dict[str, str] = {}
         self._unknown: set[str] = set()
@@ -82,6 +101,12 @@ class PodResources:
         """Know that these pods have GPUs, or will in a moment."""
         if pods != self._expected:
             self._expected, self._misses = pods, 0
+            self._woken.set()
+
+    def here(self, uuids: frozenset[str]) -> None:
+        """Know which GPUs the node has: whatever else an id seems to name isn't one."""
+        if uuids != self._here:
+            self._here = uuids
             self._woken.set()
 
     async def run(self) -> None:
@@ -100,8 +125,10 @@ class PodResources:
         self.asked += 1
         before = self.known
         try:
-            listed = await ask(self._socket)
-            self.known = {pod: await self._gpus(ids) for pod, ids in listed.items()}
+            listed = await ask(self._socket, self._gpu_resource)
+            self.known = {pod: await self._gpus(devices) for pod, devices in listed.items()}
+            self.of_claims = _pods(listed, lambda one: isinstance(one, ClaimedDevice))
+            self.renumbered = _pods(listed, lambda one: isinstance(one, str) and is_renumbered(one))
             self._settle(None)
         except Unread as error:
             self.known = None
@@ -125,8 +152,13 @@ class PodResources:
             return None
         return min(EVERY_S, LEAST_APART_S * 2 ** min(self._misses, 10)) if self._misses else EVERY_S
 
-    async def _gpus(self, ids: Iterable[str]) -> frozenset[str] | None:
-        found = [gpu_of(one) or await self._parent(one) for one in ids]
+    async def _gpus(self, devices: Iterable[Device]) -> frozenset[str] | None:
+        claimed = [one for one in devices if isinstance(one, ClaimedDevice)]
+        of_claims = await self._claims.ids(claimed) if claimed else ()
+        if of_claims is None:
+            return None
+        ids = [*of_claims, *(one for one in devices if isinstance(one, str))]
+        found = [gpu_of(one, self._here) or await self._parent(one) for one in ids]
         return None if None in found else frozenset(one for one in found if one is not None)
 
     async def _parent(self, device: str) -> str | None:
@@ -141,23 +173,8 @@ class PodResources:
         return self._parents.get(device)
 
 
-def gpu_of(device: str) -> str | None:
-    """The GPU's UUID in a device plugin's id; None where the id alone doesn't tell.
-
-    `GPU-…` is a GPU, `GPU-…::3` a share of its time, which other plugins number in ways of their own,
-    `MIG-GPU-…/1/0` a part of it as older drivers name it; newer ones name it `MIG-…`, with a UUID of its own.
-    """
-    named = _GPU_UUID.match(device)
-    if named is not None:
-        return named[0]
-    whole = device.partition("::")[0]
-    if whole.startswith("MIG-GPU-"):
-        return whole.removeprefix("MIG-").partition("/")[0]
-    return whole if whole.startswith("GPU-") else None
-
-
-async def ask(socket: Path) -> dict[str, tuple[str, ...]]:
-    """Ids of the GPU devices of each pod that has any; Unread if the kubelet doesn't say."""
+async def ask(socket: Path, gpu_resource: str = GPU_RESOURCE) -> dict[str, tuple[Device, ...]]:
+    """Devices of each pod that has GPUs or claims; Unread if the kubelet doesn't say."""
     from google.protobuf.message import DecodeError
     from grpclib.client import Channel, UnaryUnaryMethod
     from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
@@ -173,17 +190,29 @@ async def ask(socket: Path) -> dict[str, tuple[str, ...]]:
         raise Unread(f"{socket}: {error!r}") from error
     finally:
         channel.close()
-    return _devices(answer)
+    return _devices(answer, gpu_resource)
 
 
-def _devices(answer: Any) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+def _pods(listed: Mapping[str, Iterable[Device]], so: Callable[[Device], bool]) -> frozenset[str]:
+    return frozenset(pod for pod, devices in listed.items() if any(map(so, devices)))
+
+
+def _devices(answer: Any, gpu_resource: str) -> dict[str, tuple[Device, ...]]:
+    found: dict[str, tuple[Device, ...]] = {}
     for pod in answer.pod_resources:
-        rows = [devices for container in pod.containers for devices in container.devices]
-        ids = [one for row in rows if row.resource_name.startswith(GPU_VENDORS) for one in row.device_ids]
-        if ids:
-            found[f"{pod.namespace}/{pod.name}"] = tuple(ids)
+        devices = tuple([one for container in pod.containers for one in _of(container, gpu_resource)])
+        if devices:
+            found[f"{pod.namespace}/{pod.name}"] = devices
     return found
+
+
+def _of(container: Any, gpu_resource: str) -> Iterator[Device]:
+    for row in container.devices:
+        if is_gpu(row.resource_name, gpu_resource):
+            yield from row.device_ids
+    for claim in container.dynamic_resources:
+        for one in claim.claim_resources:
+            yield ClaimedDevice(one.driver_name, one.pool_name, one.device_name)
 
 
 @cache

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from loadline_agent.settings import Settings
 from loadline_api import names
@@ -72,10 +73,18 @@ def test_no_pod_carries_the_charts_version_so_a_new_chart_alone_restarts_nobody(
 
 
 def test_new_defaults_restart_the_operator_and_nobody_else() -> None:
-    changed = {"gpuResource": "amd.com/gpu"}
+    changed = {"engine": {"kvBufferDevice": "cpu"}}
     before, after = charts.rendered(), charts.rendered(changed)
     different = [then["metadata"]["name"] for now, then in zip(before, after, strict=True) if now != then]
     assert different == ["loadline-defaults", "loadline-operator"]
+
+
+def test_agent_and_operator_call_gpus_alike() -> None:
+    changed = {"gpuResource": "amd.com/gpu"}
+    defaults = charts.one("ConfigMap", "loadline-defaults", values=changed)["data"]["defaults.yaml"]
+    assert yaml.safe_load(defaults)["gpuResource"] == "amd.com/gpu"
+    assert environment(agents(changed)["agent"])["LOADLINE_GPU_RESOURCE"] == "amd.com/gpu"
+    assert environment(agents()["agent"])["LOADLINE_GPU_RESOURCE"] == Settings().gpu_resource
 
 
 @pytest.mark.parametrize("wanted", [True, False])

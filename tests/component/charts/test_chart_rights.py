@@ -45,6 +45,7 @@ def test_an_agent_has_these_rights_and_no_others() -> None:
     assert rights("ClusterRole", names.AGENT_ACCOUNT) == spelled(
         ("", "nodes", "get"),
         ("", "pods", "get list watch"),
+        ("resource.k8s.io", "resourceslices", "list"),
         (names.GROUP, "inferenceservices powerdomains nodecapacities", "get list watch"),
         (names.GROUP, "nodecapacities", "create update patch"),
         (names.GROUP, "nodecapacities/status", "update patch"),

@@ -106,7 +106,7 @@ class Here:
         self.latencies: dict[str, Histogram] = {}
         self.asked: set[str] = set()
 
-    async def ask(self, socket: Path) -> dict[str, tuple[str, ...]]:
+    async def ask(self, socket: Path, gpu_resource: str) -> dict[str, tuple[str, ...]]:
         if self.devices is None:
             raise Unread("no kubelet")
         return self.devices

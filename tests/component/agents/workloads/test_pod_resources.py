@@ -1,7 +1,7 @@
 """Which GPUs the kubelet has given to which pod: a real gRPC server on a real socket, its bytes by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
 from loadline_agent.hardware import nvml
+from loadline_agent.kube.clients import Object
 from loadline_agent.workloads import pod_resources
-from loadline_agent.workloads.pod_resources import PodResources, Unread, ask, gpu_of
+from loadline_agent.workloads.claimed_devices import ClaimedDevice, ClaimedDevices
+from loadline_agent.workloads.pod_resources import PodResources, Unread, ask
+from loadline_api.api_errors import Forbidden
 from loadline_policies.errors import HardwareError
 
 Pods = dict[str, dict[str, Sequence[str]]]
@@ -43,7 +46,22 @@ def field(number: int, content: str | bytes) -> bytes:
     return bytes([number << 3 | 2]) + size + payload
 
 
-def answer(pods: Pods) -> bytes:
+def claim(*devices: ClaimedDevice) -> bytes:
+    """A DynamicResource with its claim's name and the CDI devices that nobody asks for."""
+    resources = b"".join(
+        field(
+            4,
+            field(1, field(1, f"k8s.{one.driver}/gpu={one.name}"))
+            + field(2, one.driver)
+            + field(3, one.pool)
+            + field(4, one.name),
+        )
+        for one in devices
+    )
+    return field(5, field(2, "chat-gpu-x7k2p") + field(3, "prod") + resources)
+
+
+def answer(pods: Pods, claims: Mapping[str, Sequence[ClaimedDevice]] | None = None) -> bytes:
     """A ListPodResourcesResponse, with CPU ids (packed) and a NUMA node that nobody asks for."""
     cpus, topology = field(3, bytes([0, 1])), field(3, field(1, bytes([8, 1])))
     return b"".join(
@@ -58,7 +76,8 @@ def answer(pods: Pods) -> bytes:
                 + b"".join(
                     field(2, field(1, resource) + b"".join(field(2, one) for one in ids) + topology)
                     for resource, ids in resources.items()
-                ),
+                )
+                + (claim(*claims[key]) if claims and key in claims else b""),
             ),
         )
         for key, resources in pods.items()
@@ -80,8 +99,8 @@ class Kubelet:
             raise self.error
         await stream.send_message(self.answer)
 
-    def says(self, pods: Pods) -> None:
-        self.answer = answer(pods)
+    def says(self, pods: Pods, claims: Mapping[str, Sequence[ClaimedDevice]] | None = None) -> None:
+        self.answer = answer(pods, claims)
 
     async def start(self) -> None:
         await self._server.start(path=str(self.socket))
@@ -104,12 +123,33 @@ async def kubelet(tmp_path: Path) -> AsyncIterator[Kubelet]:
     await made.stop()
 
 
+class Slices:
+    """An API server that has these ResourceSlices, or none that may be read."""
+
+    def __init__(self, slices: Sequence[Object] | None) -> None:
+        self._slices, self.asked = slices, 0
+
+    async def __call__(self) -> Sequence[Object]:
+        self.asked += 1
+        if self._slices is None:
+            raise Forbidden("GET resourceslices answers 403: no", 403)
+        return self._slices
+
+
 class Known(PodResources):
     """Pod resources that a test waits for."""
 
-    def __init__(self, socket: Path, parent_of: Callable[[str], str] = nvml.parent_of) -> None:
-        self.moved = asyncio.Event()
-        super().__init__(socket, self.moved.set, parent_of=parent_of)
+    def __init__(
+        self,
+        socket: Path,
+        parent_of: Callable[[str], str] = nvml.parent_of,
+        *,
+        slices: Sequence[Object] | None = None,
+    ) -> None:
+        self.moved, self.slices = asyncio.Event(), Slices(slices)
+        self.now = 0.0
+        claims = ClaimedDevices(self.slices, lambda: self.now)
+        super().__init__(socket, self.moved.set, claims=claims, parent_of=parent_of)
 
     async def until(self, so: Callable[[], bool]) -> None:
         for _ in range(1000):
@@ -254,18 +294,132 @@ async def test_a_device_that_cannot_be_told_leaves_its_pod_unplaced(kubelet: Kub
     assert found.known == {"prod/part-0": None, "prod/odd-0": None}
 
 
+async def test_ids_that_name_none_of_the_nodes_gpus_leave_their_pod_unplaced(kubelet: Kubelet) -> None:
+    kubelet.says(
+        {
+            "prod/share-0": {"nvidia.com/gpu": [f"{WHOLE}-0"]},
+            "prod/bare-0": {"nvidia.com/gpu": [f"{WHOLE.removeprefix('GPU-')}-7"]},
+            "prod/sliced-0": {"nvidia.com/gpu.shared": [f"{WHOLE}::2"]},
+            "prod/odd-0": {"nvidia.com/gpu": ["GPU-00000000-0000-0000-0000-000000000000-0"]},
+            "prod/part-0": {"nvidia.com/mig-1g.10gb": [MIG]},
+        }
+    )
+    found = Known(kubelet.socket, lambda device: WHOLE)
+    found.here(frozenset({WHOLE}))
+    await found.look()
+    here = frozenset({WHOLE})
+    assert found.known == {
+        "prod/share-0": here,
+        "prod/bare-0": here,
+        "prod/sliced-0": here,
+        "prod/odd-0": None,
+        "prod/part-0": here,
+    }
+    assert found.renumbered == {"prod/share-0", "prod/odd-0"}
+
+
+async def test_gpus_that_become_known_later_are_told_apart_anew(kubelet: Kubelet, known: Known) -> None:
+    kubelet.says({"prod/odd-0": {"nvidia.com/gpu": [GPU]}})
+    known.expect(frozenset({"prod/odd-0"}))
+    await known.until(lambda: known.known == {"prod/odd-0": frozenset({GPU})})
+    known.here(frozenset({WHOLE}))
+    await known.until(lambda: known.known == {"prod/odd-0": None})
+
+
+async def test_the_clusters_own_gpus_are_told_and_amounts_of_one_are_not(kubelet: Kubelet) -> None:
+    kubelet.says(
+        {
+            "prod/amd-0": {"amd.com/gpu": ["0"]},
+            "prod/hami-0": {"nvidia.com/gpu": [f"{WHOLE}-0"], "nvidia.com/gpumem": ["m-1", "m-2"]},
+        }
+    )
+    assert await ask(kubelet.socket) == {"prod/hami-0": (f"{WHOLE}-0",)}
+    assert await ask(kubelet.socket, "amd.com/gpu") == {
+        "prod/amd-0": ("0",),
+        "prod/hami-0": (f"{WHOLE}-0",),
+    }
+
+
+DRIVER = "gpu.example.com"
+FIRST, SECOND = (ClaimedDevice(DRIVER, "node-0", f"gpu-{index}") for index in range(2))
+NIC = ClaimedDevice("dra.net", "node-0", "eth1")
+
+
+def gpu_slice(driver: str = DRIVER, **devices: Mapping[str, object]) -> Object:
+    """A ResourceSlice of one pool, as a driver publishes it."""
+    listed = [
+        {"name": name.replace("_", "-"), "attributes": attributes} for name, attributes in devices.items()
+    ]
+    pool = {"name": "node-0", "generation": 1, "resourceSliceCount": 1}
+    return {"spec": {"driver": driver, "nodeName": "node-0", "pool": pool, "devices": listed}}
+
+
+SLICES = (
+    gpu_slice(
+        gpu_0={"index": {"int": 0}, "uuid": {"string": WHOLE.lower()}},
+        gpu_1={"uuid": {"string": "MIG-0f3b"}, "parentUUID": {"string": WHOLE}},
+        gpu_2={"index": {"int": 2}},
+        gpu_3={f"{DRIVER}/uuid": {"string": WHOLE}},
+    ),
+    gpu_slice("dra.net", eth1={"dra.net/ifName": {"string": "eth1"}}),
+)
+
+
+async def claimed(kubelet: Kubelet, *devices: ClaimedDevice, **known: Any) -> Known:
+    pods: Pods = {"prod/chat-0": {}}
+    kubelet.says(pods, {"prod/chat-0": devices})
+    found = Known(kubelet.socket, **known)
+    found.here(frozenset({WHOLE}))
+    await found.look()
+    return found
+
+
+@pytest.mark.parametrize("device", [FIRST, SECOND, ClaimedDevice(DRIVER, "node-0", "gpu-3")])
+async def test_a_claimed_gpu_is_the_one_that_its_driver_publishes(
+    kubelet: Kubelet, device: ClaimedDevice
+) -> None:
+    found = await claimed(kubelet, device, NIC, slices=SLICES)
+    assert found.known == {"prod/chat-0": frozenset({WHOLE})}
+    assert found.of_claims == {"prod/chat-0"}
+
+
+async def test_a_claim_of_no_gpu_is_of_none(kubelet: Kubelet) -> None:
+    assert (await claimed(kubelet, NIC, slices=SLICES)).known == {"prod/chat-0": frozenset()}
+
+
 @pytest.mark.parametrize(
-    ("device", "gpu"),
+    "device",
     [
-        (GPU, GPU),
-        (f"{GPU}::3", GPU),
-        (f"MIG-{GPU}/1/0", GPU),
-        (f"MIG-{GPU}/1/0::2", GPU),
-        (MIG, None),
-        ("0", None),
-        ("", None),
-        *((f"{WHOLE}{share}", WHOLE) for share in ("", "::3", "-0", "_3", ":2", ".shared-1", "/4")),
+        ClaimedDevice(DRIVER, "node-0", "gpu-2"),
+        ClaimedDevice(DRIVER, "node-0", "gpu-9"),
+        ClaimedDevice(DRIVER, "another-pool", "gpu-0"),
     ],
 )
-def test_a_device_id_tells_its_gpu_where_it_can(device: str, gpu: str | None) -> None:
-    assert gpu_of(device) == gpu
+async def test_a_claimed_gpu_that_cannot_be_told_leaves_its_pod_unplaced(
+    kubelet: Kubelet, device: ClaimedDevice
+) -> None:
+    assert (await claimed(kubelet, FIRST, device, slices=SLICES)).known == {"prod/chat-0": None}
+
+
+async def test_without_the_right_to_slices_it_is_unplaced_and_told_once(kubelet: Kubelet) -> None:
+    with structlog.testing.capture_logs() as logs:
+        found = await claimed(kubelet, FIRST)
+        for _ in range(3):
+            found.now += 100.0
+            await found.look()
+    assert found.known == {"prod/chat-0": None}
+    assert found.slices.asked == 4
+    assert [line["event"] for line in logs] == ["devices of claims unknown: all GPUs count as their pods'"]
+
+
+async def test_slices_are_read_for_a_new_device_and_at_most_once_a_minute(kubelet: Kubelet) -> None:
+    found = await claimed(kubelet, FIRST, slices=SLICES)
+    await found.look()
+    assert found.slices.asked == 1
+    kubelet.says({"prod/chat-0": {}}, {"prod/chat-0": [ClaimedDevice(DRIVER, "node-0", "gpu-9")]})
+    for _ in range(5):
+        await found.look()
+    assert found.slices.asked == 1
+    found.now += 60.0
+    await found.look()
+    assert found.slices.asked == 2

@@ -6,8 +6,12 @@ from loadline_agent.workloads.pods import NodePod
 EIGHT = tuple(f"GPU-{index}" for index in range(8))
 
 
-def pod(service: str = "chat", gpus: int = 1, *, claims: bool = False) -> NodePod:
-    return NodePod(namespace="prod", labels=frozenset(), service=service, gpus=gpus, claims=claims)
+def pod(
+    service: str = "chat", gpus: int = 1, *, claims: bool = False, shares: frozenset[str] = frozenset()
+) -> NodePod:
+    return NodePod(
+        namespace="prod", labels=frozenset(), service=service, gpus=gpus, claims=claims, shares=shares
+    )
 
 
 PODS = {"prod/chat-0": pod(), "prod/code-0": pod("code", gpus=2)}
@@ -53,9 +57,32 @@ def test_a_pod_whose_devices_cannot_be_told_may_be_anywhere() -> None:
     ]
 
 
-def test_a_claim_names_devices_by_other_words() -> None:
+def test_a_claim_of_which_the_kubelet_does_not_tell_may_be_of_any() -> None:
     pods = {"prod/chat-0": pod(claims=True)}
-    assert owners(placed(pods, service_of=service_of, gpus={})) == [("prod/chat",)] * 4
+    for gpus in ({}, {"prod/chat-0": frozenset({"GPU-0"})}):
+        assert owners(placed(pods, service_of=service_of, gpus=gpus)) == [("prod/chat",)] * 4
+
+
+def test_a_gpu_of_a_claim_belongs_to_its_pod() -> None:
+    pods = {"prod/chat-0": pod(claims=True)}
+    placement = placed(
+        pods,
+        service_of=service_of,
+        gpus={"prod/chat-0": frozenset({"GPU-1"})},
+        of_claims=frozenset({"prod/chat-0"}),
+    )
+    assert owners(placement) == [(), ("prod/chat",), (), ()]
+    assert placement.shares["prod/chat"].count == 1
+
+
+def test_the_gpu_that_hami_has_chosen_counts_and_not_the_kubelets_id() -> None:
+    chosen = {"prod/chat-0": pod(shares=frozenset({"GPU-2"}))}
+    gpus = {"prod/chat-0": frozenset({"GPU-0"})}
+    renumbered = frozenset({"prod/chat-0"})
+    placement = placed(chosen, service_of=service_of, gpus=gpus, renumbered=renumbered)
+    assert owners(placement) == [(), (), ("prod/chat",), ()]
+    own_words = placed(chosen, service_of=service_of, gpus=gpus)
+    assert owners(own_words)[0] == ("prod/chat",), "an annotation alone takes no GPU of others"
 
 
 def test_a_pod_that_has_no_device_yet_owns_none() -> None:

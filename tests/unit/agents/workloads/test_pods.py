@@ -71,6 +71,29 @@ def test_a_claimed_device_counts_as_a_gpu() -> None:
     assert (found.gpus, found.claims) == (1, True)
 
 
+def test_the_clusters_own_resource_counts_gpus_and_amounts_of_one_do_not() -> None:
+    limits = {
+        "amd.com/gpu": "2",
+        "nvidia.com/gpu": "1",
+        "nvidia.com/gpumem": "8k",
+        "nvidia.com/gpucores": "30",
+    }
+    things = pod(containers=[{"resources": {"limits": limits}}])
+    found, amd = pod_of(things), pod_of(things, "amd.com/gpu")
+    assert found is not None
+    assert amd is not None
+    assert (found.gpus, amd.gpus) == (1, 3)
+
+
+def test_hami_says_on_the_pod_which_gpus_it_has_chosen() -> None:
+    uuid = "GPU-30f90f49-43ab-0a78-bf5c-93ed41ef2da2"
+    things = pod()
+    things["metadata"]["annotations"] = {"hami.io/vgpu-devices-allocated": f"{uuid},NVIDIA,3000,30:;"}
+    found = pod_of(things)
+    assert found is not None
+    assert found.shares == {uuid}
+
+
 @given(st.text())
 def test_whatever_a_tenant_writes_as_a_count_is_a_count(said: str) -> None:
     found = pod_of(pod(containers=[{"resources": {"limits": {"nvidia.com/gpu": said}}}]))
