@@ -155,6 +155,7 @@ class NodeAgent:
             host_max_watts=self.leaf.node.home.host_max_watts or None,
             gpus=self.node_facts.gpus(),
             services=self._given.services.facts(self.node_facts.held_back()),
+            unowned=self._given.services.unowned(),
             faults=self.node_facts.problems(),
             armed=self.leaf.node.standing.armed,
             proven=self.node_facts.proven,

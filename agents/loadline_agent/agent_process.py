@@ -210,7 +210,7 @@ class AgentProcess:
     def _facts(self) -> Facts:
         if self._agent is None:
             return Facts(services=self._workloads.facts(()), faults=self._search.missing)
-        self._workloads.gpus_here(frozenset([gpu.uuid for gpu in self._agent.leaf.state.gpus]))
+        self._workloads.see_gpus(self._agent.leaf.state.gpus)
         return self._agent.facts()
 
     def _unready(self) -> str | None:

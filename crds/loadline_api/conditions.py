@@ -59,6 +59,7 @@ class ConditionType(Explained):
     GPUS_READY = "GpusReady", "All GPUs of the node are seen and can be read."
     LIMITS_SETTABLE = "LimitsSettable", "The agent may set power limits and clocks on this node."
     CONFLICT = "Conflict", "Somebody else writes limits here, or two domains claim the node."
+    OWNERS_KNOWN = "OwnersKnown", "Every GPU of the node that draws is had by a pod that is known."
 
 
 class Reason(Explained):
@@ -180,6 +181,11 @@ class Reason(Explained):
     RANGE_UNKNOWN = "RangeUnknown", "The driver doesn't tell which limits can be set."
     OTHER_WRITER = "OtherWriter", "A limit read back is not the one written."
     SOLE_WRITER = "SoleWriter", "Every limit read back is the one written."
+    ALL_OWNED = "AllOwned", "Every GPU that draws is had by a pod that is known."
+    OWNER_UNKNOWN = (
+        "OwnerUnknown",
+        "A GPU is in use by no pod that is known; it counts at the highest priority.",
+    )
     STATE_LOST = "StateLost", "Neither the state directory nor the API is there; the node only observes."
     NOT_TOLD = "NotTold", "Nobody who would know has reported yet."
 

@@ -86,6 +86,9 @@ ENGINE_CONTAINER = "vllm"
 ROUTER_CONTAINER = "router"
 """Containers that `template` merges with."""
 
+UNKNOWN_OWNER = "/unknown"
+"""In reports, in the place of a service: whose work the GPU does isn't known. No service has such a name."""
+
 GPU_RESOURCE = "nvidia.com/gpu"
 """The extended resource that pods ask GPUs by, unless the chart's gpuResource names another."""
 

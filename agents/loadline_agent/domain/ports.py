@@ -89,6 +89,9 @@ class ServicesHere(Protocol):
         `held_back` are the GPUs below their maximum.
         """
 
+    def unowned(self) -> tuple[str, ...] | None:
+        """GPUs in use by no pod that is known; None while no pod is."""
+
 
 class NoWorkloads:
     """A node on which nothing is known of services."""
@@ -100,3 +103,7 @@ class NoWorkloads:
     def facts(self, held_back: Collection[str]) -> tuple[ServiceOnNode, ...]:
         """None."""
         return ()
+
+    def unowned(self) -> tuple[str, ...] | None:
+        """Not known."""
+        return None

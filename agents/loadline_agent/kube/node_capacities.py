@@ -70,8 +70,9 @@ CONFLICT_REASONS = (Reason.OTHER_WRITER, Reason.NODE_CLAIMED_TWICE)
 class Facts:
     """What the agent knows of its node. `faults` maps a word of the API's table to the sentence why.
 
-    `services` is None while it isn't known who is here: what was written of them then stays. `proven`
-    says that on every GPU a limit was written, changed what was there, and was read back.
+    `services` is None while it isn't known who is here: what was written of them then stays, and so is
+    `unowned`, the GPUs in use by no pod that is known. `proven` says that on every GPU a limit was written,
+    changed what was there, and was read back.
     """
 
     domain: str | None = None
@@ -79,6 +80,7 @@ class Facts:
     gpus: tuple[Gpu, ...] = ()
     services: tuple[ServiceOnNode, ...] | None = ()
     faults: Mapping[str, str] = field(default_factory=dict)
+    unowned: tuple[str, ...] | None = None
     armed: bool = False
     proven: bool = False
 
@@ -118,6 +120,7 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
                 evident=facts.armed and facts.proven,
             ),
             _enforcing(facts),
+            _owners_known(facts),
         ),
     )
 
@@ -273,6 +276,20 @@ def _enforcing(facts: Facts) -> Condition:
     reason = next((one for one in reasons if one in facts.faults), fine)
     sentence = facts.faults.get(reason, "")
     return condition(ConditionType.ENFORCING, so=facts.armed, reason=reason, message=sentence)
+
+
+def _owners_known(facts: Facts) -> Condition:
+    """Whether it is known whose every GPU is that draws."""
+    if facts.unowned is None:
+        return condition(ConditionType.OWNERS_KNOWN, so=None, reason=Reason.NOT_TOLD)
+    if not facts.unowned:
+        return condition(ConditionType.OWNERS_KNOWN, so=True, reason=Reason.ALL_OWNED)
+    text = (
+        f"no pod that is known has {', '.join(facts.unowned)}, and it may be in use: each counts at the"
+        " highest priority. Let GPUs be used by pods alone, and the agent ask the kubelet"
+        " (agent.kubeletPodResources)"
+    )
+    return condition(ConditionType.OWNERS_KNOWN, so=False, reason=Reason.OWNER_UNKNOWN, message=text)
 
 
 def _comparable(status: NodeCapacityStatus) -> NodeCapacityStatus:

@@ -21,8 +21,8 @@ from loadline_api import conditions
 from loadline_api.conditions import ConditionType
 from loadline_api.drills import SHOWN, DrillText
 from loadline_api.host_labels import HostDraw, declared_draw, host_draw
-from loadline_api.inference_services import InferenceService
-from loadline_api.names import DRILL_ANNOTATION, POLICY_KEY
+from loadline_api.inference_services import MAX_PRIORITY, InferenceService
+from loadline_api.names import DRILL_ANNOTATION, POLICY_KEY, UNKNOWN_OWNER
 from loadline_api.node_capacities import Gpu, NodeCapacity
 from loadline_api.power_domains import Mode, PowerDomain, PowerDomainSpec
 from loadline_policies.documents import parse_power
@@ -211,6 +211,7 @@ def domain_of(
     """All that a coordinator needs; InvalidDomain when the curve contradicts itself.
 
     Until a member is heard its host counts at the higher of what the domain says and what it has published.
+    A GPU in use of which nobody knows whose it is counts at the highest priority that a service may have.
     """
     spec = declared.spec
     host_watts = declared_draw(spec.host_watts).max_watts
@@ -236,7 +237,7 @@ def domain_of(
         curve=spec.breaker.to_curve(),
         timings=Timings(lease_s=float(spec.lease_seconds)),
         ratings=ratings,
-        services=dict(services),
+        services={**services, UNKNOWN_OWNER: ServiceTerms(priority=MAX_PRIORITY)},
         drill=drill,
     )
 

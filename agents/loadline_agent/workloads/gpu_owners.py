@@ -38,10 +38,11 @@ class Share:
 
 
 class Placement:
-    """Who is where on the node; `shares` by service."""
+    """Who is where on the node; `shares` by service, `others` what pods of none have."""
 
-    def __init__(self, shares: Mapping[str, Share]) -> None:
+    def __init__(self, shares: Mapping[str, Share], others: Share | None = None) -> None:
         self.shares = shares
+        self.others = others or Share()
         self._everywhere = {service for service, share in shares.items() if share.unplaced}
         self._owners: dict[str, tuple[str, ...]] = {}
 
@@ -51,6 +52,10 @@ class Placement:
             there = {service for service, share in self.shares.items() if uuid in share.gpus}
             self._owners[uuid] = tuple(sorted(there | self._everywhere))
         return self._owners[uuid]
+
+    def explains(self, uuid: str) -> bool:
+        """Whether a pod that is known has the GPU, or may have it."""
+        return bool(self.owners(uuid)) or self.others.among((uuid,))
 
 
 def placed(
@@ -66,11 +71,12 @@ def placed(
     It tells of the claims of the pods in `of_claims`; the ids of those in `renumbered` are any of the node's.
     """
     shares: dict[str, Share] = {}
+    others = Share()
     for key, pod in pods.items():
         service = service_of(pod)
-        if service is None or not pod.draws:
+        if not pod.draws:
             continue
-        share = shares.setdefault(service, Share())
+        share = shares.setdefault(service, Share()) if service is not None else others
         share.pods += 1
         found = gpus.get(key, frozenset()) if gpus is not None else None
         if pod.claims and key not in of_claims:
@@ -81,4 +87,4 @@ def placed(
             share.unplaced += pod.gpus
         else:
             share.gpus |= found
-    return Placement(shares)
+    return Placement(shares, others)

@@ -11,7 +11,7 @@ node's NodeCapacity (facts that hold for a while before they turn), and people's
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +29,12 @@ from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
-from loadline_api.names import GPU_RESOURCE, PREFILL_POOL
+from loadline_agent.workloads.unowned_gpus import UnownedGpus
+from loadline_api.names import GPU_RESOURCE, PREFILL_POOL, UNKNOWN_OWNER
 from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
 from loadline_api.visible_texts import told
 from loadline_policies.power.protocol.messages import ServiceReport
+from loadline_policies.power.protocol.node_states import GpuState
 
 FACTS = ("capped", "slo-met", "plugin")
 """What may turn for a service, and must hold before it does."""
@@ -66,6 +68,7 @@ class NodeWorkloads:
         self._resources = PodResources(socket, self._arrange, claims=claims, gpu_resource=gpu_resource)
         self._engines = EngineScraper(clock, lambda outcome: metrics.engine_scrapes.labels(outcome).inc())
         self._placement = Placement({})
+        self._unowned = UnownedGpus()
         self._steady: Debounced[bool | None] = Debounced()
         self._silent: Debounced[str | None] = Debounced()
         self._told: frozenset[str] = frozenset()
@@ -78,12 +81,17 @@ class NodeWorkloads:
                 group.create_task(part.run())
 
     def owners(self, uuid: str) -> tuple[str, ...]:
-        """The services on a GPU."""
-        return self._placement.owners(uuid)
+        """The services on a GPU; one in use of which nobody knows whose it is has an owner of its own."""
+        return self._placement.owners(uuid) or ((UNKNOWN_OWNER,) if uuid in self._unowned.uuids else ())
 
-    def gpus_here(self, uuids: frozenset[str]) -> None:
-        """Know which GPUs the node has."""
-        self._resources.here(uuids)
+    def see_gpus(self, gpus: Sequence[GpuState]) -> None:
+        """Know which GPUs the node has, and which of them draw."""
+        self._resources.here(frozenset([gpu.uuid for gpu in gpus]))
+        self._unowned.see(gpus, explained=self._placement.explains, now=self._clock())
+
+    def unowned(self) -> tuple[str, ...] | None:
+        """GPUs in use by no pod that is known; None until the pods were listed."""
+        return self._unowned.uuids if self._pods.listed else None
 
     def reports(self) -> tuple[ServiceReport, ...]:
         """Those of which something is known, and those with objectives."""

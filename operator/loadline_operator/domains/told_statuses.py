@@ -28,7 +28,14 @@ from loadline_api.power_domains import PowerDomain
 from loadline_api.refreshes import REFRESH_SECONDS, stale_after_s
 from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Kind, Manifest
 
-NODE_CONDITIONS = frozenset({ConditionType.GPUS_READY, ConditionType.LIMITS_SETTABLE, ConditionType.CONFLICT})
+NODE_CONDITIONS = frozenset(
+    {
+        ConditionType.GPUS_READY,
+        ConditionType.LIMITS_SETTABLE,
+        ConditionType.CONFLICT,
+        ConditionType.OWNERS_KNOWN,
+    }
+)
 """A NodeCapacity's conditions that only a living agent can vouch for."""
 
 

@@ -18,10 +18,14 @@ from loadline_agent.workloads.engine_metrics import Scrape
 from loadline_agent.workloads.histograms import Histogram
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_agent.workloads.pod_resources import Unread
+from loadline_agent.workloads.unowned_gpus import SETTLE_S
+from loadline_api.names import UNKNOWN_OWNER
 from loadline_api.node_capacities import NodeCapacityStatus, ServiceOnNode
 from loadline_policies.power.protocol.messages import ServiceReport
+from loadline_policies.power.protocol.node_states import GpuState
 
 PODS = "/api/v1/pods"
+GPU, OTHER, THIRD = (f"GPU-{index}0f90f49-43ab-0a78-bf5c-93ed41ef2da2" for index in range(3))
 NODE = "node-0"
 Object = dict[str, Any]
 
@@ -320,10 +324,42 @@ async def test_a_restart_turns_no_fact(api: Api, here: Here, monkeypatch: pytest
     assert here.facts() == [turned]
 
 
+def drawing(here: Here, *uuids: str, watts: float = 350.0) -> None:
+    """Two looks at GPUs, as far apart as it takes."""
+    for _ in range(2):
+        gpus = [GpuState(uuid=uuid, sensor_watts=watts, min_watts=200.0, max_watts=700.0) for uuid in uuids]
+        here.workloads.see_gpus(gpus)
+        here.now += SETTLE_S
+
+
+async def test_a_gpu_in_use_by_no_pod_has_an_owner_that_outranks_all(api: Api, here: Here) -> None:
+    here.devices = {"prod/chat-0": (f"{GPU}::2",), "prod/batch-0": (OTHER,)}
+    api.put(PODS, ours("chat-0", "chat"))
+    api.put(PODS, pod("batch-0", {"app": "batch"}))
+    drawing(here, GPU, OTHER, THIRD, watts=70.0)
+    await here.until(lambda: here.workloads.owners(GPU) == ("prod/chat",))
+    await here.until(lambda: here.workloads.unowned() == ())
+    drawing(here, GPU, OTHER, THIRD)
+    assert here.workloads.unowned() == (THIRD,)
+    owners = [here.workloads.owners(uuid) for uuid in (GPU, OTHER, THIRD)]
+    assert owners == [("prod/chat",), (), (UNKNOWN_OWNER,)]
+
+
+async def test_while_a_pods_gpus_cannot_be_told_any_gpu_may_be_its(api: Api, here: Here) -> None:
+    here.devices = {"prod/batch-0": ("nvidia0",)}
+    api.put(PODS, pod("batch-0", {"app": "batch"}))
+    await here.until(lambda: here.workloads.unowned() == ())
+    drawing(here, GPU)
+    await here.until(lambda: here.workloads.owners(GPU) == ())
+    drawing(here, GPU)
+    assert here.workloads.unowned() == ()
+
+
 async def test_before_the_pods_are_listed_nobody_says_who_is_here(tmp_path: Path) -> None:
     kube = Kube(Credentials(server="http://127.0.0.1:1"))
     workloads = NodeWorkloads(
         kube, NODE, socket=tmp_path / "kubelet.sock", clock=lambda: 0.0, metrics=Metrics()
     )
     assert workloads.facts(()) is None
+    assert workloads.unowned() is None
     await kube.close()

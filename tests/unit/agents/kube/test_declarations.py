@@ -2,6 +2,7 @@
 
 import base64
 import ssl
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from loadline_agent.kube.object_parsers import (
     policy_of,
     terms_of,
 )
-from loadline_api.names import HOST_IDLE_WATTS_LABEL, HOST_MAX_WATTS_LABEL
+from loadline_api.names import HOST_IDLE_WATTS_LABEL, HOST_MAX_WATTS_LABEL, UNKNOWN_OWNER
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.power.protocol.domains import ServiceTerms
 from loadline_policies.power.protocol.node_states import Home
@@ -185,9 +186,18 @@ def test_a_coordinator_gets_all_that_is_declared() -> None:
     assert made.timings.lease_s == 6.0
     assert made.curve.cooling_s == 300.0
     assert made.curve.points[0] == (1.05, FOREVER)
-    assert made.services == {"prod/chat": ServiceTerms(priority=100)}
+    assert made.terms_of("prod/chat") == ServiceTerms(priority=100)
     rating = NodeRating(node="node-00", host_max_watts=2600.0, gpus=(GpuRating("GPU-0", 100.0, 400.0),))
     assert made.ratings == {"node-00": rating}
+
+
+def test_a_gpu_in_use_by_nobody_that_is_known_is_of_the_highest_class() -> None:
+    document = policy_of({"data": {"policy.yaml": POLICY}}).document
+    strict = replace(document, high_priority_from=1000)
+    made = domain_of(declared_of(domain()), strict, capacities={}, services={})
+    assert made.is_high(UNKNOWN_OWNER)
+    assert not made.is_high("prod/chat")
+    assert made.terms_of(UNKNOWN_OWNER).max_watts is None
 
 
 def test_a_node_that_left_but_is_still_armed_holds_its_part_of_the_budget() -> None:

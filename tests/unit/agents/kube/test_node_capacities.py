@@ -79,6 +79,9 @@ def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> Non
         (facts(armed=True, Orphaned="x"), ConditionType.ENFORCING, ("True", "Orphaned")),
         (facts(armed=True, FoundBelowDefault="x"), ConditionType.ENFORCING, ("True", "FoundBelowDefault")),
         (facts(FoundBelowDefault="x"), ConditionType.ENFORCING, ("False", "ModeObserve")),
+        (facts(), ConditionType.OWNERS_KNOWN, ("Unknown", "NotTold")),
+        (replace(facts(), unowned=()), ConditionType.OWNERS_KNOWN, ("True", "AllOwned")),
+        (replace(facts(), unowned=("A",)), ConditionType.OWNERS_KNOWN, ("False", "OwnerUnknown")),
     ],
 )
 def test_a_fault_is_shown_by_its_condition(
@@ -100,6 +103,12 @@ def test_a_condition_says_which_right_is_missing() -> None:
     found = find(status_of(facts(MissingPrivilege=sentence)).conditions, ConditionType.LIMITS_SETTABLE)
     assert found is not None
     assert found.message == sentence
+
+
+def test_gpus_in_use_by_nobody_that_is_known_are_named_with_what_they_count_as() -> None:
+    found = find(status_of(replace(facts(), unowned=("A", "B"))).conditions, ConditionType.OWNERS_KNOWN)
+    assert found is not None
+    assert found.message.startswith("no pod that is known has A, B, and it may be in use: each counts at the")
 
 
 def test_limits_that_are_not_kept_say_so_where_they_can_be_set() -> None:
