@@ -1,6 +1,8 @@
 """Which GPUs the kubelet has given to which pod: a real gRPC server on a real socket, its bytes by hand."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -423,3 +425,25 @@ async def test_slices_are_read_for_a_new_device_and_at_most_once_a_minute(kubele
     found.now += 60.0
     await found.look()
     assert found.slices.asked == 2
+
+
+RECORDED = json.loads((Path(__file__).parent / "dra-example-driver.json").read_text())
+"""What a kubelet and an API server answered about two pods with a claim each."""
+
+
+async def test_what_the_upstream_example_driver_was_recorded_to_say_places_its_pods(kubelet: Kubelet) -> None:
+    published = RECORDED["resourceSlices"][0]["spec"]["devices"]
+    uuids = [one["attributes"]["uuid"]["string"].replace("gpu-", "GPU-") for one in published]
+    kubelet.answer = base64.b64decode(RECORDED["answer"])
+    assert await ask(kubelet.socket) == {
+        "default/chat-0": (ClaimedDevice("gpu.example.com", "node-0", "gpu-0"),),
+        "default/chat-1": (ClaimedDevice("gpu.example.com", "node-0", "gpu-1"),),
+    }
+    found = Known(kubelet.socket, slices=RECORDED["resourceSlices"])
+    found.here(frozenset(uuids))
+    await found.look()
+    assert found.known == {
+        "default/chat-0": frozenset({uuids[0]}),
+        "default/chat-1": frozenset({uuids[1]}),
+    }
+    assert found.of_claims == found.known.keys()
