@@ -149,20 +149,24 @@ last: 1
     ]
 
 
+ON = {"enabled": True}
+HERE = {"condition": "loadline.enabled"}
+
+
 @pytest.mark.parametrize(
-    ("condition", "values"),
+    ("how", "values"),
     [
-        ("loadline.enabled", {"loadline": {"enabled": True}}),
-        ("loadline.enabled", {"loadline": {"enabled": True, "agent": {"enabled": False}}}),
-        ("loadline.enabled", {"global": {"imageRegistry": "mirror.example"}, "loadline": {"enabled": True}}),
-        ("tags", {"tags": {"serving": True}}),
+        (HERE, {"loadline": ON}),
+        (HERE, {"loadline": {**ON, "agent": {"enabled": False}}}),
+        (HERE, {"global": {"imageRegistry": "mirror.example"}, "loadline": {**ON, "global": {"a": 1}}}),
+        ({"condition": "power.enabled", "alias": "power"}, {"power": {**ON, "gpuResource": "amd.com/gpu"}}),
+        ({"tags": ["serving"]}, {"tags": {"serving": True}}),
     ],
-    ids=["enabled", "enabled-and-values", "global", "tags"],
+    ids=["enabled", "enabled-and-values", "global", "by-another-name", "tags"],
 )
 def test_the_chart_is_part_of_an_umbrella_chart(
-    tmp_path: Path, condition: str, values: dict[str, Any]
+    tmp_path: Path, how: dict[str, Any], values: dict[str, Any]
 ) -> None:
-    how = {"tags": ["serving"]} if condition == "tags" else {"condition": condition}
     dependency = {"name": "loadline", "version": "*", **how}
     whole = {"apiVersion": "v2", "name": "platform", "version": "0.1.0", "dependencies": [dependency]}
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(whole))

@@ -82,3 +82,10 @@ def test_an_autoscaler_at_rest_is_no_failure() -> None:
     rest = {"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled", "message": "zero"}
     limited = {"type": "ScalingLimited", "status": "True", "reason": "TooFewReplicas"}
     assert autoscalers.scaling(CHAT, {}, [hpa(OURS, rest, limited)]).so
+
+
+@pytest.mark.parametrize(("status", "reason"), [("True", "ScaledToZero"), ("False", "NotScaledToZero")])
+def test_an_autoscaler_that_scales_to_zero_by_itself_is_no_failure(status: str, reason: str) -> None:
+    """Kubernetes 1.37 lets every HPA do so, and says what it did in a condition of its own."""
+    told = {"type": "ScaledToZero", "status": status, "reason": reason, "message": "m"}
+    assert autoscalers.scaling(CHAT, {}, [hpa(OURS, told)]).so
