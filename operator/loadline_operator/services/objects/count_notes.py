@@ -11,7 +11,7 @@ from typing import Any
 
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_CONTAINER, MAIN_POOL
-from loadline_api.products import MOST_PODS
+from loadline_api.products import MOST_GPUS, MOST_PODS
 from loadline_api.quantities import amount
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_args import Member, arguments
@@ -83,4 +83,5 @@ def _amount(container: Mapping[str, Any], resource: str) -> int:
     resources = container.get("resources")
     limits = resources.get("limits") if isinstance(resources, Mapping) else None
     said = limits.get(resource, 0) if isinstance(limits, Mapping) else 0
-    return int(amount(said) or 0)
+    value = amount(said)
+    return int(value) if value is not None and value <= MOST_GPUS else 0

@@ -74,7 +74,7 @@ def test_the_clusters_own_gpus_are_meant() -> None:
     assert "4 amd.com/gpu" in told(defaults=amd, **gpus(4, "amd.com/gpu"))[0]
 
 
-@pytest.mark.parametrize("amount", ["1", 1, "1000m", "0", "lots", None, [1]])
+@pytest.mark.parametrize("amount", ["1", 1, "1000m", "0", "lots", None, [1], "1e99"])
 def test_gpus_that_agree_or_are_none_or_no_number_are_not_told(amount: object) -> None:
     assert told(**gpus(amount)) == ()
 
