@@ -51,6 +51,7 @@ def test_every_published_field_is_described(charted: Bed, resource: Resource) ->
     [
         ("powerdomains.loadline.dev.spec.breaker.curve.percent", "budgetWatts"),
         ("inferenceservices.loadline.dev.spec.slo.ttftMs", "milliseconds"),
+        ("inferenceservices.loadline.dev.spec.template.remove.path", "resources.limits[nvidia.com/gpu]"),
         ("nodecapacities.loadline.dev.status.gpus.enforcedWatts", "read back"),
     ],
 )
