@@ -85,6 +85,11 @@ KEPT: Final = (
         " metadata.labels[example.com/team]",
     ),
     Kept(
+        paths=("(spec[.])?serviceAccountName",),
+        of_containers=False,
+        mend="rights are bound to it; lay another name over it by serviceAccountName in the template",
+    ),
+    Kept(
         paths=(
             "name",
             "ports",

@@ -67,6 +67,8 @@ STAYS = [
     (None, "metadata"),
     (None, "metadata.labels"),
     (None, "metadata.labels[loadline.dev/service]"),
+    (None, "serviceAccountName"),
+    (None, "spec.serviceAccountName"),
 ]
 GOES = [
     ("vllm", "ports[grpc]"),
