@@ -9,9 +9,8 @@ import pytest
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member, arguments
-from loadline_operator.services.objects.model_sources import source_of
-from loadline_operator.services.objects.pools import pools_of
 from loadline_operator.services.objects.routers import arguments as router_arguments
 from testbed.engines.venvs import ENVIRONMENT, Venv
 
@@ -81,11 +80,11 @@ def told(engine_venv: Venv) -> dict[str, dict[str, Any]]:
     """What vLLM understands of each kind of engine."""
     lines: dict[str, list[str]] = {}
     for name, spec in {"full": FULL, "split": SPLIT, "piped": PIPED}.items():
-        for pool in pools_of(service(spec)):
+        described = describe(service(spec), Defaults(kv_buffer_device="cpu"))
+        for pool in described.pools:
             for member in Member:
                 key = f"{name} {pool.name} {member.value}"
-                defaults = Defaults(kv_buffer_device="cpu")
-                said = arguments(pool, source_of(URI, defaults), defaults, member=member)
+                said = arguments(described, pool, member=member)
                 lines[key] = [expanded(one) for one in said]
     parsed = understood(engine_venv, PARSE, [*lines.values()])
     return dict(zip(lines, parsed, strict=True))
@@ -127,10 +126,7 @@ def test_every_engine_was_understood(told: dict[str, dict[str, Any]]) -> None:
 @pytest.mark.parametrize("policy", RouterPolicy)
 def test_the_router_understands_what_it_is_told(engine_venv: Venv, policy: RouterPolicy) -> None:
     plain, split = (service({**spec, "router": {"policy": policy.value}}) for spec in (FULL, SPLIT))
-    lines = []
-    for one in (plain, split):
-        assert one.spec.router is not None
-        lines.append(router_arguments(one, one.spec.router))
+    lines = [router_arguments(describe(one, Defaults())) for one in (plain, split)]
     alone, both = understood(engine_venv, PARSE_ROUTERS, lines)
     main = {
         "loadline.dev/service": "chat",

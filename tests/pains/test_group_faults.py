@@ -7,6 +7,7 @@ import pytest
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import wanted
 from testbed import peers
 from testbed.api_callers import eventually
@@ -29,7 +30,7 @@ def groups() -> Iterator[Bed]:
     with Bed() as bed:
         bed.add_nodes([f"mole-{index}" for index in range(4)])
         peers.start_leader_worker_sets(bed)
-        for one in wanted(InferenceService.parse(wide), Defaults(), offered=offered):
+        for one in wanted(describe(InferenceService.parse(wide), Defaults()), offered=offered):
             metadata = {
                 key: value for key, value in one.manifest["metadata"].items() if key != "ownerReferences"
             }

@@ -12,8 +12,8 @@ import yaml
 from loadline_api.engines import KvDtype
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_pods import pod_template
-from loadline_operator.services.objects.pools import pools_of
 from testbed import charts
 from testbed.engines.venvs import Venv
 
@@ -70,8 +70,8 @@ def test_any_vendors_device_can_be_asked_for() -> None:
     template = {"containers": [{"name": "vllm", "resources": {"limits": limits}}]}
     spec = {"model": {"uri": "hf://org/llm"}, "template": template}
     one = InferenceService.parse({"metadata": {"name": "chat", "namespace": "serving"}, "spec": spec})
-    (pool,) = pools_of(one)
-    (container,) = pod_template(pool, Defaults())["spec"]["containers"]
+    described = describe(one, Defaults())
+    (container,) = pod_template(described, described.pools[0])["spec"]["containers"]
     assert container["resources"]["limits"] == {"gpu.example.com/next": "2"}
 
 

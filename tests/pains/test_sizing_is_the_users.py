@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import wanted
 
 GENEROUS = Defaults(
@@ -37,7 +38,9 @@ def made(defaults: Defaults | None = None, **spec: Any) -> Manifest:
     """The service's Deployment of engines."""
     metadata = {"name": "chat", "namespace": "serving", "uid": "uid"}
     one = InferenceService.parse({"metadata": metadata, "spec": {"model": {"uri": "hf://org/llm"}, **spec}})
-    (found,) = (each.manifest for each in wanted(one, defaults or Defaults()) if each.kind == DEPLOYMENTS)
+    (found,) = (
+        each.manifest for each in wanted(describe(one, defaults or Defaults())) if each.kind == DEPLOYMENTS
+    )
     return found
 
 

@@ -30,13 +30,14 @@ from loadline_operator.services.facts.owned_objects import OwnedObject
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.count_notes import count_notes
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description, describe
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted
 from loadline_operator.services.objects.pod_hashes import stays
 from loadline_operator.services.objects.template_notes import template_notes
 from loadline_operator.services.plan import (
     Changes,
+    Desired,
     Observed,
-    key_of,
     plan,
     pod_makers,
     refusal,
@@ -80,40 +81,44 @@ class ManagedServices:
 
     async def keep(self, service: InferenceService) -> tuple[Changes, list[str]]:
         """Bring one service up to date; the changes, and what was done in words."""
-        observed = await self._observe(service)
-        changes = plan(service, observed, now=self._context.clock())
+        desired, observed = await self._observe(describe(service, self._defaults))
+        changes = plan(desired, observed, now=self._context.clock())
         if not (changes.apply or changes.delete):
             return changes, []
-        return await self._apply(service, observed, changes)
+        return await self._apply(desired, observed, changes)
 
     def forget(self, key: Key) -> None:
         """The service is gone."""
         self._settled.pop(key, None)
         self._misfits.forget(key)
 
-    async def _observe(self, service: InferenceService) -> Observed:
-        key, offered = key_of(service), self._optional_kinds.offered
+    async def _observe(self, description: Description) -> tuple[Desired, Observed]:
+        """What the service is to be where others have a say in it, and what there is of it."""
+        key, offered = description.key, self._optional_kinds.offered
         owned_objects = self._facts.owned_by(key)
         autoscalers = tuple(self._facts.autoscalers.of(key.namespace).values())
-        made = manifests.wanted(service, self._defaults, offered=offered)
+        made = manifests.wanted(description, offered=offered)
         wanted, rivals = without_rivals(made, owned_objects, autoscalers)
-        wanted = await self._with_pods_that_stay(service, wanted, owned_objects)
+        desired = Desired(
+            description=description,
+            wanted=await self._with_pods_that_stay(description.service, wanted, owned_objects),
+            lacking=manifests.lacking(description, offered),
+            notes=(*count_notes(description), *template_notes(description)),
+        )
+        known = KnownObjects(owned_objects=owned_objects, settled=self._settled.get(key, {}))
         observed = Observed(
-            wanted=wanted,
             rivals=rivals,
-            lacking=manifests.lacking(service, offered),
-            known=KnownObjects(owned_objects=owned_objects, settled=self._settled.get(key, {})),
+            known=await self._read(desired, known),
             pods=tuple(self._facts.pods.of(key).values()),
             autoscalers=autoscalers,
             seen=self._facts.reports_of(key),
-            policies=policies(service, self._policy_index),
-            notes=(*count_notes(service, self._defaults), *template_notes(service, self._defaults)),
+            policies=policies(description.service, self._policy_index),
         )
-        return await self._with_refused_pods(service, await self._read(service, observed))
+        return desired, await self._with_refused_pods(description, observed)
 
-    async def _with_refused_pods(self, service: InferenceService, observed: Observed) -> Observed:
+    async def _with_refused_pods(self, description: Description, observed: Observed) -> Observed:
         """What was observed, with what Events say against pods that aren't made."""
-        makers = pod_makers(service, observed)
+        makers = pod_makers(description, observed)
         applier = self._context.applier
         found = await asyncio.gather(*(pod_refusal(applier, one) for one in makers.values()))
         refused = {ref: fault for ref, fault in zip(makers, found, strict=True) if fault is not None}
@@ -135,48 +140,49 @@ class ManagedServices:
         found = await self._context.applier.get(one.kind, one.key)
         return manifests.with_pods_of(one, found) if found is not None else one
 
-    async def _read(self, service: InferenceService, observed: Observed) -> Observed:
+    async def _read(self, desired: Desired, known: KnownObjects) -> KnownObjects:
         """Read what facts can't tell, and settle what turns out to be as wanted."""
-        refs = unread(service, observed)
+        refs, description = unread(desired, known), desired.description
         if not refs:
-            return observed
+            return known
         get = self._context.applier.get
         found = await asyncio.gather(*(get(ref.kind, ref.key) for ref in refs))
         read = dict(zip(refs, found, strict=True))
-        known = replace(observed.known, read=read)
-        for one in observed.wanted:
+        known = replace(known, read=read)
+        for one in desired.wanted:
             there = read.get(Ref.of(one))
-            if there is not None and object_state(service.metadata.uid, one, known=known) is ObjectState.HELD:
-                self._settle(key_of(service), one, Signature.of(one, there))
-        return replace(observed, known=known)
+            if there is not None and object_state(description.uid, one, known=known) is ObjectState.HELD:
+                self._settle(description.key, one, Signature.of(one, there))
+        return known
 
     async def _apply(
-        self, service: InferenceService, observed: Observed, changes: Changes
+        self, desired: Desired, observed: Observed, changes: Changes
     ) -> tuple[Changes, list[str]]:
+        key = desired.description.key
         did: list[str] = []
         for one in changes.apply:
             try:
-                await self._apply_one(service, one)
+                await self._apply_one(key, one)
             except ApiRefused as error:
                 if self._is_going(one.kind, error):
                     return Changes(), did
-                said = self._misfits.words(key_of(service), one.manifest, str(error))
+                said = self._misfits.words(key, one.manifest, str(error))
                 observed = _with_refusal(observed, one, said=said)
                 if observed.refusal is not None:
-                    return plan(service, observed, now=self._context.clock()), did
+                    return plan(desired, observed, now=self._context.clock()), did
             else:
                 did.append(f"applied {Ref.of(one)}")
         for ref, uid in changes.delete:
             await self._context.applier.delete(ref.kind, ref.key, uid=uid)
             did.append(f"deleted {ref}")
         if observed.remarks:
-            changes = plan(service, observed, now=self._context.clock())
+            changes = plan(desired, observed, now=self._context.clock())
         return changes, did
 
-    async def _apply_one(self, service: InferenceService, one: Wanted) -> None:
+    async def _apply_one(self, key: Key, one: Wanted) -> None:
         made = await self._context.applier.apply(one.kind, one.manifest)
         self._answered(one.kind, made)
-        self._settle(key_of(service), one, Signature.of(one, made))
+        self._settle(key, one, Signature.of(one, made))
 
     def _is_going(self, kind: Kind, error: ApiRefused) -> bool:
         """Whether the namespace, or the API of a kind, goes just now, of which an event will tell."""

@@ -1,7 +1,7 @@
 """
 What to write for one InferenceService of ours: its objects, what is obsolete, its status.
 
-Pure: the service, what it becomes and what was found of it come in, the differences go
+Pure: what the service is to be and what was found of it come in, the differences go
 out, and planning the result again gives nothing. Objects of the same name that somebody
 else owns are never taken over, replicas that somebody else scales are left to him; the
 conditions say so instead. Where the spec can't be made true (an API that isn't there, a
@@ -14,8 +14,7 @@ from datetime import datetime
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
-from loadline_api.names import ROUTER_POOL
-from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Manifest
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, SERVICES, Key, Manifest
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.autoscalers import Autoscaler, rival
@@ -28,25 +27,36 @@ from loadline_operator.services.facts.refused_creations import PodMaker, refused
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.objects import manifests
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.manifests import OWNED_KINDS, Wanted
-from loadline_operator.services.objects.pools import pools_of, router_name
+from loadline_operator.services.objects.pools import Group
 from loadline_operator.services.policy_choices import Policies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What a service is to be: its description and the objects that it becomes.
+
+    `lacking` says why it becomes none, `notes` what of the spec comes to nothing.
+    """
+
+    description: Description
+    wanted: tuple[Wanted, ...] = ()
+    lacking: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What there is of a service.
 
-    `wanted` is what it becomes, `rivals` are others that scale it, by what they scale,
-    `lacking` says why it becomes nothing. `refusal` is what the API server said against an
-    apply of just now, `refused_pods` what it said against the pods of a workload that can't tell
-    it itself, `remarks` what it said against extras that nothing depends on, `notes` what of the spec
-    comes to nothing.
+    `rivals` are others that scale it, by what they scale. `refusal` is what the API server
+    said against an apply of just now, `refused_pods` what it said against the pods of a
+    workload that can't tell it itself, `remarks` what it said against extras that nothing
+    depends on.
     """
 
-    wanted: tuple[Wanted, ...] = ()
     rivals: Mapping[Ref, str] = field(default_factory=dict)
-    lacking: str | None = None
     known: KnownObjects = field(default_factory=KnownObjects)
     pods: tuple[PodFact, ...] = ()
     autoscalers: tuple[Autoscaler, ...] = ()
@@ -55,7 +65,6 @@ class Observed:
     refusal: Finding | None = None
     refused_pods: Mapping[Ref, PodFault] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,26 +87,27 @@ class Changes:
         return bool(self.apply or self.delete or self.status)
 
 
-def plan(service: InferenceService, observed: Observed, *, now: datetime) -> Changes:
+def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
     """What to write so that the cluster is as the spec says; nothing, when it already is."""
-    uid = service.metadata.uid
-    states = {Ref.of(one): object_state(uid, one, known=observed.known) for one in observed.wanted}
-    obstacle = _obstacle(observed, states)
+    description = desired.description
+    service, uid = description.service, description.uid
+    states = {Ref.of(one): object_state(uid, one, known=observed.known) for one in desired.wanted}
+    obstacle = _obstacle(desired.lacking, observed, states)
     observed = replace(observed, pods=waiting_long(observed.pods, now=now))
-    pools = views(service, observed)
+    pools = views(description, observed)
     found = health.findings(pools, obstacle)
     found[ConditionType.SCALING_READY] = autoscalers.scaling(
-        key_of(service), {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
+        description.key, {str(ref): who for ref, who in observed.rivals.items()}, observed.autoscalers
     )
-    found[ConditionType.READY] = _remarked(found[ConditionType.READY], (*observed.notes, *observed.remarks))
-    status = statuses.own(service, found, pools, seen=observed.seen, policies=observed.policies)
+    found[ConditionType.READY] = _remarked(found[ConditionType.READY], (*desired.notes, *observed.remarks))
+    status = statuses.own(description, found, pools, seen=observed.seen, policies=observed.policies)
     wanted = statuses.written(service, status, now=now)
     return Changes(
-        apply=_in_order(one for one in observed.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
-        delete=() if observed.lacking or observed.refusal else _obsolete(uid, observed),
+        apply=_in_order(one for one in desired.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
+        delete=() if desired.lacking or observed.refusal else _obsolete(desired, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
-        waits=_waits(service, observed, obstacle),
+        waits=_waits(desired, observed, obstacle),
     )
 
 
@@ -108,10 +118,11 @@ def _in_order(needed: Iterable[Wanted]) -> tuple[Wanted, ...]:
     return tuple(sorted(made, key=lambda one: one.kind != SERVICES)) if grouped else made
 
 
-def _waits(service: InferenceService, observed: Observed, obstacle: Finding | None) -> bool:
+def _waits(desired: Desired, observed: Observed, obstacle: Finding | None) -> bool:
     unseen = any(one.unseen is not None and one.fault is None for one in observed.pods)
-    in_the_way = obstacle is not None and observed.lacking is None
-    return bool(observed.remarks) or in_the_way or unseen or bool(pod_makers(service, observed))
+    in_the_way = obstacle is not None and desired.lacking is None
+    makers = pod_makers(desired.description, observed)
+    return bool(observed.remarks) or in_the_way or unseen or bool(makers)
 
 
 def without_rivals(
@@ -130,28 +141,23 @@ def without_rivals(
     return left, rivals
 
 
-def unread(service: InferenceService, observed: Observed) -> tuple[Ref, ...]:
+def unread(desired: Desired, known: KnownObjects) -> tuple[Ref, ...]:
     """Objects to read before a plan, since facts don't tell how they stand."""
-    uid = service.metadata.uid
+    uid = desired.description.uid
     return tuple(
-        Ref.of(one)
-        for one in observed.wanted
-        if object_state(uid, one, known=observed.known) is ObjectState.UNREAD
+        Ref.of(one) for one in desired.wanted if object_state(uid, one, known=known) is ObjectState.UNREAD
     )
 
 
-def views(service: InferenceService, observed: Observed) -> tuple[PoolView, ...]:
+def views(description: Description, observed: Observed) -> tuple[PoolView, ...]:
     """The service's pools as they stand, the router last."""
-    return tuple(
-        _view(service, observed, name=name, ref=ref, asked=asked) for name, ref, asked in _workloads(service)
-    )
+    return tuple(_view(description.uid, group, observed) for group in description.groups)
 
 
-def pod_makers(service: InferenceService, observed: Observed) -> dict[Ref, PodMaker]:
+def pod_makers(description: Description, observed: Observed) -> dict[Ref, PodMaker]:
     """Workloads of which pods are lacking, and whose own status doesn't tell why."""
     made = (
-        (ref, _view(service, observed, name=name, ref=ref, asked=asked))
-        for name, ref, asked in _workloads(service)
+        (Ref(group.kind, group.key), _view(description.uid, group, observed)) for group in description.groups
     )
     return {
         ref: PodMaker(
@@ -166,36 +172,23 @@ def pod_makers(service: InferenceService, observed: Observed) -> dict[Ref, PodMa
     }
 
 
-def _workloads(service: InferenceService) -> list[tuple[str, Ref, int]]:
-    """Each pool's name, workload and replicas."""
-    namespace = service.metadata.namespace
-    found = []
-    for one in pools_of(service):
-        kind = LEADER_WORKER_SETS if one.spans_nodes else DEPLOYMENTS
-        found.append((one.name, Ref(kind, Key(namespace, one.object_name)), one.replicas))
-    router = service.spec.router
-    if router is not None:
-        ref = Ref(DEPLOYMENTS, Key(namespace, router_name(service.metadata.name)))
-        found.append((ROUTER_POOL, ref, router.replicas))
-    return found
-
-
 def key_of(service: InferenceService) -> Key:
     """The service's key."""
     return Key(service.metadata.namespace, service.metadata.name)
 
 
-def _view(service: InferenceService, observed: Observed, *, name: str, ref: Ref, asked: int) -> PoolView:
+def _view(uid: str, group: Group, observed: Observed) -> PoolView:
+    ref = Ref(group.kind, group.key)
     there = observed.known.owned_objects.get(ref)
-    ours = there is not None and there.is_of(service.metadata.uid)
+    ours = there is not None and there.is_of(uid)
     rollout = _told(there.rollout, observed.refused_pods.get(ref)) if there is not None and ours else None
     left = ref in observed.rivals and rollout is not None
     return PoolView(
-        name=name,
+        name=group.name,
         workload=str(ref),
-        asked=rollout.asked if left and rollout is not None else asked,
+        asked=rollout.asked if left and rollout is not None else group.replicas,
         rollout=rollout,
-        pods=tuple(pod for pod in observed.pods if pod.pool == name),
+        pods=tuple(pod for pod in observed.pods if pod.pool == group.name),
     )
 
 
@@ -204,10 +197,10 @@ def _told(rollout: Rollout | None, refused: PodFault | None) -> Rollout | None:
     return replace(rollout, complaint=refused) if rollout is not None and refused is not None else rollout
 
 
-def _obstacle(observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:
+def _obstacle(lacking: str | None, observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:
     """Why the cluster isn't and won't be as the spec says, if something is in the way."""
-    if observed.lacking is not None:
-        return Finding(so=False, reason=Reason.API_MISSING, text=observed.lacking)
+    if lacking is not None:
+        return Finding(so=False, reason=Reason.API_MISSING, text=lacking)
     if observed.refusal is not None:
         return observed.refusal
     taken = [ref for ref, one in states.items() if one is ObjectState.TAKEN]
@@ -224,9 +217,9 @@ def _remarked(ready: Finding, remarks: tuple[str, ...]) -> Finding:
     )
 
 
-def _obsolete(uid: str, observed: Observed) -> tuple[tuple[Ref, str], ...]:
+def _obsolete(desired: Desired, observed: Observed) -> tuple[tuple[Ref, str], ...]:
     """Objects of this service that the spec doesn't want any more."""
-    wanted = {Ref.of(one) for one in observed.wanted}
+    wanted, uid = {Ref.of(one) for one in desired.wanted}, desired.description.uid
     return tuple(
         (ref, one.uid)
         for ref, one in sorted(

@@ -19,7 +19,7 @@ from loadline_api.inference_services import (
     PoolStatus,
     Shown,
 )
-from loadline_api.names import ENGINE_PORT, MAIN_POOL
+from loadline_api.names import MAIN_POOL
 from loadline_api.visible_texts import told as visible
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
@@ -29,7 +29,7 @@ from loadline_operator.services.facts import node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
-from loadline_operator.services.objects.pools import scale_selector
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.plugin_presence import plugin_missing
 from loadline_operator.services.policy_choices import Policies
 
@@ -47,7 +47,7 @@ PASSING = frozenset(
 
 
 def own(
-    service: InferenceService,
+    description: Description,
     found: Findings,
     pools: tuple[PoolView, ...],
     *,
@@ -55,6 +55,7 @@ def own(
     policies: Policies,
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are ours; conditions have no times yet."""
+    service = description.service
     told = {**found, **on_nodes(service, seen), **of_policies(policies)}
     told[ConditionType.READY] = with_ignored(service, found[ConditionType.READY])
     generation = service.metadata.generation
@@ -64,9 +65,9 @@ def own(
         desired_replicas=next((one.asked for one in pools if one.name == MAIN_POOL), None),
         replicas=main.there if main is not None else 0,
         ready_replicas=main.ready if main is not None else 0,
-        selector=scale_selector(service),
+        selector=description.scale_selector,
         shown=_shown(service, service.spec.model.uri if service.spec.model is not None else ""),
-        url=f"http://{service.metadata.name}.{service.metadata.namespace}.svc:{ENGINE_PORT}",
+        url=description.url,
         pools=tuple(_pool(one) for one in pools),
         policies=policies.in_force,
         conditions=condition_lists.conditions(

@@ -13,6 +13,7 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted, wanted
 from testbed.cluster import definitions
 from testbed.cluster.bed import Bed
@@ -81,11 +82,8 @@ def made(
     uid = "11111111-1111-1111-1111-111111111111"
     metadata = {**marks, "name": "chat", "namespace": namespace, "uid": uid}
     whole = {"model": {"uri": "hf://org/llm"}, **spec}
-    return wanted(
-        InferenceService.parse({"metadata": metadata, "spec": whole}),
-        defaults,
-        offered=frozenset(OPTIONAL_KINDS),
-    )
+    described = describe(InferenceService.parse({"metadata": metadata, "spec": whole}), defaults)
+    return wanted(described, offered=frozenset(OPTIONAL_KINDS))
 
 
 def tried(bed: Bed, manifest: Manifest) -> Object:

@@ -7,39 +7,27 @@ Engines talk to nobody's API, so no token is mounted; the account keeps them fro
 pods: the chart ships that right as a ClusterRole, and is bound here in one namespace only.
 """
 
-from loadline_api.inference_services import InferenceService
 from loadline_api.names import POOL_LABEL, ROUTER_POOL, ROUTER_ROLE
 from loadline_operator.kube.kinds import ROLE_BINDINGS, SERVICE_ACCOUNTS, Key, Manifest
-from loadline_operator.services.objects.pools import router_name
+from loadline_operator.services.objects.descriptions import Description
 
 RBAC = "rbac.authorization.k8s.io"
 ROUTER = {POOL_LABEL: ROUTER_POOL}
 
 
-def engine_account(service: InferenceService) -> str:
-    """The name of the engines' account; the service's own could be `default`."""
-    return f"{service.metadata.name}-engine"
-
-
-def router_account(service: InferenceService) -> str:
-    """The name of the routers' account."""
-    return router_name(service.metadata.name)
-
-
-def accounts(service: InferenceService) -> list[Manifest]:
+def accounts(one: Description) -> list[Manifest]:
     """The accounts of the service's pods; those that need a token ask for it themselves."""
-    namespace = service.metadata.namespace
-    made = [SERVICE_ACCOUNTS.manifest(Key(namespace, engine_account(service)))]
-    if service.spec.router is not None:
-        made.append(SERVICE_ACCOUNTS.manifest(Key(namespace, router_account(service)), labels=ROUTER))
-    return [{**one, "automountServiceAccountToken": False} for one in made]
+    made = [SERVICE_ACCOUNTS.manifest(Key(one.key.namespace, one.engine_account))]
+    if one.router is not None:
+        made.append(SERVICE_ACCOUNTS.manifest(one.router.key, labels=ROUTER))
+    return [{**each, "automountServiceAccountToken": False} for each in made]
 
 
-def bindings(service: InferenceService) -> list[Manifest]:
+def bindings(one: Description) -> list[Manifest]:
     """The router's right to see pods of the service's namespace."""
-    if service.spec.router is None:
+    if one.router is None:
         return []
-    key = Key(service.metadata.namespace, router_account(service))
+    key = one.router.key
     subject = {"kind": "ServiceAccount", "name": key.name, "namespace": key.namespace}
     role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": ROUTER_ROLE}
     return [{**ROLE_BINDINGS.manifest(key, labels=ROUTER), "roleRef": role, "subjects": [subject]}]

@@ -9,70 +9,67 @@ what stands there, the engine is started for what `parallelism` says, and only o
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_CONTAINER, MAIN_POOL
 from loadline_api.products import MOST_GPUS, MOST_PODS
 from loadline_api.quantities import amount
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import Member, arguments
 from loadline_operator.services.objects.engine_pods import pod_template
-from loadline_operator.services.objects.model_sources import source_of
-from loadline_operator.services.objects.pools import Pool, asked_replicas, pools_of
+from loadline_operator.services.objects.pools import Pool
 
 
-def count_notes(service: InferenceService, defaults: Defaults) -> tuple[str, ...]:
+def count_notes(one: Description) -> tuple[str, ...]:
     """All that is to be told of a service's numbers."""
-    pools = pools_of(service)
-    return (*_bounded(pools), *(note for pool in pools for note in _gpus(pool, defaults)))
+    return (*_bounded(one), *(note for pool in one.pools for note in _gpus(one, pool)))
 
 
-def _bounded(pools: tuple[Pool, ...]) -> Iterator[str]:
-    for pool in pools:
-        asked, nodes = asked_replicas(pool), pool.parallelism.nodes
-        if asked > pool.replicas:
+def _bounded(one: Description) -> Iterator[str]:
+    for pool in one.pools:
+        nodes = pool.parallelism.nodes
+        if pool.asked > pool.replicas:
             of_nodes = f" of {nodes} nodes" if nodes > 1 else ""
             yield (
-                f"{pool.name} has {pool.replicas} replicas and not {asked}{of_nodes}, since a pool has at"
-                f" most {MOST_PODS} pods: lower {_fields(pool)}"
+                f"{pool.name} has {pool.replicas} replicas and not {pool.asked}{of_nodes}, since a pool has"
+                f" at most {MOST_PODS} pods: lower {_fields(one, pool)}"
             )
 
 
-def _fields(pool: Pool) -> str:
+def _fields(one: Description, pool: Pool) -> str:
     spread = "" if pool.parallelism.nodes == 1 else " or parallelism.nodes"
     if pool.name == MAIN_POOL:
         return f"replicas{spread}"
-    prefill = pool.service.spec.prefill
+    prefill = one.service.spec.prefill
     fixed = prefill is not None and prefill.replicas is not None
     return f"prefill.replicas{spread}" if fixed else f"replicas or prefill.perDecode{spread}"
 
 
-def _gpus(pool: Pool, defaults: Defaults) -> Iterator[str]:
+def _gpus(one: Description, pool: Pool) -> Iterator[str]:
     """What the pods get beside what the engine uses, where a template gives another number of GPUs."""
-    if not (pool.templates or defaults.engine_template):
+    if not pool.templates:
         return
-    got = _amount(_engine(pool, defaults), defaults.gpu_resource)
-    spread = pool.parallelism
+    resource, spread = one.defaults.gpu_resource, pool.parallelism
+    got = _amount(_engine(one, pool), resource)
     if got in (0, spread.gpus_of_a_pod):
         return
     each = f" in each of {spread.nodes} pods, {got * spread.nodes} together" if spread.nodes > 1 else ""
     yield (
-        f"{pool.name}: the template gives {ENGINE_CONTAINER} {got} {defaults.gpu_resource}{each}, and"
+        f"{pool.name}: the template gives {ENGINE_CONTAINER} {got} {resource}{each}, and"
         f" parallelism uses {spread.gpus} (tensor {spread.tensor} × pipeline {spread.pipeline} × data"
         f" {spread.data}): leave the number to parallelism, or let the two agree"
     )
 
 
-def _engine(pool: Pool, defaults: Defaults) -> Mapping[str, Any]:
+def _engine(one: Description, pool: Pool) -> Mapping[str, Any]:
     """The engine's container, if it is started with our arguments; with others nobody knows what it uses."""
     member = Member.LEADER if pool.spans_nodes else Member.SOLE
-    model, spec = pool.service.spec.model, pod_template(pool, defaults, member=member).get("spec")
+    spec = pod_template(one, pool, member=member).get("spec")
     containers = spec.get("containers") if isinstance(spec, Mapping) else None
-    ours = arguments(pool, source_of(model.uri, defaults), defaults, member=member) if model else []
+    ours = arguments(one, pool, member=member)
     return next(
         (
-            one
-            for one in (containers if isinstance(containers, list) else ())
-            if isinstance(one, Mapping) and one.get("name") == ENGINE_CONTAINER and one.get("args") == ours
+            each
+            for each in (containers if isinstance(containers, list) else ())
+            if isinstance(each, Mapping) and each.get("name") == ENGINE_CONTAINER and each.get("args") == ours
         ),
         {},
     )

@@ -6,8 +6,8 @@ free GPU for a while and no request. What happens in a pod is in `engine_pods`; 
 whose replicas span nodes is in `leader_worker_sets`.
 """
 
-from loadline_operator.kube.kinds import DEPLOYMENTS, Key, Manifest
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import Pool, rollout
 from loadline_operator.services.objects.probes import START_S
@@ -16,14 +16,13 @@ PROGRESS_S = 2 * START_S
 """As long as a start may take, and as long again for fetching what is started."""
 
 
-def deployment(pool: Pool, defaults: Defaults) -> Manifest:
+def deployment(one: Description, pool: Pool) -> Manifest:
     """The Deployment of a pool."""
-    key = Key(pool.service.metadata.namespace, pool.object_name)
     spec = {
         "replicas": pool.replicas,
         "selector": {"matchLabels": pool.labels},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": rollout(pool)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": rollout(one.service.spec)},
         "progressDeadlineSeconds": PROGRESS_S,
-        "template": pod_template(pool, defaults),
+        "template": pod_template(one, pool),
     }
-    return {**DEPLOYMENTS.manifest(key, labels=pool.labels), "spec": spec}
+    return {**pool.kind.manifest(pool.key, labels=pool.labels), "spec": spec}

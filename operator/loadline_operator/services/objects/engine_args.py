@@ -14,7 +14,7 @@ from enum import Enum
 from loadline_api.engines import Engine, KvDtype
 from loadline_api.names import ENGINE_PORT
 from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.objects.model_sources import Source
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.pools import Phase, Pool
 from loadline_operator.services.objects.probes import DRAIN_S
 
@@ -32,20 +32,21 @@ class Member(Enum):
     FOLLOWER = "follower"
 
 
-def arguments(pool: Pool, source: Source, defaults: Defaults, *, member: Member = Member.SOLE) -> list[str]:
+def arguments(one: Description, pool: Pool, *, member: Member = Member.SOLE) -> list[str]:
     """The engine's arguments in a pool's pods."""
-    spec, model = pool.service.spec, pool.service.spec.model
+    spec, model, source = one.service.spec, one.service.spec.model, one.source
     assert model is not None, "a service without a model has no engine of ours"
+    assert source is not None, "every model has a source"
     engine = spec.engine or Engine()
     return [
         f"--model={source.model}",
         *source.arguments,
-        f"--served-model-name={model.name or pool.service.metadata.name}",
+        f"--served-model-name={model.name or one.key.name}",
         f"--port={ENGINE_PORT}",
         *_spread(pool),
         *_group(pool, member),
         *_lengths(engine),
-        *_kv(pool, defaults),
+        *_kv(one, pool),
         f"--shutdown-timeout={DRAIN_S}",
         *engine.arguments,
     ]
@@ -79,13 +80,13 @@ def _lengths(engine: Engine) -> list[str]:
     return [f"{name}={value}" for name, value in most.items() if value is not None]
 
 
-def _kv(pool: Pool, defaults: Defaults) -> list[str]:
-    cache = pool.service.spec.kv_cache
+def _kv(one: Description, pool: Pool) -> list[str]:
+    cache = one.service.spec.kv_cache
     dtype = cache.dtype if cache is not None else KvDtype.AUTO
     told = [] if dtype is KvDtype.AUTO else [f"--kv-cache-dtype={dtype.value}"]
     if pool.phase is Phase.MIXED:
         return told
-    transfer = json.dumps(_transfer(pool.phase, defaults), separators=(",", ":"))
+    transfer = json.dumps(_transfer(pool.phase, one.defaults), separators=(",", ":"))
     return [*told, f"--kv-transfer-config={transfer}"]
 
 

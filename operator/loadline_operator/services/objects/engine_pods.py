@@ -15,12 +15,11 @@ from typing import Any
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.accounts import engine_account
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
-from loadline_operator.services.objects.model_sources import FETCHER, Source, source_of
+from loadline_operator.services.objects.model_sources import FETCHER, Source
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
-from loadline_operator.services.objects.pools import Phase, Pool, described
+from loadline_operator.services.objects.pools import Phase, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
 from loadline_operator.services.objects.removed_keys import finds, outcomes, without_removed_of
 from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
@@ -42,65 +41,58 @@ COMMON = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Resources that are no device."""
 
 
-def pod_template(pool: Pool, defaults: Defaults, *, member: Member = Member.SOLE) -> Manifest:
+def pod_template(one: Description, pool: Pool, *, member: Member = Member.SOLE) -> Manifest:
     """The template of a pool's pods."""
-    model = pool.service.spec.model
-    assert model is not None, "a service without a model has no engine of ours"
-    source = source_of(model.uri, defaults)
-    template: Manifest = {"spec": _spec(pool, source, defaults=defaults, member=member)}
-    templates = _templates(pool, defaults)
-    for parts in templates:
+    source = one.source
+    assert source is not None, "a service without a model has no engine of ours"
+    template: Manifest = {"spec": _spec(one, pool, source=source, member=member)}
+    for parts in pool.templates:
         template = lay_over(template, parts)
-    finished = {**template, "spec": _finished(template.get("spec"), source, templates)}
-    described_as = described(pool.service.metadata.name, pool.name)
-    return lay_over(finished, {"metadata": {"labels": {**described_as, **pool.labels}}})
+    finished = {**template, "spec": _finished(template.get("spec"), source, pool.templates)}
+    labels = {**recommended(one.key.name, pool.name), **pool.labels}
+    return lay_over(finished, {"metadata": {"labels": labels}})
 
 
 def removals(
-    pool: Pool, defaults: Defaults, *, member: Member = Member.SOLE
+    one: Description, pool: Pool, *, member: Member = Member.SOLE
 ) -> Iterator[tuple[Mapping[str, Any], Removal, bool]]:
     """Removals of a pool's templates, each with its template and whether it finds something in the pod."""
-    model = pool.service.spec.model
-    assert model is not None, "a service without a model has no engine of ours"
-    source = source_of(model.uri, defaults)
-    template: Manifest = {"spec": _spec(pool, source, defaults=defaults, member=member)}
+    source = one.source
+    assert source is not None, "a service without a model has no engine of ours"
+    template: Manifest = {"spec": _spec(one, pool, source=source, member=member)}
     told: list[tuple[Mapping[str, Any], Removal, bool]] = []
-    for parts in _templates(pool, defaults):
-        told += [(parts, one, found) for one, found in outcomes(template, parts)]
+    for parts in pool.templates:
+        told += [(parts, each, found) for each, found in outcomes(template, parts)]
         template = lay_over(template, parts)
     engine = _engine_of(template.get("spec"))
     late = (_fetcher(engine, source), _offline()) if engine is not None and source.fetch else ()
-    for parts, one, found in told:
-        yield parts, one, found or any(finds(each, one) for each in late)
+    for parts, each, found in told:
+        yield parts, each, found or any(finds(container, each) for container in late)
 
 
-def _templates(pool: Pool, defaults: Defaults) -> tuple[Mapping[str, Any], ...]:
-    return tuple([parts for parts in (defaults.engine_template, *pool.templates) if parts])
-
-
-def _spec(pool: Pool, source: Source, *, defaults: Defaults, member: Member) -> Manifest:
+def _spec(one: Description, pool: Pool, *, source: Source, member: Member) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
         {"name": "home", "emptyDir": {}},
     ]
     return {
-        "serviceAccountName": engine_account(pool.service),
+        "serviceAccountName": one.engine_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": confined_pod(),
-        "containers": [_engine(pool, source, defaults=defaults, member=member)],
+        "containers": [_engine(one, pool, source=source, member=member)],
         "volumes": [*volumes, *([source.volume] if source.volume else [])],
     }
 
 
-def _engine(pool: Pool, source: Source, *, defaults: Defaults, member: Member) -> Manifest:
+def _engine(one: Description, pool: Pool, *, source: Source, member: Member) -> Manifest:
     container: Manifest = {
         "name": ENGINE_CONTAINER,
-        "image": defaults.engine_image,
-        "args": arguments(pool, source, defaults, member=member),
+        "image": one.defaults.engine_image,
+        "args": arguments(one, pool, member=member),
         "env": _environment(pool, source),
-        "resources": {"limits": {defaults.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
+        "resources": {"limits": {one.defaults.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
         "securityContext": confined_container(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(source),
@@ -125,10 +117,9 @@ def _environment(pool: Pool, source: Source) -> list[Manifest]:
 
 def _place(pool: Pool) -> dict[str, str]:
     """The engine's place in the cluster, as our plugin reads it."""
-    metadata = pool.service.metadata
     return {
-        "LOADLINE_NAMESPACE": metadata.namespace,
-        "LOADLINE_SERVICE": metadata.name,
+        "LOADLINE_NAMESPACE": pool.namespace,
+        "LOADLINE_SERVICE": pool.service,
         "LOADLINE_POOL": pool.name,
     }
 

@@ -8,29 +8,26 @@ where the cluster's defaults name one. If that picker fails, requests still go t
 pod of the pool.
 """
 
-from loadline_api.inference_services import InferenceService
 from loadline_api.names import ENGINE_PORT
-from loadline_operator.kube.kinds import INFERENCE_POOLS, Key, Manifest
-from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.objects.pools import pools_of
+from loadline_operator.kube.kinds import INFERENCE_POOLS, Manifest
+from loadline_operator.services.objects.descriptions import Description
 
 PICKER_PORT = 9002
 """Where endpoint pickers listen, by the extension's convention."""
 
 
-def inference_pools(service: InferenceService, defaults: Defaults) -> list[Manifest]:
+def inference_pools(one: Description) -> list[Manifest]:
     """The service's InferencePool, if it has no router and the cluster has a picker."""
-    if service.spec.router is not None or defaults.endpoint_picker is None:
+    if one.router is not None or one.defaults.endpoint_picker is None:
         return []
-    name = service.metadata.name
     picker = {
-        "name": defaults.endpoint_picker.replace("{service}", name),
+        "name": one.defaults.endpoint_picker.replace("{service}", one.key.name),
         "port": {"number": PICKER_PORT},
         "failureMode": "FailOpen",
     }
     spec = {
-        "selector": {"matchLabels": pools_of(service)[0].selector},
+        "selector": {"matchLabels": one.front.selector},
         "targetPorts": [{"number": ENGINE_PORT}],
         "endpointPickerRef": picker,
     }
-    return [{**INFERENCE_POOLS.manifest(Key(service.metadata.namespace, name)), "spec": spec}]
+    return [{**INFERENCE_POOLS.manifest(one.key), "spec": spec}]

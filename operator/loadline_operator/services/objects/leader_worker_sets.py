@@ -7,25 +7,27 @@ with it, so the group starts anew as a whole. Workers outlive their leader's las
 requests, because they are collected only after it is gone.
 """
 
-from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import Member
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pools import Pool, rollout
 
 
-def leader_worker_set(pool: Pool, defaults: Defaults) -> Manifest:
+def leader_worker_set(one: Description, pool: Pool) -> Manifest:
     """The LeaderWorkerSet of a pool."""
-    key = Key(pool.service.metadata.namespace, pool.object_name)
     spec = {
         "replicas": pool.replicas,
         "startupPolicy": "LeaderCreated",
-        "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": rollout(pool)},
+        "rolloutStrategy": {
+            "type": "RollingUpdate",
+            "rollingUpdateConfiguration": rollout(one.service.spec),
+        },
         "leaderWorkerTemplate": {
             "size": pool.parallelism.nodes,
             "restartPolicy": "RecreateGroupOnPodRestart",
-            "leaderTemplate": pod_template(pool, defaults, member=Member.LEADER),
-            "workerTemplate": pod_template(pool, defaults, member=Member.FOLLOWER),
+            "leaderTemplate": pod_template(one, pool, member=Member.LEADER),
+            "workerTemplate": pod_template(one, pool, member=Member.FOLLOWER),
         },
     }
-    return {**LEADER_WORKER_SETS.manifest(key, labels=pool.labels), "spec": spec}
+    return {**pool.kind.manifest(pool.key, labels=pool.labels), "spec": spec}

@@ -15,8 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadline_api.inference_services import InferenceService
-from loadline_api.names import GROUP, POOL_LABEL, SERVICE_LABEL
+from loadline_api.names import GROUP, MAIN_POOL, POOL_LABEL, SERVICE_LABEL
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
     INFERENCE_POOLS,
@@ -33,14 +32,14 @@ from loadline_operator.kube.kinds import (
 )
 from loadline_operator.services.objects import deployments, routers
 from loadline_operator.services.objects.accounts import accounts, bindings
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.disruption_budgets import disruption_budgets
 from loadline_operator.services.objects.front_services import front_service
 from loadline_operator.services.objects.inference_pools import inference_pools
 from loadline_operator.services.objects.leader_worker_sets import leader_worker_set
 from loadline_operator.services.objects.pod_hashes import POD_HASH, TEMPLATES, PodHash, kept, pod_hash
 from loadline_operator.services.objects.pod_monitors import pod_monitors
-from loadline_operator.services.objects.pools import described, pools_of
+from loadline_operator.services.objects.pools import recommended
 from loadline_operator.services.objects.queue_metadata import carried
 
 APPLIED = f"{GROUP}/applied"
@@ -75,30 +74,28 @@ class Wanted:
         return Key.of(self.manifest)
 
 
-def wanted(
-    service: InferenceService, defaults: Defaults, *, offered: frozenset[Kind] = frozenset()
-) -> tuple[Wanted, ...]:
-    """What the service becomes where the API server serves the optional kinds in `offered`."""
-    if service.spec.model is None or lacking(service, offered) is not None:
+def wanted(one: Description, *, offered: frozenset[Kind] = frozenset()) -> tuple[Wanted, ...]:
+    """What a service becomes where the API server serves the optional kinds in `offered`."""
+    if not one.pools or lacking(one, offered) is not None:
         return ()
     made = [
-        *_of(SERVICE_ACCOUNTS, accounts(service)),
-        *_of(ROLE_BINDINGS, bindings(service)),
-        *_workloads(service, defaults),
-        Wanted(kind=SERVICES, manifest=front_service(service)),
-        *_of(POD_DISRUPTION_BUDGETS, disruption_budgets(service)),
-        *_of(POD_MONITORS, pod_monitors(service, defaults) if POD_MONITORS in offered else ()),
-        *_of(INFERENCE_POOLS, inference_pools(service, defaults) if INFERENCE_POOLS in offered else ()),
+        *_of(SERVICE_ACCOUNTS, accounts(one)),
+        *_of(ROLE_BINDINGS, bindings(one)),
+        *_workloads(one),
+        Wanted(kind=SERVICES, manifest=front_service(one)),
+        *_of(POD_DISRUPTION_BUDGETS, disruption_budgets(one)),
+        *_of(POD_MONITORS, pod_monitors(one) if POD_MONITORS in offered else ()),
+        *_of(INFERENCE_POOLS, inference_pools(one) if INFERENCE_POOLS in offered else ()),
     ]
-    return tuple(_owned(one, service, defaults) for one in made)
+    return tuple(_owned(each, one) for each in made)
 
 
-def lacking(service: InferenceService, offered: frozenset[Kind]) -> str | None:
+def lacking(one: Description, offered: frozenset[Kind]) -> str | None:
     """Which API is missing for what the spec asks; then no workload is made."""
-    groups = [pool for pool in pools_of(service) if pool.spans_nodes]
+    groups = [pool for pool in one.pools if pool.spans_nodes]
     if not groups or LEADER_WORKER_SETS in offered:
         return None
-    field = "prefill.parallelism" if groups[0].name != "main" else "parallelism"
+    field = "prefill.parallelism" if groups[0].name != MAIN_POOL else "parallelism"
     return (
         f"{field}.nodes is {groups[0].parallelism.nodes}, and a replica of several nodes needs"
         f" {LEADER_WORKER_SETS.api_version}, which the cluster doesn't serve: install LeaderWorkerSet or set"
@@ -136,15 +133,11 @@ def signed(manifest: Manifest) -> Manifest:
     return {**bare, "metadata": {**bare["metadata"], "annotations": {**others, APPLIED: digest}}}
 
 
-def _workloads(service: InferenceService, defaults: Defaults) -> list[Wanted]:
-    made = [
-        Wanted(kind=LEADER_WORKER_SETS, manifest=leader_worker_set(pool, defaults))
-        if pool.spans_nodes
-        else Wanted(kind=DEPLOYMENTS, manifest=deployments.deployment(pool, defaults))
-        for pool in pools_of(service)
-    ]
-    if service.spec.router is not None:
-        made.append(Wanted(kind=DEPLOYMENTS, manifest=routers.deployment(service, defaults)))
+def _workloads(one: Description) -> list[Wanted]:
+    makers = {DEPLOYMENTS: deployments.deployment, LEADER_WORKER_SETS: leader_worker_set}
+    made = [Wanted(kind=pool.kind, manifest=makers[pool.kind](one, pool)) for pool in one.pools]
+    if one.router is not None:
+        made.append(Wanted(kind=one.router.kind, manifest=routers.deployment(one, one.router)))
     return made
 
 
@@ -152,21 +145,20 @@ def _of(kind: Kind, manifests: Iterable[Manifest]) -> list[Wanted]:
     return [Wanted(kind=kind, manifest=manifest) for manifest in manifests]
 
 
-def _owned(one: Wanted, service: InferenceService, defaults: Defaults) -> Wanted:
+def _owned(made: Wanted, one: Description) -> Wanted:
     owner = {
         "apiVersion": INFERENCE_SERVICES.api_version,
         "kind": INFERENCE_SERVICES.kind,
-        "name": service.metadata.name,
-        "uid": service.metadata.uid,
+        "name": one.key.name,
+        "uid": one.uid,
         "controller": True,
     }
-    there = one.manifest["metadata"]
+    there = made.manifest["metadata"]
     labels = there.get("labels") or {}
-    name = service.metadata.name
-    labels = {**labels, **described(name, labels.get(POOL_LABEL)), SERVICE_LABEL: name}
+    labels = {**labels, **recommended(one.key.name, labels.get(POOL_LABEL)), SERVICE_LABEL: one.key.name}
     metadata = {**there, "labels": labels, "ownerReferences": [owner]}
-    if one.kind in TEMPLATES:
-        made = pod_hash(service, labels[POOL_LABEL], defaults=defaults, kind=one.kind, manifest=one.manifest)
-        metadata["labels"] = {**carried(service.metadata.labels), **labels}
-        metadata["annotations"] = {**carried(service.metadata.annotations), POD_HASH: str(made)}
-    return Wanted(kind=one.kind, manifest=signed({**one.manifest, "metadata": metadata}))
+    if made.kind in TEMPLATES:
+        hashes, own = pod_hash(one, labels[POOL_LABEL], kind=made.kind, manifest=made.manifest), one.service
+        metadata["labels"] = {**carried(own.metadata.labels), **labels}
+        metadata["annotations"] = {**carried(own.metadata.annotations), POD_HASH: str(hashes)}
+    return Wanted(kind=made.kind, manifest=signed({**made.manifest, "metadata": metadata}))

@@ -3,9 +3,9 @@ Whether pods that serve may stay as they are, though this operator would make ot
 
 A new version of the operator makes other pods of the same spec: a further probe, a newer
 engine. That is no reason to restart what serves. So each workload carries a hash of what
-was asked for (the fields of the spec that shape pods, and what the cluster's defaults
-say) and one of the pods that were made of it. Where the same was asked for and only the
-pods would differ, those that are there stay until something else is asked for.
+was asked for (the spec without what shapes no pod, and what the cluster's defaults say)
+and one of the pods that were made of it. Where the same was asked for and only the pods
+would differ, those that are there stay until something else is asked for.
 
 Workloads of a version that left no such hash stay while the spec is the one that the
 status is about.
@@ -14,12 +14,13 @@ status is about.
 import hashlib
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import GROUP, PREFILL_POOL, ROUTER_POOL
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Kind, Manifest
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description
 
 POD_HASH = f"{GROUP}/pods"
 """Annotation of workloads: the hash of what was asked for, and that of the pods, with a dot between."""
@@ -27,8 +28,26 @@ POD_HASH = f"{GROUP}/pods"
 TEMPLATES = {DEPLOYMENTS: "template", LEADER_WORKER_SETS: "leaderWorkerTemplate"}
 """Where a workload's spec says what its pods are like."""
 
-SHAPES = ("model", "parallelism", "engine", "template")
-"""Fields of a spec that shape every engine's pods."""
+SHAPES_NO_POD = frozenset(
+    {
+        "replicas",
+        "scaling",
+        "rollout_strategy",
+        "priority",
+        "slo",
+        "power",
+        "experts",
+        "workload_ref",
+    }
+)
+"""Fields of a spec that shape no pod: a field that isn't listed does, so that none is forgotten."""
+
+SHAPES_NO_POD_OF = {
+    "prefill": frozenset({"replicas", "per_decode", "policy_ref"}),
+    "router": frozenset({"replicas"}),
+    "kv_cache": frozenset({"policy_ref"}),
+}
+"""The same of the parts of a spec that shape pods in part, or those of one pool only."""
 
 
 class PodHash(NamedTuple):
@@ -47,13 +66,9 @@ class PodHash(NamedTuple):
         return cls(asked, pods) if asked else None
 
 
-def pod_hash(
-    service: InferenceService, pool: str, *, defaults: Defaults, kind: Kind, manifest: Manifest
-) -> PodHash:
+def pod_hash(one: Description, pool: str, *, kind: Kind, manifest: Manifest) -> PodHash:
     """The hashes of a workload that this operator makes."""
-    return PodHash(
-        _hash(_asked_for(service, pool, defaults=defaults)), _hash(manifest["spec"][TEMPLATES[kind]])
-    )
+    return PodHash(_hash(_asked_for(one, pool)), _hash(manifest["spec"][TEMPLATES[kind]]))
 
 
 def stays(wanted: PodHash, there: PodHash | None, *, service: InferenceService) -> bool:
@@ -71,20 +86,31 @@ def kept(kind: Kind, *, manifest: Manifest, there: Manifest, pod_hash: PodHash) 
     return {**manifest, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
 
 
-def _asked_for(service: InferenceService, pool: str, *, defaults: Defaults) -> list[Any]:
-    """What was asked for, as far as it shapes a pool's pods; counts and objectives don't."""
-    spec = service.spec
-    told: list[Any] = [pool, spec.prefill is not None, defaults.model_dump(mode="json", exclude_unset=True)]
+def _asked_for(one: Description, pool: str) -> list[Any]:
+    """What was asked for, as far as it shapes a pool's pods."""
+    spec = one.service.spec
+    told: list[Any] = [
+        pool,
+        spec.prefill is not None,
+        one.defaults.model_dump(mode="json", exclude_unset=True),
+    ]
     if pool == ROUTER_POOL:
-        return [*told, _dump(spec.router, exclude={"replicas"})]
-    told += [_dump(spec, include=set(SHAPES)), spec.kv_cache.dtype.value if spec.kv_cache else None]
+        return [*told, _shaping(spec.router, SHAPES_NO_POD_OF["router"])]
+    told += [
+        _shaping(spec, SHAPES_NO_POD | SHAPES_NO_POD_OF.keys()),
+        spec.kv_cache.dtype.value if spec.kv_cache else None,
+    ]
     if pool == PREFILL_POOL:
-        told.append(_dump(spec.prefill, include={"parallelism", "template"}))
-    return told
+        told.append(_shaping(spec.prefill, SHAPES_NO_POD_OF["prefill"]))
+    others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype"})
+    return [*told, others] if others else told
 
 
-def _dump(part: Any, **which: set[str]) -> Any:
-    return part.model_dump(mode="json", exclude_defaults=True, **which) if part is not None else None
+def _shaping(part: Any, without: AbstractSet[str]) -> Any:
+    """A part of the spec without what shapes no pod."""
+    if part is None:
+        return None
+    return part.model_dump(mode="json", exclude_defaults=True, exclude=set(without))
 
 
 def _hash(content: object) -> str:

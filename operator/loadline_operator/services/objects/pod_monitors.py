@@ -7,33 +7,27 @@ no port and are left out. The labels that agents and dashboards know become labe
 every series.
 """
 
-from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_operator.kube.kinds import POD_MONITORS, Key, Manifest
-from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.objects.pools import object_name
+from loadline_operator.services.objects.descriptions import Description
 
 
-def pod_monitors(service: InferenceService, defaults: Defaults) -> list[Manifest]:
+def pod_monitors(one: Description) -> list[Manifest]:
     """The PodMonitor of the engines, and that of the routers if there are some."""
-    made = [_monitor(service, defaults, MAIN_POOL, pools=[MAIN_POOL, PREFILL_POOL], port="http")]
-    if service.spec.router is not None:
-        made.append(_monitor(service, defaults, ROUTER_POOL, pools=[ROUTER_POOL], port="metrics"))
+    made = [_monitor(one, one.key, pools=[MAIN_POOL, PREFILL_POOL], port="http", labels={})]
+    if one.router is not None:
+        of_routers = {POOL_LABEL: ROUTER_POOL}
+        made.append(_monitor(one, one.router.key, pools=[ROUTER_POOL], port="metrics", labels=of_routers))
     return made
 
 
-def _monitor(
-    service: InferenceService, defaults: Defaults, pool: str, *, pools: list[str], port: str
-) -> Manifest:
-    name = service.metadata.name
-    key = Key(service.metadata.namespace, object_name(name, pool))
-    labels = {**defaults.monitor_labels, **({POOL_LABEL: pool} if pool == ROUTER_POOL else {})}
+def _monitor(one: Description, key: Key, *, pools: list[str], port: str, labels: dict[str, str]) -> Manifest:
     spec = {
         "selector": {
-            "matchLabels": {SERVICE_LABEL: name},
+            "matchLabels": {SERVICE_LABEL: one.key.name},
             "matchExpressions": [{"key": POOL_LABEL, "operator": "In", "values": pools}],
         },
         "podTargetLabels": [SERVICE_LABEL, POOL_LABEL],
         "podMetricsEndpoints": [{"port": port, "path": "/metrics"}],
     }
-    return {**POD_MONITORS.manifest(key, labels=labels), "spec": spec}
+    return {**POD_MONITORS.manifest(key, labels={**one.defaults.monitor_labels, **labels}), "spec": spec}

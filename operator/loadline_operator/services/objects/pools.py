@@ -1,10 +1,10 @@
 """
-The pools of a service: who serves which phase, how many, spread how, named how.
+The groups of pods that a service is made of: who serves which phase, how many, spread how, named how.
 
 One pool answers both phases, or a pool of its own does prefill and the main one decodes.
 Counts are made here from one number: `replicas` is the main pool's, prefill is fixed or
-follows it. Names and labels of everything that belongs to a pool are made here too, so
-that workloads, Services, routers and budgets select the same pods.
+follows it. Names and labels of everything that belongs to a group are made here too. What a
+service is as a whole is in `descriptions`, and nobody else asks here for its pools.
 """
 
 import math
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from loadline_api.inference_services import InferenceService
+from loadline_api.inference_services import InferenceService, InferenceServiceSpec
 from loadline_api.names import CATEGORY, MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy
 from loadline_api.products import bounded_replicas
 from loadline_api.quantities import ratio
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Kind
 
 ROLLOUT = RolloutStrategy()
 """One more, none less: nobody who asks notices."""
@@ -35,29 +36,55 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """Engines alike; `templates` are the service's own, in the order in which they are laid."""
+class Group:
+    """Pods alike of one service, under one workload: a pool of engines, or the routers."""
 
-    service: InferenceService
+    namespace: str
+    service: str
     name: str
-    phase: Phase
     replicas: int
+
+    @property
+    def key(self) -> Key:
+        """What the group's objects are called; the main pool's have the service's own name."""
+        return Key(self.namespace, self.service if self.name == MAIN_POOL else f"{self.service}-{self.name}")
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its workload."""
+        return DEPLOYMENTS
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of all its pods."""
+        return {SERVICE_LABEL: self.service, POOL_LABEL: self.name}
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Labels of those of its pods that answer, one a replica."""
+        return self.labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool(Group):
+    """Engines alike; `templates` are the cluster's and the service's, in the order in which they are laid.
+
+    `asked` is how many replicas the spec asks for, also where no pool may have so many.
+    """
+
+    asked: int
+    phase: Phase
     parallelism: Parallelism
     templates: tuple[Mapping[str, Any], ...] = ()
 
     @property
-    def object_name(self) -> str:
-        """What the pool's workload is called."""
-        return object_name(self.service.metadata.name, self.name)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Labels of the pool's pods."""
-        return labels_of(self.service.metadata.name, self.name)
+    def kind(self) -> Kind:
+        """A replica over several nodes is a group of pods."""
+        return LEADER_WORKER_SETS if self.spans_nodes else DEPLOYMENTS
 
     @property
     def selector(self) -> dict[str, str]:
-        """Labels of the pods that answer requests: of a group of nodes, its leader."""
+        """Of a group of nodes its leader answers."""
         return {**self.labels, **(LEADER if self.spans_nodes else {})}
 
     @property
@@ -66,41 +93,52 @@ class Pool:
         return self.parallelism.nodes > 1
 
 
-def pools_of(service: InferenceService) -> tuple[Pool, ...]:
+def pools_of(
+    service: InferenceService, *, engine_template: Mapping[str, Any] | None = None
+) -> tuple[Pool, ...]:
     """The service's pools of engines, the main one first; none for an attached workload."""
-    spec = service.spec
+    spec, metadata = service.spec, service.metadata
     if spec.model is None:
         return ()
     spread = spec.parallelism or Parallelism()
-    own = (spec.template,) if spec.template else ()
     main = Pool(
-        service=service,
+        namespace=metadata.namespace,
+        service=metadata.name,
         name=MAIN_POOL,
         phase=Phase.MIXED if spec.prefill is None else Phase.DECODE,
         replicas=bounded_replicas(spec.replicas, nodes=spread.nodes),
+        asked=spec.replicas,
         parallelism=spread,
-        templates=own,
+        templates=tuple(filter(None, (engine_template, spec.template))),
     )
     if spec.prefill is None:
         return (main,)
     own_spread = spec.prefill.parallelism or spread
+    asked = prefill_replicas(spec.prefill, spec.replicas)
     prefill = Pool(
-        service=service,
+        namespace=metadata.namespace,
+        service=metadata.name,
         name=PREFILL_POOL,
         phase=Phase.PREFILL,
-        replicas=bounded_replicas(prefill_replicas(spec.prefill, spec.replicas), nodes=own_spread.nodes),
+        replicas=bounded_replicas(asked, nodes=own_spread.nodes),
+        asked=asked,
         parallelism=own_spread,
-        templates=(*own, *((spec.prefill.template,) if spec.prefill.template else ())),
+        templates=tuple(filter(None, (engine_template, spec.template, spec.prefill.template))),
     )
     return (main, prefill)
 
 
-def asked_replicas(pool: Pool) -> int:
-    """How many replicas of a pool the spec asks for, also where no pool may have so many."""
-    spec = pool.service.spec
-    if pool.name == MAIN_POOL or spec.prefill is None:
-        return spec.replicas
-    return prefill_replicas(spec.prefill, spec.replicas)
+def routers_of(service: InferenceService) -> Group | None:
+    """The routers before the pools, if there are some."""
+    spec, metadata = service.spec, service.metadata
+    if spec.model is None or spec.router is None:
+        return None
+    return Group(
+        namespace=metadata.namespace,
+        service=metadata.name,
+        name=ROUTER_POOL,
+        replicas=spec.router.replicas,
+    )
 
 
 def prefill_replicas(prefill: Prefill, decode_replicas: int) -> int:
@@ -113,22 +151,7 @@ def prefill_replicas(prefill: Prefill, decode_replicas: int) -> int:
     return math.ceil(ratio(prefill.per_decode) * decode_replicas)
 
 
-def object_name(service: str, pool: str) -> str:
-    """The name of a pool's objects: the main pool's is the service's own."""
-    return service if pool == MAIN_POOL else f"{service}-{pool}"
-
-
-def router_name(service: str) -> str:
-    """The name of the router's objects."""
-    return object_name(service, ROUTER_POOL)
-
-
-def labels_of(service: str, pool: str) -> dict[str, str]:
-    """The labels of a pool's pods, the router's among them."""
-    return {SERVICE_LABEL: service, POOL_LABEL: pool}
-
-
-def described(service: str, pool: str | None = None) -> dict[str, str]:
+def recommended(service: str, pool: str | None = None) -> dict[str, str]:
     """The labels that Kubernetes recommends, for people and their tools; nothing selects by them."""
     return {
         "app.kubernetes.io/name": "vllm-router" if pool == ROUTER_POOL else "vllm",
@@ -138,16 +161,10 @@ def described(service: str, pool: str | None = None) -> dict[str, str]:
     }
 
 
-def rollout(pool: Pool) -> dict[str, int | str]:
+def rollout(spec: InferenceServiceSpec) -> dict[str, int | str]:
     """How new pods replace old ones, as Deployments and LeaderWorkerSets both write it."""
-    strategy = pool.service.spec.rollout_strategy or ROLLOUT
+    strategy = spec.rollout_strategy or ROLLOUT
     return {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
-
-
-def scale_selector(service: InferenceService) -> str | None:
-    """The pods that `/scale` counts, one a replica of the main pool; None where it isn't ours."""
-    pools = pools_of(service)
-    return selector_text(pools[0].selector) if pools else None
 
 
 def selector_text(labels: Mapping[str, str]) -> str:

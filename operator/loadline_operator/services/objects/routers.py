@@ -12,15 +12,13 @@ have in common; either refuses a flag that it doesn't know.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loadline_api.inference_services import InferenceService
-from loadline_api.names import ENGINE_PORT, PREFILL_POOL, ROUTER_CONTAINER, ROUTER_POOL
+from loadline_api.names import ENGINE_PORT, PREFILL_POOL, ROUTER_CONTAINER
 from loadline_api.pools import Router, RouterPolicy
 from loadline_api.removals import Removal
-from loadline_operator.kube.kinds import DEPLOYMENTS, Key, Manifest
-from loadline_operator.services.objects.accounts import router_account
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.pod_templates import lay_over
-from loadline_operator.services.objects.pools import Pool, described, labels_of, pools_of, router_name
+from loadline_operator.services.objects.pools import Group, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, forgotten_first, router_probes
 from loadline_operator.services.objects.removed_keys import outcomes
 from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
@@ -36,22 +34,20 @@ POLICIES = {
 }
 
 
-def deployment(service: InferenceService, defaults: Defaults) -> Manifest:
-    """The router's Deployment."""
-    router = service.spec.router or Router()
-    labels = labels_of(service.metadata.name, ROUTER_POOL)
-    key = Key(service.metadata.namespace, router_name(service.metadata.name))
+def deployment(one: Description, routers: Group) -> Manifest:
+    """The Deployment of the routers."""
     spec = {
-        "replicas": router.replicas,
-        "selector": {"matchLabels": labels},
+        "replicas": routers.replicas,
+        "selector": {"matchLabels": routers.labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": _template(service, router, defaults),
+        "template": _template(one, routers),
     }
-    return {**DEPLOYMENTS.manifest(key, labels=labels), "spec": spec}
+    return {**routers.kind.manifest(routers.key, labels=routers.labels), "spec": spec}
 
 
-def arguments(service: InferenceService, router: Router) -> list[str]:
+def arguments(one: Description) -> list[str]:
     """What the router is started with."""
+    router = one.service.spec.router or Router()
     return [
         "--host=0.0.0.0",
         f"--port={ENGINE_PORT}",
@@ -59,9 +55,9 @@ def arguments(service: InferenceService, router: Router) -> list[str]:
         f"--prometheus-port={METRICS_PORT}",
         f"--policy={POLICIES[router.policy]}",
         "--service-discovery",
-        f"--service-discovery-namespace={service.metadata.namespace}",
+        f"--service-discovery-namespace={one.key.namespace}",
         f"--service-discovery-port={ENGINE_PORT}",
-        *_selectors({pool.name: pool for pool in pools_of(service)}),
+        *_selectors({pool.name: pool for pool in one.pools}),
     ]
 
 
@@ -78,35 +74,33 @@ def _labels(pool: Pool) -> list[str]:
     return [f"{key}={value}" for key, value in sorted(pool.selector.items())]
 
 
-def removals(
-    service: InferenceService, router: Router, defaults: Defaults
-) -> Iterator[tuple[Mapping[str, Any], Removal, bool]]:
+def removals(one: Description, routers: Group) -> Iterator[tuple[Mapping[str, Any], Removal, bool]]:
     """Removals of the router's templates, each with its template and whether it finds something."""
-    template = _bare_template(service, router, defaults)
-    for parts in _templates(router, defaults):
-        yield from ((parts, one, found) for one, found in outcomes(template, parts))
+    template = _bare_template(one, routers)
+    for parts in _templates(one):
+        yield from ((parts, each, found) for each, found in outcomes(template, parts))
         template = lay_over(template, parts)
 
 
-def _templates(router: Router, defaults: Defaults) -> tuple[Mapping[str, Any], ...]:
-    return tuple([parts for parts in (defaults.router_template, router.template) if parts])
+def _templates(one: Description) -> tuple[Mapping[str, Any], ...]:
+    router = one.service.spec.router or Router()
+    return tuple([parts for parts in (one.defaults.router_template, router.template) if parts])
 
 
-def _template(service: InferenceService, router: Router, defaults: Defaults) -> Manifest:
-    template = _bare_template(service, router, defaults)
-    for parts in _templates(router, defaults):
+def _template(one: Description, routers: Group) -> Manifest:
+    template = _bare_template(one, routers)
+    for parts in _templates(one):
         template = lay_over(template, parts)
-    name = service.metadata.name
-    labels = {**described(name, ROUTER_POOL), **labels_of(name, ROUTER_POOL)}
+    labels = {**recommended(routers.service, routers.name), **routers.labels}
     return lay_over(template, {"metadata": {"labels": labels}})
 
 
-def _bare_template(service: InferenceService, router: Router, defaults: Defaults) -> Manifest:
+def _bare_template(one: Description, routers: Group) -> Manifest:
     container: Manifest = {
         "name": ROUTER_CONTAINER,
-        "image": defaults.router_image,
+        "image": one.defaults.router_image,
         "command": ["vllm-router"],
-        "args": arguments(service, router),
+        "args": arguments(one),
         "ports": [
             {"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
@@ -116,12 +110,12 @@ def _bare_template(service: InferenceService, router: Router, defaults: Defaults
         "lifecycle": forgotten_first(),
         **router_probes(),
     }
-    return {"spec": {**_pod(service), "containers": [container]}}
+    return {"spec": {**_pod(routers), "containers": [container]}}
 
 
-def _pod(service: InferenceService) -> Manifest:
+def _pod(routers: Group) -> Manifest:
     return {
-        "serviceAccountName": router_account(service),
+        "serviceAccountName": routers.key.name,
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,

@@ -14,12 +14,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loadline_api.engines import PASSWORD_IN_URL
-from loadline_api.inference_services import InferenceService
 from loadline_api.removals import Removal, removals_of
 from loadline_operator.services.objects import engine_pods, routers
-from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import Member
-from loadline_operator.services.objects.pools import pools_of
 from loadline_operator.services.objects.removed_keys import entry_name
 
 Template = Mapping[str, Any]
@@ -46,20 +44,20 @@ NAMED = frozenset(
 _PASSWORD = re.compile(PASSWORD_IN_URL.replace("[:space:]", r"\s"))
 
 
-def template_notes(service: InferenceService, defaults: Defaults) -> tuple[str, ...]:
+def template_notes(one: Description) -> tuple[str, ...]:
     """All that is to be told of the templates that a service's pods are made by."""
-    templates = _templates(service, defaults)
+    templates = _templates(one)
     own = {field: template for field, template in templates.items() if field in OWN}
     return (
-        *_leading_nowhere(service, defaults, templates),
+        *_leading_nowhere(one, templates),
         *(note for field, template in own.items() for note in _twice(template, field)),
         *(note for field, template in own.items() for note in _passwords(template, field)),
     )
 
 
-def _templates(service: InferenceService, defaults: Defaults) -> dict[str, Template]:
+def _templates(one: Description) -> dict[str, Template]:
     """The templates by the field that has them."""
-    spec = service.spec
+    spec, defaults = one.service.spec, one.defaults
     given = {
         "the chart's engine.template": defaults.engine_template,
         "template": spec.template,
@@ -70,29 +68,27 @@ def _templates(service: InferenceService, defaults: Defaults) -> dict[str, Templ
     return {field: template for field, template in given.items() if template}
 
 
-def _leading_nowhere(
-    service: InferenceService, defaults: Defaults, templates: Mapping[str, Template]
-) -> Iterator[str]:
+def _leading_nowhere(one: Description, templates: Mapping[str, Template]) -> Iterator[str]:
     """Removals that find nothing in any pod that they are for."""
     if not any(map(removals_of, templates.values())):
         return
     fields = {id(template): field for field, template in templates.items()}
     found: dict[tuple[str, str], bool] = {}
-    for template, one, finds in _outcomes(service, defaults):
-        key = fields[id(template)], str(one)
+    for template, removal, finds in _outcomes(one):
+        key = fields[id(template)], str(removal)
         found[key] = found.get(key, False) or finds
     for (field, what), finds in found.items():
         if not finds:
             yield f"{field}.remove has {what}, where nothing is: correct the path or leave it out"
 
 
-def _outcomes(service: InferenceService, defaults: Defaults) -> Iterator[tuple[Template, Removal, bool]]:
-    for pool in pools_of(service):
+def _outcomes(one: Description) -> Iterator[tuple[Template, Removal, bool]]:
+    for pool in one.pools:
         members = (Member.LEADER, Member.FOLLOWER) if pool.spans_nodes else (Member.SOLE,)
         for member in members:
-            yield from engine_pods.removals(pool, defaults, member=member)
-    if service.spec.router is not None:
-        yield from routers.removals(service, service.spec.router, defaults)
+            yield from engine_pods.removals(one, pool, member=member)
+    if one.router is not None:
+        yield from routers.removals(one, one.router)
 
 
 def _twice(node: Any, path: str) -> Iterator[str]:

@@ -18,7 +18,8 @@ from loadline_operator.services.facts.object_states import KnownObjects, Ref, Si
 from loadline_operator.services.facts.owned_objects import OwnedObject, owned_object
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.plan import Changes, Observed, plan, refusal, unread, without_rivals
+from loadline_operator.services.objects.descriptions import describe
+from loadline_operator.services.plan import Changes, Desired, Observed, plan, refusal, unread, without_rivals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPLIT: dict[str, Any] = {"prefill": {"perDecode": "0.5"}, "router": {}}
@@ -45,19 +46,21 @@ class Cluster:
         self.autoscalers: tuple[autoscalers.Autoscaler, ...] = ()
         self.counts: dict[str, int] = {}
 
-    def observe(self, one: InferenceService, *, refused: str = "") -> Observed:
+    def observe(self, one: InferenceService, *, refused: str = "") -> tuple[Desired, Observed]:
         """As the controller does: facts, and objects where facts can't tell."""
-        made = manifests.wanted(one, Defaults(), offered=self.offered)
-        facts = self.facts()
+        description, facts = describe(one, Defaults()), self.facts()
+        made = manifests.wanted(description, offered=self.offered)
         wanted, rivals = without_rivals(made, facts, self.autoscalers)
+        lacking = manifests.lacking(description, self.offered)
+        desired = Desired(description=description, wanted=wanted, lacking=lacking)
         known = KnownObjects(owned_objects=facts, settled=self.settled)
-        lacking = manifests.lacking(one, self.offered)
-        observed = Observed(
-            wanted=wanted, rivals=rivals, lacking=lacking, known=known, autoscalers=self.autoscalers
+        read = {ref: self.objects.get(ref) for ref in unread(desired, known)}
+        return desired, Observed(
+            rivals=rivals,
+            known=replace(known, read=read),
+            autoscalers=self.autoscalers,
+            refusal=refusal(CHAT, refused) if refused else None,
         )
-        read = {ref: self.objects.get(ref) for ref in unread(one, observed)}
-        said = refusal(CHAT, refused) if refused else None
-        return replace(observed, known=replace(known, read=read), refusal=said)
 
     def facts(self) -> Mapping[Ref, OwnedObject]:
         """What the watches tell: labelled objects alone."""
@@ -89,7 +92,7 @@ class Cluster:
 def made(one: InferenceService, cluster: Cluster | None = None) -> Cluster:
     """A cluster as the service wants it."""
     there = cluster or Cluster()
-    there.apply(plan(one, there.observe(one), now=NOON))
+    there.apply(plan(*there.observe(one), now=NOON))
     return there
 
 
@@ -104,7 +107,7 @@ def refs(changes: Changes) -> list[str]:
 
 
 def test_a_service_becomes_its_objects_in_order() -> None:
-    changes = plan(service(), Cluster().observe(service()), now=NOON)
+    changes = plan(*Cluster().observe(service()), now=NOON)
     assert "Deployment chat" in refs(changes)
     assert "Service chat" in refs(changes)
     assert refs(changes).index("Deployment chat") < refs(changes).index("Service chat")
@@ -113,7 +116,7 @@ def test_a_service_becomes_its_objects_in_order() -> None:
 
 def test_the_service_comes_before_a_group_whose_controller_would_make_one_of_its_name() -> None:
     one = service(parallelism={"tensor": 2, "nodes": 2})
-    made = refs(plan(one, Cluster(frozenset({LEADER_WORKER_SETS})).observe(one), now=NOON))
+    made = refs(plan(*Cluster(frozenset({LEADER_WORKER_SETS})).observe(one), now=NOON))
     assert made.index("Service chat") < made.index("LeaderWorkerSet chat")
 
 
@@ -129,59 +132,59 @@ def test_planning_its_own_result_gives_nothing(
     one = service(replicas=replicas, **spec)
     cluster = made(one)
     cluster.counts = {"readyReplicas": ready}
-    first = plan(one, cluster.observe(one, refused=refused), now=NOON)
+    first = plan(*cluster.observe(one, refused=refused), now=NOON)
     assert not first.apply
     assert not first.delete
     assert first.status is not None
     after = service(replicas=replicas, **spec, status=first.status["status"])
-    assert not plan(after, cluster.observe(after, refused=refused), now=NOON + timedelta(days=1))
+    assert not plan(*cluster.observe(after, refused=refused), now=NOON + timedelta(days=1))
 
 
 def test_a_new_operator_reads_what_it_has_not_made_and_writes_nothing() -> None:
     one = service(**SPLIT)
     cluster = made(one)
     cluster.settled = {}
-    observed = cluster.observe(one)
-    assert len(observed.known.read) == len(observed.wanted)
-    assert not plan(one, observed, now=NOON).apply
+    desired, observed = cluster.observe(one)
+    assert len(observed.known.read) == len(desired.wanted)
+    assert not plan(desired, observed, now=NOON).apply
 
 
 def test_what_is_settled_is_not_read_again() -> None:
     cluster = made(service())
-    assert cluster.observe(service()).known.read == {}
+    assert cluster.observe(service())[1].known.read == {}
 
 
 def test_what_the_api_server_words_differently_is_settled_after_one_apply() -> None:
     cluster = made(service())
     cluster.objects[CHAT]["spec"] = {"worded": "differently"}
-    assert not plan(service(), cluster.observe(service()), now=NOON).apply
+    assert not plan(*cluster.observe(service()), now=NOON).apply
     cluster.objects[CHAT]["metadata"]["generation"] += 1
-    assert refs(plan(service(), cluster.observe(service()), now=NOON)) == ["Deployment chat"]
+    assert refs(plan(*cluster.observe(service()), now=NOON)) == ["Deployment chat"]
 
 
 def test_an_edit_that_only_removes_is_noticed() -> None:
     cluster = made(service(template={"spec": {"hostNetwork": True}}))
-    assert "Deployment chat" in refs(plan(service(), cluster.observe(service()), now=NOON))
+    assert "Deployment chat" in refs(plan(*cluster.observe(service()), now=NOON))
 
 
 def test_what_the_spec_no_longer_wants_is_deleted_by_uid() -> None:
     cluster = made(service(**SPLIT))
-    changes = plan(service(), cluster.observe(service()), now=NOON)
+    changes = plan(*cluster.observe(service()), now=NOON)
     gone = {str(ref) for ref, _ in changes.delete}
     assert {"Deployment chat-prefill", "Deployment chat-router"} <= gone
     assert not gone & {"Deployment chat", "Service chat"}
     cluster.apply(changes)
-    assert not plan(service(), cluster.observe(service()), now=NOON).delete
+    assert not plan(*cluster.observe(service()), now=NOON).delete
 
 
 def test_nothing_of_a_namesake_is_deleted() -> None:
     cluster = made(service(uid="uid-before", **SPLIT))
-    assert plan(service(), cluster.observe(service()), now=NOON).delete == ()
+    assert plan(*cluster.observe(service()), now=NOON).delete == ()
 
 
 def test_nothing_obsolete_goes_before_the_new_is_accepted() -> None:
     cluster = made(service(**SPLIT))
-    assert plan(service(), cluster.observe(service(), refused="no"), now=NOON).delete == ()
+    assert plan(*cluster.observe(service(), refused="no"), now=NOON).delete == ()
 
 
 @pytest.mark.parametrize("labels", [{}, {"loadline.dev/service": "chat"}])
@@ -189,7 +192,7 @@ def test_an_object_of_somebody_else_is_not_taken_over(labels: dict[str, str]) ->
     cluster = Cluster()
     metadata = {"name": "chat", "uid": "u", "generation": 1, "resourceVersion": "1", "labels": labels}
     cluster.objects[CHAT] = {"metadata": metadata, "spec": {}}
-    changes = plan(service(), cluster.observe(service()), now=NOON)
+    changes = plan(*cluster.observe(service()), now=NOON)
     assert "Deployment chat" not in refs(changes)
     assert "Service chat" in refs(changes)
     assert told(changes)[1] == "NameTaken"
@@ -200,13 +203,13 @@ def test_an_object_of_somebody_else_is_not_taken_over(labels: dict[str, str]) ->
 def test_an_object_that_lost_its_label_is_labelled_again() -> None:
     cluster = made(service())
     cluster.objects[CHAT]["metadata"]["labels"] = {}
-    assert refs(plan(service(), cluster.observe(service()), now=NOON)) == ["Deployment chat"]
+    assert refs(plan(*cluster.observe(service()), now=NOON)) == ["Deployment chat"]
 
 
 def test_an_object_that_is_being_deleted_is_waited_for() -> None:
     cluster = made(service())
     cluster.objects[CHAT]["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
-    changes = plan(service(), cluster.observe(service()), now=NOON)
+    changes = plan(*cluster.observe(service()), now=NOON)
     assert changes.apply == ()
     assert changes.delete == ()
 
@@ -219,7 +222,7 @@ def test_replicas_that_somebody_scales_are_left_to_him() -> None:
     cluster.objects[CHAT]["metadata"]["managedFields"] = [entry]
     cluster.objects[CHAT]["spec"]["replicas"] = 3
     cluster.objects[CHAT]["metadata"]["generation"] += 1
-    changes = plan(one, cluster.observe(one), now=NOON)
+    changes = plan(*cluster.observe(one), now=NOON)
     (left,) = changes.apply
     assert "replicas" not in left.manifest["spec"]
     assert told(changes, "ScalingReady")[:2] == ("False", "OtherScaler")
@@ -230,7 +233,7 @@ def test_replicas_that_somebody_scales_are_left_to_him() -> None:
 
 def test_a_refused_template_is_told_in_the_api_servers_words() -> None:
     cluster = made(service())
-    changes = plan(service(), cluster.observe(service(), refused="restartPolicy: Unsupported"), now=NOON)
+    changes = plan(*cluster.observe(service(), refused="restartPolicy: Unsupported"), now=NOON)
     status, reason, text = told(changes)
     assert (status, reason) == ("False", "TemplateRefused")
     assert text.startswith("Deployment chat: restartPolicy: Unsupported; what was made before goes on")
@@ -239,8 +242,9 @@ def test_a_refused_template_is_told_in_the_api_servers_words() -> None:
 
 def test_extras_that_are_refused_are_told_and_keep_nobody_from_being_ready() -> None:
     cluster = made(service())
-    observed = replace(cluster.observe(service()), remarks=("PodMonitor chat was refused: no",))
-    changes = plan(service(), observed, now=NOON)
+    desired, observed = cluster.observe(service())
+    observed = replace(observed, remarks=("PodMonitor chat was refused: no",))
+    changes = plan(desired, observed, now=NOON)
     assert told(changes) == (
         "True",
         "AsDeclared",
@@ -257,57 +261,57 @@ def test_a_quota_that_refuses_an_object_is_a_quota() -> None:
 def test_groups_of_nodes_wait_for_their_api_and_leave_what_runs() -> None:
     wide = service(parallelism={"tensor": 8, "pipeline": 2, "nodes": 2})
     cluster = made(service())
-    changes = plan(wide, cluster.observe(wide), now=NOON)
+    changes = plan(*cluster.observe(wide), now=NOON)
     assert (changes.apply, changes.delete) == ((), ())
     assert told(changes)[1] == "ApiMissing"
     cluster.offered = frozenset({LEADER_WORKER_SETS})
-    changes = plan(wide, cluster.observe(wide), now=NOON)
+    changes = plan(*cluster.observe(wide), now=NOON)
     assert "LeaderWorkerSet chat" in refs(changes)
     assert "Deployment chat" in {str(ref) for ref, _ in changes.delete}
 
 
 def test_a_turn_to_a_failure_is_one_event() -> None:
     cluster = made(service())
-    first = plan(service(), cluster.observe(service(), refused="no"), now=NOON)
+    first = plan(*cluster.observe(service(), refused="no"), now=NOON)
     assert [(one["reason"], one["type"]) for one in first.events] == [("TemplateRefused", "Warning")]
     assert first.status is not None
     after = service(status=first.status["status"])
-    again = plan(after, cluster.observe(after, refused="no, in other words"), now=NOON)
+    again = plan(*cluster.observe(after, refused="no, in other words"), now=NOON)
     assert again.status is not None
     assert again.events == ()
 
 
 def test_progress_and_rest_are_no_event() -> None:
     cluster = made(service())
-    assert plan(service(), Cluster().observe(service()), now=NOON).events == ()
-    assert plan(service(), cluster.observe(service()), now=NOON).events == ()
+    assert plan(*Cluster().observe(service()), now=NOON).events == ()
+    assert plan(*cluster.observe(service()), now=NOON).events == ()
     none = service(replicas=0)
-    assert plan(none, made(none).observe(none), now=NOON).events == ()
+    assert plan(*made(none).observe(none), now=NOON).events == ()
 
 
 def test_others_conditions_are_left_alone() -> None:
     cluster = made(service())
-    first = plan(service(), cluster.observe(service()), now=NOON)
+    first = plan(*cluster.observe(service()), now=NOON)
     assert first.status is not None
     theirs = {"type": "Theirs", "status": "True", "reason": "Said"}
     status = {**first.status["status"], "conditions": [*first.status["status"]["conditions"], theirs]}
     after = service(status=status)
-    assert not plan(after, cluster.observe(after), now=NOON)
+    assert not plan(*cluster.observe(after), now=NOON)
 
 
 def test_a_condition_that_no_longer_applies_is_taken_back() -> None:
     split = service(**SPLIT)
-    first = plan(split, made(split).observe(split), now=NOON)
+    first = plan(*made(split).observe(split), now=NOON)
     assert first.status is not None
     after = service(status=first.status["status"])
-    changes = plan(after, made(after).observe(after), now=NOON)
+    changes = plan(*made(after).observe(after), now=NOON)
     assert changes.status is not None
     assert "RouterReady" not in {one["type"] for one in changes.status["status"]["conditions"]}
 
 
 def test_the_status_tells_where_and_how_many() -> None:
     one = service(replicas=4, **SPLIT)
-    changes = plan(one, made(one).observe(one), now=NOON)
+    changes = plan(*made(one).observe(one), now=NOON)
     assert changes.status is not None
     status = changes.status["status"]
     assert status["url"] == "http://chat.serving.svc:8000"
@@ -322,13 +326,13 @@ def test_the_status_tells_where_and_how_many() -> None:
 
 def test_parts_that_nothing_acts_on_are_named() -> None:
     one = service(scaling={"maxReplicas": 4}, experts={"policyRef": {"name": "x"}}, power={"maxWatts": 300})
-    text = told(plan(one, made(one).observe(one), now=NOON))[2]
+    text = told(plan(*made(one).observe(one), now=NOON))[2]
     assert text.endswith("; this version doesn't act on spec.scaling")
 
 
 def test_objectives_are_a_condition_only_where_there_are_any() -> None:
     def types(one: InferenceService) -> set[str]:
-        changes = plan(one, made(one).observe(one), now=NOON)
+        changes = plan(*made(one).observe(one), now=NOON)
         assert changes.status is not None
         return {each["type"] for each in changes.status["status"]["conditions"]}
 
@@ -340,4 +344,4 @@ def test_the_front_is_no_workload_but_is_put_right_too() -> None:
     cluster = made(service())
     front = Ref(SERVICES, Key("serving", "chat"))
     del cluster.objects[front]
-    assert refs(plan(service(), cluster.observe(service()), now=NOON)) == ["Service chat"]
+    assert refs(plan(*cluster.observe(service()), now=NOON)) == ["Service chat"]

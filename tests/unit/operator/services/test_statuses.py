@@ -14,6 +14,8 @@ from loadline_operator.services import condition_lists, statuses
 from loadline_operator.services.attachments import Attachment
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.policy_choices import Policies
 from testbed.foreign_texts import foreign_texts
 
@@ -55,7 +57,11 @@ def attached(findings: Findings, **told: Any) -> InferenceServiceStatus:
 @given(found_by_type)
 def test_every_message_of_a_service_fits_and_shows(found: Findings) -> None:
     own = statuses.own(
-        service(), found, (), seen=(), policies=Policies(valid=found[ConditionType.POLICY_VALID])
+        describe(service(), Defaults()),
+        found,
+        (),
+        seen=(),
+        policies=Policies(valid=found[ConditionType.POLICY_VALID]),
     )
     for status in (own, attached(found)):
         assert InferenceServiceStatus.model_validate(status.to_api()) == status
@@ -157,6 +163,8 @@ def test_columns_are_bounded(name: str) -> None:
     assert len(status["shown"]["workload"]) <= 40
     assert status["desiredReplicas"] == 8
     uri = {"uri": f"hf://org/{name}"}
-    own = statuses.own(service(model=uri), findings, (), seen=(), policies=Policies()).to_api()
+    own = statuses.own(
+        describe(service(model=uri), Defaults()), findings, (), seen=(), policies=Policies()
+    ).to_api()
     assert own["shown"]["model"].startswith(f"hf://org/{name[:20]}")
     assert len(own["shown"]["model"]) <= 40

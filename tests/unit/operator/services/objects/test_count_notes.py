@@ -7,7 +7,7 @@ import pytest
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.count_notes import count_notes
 from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.objects.pools import pools_of
+from loadline_operator.services.objects.descriptions import describe
 
 
 def service(**spec: Any) -> InferenceService:
@@ -16,11 +16,11 @@ def service(**spec: Any) -> InferenceService:
 
 
 def told(*, defaults: Defaults | None = None, **spec: Any) -> tuple[str, ...]:
-    return count_notes(service(**spec), defaults or Defaults())
+    return count_notes(describe(service(**spec), defaults or Defaults()))
 
 
 def sizes(**spec: Any) -> dict[str, int]:
-    return {pool.name: pool.replicas for pool in pools_of(service(**spec))}
+    return {pool.name: pool.replicas for pool in describe(service(**spec), Defaults()).pools}
 
 
 FLOOD: dict[str, Any] = {"replicas": 10_000, "prefill": {"perDecode": "9999"}, "router": {}}

@@ -7,9 +7,8 @@ import pytest
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member, arguments
-from loadline_operator.services.objects.model_sources import source_of
-from loadline_operator.services.objects.pools import pools_of
 
 URI = "hf://org/llm"
 
@@ -21,9 +20,9 @@ def told(
     one = InferenceService.parse(
         {"metadata": {"name": "chat", "namespace": "serving"}, "spec": {"model": {"uri": URI}, **spec}}
     )
-    defaults = Defaults(kv_buffer_device=device)
-    found = next(each for each in pools_of(one) if each.name == pool)
-    return arguments(found, source_of(URI, defaults), defaults, member=member)
+    described = describe(one, Defaults(kv_buffer_device=device))
+    found = next(each for each in described.pools if each.name == pool)
+    return arguments(described, found, member=member)
 
 
 def transfer(pool: str, **more: Any) -> dict[str, str]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member
 from loadline_operator.services.objects.engine_pods import pod_template
-from loadline_operator.services.objects.pools import pools_of
 from loadline_vllm import settings
 
 CACHED = Defaults(model_cache="/var/lib/models")
@@ -26,8 +26,9 @@ def template(
             "spec": {"model": {"uri": "hf://org/llm"}, **spec},
         }
     )
-    found = next(each for each in pools_of(one) if each.name == pool)
-    return pod_template(found, defaults or Defaults(), member=member)
+    described = describe(one, defaults or Defaults())
+    found = next(each for each in described.pools if each.name == pool)
+    return pod_template(described, found, member=member)
 
 
 def spec_of(*arguments: str, **spec: Any) -> Manifest:

@@ -9,6 +9,7 @@ import yaml
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, wanted
 
 EXAMPLES = Path(__file__).parents[5] / "examples"
@@ -27,7 +28,7 @@ REWRITE = "LOADLINE_REWRITE_SNAPSHOTS"
 def test_an_example_becomes_what_it_became_before(example: str, defaults: Defaults) -> None:
     manifest = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
     manifest["metadata"] |= {"namespace": "serving", "uid": "0000"}
-    made = wanted(InferenceService.parse(manifest), defaults, offered=frozenset(OPTIONAL_KINDS))
+    made = wanted(describe(InferenceService.parse(manifest), defaults), offered=frozenset(OPTIONAL_KINDS))
     plain = json.loads(json.dumps([one.manifest for one in made]))
     text = yaml.safe_dump_all(plain, sort_keys=True, width=110)
     path = SNAPSHOTS / f"{example}.yaml"

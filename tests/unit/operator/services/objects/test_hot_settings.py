@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, wanted
 
 Spec = dict[str, Any]
@@ -59,7 +60,8 @@ def templates(spec: Spec) -> dict[str, Manifest]:
     metadata = {"name": "chat", "namespace": "serving", "uid": "u"}
     one = InferenceService.parse({"metadata": metadata, "spec": spec})
     found: dict[str, Manifest] = {}
-    for each in wanted(one, Defaults(model_cache="/var/lib/models"), offered=frozenset(OPTIONAL_KINDS)):
+    described = describe(one, Defaults(model_cache="/var/lib/models"))
+    for each in wanted(described, offered=frozenset(OPTIONAL_KINDS)):
         whole = each.manifest.get("spec", {})
         if each.kind is LEADER_WORKER_SETS:
             parts = whole["leaderWorkerTemplate"]

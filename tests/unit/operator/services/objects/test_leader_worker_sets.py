@@ -5,8 +5,8 @@ from typing import Any
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.leader_worker_sets import leader_worker_set
-from loadline_operator.services.objects.pools import pools_of
 
 LONGEST_SET = 52
 """A StatefulSet's pods bear its name and eleven characters in a label of 63."""
@@ -15,7 +15,8 @@ LONGEST_SET = 52
 def group(name: str = "chat", **spec: Any) -> Manifest:
     whole = {"model": {"uri": "hf://org/llm"}, "parallelism": {"tensor": 16, "nodes": 2}, **spec}
     one = InferenceService.parse({"metadata": {"name": name, "namespace": "serving"}, "spec": whole})
-    return leader_worker_set(pools_of(one)[-1], Defaults())
+    described = describe(one, Defaults())
+    return leader_worker_set(described, described.pools[-1])
 
 
 def test_a_replica_is_a_group_of_one_pod_a_node() -> None:

@@ -19,6 +19,7 @@ from loadline_operator.kube.kinds import (
 )
 from loadline_operator.services.facts.owned_objects import owners_of
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import (
     APPLIED,
     OPTIONAL_KINDS,
@@ -40,7 +41,7 @@ def service(name: str = "chat", **spec: Any) -> InferenceService:
 
 
 def listed(one: InferenceService, offered: frozenset[Kind] = frozenset()) -> list[str]:
-    made = wanted(one, Defaults(), offered=offered)
+    made = wanted(describe(one, Defaults()), offered=offered)
     return [f"{each.kind.kind} {each.manifest['metadata']['name']}" for each in made]
 
 
@@ -52,7 +53,9 @@ def found(
     offered: frozenset[Kind] = ALL,
     defaults: Defaults = PICKED,
 ) -> Manifest:
-    made = {(each.kind, each.key.name): each.manifest for each in wanted(one, defaults, offered=offered)}
+    made = {
+        (each.kind, each.key.name): each.manifest for each in wanted(describe(one, defaults), offered=offered)
+    }
     return made[kind, name]
 
 
@@ -86,9 +89,9 @@ def test_a_pool_over_nodes_is_a_group_and_the_other_is_not() -> None:
 
 
 def test_optional_kinds_are_made_where_they_are_served() -> None:
-    kinds = {each.kind for each in wanted(service(replicas=2), PICKED, offered=ALL)}
+    kinds = {each.kind for each in wanted(describe(service(replicas=2), PICKED), offered=ALL)}
     assert {POD_MONITORS, INFERENCE_POOLS} <= kinds
-    assert not kinds & {each.kind for each in wanted(service(), PICKED)} & ALL
+    assert not kinds & {each.kind for each in wanted(describe(service(), PICKED))} & ALL
 
 
 def test_every_kind_that_is_made_is_among_the_owned() -> None:
@@ -96,9 +99,9 @@ def test_every_kind_that_is_made_is_among_the_owned() -> None:
         {"replicas": 2, "router": {}},
         {"replicas": 2, "parallelism": {"tensor": 2, "nodes": 2}},
     ]
-    assert {each.kind for spec in specs for each in wanted(service(**spec), PICKED, offered=ALL)} == set(
-        OWNED_KINDS
-    )
+    assert {
+        each.kind for spec in specs for each in wanted(describe(service(**spec), PICKED), offered=ALL)
+    } == set(OWNED_KINDS)
 
 
 @pytest.mark.parametrize(
@@ -113,23 +116,23 @@ def test_every_kind_that_is_made_is_among_the_owned() -> None:
 )
 def test_what_needs_an_absent_api_is_said_and_nothing_is_made(spec: dict[str, Any], field: str) -> None:
     one = service(**spec)
-    sentence = lacking(one, frozenset({POD_MONITORS}))
+    sentence = lacking(describe(one, PICKED), frozenset({POD_MONITORS}))
     assert sentence is not None
     assert sentence.startswith(field)
     assert "leaderworkerset.x-k8s.io/v1" in sentence
-    assert wanted(one, Defaults(), offered=frozenset({POD_MONITORS})) == ()
-    assert lacking(one, frozenset({LEADER_WORKER_SETS})) is None
+    assert wanted(describe(one, Defaults()), offered=frozenset({POD_MONITORS})) == ()
+    assert lacking(describe(one, PICKED), frozenset({LEADER_WORKER_SETS})) is None
 
 
 def test_an_attached_service_becomes_nothing() -> None:
     attached = service(workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"})
-    assert wanted(attached, PICKED, offered=ALL) == ()
-    assert lacking(attached, frozenset()) is None
+    assert wanted(describe(attached, PICKED), offered=ALL) == ()
+    assert lacking(describe(attached, PICKED), frozenset()) is None
 
 
 def test_everything_belongs_to_the_service_and_says_so() -> None:
     one = service(replicas=2, prefill={"replicas": 2}, router={"replicas": 2})
-    for each in wanted(one, PICKED, offered=ALL):
+    for each in wanted(describe(one, PICKED), offered=ALL):
         metadata = each.manifest["metadata"]
         assert (each.manifest["apiVersion"], each.manifest["kind"]) == (each.kind.api_version, each.kind.kind)
         assert metadata["namespace"] == "serving"
@@ -185,7 +188,9 @@ def test_a_gateway_is_offered_the_pool_that_has_no_router() -> None:
 def test_no_pool_is_offered_beside_a_router_or_without_a_picker(
     spec: dict[str, Any], defaults: Defaults
 ) -> None:
-    assert INFERENCE_POOLS not in {each.kind for each in wanted(service(**spec), defaults, offered=ALL)}
+    assert INFERENCE_POOLS not in {
+        each.kind for each in wanted(describe(service(**spec), defaults), offered=ALL)
+    }
 
 
 def test_the_hash_shows_what_an_edit_removes() -> None:
@@ -195,12 +200,14 @@ def test_the_hash_shows_what_an_edit_removes() -> None:
 
 
 def test_replicas_can_be_left_to_somebody_else() -> None:
-    (one,) = [each for each in wanted(service(replicas=3), Defaults()) if each.kind is DEPLOYMENTS]
+    (one,) = [each for each in wanted(describe(service(replicas=3), Defaults())) if each.kind is DEPLOYMENTS]
     left = without_replicas(one)
     assert "replicas" not in left.manifest["spec"]
     assert left.manifest["spec"]["template"] == one.manifest["spec"]["template"]
     assert left.manifest["metadata"]["annotations"] != one.manifest["metadata"]["annotations"]
-    (other,) = [each for each in wanted(service(replicas=5), Defaults()) if each.kind is DEPLOYMENTS]
+    (other,) = [
+        each for each in wanted(describe(service(replicas=5), Defaults())) if each.kind is DEPLOYMENTS
+    ]
     assert without_replicas(other) == left
 
 
@@ -210,7 +217,7 @@ NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True)
 @given(name=NAMES)
 def test_every_name_and_label_is_short_enough(name: str) -> None:
     one = service(name, replicas=2, prefill={"replicas": 2}, router={"replicas": 2})
-    for each in wanted(one, PICKED, offered=ALL):
+    for each in wanted(describe(one, PICKED), offered=ALL):
         metadata = each.manifest["metadata"]
         template = each.manifest.get("spec", {}).get("template", {}).get("metadata", {})
         assert len(metadata["name"]) <= 63
@@ -220,8 +227,8 @@ def test_every_name_and_label_is_short_enough(name: str) -> None:
 
 def test_wanted_twice_is_the_same_twice() -> None:
     one = service(replicas=2, prefill={"replicas": 2}, router={})
-    assert wanted(one, PICKED, offered=ALL) == wanted(one, PICKED, offered=ALL)
-    assert all(isinstance(each, Wanted) for each in wanted(one, PICKED, offered=ALL))
+    assert wanted(describe(one, PICKED), offered=ALL) == wanted(describe(one, PICKED), offered=ALL)
+    assert all(isinstance(each, Wanted) for each in wanted(describe(one, PICKED), offered=ALL))
 
 
 QUEUED = {
@@ -252,7 +259,8 @@ def test_what_queues_read_of_a_service_its_workloads_carry(part: str, spec: dict
         whole = {"model": {"uri": "hf://org/llm"}, "router": {}, **spec}
         one = InferenceService.parse({"metadata": metadata, "spec": whole})
         return {
-            f"{each.kind.kind} {each.key.name}": each.manifest for each in wanted(one, PICKED, offered=ALL)
+            f"{each.kind.kind} {each.key.name}": each.manifest
+            for each in wanted(describe(one, PICKED), offered=ALL)
         }
 
     plain, queued = made({}), made({**QUEUED, **LEFT})

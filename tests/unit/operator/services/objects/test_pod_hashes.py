@@ -1,21 +1,33 @@
 """Which running pods may stay when another version of the operator would make others."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
 from loadline_api import names
-from loadline_api.inference_services import InferenceService
+from loadline_api.inference_services import InferenceService, InferenceServiceSpec
 from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import Wanted
-from loadline_operator.services.objects.pod_hashes import POD_HASH, PodHash, stays
+from loadline_operator.services.objects.pod_hashes import (
+    POD_HASH,
+    SHAPES_NO_POD,
+    SHAPES_NO_POD_OF,
+    TEMPLATES,
+    PodHash,
+    stays,
+)
 
 BASE: dict[str, Any] = {
     "model": {"uri": "hf://org/model"},
     "router": {"replicas": 1},
     "prefill": {"replicas": 1},
+    "kvCache": {},
     "template": {"spec": {"nodeSelector": {"gpu": "a100"}}},
 }
 
@@ -27,13 +39,88 @@ def service(spec: dict[str, Any], *, generation: int = 3, observed: int = 3) -> 
 
 
 def workloads(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, Wanted]:
-    made = manifests.wanted(service(spec), defaults or Defaults())
+    made = manifests.wanted(describe(service(spec), defaults or Defaults()))
     return {one.key.name: one for one in made if one.kind is DEPLOYMENTS}
 
 
 def pod_hashes(spec: dict[str, Any], defaults: Defaults | None = None) -> dict[str, PodHash]:
     found = {name: manifests.pod_hash_of(one.manifest) for name, one in workloads(spec, defaults).items()}
     return {name: one for name, one in found.items() if one is not None}
+
+
+EDITS: dict[str, Any] = {
+    "model": {"uri": "hf://org/other"},
+    "replicas": 4,
+    "scaling": {"maxReplicas": 9},
+    "parallelism": {"tensor": 2},
+    "engine": {"maxModelLength": 9},
+    "template": {"spec": {"nodeSelector": {"gpu": "h200"}}},
+    "rollout_strategy": {"maxSurge": 2},
+    "priority": 7,
+    "slo": {"ttftMs": 500},
+    "power": {"maxWatts": 300},
+    "experts": {"policyRef": {"name": "careful"}},
+    "workload_ref": None,
+    "prefill.replicas": 3,
+    "prefill.per_decode": "2",
+    "prefill.parallelism": {"tensor": 2},
+    "prefill.template": {"nodeSelector": {"gpu": "h200"}},
+    "prefill.policy_ref": {"name": "bulk"},
+    "router.replicas": 2,
+    "router.policy": "Random",
+    "router.template": {"nodeSelector": {"gpu": "none"}},
+    "kv_cache.dtype": "fp8",
+    "kv_cache.policy_ref": {"name": "bulk"},
+}
+"""An edit of each field of a spec; of workloadRef none, since it stands in the model's place."""
+
+
+def fields() -> Iterator[str]:
+    """All fields of a spec, and those of the parts that shape pods only in part."""
+    for name, field in InferenceServiceSpec.model_fields.items():
+        if name not in SHAPES_NO_POD_OF:
+            yield name
+            continue
+        (part,) = (one for one in get_args(field.annotation) if issubclass(one, BaseModel))
+        yield from (f"{name}.{each}" for each in part.model_fields)
+
+
+def edited(path: str) -> dict[str, Any]:
+    name, _, field = path.partition(".")
+    part = to_camel(name)
+    return {part: {**BASE.get(part, {}), field: EDITS[path]} if field else EDITS[path]}
+
+
+def shapes(path: str) -> bool:
+    """Whether the lists say that a field shapes pods."""
+    part, _, field = path.partition(".")
+    return field not in SHAPES_NO_POD_OF[part] if field else part not in SHAPES_NO_POD
+
+
+def pods(spec: dict[str, Any]) -> dict[str, Manifest]:
+    return {name: one.manifest["spec"][TEMPLATES[one.kind]] for name, one in workloads(spec).items()}
+
+
+def test_every_field_of_a_spec_is_edited_here() -> None:
+    assert sorted(EDITS) == sorted(fields())
+
+
+@pytest.mark.parametrize("path", [path for path, edit in EDITS.items() if edit is not None])
+def test_a_field_shapes_pods_or_is_listed_as_one_that_does_not(path: str) -> None:
+    changed = {**BASE, **edited(path)}
+    asked, before = pod_hashes(changed), pod_hashes(BASE)
+    assert any(asked[name].asked != before[name].asked for name in before) is shapes(path)
+    assert (pods(changed) != pods(BASE)) is shapes(path)
+
+
+def test_the_hash_of_a_request_is_that_of_earlier_versions() -> None:
+    spec = {**BASE, "kvCache": {"dtype": "fp8"}, "parallelism": {"tensor": 2}, "priority": 5}
+    found = {name: one.asked for name, one in pod_hashes(spec, Defaults(gpu_resource="amd.com/gpu")).items()}
+    assert found == {
+        "chat": "0741629d76a1a10c",
+        "chat-prefill": "37bb5745af4072f0",
+        "chat-router": "43c2cdfae40342ed",
+    }
 
 
 def test_every_workload_is_marked() -> None:

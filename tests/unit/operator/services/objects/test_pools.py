@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService
-from loadline_operator.services.objects.pools import Phase, pools_of, prefill_replicas, scale_selector
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
+from loadline_operator.services.objects.pools import Phase, pools_of, prefill_replicas
 
 
 def service(**spec: Any) -> InferenceService:
@@ -23,14 +25,14 @@ def sizes(one: InferenceService) -> dict[str, int]:
 
 def test_one_pool_answers_both_phases() -> None:
     (main,) = pools_of(service(replicas=3))
-    assert (main.name, main.object_name, main.phase, main.replicas) == ("main", "chat", Phase.MIXED, 3)
+    assert (main.name, main.key.name, main.phase, main.replicas) == ("main", "chat", Phase.MIXED, 3)
     assert main.selector == main.labels == {"loadline.dev/service": "chat", "loadline.dev/pool": "main"}
 
 
 def test_a_prefill_pool_makes_the_main_one_decode() -> None:
     main, prefill = pools_of(service(replicas=2, prefill={"replicas": 3}, router={}))
-    assert (main.phase, main.object_name, main.replicas) == (Phase.DECODE, "chat", 2)
-    assert (prefill.phase, prefill.object_name, prefill.replicas) == (Phase.PREFILL, "chat-prefill", 3)
+    assert (main.phase, main.key.name, main.replicas) == (Phase.DECODE, "chat", 2)
+    assert (prefill.phase, prefill.key.name, prefill.replicas) == (Phase.PREFILL, "chat-prefill", 3)
     assert prefill.labels["loadline.dev/pool"] == "prefill"
 
 
@@ -76,7 +78,7 @@ def test_of_a_group_of_nodes_the_leader_is_counted_and_answers() -> None:
     (main,) = pools_of(one)
     assert main.spans_nodes
     assert main.selector == {**main.labels, "leaderworkerset.sigs.k8s.io/worker-index": "0"}
-    assert scale_selector(one) == (
+    assert describe(one, Defaults()).scale_selector == (
         "leaderworkerset.sigs.k8s.io/worker-index=0,loadline.dev/pool=main,loadline.dev/service=chat"
     )
 
@@ -84,4 +86,4 @@ def test_of_a_group_of_nodes_the_leader_is_counted_and_answers() -> None:
 def test_an_attached_service_has_no_pool_of_ours() -> None:
     attached = service(workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"})
     assert pools_of(attached) == ()
-    assert scale_selector(attached) is None
+    assert describe(attached, Defaults()).scale_selector is None

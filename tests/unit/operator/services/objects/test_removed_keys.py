@@ -10,10 +10,10 @@ from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects import routers
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member
 from loadline_operator.services.objects.engine_pods import pod_template
 from loadline_operator.services.objects.pod_templates import lay_over
-from loadline_operator.services.objects.pools import pools_of
 
 Spec = dict[str, Any]
 
@@ -31,8 +31,8 @@ def made(
     **spec: Any,
 ) -> Manifest:
     template = {"remove": [removal(*one) for one in paths], **(parts or {})}
-    (pool, *_) = pools_of(service(template=template, **spec))
-    return pod_template(pool, defaults or Defaults(), member=member)
+    one = describe(service(template=template, **spec), defaults or Defaults())
+    return pod_template(one, one.pools[0], member=member)
 
 
 def removal(container: str | None, path: str) -> Spec:
@@ -132,18 +132,18 @@ def test_what_the_chart_adds_a_service_may_remove() -> None:
 def test_a_pools_template_removes_what_its_service_gave() -> None:
     parts = {"containers": [{"name": "vllm", "env": [{"name": "A", "value": "1"}]}]}
     prefill = {"replicas": 1, "template": {"remove": [removal("vllm", "env[A]")]}}
-    one = service(template=parts, prefill=prefill, router={})
+    one = describe(service(template=parts, prefill=prefill, router={}), Defaults())
     names = {
-        pool.name: {each["name"] for each in container(pod_template(pool, Defaults()))["env"]}
-        for pool in pools_of(one)
+        pool.name: {each["name"] for each in container(pod_template(one, pool))["env"]} for pool in one.pools
     }
     assert "A" in names["main"]
     assert "A" not in names["prefill"]
 
 
 def test_the_routers_template_removes_too() -> None:
-    one = service(router={"template": {"remove": [removal("router", "livenessProbe")]}})
-    template = routers.deployment(one, Defaults())["spec"]["template"]
+    one = describe(service(router={"template": {"remove": [removal("router", "livenessProbe")]}}), Defaults())
+    assert one.router is not None
+    template = routers.deployment(one, one.router)["spec"]["template"]
     assert "livenessProbe" not in container(template, "router")
     assert "readinessProbe" in container(template, "router")
 

@@ -8,9 +8,8 @@ import pytest
 from loadline_api.engines import FROM_FIELDS, FROM_OPERATOR, written
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member, arguments
-from loadline_operator.services.objects.model_sources import source_of
-from loadline_operator.services.objects.pools import pools_of
 
 RESERVED = re.compile(written((*FROM_FIELDS, *FROM_OPERATOR)))
 
@@ -32,8 +31,7 @@ FULL: dict[str, Any] = {
 def test_every_argument_of_ours_is_reserved(pool: int, member: Member) -> None:
     metadata = {"name": "chat", "namespace": "serving", "uid": "u", "generation": 1}
     service = InferenceService.parse({"metadata": metadata, "spec": FULL})
-    defaults = Defaults()
-    source = source_of("hf://org/model@v2", defaults)
-    said = {one.split("=")[0] for one in arguments(pools_of(service)[pool], source, defaults, member=member)}
+    described = describe(service, Defaults())
+    said = {one.split("=")[0] for one in arguments(described, described.pools[pool], member=member)}
     assert len(said) > 10
     assert {one for one in said if not RESERVED.match(one)} == OPEN

@@ -8,6 +8,7 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.routers import POLICIES, deployment
 
 MAIN = ["loadline.dev/pool=main", "loadline.dev/service=chat"]
@@ -17,7 +18,9 @@ PREFILL = ["loadline.dev/pool=prefill", "loadline.dev/service=chat"]
 def router(*, defaults: Defaults | None = None, **spec: Any) -> Manifest:
     whole = {"model": {"uri": "hf://org/llm"}, "router": {}, **spec}
     one = InferenceService.parse({"metadata": {"name": "chat", "namespace": "serving"}, "spec": whole})
-    return deployment(one, defaults or Defaults())
+    described = describe(one, defaults or Defaults())
+    assert described.router is not None
+    return deployment(described, described.router)
 
 
 def pod(made: Manifest) -> Manifest:

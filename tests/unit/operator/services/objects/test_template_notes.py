@@ -6,15 +6,15 @@ import pytest
 
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.template_notes import template_notes
 
 
 def told(*, defaults: Defaults | None = None, **spec: Any) -> tuple[str, ...]:
     metadata = {"name": "chat", "namespace": "serving", "uid": "u"}
     whole = {"model": {"uri": "hf://org/llm"}, **spec}
-    return template_notes(
-        InferenceService.parse({"metadata": metadata, "spec": whole}), defaults or Defaults()
-    )
+    one = InferenceService.parse({"metadata": metadata, "spec": whole})
+    return template_notes(describe(one, defaults or Defaults()))
 
 
 def removing(*paths: str, container: str | None = "vllm") -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""
+What a service is, worked out once: its groups of pods, their names and labels, where they answer.
+
+It follows from the spec, the templates, the arguments and the cluster's defaults, and from
+nothing that the cluster holds. Whatever is made or said of a service reads it here: probes,
+the Service in front, routers, monitors, budgets, the transfer of KV, the plan and the
+status. So none of them can mean another name, port or label than the rest.
+
+An attached service has no pods of ours, hence no pools; what its workload is, is read.
+"""
+
+from dataclasses import dataclass
+
+from loadline_api.inference_services import InferenceService
+from loadline_api.names import ENGINE_PORT
+from loadline_operator.kube.kinds import Key
+from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.model_sources import Source, source_of
+from loadline_operator.services.objects.pools import Group, Pool, pools_of, routers_of, selector_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """One service with what follows from its spec; `source` and `pools` are only those of a model of ours."""
+
+    service: InferenceService
+    defaults: Defaults
+    source: Source | None
+    pools: tuple[Pool, ...]
+    router: Group | None
+
+    @property
+    def key(self) -> Key:
+        """The service's key, which is that of the Service in front too."""
+        return Key(self.service.metadata.namespace, self.service.metadata.name)
+
+    @property
+    def uid(self) -> str:
+        """The service's uid."""
+        return self.service.metadata.uid
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """All its groups of pods, the routers last."""
+        return (*self.pools, *((self.router,) if self.router is not None else ()))
+
+    @property
+    def front(self) -> Group:
+        """Whom clients reach: the routers, or the pool that answers both phases."""
+        return self.router if self.router is not None else self.pools[0]
+
+    @property
+    def engine_account(self) -> str:
+        """The name of the engines' account; the service's own could be `default`."""
+        return f"{self.key.name}-engine"
+
+    @property
+    def scale_selector(self) -> str | None:
+        """The pods that `/scale` counts, one a replica of the main pool; None where it isn't ours."""
+        return selector_text(self.pools[0].selector) if self.pools else None
+
+    @property
+    def url(self) -> str:
+        """Where clients in the cluster send their requests."""
+        return f"http://{self.key.name}.{self.key.namespace}.svc:{ENGINE_PORT}"
+
+
+def describe(service: InferenceService, defaults: Defaults) -> Description:
+    """All that follows from a service and the cluster's defaults."""
+    model = service.spec.model
+    return Description(
+        service=service,
+        defaults=defaults,
+        source=source_of(model.uri, defaults) if model is not None else None,
+        pools=pools_of(service, engine_template=defaults.engine_template),
+        router=routers_of(service),
+    )
