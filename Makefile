@@ -125,6 +125,10 @@ bench-operator-plans: $(READY) ## What one node's move costs the operator that p
 format: $(READY) ## Put imports in order and format
 	@ruff check --select I --fix --quiet . && ruff format --quiet .
 
+.PHONY: generate
+generate: $(READY) ## Write what follows from other files: the engine's options, CRDs, the chart's tables
+	@python -m testbed.engines options && python -m testbed.charts
+
 .PHONY: lock
 lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; UPGRADE=1 for the newest
 	@hack/lock.sh

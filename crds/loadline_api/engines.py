@@ -4,10 +4,9 @@ What an engine serves and is started with: the model, its limits, its arguments,
 What can't work is refused here, with the field and the mend: an engine that only fails
 once it has loaded its weights costs its owner a quarter of an hour. So the address of a
 model is checked by its scheme, and an argument that would contradict another field is
-not taken in any of the ways in which vLLM lets it be written.
+not taken in any of the forms in which the engine takes it (`engine_options`).
 """
 
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
@@ -15,6 +14,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
+from loadline_api.engine_options import forms
 from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import INT32
 from loadline_api.schemas import Spec, rule, validations
@@ -45,8 +45,13 @@ FROM_OPERATOR = (
     "--master-port",
     "--headless",
     "--kv-transfer-config",
+    "--grpc",
+    "--data-parallel-multi-port-external-lb",
 )
-"""Arguments of vLLM by which the operator joins engines to each other, to probes and to routers."""
+"""Arguments of vLLM by which the operator joins engines to each other, to probes and to routers.
+
+The last two have the engine speak another protocol, or at other ports.
+"""
 
 NEVER_SPLIT = ("--enable-return-routed-experts", "--use-replayssm", "--prefill-context-parallel-size")
 """Arguments of vLLM that its KV transfer refuses in one of the two phases."""
@@ -66,23 +71,16 @@ HF_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 Argument = Annotated[str, Field(min_length=1, max_length=1024)]
 """One argument of the engine's command line, as `--name=value`."""
 
+ONE_ENTRY = "^--[A-Za-z][^=[:space:]]*(=|$)"
+"""An argument in one entry; the engine reads a blank before the `=` as part of the name."""
+
 Tokens = Annotated[int, Field(strict=True, ge=1, le=100_000_000, json_schema_extra=INT32)]
 """A length in tokens."""
 
 
-def written(names: Iterable[str]) -> str:
-    """The regular expression of arguments of these names.
-
-    vLLM takes underscores for dashes, and a dotted name for a key of a JSON value; `--no-`
-    turns a switch off.
-    """
-    stems = "|".join(re.sub("-", "[-_]", name.removeprefix("--")) for name in names)
-    return f"^--(no[-_])?({stems})([=.].*)?$"
-
-
 def _argument(names: Iterable[str], mend: str) -> JsonDict:
     """The rule that refuses arguments of these names."""
-    found = f"self.arguments.filter(a, a.matches('{written(names)}'))"
+    found = f"self.arguments.filter(a, a.matches('{forms(names)}'))"
     return rule(
         f"{found}.size() == 0",
         says=f"'engine.arguments has %s, {mend}'.format([{found}[0]])",
@@ -166,9 +164,9 @@ class Engine(Spec):
     model_config = ConfigDict(
         json_schema_extra=validations(
             rule(
-                "self.arguments.all(a, a.matches('^--[A-Za-z]'))",
+                f"self.arguments.all(a, a.matches('{ONE_ENTRY}'))",
                 says="'engine.arguments has \"%s\": write each argument as one entry, --name=value'"
-                ".format([self.arguments.filter(a, !a.matches('^--[A-Za-z]'))[0]])",
+                f".format([self.arguments.filter(a, !a.matches('{ONE_ENTRY}'))[0]])",
                 at=".arguments",
             ),
             rule(

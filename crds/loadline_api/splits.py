@@ -9,14 +9,15 @@ features that the connector refuses. Whether a prefill of more GPUs than decode 
 depends on the model's heads, which nobody knows here.
 """
 
-from loadline_api.engines import NEVER_SPLIT, written
+from loadline_api.engine_options import forms
+from loadline_api.engines import NEVER_SPLIT
 from loadline_api.schemas import rule
 
 _OWN = "has(self.prefill.parallelism)"
 _PREFILL = f"({_OWN} ? self.prefill.parallelism.tensor : {{main}})"
 _MAIN = "(has(self.parallelism) ? self.parallelism.tensor : 1)"
 _TENSOR = _PREFILL.format(main=_MAIN)
-_REFUSED = f"self.engine.arguments.filter(a, a.matches('{written(NEVER_SPLIT)}'))"
+_REFUSED = f"self.engine.arguments.filter(a, a.matches('{forms(NEVER_SPLIT)}'))"
 
 SPLIT_RULES = (
     rule(

@@ -4,6 +4,7 @@ The engine as a command; paths go to stdout, all else to stderr.
     python -m testbed.engines ensure        where the engine's environment is, made if it must be
     python -m testbed.engines model DIR     the small model, written to DIR
     python -m testbed.engines lock          its packages, and the router's, resolved anew into requirements/
+    python -m testbed.engines options       its options, read out of its parser into the API's table of them
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 
 from testbed.cluster import commands
-from testbed.engines import locks, models, venvs
+from testbed.engines import locks, models, options, venvs
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="A real engine and a small model for tests."
@@ -42,6 +43,13 @@ def lock() -> None:
     """Resolve the packages of engine and router into requirements/, pinned and hashed."""
     for path in locks.write():
         stderr.print(f"{path.relative_to(venvs.ROOT)} is written")
+
+
+@app.command("options")
+def write_options() -> None:
+    """Read the engine's options into the table that the API's rules follow from."""
+    path = options.write(venvs.ensure(stderr))
+    stderr.print(f"{path.relative_to(venvs.ROOT)} is written")
 
 
 def main() -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from loadline_api.engines import FROM_FIELDS, FROM_OPERATOR, written
+from loadline_api.engine_options import forms
+from loadline_api.engines import FROM_FIELDS, FROM_OPERATOR
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member, arguments
 
-RESERVED = re.compile(written((*FROM_FIELDS, *FROM_OPERATOR)))
+RESERVED = re.compile(forms((*FROM_FIELDS, *FROM_OPERATOR)))
 
 OPEN = {"--shutdown-timeout"}
 """Said by the operator first, and by whom it may concern again: the engine takes the last."""
