@@ -107,6 +107,7 @@ class Reason(Explained):
     OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
     SCALE_REFUSED = "ScaleRefused", "The API server refused to move the replicas."
     TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
+    CONTRADICTION = "Contradiction", "Two parts of the spec can't both be, so nothing was made of them."
     PARSED = "Parsed", "The document was read and is in force."
     POLICY_INVALID = "PolicyInvalid", "The document can't be used; the last good one stays in force."
     POLICY_MISSING = "PolicyMissing", "No ConfigMap of that name and loop is where policies are looked for."

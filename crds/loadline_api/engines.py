@@ -66,6 +66,9 @@ _CREDENTIALS = (
 PASSWORD_IN_URL = "[A-Za-z][A-Za-z0-9+.-]*://[^/@[:space:]]*:[^/@[:space:]]+@"
 """A user and a password in an address, wherever in a text."""
 
+TLS = ("--ssl-certfile", "--ssl-keyfile")
+"""Arguments of vLLM by either of which the engine serves TLS."""
+
 HF_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Argument = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -76,6 +79,10 @@ ONE_ENTRY = "^--[A-Za-z][^=[:space:]]*(=|$)"
 
 Tokens = Annotated[int, Field(strict=True, ge=1, le=100_000_000, json_schema_extra=INT32)]
 """A length in tokens."""
+
+
+CLIENTS_PROVED = forms(("--ssl-cert-reqs",)).removesuffix("([=.]|$)") + "=2$"
+"""The argument by which the engine serves only those that prove who they are."""
 
 
 def _argument(names: Iterable[str], mend: str) -> JsonDict:
@@ -180,6 +187,12 @@ class Engine(Spec):
                 "which follows from model, parallelism, engine or kvCache: set it there and remove it here",
             ),
             _argument(FROM_OPERATOR, "which the operator sets for probes, routers and other pods: remove it"),
+            rule(
+                f"!self.arguments.exists(a, a.matches('{CLIENTS_PROVED}'))",
+                message="engine.arguments has the engine ask each client for a certificate, and probes and"
+                " scrapes have none: leave --ssl-cert-reqs out, or set it to 1",
+                at=".arguments",
+            ),
         )
     )
 

@@ -17,7 +17,8 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
-from loadline_api.engines import Engine, KvCache, Model
+from loadline_api.engine_options import forms
+from loadline_api.engines import TLS, Engine, KvCache, Model
 from loadline_api.objectives import Experts, PolicyName, Power, Scaling, Slo
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.products import PRODUCT_RULES
@@ -29,6 +30,8 @@ from loadline_api.workload_refs import WorkloadRef
 from loadline_policies.loops import Loop
 
 MAX_PRIORITY = 1000
+
+_SERVES_TLS = f"self.engine.arguments.filter(a, a.matches('{forms(TLS)}'))"
 
 MOST_TEXT = 1024
 """Characters of a selector or a URL in the status."""
@@ -65,6 +68,13 @@ class InferenceServiceSpec(Spec):
                 "!has(self.prefill) || has(self.router)",
                 message="prefill splits requests in two, which needs somebody to send both halves: add router"
                 " (`router: {}` will do) or leave prefill out",
+            ),
+            rule(
+                f"!has(self.router) || !has(self.engine) || {_SERVES_TLS}.size() == 0",
+                says="'engine.arguments has %s, by which the engine serves TLS, and routers ask engines by"
+                " HTTP: leave router out, or remove it and end TLS before the router'"
+                f".format([{_SERVES_TLS}[0]])",
+                at=".engine.arguments",
             ),
             *SPLIT_RULES,
             *PRODUCT_RULES,

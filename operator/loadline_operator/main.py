@@ -7,6 +7,7 @@ once. After that the process lives on events alone: no timer, no polling.
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, InvalidInput) as error:
         print(f"error: `--defaults`: {error}", file=sys.stderr)
         return 2
+    wanted = defaults.with_family(wanted, service_host=os.environ.get("KUBERNETES_SERVICE_HOST", ""))
     try:
         return asyncio.run(Operator(options, wanted).run())
     except KeyboardInterrupt:

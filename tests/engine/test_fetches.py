@@ -13,7 +13,8 @@ import pytest
 
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.engine_pods import PLAINLY
-from loadline_operator.services.objects.model_sources import source_of
+from loadline_operator.services.objects.engine_traits import HubModel
+from loadline_operator.services.objects.model_sources import fetching, source_of
 from testbed.engines.venvs import Venv
 
 COMMIT = "c" * 40
@@ -52,14 +53,17 @@ class Answer(BaseHTTPRequestHandler):
         self._answer(sends=True)
 
     def _answer(self, *, sends: bool) -> None:
-        path = self.path.partition("?")[0]
-        file = path.partition(f"/org/llm/resolve/{COMMIT}/")[2]
+        path, file = self.path.partition("?")[0].replace("/org/words/", "/org/llm/"), ""
+        if f"/resolve/{COMMIT}/" in path:
+            file = path.partition(f"/org/llm/resolve/{COMMIT}/")[2]
         if path.startswith("/api/models/org/llm/revision/"):
             self._send(json.dumps({"id": "org/llm", "sha": COMMIT, "siblings": []}).encode(), sends)
         elif path.startswith("/api/models/org/llm/tree/"):
             self._send(json.dumps([_entry(name) for name in FILES]).encode(), sends)
         elif file in FILES:
-            self.server.fetched[file] += sends
+            self.server.fetched[self.path.replace(f"/resolve/{COMMIT}", "").removeprefix("/org/llm/")] += (
+                sends
+            )
             self._send(FILES[file], sends, **{"ETag": f'"{_digest(file)}"', "X-Repo-Commit": COMMIT})
         else:
             self.send_error(404)
@@ -91,8 +95,9 @@ def hub() -> Iterator[Hub]:
         thread.join()
 
 
-def fetcher(venv: Venv, cache: Path, url: str) -> subprocess.Popen[str]:
+def fetcher(venv: Venv, cache: Path, url: str, *others: HubModel) -> subprocess.Popen[str]:
     """The command of the init container, with the node's cache mounted."""
+    assert SOURCE.hub is not None
     environment = {
         **{name: str(cache) for name in SOURCE.environment},
         "PATH": f"{venv.path / 'bin'}:{os.defpath}",
@@ -102,7 +107,11 @@ def fetcher(venv: Venv, cache: Path, url: str) -> subprocess.Popen[str]:
         PLAINLY["name"]: PLAINLY["value"],
     }
     return subprocess.Popen(
-        SOURCE.fetch, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        fetching((SOURCE.hub, *others)),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -117,6 +126,15 @@ def test_pods_of_a_node_fetch_a_model_once(hub: Hub, engine_venv: Venv, tmp_path
     assert hub.fetched == {"config.json": 1, "model.safetensors": 1}
     snapshot = tmp_path / "models" / "models--org--llm" / "snapshots" / COMMIT
     assert (snapshot / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_tokenizer_comes_into_the_same_cache_without_its_weights(
+    hub: Hub, engine_venv: Venv, tmp_path: Path
+) -> None:
+    ended(fetcher(engine_venv, tmp_path / "models", hub.url, HubModel("org/words", weights=False)))
+    assert hub.fetched == {"config.json": 1, "model.safetensors": 1, "/org/words/config.json": 1}
+    (found,) = (tmp_path / "models" / "models--org--words" / "snapshots").iterdir()
+    assert [one.name for one in found.iterdir()] == ["config.json"]
 
 
 def test_a_model_that_is_there_needs_no_hub(hub: Hub, engine_venv: Venv, tmp_path: Path) -> None:

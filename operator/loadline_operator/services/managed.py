@@ -102,7 +102,7 @@ class ManagedServices:
         desired = Desired(
             description=description,
             wanted=await self._with_pods_that_stay(description.service, wanted, owned_objects),
-            lacking=manifests.lacking(description, offered),
+            obstacle=manifests.obstacle(description, offered),
             notes=(*count_notes(description), *template_notes(description)),
         )
         known = KnownObjects(owned_objects=owned_objects, settled=self._settled.get(key, {}))

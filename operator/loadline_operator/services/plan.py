@@ -37,12 +37,12 @@ from loadline_operator.services.policy_choices import Policies
 class Desired:
     """What a service is to be: its description and the objects that it becomes.
 
-    `lacking` says why it becomes none, `notes` what of the spec comes to nothing.
+    `obstacle` says why it can become none, `notes` what of the spec comes to nothing.
     """
 
     description: Description
     wanted: tuple[Wanted, ...] = ()
-    lacking: str | None = None
+    obstacle: Finding | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -92,7 +92,7 @@ def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
     description = desired.description
     service, uid = description.service, description.uid
     states = {Ref.of(one): object_state(uid, one, known=observed.known) for one in desired.wanted}
-    obstacle = _obstacle(desired.lacking, observed, states)
+    obstacle = _obstacle(desired, observed, states)
     observed = replace(observed, pods=waiting_long(observed.pods, now=now))
     pools = views(description, observed)
     found = health.findings(pools, obstacle)
@@ -104,7 +104,7 @@ def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
     wanted = statuses.written(service, status, now=now)
     return Changes(
         apply=_in_order(one for one in desired.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
-        delete=() if desired.lacking or observed.refusal else _obsolete(desired, observed),
+        delete=() if desired.obstacle or observed.refusal else _obsolete(desired, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
         waits=_waits(desired, observed, obstacle),
@@ -120,7 +120,7 @@ def _in_order(needed: Iterable[Wanted]) -> tuple[Wanted, ...]:
 
 def _waits(desired: Desired, observed: Observed, obstacle: Finding | None) -> bool:
     unseen = any(one.unseen is not None and one.fault is None for one in observed.pods)
-    in_the_way = obstacle is not None and desired.lacking is None
+    in_the_way = obstacle is not None and desired.obstacle is None
     makers = pod_makers(desired.description, observed)
     return bool(observed.remarks) or in_the_way or unseen or bool(makers)
 
@@ -197,12 +197,11 @@ def _told(rollout: Rollout | None, refused: PodFault | None) -> Rollout | None:
     return replace(rollout, complaint=refused) if rollout is not None and refused is not None else rollout
 
 
-def _obstacle(lacking: str | None, observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:
+def _obstacle(desired: Desired, observed: Observed, states: Mapping[Ref, ObjectState]) -> Finding | None:
     """Why the cluster isn't and won't be as the spec says, if something is in the way."""
-    if lacking is not None:
-        return Finding(so=False, reason=Reason.API_MISSING, text=lacking)
-    if observed.refusal is not None:
-        return observed.refusal
+    known = desired.obstacle or observed.refusal
+    if known is not None:
+        return known
     taken = [ref for ref, one in states.items() if one is ObjectState.TAKEN]
     if not taken:
         return None

@@ -79,6 +79,8 @@ def test_addresses_of_every_scheme_are_taken(charted: Bed, uri: str) -> None:
         "--port-range=1-2",
         '--speculative-config={"method": "ngram"}',
         "--max-num-batched=8192",
+        "--ssl-certfile=/tls/tls.crt",
+        "--ssl-cert-reqs=1",
         "--model-impl=auto",
         "--data-parallel-size-local=1",
         "--an-option-of-a-plugin={\n}",

@@ -21,6 +21,7 @@ def test_what_nobody_gave_is_the_operators_own() -> None:
 def test_every_default_reaches_the_operator() -> None:
     values = {
         "gpuResource": "amd.com/gpu",
+        "ipFamily": "IPv6",
         "engine": {
             "image": "registry.example/vllm:v1",
             "kvBufferDevice": "cpu",
@@ -33,6 +34,7 @@ def test_every_default_reaches_the_operator() -> None:
     }
     assert defaults.parse(text(values)) == Defaults(
         gpu_resource="amd.com/gpu",
+        ip_family="IPv6",
         engine_image="registry.example/vllm:v1",
         kv_buffer_device="cpu",
         engine_template={"spec": {"runtimeClassName": "nvidia"}},
@@ -46,6 +48,7 @@ def test_every_default_reaches_the_operator() -> None:
 
 def test_the_operator_has_no_default_that_the_chart_can_not_set() -> None:
     given = {
+        "ipFamily": "IPv4",
         "engine": {"image": "a", "kvBufferDevice": "cpu", "template": {"a": "b"}},
         "router": {"image": "a", "template": {"a": "b"}},
         "modelCache": {"enabled": True},

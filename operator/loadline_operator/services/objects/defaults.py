@@ -8,7 +8,7 @@ refused whole, since half a default is a pod that nobody asked for.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +42,7 @@ Template = Annotated[dict[str, Any], AfterValidator(_template)]
 MENDS = {
     "extra_forbidden": "remove it, or upgrade the operator to the version that knows it",
     "string_too_short": "give a value, or leave it out",
+    "literal_error": "give one of those that are known, or leave it out",
 }
 PATTERN_MENDS = {
     "modelCache": "give an absolute path, without a slash at its end",
@@ -64,6 +65,9 @@ class Defaults(BaseModel):
 
     model_cache: Directory | None = None
     """Directory of each node that keeps fetched models; None: every pod fetches its own."""
+
+    ip_family: Literal["IPv4", "IPv6"] | None = None
+    """The family of the pods' first address; None: that of the API server's Service, else IPv4."""
 
     kv_buffer_device: Text | None = None
     """Where KV is held for a transfer; None: the engine's own choice, the memory of its GPU."""
@@ -101,6 +105,17 @@ def parse(text: str) -> Defaults:
         return Defaults.model_validate({} if content is None else content)
     except ValidationError as error:
         raise _explained(error.errors(include_url=False)[0]) from error
+
+
+def with_family(wanted: Defaults, *, service_host: str) -> Defaults:
+    """The defaults for a cluster whose API server is at `service_host`, as the kubelet tells its pods.
+
+    Pods and the API server's Service have their first address of one family. Where it is IPv4
+    nothing is said, so that nothing moves that was asked for before.
+    """
+    if wanted.ip_family is not None or ":" not in service_host:
+        return wanted
+    return wanted.model_copy(update={"ip_family": "IPv6"})
 
 
 def _explained(fault: ErrorDetails) -> InvalidInput:

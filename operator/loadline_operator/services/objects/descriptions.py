@@ -60,9 +60,41 @@ class Description:
         return selector_text(self.pools[0].selector) if self.pools else None
 
     @property
+    def scheme(self) -> str:
+        """By which clients are answered; before routers it is theirs."""
+        return self.pools[0].engine.scheme if self.router is None else "http"
+
+    @property
     def url(self) -> str:
         """Where clients in the cluster send their requests."""
-        return f"http://{self.key.name}.{self.key.namespace}.svc:{ENGINE_PORT}"
+        return f"{self.scheme}://{self.key.name}.{self.key.namespace}.svc:{ENGINE_PORT}"
+
+    @property
+    def listens_at(self) -> str | None:
+        """The address at which engines and routers listen; None where their own choice will do, IPv4.
+
+        That of IPv6 takes requests by IPv4 too.
+        """
+        return "::" if self.defaults.ip_family == "IPv6" else None
+
+    @property
+    def contradiction(self) -> str | None:
+        """What templates want that can't be beside the rest of the spec, which the API server can't know."""
+        if self.router is None:
+            return None
+        secured = [pool.name for pool in self.pools if pool.engine.tls]
+        if secured:
+            return (
+                f"the template has the engines of pool {secured[0]} serve TLS, and routers ask engines by"
+                " HTTP: leave router out, or end TLS before the router"
+            )
+        ports = sorted({pool.engine.port for pool in self.pools})
+        if len(ports) > 1:
+            return (
+                f"templates have engines listen at port {ports[0]} and at {ports[1]}, and routers ask all"
+                " engines at one port: let the templates agree"
+            )
+        return None
 
 
 def describe(service: InferenceService, defaults: Defaults) -> Description:

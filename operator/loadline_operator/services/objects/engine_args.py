@@ -12,7 +12,6 @@ import json
 from enum import Enum
 
 from loadline_api.engines import Engine, KvDtype
-from loadline_api.names import ENGINE_PORT
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.pools import Phase, Pool
@@ -42,7 +41,8 @@ def arguments(one: Description, pool: Pool, *, member: Member = Member.SOLE) -> 
         f"--model={source.model}",
         *source.arguments,
         f"--served-model-name={model.name or one.key.name}",
-        f"--port={ENGINE_PORT}",
+        f"--port={pool.engine.port}",
+        *([f"--host={one.listens_at}"] if one.listens_at else []),
         *_spread(pool),
         *_group(pool, member),
         *_lengths(engine),

@@ -4,20 +4,23 @@ user's parts laid over.
 
 The cluster's defaults come first, then what the service says, then what its pool says;
 the labels that select the pod are laid on last, because nothing works without them.
-Three things can only be said once all parts are known: the container that fetches the
-model sees what the engine sees, the engine is offline unless somebody said otherwise,
-and a list of plugins gets ours.
+Some things can only be said once all parts are known: the container that fetches the
+model sees what the engine sees, the engine is offline unless somebody said otherwise or it
+can't be told what it loads, a list of plugins gets ours, and the port by which others find
+the engine is there whatever a template removes.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
-from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
+from loadline_api.names import ENGINE_CONTAINER
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
-from loadline_operator.services.objects.model_sources import FETCHER, Source
+from loadline_operator.services.objects.engine_traits import HTTP_PORT, engine_of
+from loadline_operator.services.objects.model_sources import FETCHER, Source, fetching
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 from loadline_operator.services.objects.pools import Phase, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
@@ -30,6 +33,8 @@ PLUGIN = "loadline"
 
 PLUGINS = "VLLM_PLUGINS"
 OFFLINE = "HF_HUB_OFFLINE"
+TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+"""As the Hub's library reads it."""
 
 ALIKE = ("image", "imagePullPolicy", "env", "envFrom", "securityContext")
 """What the container that fetches has of the engine's: tokens, proxies and certificates are in there."""
@@ -48,7 +53,8 @@ def pod_template(one: Description, pool: Pool, *, member: Member = Member.SOLE) 
     template: Manifest = {"spec": _spec(one, pool, source=source, member=member)}
     for parts in pool.templates:
         template = lay_over(template, parts)
-    finished = {**template, "spec": _finished(template.get("spec"), source, pool.templates)}
+    port = _port(pool) if member is not Member.FOLLOWER else None
+    finished = {**template, "spec": _finished(template.get("spec"), pool, source=source, port=port)}
     labels = {**recommended(one.key.name, pool.name), **pool.labels}
     return lay_over(finished, {"metadata": {"labels": labels}})
 
@@ -64,8 +70,10 @@ def removals(
     for parts in pool.templates:
         told += [(parts, each, found) for each, found in outcomes(template, parts)]
         template = lay_over(template, parts)
-    engine = _engine_of(template.get("spec"))
-    late = (_fetcher(engine, source), _offline()) if engine is not None and source.fetch else ()
+    engine = engine_of(template.get("spec"))
+    late: tuple[Manifest, ...] = ()
+    if engine is not None and source.hub is not None:
+        late = (_fetcher(engine, pool, source=source), _offline())
     for parts, each, found in told:
         yield parts, each, found or any(finds(container, each) for container in late)
 
@@ -99,8 +107,13 @@ def _engine(one: Description, pool: Pool, *, source: Source, member: Member) -> 
     }
     if member is Member.FOLLOWER:
         return container
-    ports = [{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}]
-    return {**container, "ports": ports, **engine_probes(), "lifecycle": forgotten_first()}
+    probes = engine_probes(tls=pool.engine.tls)
+    return {**container, "ports": [_port(pool)], **probes, "lifecycle": forgotten_first()}
+
+
+def _port(pool: Pool) -> Manifest:
+    """Where the engine answers, by the name by which all others ask for it."""
+    return {"name": HTTP_PORT, "containerPort": pool.engine.port, "protocol": "TCP"}
 
 
 def _environment(pool: Pool, source: Source) -> list[Manifest]:
@@ -134,44 +147,78 @@ def _mounts(source: Source) -> list[Manifest]:
     return [*mounts, {"name": source.volume["name"], "mountPath": source.directory, "readOnly": True}]
 
 
-def _finished(spec: Any, source: Source, templates: tuple[Mapping[str, Any], ...]) -> Any:
+def _finished(spec: Any, pool: Pool, *, source: Source, port: Manifest | None) -> Any:
     """The pod's spec with what depends on all of its parts; what makes no pod is left as it is.
 
     A template may hold anything, and the API server says best what is wrong with it.
     """
-    engine = _engine_of(spec)
+    engine = engine_of(spec)
     if engine is None:
         return spec
-    settled = {**engine, "env": _settled(engine.get("env"), source, templates)}
+    offline = source.hub is not None and pool.engine.loads is not None
+    settled = {**engine, "env": _settled(engine.get("env"), pool.templates, offline=offline)}
+    if source.hub is not None and not _is_offline(settled["env"]):
+        settled["volumeMounts"] = _writable(engine.get("volumeMounts"), source)
+    if port is not None and not any(HTTP_PORT in _port_names(one) for one in spec["containers"]):
+        settled["ports"] = [*(engine.get("ports") or ()), port]
     finished = {**spec, "containers": [settled if one is engine else one for one in spec["containers"]]}
-    if not source.fetch:
+    if source.hub is None:
         return finished
-    fetcher = without_removed_of(_fetcher(engine, source), templates)
-    first: Manifest = {"initContainers": [fetcher]}
-    theirs = {key: spec[key] for key in first if spec.get(key)}
-    return {**finished, **lay_over({"spec": first}, {"spec": theirs})["spec"]}
+    fetcher = without_removed_of(_fetcher(engine, pool, source=source), pool.templates)
+    return {**finished, "initContainers": _in_order(fetcher, spec.get("initContainers"))}
 
 
-def _engine_of(spec: Any) -> Manifest | None:
-    containers = spec.get("containers") if isinstance(spec, Mapping) else None
-    if not is_named(containers):
-        return None
-    return next((one for one in containers or () if one["name"] == ENGINE_CONTAINER), None)
+def _in_order(fetcher: Manifest, theirs: Any) -> Any:
+    """The fetch before what else runs first, but after sidecars, by which alone it may reach the Hub.
+
+    A sidecar that is listed after it stays there.
+    """
+    if not theirs:
+        return [fetcher]
+    laid = lay_over({"spec": {"first": [fetcher]}}, {"spec": {"first": theirs}})["spec"]["first"]
+    if not is_named(theirs):
+        return laid
+    before = [*takewhile(lambda one: one.get("name") != FETCHER, theirs)]
+    sidecars = [one for one in before if one.get("restartPolicy") == "Always"]
+    return [*sidecars, *(one for one in laid if one not in sidecars)]
 
 
-def _settled(environment: Any, source: Source, templates: tuple[Mapping[str, Any], ...]) -> Any:
-    """The engine's environment: plugins with ours, and no way to the Hub once the model is there."""
+def _settled(environment: Any, templates: tuple[Mapping[str, Any], ...], *, offline: bool) -> Any:
+    """The engine's environment: plugins with ours, and no way to the Hub once all that it loads is there."""
     if environment and not is_named(environment):
         return environment
-    settled = [_with_plugin(one) if one["name"] == PLUGINS else one for one in environment or ()]
-    if source.fetch and all(one["name"] != OFFLINE for one in settled):
-        settled += without_removed_of(_offline(), templates)["env"]
+    settled = [_with_plugin(one) if one.get("name") == PLUGINS else one for one in environment or ()]
+    if offline and all(one.get("name") != OFFLINE for one in settled):
+        settled += without_removed_of(_offline(), templates).get("env", [])
     return settled
 
 
 def _offline() -> Manifest:
     """What the engine's container gets once the model is there, unless somebody wants it otherwise."""
     return {"name": ENGINE_CONTAINER, "env": [{"name": OFFLINE, "value": "1"}]}
+
+
+def _is_offline(environment: Any) -> bool:
+    """Whether the engine asks the Hub for nothing; what comes from elsewhere is taken for a yes."""
+    if not is_named(environment):
+        return False
+    told = [one for one in environment if one.get("name") == OFFLINE]
+    return any("valueFrom" in one or str(one.get("value")).upper() in TRUE for one in told)
+
+
+def _writable(mounts: Any, source: Source) -> Any:
+    """The engine's mounts, of which it may write to that of the Hub's cache."""
+    if not is_named(mounts):
+        return mounts
+    ours = {"name": source.volume["name"] if source.volume else "", "mountPath": source.directory}
+    return [ours if one == {**ours, "readOnly": True} else one for one in mounts]
+
+
+def _port_names(container: Mapping[str, Any]) -> tuple[Any, ...]:
+    ports = container.get("ports")
+    if not isinstance(ports, list):
+        return (HTTP_PORT,) if ports else ()
+    return tuple(one.get("name") if isinstance(one, Mapping) else HTTP_PORT for one in ports)
 
 
 def _with_plugin(variable: Manifest) -> Manifest:
@@ -182,8 +229,9 @@ def _with_plugin(variable: Manifest) -> Manifest:
     return {**variable, "value": ",".join([*chosen, PLUGIN])}
 
 
-def _fetcher(engine: Manifest, source: Source) -> Manifest:
+def _fetcher(engine: Manifest, pool: Pool, *, source: Source) -> Manifest:
     """The container that fetches: the engine's eyes, but no GPU, and the cache to write to."""
+    assert source.hub is not None, "what is there already is not fetched"
     alike = {key: engine[key] for key in ALIKE if key in engine}
     if is_named(environment := alike.get("env")):
         alike["env"] = [PLAINLY, *(one for one in environment if one["name"] != PLAINLY["name"])]
@@ -193,7 +241,7 @@ def _fetcher(engine: Manifest, source: Source) -> Manifest:
     return {
         "name": FETCHER,
         **alike,
-        "command": list(source.fetch),
+        "command": fetching((source.hub, *(pool.engine.loads or ()))),
         "resources": _without_devices(engine.get("resources")),
         "volumeMounts": [*others, cache],
         "terminationMessagePolicy": "FallbackToLogsOnError",

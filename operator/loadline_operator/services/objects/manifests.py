@@ -2,7 +2,7 @@
 Everything that a service becomes, as manifests in the order of applying.
 
 `wanted` is total: whatever was admitted becomes manifests. What needs an API that the
-cluster doesn't serve is left out, and `lacking` says so in a sentence. Each manifest
+cluster doesn't serve is left out, and `obstacle` says why nothing can be made. Each manifest
 belongs to its service by an owner reference, so the cluster collects it when the
 service goes, with or without an operator.
 
@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from loadline_api.conditions import Reason
 from loadline_api.names import GROUP, MAIN_POOL, POOL_LABEL, SERVICE_LABEL
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
@@ -30,6 +31,7 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
+from loadline_operator.services.findings import Finding
 from loadline_operator.services.objects import deployments, routers
 from loadline_operator.services.objects.accounts import accounts, bindings
 from loadline_operator.services.objects.descriptions import Description
@@ -76,7 +78,7 @@ class Wanted:
 
 def wanted(one: Description, *, offered: frozenset[Kind] = frozenset()) -> tuple[Wanted, ...]:
     """What a service becomes where the API server serves the optional kinds in `offered`."""
-    if not one.pools or lacking(one, offered) is not None:
+    if not one.pools or obstacle(one, offered) is not None:
         return ()
     made = [
         *_of(SERVICE_ACCOUNTS, accounts(one)),
@@ -90,8 +92,18 @@ def wanted(one: Description, *, offered: frozenset[Kind] = frozenset()) -> tuple
     return tuple(_owned(each, one) for each in made)
 
 
+def obstacle(one: Description, offered: frozenset[Kind]) -> Finding | None:
+    """Why nothing can be made of what the spec asks; then what was made before stays as it is."""
+    missing = lacking(one, offered)
+    if missing is not None:
+        return Finding(so=False, reason=Reason.API_MISSING, text=missing)
+    if one.contradiction is not None:
+        return Finding(so=False, reason=Reason.CONTRADICTION, text=one.contradiction)
+    return None
+
+
 def lacking(one: Description, offered: frozenset[Kind]) -> str | None:
-    """Which API is missing for what the spec asks; then no workload is made."""
+    """Which API is missing for what the spec asks."""
     groups = [pool for pool in one.pools if pool.spans_nodes]
     if not groups or LEADER_WORKER_SETS in offered:
         return None

@@ -7,14 +7,20 @@ of its own before the engine starts, into one directory of the node if there is 
 Hub's own file locks let several pods of a node wait for one download. The engine then
 runs offline, so that a Hub that is away or a branch that has moved can't stop it.
 
+What else an engine loads of the Hub (a draft, a tokenizer, an adapter) is fetched by the
+same container into the same directory; of some only what describes a model is needed.
+
 What the engine is told as its model is the same text in every pool, since engines that
 hand each other KV compare it.
 """
 
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.engine_traits import HubModel
 
 FETCHER = "fetch-model"
 """The init container that fetches from the Hub."""
@@ -26,14 +32,17 @@ MODEL = "/model"
 OTHER_FORMATS = ("original/*", "onnx/*", "openvino/*", "*.onnx", "*.msgpack", "*.h5", "*.ot", "*.tflite")
 """What repositories hold of the same weights for other engines."""
 
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.pth", "*.gguf")
+"""What describes no model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A model as a pod has it; `fetch` is the command that brings it, if somebody must."""
+    """A model as a pod has it; `hub` is what is to be fetched, if somebody must."""
 
     model: str
     arguments: tuple[str, ...] = ()
-    fetch: tuple[str, ...] = ()
+    hub: HubModel | None = None
     environment: dict[str, str] = field(default_factory=dict)
     volume: Manifest | None = None
     directory: str = ""
@@ -54,11 +63,27 @@ def _hub(rest: str, defaults: Defaults) -> Source:
     return Source(
         model=name,
         arguments=chosen,
-        fetch=("hf", "download", name, *chosen, *(f"--exclude={pattern}" for pattern in OTHER_FORMATS)),
+        hub=HubModel(name, revision),
         environment={"HF_HUB_CACHE": CACHE},
         volume={"name": "model-cache", **kept},
         directory=CACHE,
     )
+
+
+def fetching(models: Iterable[HubModel]) -> list[str]:
+    """The command that fetches models, one after the other; the first that can't be had ends it."""
+    wanted = tuple(dict.fromkeys(models))
+    whole = {(one.name, one.revision) for one in wanted if one.weights}
+    first, *others = [
+        _download(one) for one in wanted if one.weights or (one.name, one.revision) not in whole
+    ]
+    return ["sh", "-ec", "\n".join(map(shlex.join, (first, *others)))] if others else first
+
+
+def _download(one: HubModel) -> list[str]:
+    left_out = OTHER_FORMATS if one.weights else (*OTHER_FORMATS, *WEIGHTS)
+    chosen = [f"--revision={one.revision}"] if one.revision else []
+    return ["hf", "download", one.name, *chosen, *(f"--exclude={pattern}" for pattern in left_out)]
 
 
 def _claim(rest: str, defaults: Defaults) -> Source:

@@ -3,10 +3,10 @@ The user's parts of a pod, laid over ours.
 
 `template` is the way out for everything that the spec has no field for. Mappings merge
 key by key, lists of named things (containers, environment, volumes, ports) by name, mounts
-by the path where they are mounted, and whatever else is a list replaces ours; null removes
-a key where it arrives, an empty list of named things nothing. So a user can add a sidecar,
-change the image or give arguments of his own without repeating the rest. What a template
-takes away by `remove` goes first (`removed_keys`).
+by the path where they are mounted, ports without a name by their number, and whatever else
+is a list replaces ours; null removes a key where it arrives, an empty list of named things
+nothing. So a user can add a sidecar, change the image or give arguments of his own without
+repeating the rest. What a template takes away by `remove` goes first (`removed_keys`).
 
 Both a pod's spec (as in KServe's LLMInferenceService) and a whole pod template (with
 `metadata` and `spec`) are understood; they share no key.
@@ -48,6 +48,8 @@ def _merged(ours: Any, theirs: Any) -> Any:
         return _mapping(ours, theirs)
     if is_named(ours) and (theirs == [] or is_named(theirs)):
         return _by_name(ours, theirs)
+    if _are_ports(ours) and _are_ports(theirs):
+        return _by_number(ours, theirs)
     return theirs
 
 
@@ -63,3 +65,31 @@ def _by_name(ours: list[Manifest], theirs: list[Manifest]) -> list[Manifest]:
     laid = {name: [one for one in theirs if entry_name(one) == name] for name in names}
     others = [one for one in theirs if entry_name(one) not in names]
     return [*(reduce(_merged, laid[entry_name(one)], one) for one in ours), *others]
+
+
+def _are_ports(value: Any) -> TypeGuard[list[Manifest]]:
+    return isinstance(value, list) and all(
+        isinstance(one, Mapping) and type(one.get("containerPort")) is int for one in value
+    )
+
+
+def _by_number(ours: list[Manifest], theirs: list[Manifest]) -> list[Manifest]:
+    """Ports of which some have no name: most manifests of engines write the number alone."""
+    laid = list(ours)
+    for port in theirs:
+        place = next((at for at, one in enumerate(laid) if _are_the_same(one, port)), None)
+        if place is None:
+            laid.append(port)
+        else:
+            laid[place] = _mapping(laid[place], port)
+    return laid
+
+
+def _are_the_same(one: Manifest, other: Manifest) -> bool:
+    if "name" in one and "name" in other:
+        return bool(one["name"] == other["name"])
+    return _number(one) == _number(other)
+
+
+def _number(port: Manifest) -> tuple[int, str]:
+    return port["containerPort"], port.get("protocol") or "TCP"

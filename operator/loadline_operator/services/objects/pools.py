@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from loadline_api.engines import Engine
 from loadline_api.inference_services import InferenceService, InferenceServiceSpec
 from loadline_api.names import CATEGORY, MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy
 from loadline_api.products import bounded_replicas
 from loadline_api.quantities import ratio
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Kind
+from loadline_operator.services.objects.engine_traits import EngineTraits, engine_traits
 
 ROLLOUT = RolloutStrategy()
 """One more, none less: nobody who asks notices."""
@@ -75,6 +77,7 @@ class Pool(Group):
     asked: int
     phase: Phase
     parallelism: Parallelism
+    engine: EngineTraits
     templates: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -100,7 +103,8 @@ def pools_of(
     spec, metadata = service.spec, service.metadata
     if spec.model is None:
         return ()
-    spread = spec.parallelism or Parallelism()
+    spread, words = spec.parallelism or Parallelism(), (spec.engine or Engine()).arguments
+    templates = tuple(filter(None, (engine_template, spec.template)))
     main = Pool(
         namespace=metadata.namespace,
         service=metadata.name,
@@ -109,12 +113,14 @@ def pools_of(
         replicas=bounded_replicas(spec.replicas, nodes=spread.nodes),
         asked=spec.replicas,
         parallelism=spread,
-        templates=tuple(filter(None, (engine_template, spec.template))),
+        engine=engine_traits(words, templates),
+        templates=templates,
     )
     if spec.prefill is None:
         return (main,)
     own_spread = spec.prefill.parallelism or spread
     asked = prefill_replicas(spec.prefill, spec.replicas)
+    templates = (*templates, *filter(None, (spec.prefill.template,)))
     prefill = Pool(
         namespace=metadata.namespace,
         service=metadata.name,
@@ -123,7 +129,8 @@ def pools_of(
         replicas=bounded_replicas(asked, nodes=own_spread.nodes),
         asked=asked,
         parallelism=own_spread,
-        templates=tuple(filter(None, (engine_template, spec.template, spec.prefill.template))),
+        engine=engine_traits(words, templates),
+        templates=templates,
     )
     return (main, prefill)
 

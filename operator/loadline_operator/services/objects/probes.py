@@ -33,20 +33,22 @@ TEARDOWN_S = 30
 GRACE_S = FORGET_S + DRAIN_S + TEARDOWN_S
 
 
-def engine_probes(path: str = "/health", port: str = "http") -> Manifest:
-    """Probes of a container that loads a model before it answers."""
+def engine_probes(*, tls: bool = False) -> Manifest:
+    """Probes of a container that loads a model before it answers; the kubelet checks no certificate."""
+    asked: Manifest = {"path": "/health", "port": "http", **({"scheme": "HTTPS"} if tls else {})}
     return {
-        "startupProbe": _probe(path, port, period_s=START_PERIOD_S, patience_s=START_S),
-        "readinessProbe": _probe(path, port, period_s=READY_PERIOD_S, patience_s=3 * READY_PERIOD_S),
-        "livenessProbe": _probe(path, port, period_s=ALIVE_PERIOD_S, patience_s=HANGS_S),
+        "startupProbe": _probe(asked, period_s=START_PERIOD_S, patience_s=START_S),
+        "readinessProbe": _probe(asked, period_s=READY_PERIOD_S, patience_s=3 * READY_PERIOD_S),
+        "livenessProbe": _probe(asked, period_s=ALIVE_PERIOD_S, patience_s=HANGS_S),
     }
 
 
-def router_probes(port: str = "http") -> Manifest:
+def router_probes() -> Manifest:
     """Probes of the router, which is ready while it knows an engine of each phase."""
+    ready, alive = ({"path": path, "port": "http"} for path in ("/readiness", "/liveness"))
     return {
-        "readinessProbe": _probe("/readiness", port, period_s=2, patience_s=6),
-        "livenessProbe": _probe("/liveness", port, period_s=ALIVE_PERIOD_S, patience_s=HANGS_S),
+        "readinessProbe": _probe(ready, period_s=2, patience_s=6),
+        "livenessProbe": _probe(alive, period_s=ALIVE_PERIOD_S, patience_s=HANGS_S),
     }
 
 
@@ -55,9 +57,9 @@ def forgotten_first() -> Manifest:
     return {"preStop": {"sleep": {"seconds": FORGET_S}}}
 
 
-def _probe(path: str, port: str, *, period_s: int, patience_s: int) -> Manifest:
+def _probe(asked: Manifest, *, period_s: int, patience_s: int) -> Manifest:
     return {
-        "httpGet": {"path": path, "port": port},
+        "httpGet": dict(asked),
         "periodSeconds": period_s,
         "timeoutSeconds": min(period_s, 5),
         "failureThreshold": patience_s // period_s,

@@ -48,15 +48,16 @@ def deployment(one: Description, routers: Group) -> Manifest:
 def arguments(one: Description) -> list[str]:
     """What the router is started with."""
     router = one.service.spec.router or Router()
+    address = one.listens_at or "0.0.0.0"
     return [
-        "--host=0.0.0.0",
+        f"--host={address}",
         f"--port={ENGINE_PORT}",
-        "--prometheus-host=0.0.0.0",
+        f"--prometheus-host={address}",
         f"--prometheus-port={METRICS_PORT}",
         f"--policy={POLICIES[router.policy]}",
         "--service-discovery",
         f"--service-discovery-namespace={one.key.namespace}",
-        f"--service-discovery-port={ENGINE_PORT}",
+        f"--service-discovery-port={one.pools[0].engine.port}",
         *_selectors({pool.name: pool for pool in one.pools}),
     ]
 

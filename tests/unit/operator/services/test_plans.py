@@ -51,8 +51,8 @@ class Cluster:
         description, facts = describe(one, Defaults()), self.facts()
         made = manifests.wanted(description, offered=self.offered)
         wanted, rivals = without_rivals(made, facts, self.autoscalers)
-        lacking = manifests.lacking(description, self.offered)
-        desired = Desired(description=description, wanted=wanted, lacking=lacking)
+        obstacle = manifests.obstacle(description, self.offered)
+        desired = Desired(description=description, wanted=wanted, obstacle=obstacle)
         known = KnownObjects(owned_objects=facts, settled=self.settled)
         read = {ref: self.objects.get(ref) for ref in unread(desired, known)}
         return desired, Observed(

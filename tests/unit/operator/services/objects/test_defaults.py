@@ -13,6 +13,7 @@ engineImage: mirror.example/vllm:v0.32.0
 routerImage: mirror.example/router:v0.1.17
 gpuResource: amd.com/gpu
 modelCache: /var/lib/models
+ipFamily: IPv6
 kvBufferDevice: cpu
 engineTemplate: {tolerations: [{operator: Exists}]}
 routerTemplate: {nodeSelector: {pool: cpu}}
@@ -23,6 +24,17 @@ monitorLabels: {release: prometheus}
 
 def test_an_empty_file_leaves_all_defaults() -> None:
     assert defaults.parse("") == defaults.parse("{}") == defaults.parse("# nothing yet") == Defaults()
+
+
+@pytest.mark.parametrize(("host", "family"), [("10.96.0.1", None), ("fd00:10:96::1", "IPv6"), ("", None)])
+def test_the_family_is_that_of_the_api_servers_service(host: str, family: str | None) -> None:
+    assert defaults.with_family(Defaults(), service_host=host).ip_family == family
+    assert defaults.with_family(Defaults(ip_family="IPv4"), service_host=host).ip_family == "IPv4"
+
+
+def test_where_nothing_is_found_nothing_else_was_asked_for() -> None:
+    found = defaults.with_family(Defaults(), service_host="10.96.0.1")
+    assert found.model_dump(exclude_unset=True) == {}
 
 
 def test_every_key_is_read() -> None:
@@ -47,6 +59,7 @@ def test_every_key_is_read() -> None:
             "modelCache is '/models/': give an absolute path, without a slash at its end",
         ),
         ("endpointPicker: 'a b'", "endpointPicker is 'a b': give the name of a Service, "),
+        ("ipFamily: ipv6", "ipFamily is 'ipv6': give one of those that are known, or leave it out"),
         ("engineTemplate: [a]", 'engineTemplate is ["a"]: give a mapping'),
         ("monitorLabels: {a: 1}", "monitorLabels.a is 1: give a text"),
         ("[a]", '--defaults is ["a"]: give a mapping of names to values'),

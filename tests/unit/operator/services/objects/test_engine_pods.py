@@ -176,6 +176,80 @@ def test_the_users_init_containers_come_after_ours_or_over_it() -> None:
     assert second == {"name": "warm", "image": "warm:1"}
 
 
+EGRESS = {"name": "egress", "image": "proxy:1", "restartPolicy": "Always"}
+WARM = {"name": "warm", "image": "warm:1"}
+FETCH = {"name": "fetch-model"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "order"),
+    [
+        ([EGRESS], ["egress", "fetch-model"]),
+        ([EGRESS, FETCH], ["egress", "fetch-model"]),
+        ([FETCH, EGRESS], ["fetch-model", "egress"]),
+        ([WARM, EGRESS], ["egress", "fetch-model", "warm"]),
+        ([WARM, FETCH], ["fetch-model", "warm"]),
+        ([EGRESS, WARM, {**EGRESS, "name": "mesh"}], ["egress", "mesh", "fetch-model", "warm"]),
+    ],
+    ids=lambda names: " ".join(one if isinstance(one, str) else one["name"] for one in names),
+)
+def test_sidecars_are_up_before_the_fetch(theirs: list[Manifest], order: list[str]) -> None:
+    made = spec_of(template={"initContainers": theirs})["initContainers"]
+    assert [one["name"] for one in made] == order
+    over = spec_of(defaults=Defaults(engine_template={"initContainers": theirs}))["initContainers"]
+    assert [one["name"] for one in over] == order
+
+
+DRAFT = '--speculative-config={"model":"org/draft","num_speculative_tokens":3}'
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"engine": {"arguments": [DRAFT]}},
+        {"engine": {"arguments": ["--tokenizer=org/draft"]}},
+        {"engine": {"arguments": ["--lora-modules=a=org/draft"]}},
+        {"template": own(args=["--model=org/llm", DRAFT])},
+        {"template": own(command=["sh", "-c", f"vllm serve org/llm '{DRAFT}'"])},
+    ],
+    ids=str,
+)
+def test_what_an_engine_loads_beside_its_model_is_fetched_into_the_same_cache(spec: Manifest) -> None:
+    made = spec_of(defaults=CACHED, **spec)
+    script = fetcher(made)["command"][-1]
+    assert [line.split()[2] for line in script.splitlines()] == ["org/llm", "org/draft"]
+    assert values(engine(made))["HF_HUB_OFFLINE"] == "1"
+
+
+def test_each_pool_fetches_what_its_own_engines_load() -> None:
+    split = {"prefill": {"replicas": 1, "template": own(args=["--model=org/llm", DRAFT])}, "router": {}}
+    assert "org/draft" in fetcher(spec_of("prefill", **split))["command"][-1]
+    assert fetcher(spec_of("main", **split)) == fetcher(spec_of("main", prefill={"replicas": 1}, router={}))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"engine": {"arguments": ["--tokenizer=$(TOKENIZER)"]}},
+        {"engine": {"arguments": ["--speculative-config=nonsense"]}},
+        {"template": own(env=[{"name": "HF_HUB_OFFLINE", "value": "0"}])},
+    ],
+    ids=str,
+)
+def test_an_engine_of_which_that_is_not_known_reaches_the_hub_and_can_keep_what_it_gets(
+    spec: Manifest,
+) -> None:
+    one = engine(spec_of(**spec))
+    assert values(one).get("HF_HUB_OFFLINE", "0") == "0"
+    assert {"name": "model-cache", "mountPath": "/models-cache"} in one["volumeMounts"]
+
+
+def test_a_model_that_is_mounted_leaves_the_engine_online_for_the_rest() -> None:
+    made = spec_of(model={"uri": "pvc://weights"}, engine={"arguments": [DRAFT]})
+    assert "initContainers" not in made
+    assert "HF_HUB_OFFLINE" not in values(engine(made))
+
+
 @pytest.mark.parametrize(
     ("theirs", "becomes"),
     [

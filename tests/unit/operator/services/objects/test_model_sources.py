@@ -1,9 +1,12 @@
 """Where a model comes from, and what a pod needs to have it."""
 
+import shlex
+
 import pytest
 
 from loadline_operator.services.objects.defaults import Defaults
-from loadline_operator.services.objects.model_sources import image_and_path, source_of
+from loadline_operator.services.objects.engine_traits import HubModel
+from loadline_operator.services.objects.model_sources import fetching, image_and_path, source_of
 
 PLAIN, CACHED = Defaults(), Defaults(model_cache="/var/lib/models")
 
@@ -12,14 +15,33 @@ def test_a_model_of_the_hub_is_fetched_by_name_and_revision() -> None:
     source = source_of("hf://org/llm@refs/pr/1", PLAIN)
     assert source.model == "org/llm"
     assert source.arguments == ("--revision=refs/pr/1",)
-    assert source.fetch[:4] == ("hf", "download", "org/llm", "--revision=refs/pr/1")
+    assert source.hub == HubModel("org/llm", "refs/pr/1")
+    assert fetching([source.hub])[:4] == ["hf", "download", "org/llm", "--revision=refs/pr/1"]
     assert source_of("hf://org/llm", PLAIN).arguments == ()
 
 
 def test_other_formats_of_the_same_weights_are_not_fetched() -> None:
-    excluded = [one for one in source_of("hf://org/llm", PLAIN).fetch if one.startswith("--exclude=")]
+    excluded = [one for one in fetching([HubModel("org/llm")]) if one.startswith("--exclude=")]
     assert "--exclude=original/*" in excluded
     assert not any("safetensors" in one or ".bin" in one or ".json" in one for one in excluded)
+
+
+def test_several_are_fetched_one_after_the_other_until_one_fails() -> None:
+    shell, options, script = fetching(
+        [HubModel("org/llm"), HubModel("org/draft", "v 2"), HubModel("org/llm")]
+    )
+    assert (shell, options) == ("sh", "-ec")
+    llm, draft = script.splitlines()
+    assert llm.split()[:3] == ["hf", "download", "org/llm"]
+    assert shlex.split(draft)[:4] == ["hf", "download", "org/draft", "--revision=v 2"]
+
+
+def test_of_a_tokenizer_no_weights_are_fetched() -> None:
+    *_, words = fetching([HubModel("org/llm"), HubModel("org/words", weights=False)])[-1].splitlines()
+    assert "'--exclude=*.safetensors'" in words
+    assert fetching([HubModel("org/llm"), HubModel("org/llm", weights=False)]) == fetching(
+        [HubModel("org/llm")]
+    )
 
 
 def test_what_is_fetched_stays_on_the_node_or_with_the_pod() -> None:
@@ -40,7 +62,7 @@ def test_a_claim_is_mounted_to_be_read(uri: str, model: str) -> None:
     assert source.model == model
     assert source.volume is not None
     assert source.volume["persistentVolumeClaim"] == {"claimName": "weights", "readOnly": True}
-    assert source.fetch == ()
+    assert source.hub is None
 
 
 def test_an_image_is_mounted_and_pulled_by_the_kubelet() -> None:
@@ -54,7 +76,7 @@ def test_an_image_is_mounted_and_pulled_by_the_kubelet() -> None:
 
 def test_a_file_is_the_templates_affair() -> None:
     source = source_of("file:///models/tiny", PLAIN)
-    assert (source.model, source.volume, source.fetch) == ("/models/tiny", None, ())
+    assert (source.model, source.volume, source.hub) == ("/models/tiny", None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """The user's parts of a pod are laid over ours, by name where things have names."""
 
+from typing import Any
+
+import pytest
+
 from loadline_operator.services.objects.pod_templates import lay_over
 
 BASE = {"spec": {"containers": [{"name": "vllm", "image": "a", "args": ["x"], "env": [{"name": "A"}]}]}}
@@ -56,3 +60,42 @@ def test_an_empty_list_of_named_things_takes_nothing_away() -> None:
     base = {"spec": {"containers": [{"name": "vllm", "env": [{"name": "HOME", "value": "/home/engine"}]}]}}
     laid = lay_over(base, {"spec": {"containers": [{"name": "vllm", "env": []}]}})
     assert laid == base
+
+
+HTTP = {"name": "http", "containerPort": 8000, "protocol": "TCP"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "laid"),
+    [
+        ([{"containerPort": 8000}], [HTTP]),
+        ([{"containerPort": 8000, "protocol": "TCP", "hostPort": 80}], [{**HTTP, "hostPort": 80}]),
+        ([{"containerPort": 9000}], [HTTP, {"containerPort": 9000}]),
+        (
+            [{"containerPort": 8000, "protocol": "UDP"}],
+            [HTTP, {"containerPort": 8000, "protocol": "UDP"}],
+        ),
+        (
+            [{"containerPort": 8000}, {"name": "debug", "containerPort": 5678}],
+            [HTTP, {"name": "debug", "containerPort": 5678}],
+        ),
+        ([{"name": "http", "containerPort": 9000}], [{**HTTP, "containerPort": 9000}]),
+        ([{"name": "h2c", "containerPort": 8000}], [HTTP, {"name": "h2c", "containerPort": 8000}]),
+        ([{"containerPort": 9000}, {"containerPort": 9000}], [HTTP, {"containerPort": 9000}]),
+        ([{"containerPort": "8000"}], [{"containerPort": "8000"}]),
+    ],
+    ids=str,
+)
+def test_a_port_without_a_name_is_the_one_of_its_number(
+    theirs: list[dict[str, Any]], laid: list[dict[str, Any]]
+) -> None:
+    base = {"spec": {"containers": [{"name": "vllm", "ports": [HTTP]}]}}
+    made = lay_over(base, {"spec": {"containers": [{"name": "vllm", "ports": theirs}]}})
+    assert made["spec"]["containers"][0]["ports"] == laid
+
+
+def test_ports_of_two_templates_are_laid_one_over_the_other() -> None:
+    made: dict[str, Any] = {"spec": {"ports": [HTTP]}}
+    for number in (9000, 8000, 9000):
+        made = lay_over(made, {"spec": {"ports": [{"containerPort": number}]}})
+    assert made["spec"]["ports"] == [HTTP, {"containerPort": 9000}]
