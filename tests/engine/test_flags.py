@@ -126,7 +126,11 @@ def test_every_engine_was_understood(told: dict[str, dict[str, Any]]) -> None:
 @pytest.mark.parametrize("policy", RouterPolicy)
 def test_the_router_understands_what_it_is_told(engine_venv: Venv, policy: RouterPolicy) -> None:
     plain, split = (service({**spec, "router": {"policy": policy.value}}) for spec in (FULL, SPLIT))
-    lines = [router_arguments(describe(one, Defaults())) for one in (plain, split)]
+    lines = []
+    for one in (plain, split):
+        described = describe(one, Defaults())
+        assert described.router is not None
+        lines.append(router_arguments(described, described.router))
     alone, both = understood(engine_venv, PARSE_ROUTERS, lines)
     main = {
         "loadline.dev/service": "chat",

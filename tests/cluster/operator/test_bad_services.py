@@ -411,6 +411,28 @@ TEMPLATES = (
         "runtime-missing", template(runtimeClassName="kata"), "Ready", "TemplateRefused", '"kata" not found'
     ),
     told(
+        "tls-in-a-template-behind-a-router",
+        {**engine(args=["--model=/m", "--ssl-certfile=/tls/tls.crt"]), "router": {}},
+        "Ready",
+        "Contradiction",
+        "the template has the engines of pool main serve TLS",
+        "leave router out",
+    ),
+    told(
+        "pools-at-two-ports",
+        {
+            "prefill": {
+                "replicas": 1,
+                **engine(ports=[{"name": "http", "containerPort": 9000}]),
+            },
+            "router": {},
+        },
+        "Ready",
+        "Contradiction",
+        "port 8000 and at 9000",
+        "let the templates agree",
+    ),
+    told(
         "node-missing",
         template(nodeSelector={"planet": "mars"}),
         "Ready",

@@ -38,6 +38,16 @@ SPECS: dict[str, dict[str, Any]] = {
     "groups": {"replicas": 2, "parallelism": {"tensor": 8, "nodes": 2}, "router": {}},
     "claim": {"model": {"uri": "pvc://weights/llm"}},
     "image": {"model": {"uri": "oci://registry.example:5000/models/llm:v2/weights"}},
+    "tls": {"engine": {"arguments": ["--ssl-certfile=/tls/tls.crt", "--ssl-keyfile=/tls/tls.key"]}},
+    "elsewhere": {
+        "template": {"containers": [{"name": "vllm", "ports": [{"name": "http", "containerPort": 9000}]}]},
+        "router": {"template": {"containers": [{"name": "router", "ports": [{"containerPort": 8000}]}]}},
+    },
+    "bare-port": {"template": {"containers": [{"name": "vllm", "ports": [{"containerPort": 8000}]}]}},
+    "draft": {
+        "engine": {"arguments": ['--speculative-config={"model":"org/draft","num_speculative_tokens":3}']},
+        "template": {"initContainers": [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}]},
+    },
     "file": {"model": {"uri": "file:///models/tiny"}},
 }
 

@@ -16,7 +16,7 @@ from loadline_api.names import ENGINE_PORT
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.model_sources import Source, source_of
-from loadline_operator.services.objects.pools import Group, Pool, pools_of, routers_of, selector_text
+from loadline_operator.services.objects.pools import Group, Pool, Routers, pools_of, routers_of, selector_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Description:
     defaults: Defaults
     source: Source | None
     pools: tuple[Pool, ...]
-    router: Group | None
+    router: Routers | None
 
     @property
     def key(self) -> Key:
@@ -105,5 +105,5 @@ def describe(service: InferenceService, defaults: Defaults) -> Description:
         defaults=defaults,
         source=source_of(model.uri, defaults) if model is not None else None,
         pools=pools_of(service, engine_template=defaults.engine_template),
-        router=routers_of(service),
+        router=routers_of(service, router_template=defaults.router_template),
     )

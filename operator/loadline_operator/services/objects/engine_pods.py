@@ -17,10 +17,12 @@ from typing import Any
 from loadline_api.names import ENGINE_CONTAINER
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects import named_ports
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
-from loadline_operator.services.objects.engine_traits import HTTP_PORT, engine_of
+from loadline_operator.services.objects.engine_traits import container_of
 from loadline_operator.services.objects.model_sources import FETCHER, Source, fetching
+from loadline_operator.services.objects.named_ports import HTTP_PORT
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 from loadline_operator.services.objects.pools import Phase, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
@@ -70,7 +72,7 @@ def removals(
     for parts in pool.templates:
         told += [(parts, each, found) for each, found in outcomes(template, parts)]
         template = lay_over(template, parts)
-    engine = engine_of(template.get("spec"))
+    engine = container_of(template.get("spec"), ENGINE_CONTAINER)
     late: tuple[Manifest, ...] = ()
     if engine is not None and source.hub is not None:
         late = (_fetcher(engine, pool, source=source), _offline())
@@ -152,15 +154,15 @@ def _finished(spec: Any, pool: Pool, *, source: Source, port: Manifest | None) -
 
     A template may hold anything, and the API server says best what is wrong with it.
     """
-    engine = engine_of(spec)
+    engine = container_of(spec, ENGINE_CONTAINER)
     if engine is None:
         return spec
     offline = source.hub is not None and pool.engine.loads is not None
     settled = {**engine, "env": _settled(engine.get("env"), pool.templates, offline=offline)}
     if source.hub is not None and not _is_offline(settled["env"]):
         settled["volumeMounts"] = _writable(engine.get("volumeMounts"), source)
-    if port is not None and not any(HTTP_PORT in _port_names(one) for one in spec["containers"]):
-        settled["ports"] = [*(engine.get("ports") or ()), port]
+    if port is not None:
+        settled = named_ports.kept(settled, [port], containers=spec["containers"])
     finished = {**spec, "containers": [settled if one is engine else one for one in spec["containers"]]}
     if source.hub is None:
         return finished
@@ -212,13 +214,6 @@ def _writable(mounts: Any, source: Source) -> Any:
         return mounts
     ours = {"name": source.volume["name"] if source.volume else "", "mountPath": source.directory}
     return [ours if one == {**ours, "readOnly": True} else one for one in mounts]
-
-
-def _port_names(container: Mapping[str, Any]) -> tuple[Any, ...]:
-    ports = container.get("ports")
-    if not isinstance(ports, list):
-        return (HTTP_PORT,) if ports else ()
-    return tuple(one.get("name") if isinstance(one, Mapping) else HTTP_PORT for one in ports)
 
 
 def _with_plugin(variable: Manifest) -> Manifest:

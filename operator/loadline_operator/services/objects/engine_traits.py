@@ -20,10 +20,8 @@ from loadline_api.engine_options import Said, said
 from loadline_api.engines import HF_NAME, TLS
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
 from loadline_operator.kube.kinds import Manifest
+from loadline_operator.services.objects.named_ports import HTTP_PORT, number_of
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
-
-HTTP_PORT = "http"
-"""The container port by which probes, the Service in front and monitors find an engine."""
 
 HUB_ID = re.compile(f"^({HF_NAME}/)?{HF_NAME}$")
 ELSEWHERE = re.compile(r"^([/.~]|[a-z0-9+]+://)")
@@ -78,29 +76,39 @@ class EngineTraits:
 
 def engine_traits(arguments: Sequence[str], templates: Iterable[Mapping[str, Any]]) -> EngineTraits:
     """What arguments of the user's, or what templates lay over them, make of an engine."""
-    ports = [{"name": HTTP_PORT, "containerPort": ENGINE_PORT, "protocol": "TCP"}]
-    engine: Manifest = {"name": ENGINE_CONTAINER, "args": list(arguments), "ports": ports}
-    template: Manifest = {"spec": {"containers": [engine]}}
-    for parts in templates:
-        template = lay_over(template, parts)
-    laid = engine_of(template.get("spec"))
-    if laid is None:
+    engine = _laid(ENGINE_CONTAINER, arguments, templates)
+    if engine is None:
         return EngineTraits(loads=None)
-    words = _words(laid)
+    words = _words(engine)
     options = tuple(said(words))
     return EngineTraits(
-        port=_port(laid, options),
+        port=_port(engine, options),
         tls=any(one.name in TLS and one.value for one in options),
         loads=_loads(words, options),
     )
 
 
-def engine_of(spec: Any) -> Manifest | None:
-    """The engine's container in a pod's spec, if that has one."""
+def port_of(container: str, templates: Iterable[Mapping[str, Any]]) -> int:
+    """Where a container listens that templates may send elsewhere; it names its port as the engine does."""
+    laid = _laid(container, (), templates)
+    return _port(laid, tuple(said(_words(laid)))) if laid is not None else ENGINE_PORT
+
+
+def container_of(spec: Any, name: str) -> Manifest | None:
+    """A container in a pod's spec, if that has one of that name."""
     containers = spec.get("containers") if isinstance(spec, Mapping) else None
     if not is_named(containers):
         return None
-    return next((one for one in containers if one.get("name") == ENGINE_CONTAINER), None)
+    return next((one for one in containers if one.get("name") == name), None)
+
+
+def _laid(name: str, arguments: Sequence[str], templates: Iterable[Mapping[str, Any]]) -> Manifest | None:
+    """A container's words and ports as templates leave them."""
+    ports = [{"name": HTTP_PORT, "containerPort": ENGINE_PORT, "protocol": "TCP"}]
+    template: Manifest = {"spec": {"containers": [{"name": name, "args": [*arguments], "ports": ports}]}}
+    for parts in templates:
+        template = lay_over(template, parts)
+    return container_of(template.get("spec"), name)
 
 
 def _words(engine: Manifest) -> list[str]:
@@ -119,16 +127,11 @@ def _split(script: str) -> list[str]:
         return script.split()
 
 
-def _port(engine: Manifest, options: Iterable[Said]) -> int:
-    """Where an engine listens: by its own words, or where the template has the port that is found by name."""
-    ports = engine.get("ports")
-    named = [
-        one.get("containerPort")
-        for one in (ports if isinstance(ports, list) else ())
-        if isinstance(one, Mapping) and one.get("name") == HTTP_PORT
-    ]
-    if named and type(named[0]) is int and named[0] != ENGINE_PORT:
-        return named[0]
+def _port(container: Manifest, options: Iterable[Said]) -> int:
+    """Where a container listens: at the port that its template gives the name, or by its own words."""
+    named = number_of(container, HTTP_PORT)
+    if named is not None and named != ENGINE_PORT:
+        return named
     told = [one.value for one in options if one.name == "--port" and one.value is not None]
     return int(told[-1]) if told and told[-1].isdecimal() and len(told[-1]) < 6 else ENGINE_PORT
 

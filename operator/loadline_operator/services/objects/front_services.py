@@ -9,7 +9,7 @@ it by name; where the engines serve TLS, meshes and Gateways read that from `app
 from loadline_api.names import ENGINE_PORT
 from loadline_operator.kube.kinds import SERVICES, Manifest
 from loadline_operator.services.objects.descriptions import Description
-from loadline_operator.services.objects.engine_traits import HTTP_PORT
+from loadline_operator.services.objects.named_ports import HTTP_PORT
 
 
 def front_service(one: Description) -> Manifest:

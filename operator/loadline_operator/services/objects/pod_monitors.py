@@ -11,7 +11,7 @@ it says to be, since its certificate is for its clients and names no pod.
 from loadline_api.names import MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_operator.kube.kinds import POD_MONITORS, Key, Manifest
 from loadline_operator.services.objects.descriptions import Description
-from loadline_operator.services.objects.engine_traits import HTTP_PORT
+from loadline_operator.services.objects.named_ports import HTTP_PORT, METRICS_PORT
 
 PATH = "/metrics"
 
@@ -23,7 +23,7 @@ def pod_monitors(one: Description) -> list[Manifest]:
         engines |= {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}}
     made = [_monitor(one, one.key, pools=[MAIN_POOL, PREFILL_POOL], endpoint=engines, labels={})]
     if one.router is not None:
-        routers, labels = {"port": "metrics", "path": PATH}, {POOL_LABEL: ROUTER_POOL}
+        routers, labels = {"port": METRICS_PORT, "path": PATH}, {POOL_LABEL: ROUTER_POOL}
         made.append(_monitor(one, one.router.key, pools=[ROUTER_POOL], endpoint=routers, labels=labels))
     return made
 

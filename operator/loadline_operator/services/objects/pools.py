@@ -15,12 +15,20 @@ from typing import Any
 
 from loadline_api.engines import Engine
 from loadline_api.inference_services import InferenceService, InferenceServiceSpec
-from loadline_api.names import CATEGORY, MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
+from loadline_api.names import (
+    CATEGORY,
+    MAIN_POOL,
+    POOL_LABEL,
+    PREFILL_POOL,
+    ROUTER_CONTAINER,
+    ROUTER_POOL,
+    SERVICE_LABEL,
+)
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy
 from loadline_api.products import bounded_replicas
 from loadline_api.quantities import ratio
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Kind
-from loadline_operator.services.objects.engine_traits import EngineTraits, engine_traits
+from loadline_operator.services.objects.engine_traits import EngineTraits, engine_traits, port_of
 
 ROLLOUT = RolloutStrategy()
 """One more, none less: nobody who asks notices."""
@@ -96,6 +104,14 @@ class Pool(Group):
         return self.parallelism.nodes > 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routers(Group):
+    """The routers before the pools; `templates` as those of a pool."""
+
+    port: int
+    templates: tuple[Mapping[str, Any], ...] = ()
+
+
 def pools_of(
     service: InferenceService, *, engine_template: Mapping[str, Any] | None = None
 ) -> tuple[Pool, ...]:
@@ -135,16 +151,21 @@ def pools_of(
     return (main, prefill)
 
 
-def routers_of(service: InferenceService) -> Group | None:
+def routers_of(
+    service: InferenceService, *, router_template: Mapping[str, Any] | None = None
+) -> Routers | None:
     """The routers before the pools, if there are some."""
     spec, metadata = service.spec, service.metadata
     if spec.model is None or spec.router is None:
         return None
-    return Group(
+    templates = tuple(filter(None, (router_template, spec.router.template)))
+    return Routers(
         namespace=metadata.namespace,
         service=metadata.name,
         name=ROUTER_POOL,
         replicas=spec.router.replicas,
+        port=port_of(ROUTER_CONTAINER, templates),
+        templates=templates,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loadline_agent.workloads.engine_endpoints import endpoint_of
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
@@ -91,6 +92,53 @@ def test_an_engine_that_listens_elsewhere_is_asked_there_by_all(parts: dict[str,
     assert made(alone)["Service chat"]["spec"]["ports"][0]["port"] == 8000
     if "ports" in parts:
         assert argument(engine(alone), "--port") == "9000"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"ports": [{"name": "http", "containerPort": 9000}]},
+        {"ports": [{"name": "http", "containerPort": 9000}, {"containerPort": 29000}]},
+        {"args": ["--port=9000", "--service-discovery"]},
+    ],
+    ids=str,
+)
+def test_routers_that_listen_elsewhere_are_asked_there(parts: dict[str, Any]) -> None:
+    one = described(router={"template": {"containers": [{"name": "router", **parts}]}})
+    router = engine(one, "Deployment chat-router")
+    assert {each["name"]: each["containerPort"] for each in router["ports"]} == {
+        "http": 9000,
+        "metrics": 29000,
+    }
+    assert argument(router, "--port") == "9000"
+    assert argument(engine(one), "--port") == "8000"
+
+
+@pytest.mark.parametrize("ports", [None, [{"containerPort": 8000}, {"containerPort": 29000}]], ids=str)
+def test_a_router_keeps_the_ports_by_which_it_is_found(ports: Any) -> None:
+    one = described(router={"template": {"containers": [{"name": "router", "ports": ports}]}})
+    found = engine(one, "Deployment chat-router")["ports"]
+    assert {each["name"]: each["containerPort"] for each in found} == {"http": 8000, "metrics": 29000}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"engine": {"arguments": TLS}},
+        {"template": of_engine(args=["--model=/m", "--port=9000"])},
+        {"template": of_engine(ports=[{"name": "http", "containerPort": 9000}])},
+        {"template": of_engine(args=["--model=/m", "--port", "9000", *TLS])},
+        {"template": of_engine(command=["sh", "-c", "exec vllm serve /m --port 9000"], args=[])},
+        {"template": {"containers": [{"name": "logs", "ports": [{"name": "web", "containerPort": 80}]}]}},
+    ],
+    ids=str,
+)
+def test_agents_ask_an_engine_where_probes_do(spec: dict[str, Any]) -> None:
+    one = described(**spec)
+    template = made(one)["Deployment chat"]["spec"]["template"]
+    found = endpoint_of(template["metadata"], template["spec"], has_gpus=lambda each: each["name"] == "vllm")
+    assert (found.port, found.scheme) == (one.pools[0].engine.port, one.scheme)
 
 
 @pytest.mark.parametrize(
