@@ -46,10 +46,10 @@ def is_named(value: Any) -> TypeGuard[list[Manifest]]:
 def _merged(ours: Any, theirs: Any) -> Any:
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return _mapping(ours, theirs)
-    if is_named(ours) and (theirs == [] or is_named(theirs)):
-        return _by_name(ours, theirs)
     if _are_ports(ours) and _are_ports(theirs):
         return _by_number(ours, theirs)
+    if is_named(ours) and (theirs == [] or is_named(theirs)):
+        return _by_name(ours, theirs)
     return theirs
 
 
@@ -74,9 +74,11 @@ def _are_ports(value: Any) -> TypeGuard[list[Manifest]]:
 
 
 def _by_number(ours: list[Manifest], theirs: list[Manifest]) -> list[Manifest]:
-    """Ports of which some have no name: most manifests of engines write the number alone."""
+    """Ports by name, and by their number where they have none, as most manifests of engines write them."""
     laid = list(ours)
-    for port in theirs:
+    for port in (
+        {key: value for key, value in one.items() if (key, value) != ("name", "")} for one in theirs
+    ):
         place = next((at for at, one in enumerate(laid) if _are_the_same(one, port)), None)
         if place is None:
             laid.append(port)
@@ -86,7 +88,7 @@ def _by_number(ours: list[Manifest], theirs: list[Manifest]) -> list[Manifest]:
 
 
 def _are_the_same(one: Manifest, other: Manifest) -> bool:
-    if "name" in one and "name" in other:
+    if one.get("name") and other.get("name"):
         return bool(one["name"] == other["name"])
     return _number(one) == _number(other)
 

@@ -70,6 +70,8 @@ HTTP = {"name": "http", "containerPort": 8000, "protocol": "TCP"}
     [
         ([{"containerPort": 8000}], [HTTP]),
         ([{"containerPort": 8000, "protocol": "TCP", "hostPort": 80}], [{**HTTP, "hostPort": 80}]),
+        ([{"name": "", "containerPort": 8000}], [HTTP]),
+        ([], [HTTP]),
         ([{"containerPort": 9000}], [HTTP, {"containerPort": 9000}]),
         (
             [{"containerPort": 8000, "protocol": "UDP"}],
