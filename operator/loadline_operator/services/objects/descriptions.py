@@ -11,12 +11,23 @@ An attached service has no pods of ours, hence no pools; what its workload is, i
 
 from dataclasses import dataclass
 
+from loadline_api.engines import Engine
 from loadline_api.inference_services import InferenceService
-from loadline_api.names import ENGINE_PORT
+from loadline_api.names import ENGINE_PORT, MAIN_POOL, PREFILL_POOL, ROUTER_CONTAINER, ROUTER_POOL
+from loadline_api.pools import Parallelism
+from loadline_api.products import bounded_replicas
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services.objects.defaults import Defaults
+from loadline_operator.services.objects.engine_traits import engine_traits, port_of
 from loadline_operator.services.objects.model_sources import Source, source_of
-from loadline_operator.services.objects.pools import Group, Pool, Routers, pools_of, routers_of, selector_text
+from loadline_operator.services.objects.pools import (
+    Group,
+    Phase,
+    Pool,
+    Routers,
+    prefill_replicas,
+    selector_text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +115,59 @@ def describe(service: InferenceService, defaults: Defaults) -> Description:
         service=service,
         defaults=defaults,
         source=source_of(model.uri, defaults) if model is not None else None,
-        pools=pools_of(service, engine_template=defaults.engine_template),
-        router=routers_of(service, router_template=defaults.router_template),
+        pools=_pools(service, defaults),
+        router=_routers(service, defaults),
+    )
+
+
+def _pools(service: InferenceService, defaults: Defaults) -> tuple[Pool, ...]:
+    """The service's pools of engines, the main one first; none for an attached workload."""
+    spec, metadata = service.spec, service.metadata
+    if spec.model is None:
+        return ()
+    spread, words = spec.parallelism or Parallelism(), (spec.engine or Engine()).arguments
+    templates = tuple(filter(None, (defaults.engine_template, spec.template)))
+    main = Pool(
+        namespace=metadata.namespace,
+        service=metadata.name,
+        name=MAIN_POOL,
+        phase=Phase.MIXED if spec.prefill is None else Phase.DECODE,
+        replicas=bounded_replicas(spec.replicas, nodes=spread.nodes),
+        asked=spec.replicas,
+        parallelism=spread,
+        engine=engine_traits(words, templates),
+        templates=templates,
+    )
+    if spec.prefill is None:
+        return (main,)
+    own_spread = spec.prefill.parallelism or spread
+    asked = prefill_replicas(spec.prefill, spec.replicas)
+    templates = (*templates, *filter(None, (spec.prefill.template,)))
+    prefill = Pool(
+        namespace=metadata.namespace,
+        service=metadata.name,
+        name=PREFILL_POOL,
+        phase=Phase.PREFILL,
+        replicas=bounded_replicas(asked, nodes=own_spread.nodes),
+        asked=asked,
+        parallelism=own_spread,
+        engine=engine_traits(words, templates),
+        templates=templates,
+    )
+    return (main, prefill)
+
+
+def _routers(service: InferenceService, defaults: Defaults) -> Routers | None:
+    """The routers before the pools, if there are some."""
+    spec, metadata = service.spec, service.metadata
+    if spec.model is None or spec.router is None:
+        return None
+    templates = tuple(filter(None, (defaults.router_template, spec.router.template)))
+    return Routers(
+        namespace=metadata.namespace,
+        service=metadata.name,
+        name=ROUTER_POOL,
+        replicas=spec.router.replicas,
+        port=port_of(ROUTER_CONTAINER, templates),
+        templates=templates,
     )

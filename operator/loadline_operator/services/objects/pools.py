@@ -3,8 +3,8 @@ The groups of pods that a service is made of: who serves which phase, how many, 
 
 One pool answers both phases, or a pool of its own does prefill and the main one decodes.
 Counts are made here from one number: `replicas` is the main pool's, prefill is fixed or
-follows it. Names and labels of everything that belongs to a group are made here too. What a
-service is as a whole is in `descriptions`, and nobody else asks here for its pools.
+follows it. Names and labels of everything that belongs to a group are made here too. Which
+groups a service has is worked out in `descriptions`, once.
 """
 
 import math
@@ -13,22 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from loadline_api.engines import Engine
-from loadline_api.inference_services import InferenceService, InferenceServiceSpec
-from loadline_api.names import (
-    CATEGORY,
-    MAIN_POOL,
-    POOL_LABEL,
-    PREFILL_POOL,
-    ROUTER_CONTAINER,
-    ROUTER_POOL,
-    SERVICE_LABEL,
-)
+from loadline_api.inference_services import InferenceServiceSpec
+from loadline_api.names import CATEGORY, MAIN_POOL, POOL_LABEL, ROUTER_POOL, SERVICE_LABEL
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy
-from loadline_api.products import bounded_replicas
 from loadline_api.quantities import ratio
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Key, Kind
-from loadline_operator.services.objects.engine_traits import EngineTraits, engine_traits, port_of
+from loadline_operator.services.objects.engine_traits import EngineTraits
 
 ROLLOUT = RolloutStrategy()
 """One more, none less: nobody who asks notices."""
@@ -110,63 +100,6 @@ class Routers(Group):
 
     port: int
     templates: tuple[Mapping[str, Any], ...] = ()
-
-
-def pools_of(
-    service: InferenceService, *, engine_template: Mapping[str, Any] | None = None
-) -> tuple[Pool, ...]:
-    """The service's pools of engines, the main one first; none for an attached workload."""
-    spec, metadata = service.spec, service.metadata
-    if spec.model is None:
-        return ()
-    spread, words = spec.parallelism or Parallelism(), (spec.engine or Engine()).arguments
-    templates = tuple(filter(None, (engine_template, spec.template)))
-    main = Pool(
-        namespace=metadata.namespace,
-        service=metadata.name,
-        name=MAIN_POOL,
-        phase=Phase.MIXED if spec.prefill is None else Phase.DECODE,
-        replicas=bounded_replicas(spec.replicas, nodes=spread.nodes),
-        asked=spec.replicas,
-        parallelism=spread,
-        engine=engine_traits(words, templates),
-        templates=templates,
-    )
-    if spec.prefill is None:
-        return (main,)
-    own_spread = spec.prefill.parallelism or spread
-    asked = prefill_replicas(spec.prefill, spec.replicas)
-    templates = (*templates, *filter(None, (spec.prefill.template,)))
-    prefill = Pool(
-        namespace=metadata.namespace,
-        service=metadata.name,
-        name=PREFILL_POOL,
-        phase=Phase.PREFILL,
-        replicas=bounded_replicas(asked, nodes=own_spread.nodes),
-        asked=asked,
-        parallelism=own_spread,
-        engine=engine_traits(words, templates),
-        templates=templates,
-    )
-    return (main, prefill)
-
-
-def routers_of(
-    service: InferenceService, *, router_template: Mapping[str, Any] | None = None
-) -> Routers | None:
-    """The routers before the pools, if there are some."""
-    spec, metadata = service.spec, service.metadata
-    if spec.model is None or spec.router is None:
-        return None
-    templates = tuple(filter(None, (router_template, spec.router.template)))
-    return Routers(
-        namespace=metadata.namespace,
-        service=metadata.name,
-        name=ROUTER_POOL,
-        replicas=spec.router.replicas,
-        port=port_of(ROUTER_CONTAINER, templates),
-        templates=templates,
-    )
 
 
 def prefill_replicas(prefill: Prefill, decode_replicas: int) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loadline_api.inference_services import InferenceService
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
-from loadline_operator.services.objects.pools import Phase, pools_of, prefill_replicas
+from loadline_operator.services.objects.pools import Phase, Pool, prefill_replicas
 
 
 def service(**spec: Any) -> InferenceService:
@@ -17,6 +17,10 @@ def service(**spec: Any) -> InferenceService:
     return InferenceService.parse(
         {"metadata": {"name": "chat", "namespace": "serving", "uid": "u"}, "spec": {**model, **spec}}
     )
+
+
+def pools_of(one: InferenceService) -> tuple[Pool, ...]:
+    return describe(one, Defaults()).pools
 
 
 def sizes(one: InferenceService) -> dict[str, int]:
