@@ -23,7 +23,7 @@ from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.named_ports import HTTP_PORT, number_of
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 
-HUB_ID = re.compile(f"^({HF_NAME}/)?{HF_NAME}$")
+HUB_ID = re.compile(f"({HF_NAME}/)?{HF_NAME}")
 ELSEWHERE = re.compile(r"^([/.~]|[a-z0-9+]+://)")
 """What is loaded from a path or another store, so not from the Hub."""
 
@@ -38,8 +38,8 @@ CLASS = re.compile(r"^[^/.]+([.][^/.]+)+$")
 NOT_READ = frozenset({"auto", "vllm"})
 """Values of `--generation-config` that name no repository."""
 
-
 SHORT_OF_DRAFT = {"--spec-model": "model", "--spec-method": "method"}
+"""Options that say a key of `--speculative-config` by themselves."""
 
 SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 
@@ -121,8 +121,11 @@ def _words(engine: Manifest) -> list[str]:
 
 
 def _split(script: str) -> list[str]:
+    """The words of a script, commands and their marks apart."""
+    lexer = shlex.shlex(script.replace("\\\n", " "), posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
     try:
-        return shlex.split(script)
+        return [*lexer]
     except ValueError:
         return script.split()
 
@@ -195,7 +198,7 @@ def _is_of_hub(name: str) -> bool:
     """Whether a model is the Hub's; of what may be anything it can't be told."""
     if ELSEWHERE.match(name):
         return False
-    if HUB_ID.match(name):
+    if HUB_ID.fullmatch(name):
         return True
     raise Unreadable(name)
 

@@ -106,6 +106,25 @@ def test_whatever_else_an_engine_loads_is_known(argument: str, loads: HubModel) 
     assert traits(argument).loads == (loads,)
 
 
+SCRIPT = """set -e
+mkdir -p /tmp/cache; cd /tmp/cache
+vllm serve org/llm \\
+  --port 9000 \\
+  --tokenizer org/words \\
+  --ssl-certfile "/tls/my cert.pem"; echo ended
+"""
+
+
+def test_a_script_of_several_lines_is_read() -> None:
+    found = traits(command=["/bin/bash", "-c"], args=[SCRIPT])
+    assert (found.port, found.tls) == (9000, True)
+    assert found.loads == (HubModel("org/llm"), HubModel("org/words", weights=False))
+
+
+def test_a_script_that_ends_in_the_middle_of_a_word_is_read_as_far_as_it_goes() -> None:
+    assert traits(command=["sh", "-c", "vllm serve /m --port 9000 --x 'a"]).port == 9000
+
+
 def test_several_adapters_are_several() -> None:
     words = ["--lora-modules", "a=org/a", "b=/adapters/b", "c=org/c", "--seed", "1"]
     assert traits(args=words).loads == (HubModel("org/a"), HubModel("org/c"))
