@@ -175,7 +175,7 @@ def _draft(options: Sequence[Said]) -> Iterator[HubModel]:
         elif one.name in SHORT_OF_DRAFT:
             told[SHORT_OF_DRAFT[one.name]] = one.value
     name = told.get("model")
-    if not isinstance(name, str) or {name, told.get("method")} & WITHOUT_DRAFT or CLASS.match(name):
+    if not isinstance(name, str) or {name, str(told.get("method"))} & WITHOUT_DRAFT or CLASS.match(name):
         return
     if _is_of_hub(name):
         yield HubModel(name, str(told.get("revision") or ""))

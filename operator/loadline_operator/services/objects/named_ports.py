@@ -34,7 +34,7 @@ def kept(container: Manifest, ports: Iterable[Manifest], *, containers: Iterable
     there = container.get("ports") or []
     if not isinstance(there, list):
         return container
-    known = {name for one in containers for name in _names(one)}
+    known = [name for one in containers for name in _names(one)]
     missing = [port for port in ports if port["name"] not in known]
     return {**container, "ports": [*there, *missing]} if missing else container
 

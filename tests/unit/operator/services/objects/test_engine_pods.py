@@ -321,6 +321,15 @@ PARTS = st.fixed_dictionaries(
                     "env": ANYTHING | st.lists(st.fixed_dictionaries({"name": ANYTHING, "value": ANYTHING})),
                     "resources": ANYTHING,
                     "volumeMounts": ANYTHING,
+                    "args": ANYTHING,
+                    "command": ANYTHING,
+                    "ports": ANYTHING
+                    | st.lists(
+                        st.fixed_dictionaries(
+                            {"containerPort": st.integers() | ANYTHING}, optional={"name": ANYTHING}
+                        )
+                    ),
+                    "restartPolicy": ANYTHING,
                 },
             ),
             max_size=3,

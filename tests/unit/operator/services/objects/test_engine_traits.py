@@ -1,5 +1,6 @@
 """What follows of an engine from what its user tells it, in whichever form and place it is told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -164,6 +165,21 @@ def test_what_cannot_be_read_is_not_guessed(argument: str) -> None:
 
 
 WORDS = st.text(max_size=8) | st.sampled_from(["--port", "--tokenizer=x", "--speculative-config={}", "serve"])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["model", "method", "revision", "path"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(value=JSON, name=st.sampled_from(["--speculative-config", "--lora-modules", "--default-mm-loras"]))
+def test_any_value_is_read(value: Any, name: str) -> None:
+    traits(f"{name}={json.dumps(value)}")
 
 
 @given(arguments=st.lists(WORDS, max_size=4), command=st.lists(WORDS, max_size=4))

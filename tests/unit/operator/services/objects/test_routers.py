@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadline_api.inference_services import InferenceService
 from loadline_api.pools import RouterPolicy
@@ -96,3 +98,32 @@ def test_its_template_is_laid_over_the_clusters() -> None:
     assert pod(made)["nodeSelector"] == {"pool": "cpu"}
     assert pod(made)["priorityClassName"] == "high"
     assert made["spec"]["replicas"] == 2
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+CONTAINERS = ANYTHING | st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["router", "proxy"]) | ANYTHING},
+        optional={
+            "args": ANYTHING,
+            "command": ANYTHING,
+            "ports": ANYTHING
+            | st.lists(
+                st.fixed_dictionaries(
+                    {"containerPort": st.integers() | ANYTHING}, optional={"name": ANYTHING}
+                )
+            ),
+        },
+    ),
+    max_size=3,
+)
+
+
+@given(containers=CONTAINERS)
+def test_whatever_a_template_holds_makes_a_router(containers: Any) -> None:
+    made = router(router={"template": {"containers": containers}})
+    assert made["spec"]["template"]["metadata"]["labels"]["loadline.dev/pool"] == "router"
