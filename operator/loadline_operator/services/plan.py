@@ -8,13 +8,13 @@ conditions say so instead. Where the spec can't be made true (an API that isn't 
 template that the API server refuses), what was made before goes on untouched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
-from loadline_operator.kube.kinds import LEADER_WORKER_SETS, SERVICES, Key, Manifest
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.autoscalers import Autoscaler, rival
@@ -103,19 +103,12 @@ def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
     status = statuses.own(description, found, pools, seen=observed.seen, policies=observed.policies)
     wanted = statuses.written(service, status, now=now)
     return Changes(
-        apply=_in_order(one for one in desired.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
+        apply=tuple(one for one in desired.wanted if states[Ref.of(one)] is ObjectState.NEEDED),
         delete=() if desired.obstacle or observed.refusal else _obsolete(desired, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
         waits=_waits(desired, observed, obstacle),
     )
-
-
-def _in_order(needed: Iterable[Wanted]) -> tuple[Wanted, ...]:
-    """The same; Services before LeaderWorkerSets, whose controller makes a Service of their name itself."""
-    made = tuple(needed)
-    grouped = any(one.kind == LEADER_WORKER_SETS for one in made)
-    return tuple(sorted(made, key=lambda one: one.kind != SERVICES)) if grouped else made
 
 
 def _waits(desired: Desired, observed: Observed, obstacle: Finding | None) -> bool:

@@ -106,7 +106,12 @@ def test_a_service_over_two_nodes_becomes_groups_that_run(roads: Bed) -> None:
     assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
     (worker,) = (pod for pod in pods if pod["metadata"]["name"].endswith("-1"))
     environment = {one["name"]: one.get("value") for one in worker["spec"]["containers"][0]["env"]}
-    assert environment["LWS_LEADER_ADDRESS"] == "wide-0.wide.default"
+    assert environment["LWS_LEADER_ADDRESS"] == "wide-0.wide-0.default"
+    group = roads.client.get("/api/v1/namespaces/default/services/wide-0")["spec"]
+    assert (group["clusterIP"], group["publishNotReadyAddresses"]) == ("None", True)
+    front = roads.client.get("/api/v1/namespaces/default/services/wide")
+    assert [one["kind"] for one in front["metadata"]["ownerReferences"]] == ["InferenceService"]
+    assert front["spec"]["clusterIP"] != "None"
 
 
 def test_such_a_service_is_scaled_by_whole_groups(roads: Bed) -> None:

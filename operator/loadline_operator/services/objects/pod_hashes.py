@@ -28,6 +28,9 @@ POD_HASH = f"{GROUP}/pods"
 TEMPLATES = {DEPLOYMENTS: "template", LEADER_WORKER_SETS: "leaderWorkerTemplate"}
 """Where a workload's spec says what its pods are like."""
 
+NETWORK = "networkConfig"
+"""Where a LeaderWorkerSet's spec says, beside that, by which names its pods find each other."""
+
 SHAPES_NO_POD = frozenset(
     {
         "replicas",
@@ -68,7 +71,7 @@ class PodHash(NamedTuple):
 
 def pod_hash(one: Description, pool: str, *, kind: Kind, manifest: Manifest) -> PodHash:
     """The hashes of a workload that this operator makes."""
-    return PodHash(_hash(_asked_for(one, pool)), _hash(manifest["spec"][TEMPLATES[kind]]))
+    return PodHash(_hash(_asked_for(one, pool)), _hash(_pods(kind, manifest["spec"])))
 
 
 def stays(wanted: PodHash, there: PodHash | None, *, service: InferenceService) -> bool:
@@ -81,9 +84,16 @@ def stays(wanted: PodHash, there: PodHash | None, *, service: InferenceService) 
 def kept(kind: Kind, *, manifest: Manifest, there: Manifest, pod_hash: PodHash) -> Manifest:
     """The manifest with the pods of the object that is there, with their own hash."""
     field, metadata = TEMPLATES[kind], manifest["metadata"]
-    spec = {**manifest["spec"], field: there["spec"][field]}
+    others = {key: value for key, value in manifest["spec"].items() if key != NETWORK}
+    network = {NETWORK: there["spec"][NETWORK]} if NETWORK in there["spec"] else {}
+    spec = {**others, field: there["spec"][field], **network}
     annotations = {**metadata["annotations"], POD_HASH: str(pod_hash)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
+
+
+def _pods(kind: Kind, spec: Manifest) -> Any:
+    template = spec[TEMPLATES[kind]]
+    return [template, spec[NETWORK]] if NETWORK in spec else template
 
 
 def _asked_for(one: Description, pool: str) -> list[Any]:

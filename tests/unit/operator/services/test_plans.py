@@ -114,12 +114,6 @@ def test_a_service_becomes_its_objects_in_order() -> None:
     assert told(changes) == ("False", "Progressing", "Deployment chat is being made")
 
 
-def test_the_service_comes_before_a_group_whose_controller_would_make_one_of_its_name() -> None:
-    one = service(parallelism={"tensor": 2, "nodes": 2})
-    made = refs(plan(*Cluster(frozenset({LEADER_WORKER_SETS})).observe(one), now=NOON))
-    assert made.index("Service chat") < made.index("LeaderWorkerSet chat")
-
-
 @given(
     replicas=st.integers(0, 4),
     ready=st.integers(0, 4),

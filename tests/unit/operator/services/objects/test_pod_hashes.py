@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from loadline_api import names
 from loadline_api.inference_services import InferenceService, InferenceServiceSpec
-from loadline_operator.kube.kinds import DEPLOYMENTS, Manifest
+from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Manifest
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
@@ -192,6 +192,22 @@ def test_a_kept_workload_has_the_pods_that_are_there_and_settles() -> None:
     assert wanted is not None
     assert found == PodHash(wanted.asked, "older")
     assert manifests.with_pods_of(one, kept.manifest) == kept
+
+
+WIDE: dict[str, Any] = {"model": {"uri": "hf://org/llm"}, "parallelism": {"tensor": 2, "nodes": 2}}
+
+
+@pytest.mark.parametrize(
+    "network", [{"networkConfig": {"subdomainPolicy": "Shared"}}, {}], ids=["shared", "none"]
+)
+def test_a_kept_group_finds_its_leader_as_before(network: Manifest) -> None:
+    """Groups of a version that left it to LeaderWorkerSet go on until something else is asked for."""
+    made = manifests.wanted(describe(service(WIDE), Defaults()), offered=frozenset({LEADER_WORKER_SETS}))
+    (one,) = (each for each in made if each.kind is LEADER_WORKER_SETS)
+    assert one.manifest["spec"]["networkConfig"] == {"subdomainPolicy": "UniquePerReplica"}
+    spec = {key: value for key, value in one.manifest["spec"].items() if key != "networkConfig"}
+    kept = manifests.with_pods_of(one, {**one.manifest, "spec": {**spec, **network}}).manifest["spec"]
+    assert {key: value for key, value in kept.items() if key == "networkConfig"} == network
 
 
 def test_labels_are_those_that_select() -> None:
