@@ -15,8 +15,9 @@ Pure: messages and Events come in, at most one fault goes out.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from loadline_api.conditions import Reason
+from loadline_api.conditions import Reason, timestamp
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
 from loadline_operator.services.facts.faults import PodFault
 
@@ -24,9 +25,10 @@ QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: .+, limited
 
 BY_MAKER = re.compile(
     r"^(?:\(combined from similar events\): )?"
-    r"(?:create \S+ \S+ (?:for Pod \S+ )?in StatefulSet \S+ failed error: "
+    r"(?:create \S+ \S+ (?:for Pod \S+ )?in StatefulSet \S+ failed error: (?:failed to create PVC \S+: )?"
     r"|Failed to create (?:leader|worker) statefulset (?:for leader pod )?\S+: "
-    r'|Failed to create new replica set "[^"]*": )'
+    r'|Failed to create new replica set "[^"]*": )',
+    re.I,
 )
 """What StatefulSet's, LeaderWorkerSet's and Deployment's controllers say before the API server's words."""
 
@@ -38,11 +40,17 @@ NO_ACCOUNT = re.compile(r'serviceaccount "[^"]*" not found$')
 
 TRIED = re.compile(
     r"(?:create (?:Pod|Claim)"
-    r"|(?:C|Failed to c)reated? (?:leader|worker) statefulset(?: for leader pod)?) ([^\s:]+)"
+    r"|(?:Failed to )?created? (?:leader|worker) statefulset(?: for leader pod)?) ([^\s:]+)",
+    re.I,
 )
 """What was to be made, in words of success and of failure alike."""
 
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
 FAILED, STATEFUL_SET = "FailedCreate", "StatefulSet"
+
+RETRIED = timedelta(minutes=20)
+"""Longer than controllers wait between two attempts (1,000 s at most)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +85,10 @@ class PodMaker:
 
 
 def refused(maker: PodMaker, events: Iterable[Manifest]) -> PodFault | None:
-    """What the newest Event says against pods of a workload, unless the same was made since."""
+    """What the newest Event says against pods of a workload, unless the same was made since.
+
+    Of several quotas that refuse the API server names any one, so the first by name is told.
+    """
     made: dict[str, str] = {}
     failed: list[tuple[str, str, str]] = []
     for event in filter(maker.made, events):
@@ -88,8 +99,20 @@ def refused(maker: PodMaker, events: Iterable[Manifest]) -> PodFault | None:
             failed.append((when, said, what))
         else:
             made[what] = max(when, made.get(what, ""))
-    current = [(when, said) for when, said, what in failed if made.get(what, "") <= when]
-    return refused_pods(max(current)[1]) if current else None
+    current = sorted((when, said) for when, said, what in failed if made.get(what, "") <= when)
+    if not current:
+        return None
+    newest, said = current[-1]
+    if QUOTA.search(said) is not None:
+        since = timestamp(datetime.fromisoformat(f"{newest}+00:00") - RETRIED) if newest else ""
+        said = _first_quota(one for when, one in current if when >= since[:19])
+    return refused_pods(said)
+
+
+def _first_quota(said: Iterable[str]) -> str:
+    """The newest words of the first quota by name, of those that refuse: any one is told at each attempt."""
+    by_name = {found[1]: one for one in said if (found := QUOTA.search(one)) is not None}
+    return by_name[min(by_name)]
 
 
 def refused_pods(said: str) -> PodFault:
@@ -115,12 +138,12 @@ def _sorted(words: str) -> str:
 
 
 def _time(event: Manifest) -> str:
-    """When an Event was told last, to the second."""
-    series = event.get("series") or {}
+    """When an Event was told last, to the second; empty where that can't be read."""
+    series, metadata = event.get("series") or {}, event.get("metadata") or {}
     times = (
         event.get("lastTimestamp"),
         series.get("lastObservedTime"),
         event.get("eventTime"),
-        (event.get("metadata") or {}).get("creationTimestamp"),
+        metadata.get("creationTimestamp"),
     )
-    return max(str(time)[:19] for time in times if time) if any(times) else ""
+    return max((found[0] for time in times if (found := TIME.match(str(time))) is not None), default="")

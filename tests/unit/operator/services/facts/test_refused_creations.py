@@ -1,5 +1,6 @@
 """What keeps pods from being made is told alike at each attempt, and no longer than it is so."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,11 +40,11 @@ def event(
 
 def tried(what: str, why: str) -> str:
     """What a StatefulSet's controller says of a pod that it couldn't make."""
-    return f'create Pod {what} in StatefulSet wide failed error: pods "{what}" is forbidden: {why}'
+    return f'Create Pod {what} in StatefulSet wide failed error: pods "{what}" is forbidden: {why}'
 
 
 def made(what: str) -> str:
-    return f"create Pod {what} in StatefulSet wide successful"
+    return f"Create Pod {what} in StatefulSet wide successful"
 
 
 def test_a_quota_against_a_stateful_set_is_told_by_its_name() -> None:
@@ -88,6 +89,43 @@ def test_the_newest_refusal_is_the_one_that_holds() -> None:
         assert found.reason is Reason.TEMPLATE_REFUSED
 
 
+def over(name: str, limit: int = 0) -> str:
+    return f"exceeded quota: {name}, requested: pods=1, used: pods=0, limited: pods={limit}"
+
+
+def test_of_several_quotas_the_same_is_told_at_each_attempt() -> None:
+    """The API server looks at quotas in any order, and names the first that is exceeded."""
+    texts = set()
+    for last in ("aa", "bb", "cc"):
+        times = {name: f"12:0{at}:00" for at, name in enumerate(("aa", "bb", "cc"))} | {last: "12:10:00"}
+        found = refused(maker(), [event(tried("wide-0", over(name)), at) for name, at in times.items()])
+        assert found is not None
+        texts.add(found.text)
+    assert texts == {"ResourceQuota aa allows pods=0 and a pod asks for pods=1: raise it"}
+
+
+def test_a_quota_that_was_raised_is_told_by_its_new_limit_and_forgotten_in_time() -> None:
+    old, new = event(tried("wide-0", over("aa"))), event(tried("wide-0", over("aa", 1)), "12:10:00")
+    other = event(tried("wide-0", over("bb")), "12:29:00")
+    assert "allows pods=1" in str(refused(maker(), [old, new]))
+    assert "ResourceQuota aa allows pods=1" in str(refused(maker(), [old, new, other]))
+    later = event(tried("wide-0", over("bb")), "12:31:00")
+    assert "ResourceQuota bb" in str(refused(maker(), [old, new, later]))
+
+
+def test_another_kind_of_refusal_is_told_at_once() -> None:
+    events = [event(tried("wide-0", over("aa"))), event(tried("wide-0", NO_ACCOUNT), "12:01:00")]
+    assert "ghost" in str(refused(maker(), events))
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_the_makers_own_words_are_left_out(case: Callable[[str], str]) -> None:
+    said = tried("wide-0", NO_ACCOUNT)
+    found = refused(maker(), [event(case(said[0]) + said[1:])])
+    assert found is not None
+    assert found.text.startswith("the API server makes no pods: error looking up")
+
+
 def test_a_namesake_of_before_says_nothing() -> None:
     old = event(tried("wide-0", QUOTA))
     old["involvedObject"]["uid"] = "another"
@@ -127,14 +165,18 @@ def test_a_stateful_set_that_is_refused_itself_is_told() -> None:
 
 
 def test_a_claim_that_is_refused_keeps_its_pod_away() -> None:
-    said = (
-        "create Claim data-wide-0 for Pod wide-0 in StatefulSet wide failed error:"
-        ' persistentvolumeclaims "data-wide-0" is forbidden: exceeded quota: disks,'
+    """Its own Event and the one of the pod come by turns."""
+    why = (
+        'persistentvolumeclaims "data-wide-0" is forbidden: exceeded quota: disks,'
         " requested: requests.storage=1Ti, used: requests.storage=0, limited: requests.storage=100Gi"
     )
-    found = refused(maker(), [event(said)])
-    assert found is not None
-    assert "ResourceQuota disks allows requests.storage=100Gi" in found.text
+    of_claim = f"Create Claim data-wide-0 for Pod wide-0 in StatefulSet wide failed error: {why}"
+    of_pod = f"Create Pod wide-0 in StatefulSet wide failed error: failed to create PVC data-wide-0: {why}"
+    texts = {str(refused(maker(), [event(said)])) for said in (of_claim, of_pod)}
+    assert len(texts) == 1
+    assert (
+        "ResourceQuota disks allows requests.storage=100Gi and one of persistentvolumeclaims" in texts.pop()
+    )
 
 
 def test_similar_events_that_were_combined_are_read_too() -> None:
@@ -160,3 +202,4 @@ def test_what_a_limit_range_finds_comes_in_one_order() -> None:
 )
 def test_odd_events_stop_nobody(odd: Manifest) -> None:
     assert refused(maker(), [odd, event(tried("wide-0", QUOTA))]) is not None
+    assert refused(maker(), [{**event(tried("wide-0", QUOTA)), "lastTimestamp": odd}]) is not None
