@@ -369,6 +369,12 @@ WIDE_CONTAINER: Object = {
 }
 
 
+DISK: Object = {
+    "metadata": {"name": "disk"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}},
+}
+
+
 def with_pods(workload: Object, **spec: Any) -> Object:
     """A workload's spec with more in its pods' one."""
     made = workload["template"]
@@ -525,13 +531,6 @@ CLUSTERS = (
         "(example.com/licence)",
     ),
     told(
-        "scheduler-missing",
-        template(schedulerName="volcano"),
-        "Ready",
-        "NotScheduled",
-        "the scheduler volcano, which has said nothing of it",
-    ),
-    told(
         "capacity-unknown",
         template(serviceAccountName="ghost"),
         "CapacityLimited",
@@ -680,6 +679,54 @@ FOREIGN = (
         ),
     ),
     told(
+        "attached-set-over-three-quotas",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "QuotaExceeded",
+        "allows pods=0 and a pod asks for pods=1",
+        before=(
+            *(
+                there("v1", "ResourceQuota", name, spec={"hard": {"pods": "0"}})
+                for name in ("cc", "aa", "bb")
+            ),
+            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+        ),
+    ),
+    told(
+        "attached-set-without-disks",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "QuotaExceeded",
+        "ResourceQuota disks allows requests.storage=1Gi",
+        before=(
+            there("v1", "ResourceQuota", "disks", spec={"hard": {"requests.storage": "1Gi"}}),
+            there(
+                "apps/v1", "StatefulSet", "theirs", spec={**THEIR_DEPLOYMENT, "volumeClaimTemplates": [DISK]}
+            ),
+        ),
+    ),
+    told(
+        "attached-set-out-of-range",
+        attached(kind="StatefulSet", name="theirs"),
+        "Ready",
+        "TemplateRefused",
+        "maximum cpu usage per Container is 2, but limit is 206, maximum memory usage",
+        before=(
+            there(
+                "v1",
+                "LimitRange",
+                "small",
+                spec={"limits": [{"type": "Container", "max": {"cpu": "2", "memory": "1Gi"}}]},
+            ),
+            there(
+                "apps/v1",
+                "StatefulSet",
+                "theirs",
+                spec=with_pods(THEIR_DEPLOYMENT, containers=[WIDE_CONTAINER]),
+            ),
+        ),
+    ),
+    told(
         "attached-set-without-cores",
         attached(kind="StatefulSet", name="theirs"),
         "Ready",
@@ -734,7 +781,18 @@ FOREIGN = (
 )
 
 REFUSED = (*MODELS, *COUNTS, *SPREADS, *SPLITS, *ENGINES, *PROMISES, *ATTACHMENTS)
-TOLD = (*TEMPLATES, *NOTES, *CLUSTERS, *FOREIGN)
+LATE = (
+    told(
+        "scheduler-missing",
+        template(schedulerName="volcano"),
+        "Ready",
+        "NotScheduled",
+        "the scheduler volcano, which has said nothing of it",
+    ),
+)
+"""What is told half a minute after the pod was made, so this is made first and looked at last."""
+
+TOLD = (*TEMPLATES, *NOTES, *CLUSTERS, *FOREIGN, *LATE)
 
 
 def refusal(bed: Bed, body: Object) -> str:
@@ -773,7 +831,7 @@ def test_a_name_that_no_pod_could_bear_is_refused(harbour: Bed, name: str, words
 def taken(harbour: Bed, operator: LoneOperator) -> Iterator[Callable[[str], str]]:
     """All that is taken, each in a namespace of its own; gives the namespace of one."""
     namespaces = {row.id: f"bad-{row.id}" for row in TOLD}
-    for row in TOLD:
+    for row in reversed(TOLD):
         id, change, _, _, _, before = row.values
         harbour.apply([there("v1", "Namespace", namespaces[id])])
         for body in (*before, manifest(id, change)):

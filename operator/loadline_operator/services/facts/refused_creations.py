@@ -13,7 +13,7 @@ Pure: messages and Events come in, at most one fault goes out.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -84,35 +84,57 @@ class PodMaker:
         return (numbered or about.get("name") == self.key.name) and _time(event) >= self.since[:19]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Attempt:
+    """What was tried last and first at these times, and what was said of it."""
+
+    last: str
+    said: str
+    first: str
+    what: str
+
+
 def refused(maker: PodMaker, events: Iterable[Manifest]) -> PodFault | None:
     """What the newest Event says against pods of a workload, unless the same was made since.
 
-    Of several quotas that refuse the API server names any one, so the first by name is told.
+    Of several quotas that refuse the API server names any one at each attempt, so the one that was
+    named first is told until it hasn't been for long.
     """
     made: dict[str, str] = {}
-    failed: list[tuple[str, str, str]] = []
+    failed: list[_Attempt] = []
     for event in filter(maker.made, events):
-        said, when = str(event.get("message") or ""), _time(event)
-        found = TRIED.search(said)
-        what = found[1] if found is not None else said
+        one = _attempt(event)
         if event.get("reason") == FAILED:
-            failed.append((when, said, what))
+            failed.append(one)
         else:
-            made[what] = max(when, made.get(what, ""))
-    current = sorted((when, said) for when, said, what in failed if made.get(what, "") <= when)
+            made[one.what] = max(one.last, made.get(one.what, ""))
+    current = sorted(one for one in failed if made.get(one.what, "") <= one.last)
     if not current:
         return None
-    newest, said = current[-1]
-    if QUOTA.search(said) is not None:
-        since = timestamp(datetime.fromisoformat(f"{newest}+00:00") - RETRIED) if newest else ""
-        said = _first_quota(one for when, one in current if when >= since[:19])
-    return refused_pods(said)
+    said = current[-1].said
+    return refused_pods(_one_quota(current) if QUOTA.search(said) is not None else said)
 
 
-def _first_quota(said: Iterable[str]) -> str:
-    """The newest words of the first quota by name, of those that refuse: any one is told at each attempt."""
-    by_name = {found[1]: one for one in said if (found := QUOTA.search(one)) is not None}
-    return by_name[min(by_name)]
+def _attempt(event: Manifest) -> _Attempt:
+    said, metadata = str(event.get("message") or ""), event.get("metadata") or {}
+    found = TRIED.search(said)
+    last = _time(event)
+    first = TIME.match(str(metadata.get("creationTimestamp") or event.get("firstTimestamp")))
+    return _Attempt(
+        last, said, first[0] if first is not None else last, found[1] if found is not None else said
+    )
+
+
+def _one_quota(current: Sequence[_Attempt]) -> str:
+    """The newest words of the quota that was named first, of those named within the longest pause."""
+    newest = current[-1].last
+    since = timestamp(datetime.fromisoformat(f"{newest}+00:00") - RETRIED)[:19] if newest else ""
+    named: dict[str, list[_Attempt]] = {}
+    for one in current:
+        if one.last >= since and (found := QUOTA.search(one.said)) is not None:
+            named.setdefault(found[1], []).append(one)
+    first = min(named, key=lambda name: (min(one.first for one in named[name]), name))
+    return named[first][-1].said
 
 
 def refused_pods(said: str) -> PodFault:
