@@ -202,6 +202,7 @@ class AttachedServices:
             status=statuses.manifest(service, wanted) if wanted is not None else None,
             events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
             waits=bool(bad) or (case.there is not None and not _works(found)),
+            due_s=pods.seconds_to_wait(bad, now=now),
         )
 
 

@@ -119,9 +119,11 @@ class Services:
         else:
             changes, did = await self._attached.attach(service, raw)
         did += await self._write(changes)
-        pause_s = self._pause_s(key, waits=changes.waits)
-        if pause_s is not None:
-            self.work_queue.add_later(key, pause_s)
+        pauses_s = [
+            one for one in (self._pause_s(key, waits=changes.waits), changes.due_s) if one is not None
+        ]
+        if pauses_s:
+            self.work_queue.add_later(key, min(pauses_s))
         elif self.facts.fades(key):
             self.work_queue.add_later(key, self.facts.agents.silent_after_s)
         if did:

@@ -22,7 +22,7 @@ from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.facts.object_states import KnownObjects, ObjectState, Ref, object_state
 from loadline_operator.services.facts.owned_objects import OwnedObject, Rollout
-from loadline_operator.services.facts.pods import PodFact, waiting_long
+from loadline_operator.services.facts.pods import PodFact, seconds_to_wait, waiting_long
 from loadline_operator.services.facts.refused_creations import PodMaker, refused_pods
 from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
@@ -73,7 +73,8 @@ class Changes:
 
     Empty when everything is as the spec says. `waits` tells that what is in the way may go
     without an event, so that it is worth looking again. `refused` is what the API server has refused
-    already and the status tells: to be raised once that is written, and so tried again.
+    already and the status tells: to be raised once that is written, and so tried again. `due_s` is after
+    how many seconds something is to be told that no event tells.
     """
 
     apply: tuple[Wanted, ...] = ()
@@ -82,6 +83,7 @@ class Changes:
     events: tuple[Manifest, ...] = ()
     waits: bool = False
     refused: Exception | None = None
+    due_s: float | None = None
 
     def __bool__(self) -> bool:
         return bool(self.apply or self.delete or self.status)
@@ -108,14 +110,14 @@ def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
         waits=_waits(desired, observed, obstacle),
+        due_s=seconds_to_wait(observed.pods, now=now),
     )
 
 
 def _waits(desired: Desired, observed: Observed, obstacle: Finding | None) -> bool:
-    unseen = any(one.unseen is not None and one.fault is None for one in observed.pods)
     in_the_way = obstacle is not None and desired.obstacle is None
     makers = pod_makers(desired.description, observed)
-    return bool(observed.remarks) or in_the_way or unseen or bool(makers)
+    return bool(observed.remarks) or in_the_way or bool(makers)
 
 
 def without_rivals(

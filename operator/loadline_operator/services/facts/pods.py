@@ -90,6 +90,15 @@ def waiting_long(pods: Iterable[PodFact], *, now: datetime) -> tuple[PodFact, ..
     )
 
 
+def seconds_to_wait(pods: Iterable[PodFact], *, now: datetime) -> float | None:
+    """Until a pod has been unseen by its scheduler for long; None where none is on its way there."""
+    born = min((one.born for one in pods if one.unseen is not None and one.fault is None), default=None)
+    if born is None:
+        return None
+    since = datetime.fromisoformat(born) if born else now
+    return max(0.0, (since + UNSEEN - now).total_seconds()) + 1.0  # times are told in whole seconds
+
+
 def worst(pods: Iterable[PodFact]) -> PodFault | None:
     """The fault to tell of: a lasting one of a living pod first, then by the pods' names.
 

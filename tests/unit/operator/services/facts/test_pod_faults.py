@@ -9,7 +9,7 @@ from loadline_api.conditions import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.pod_faults import diagnose
-from loadline_operator.services.facts.pods import fact, unreadable, waiting_long, worst
+from loadline_operator.services.facts.pods import fact, seconds_to_wait, unreadable, waiting_long, worst
 from loadline_operator.services.facts.scheduling_faults import why_unplaced
 
 BORN, STARTED, LATER = "2026-01-01T12:00:00Z", "2026-01-01T12:05:00Z", "2026-01-01T12:30:00Z"
@@ -223,12 +223,15 @@ def test_a_pod_that_no_scheduler_looks_at_is_told_after_a_while() -> None:
     one["metadata"]["creationTimestamp"] = BORN
     one["spec"] = {**one["spec"], "schedulerName": "nobody", "nodeName": ""}
     one["status"] = {"phase": "Pending"}
-    (young,) = waiting_long([fact(one)], now=datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC))
+    soon = datetime(2026, 1, 1, 12, 0, 20, tzinfo=UTC)
+    (young,) = waiting_long([fact(one)], now=soon)
     assert young.fault is None
+    assert seconds_to_wait([young], now=soon) == 11.0
     (old,) = waiting_long([young], now=datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC))
     assert old.fault is not None
     assert old.fault.reason is Reason.NOT_SCHEDULED
     assert "the scheduler nobody" in old.fault.text
+    assert seconds_to_wait([old], now=soon) is None
 
 
 def test_a_pod_that_cannot_be_read_is_there_all_the_same() -> None:
