@@ -49,6 +49,10 @@ test: check parts ## All of check, then what needs a control plane, a node or an
 	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
 	@echo "== engines" && python -m testbed.engines ensure >/dev/null && $(PYTEST) -m engine
 
+.PHONY: test-cluster
+test-cluster: $(READY) ## What needs a control plane, of Kubernetes KUBERNETES=1.36 or 1.37
+	@python -m testbed.cluster build >/dev/null && $(PYTEST) -m "cluster and not slow and not node and not engine"
+
 .PHONY: parts
 parts: $(READY) # what a node needs of the distribution; without root its tests are skipped, aloud
 	@if [[ $$(id -u) == 0 ]]; then python -m testbed.cluster prepare; fi

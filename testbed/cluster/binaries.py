@@ -5,6 +5,7 @@ A directory named by `KUBEBUILDER_ASSETS` comes first, for those programs that i
 holds. The others lie in the cache by version, outside the checkout, and are built
 from Go modules when they don't: modules and checksums are pinned in `modules/`, whose
 go.mod is also the only place that names the versions. Two builders at once take turns.
+Kubernetes is pinned twice: `KUBERNETES=1.36` chooses the other one by its minor version.
 
 Five programs make a control plane, and `ensure` is about them. What a real node needs,
 Helm and LeaderWorkerSet's controllers are built only where somebody asks for them.
@@ -27,6 +28,9 @@ from testbed.cluster.errors import BuildFailed
 
 MODULES = Path(__file__).parent / "modules"
 ASSETS = "KUBEBUILDER_ASSETS"
+
+CHOSEN = "KUBERNETES"
+"""The variable that names a minor version other than the one that is built unless told."""
 
 LEAST_MINOR = 33
 """From Kubernetes 1.33 on a token bound to a Node names it to the admission policies."""
@@ -84,15 +88,35 @@ NAMES = tuple(field.name.replace("_", "-") for field in fields(Binaries))
 
 def version(module: str, requirement: str) -> str:
     """The version of a requirement that a module's go.mod pins, without its `v`."""
-    text = (MODULES / module / "go.mod").read_text()
+    text = (folder(module) / "go.mod").read_text()
     pinned = re.search(rf"^require {re.escape(requirement)} v(\S+)$", text, re.MULTILINE)
     if pinned is None:
         raise BuildFailed(f"modules/{module}/go.mod names no version of {requirement}: add a `require` line")
     return pinned[1]
 
 
+def folder(module: str) -> Path:
+    """Where a module is pinned; Kubernetes where the environment has chosen it.
+
+    Raises BuildFailed for a version that isn't pinned.
+    """
+    chosen = os.environ.get(CHOSEN, "")
+    if module != "kubernetes" or not chosen:
+        return MODULES / module
+    own = {_minor(path): path for path in MODULES.glob("kubernetes*")}
+    if chosen not in own:
+        raise BuildFailed(f"{CHOSEN} is {chosen!r}: use one of {', '.join(sorted(own))}, or unset it")
+    return own[chosen]
+
+
+def _minor(module: Path) -> str:
+    text = (module / "go.mod").read_text()
+    pinned = re.search(r"^require k8s.io/kubernetes v(\d+\.\d+)", text, re.MULTILINE)
+    return pinned[1] if pinned is not None else ""
+
+
 def kubernetes_version() -> str:
-    """The Kubernetes that is built, as in `1.36.3`."""
+    """The Kubernetes that is built, as in `1.37.2`."""
     return version("kubernetes", "k8s.io/kubernetes")
 
 
@@ -144,7 +168,7 @@ def sources(name: str) -> Path:
     """The folder with the sources of a program's module, for the manifests that lie among them."""
     source = SOURCES[name]
     wanted = f"{source.requirement}@v{version(source.module, source.requirement)}"
-    return module_directory(MODULES / source.module, wanted, go=toolchains.go())
+    return module_directory(folder(source.module), wanted, go=toolchains.go())
 
 
 def command(name: str) -> Command:
@@ -152,7 +176,7 @@ def command(name: str) -> Command:
     source = SOURCES[name]
     return Command(
         name=name,
-        module=MODULES / source.module,
+        module=folder(source.module),
         package=source.package,
         ldflags=" ".join(("-s -w", *_stamps(source))),
         cold_s=source.cold_s,

@@ -8,6 +8,7 @@ import pytest
 from loadline_api import names
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
+from testbed.cluster.binaries import kubernetes_version
 from testbed.cluster.clients import Object
 from testbed.doubles.operators import autoscaler, lines_of, says, service, status_of, written
 
@@ -50,6 +51,32 @@ def test_an_autoscaler_of_the_service_moves_both_pools_and_its_failure_is_told(
     eventually(lambda: has(spec_of(harbour, namespace), replicas=1), patience_s=ROUND_S)
     harbour.kubectl("delete", "hpa", "auto", "-n", namespace)
     eventually(lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, status="True"))
+
+
+ZERO_SINCE = (1, 37)
+"""Kubernetes from which on an HPA may go to zero unless that is switched off."""
+
+
+@pytest.mark.skipif(
+    tuple(map(int, kubernetes_version().split(".")[:2])) < ZERO_SINCE, reason="no HPA goes to zero here"
+)
+def test_an_autoscaler_may_go_to_zero_and_a_service_that_it_took_there_says_so(
+    harbour: Bed, namespace: str
+) -> None:
+    harbour.apply([service("chat", namespace=namespace)])
+    eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
+    ours = names.API_VERSION, names.INFERENCE_SERVICES.kind
+    one = autoscaler(namespace, ours, least=0, most=4)
+    queue = {"metric": {"name": "queue"}, "target": {"type": "Value", "value": "1"}}
+    one["spec"]["metrics"] = [{"type": "External", "external": queue}]
+    harbour.apply([one])
+    eventually(
+        lambda: says(harbour, "chat", "ScalingReady", namespace=namespace, reason="ScalerFailing"),
+        patience_s=ROUND_S,
+    )
+    harbour.kubectl("scale", "llsvc/chat", "--replicas=0", "-n", namespace)
+    eventually(lambda: has(spec_of(harbour, namespace), replicas=0))
+    eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="ScaledToZero"))
 
 
 def test_an_autoscaler_of_our_deployment_is_named_and_not_fought(harbour: Bed, namespace: str) -> None:

@@ -137,6 +137,22 @@ def test_versions_come_from_the_pinned_modules() -> None:
         binaries.version("etcd", "example.org/none")
 
 
+def test_another_kubernetes_is_chosen_by_its_minor_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = binaries.kubernetes_version()
+    found = {}
+    for minor in ("1.36", "1.37"):
+        monkeypatch.setenv(binaries.CHOSEN, minor)
+        found[minor] = binaries.kubernetes_version()
+        assert binaries.cached("kubelet").parent.name == f"kubernetes-{found[minor]}"
+        assert (binaries.command("kubelet").module / "go.sum").stat().st_size > 0
+        assert found[minor].startswith(f"{minor}.")
+    assert default in found.values()
+    assert binaries.cached("helm").parent.name.startswith("helm-"), "all else stays"
+    monkeypatch.setenv(binaries.CHOSEN, "1.12")
+    with pytest.raises(BuildFailed, match=r"KUBERNETES is '1\.12': use one of 1\.36, 1\.37"):
+        binaries.kubernetes_version()
+
+
 @pytest.mark.parametrize(
     ("sentence", "version"),
     [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 linux", (1, 9)), ("", (0,))],
