@@ -731,7 +731,9 @@ FOREIGN = (
         attached(kind="StatefulSet", name="theirs"),
         "Ready",
         "Unschedulable",
-        "asks for 206 cpu and 1500Gi memory, and no node that fits otherwise",
+        "asks for 206 cpu",
+        "1500Gi memory",
+        "and no node that fits otherwise",
         before=(
             there(
                 "apps/v1",
