@@ -79,7 +79,8 @@ def _play(name: str, tests: Sequence[str], **environment: str) -> Played:
     JUNIT.mkdir(parents=True, exist_ok=True)
     file = JUNIT / f"{name}.xml"
     file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={file}", *tests]
+    written = ("-o", "junit_family=xunit1", f"--junitxml={file}")  # the newer form holds no recorded figures
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *written, *tests]
     subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=sys.stderr, timeout=MOST_S, check=False
     )
