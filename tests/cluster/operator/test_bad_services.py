@@ -25,8 +25,11 @@ pytestmark = pytest.mark.cluster
 GOOD: Object = {"model": {"uri": "hf://org/model", "name": "chat"}}
 LONG = "m" * 254
 DEPLOYMENT: Object = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
-LOOK_S, SETTLED_LOOKS = 0.5, 10
-"""Between two looks at all sentences, and how many agree before flapping is looked for."""
+LOOK_S, SETTLED_LOOKS, SETTLING_LOOKS = 0.5, 10, 120
+"""Between two looks at all sentences, and how many agree, or are had, before flapping is looked for."""
+
+FLAPS_S = float(os.environ.get("LOADLINE_FLAPS_S", "10"))
+"""How long no sentence may change."""
 
 SPLIT: Object = {"prefill": {"replicas": 1}, "router": {}}
 
@@ -877,17 +880,20 @@ def sentences(bed: Bed) -> dict[tuple[str, str], tuple[str, str, str]]:
     }
 
 
+@pytest.mark.timeout(300 + FLAPS_S)
 def test_no_sentence_flaps(
     harbour: Bed, taken: Callable[[str], str], record_property: Callable[[str, Any], None]
 ) -> None:
     """Every mistake of the table stands all the time; what is said of it is said once."""
     settled, before = 0, sentences(harbour)
-    while settled < SETTLED_LOOKS:
+    for _ in range(SETTLING_LOOKS):
         time.sleep(LOOK_S)
         now = sentences(harbour)
         settled, before = (settled + 1 if now == before else 0), now
+        if settled == SETTLED_LOOKS:
+            break
     turns = []
-    for _ in range(round(float(os.environ.get("LOADLINE_FLAPS_S", "10")) / LOOK_S)):
+    for _ in range(round(FLAPS_S / LOOK_S)):
         time.sleep(LOOK_S)
         now = sentences(harbour)
         turns += [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now if now[key] != before.get(key)]
