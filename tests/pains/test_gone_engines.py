@@ -89,4 +89,6 @@ async def test_an_engine_that_stops_answering_meets_no_objective(pair: tuple[Sta
     assert missed is not None
     assert missed < 1.0, "while it answers it is well within its objective"
     idle.process.kill()
-    assert await node.look(STALE_S + 1.0) == Measured(), "neither met nor missed: not known"
+    found = await node.look(STALE_S + 1.0)
+    assert found == Measured(silent=found.silent), "neither met nor missed: not known"
+    assert found.silent == f"prod/{idle.url}: {idle.url}/metrics doesn't answer"
