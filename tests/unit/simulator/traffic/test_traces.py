@@ -33,7 +33,7 @@ def test_timestamps_keep_their_distance() -> None:
     ("row", "says"),
     [
         ("2023-11-16 18:17:04,,10\n", r"row 3 ContextTokens is '': fill the hole"),
-        ("2023-11-16 18:17:04,12\n", r"row 3 GeneratedTokens is None: fill the hole"),
+        ("2023-11-16 18:17:04,12\n", r"row 3 GeneratedTokens is null: fill the hole"),
         (",12,10\n", r"row 3 TIMESTAMP is '': fill the hole"),
         ("2023-11-16 18:17:04,-5,10\n", r"row 3 ContextTokens is -5: .* not negative"),
         ("2023-11-16 18:17:04,5,-1\n", r"row 3 GeneratedTokens is -1: .* not negative"),
