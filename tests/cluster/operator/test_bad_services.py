@@ -884,7 +884,11 @@ def sentences(bed: Bed) -> dict[tuple[str, str], tuple[str, str, str]]:
 def test_no_sentence_flaps(
     harbour: Bed, taken: Callable[[str], str], record_property: Callable[[str, Any], None]
 ) -> None:
-    """Every mistake of the table stands all the time; what is said of it is said once."""
+    """Every mistake of the table stands all the time; what is said of it is said once.
+
+    A sentence may change once in the time: the scheduler looks again at pods that it can't place after five
+    minutes, and by then others have taken what was free. Twice is to and fro.
+    """
     settled, before = 0, sentences(harbour)
     for _ in range(SETTLING_LOOKS):
         time.sleep(LOOK_S)
@@ -892,15 +896,19 @@ def test_no_sentence_flaps(
         settled, before = (settled + 1 if now == before else 0), now
         if settled == SETTLED_LOOKS:
             break
-    turns = []
+    turns: dict[tuple[str, str], list[str]] = {}
     for _ in range(round(FLAPS_S / LOOK_S)):
         time.sleep(LOOK_S)
         now = sentences(harbour)
-        turns += [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now if now[key] != before.get(key)]
+        for key in now:
+            if now[key] != before.get(key):
+                turns.setdefault(key, []).append(f"{before.get(key)} -> {now[key]}")
         before = now
+    flaps = {key: said for key, said in turns.items() if len(said) > 1}
     record_property("services", len({key for key, _ in before}))
-    record_property("flaps", len(turns))
-    assert turns == []
+    record_property("turned_once", len(turns) - len(flaps))
+    record_property("flaps", sum(len(said) - 1 for said in flaps.values()))
+    assert flaps == {}
 
 
 def test_a_template_keeps_its_hands_off_our_labels(harbour: Bed, operator: LoneOperator) -> None:
