@@ -106,7 +106,8 @@ def status_of(facts: Facts) -> NodeCapacityStatus:
             _shown(
                 ConditionType.LIMITS_SETTABLE,
                 good=True,
-                fine=next((one for one in LIMITED_REASONS if one in facts.faults), Reason.WRITABLE),
+                fine=Reason.WRITABLE,
+                remarks=LIMITED_REASONS,
                 reasons=SETTING_REASONS,
                 faults=facts.faults,
                 evident=facts.proven,
@@ -254,18 +255,21 @@ def _shown(
     reasons: tuple[Reason, ...],
     faults: Mapping[str, str],
     evident: bool,
+    remarks: tuple[Reason, ...] = (),
 ) -> Condition:
     """The faults that this condition shows, by the gravest; or that all is fine, if that is evident.
 
-    Fine, too, may need a sentence of its own, as where limits are set that the driver won't keep.
+    `remarks` are what is to be said though all is fine, as where limits are set that the driver won't keep.
     """
-    found = [reason for reason in reasons if reason in faults]
-    if not found and not evident:
+    if any(one in faults for one in reasons):
+        so, shown = not good, reasons
+    elif not evident:
         return condition(type, so=None, reason=Reason.NOT_WRITTEN)
-    if not found:
-        told = [faults[one] for one in (fine, *LIMITED_REASONS) if one in faults and fine in LIMITED_REASONS]
-        return condition(type, so=good, reason=fine, message="; ".join(dict.fromkeys(told)))
-    return condition(type, so=not good, reason=found[0], message="; ".join([faults[one] for one in found]))
+    else:
+        so, shown = good, remarks
+    found = [one for one in shown if one in faults]
+    reason = found[0] if found else fine
+    return condition(type, so=so, reason=reason, message="; ".join([faults[one] for one in found]))
 
 
 def _enforcing(facts: Facts) -> Condition:
