@@ -145,25 +145,22 @@ class AttachedServices:
         None where the service must be read anew first: somebody has written it meanwhile, and may have
         asked for replicas. Raises ApiRefused.
         """
-        scale = self._context.applier.scale
-        if found.take_over is not None:
-            key = key_of(case.service)
-            try:
-                await scale(INFERENCE_SERVICES, key, replicas=found.take_over, version=version)
-            except ApiRefused as error:
-                if error.code not in GONE:
-                    raise
-                return None
-            return [f"took over {found.take_over} replicas"]
-        if found.scale_to is None or case.there is None:
-            return []
+        scale, there = self._context.applier.scale, case.there
         try:
-            await scale(*case.there.scaled, replicas=found.scale_to)
+            if found.take_over is not None:
+                await scale(
+                    INFERENCE_SERVICES, key_of(case.service), replicas=found.take_over, version=version
+                )
+                return [f"took over {found.take_over} replicas"]
+            if found.scale_to is not None and there is not None:
+                await scale(*there.scaled, replicas=found.scale_to)
+                return [f"scaled {there} to {found.scale_to}"]
         except ApiRefused as error:
             if error.code not in GONE:
                 raise
-            return [] if error.code == HTTPStatus.NOT_FOUND else None
-        return [f"scaled {case.there} to {found.scale_to}"]
+            gone = error.code == HTTPStatus.NOT_FOUND and found.take_over is None
+            return [] if gone else None
+        return []
 
     async def _pods(self, case: _Case, found: Attachment) -> tuple[PodFact, ...]:
         """The pods of a workload that isn't ready; none where nobody can tell."""

@@ -8,8 +8,8 @@ has said in full, a later one doesn't repeat: it names the one that says it.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from loadline_api import visible_texts
 from loadline_api.conditions import MOST_MESSAGE_BYTES, Condition, ConditionType
-from loadline_api.visible_texts import told as visible
 from loadline_operator.services.findings import Finding
 
 Findings = Mapping[ConditionType, Finding]
@@ -49,7 +49,7 @@ def said_once(told: Findings) -> dict[ConditionType, Finding]:
 
 
 def _unsaid(type: ConditionType, finding: Finding, said: Mapping[ConditionType, str]) -> str:
-    text = visible(finding.text or finding.reason.sentence, most_bytes=MOST_MESSAGE_BYTES)
+    text = visible_texts.told(finding.text or finding.reason.sentence, most_bytes=MOST_MESSAGE_BYTES)
     for earlier, words in said.items():
         if text == words or (len(text) >= A_SENTENCE and text in words):
             status = {True: "True", False: "False", None: "Unknown"}[finding.so]

@@ -109,15 +109,11 @@ def plan(desired: Desired, observed: Observed, *, now: datetime) -> Changes:
         delete=() if desired.obstacle or observed.refusal else _obsolete(desired, observed),
         status=statuses.manifest(service, wanted) if wanted is not None else None,
         events=statuses.warnings(service, wanted.conditions, now=now) if wanted is not None else (),
-        waits=_waits(desired, observed, obstacle),
+        waits=bool(observed.remarks)
+        or (obstacle is not None and desired.obstacle is None)
+        or any(map(_lacks_silently, description.groups, pools)),
         due_s=seconds_to_wait(observed.pods, now=now),
     )
-
-
-def _waits(desired: Desired, observed: Observed, obstacle: Finding | None) -> bool:
-    in_the_way = obstacle is not None and desired.obstacle is None
-    makers = pod_makers(desired.description, observed)
-    return bool(observed.remarks) or in_the_way or bool(makers)
 
 
 def without_rivals(
@@ -151,20 +147,27 @@ def views(description: Description, observed: Observed) -> tuple[PoolView, ...]:
 
 def pod_makers(description: Description, observed: Observed) -> dict[Ref, PodMaker]:
     """Workloads of which pods are lacking, and whose own status doesn't tell why."""
-    made = (
-        (Ref(group.kind, group.key), _view(description.uid, group, observed)) for group in description.groups
-    )
+    viewed = zip(description.groups, views(description, observed), strict=True)
     return {
-        ref: PodMaker(
-            kind=ref.kind.kind,
-            key=ref.key,
-            uid=observed.known.owned_objects[ref].uid,
-            since=one.rollout.since,
-            groups=max(one.rollout.asked, one.rollout.there),
-        )
-        for ref, one in made
-        if ref.kind == LEADER_WORKER_SETS and one.rollout is not None and one.lacks_pods
+        Ref(group.kind, group.key): _maker(group, one.rollout, observed)
+        for group, one in viewed
+        if one.rollout is not None and _lacks_silently(group, one)
     }
+
+
+def _lacks_silently(group: Group, view: PoolView) -> bool:
+    """Whether pods of a workload are lacking whose own status doesn't tell why."""
+    return group.kind == LEADER_WORKER_SETS and view.rollout is not None and view.lacks_pods
+
+
+def _maker(group: Group, rollout: Rollout, observed: Observed) -> PodMaker:
+    return PodMaker(
+        kind=group.kind.kind,
+        key=group.key,
+        uid=observed.known.owned_objects[Ref(group.kind, group.key)].uid,
+        since=rollout.since,
+        groups=max(rollout.asked, rollout.there),
+    )
 
 
 def key_of(service: InferenceService) -> Key:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from loadline_api import visible_texts
 from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
 from loadline_api.inference_services import (
     MOST_SHOWN,
@@ -20,7 +21,6 @@ from loadline_api.inference_services import (
     Shown,
 )
 from loadline_api.names import MAIN_POOL
-from loadline_api.visible_texts import told as visible
 from loadline_operator import events
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services import condition_lists
@@ -199,7 +199,9 @@ def _ours(there: InferenceServiceStatus) -> InferenceServiceStatus:
 
 def _shown(service: InferenceService, model: str) -> Shown:
     ref = service.spec.workload_ref
-    return Shown(
-        workload=visible(f"{ref.kind}/{ref.name}", most_bytes=MOST_SHOWN) if ref is not None else None,
-        model=visible(model, most_bytes=MOST_SHOWN) if model else None,
-    )
+    workload = f"{ref.kind}/{ref.name}" if ref is not None else ""
+    return Shown(workload=_cut(workload), model=_cut(model))
+
+
+def _cut(text: str) -> str | None:
+    return visible_texts.told(text, most_bytes=MOST_SHOWN) if text else None
