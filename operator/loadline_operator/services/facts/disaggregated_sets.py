@@ -59,7 +59,6 @@ def read_set(raw: Manifest) -> dict[str, Any]:
         "roles": tuple(
             _role(one, told.get(one["name"]) or {}, slices=slices) for one in spec.get("roles") or ()
         ),
-        "current": status.get("observedGeneration", 0) >= raw["metadata"].get("generation", 0),
     }
 
 
