@@ -154,16 +154,16 @@ def pods_of(bed: Bed, *, name: str, namespace: str = "default", pools: Sequence[
 
 
 def autoscaler(
-    namespace: str, target: tuple[str, str], *, least: int, most: int, name: str = "auto"
+    namespace: str, target: tuple[str, str], *, least: int, most: int, name: str = "auto", of: str = "chat"
 ) -> Object:
-    """A HorizontalPodAutoscaler of `chat`, an object of this API version and kind.
+    """A HorizontalPodAutoscaler of the object `of` of this API version and kind.
 
     Its metric is one that nobody serves: its bounds are all it has.
     """
     api_version, kind = target
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
     spec = {
-        "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": "chat"},
+        "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": of},
         "minReplicas": least,
         "maxReplicas": most,
         "metrics": [{"type": "Resource", "resource": cpu}],

@@ -384,6 +384,11 @@ def with_pods(workload: Object, **spec: Any) -> Object:
     return {**workload, "template": {**made, "spec": {**made["spec"], **spec}}}
 
 
+def their_set(**pods: Any) -> Object:
+    """A StatefulSet of somebody else, with more in its pods' spec."""
+    return there("apps/v1", "StatefulSet", "theirs", spec=with_pods(THEIR_DEPLOYMENT, **pods))
+
+
 TEMPLATES = (
     told("field-of-no-pod", template(restrtPolicy="Always"), "Ready", "TemplateRefused", "restrtPolicy"),
     told("value-of-no-pod", template(restartPolicy="Sometimes"), "Ready", "TemplateRefused", "restartPolicy"),
@@ -652,7 +657,7 @@ FOREIGN = (
         "ResourceQuota none allows pods=0",
         before=(
             there("v1", "ResourceQuota", "none", spec={"hard": {"pods": "0"}}),
-            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+            their_set(),
         ),
     ),
     told(
@@ -663,7 +668,7 @@ FOREIGN = (
         "ResourceQuota none, which allows pods=0",
         before=(
             there("v1", "ResourceQuota", "none", spec={"hard": {"pods": "0"}}),
-            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+            their_set(),
         ),
     ),
     told(
@@ -672,14 +677,7 @@ FOREIGN = (
         "Ready",
         "TemplateRefused",
         'serviceaccount "ghost" not found: create it',
-        before=(
-            there(
-                "apps/v1",
-                "StatefulSet",
-                "theirs",
-                spec=with_pods(THEIR_DEPLOYMENT, serviceAccountName="ghost"),
-            ),
-        ),
+        before=(their_set(serviceAccountName="ghost"),),
     ),
     told(
         "attached-set-over-three-quotas",
@@ -692,7 +690,7 @@ FOREIGN = (
                 there("v1", "ResourceQuota", name, spec={"hard": {"pods": "0"}})
                 for name in ("cc", "aa", "bb")
             ),
-            there("apps/v1", "StatefulSet", "theirs", spec=THEIR_DEPLOYMENT),
+            their_set(),
         ),
     ),
     told(
@@ -721,12 +719,7 @@ FOREIGN = (
                 "small",
                 spec={"limits": [{"type": "Container", "max": {"cpu": "2", "memory": "1Gi"}}]},
             ),
-            there(
-                "apps/v1",
-                "StatefulSet",
-                "theirs",
-                spec=with_pods(THEIR_DEPLOYMENT, containers=[WIDE_CONTAINER]),
-            ),
+            their_set(containers=[WIDE_CONTAINER]),
         ),
     ),
     told(
@@ -737,14 +730,7 @@ FOREIGN = (
         "asks for 206 cpu",
         "1500Gi memory",
         "and no node that fits otherwise",
-        before=(
-            there(
-                "apps/v1",
-                "StatefulSet",
-                "theirs",
-                spec=with_pods(THEIR_DEPLOYMENT, containers=[WIDE_CONTAINER]),
-            ),
-        ),
+        before=(their_set(containers=[WIDE_CONTAINER]),),
     ),
     told(
         "attached-set-gated",
@@ -752,14 +738,7 @@ FOREIGN = (
         "Ready",
         "SchedulingGated",
         "(example.com/licence)",
-        before=(
-            there(
-                "apps/v1",
-                "StatefulSet",
-                "theirs",
-                spec=with_pods(THEIR_DEPLOYMENT, schedulingGates=[{"name": "example.com/licence"}]),
-            ),
-        ),
+        before=(their_set(schedulingGates=[{"name": "example.com/licence"}]),),
     ),
     told(
         "attached-by-half",

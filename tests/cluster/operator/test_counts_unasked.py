@@ -15,10 +15,11 @@ from loadline_api import names
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
-from testbed.doubles.operators import LoneOperator, says, service
+from testbed.doubles.operators import LoneOperator, autoscaler, says, service
 
 pytestmark = pytest.mark.cluster
 
+OURS = (names.API_VERSION, names.INFERENCE_SERVICES.kind)
 BOUNDS = {"minReplicas": 1, "maxReplicas": 50}
 ROUND_S = 60.0
 """HPAs look every 15 s."""
@@ -134,7 +135,9 @@ def test_no_count_moves_unasked(
     each(lambda shape: told(shape, shape.found))
     counts.step("attached", lambda shape: shape.found, generation=1)
 
-    harbour.apply(handed_over(shape, namespace) for shape in SHAPES)
+    harbour.apply(
+        autoscaler(namespace, OURS, least=1, most=50, name=shape.name, of=shape.name) for shape in SHAPES
+    )  # bounds that ask for nothing, and a metric that nobody serves
     each(lambda shape: has_looked(harbour, shape, namespace), patience_s=ROUND_S)
     counts.step("handed over", lambda shape: shape.found, generation=1)
 
@@ -162,20 +165,6 @@ def test_no_count_moves_unasked(
     record_property("changed", len(counts.changed))
     assert counts.changed == []
     assert counts.steps >= 60
-
-
-def handed_over(shape: Shape, namespace: str) -> Object:
-    """An HPA of the service whose bounds ask for nothing, and whose metric nobody serves."""
-    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
-    kind = names.INFERENCE_SERVICES.kind
-    spec = {
-        "scaleTargetRef": {"apiVersion": names.API_VERSION, "kind": kind, "name": shape.name},
-        "minReplicas": 1,
-        "maxReplicas": 50,
-        "metrics": [{"type": "Resource", "resource": cpu}],
-    }
-    head = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
-    return {**head, "metadata": {"name": shape.name, "namespace": namespace}, "spec": spec}
 
 
 def has_looked(bed: Bed, shape: Shape, namespace: str) -> None:
