@@ -95,6 +95,9 @@ GPU_RESOURCE = "nvidia.com/gpu"
 ENGINE_PORT = 8000
 """Where engines and routers answer, and where clients of the Service do."""
 
+HTTP_PORT = "http"
+"""What the port is called at which engines and routers answer; a template may give it another number."""
+
 ROUTER_ROLE = "loadline-router"
 """The ClusterRole that the chart ships for routers; the operator may bind it, and no other."""
 

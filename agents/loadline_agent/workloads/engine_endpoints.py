@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT, SERVICE_LABEL
+from loadline_api.engines import TLS
+from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT, HTTP_PORT, SERVICE_LABEL
 
 SGLANG_PORT: Final = 30000
 """Where SGLang listens unless it is told otherwise."""
@@ -23,7 +24,6 @@ SGLANG_PORT: Final = 30000
 ANNOTATIONS: Final = ("prometheus.io", "prometheus.kserve.io")
 """Prefixes of `port`, `scheme` and `path`. KServe's agents add theirs to each predictor."""
 
-HTTP_PORT: Final = "http"
 PROBES: Final = ("readinessProbe", "startupProbe", "livenessProbe")
 
 LONGEST_PATH: Final = 256
@@ -31,7 +31,7 @@ LONGEST_COMMAND: Final = 16_384
 """Characters of a command line that are looked through: scripts in a pod may be long."""
 
 _PORT_ARGUMENT = re.compile(r"--port[=\s\"',]+([0-9]{1,5})(?![0-9])")
-_TLS_ARGUMENT = re.compile(r"--ssl-(?:certfile|keyfile)[=\s]")
+_TLS_ARGUMENT = re.compile(rf"(?:{'|'.join(TLS)})[=\s]")
 _SGLANG = re.compile(r"\bsglang\b")
 
 

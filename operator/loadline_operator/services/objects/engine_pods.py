@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from loadline_api.names import ENGINE_CONTAINER
+from loadline_api.names import ENGINE_CONTAINER, HTTP_PORT
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects import named_ports
@@ -22,7 +22,6 @@ from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
 from loadline_operator.services.objects.engine_traits import container_of
 from loadline_operator.services.objects.model_sources import FETCHER, Source, fetching
-from loadline_operator.services.objects.named_ports import HTTP_PORT
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 from loadline_operator.services.objects.pools import Phase, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first

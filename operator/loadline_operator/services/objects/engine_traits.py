@@ -18,9 +18,9 @@ from typing import Any
 
 from loadline_api.engine_options import Said, said
 from loadline_api.engines import HF_NAME, TLS
-from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT
+from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT, HTTP_PORT
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects.named_ports import HTTP_PORT, number_of
+from loadline_operator.services.objects.named_ports import number_of
 from loadline_operator.services.objects.pod_templates import is_named, lay_over
 
 HUB_ID = re.compile(f"({HF_NAME}/)?{HF_NAME}")

@@ -6,10 +6,9 @@ replica over several nodes that is its leader. Its port is called `http` by whoe
 it by name; where the engines serve TLS, meshes and Gateways read that from `appProtocol`.
 """
 
-from loadline_api.names import ENGINE_PORT
+from loadline_api.names import ENGINE_PORT, HTTP_PORT
 from loadline_operator.kube.kinds import SERVICES, Manifest
 from loadline_operator.services.objects.descriptions import Description
-from loadline_operator.services.objects.named_ports import HTTP_PORT
 
 
 def front_service(one: Description) -> Manifest:

@@ -11,7 +11,6 @@ from typing import Any
 
 from loadline_operator.kube.kinds import Manifest
 
-HTTP_PORT = "http"
 METRICS_PORT = "metrics"
 
 

@@ -8,10 +8,10 @@ every series. An engine that serves TLS is read by HTTPS, as the kubelet probes 
 it says to be, since its certificate is for its clients and names no pod.
 """
 
-from loadline_api.names import MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
+from loadline_api.names import HTTP_PORT, MAIN_POOL, POOL_LABEL, PREFILL_POOL, ROUTER_POOL, SERVICE_LABEL
 from loadline_operator.kube.kinds import POD_MONITORS, Key, Manifest
 from loadline_operator.services.objects.descriptions import Description
-from loadline_operator.services.objects.named_ports import HTTP_PORT, METRICS_PORT
+from loadline_operator.services.objects.named_ports import METRICS_PORT
 
 PATH = "/metrics"
 

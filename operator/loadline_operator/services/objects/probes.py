@@ -9,6 +9,7 @@ it has. The kubelet waits as long as both take and no longer.
 The times are chosen: they bound waiting, and nothing waits that long at rest.
 """
 
+from loadline_api.names import HTTP_PORT
 from loadline_operator.kube.kinds import Manifest
 
 START_S = 1800
@@ -35,7 +36,7 @@ GRACE_S = FORGET_S + DRAIN_S + TEARDOWN_S
 
 def engine_probes(*, tls: bool = False) -> Manifest:
     """Probes of a container that loads a model before it answers; the kubelet checks no certificate."""
-    asked: Manifest = {"path": "/health", "port": "http", **({"scheme": "HTTPS"} if tls else {})}
+    asked: Manifest = {"path": "/health", "port": HTTP_PORT, **({"scheme": "HTTPS"} if tls else {})}
     return {
         "startupProbe": _probe(asked, period_s=START_PERIOD_S, patience_s=START_S),
         "readinessProbe": _probe(asked, period_s=READY_PERIOD_S, patience_s=3 * READY_PERIOD_S),
@@ -45,7 +46,7 @@ def engine_probes(*, tls: bool = False) -> Manifest:
 
 def router_probes() -> Manifest:
     """Probes of the router, which is ready while it knows an engine of each phase."""
-    ready, alive = ({"path": path, "port": "http"} for path in ("/readiness", "/liveness"))
+    ready, alive = ({"path": path, "port": HTTP_PORT} for path in ("/readiness", "/liveness"))
     return {
         "readinessProbe": _probe(ready, period_s=2, patience_s=6),
         "livenessProbe": _probe(alive, period_s=ALIVE_PERIOD_S, patience_s=HANGS_S),

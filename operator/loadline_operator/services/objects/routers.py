@@ -12,14 +12,14 @@ have in common; either refuses a flag that it doesn't know.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loadline_api.names import PREFILL_POOL, ROUTER_CONTAINER
+from loadline_api.names import HTTP_PORT, PREFILL_POOL, ROUTER_CONTAINER
 from loadline_api.pools import Router, RouterPolicy
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects import named_ports
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_traits import container_of
-from loadline_operator.services.objects.named_ports import HTTP_PORT, METRICS_PORT
+from loadline_operator.services.objects.named_ports import METRICS_PORT
 from loadline_operator.services.objects.pod_templates import lay_over
 from loadline_operator.services.objects.pools import Pool, Routers, recommended
 from loadline_operator.services.objects.probes import GRACE_S, forgotten_first, router_probes
