@@ -11,7 +11,6 @@ At the deadline and at exit a node in Enforce steps down and never up.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -123,21 +122,9 @@ class Leaf:
         except Exception as error:
             self._fail(error)
 
-    def _settle(self) -> None:
-        """Say where the node belongs.
-
-        One that was found armed, and that no domain selects any more, was at home where its record says: so
-        it keeps that domain's host model, as one whose label goes while it runs.
-        """
-        home, owner = self._declarations.home(), self.node.armed_for
-        known = self.node.home.host_max_watts > 0.0
-        if home is not None and home.domain is None and owner is not None and not known:
-            self.node.settle(replace(home, domain=owner))
-        self.node.settle(home)
-
     def _do_due(self) -> None:
         self.node.looked(self._gpu_thread.state)
-        self._settle()
+        self.node.settle(self._declarations.home())
         if self._releases is not None and self._releases.take(armed=self.node.standing.armed):
             self._carry(self.node.release(self._clock()))
         self._carry(self.node.poll(self._clock()))

@@ -101,10 +101,14 @@ class Node:
     def settle(self, home: Home | None) -> None:
         """Take what is declared; None while neither the API server nor a memory of it has told.
 
-        A node that lost its domain keeps its host model until it is released.
+        A node that lost its domain keeps its host model until it is released. One that was found armed was
+        at home where its record says, and `home` tells that domain's model.
         """
         if home is not None:
-            kept = replace(self.home, conflict=home.conflict, enforced=False, gone=home.gone)
+            mine = self.home
+            if self.armed_for is not None and mine.host_max_watts <= 0.0:
+                mine = replace(home, domain=self.armed_for)
+            kept = replace(mine, conflict=home.conflict, enforced=False, gone=home.gone)
             self.home = home if home.domain is not None else kept
         self.domain = self.reports_to(home)
 
