@@ -16,7 +16,9 @@ from typing import Any
 LATER = {"later": {"watts": -1.0, "why": "nobody here knows this key"}}
 """What a later version adds to every object of a message."""
 
-OPTIONAL = frozenset({"services", "owners", "clock_mhz", "heat_age_s", "found_watts", "default_watts"})
+OPTIONAL = frozenset(
+    {"services", "owners", "clock_mhz", "heat_age_s", "found_watts", "default_watts", "policy_level"}
+)
 """Keys whose absence costs their node nothing that it needs in a full row."""
 
 PROOFS = frozenset({"able", "proven"})

@@ -34,6 +34,9 @@ def decide_no_cap(row: Row, state: NoState, config: NoCapConfig, now: float) -> 
     return Decision(Caps(next_load=float("inf")), state)
 
 
+NORMAL, CAPPED, BRAKE = ONE_THRESHOLD_LEVELS = ("Normal", "Capped", "Brake")
+
+
 class OneThresholdConfig(Settings):
     """What the one-threshold documents may set. Percent are of the domain's budget."""
 
@@ -94,10 +97,15 @@ def decide_all(  # noqa: PLR0917
     return Decision(_caps(cap, cap, braked=braked, capped=capped, config=config), state)
 
 
+def resume_one_threshold(level: str, now: float) -> OneThresholdState:
+    """At this level since `now`."""
+    return OneThresholdState(level != NORMAL, now if level == BRAKE else None)
+
+
 def _caps(low: Cap, high: Cap, *, braked: bool, capped: bool, config: OneThresholdConfig) -> Caps:
     if braked:
         low = high = Cap(config.brake_mhz)
-    level = "Brake" if braked else "Capped" if capped else "Normal"
+    level = BRAKE if braked else CAPPED if capped else NORMAL
     threshold = config.threshold_percent / 100
     next_load = 1.0 if capped else threshold
     return Caps(low=low, high=high, brake=braked, level=level, next_load=next_load, relief_load=threshold)
@@ -127,8 +135,15 @@ ONE_THRESHOLD_LOW = PowerPolicy(
     config=OneThresholdConfig,
     start=OneThresholdState(),
     decide=decide_low,
+    levels=ONE_THRESHOLD_LEVELS,
+    resume=resume_one_threshold,
 )
 ONE_THRESHOLD_ALL = PowerPolicy(
-    name="one-threshold-all", config=OneThresholdConfig, start=OneThresholdState(), decide=decide_all
+    name="one-threshold-all",
+    config=OneThresholdConfig,
+    start=OneThresholdState(),
+    decide=decide_all,
+    levels=ONE_THRESHOLD_LEVELS,
+    resume=resume_one_threshold,
 )
 STATIC_CAP = PowerPolicy(name="static-cap", config=StaticCapConfig, start=NoState(), decide=decide_static)

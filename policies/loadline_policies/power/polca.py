@@ -155,4 +155,9 @@ def _caps(level: Level, config: Config) -> Caps:
     )
 
 
-POLCA = PowerPolicy(name="polca", config=Config, start=State(), decide=decide)
+def resume(level: str, now: float) -> State:
+    """At this level since `now`: how long it had been held before, another coordinator doesn't know."""
+    return State(Level(level), since_s=now)
+
+
+POLCA = PowerPolicy(name="polca", config=Config, start=State(), decide=decide, levels=LADDER, resume=resume)

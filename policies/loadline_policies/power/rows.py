@@ -81,9 +81,19 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerPolicy(Generic[C, S]):
-    """A name, the settings it reads, the state it starts in, and how it decides."""
+    """A name, the settings it reads, the state it starts in, and how it decides.
+
+    `levels` are the `Caps.level` in which another coordinator may find the row, the strictest last, and
+    `resume` makes the state that was at one of them since `now`. A policy without state has neither.
+    """
 
     name: str
     config: type[C]
     start: S
     decide: Callable[[Row, S, C, float], Decision[Caps, S]]
+    levels: tuple[str, ...] = ()
+    resume: Callable[[str, float], S] | None = None
+
+    def resumed(self, level: str, now: float) -> S:
+        """The state in which it goes on at a level of `levels`, in force since `now`."""
+        return self.start if self.resume is None else self.resume(level, now)

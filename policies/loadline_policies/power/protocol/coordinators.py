@@ -14,7 +14,7 @@ renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol import triggers
@@ -29,6 +29,7 @@ from loadline_policies.power.protocol.member_evidence import evidence_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
 from loadline_policies.power.protocol.planned_members import PlannedMembers
+from loadline_policies.power.protocol.policy_runs import PolicyRun
 from loadline_policies.power.protocol.release_waits import ReleaseWaits
 from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
@@ -72,7 +73,7 @@ class Coordinator:
         self._plan = SafeLimitPlan()
         self._planned = PlannedMembers()
         self._orders = RowOrders(caps=Caps())
-        self._policy_state: Any = domain.document.policy.start
+        self._policy = PolicyRun(domain.document)
         self._reliever = Reliever(relieve)
         self._drills = Drills(domain.drill)
         self._release_waits = ReleaseWaits()
@@ -91,13 +92,7 @@ class Coordinator:
         self.configure(domain, now)
 
     def configure(self, domain: Domain, now: float) -> None:
-        """Take a new declaration; one that S1 or S2 refuse leaves the last good one in force.
-
-        Another policy starts anew; the same one with other settings goes on from where it is,
-        or an edit would free a braked row.
-        """
-        if domain.document.policy.name != self.domain.document.policy.name:
-            self._policy_state = domain.document.policy.start
+        """Take a new declaration; one that S1 or S2 refuse leaves the last good one in force."""
         self._accepted.declare(domain)
         self._assess(now)
         if not domain.enforce:
@@ -146,6 +141,7 @@ class Coordinator:
             self._drills.read(report, self._plan.given, now)
         if report.epoch != self.epoch and not (report.epoch is None and member.ours):
             self.heat_count.learn(report, self.domain, self.members, now=now)
+            self._policy.learn(report)
         gone = report.node not in self.domain.members and not member.bound
         if gone:
             del self.members[report.node]
@@ -182,10 +178,10 @@ class Coordinator:
         self.heat_count.settle(self.safety.ceiling_heat if self.safety is not None else None)
         self.brakes += self.load > 1.0 and not self._above
         self._above = self.load > 1.0
-        document = self.domain.document
+        self._policy.configure(self.domain.document)
         shown_watts = self._drills.shown_watts(self._watts, now)
         row = Row(shown_watts / self.domain.budget_watts, self.members.age_s(now))
-        caps, self._policy_state = document.policy.decide(row, self._policy_state, document.config, now)
+        caps = self._policy.decide(row, now)
         orders = RowOrders(caps=caps, held=self._held(now) or self._drills.reason(now))
         raising = partial(self.raising, now)
         self._orders = self._reliever.relieved(
@@ -219,6 +215,7 @@ class Coordinator:
             heat=round(self.heat, 4),
             level=self.level,
             policy_hash=self.domain.document.hash,
+            policy_level=self._policy.level,
         )
 
     def stirred(self) -> bool:

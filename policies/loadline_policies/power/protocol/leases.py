@@ -18,6 +18,7 @@ from loadline_policies.power.protocol.bounds import (
     CLOCK_MHZ,
     COUNTS,
     LEASE_SECONDS,
+    NAMES,
     TRANSITIONS,
 )
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease
@@ -109,6 +110,9 @@ def _check_numbers(lease: Lease) -> None:
     ):
         if not 0 <= value <= most:
             raise LeaseRefused("Implausible", f"{name} is {shown(value)}: 0 to {most:g}")
+    for name, text in (("epoch.leaseUid", lease.epoch.lease_uid), ("policyLevel", lease.policy_level or "")):
+        if len(text) > NAMES:
+            raise LeaseRefused("Implausible", f"{name} has {len(text)} characters: at most {NAMES}")
 
 
 def _check_answer(lease: Lease, *, domain: str, sequence: int, sent_s: float, now: float) -> None:

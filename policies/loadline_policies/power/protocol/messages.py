@@ -103,7 +103,8 @@ class Report:
     age of the oldest sample at the time of sending. `host_watts` is
     the host model's draw now, `host_max_watts` its most. `epoch` and `lease_sequence`
     are those of the lease in force, None and 0 without one. `heat` is the domain's
-    breaker heat that the node last heard, `heat_age_s` how long ago it asked. `settable`
+    breaker heat that the node last heard, `heat_age_s` how long ago it asked, and `policy_level` the
+    policy's level that it heard with it. `settable`
     says whether the node may set limits at all, `faults` what else keeps it from enforcing,
     as CamelCase reasons. `armed_for` is the domain that has armed the node where that isn't `domain` and is
     gone: then this one may take it over. `services` tells how those whose pods are on the node do against
@@ -124,6 +125,7 @@ class Report:
     plan_version: int = 0
     heat: float | None = None
     heat_age_s: float | None = None
+    policy_level: str | None = None
     settable: bool = True
     faults: tuple[str, ...] = ()
     services: tuple[ServiceReport, ...] = ()
@@ -170,7 +172,8 @@ class Lease:
 
     `answers` is the sequence of the report answered, so that no answer can be replayed.
     `trigger_watts` is the draw past which, or as far below its report, the node reports
-    out of turn.
+    out of turn. `level` is for people: the policy's level, or why the row is held. `policy_level` is the
+    policy's alone, for the coordinator after this one; None where this one doesn't know it.
     """
 
     domain: str
@@ -185,3 +188,4 @@ class Lease:
     heat: float
     level: str
     policy_hash: str
+    policy_level: str | None = None

@@ -29,10 +29,14 @@ class NodeWorkloads:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardHeat:
-    """The breaker's heat as a lease told it, and when the report was sent that the lease answers."""
+class Heard:
+    """What a lease told for the next coordinator: the breaker's heat, and the policy's level.
+
+    `asked_s` is when the report was sent that the lease answers.
+    """
 
     heat: float
+    policy_level: str | None
     asked_s: float
 
 
@@ -81,7 +85,7 @@ def report_of(
     home: Home,
     sequence: int,
     now: float,
-    heard: HeardHeat | None,
+    heard: Heard | None,
     faults: tuple[str, ...],
     unsettled: UnsettledLimits,
     workloads: NodeWorkloads,
@@ -108,6 +112,7 @@ def report_of(
         plan_version=state.plan_version if standing.armed else 0,
         heat=heard.heat if heard is not None else None,
         heat_age_s=round(max(0.0, now - heard.asked_s), 3) if heard is not None else None,
+        policy_level=heard.policy_level if heard is not None else None,
         settable=state.settable,
         faults=faults,
         services=workloads.services(),

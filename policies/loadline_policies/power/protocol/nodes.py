@@ -33,7 +33,7 @@ from loadline_policies.power.protocol.node_outputs import (
 )
 from loadline_policies.power.protocol.node_reports import (
     SETTLED,
-    HeardHeat,
+    Heard,
     NodeWorkloads,
     UnsettledLimits,
     report_of,
@@ -84,7 +84,7 @@ class Node:
         self.name, self.state = name, state
         self.home = Home()
         self.domain: str | None = None
-        self._heard: HeardHeat | None = None
+        self._heard: Heard | None = None
         self.standing = _found(state)
         self._uniform, self._workloads = uniform, workloads or NodeWorkloads()
         self._sequence = int(now * 1000)  # above a predecessor's: it counted from an earlier moment
@@ -323,8 +323,9 @@ class Node:
         before = self.standing.holding
         self._last_reports = LAST_REPORTS if self.standing.armed and not standing.armed else 0
         self.standing = standing
-        self._heard = HeardHeat(answer.lease.heat, answer.exchange.sent_s)
-        return Taken(answer.lease, before.lease if before is not None else None)
+        lease = answer.lease
+        self._heard = Heard(lease.heat, lease.policy_level, answer.exchange.sent_s)
+        return Taken(lease, before.lease if before is not None else None)
 
     def _conclude(self, answer: _Answer, now: float, *, settles: bool) -> None:
         self._slack_watts = answer.lease.trigger_watts - answer.exchange.report.watts

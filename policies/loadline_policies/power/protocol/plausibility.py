@@ -118,9 +118,8 @@ def _check_names(report: Report) -> None:
         )
     long = next((gpu.uuid for gpu in report.gpus if len(gpu.uuid) > NAMES), "")
     _check(not long, "gpus.uuid", long, mend=f"{NAMES} characters at most")
-    _check(
-        len(report.armed_for or "") <= NAMES, "armedFor", report.armed_for, mend=f"{NAMES} characters at most"
-    )
+    for field, name in (("armedFor", report.armed_for), ("policyLevel", report.policy_level)):
+        _check(len(name or "") <= NAMES, field, name, mend=f"{NAMES} characters at most")
 
 
 def _check_epoch(epoch: Epoch | None) -> None:

@@ -72,6 +72,8 @@ def test_the_first_enforce_lease_arms() -> None:
         (replace(LEASE, heat=1e300), "Implausible"),
         (replace(LEASE, heat=-1.0), "Implausible"),
         (replace(LEASE, trigger_watts=-1.0), "Implausible"),
+        (replace(LEASE, policy_level="x" * 400), "Implausible"),
+        (replace(LEASE, epoch=Epoch(3, "u" * 400)), "Implausible"),
         (replace(LEASE, limits=(replace(LEASE.limits[0], clock_mhz=-1),)), "OutOfRange"),
         (replace(LEASE, limits=(replace(LEASE.limits[0], clock_mhz=10**9),)), "OutOfRange"),
         (replace(LEASE, limits=()), "WrongGpus"),

@@ -59,6 +59,7 @@ def lease(report: Report, sequence: int = 1, *, act: Act = Act.ENFORCE, watts: f
         heat=0.5,
         level="Normal",
         policy_hash="abc",
+        policy_level="LowDeep",
     )
 
 
@@ -126,6 +127,7 @@ def test_a_lease_is_stood_by_once_it_was_carried_out(node: Node) -> None:
     assert node.standing.deadline_s == START_S + 4.0
     following = sent(node.poll(START_S + 0.6))
     assert (following.heat, following.heat_age_s) == (0.5, 0.6), "as old as the question"
+    assert following.policy_level == "LowDeep"
 
 
 def test_an_epoch_is_told_as_long_as_its_lease_lives_and_no_longer(node: Node) -> None:

@@ -55,6 +55,7 @@ def test_a_report_that_can_be_true_is_taken_as_it_is() -> None:
         (replace(GOOD, faults=("x",) * 33), "faults"),
         (replace(GOOD, faults=("x" * 400,)), "faults"),
         (replace(GOOD, armed_for="x" * 400), "armedFor"),
+        (replace(GOOD, policy_level="x" * 400), "policyLevel"),
         (replace(GOOD, services=(ServiceReport("x" * 400, None),)), "services"),
         (of_gpu(uuid="x" * 400), "gpus.uuid"),
         (of_gpu(owners=("a/b",) * 65), "gpus[a].owners"),
