@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import structlog
 
+from loadline_api.api_errors import KubeError
 from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import EVENTS, Manifest
 from loadline_operator.metrics import Metrics
 
@@ -34,5 +34,5 @@ class Context:
         """Post an Event: a courtesy, so one that can't be posted stops nobody."""
         try:
             await self.applier.create_event(EVENTS, event)
-        except (ApiRefused, ApiUnavailable) as error:
+        except KubeError as error:
             log.warning("an Event was not posted", error=str(error))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from loadline_api.api_errors import KubeError
 from loadline_operator import logs
 from loadline_operator.contexts import Context, wall_clock
 from loadline_operator.controllers import Controllers
@@ -22,7 +23,6 @@ from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.cache_syncs import CacheSync
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import POWER_DOMAINS
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
@@ -128,7 +128,7 @@ class Operator:
             try:
                 await self._applier.uids(POWER_DOMAINS)
                 return
-            except (ApiRefused, ApiUnavailable) as error:
+            except KubeError as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("the API server doesn't serve our kinds yet", error=said)

@@ -20,7 +20,7 @@ import httpx
 
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.transports import Transport
-from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
+from loadline_api.api_errors import KubeError, Unavailable, by_status
 from loadline_api.request_bodies import request_body
 
 Object: TypeAlias = dict[str, Any]
@@ -207,7 +207,7 @@ def _event(line: bytes, path: str) -> Event:
     if change == "ERROR":
         code = thing.get("code")
         status = code if isinstance(code, int) else 0
-        raise _by_status(status)(f"WATCH {path}: {thing.get('message')}", status)
+        raise by_status(status)(f"WATCH {path}: {thing.get('message')}", status)
     if not isinstance(thing.get("metadata"), dict):
         raise Unavailable(f"WATCH {path}: an object without metadata")
     return Event(change, thing)
@@ -230,14 +230,7 @@ def _error(response: httpx.Response) -> KubeError:
         said = response.text
     request, status = response.request, response.status_code
     sentence = f"{request.method} {request.url.path} answers {status}: {said[:LONGEST_SENTENCE]}"
-    return _by_status(status)(sentence, status)
-
-
-def _by_status(status: int) -> type[KubeError]:
-    known = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: WriteConflict, 410: Gone, 429: Unavailable}
-    if status in known:
-        return known[status]
-    return Refused if 400 <= status < 500 else Unavailable
+    return by_status(status)(sentence, status)
 
 
 def _unreachable(method: str, path: str, *, error: Exception) -> Unavailable:

@@ -13,13 +13,13 @@ from typing import Any
 
 import structlog
 
+from loadline_api.api_errors import NotFound, WriteConflict
 from loadline_api.conditions import ConditionType, find
 from loadline_api.names import lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.domains.relations import Relations
-from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.fact_tables import FactTable, ToldTable
 from loadline_operator.kube.kinds import (
     LEASES,
@@ -167,9 +167,7 @@ class Domains:
         if changes.status is not None:
             try:
                 made = await applier.apply_status(POWER_DOMAINS, changes.status)
-            except ApiRefused as error:
-                if error.code not in GONE:
-                    raise
+            except (NotFound, WriteConflict):
                 return  # nobody's business any more
             self._see_answer(POWER_DOMAINS, made, read=facts.domain)
             did.append("applied status")

@@ -21,12 +21,12 @@ from functools import partial
 
 import structlog
 
+from loadline_api.api_errors import NotFound, WriteConflict
 from loadline_api.conditions import Condition
 from loadline_api.names import STALE_MANAGER
 from loadline_operator import events
 from loadline_operator.contexts import Context
 from loadline_operator.domains.told_statuses import READERS, Told, unknown
-from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
@@ -127,9 +127,7 @@ class StaleStatuses:
         status = {"conditions": [one.to_api() for one in conditions]}
         try:
             await self._context.applier.apply_status(kind, {**head, "status": status}, manager=STALE_MANAGER)
-        except ApiRefused as error:
-            if error.code not in GONE:
-                raise
+        except (NotFound, WriteConflict):
             return False
         await self._tell(ref, told, conditions[0], now=now)
         return True

@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 
+from loadline_api.api_errors import KubeError
 from loadline_api.names import API_VERSION, RESOURCES
 from loadline_api.visible_texts import visible_lines
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 
 TIMEOUT_S = 120
@@ -57,7 +57,7 @@ async def _until(check: Check, api: Api) -> str:
     while True:
         try:
             return await check()
-        except (HookFailed, ApiRefused, ApiUnavailable, aiohttp.ClientError, TimeoutError) as error:
+        except (HookFailed, KubeError, aiohttp.ClientError, TimeoutError) as error:
             if api.over:
                 raise HookFailed(str(error) or type(error).__name__) from error
         await asyncio.sleep(PAUSE_S)

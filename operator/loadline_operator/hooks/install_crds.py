@@ -16,11 +16,11 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
+from loadline_api.api_errors import NotFound, WriteConflict
 from loadline_api.generate import DEFINITIONS, crd
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed
 from loadline_operator.kube.api_requests import APPLY
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import Manifest
 
 DEFINITIONS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -80,9 +80,7 @@ async def _bring_one(api: Api, wanted: Manifest) -> str:
 async def _generation(api: Api, name: str) -> int | None:
     try:
         return int((await api.get(_path(name)))["metadata"]["generation"])
-    except ApiRefused as error:
-        if error.code != 404:
-            raise
+    except NotFound:
         return None
 
 
@@ -95,9 +93,7 @@ async def _is_helms(api: Api, name: str) -> bool:
     alone = {"resourceVersion": metadata["resourceVersion"], "managedFields": kept}
     try:
         await api.patch(_path(name), {"metadata": alone})
-    except ApiRefused as error:
-        if error.code != 409:
-            raise
+    except WriteConflict:
         return False
     return True
 

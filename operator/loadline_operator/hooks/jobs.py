@@ -14,13 +14,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from loadline_api.api_errors import NotFound, Unavailable
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import Resource
 from loadline_api.power_domains import Mode
 from loadline_api.visible_texts import visible_lines
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
 from loadline_policies.errors import LoadlineError
@@ -47,17 +47,15 @@ class Api:
         return time.monotonic() > self._deadline_s
 
     async def get(self, path: str) -> Manifest:
-        """The object or list at a path; ApiRefused and ApiUnavailable say what came of it."""
+        """The object or list at a path; KubeError says what came of it."""
         return await self._request("GET", path)
 
     async def items(self, resource: Resource) -> list[Manifest]:
         """All objects of a kind, unparsed, since any version wrote them; none if it isn't served."""
         try:
             return list((await self.get(resource.path()))["items"])
-        except ApiRefused as error:
-            if error.code == 404:
-                return []
-            raise
+        except NotFound:
+            return []
 
     async def patch(
         self, path: str, body: Manifest, *, content: str = MERGE, query: Mapping[str, str] | None = None
@@ -79,7 +77,7 @@ class Api:
                 return await self._requests.send(
                     method.lower(), method, path, body=body, query=query, content=content
                 )
-            except ApiUnavailable:
+            except Unavailable:
                 if self.over:
                     raise
             await asyncio.sleep(AGAIN_S)

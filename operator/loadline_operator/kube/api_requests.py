@@ -1,9 +1,9 @@
 """
-One request to the API server, counted, and its failure put into one of two words.
+One request to the API server, counted, and its failure put into a class of `api_errors`.
 
 Every way to the API server that isn't one of kopf's watches goes through here: answers
-come back as JSON, what the server refuses as `ApiRefused` with its own sentence, and
-whatever says nothing about the request (an outage, a full queue) as `ApiUnavailable`.
+come back as JSON, what the server refuses as `Refused` with its own sentence, and
+whatever says nothing about the request (an outage, a full queue) as `Unavailable`.
 Which requests there are is told by `apply` and `list_watches`.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from loadline_api.api_errors import Invalid, Refused, Unavailable, by_status
 from loadline_api.request_bodies import request_body
 from loadline_operator.kube import refusals
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.metrics import Metrics
 
@@ -25,12 +25,6 @@ APPLY = "application/apply-patch+yaml"
 
 TIMEOUT_S = 15.0
 """Far above any answer of a healthy server; a hung one is tried again by the work queue."""
-
-LATER = frozenset({401, 429, 500, 502, 503, 504})
-"""Statuses that say nothing about what was sent."""
-
-INVALID = 422
-"""An apply that doesn't fit the kind's schema is answered with 500, though trying again is no use."""
 
 
 class ApiRequests:
@@ -69,7 +63,7 @@ class ApiRequests:
         try:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
-            raise ApiUnavailable(f"{method} {path}: the answer is no object ({error})") from error
+            raise Unavailable(f"{method} {path}: the answer is no object ({error})") from error
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], accept: str, timeout: aiohttp.ClientTimeout
@@ -115,20 +109,20 @@ class ApiRequests:
         )
         return await self._client.call_api(*request, _request_timeout=timeout)
 
-    def _lost(self, verb: str, what: str, *, error: Exception) -> ApiUnavailable:
+    def _lost(self, verb: str, what: str, *, error: Exception) -> Unavailable:
         self._metrics.requests.labels(verb, "unavailable").inc()
-        return ApiUnavailable(f"{what}: {type(error).__name__}: {error}")
+        return Unavailable(f"{what}: {type(error).__name__}: {error}")
 
     def _judge(self, verb: str, what: str, *, status: int, text: bytes) -> None:
-        """Count an answer, and raise what it means unless it is good."""
+        """Count an answer, and raise what it means unless it is good.
+
+        An apply that doesn't fit the kind's schema is answered with 500, though trying again is no use.
+        """
         if 200 <= status < 300:
             self._metrics.requests.labels(verb, "ok").inc()
             return
         sentence = refusals.sentence(text)
-        if refusals.MISFIT.match(sentence):
-            status = INVALID
-        later = status in LATER
-        self._metrics.requests.labels(verb, "unavailable" if later else "refused").inc()
-        if later:
-            raise ApiUnavailable(f"{what}: {status}: {sentence}")
-        raise ApiRefused(status, sentence)
+        error = Invalid if refusals.MISFIT.match(sentence) else by_status(status)
+        refused = issubclass(error, Refused)
+        self._metrics.requests.labels(verb, "refused" if refused else "unavailable").inc()
+        raise error(sentence if refused else f"{what}: {status}: {sentence}", status)

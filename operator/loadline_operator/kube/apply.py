@@ -12,12 +12,13 @@ plan compares with is `comparisons.holds`.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from kubernetes.aio.client import ApiClient
 
+from loadline_api.api_errors import KubeError, NotFound, WriteConflict
 from loadline_api.names import OPERATOR_MANAGER
 from loadline_operator.kube.api_requests import APPLY, JSON, ApiRequests
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import EVENTS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
@@ -46,10 +47,8 @@ class Applier:
         """The object as it is now, or None."""
         try:
             return await self.requests.send("get", "GET", kind.path(key))
-        except ApiRefused as error:
-            if error.code == 404:
-                return None
-            raise
+        except NotFound:
+            return None
 
     async def uids(self, kind: Kind, namespace: str = "") -> dict[Key, str]:
         """Every object of a kind that is watched, by key, with its uid; metadata alone is sent."""
@@ -74,9 +73,9 @@ class Applier:
     async def apply_status(
         self, kind: Kind, manifest: Manifest, *, manager: str = OPERATOR_MANAGER
     ) -> Manifest:
-        """As `apply`, for the status alone; an object that is gone is refused with 404.
+        """As `apply`, for the status alone; an object that is gone raises NotFound.
 
-        With a resourceVersion in the manifest, one that has been written since is refused with 409.
+        With a resourceVersion in the manifest, one that has been written since raises WriteConflict.
         """
         path = kind.path(Key.of(manifest), subresource="status")
         return await self._apply("status", path, manifest=manifest, manager=manager)
@@ -84,16 +83,13 @@ class Applier:
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """Delete this very object and what it owns; one that is gone, or another by now, is left alone."""
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        try:
+        with suppress(NotFound, WriteConflict):
             await self.requests.send("delete", "DELETE", kind.path(key), body=body)
-        except ApiRefused as error:
-            if error.code not in {404, 409}:
-                raise
 
     async def scale(self, kind: Kind, key: Key, *, replicas: int, version: str = "") -> None:
         """Ask for so many replicas of an object by its scale subresource.
 
-        Given a resourceVersion, an object that has been written since is refused with 409.
+        Given a resourceVersion, an object that has been written since raises WriteConflict.
         """
         body: Manifest = {"spec": {"replicas": replicas}}
         if version:
@@ -101,17 +97,14 @@ class Applier:
         await self._patch("scale", kind.path(key, subresource="scale"), body=body, content=MERGE)
 
     async def patch(self, kind: Kind, key: Key, operations: list[Manifest]) -> None:
-        """A JSON patch; refused with 422 where one of its tests fails."""
+        """A JSON patch; Invalid where one of its tests fails."""
         await self._patch("patch", kind.path(key), body=operations, content=JSON_PATCH)
 
     async def create_event(self, kind: Kind, event: Manifest) -> None:
         """Post an Event unless there is one of its name already."""
         namespace = event["metadata"]["namespace"]
-        try:
+        with suppress(WriteConflict):
             await self.requests.send("event", "POST", kind.path(namespace=namespace), body=event)
-        except ApiRefused as error:
-            if error.code != 409:
-                raise
 
     async def answers(self, kind: Kind) -> bool:
         """Whether the API server answers us about a kind, within a moment."""
@@ -120,7 +113,7 @@ class Applier:
             await self.requests.send(
                 "list", "GET", kind.path(), query=query, accept=accept, limit_s=PROBE_TIMEOUT_S
             )
-        except (ApiRefused, ApiUnavailable):
+        except KubeError:
             return False
         return True
 

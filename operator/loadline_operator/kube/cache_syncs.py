@@ -16,8 +16,8 @@ from typing import Any
 
 import structlog
 
+from loadline_api.api_errors import KubeError
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import Key, Kind
 from loadline_operator.metrics import Metrics
@@ -101,7 +101,7 @@ class CacheSync:
             try:
                 listed = {place: await self._applier.uids(*place) for place in places}
                 return [listed[one.kind, one.namespace] for one in self._watched]
-            except (ApiRefused, ApiUnavailable) as error:
+            except KubeError as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("the API server doesn't list what is watched", error=said)

@@ -14,13 +14,14 @@ not see (403) is an answer too, asked again later and later, or at once after a 
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from http import HTTPStatus
 
 import aiohttp
 import structlog
 
+from loadline_api.api_errors import Gone, Refused, Unavailable
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.apply import PAGE
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 from loadline_operator.kube.observers import Seen, hand_on
 
@@ -35,9 +36,6 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 
 RECONNECT_S = 0.1
 """Chosen: a server that ends watches at once is asked ten times a second, not a thousand times."""
-
-GONE = 410
-"""The version that was asked for is no longer kept: list again."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -84,9 +82,11 @@ class ListWatch:
                     retry_s = self._retry_s
                 await self._watch(version)
                 retry_s = self._retry_s
-            except ApiRefused as error:
+            except Gone:
+                pass  # listed again, now
+            except Refused as error:
                 self._refused(error)
-            except ApiUnavailable as error:
+            except Unavailable as error:
                 self._say(str(error))
             except Exception as error:  # an answer that is none ends nothing else that is followed
                 self._say(f"{type(error).__name__}: {error}")
@@ -133,9 +133,9 @@ class ListWatch:
                 async for event in events:
                     kind, found = event["type"], event["object"]
                     if kind == "ERROR":
-                        if found.get("code") == GONE:
+                        if found.get("code") == HTTPStatus.GONE:
                             return
-                        raise ApiUnavailable(f"the watch of {self.kind.plural}: {found.get('message')}")
+                        raise Unavailable(f"the watch of {self.kind.plural}: {found.get('message')}")
                     version = found["metadata"]["resourceVersion"]
                     if kind == "DELETED":
                         self._drop(Key.of(found))
@@ -153,9 +153,7 @@ class ListWatch:
         if uid is not None:
             hand_on(self.kind, self._seen, self.kind.manifest(key, uid=uid), gone=True)
 
-    def _refused(self, error: ApiRefused) -> None:
-        if error.code == GONE:
-            return
+    def _refused(self, error: Refused) -> None:
         self._say(str(error))
         self.forget()
         self._turn(served=False)

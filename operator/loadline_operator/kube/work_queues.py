@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from loadline_operator.kube.errors import ApiUnavailable
+from loadline_api.api_errors import Unavailable
 from loadline_operator.metrics import Metrics
 
 K = TypeVar("K", bound=Hashable)
@@ -150,7 +150,7 @@ class WorkQueue(Generic[K]):
 
     def _retry(self, key: K, error: Exception) -> None:
         failures, said = self._failures.setdefault(key, _Failures()), f"{type(error).__name__}: {error}"
-        known = isinstance(error, ApiUnavailable) or failures.last == said
+        known = isinstance(error, Unavailable) or failures.last == said
         failures.count, failures.last = failures.count + 1, said
         delay_s = pause_s(failures.count)
         self._metrics.reconciles.labels(self.loop, "failed").inc()

@@ -14,17 +14,14 @@ from functools import partial
 
 import structlog
 
+from loadline_api.api_errors import Invalid, NotFound
 from loadline_api.conditions import ConditionType
 from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.work_queues import WorkQueue
-
-MOVED = frozenset({404, 422})
-"""The node is gone, or a test of the JSON patch failed: somebody else has changed the taints meanwhile."""
 
 log = structlog.get_logger("loadline.operator")
 
@@ -81,9 +78,7 @@ class StartupTaints:
             return
         try:
             await self._context.applier.patch(NODES, key, operations)
-        except ApiRefused as error:
-            if error.code not in MOVED:
-                raise
+        except (NotFound, Invalid):  # gone, or somebody else has changed the taints meanwhile
             self.work_queue.add(key)
             return
         self._context.metrics.writes.labels("nodes").inc()

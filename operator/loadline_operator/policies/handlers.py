@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from loadline_api.api_errors import Refused
 from loadline_operator import events
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import CONFIG_MAPS, EVENTS, Key, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.list_watches import ListWatch
@@ -139,7 +139,7 @@ class Documents:
         event = _event(key, document, at=version, context=self._context)
         try:
             await self._context.applier.create_event(EVENTS, event)
-        except ApiRefused as error:  # trying again is no use; the log has told of the document itself
+        except Refused as error:  # trying again is no use; the log has told of the document itself
             log.warning("an Event was not posted", error=str(error))
         self._told[key] = document.fault
 

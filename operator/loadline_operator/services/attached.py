@@ -10,15 +10,14 @@ count, each only where `attachments` says so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 
 import structlog
 
+from loadline_api.api_errors import NotFound, Refused, WriteConflict
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, LEADER_WORKER_SETS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
@@ -95,7 +94,7 @@ class AttachedServices:
             found = self._judged(case, pods.worst(bad))
         try:
             did = await self._move(case, found, version=raw["metadata"]["resourceVersion"])
-        except ApiRefused as error:
+        except Refused as error:
             found, did = unmoved(found, service, str(error)), []
             return replace(self._changes(case, found, bad), refused=error), did
         if did is None:
@@ -143,7 +142,7 @@ class AttachedServices:
         """Move the replicas of the service or of the workload, whichever are to follow; what was done.
 
         None where the service must be read anew first: somebody has written it meanwhile, and may have
-        asked for replicas. Raises ApiRefused.
+        asked for replicas. Raises Refused.
         """
         scale, there = self._context.applier.scale, case.there
         try:
@@ -155,10 +154,8 @@ class AttachedServices:
             if found.scale_to is not None and there is not None:
                 await scale(*there.scaled, replicas=found.scale_to)
                 return [f"scaled {there} to {found.scale_to}"]
-        except ApiRefused as error:
-            if error.code not in GONE:
-                raise
-            gone = error.code == HTTPStatus.NOT_FOUND and found.take_over is None
+        except (NotFound, WriteConflict) as error:
+            gone = isinstance(error, NotFound) and found.take_over is None
             return [] if gone else None
         return []
 
@@ -172,7 +169,7 @@ class AttachedServices:
             listed = await self._context.applier.selected(
                 PODS_OF_OTHERS, namespace=namespace, selector=selector
             )
-        except ApiRefused as error:
+        except Refused as error:
             log.warning("pods of a workload cannot be listed", selector=selector, error=str(error))
             return ()
         return pods.waiting_long(map(self._facts.pod, listed), now=self._context.clock())

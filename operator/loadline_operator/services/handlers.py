@@ -13,9 +13,9 @@ from functools import partial
 
 import structlog
 
+from loadline_api.api_errors import NotFound, WriteConflict
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import GONE, ApiRefused
 from loadline_operator.kube.kinds import AGENT_PODS, INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.optional_kinds import OptionalKinds
@@ -158,9 +158,7 @@ class Services:
             return []
         try:
             made = await applier.apply_status(INFERENCE_SERVICES, changes.status)
-        except ApiRefused as error:
-            if error.code not in GONE:
-                raise
+        except (NotFound, WriteConflict):
             return []
         self._see_answer(INFERENCE_SERVICES, made)
         for event in changes.events:

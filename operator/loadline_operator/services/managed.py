@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from loadline_api.api_errors import Forbidden, Invalid, NotFound, Refused
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import INFERENCE_POOLS, POD_MONITORS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.kube.refusals import Misfits
@@ -46,12 +46,6 @@ from loadline_operator.services.plan import (
 )
 from loadline_operator.services.pod_refusals import pod_refusal
 from loadline_operator.services.policy_choices import policies
-
-TEMPLATE_FAULTS = frozenset({400, 403, 422})
-"""Statuses by which the API server refuses what a manifest says."""
-
-UNSERVED = frozenset({404, 405})
-"""Statuses by which a write is refused to a kind or a namespace that goes or has gone."""
 
 EXTRAS = frozenset({POD_MONITORS, INFERENCE_POOLS})
 """Objects for other projects, without which a service serves as well."""
@@ -163,7 +157,7 @@ class ManagedServices:
         for one in changes.apply:
             try:
                 await self._apply_one(key, one)
-            except ApiRefused as error:
+            except Refused as error:
                 if self._is_going(one.kind, error):
                     return Changes(), did
                 said = self._misfits.words(key, one.manifest, str(error))
@@ -184,11 +178,11 @@ class ManagedServices:
         self._answered(one.kind, made)
         self._settle(key, one, Signature.of(one, made))
 
-    def _is_going(self, kind: Kind, error: ApiRefused) -> bool:
+    def _is_going(self, kind: Kind, error: Refused) -> bool:
         """Whether the namespace, or the API of a kind, goes just now, of which an event will tell."""
-        if error.code in TEMPLATE_FAULTS:
+        if isinstance(error, Invalid | Forbidden):
             return GOING in str(error)
-        if error.code in UNSERVED and (kind in OPTIONAL_KINDS or kind.namespaced):
+        if isinstance(error, NotFound) and (kind in OPTIONAL_KINDS or kind.namespaced):
             return True
         raise error
 

@@ -7,8 +7,8 @@ says no reason, and everything else goes on.
 
 import structlog
 
+from loadline_api.api_errors import Refused
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.refused_creations import PodMaker, refused
 
@@ -19,7 +19,7 @@ async def pod_refusal(applier: Applier, maker: PodMaker) -> PodFault | None:
     """Why the pods of a workload aren't made, if anybody says it."""
     try:
         events = await applier.events(maker.key.namespace, maker.fields)
-    except ApiRefused as error:
+    except Refused as error:
         log.warning("events of a workload cannot be listed", object=str(maker.key), error=str(error))
         return None
     return refused(maker, events)

@@ -13,11 +13,11 @@ import pytest
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import from_kubeconfig
 from loadline_api import generate, names
+from loadline_api.api_errors import Invalid
 from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
 from loadline_operator import events
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import DEPLOYMENTS, EVENTS, INFERENCE_SERVICES, POWER_DOMAINS, Key, Kind
 from loadline_operator.metrics import Metrics
 from testbed.cluster.bed import Bed
@@ -187,7 +187,7 @@ async def test_a_mistake_that_is_refused_twice_has_one_text(applier: Applier, mi
     spec = {"selector": {"matchLabels": labels}, "template": template}
     said = set()
     for _ in range(30):
-        with pytest.raises(ApiRefused) as refused:
+        with pytest.raises(Invalid) as refused:
             await applier.apply(DEPLOYMENTS, {**DEPLOYMENTS.manifest(CHAT), "spec": spec})
         said.add(str(refused.value))
     assert len(said) == 1

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from loadline_api.api_errors import NotFound, by_status
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, POD_MONITORS, Kind
-from loadline_operator.services.managed import UNSERVED
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
@@ -115,7 +115,7 @@ def test_monitors_are_made_once_somebody_reads_them(
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     refused = [code for _, _, code in written(harbour, since) if code >= 400]
     assert len(refused) <= 1, "what was deleted with its kind is asked for once more at most"
-    assert set(refused) <= UNSERVED
+    assert {by_status(code) for code in refused} <= {NotFound}
     assert operator.metric('loadline_operator_reconciles_total{loop="services",result="failed"}') == failed
     assert operator.readiness() == (200, "ok")
 

@@ -14,7 +14,16 @@ from aiohttp import web
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import Credentials
 from loadline_agent.kube.informers import Informer, pause_s
-from loadline_api.api_errors import Forbidden, Gone, KubeError, NotFound, Refused, Unavailable, WriteConflict
+from loadline_api.api_errors import (
+    Forbidden,
+    Gone,
+    Invalid,
+    KubeError,
+    NotFound,
+    Refused,
+    Unavailable,
+    WriteConflict,
+)
 from loadline_policies.errors import InvalidInput
 
 PATH = "/api/v1/things"
@@ -123,12 +132,15 @@ async def colors(kube: Kube) -> AsyncIterator[Colors]:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (401, Forbidden),
+        (400, Invalid),
+        (401, Unavailable),
         (403, Forbidden),
         (404, NotFound),
         (409, WriteConflict),
         (410, Gone),
-        (422, Refused),
+        (405, NotFound),
+        (418, Refused),
+        (422, Invalid),
         (429, Unavailable),
         (500, Unavailable),
         (503, Unavailable),

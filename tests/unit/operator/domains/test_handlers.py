@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
+from loadline_api.api_errors import Forbidden, Invalid, KubeError, NotFound, Unavailable, WriteConflict
 from loadline_api.names import API_VERSION, lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.handlers import Domains
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import EVENTS, LEASES, NODES, POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
@@ -133,24 +133,24 @@ async def test_what_was_written_is_known_before_the_watch_tells_it(domains: Doma
     assert known.status.conditions
 
 
-@pytest.mark.parametrize("code", [404, 409])
+@pytest.mark.parametrize("error", [NotFound, WriteConflict])
 async def test_a_domain_that_is_gone_before_its_status_is_written_is_nobodys_business(
-    domains: Domains, applier: Applier, code: int
+    domains: Domains, applier: Applier, error: type[KubeError]
 ) -> None:
     """Gone, or another of its name by now, of which an event tells; it was a failure with a traceback."""
-    applier.refuses[POWER_DOMAINS] = ApiRefused(code, "gone")
+    applier.refuses[POWER_DOMAINS] = error("gone")
     await domains.reconcile(ROW)
 
 
 async def test_a_status_that_is_refused_for_another_reason_is_a_failure(
     domains: Domains, applier: Applier
 ) -> None:
-    applier.refuses[POWER_DOMAINS] = ApiRefused(422, "no")
-    with pytest.raises(ApiRefused):
+    applier.refuses[POWER_DOMAINS] = Invalid("no", 422)
+    with pytest.raises(Invalid):
         await domains.reconcile(ROW)
 
 
-@pytest.mark.parametrize("error", [ApiRefused(403, "no"), ApiUnavailable("away")])
+@pytest.mark.parametrize("error", [Forbidden("no", 403), Unavailable("away")])
 async def test_an_event_that_cannot_be_posted_stops_no_domain(
     domains: Domains, applier: Applier, watch: Watch, error: Exception
 ) -> None:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadline_api.api_errors import WriteConflict
 from loadline_api.conditions import COORDINATOR_DOMAIN_CONDITIONS, Condition
 from loadline_api.names import API_VERSION, STALE_MANAGER
 from loadline_api.refreshes import MISSED, REFRESH_SECONDS, stale_after_s
 from loadline_operator.contexts import Context
 from loadline_operator.domains.stale_statuses import Ref, StaleStatuses
 from loadline_operator.domains.told_statuses import NODE_CONDITIONS, of_node, spoken
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
@@ -52,7 +52,7 @@ class Server:
     async def apply_status(self, kind: Kind, manifest: Manifest, *, manager: str) -> Manifest:
         assert (kind, manager) == (POWER_DOMAINS, STALE_MANAGER)
         if manifest["metadata"]["resourceVersion"] != str(self.version):
-            raise ApiRefused(409, "the object has been modified")
+            raise WriteConflict("the object has been modified", 409)
         self.version += 1
         self.status = {**self.status, **manifest["status"]}
         self.applied.append(manifest["status"]["conditions"][0]["message"])

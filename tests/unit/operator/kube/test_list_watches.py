@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from loadline_api.api_errors import NotFound, Unavailable
 from loadline_operator.kube.api_requests import ApiRequests
-from loadline_operator.kube.errors import ApiRefused, ApiUnavailable
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Manifest
 from loadline_operator.kube.list_watches import ListWatch
 
-MISSING = ApiRefused(404, "the server could not find the requested resource")
+MISSING = NotFound("the server could not find the requested resource", 404)
 
 
 def item(name: str, version: int = 1) -> Manifest:
@@ -122,7 +122,7 @@ async def test_a_kind_that_is_uninstalled_leaves_nothing_behind() -> None:
 
 async def test_an_api_server_that_is_away_changes_nothing() -> None:
     gone = {"type": "ERROR", "object": {"code": 410, "message": "gone"}}
-    api = Api([["a"], ApiUnavailable("away"), ["a"]], [[gone], []])
+    api = Api([["a"], Unavailable("away"), ["a"]], [[gone], []])
     async with following(api, lambda one: len(one.told) == 3) as watcher:
         assert watcher.told == ["+a", "turned", "+a"]
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from loadline_api.api_errors import NotFound
 from loadline_operator.kube.api_requests import ApiRequests
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import CUSTOM_RESOURCES, LEADER_WORKER_SETS, POD_MONITORS, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 
@@ -31,7 +31,7 @@ class Api:
     async def send(self, verb: str, method: str, path: str, **_: Any) -> Manifest:
         kind = next((one for one in self.kinds if one.path() == path), None)
         if kind is None:
-            raise ApiRefused(404, "not found")
+            raise NotFound("not found", 404)
         ours = [one for one in self.kinds if one not in (CUSTOM_RESOURCES, DEPLOYMENTS)]
         items = [_definition(one) for one in ours] if kind is CUSTOM_RESOURCES else []
         return {"items": items, "metadata": {"resourceVersion": "1"}}

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from loadline_api.api_errors import Unavailable
 from loadline_operator.kube import work_queues
-from loadline_operator.kube.errors import ApiUnavailable
 from loadline_operator.kube.work_queues import FIRST_RETRY_S, LONGEST_RETRY_S, WorkQueue, pause_s
 from loadline_operator.metrics import Metrics
 
@@ -86,7 +86,7 @@ async def test_a_failure_is_tried_again_and_stops_nobody() -> None:
     async def reconcile(key: str) -> None:
         if key == "bad" and len(times) < 2:
             times.append(loop.time())
-            raise ApiUnavailable("away")
+            raise Unavailable("away")
         done.append(key)
 
     async with working(reconcile) as work_queue:

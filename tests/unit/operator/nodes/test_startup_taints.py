@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import pytest
 
+from loadline_api.api_errors import NotFound
 from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
-from loadline_operator.kube.errors import ApiRefused
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Manifest
 from loadline_operator.metrics import Metrics
 from loadline_operator.nodes.startup_taints import StartupTaints, untaint
@@ -79,7 +79,7 @@ class Leaving:
         return node(OURS)
 
     async def patch(self, *_: object) -> None:
-        raise ApiRefused(404, "gone")
+        raise NotFound("gone", 404)
 
 
 async def test_a_node_that_is_gone_before_its_patch_is_no_failure() -> None:
