@@ -28,7 +28,6 @@ from loadline_operator.contexts import Context
 from loadline_operator.domains.handlers import Domains
 from loadline_operator.domains.plan import Observed, plan
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, POWER_DOMAINS, Kind, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import PolicyIndex
 
@@ -61,7 +60,6 @@ class Cluster:
         self.domain_count, self.node_count, self._version = domains, nodes, 0
         self.there: dict[tuple[Kind, str], Manifest] = {}
         self.policy_index, self.moved = PolicyIndex(system_namespace="loadline-system"), list[Any]()
-        self._seen: dict[Kind, Any] = {}
         context = Context(
             applier=cast(Any, self),
             metrics=Metrics(),
@@ -69,11 +67,7 @@ class Cluster:
             system_namespace="loadline-system",
         )
         self.controller = Domains(context, cast(Any, self))
-        self.controller.watch(cast(KopfWatch, self), cast(KopfWatch, self))
-
-    def of(self, kind: Kind, seen: Any) -> None:
-        """Keep who is told of a kind, as a watch does."""
-        self._seen[kind] = seen
+        self._seen = {one.kind: one.seen for one in self.controller.watched}
 
     def write(self, *_: Any, **__: Any) -> None:
         """Keep no journal."""

@@ -9,7 +9,7 @@ import structlog
 from loadline_api.api_errors import KubeError
 from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.kinds import EVENTS, Manifest
+from loadline_operator.kube.kinds import EVENTS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
 log = structlog.get_logger("loadline.operator")
@@ -29,6 +29,11 @@ class Context:
     journal: Journal
     system_namespace: str
     clock: Callable[[], datetime] = wall_clock
+
+    def unreadable(self, kind: Kind, key: Key, error: Exception) -> None:
+        """Count and log an object that isn't shaped as its kind should be: it stops no other."""
+        self.metrics.unreadable.labels(kind.kind).inc()
+        log.warning("an object can't be read", kind=kind.kind, object=str(key), error=repr(error))
 
     async def post(self, event: Manifest) -> None:
         """Post an Event: a courtesy, so one that can't be posted stops nobody."""

@@ -18,12 +18,12 @@ import structlog
 from loadline_api.api_errors import KubeError
 from loadline_operator import logs
 from loadline_operator.contexts import Context, wall_clock
-from loadline_operator.controllers import Controllers
+from loadline_operator.controllers import controllers
 from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.cache_syncs import CacheSync
 from loadline_operator.kube.connections import Connection
-from loadline_operator.kube.kinds import POWER_DOMAINS
+from loadline_operator.kube.kinds import IN_SYSTEM, POWER_DOMAINS
 from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
 from loadline_operator.options import Options, parse
@@ -84,22 +84,32 @@ class Operator:
             journal=self._journal,
             system_namespace=self._options.namespace,
         )
-        self._controllers = Controllers(context, self._options, defaults=self._defaults)
+        self._controllers = controllers(context, self._options, defaults=self._defaults)
+        watched = [one for controller in self._controllers for one in controller.watched]
         self._sync = CacheSync(
-            applier, self._controllers.watched, metrics=self._metrics, wake=self._controllers.wake
+            applier,
+            watched,
+            system_namespace=self._options.namespace,
+            metrics=self._metrics,
+            wake=self._wake,
         )
         everywhere = KopfWatch(connection, relisted=self._sync.ask)
         system = KopfWatch(connection, namespace=self._options.namespace, relisted=self._sync.ask)
         self._watches = (everywhere, system)
-        self._controllers.watch(everywhere, system)
-        self._work_queues = self._controllers.work_queues
+        for one in watched:
+            (system if one.kind in IN_SYSTEM else everywhere).of(one.kind, one.seen)
+
+    def _wake(self) -> None:
+        for controller in self._controllers:
+            controller.wake()
 
     async def _work(self) -> int:
         """Everything at once; the first part that ends, ends all."""
         await self._until_served()
         parts = [watch.run() for watch in self._watches]
-        parts += [work_queue.run() for work_queue in self._work_queues]
-        parts += [*self._controllers.list_watches(), self._sync.run(), self._begin()]
+        for controller in self._controllers:
+            parts += [controller.work_queue.run(), *controller.list_watches()]
+        parts += [self._sync.run(), self._begin()]
         tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -111,9 +121,10 @@ class Operator:
             await watch.up()
         self._take_signals()
         await self._sync.reached()
-        await self._controllers.answered()
-        for work_queue in self._work_queues:
-            await work_queue.open()
+        for controller in self._controllers:
+            await controller.answered()
+        for controller in self._controllers:
+            await controller.work_queue.open()
         await asyncio.Event().wait()
 
     def _take_signals(self) -> None:
@@ -137,8 +148,9 @@ class Operator:
     async def _why_not_ready(self) -> str:
         if not self._sync.synced:
             return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
-        if self._controllers.unanswered:
-            return self._controllers.unanswered
+        for controller in self._controllers:
+            if controller.unanswered:
+                return controller.unanswered
         if not await self._applier.answers(POWER_DOMAINS):
             return "the API server doesn't answer"
         return ""

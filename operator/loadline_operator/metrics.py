@@ -12,7 +12,6 @@ from prometheus_client.exposition import generate_latest
 
 PREFIX = "loadline_operator"
 
-LOOPS = ("services", "domains", "documents", "nodes", "statuses")
 VERBS = ("get", "list", "watch", "apply", "status", "delete", "scale", "patch", "event")
 KINDS = ("InferenceService", "PowerDomain", "NodeCapacity")
 REFRESHED = ("PowerDomain", "NodeCapacity")
@@ -75,6 +74,14 @@ class Metrics:
             measure()
         return generate_latest(self.registry)
 
+    def add_loop(self, loop: str) -> None:
+        """Begin the series of a controller at zero, so that a rate can be taken of its first failure."""
+        self.reconcile_seconds.labels(loop)
+        self.writes.labels(loop)
+        self.queued.labels(loop)
+        for outcome in OUTCOMES:
+            self.reconciles.labels(loop, outcome)
+
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", help, labels, registry=self.registry)
 
@@ -82,12 +89,6 @@ class Metrics:
         return Gauge(f"{PREFIX}_{name}", help, labels, registry=self.registry)
 
     def _bear(self) -> None:
-        for loop in LOOPS:
-            self.reconcile_seconds.labels(loop)
-            self.writes.labels(loop)
-            self.queued.labels(loop)
-            for outcome in OUTCOMES:
-                self.reconciles.labels(loop, outcome)
         for verb in VERBS:
             for result in RESULTS:
                 self.requests.labels(verb, result)

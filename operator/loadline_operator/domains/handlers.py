@@ -20,6 +20,7 @@ from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
 from loadline_operator.domains.plan import Changes, Observed, plan
 from loadline_operator.domains.relations import Relations
+from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.fact_tables import FactTable, ToldTable
 from loadline_operator.kube.kinds import (
     LEASES,
@@ -30,21 +31,30 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.kube.kopf_watches import KopfWatch
-from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.policies.handlers import Documents
 from loadline_policies.loops import Loop
 
 SETTLE_S = 0.1
 """Chosen: nodes come and go in bursts, and an edit of a policy shall show within two seconds."""
 
+READERS: dict[Kind, Callable[[Manifest], Any]] = {
+    NODES: facts.node,
+    NODE_CAPACITIES: facts.capacity,
+    LEASES: facts.lease,
+    POWER_DOMAINS: facts.domain,
+}
+
 log = structlog.get_logger("loadline.operator")
 
 
-class Domains:
+class Domains(Controller[Key]):
     """PowerDomains with all that belongs to them."""
 
+    name = "domains"
+    settle_s = SETTLE_S
+
     def __init__(self, context: Context, documents: Documents) -> None:
+        super().__init__(context.metrics)
         self._context, self._policy_index = context, documents.policy_index
         self._relations = Relations()
         documents.moved.append(self._policy_moved)
@@ -53,31 +63,17 @@ class Domains:
         self.capacities = ToldTable[facts.Capacity](self._capacity_moved)
         self.leases = ToldTable[facts.DomainLease](self._lease_moved)
         self.domains = ToldTable[facts.Domain](self._domain_moved)
-        self.work_queue = WorkQueue[Key](
-            "domains", self.reconcile, metrics=context.metrics, settle_s=SETTLE_S
-        )
-
-    @property
-    def tables(self) -> dict[Kind, FactTable[Any]]:
-        """The tables by kind."""
-        return {
+        self._tables: dict[Kind, FactTable[Any]] = {
             NODES: self.nodes,
             NODE_CAPACITIES: self.capacities,
             LEASES: self.leases,
             POWER_DOMAINS: self.domains,
         }
 
-    def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
-        """Have all events of the kinds lead here."""
-        readers: dict[Kind, Callable[[Manifest], Any]] = {
-            NODES: facts.node,
-            NODE_CAPACITIES: facts.capacity,
-            LEASES: facts.lease,
-            POWER_DOMAINS: facts.domain,
-        }
-        for kind, read in readers.items():
-            watch = system if kind is LEASES else everywhere
-            watch.of(kind, partial(self._see, kind, read=read))
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """Domains, and what a domain is planned from."""
+        return tuple(Watched(kind, table, partial(self._see, kind)) for kind, table in self._tables.items())
 
     def wake(self) -> None:
         """Look at every domain."""
@@ -108,32 +104,17 @@ class Domains:
         if Loop.POWER in loops and key.namespace == self._context.system_namespace:
             self._plan(one.name for one in self.domains.facts() if one.spec.policy_ref.name == key.name)
 
-    def _see(self, kind: Kind, raw: Manifest, gone: bool, *, read: Callable[[Manifest], Any]) -> None:
-        if gone:
-            self.tables[kind].drop(Key.of(raw), uid=raw["metadata"]["uid"])
-        else:
-            self._put(self.tables[kind].put, kind, raw, read=read)
+    def _see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
+        self._tables[kind].see(raw, gone=gone, read=partial(self._fact, kind))
 
-    def _see_answer(self, kind: Kind, raw: Manifest, *, read: Callable[[Manifest], Any]) -> None:
-        self._put(self.tables[kind].put_answer, kind, raw, read=read)
+    def _see_answer(self, kind: Kind, raw: Manifest) -> None:
+        self._tables[kind].see_answer(raw, read=partial(self._fact, kind))
 
-    def _put(
-        self,
-        put: Callable[..., bool],
-        kind: Kind,
-        raw: Manifest,
-        *,
-        read: Callable[[Manifest], Any],
-    ) -> None:
-        metadata, fact = raw["metadata"], self._fact(kind, read=read, raw=raw)
-        put(Key.of(raw), uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
-
-    def _fact(self, kind: Kind, *, read: Callable[[Manifest], Any], raw: Manifest) -> Any:
+    def _fact(self, kind: Kind, raw: Manifest) -> Any:
         try:
-            return read(raw)
+            return READERS[kind](raw)
         except Exception as error:  # counted: one odd object stops no other
-            self._context.metrics.unreadable.labels(kind.kind).inc()
-            log.warning("an object can't be read", kind=kind.kind, object=str(Key.of(raw)), error=repr(error))
+            self._context.unreadable(kind, Key.of(raw), error)
             return None
 
     async def reconcile(self, key: Key) -> None:
@@ -162,14 +143,14 @@ class Domains:
         applier, did = self._context.applier, []
         if changes.lease is not None:
             made = await applier.apply(LEASES, changes.lease)
-            self._see_answer(LEASES, made, read=facts.lease)
+            self._see_answer(LEASES, made)
             did.append("applied Lease")
         if changes.status is not None:
             try:
                 made = await applier.apply_status(POWER_DOMAINS, changes.status)
             except (NotFound, WriteConflict):
                 return  # nobody's business any more
-            self._see_answer(POWER_DOMAINS, made, read=facts.domain)
+            self._see_answer(POWER_DOMAINS, made)
             did.append("applied status")
         for event in changes.events:
             await self._context.post(event)

@@ -27,10 +27,9 @@ from loadline_api.names import STALE_MANAGER
 from loadline_operator import events
 from loadline_operator.contexts import Context
 from loadline_operator.domains.told_statuses import READERS, Told, unknown
+from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import POWER_DOMAINS, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
-from loadline_operator.kube.work_queues import WorkQueue
 
 AGAIN_S = 1.0
 """When to look again after an object is gone, or was written since it was judged: an event will tell."""
@@ -53,31 +52,27 @@ class _Watch:
     told_age_s: float = 0.0
 
 
-class StaleStatuses:
+class StaleStatuses(Controller[Ref]):
     """The ages of all statuses that agents write. `clock` is in seconds and our own."""
 
+    name = "statuses"
+
     def __init__(self, context: Context, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(context.metrics)
         self._context, self._clock = context, clock
         self._watched: dict[Ref, _Watch] = {}
         self.tables: dict[Kind, FactTable[Told]] = {kind: FactTable() for kind in READERS}
-        self.work_queue = WorkQueue[Ref]("statuses", self.reconcile, metrics=context.metrics)
         context.metrics.measures.append(self._measure)
 
-    def watch(self, watch: KopfWatch) -> None:
-        """Have all events of the kinds lead here."""
-        for kind in self.tables:
-            watch.of(kind, partial(self.see, kind))
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """The kinds whose statuses agents refresh."""
+        return tuple(Watched(kind, table, partial(self.see, kind)) for kind, table in self.tables.items())
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: a refresh begins the age anew."""
-        key, metadata = Key.of(raw), raw["metadata"]
-        table = self.tables[kind]
-        if gone:
-            table.drop(key, uid=metadata["uid"])
-        else:
-            fact = _told(kind, raw)
-            table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
-        self._follow((kind, key))
+        self.tables[kind].see(raw, gone=gone, read=partial(_told, kind))
+        self._follow((kind, Key.of(raw)))
 
     def wake(self) -> None:
         """Look at everything that is known."""

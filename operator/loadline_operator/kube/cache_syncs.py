@@ -10,16 +10,14 @@ This is also what readiness rests on: synced here, and an API server that answer
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from loadline_api.api_errors import KubeError
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.fact_tables import FactTable
-from loadline_operator.kube.kinds import Key, Kind
+from loadline_operator.kube.controllers import Watched
+from loadline_operator.kube.kinds import IN_SYSTEM, Key
 from loadline_operator.metrics import Metrics
 
 LOOK_EVERY_S = 0.05
@@ -33,22 +31,20 @@ CALM_S = 1.0
 log = structlog.get_logger("loadline.operator")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """A kind, where it is watched (everywhere if empty), and what the watch has told."""
-
-    kind: Kind
-    namespace: str
-    table: FactTable[Any]
-
-
 class CacheSync:
-    """Compares the tables with what there is."""
+    """Compares the tables with what there is; two tables may be of one kind."""
 
     def __init__(
-        self, applier: Applier, watched: tuple[Watched, ...], *, metrics: Metrics, wake: Callable[[], None]
+        self,
+        applier: Applier,
+        watched: Sequence[Watched],
+        *,
+        system_namespace: str,
+        metrics: Metrics,
+        wake: Callable[[], None],
     ) -> None:
         self._applier, self._watched, self._metrics, self._wake = applier, watched, metrics, wake
+        self._places = [(one.kind, system_namespace if one.kind in IN_SYSTEM else "") for one in watched]
         self._asked = asyncio.Event()
         self.synced = False
         self.behind = tuple(one.kind.plural for one in watched)
@@ -96,11 +92,10 @@ class CacheSync:
     async def _listed(self) -> list[dict[Key, str]]:
         """What there is of every kind; tried until the API server tells."""
         said = ""
-        places = {(one.kind, one.namespace) for one in self._watched}
         while True:
             try:
-                listed = {place: await self._applier.uids(*place) for place in places}
-                return [listed[one.kind, one.namespace] for one in self._watched]
+                listed = {place: await self._applier.uids(*place) for place in set(self._places)}
+                return [listed[place] for place in self._places]
             except KubeError as error:
                 if str(error) != said:
                     said = str(error)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from loadline_operator.kube.kinds import Key
+from loadline_operator.kube.kinds import Key, Manifest
 
 GONE_KEPT = 1024
 """Chosen: more objects than can end while one answer is on its way."""
@@ -64,6 +64,23 @@ class FactTable(Generic[F]):
         """Which object each key is at the moment."""
         return {key: row.uid for key, row in self._rows.items()}
 
+    def see(self, raw: Manifest, *, gone: bool, read: Callable[[Manifest], F | None]) -> bool:
+        """An event: remember what `read` takes of the object, or forget an object that is gone.
+
+        Whether the fact moved, or the object was there.
+        """
+        key, metadata = Key.of(raw), raw["metadata"]
+        if gone:
+            return self.drop(key, uid=metadata["uid"])
+        return self.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=read(raw))
+
+    def see_answer(self, raw: Manifest, *, read: Callable[[Manifest], F | None]) -> bool:
+        """As `see`, of an answer to our own write: it tells nothing of an object that an event told gone."""
+        metadata = raw["metadata"]
+        if metadata["uid"] in self._gone:
+            return False
+        return self.see(raw, gone=False, read=read)
+
     def put(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
         """Remember a fact; whether it moved. An event older than what is known is passed over."""
         number = int(version) if version.isdecimal() else 0
@@ -73,10 +90,6 @@ class FactTable(Generic[F]):
         self._gone.pop(uid, None)
         self._rows[key] = Row(uid, number, fact)
         return before is None or before.uid != uid or before.fact != fact
-
-    def put_answer(self, key: Key, *, uid: str, version: str, fact: F | None) -> bool:
-        """As `put`, of an answer to our own write: it tells nothing of an object that an event told gone."""
-        return uid not in self._gone and self.put(key, uid=uid, version=version, fact=fact)
 
     def drop(self, key: Key, *, uid: str) -> bool:
         """Forget a deleted object, unless another of its name has taken its place; whether it was there."""

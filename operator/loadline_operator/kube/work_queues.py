@@ -58,6 +58,7 @@ class WorkQueue(Generic[K]):
         settle_s: float = SETTLE_S,
     ) -> None:
         self.loop, self._reconcile, self._metrics, self._settle_s = loop, reconcile, metrics, settle_s
+        metrics.add_loop(loop)
         self._due: dict[K, None] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._later: dict[K, asyncio.TimerHandle] = {}

@@ -18,10 +18,9 @@ from loadline_api.api_errors import Invalid, NotFound
 from loadline_api.conditions import ConditionType
 from loadline_api.names import STARTUP_TAINT
 from loadline_operator.contexts import Context
+from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
-from loadline_operator.kube.work_queues import WorkQueue
 
 log = structlog.get_logger("loadline.operator")
 
@@ -34,28 +33,25 @@ class Sight:
     waits: bool
 
 
-class StartupTaints:
+class StartupTaints(Controller[Key]):
     """The start-up taints of all nodes."""
 
+    name = "nodes"
+
     def __init__(self, context: Context) -> None:
+        super().__init__(context.metrics)
         self._context = context
         self.tables: dict[Kind, FactTable[Sight]] = {NODES: FactTable(), NODE_CAPACITIES: FactTable()}
-        self.work_queue = WorkQueue[Key]("nodes", self.reconcile, metrics=context.metrics)
 
-    def watch(self, watch: KopfWatch) -> None:
-        """Have all events of nodes and their capacities lead here."""
-        for kind in self.tables:
-            watch.of(kind, partial(self.see, kind))
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """Nodes and their capacities."""
+        return tuple(Watched(kind, table, partial(self.see, kind)) for kind, table in self.tables.items())
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: look at the node, if something of interest moved."""
-        key, metadata = Key.of(raw), raw["metadata"]
-        if gone:
-            self.tables[kind].drop(key, uid=metadata["uid"])
-            return
-        fact = _node(raw) if kind is NODES else _capacity(raw)
-        table, version = self.tables[kind], metadata["resourceVersion"]
-        if table.put(key, uid=metadata["uid"], version=version, fact=fact) and self._is_due(key):
+        key, read = Key.of(raw), _node if kind is NODES else _capacity
+        if self.tables[kind].see(raw, gone=gone, read=read) and self._is_due(key):
             self.work_queue.add(key)
 
     def wake(self) -> None:

@@ -12,18 +12,19 @@ want the result; only the Event goes through a work queue, because posting it ma
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import structlog
 
 from loadline_api.api_errors import Refused
 from loadline_operator import events
 from loadline_operator.contexts import Context
+from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.kinds import CONFIG_MAPS, EVENTS, Key, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.list_watches import ListWatch
-from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.policies.documents import Document, PolicyIndex, read
 from loadline_policies.loops import OF_SERVICES, Loop
 
@@ -39,59 +40,60 @@ class _Version:
     version: str
 
 
-class Documents:
+class Documents(Controller[Key]):
     """The policies of the system namespace, and of those that may have their own."""
 
+    name = "documents"
+
     def __init__(self, context: Context, *, own: Sequence[str] = ()) -> None:
+        super().__init__(context.metrics)
         self._context = context
         others = tuple(dict.fromkeys(one for one in own if one != context.system_namespace))
         self.policy_index = PolicyIndex(system_namespace=context.system_namespace, others=others)
-        self.work_queue = WorkQueue[Key]("documents", self.reconcile, metrics=context.metrics)
         self.moved: list[Moved] = []
         self._answered = asyncio.Event()
         self._streams = tuple(map(self._stream, others))
         self._versions: dict[Key, _Version] = {}
         self._told: dict[Key, str | None] = {}
 
-    def watch(self, watch: KopfWatch) -> None:
-        """Have all events of the system namespace's policies lead here."""
-        watch.of(CONFIG_MAPS, self.see)
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """The policies of the system namespace."""
+        return (Watched(CONFIG_MAPS, self.policy_index.system, self.see),)
 
-    async def run(self) -> None:
-        """Follow the other namespaces until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for stream in self._streams:
-                group.create_task(stream.run(), name=f"policies of {stream.namespace}")
-            await asyncio.Event().wait()
+    def list_watches(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """One for each of the other namespaces."""
+        return [stream.run() for stream in self._streams]
 
     @property
-    def silent(self) -> tuple[str, ...]:
-        """Other namespaces of which it isn't known yet what policies they have."""
-        return tuple(stream.namespace for stream in self._streams if stream.served is None)
+    def unanswered(self) -> str:
+        """The namespaces of which it isn't known yet what policies they have."""
+        return f"it is not known yet which policies are in {', '.join(self._silent)}" if self._silent else ""
 
     async def answered(self) -> None:
         """Return once it is known of every namespace which policies it has."""
-        while self.silent:
+        while self._silent:
             self._answered.clear()
             await self._answered.wait()
+
+    @property
+    def _silent(self) -> tuple[str, ...]:
+        return tuple(stream.namespace for stream in self._streams if stream.served is None)
 
     def see(self, raw: Manifest, gone: bool) -> None:
         """An event: read the document, and tell those who go by it if it moved."""
         key, metadata = Key.of(raw), raw["metadata"]
         table = self.policy_index.table(key.namespace)
         before = table.get(key)
-        if gone:
-            moved, after = table.drop(key, uid=metadata["uid"]), None
-            if moved:
-                self._versions.pop(key, None)
-                self._told.pop(key, None)
-        else:
-            version = metadata["resourceVersion"]
-            after = read(raw, before, loops=self._loops(key.namespace))
-            moved = table.put(key, uid=metadata["uid"], version=version, fact=after)
-            self._versions[key] = _Version(uid=metadata["uid"], version=version)
+        moved = table.see(raw, gone=gone, read=partial(read, before=before, loops=self._loops(key.namespace)))
+        if not gone:
+            self._versions[key] = _Version(uid=metadata["uid"], version=metadata["resourceVersion"])
+        elif moved:
+            self._versions.pop(key, None)
+            self._told.pop(key, None)
         if not moved:
             return
+        after = table.get(key)
         if after is not None:
             self._tell(key, after)
         self._measure()

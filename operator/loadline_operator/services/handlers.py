@@ -9,17 +9,18 @@ while: soon at first, since who makes pods says only then why it can't, later an
 """
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
 from loadline_api.api_errors import NotFound, WriteConflict
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
+from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.kinds import AGENT_PODS, INFERENCE_SERVICES, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.kube.optional_kinds import OptionalKinds
-from loadline_operator.kube.work_queues import WorkQueue
 from loadline_operator.metrics import CONDITIONS, VERDICTS
 from loadline_operator.policies.handlers import Documents
 from loadline_operator.services.attached import AttachedServices
@@ -38,16 +39,18 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 2.0, 60.0
 log = structlog.get_logger("loadline.operator")
 
 
-class Services:
+class Services(Controller[Key]):
     """InferenceServices and all that belongs to them."""
+
+    name = "services"
 
     def __init__(
         self, context: Context, defaults: Defaults, *, documents: Documents, agents: AgentPods
     ) -> None:
+        super().__init__(context.metrics)
         self._context = context
         documents.moved.append(self._policy_moved)
-        self.facts = ServiceIndex(self._unreadable, agents)
-        self.work_queue = WorkQueue[Key]("services", self.reconcile, metrics=context.metrics)
+        self.facts = ServiceIndex(context.unreadable, agents)
         self.optional_kinds = OptionalKinds(
             context.applier.requests, always=OPTIONAL_KINDS, seen=self.see, turned=self._turned
         )
@@ -65,11 +68,26 @@ class Services:
         self._waiting_since_s: dict[Key, float] = {}
         context.metrics.measures.append(self._measure)
 
-    def watch(self, everywhere: KopfWatch, system: KopfWatch) -> None:
-        """Have all events of the kinds that every cluster has lead here."""
-        for kind in self.facts.tables:
-            everywhere.of(kind, partial(self.see, kind))
-        system.of(AGENT_PODS, self._see_agent)
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """Services, what belongs to them, and the agents' pods."""
+        tables = self.facts.tables.items()
+        ours = [Watched(kind, table, partial(self.see, kind)) for kind, table in tables]
+        return (*ours, Watched(AGENT_PODS, self.facts.agents.table, self._see_agent))
+
+    def list_watches(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Kinds of other projects, followed while they are served."""
+        return [self.optional_kinds.run()]
+
+    @property
+    def unanswered(self) -> str:
+        """The kinds of which it isn't known yet whether they are served."""
+        silent = self.optional_kinds.silent
+        return f"it is not known yet whether {', '.join(silent)} are served" if silent else ""
+
+    async def answered(self) -> None:
+        """Return once it is known which kinds of other projects are served."""
+        await self.optional_kinds.answered()
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: remember its fact, and look soon at the services that it concerns."""
@@ -144,12 +162,8 @@ class Services:
         try:
             return InferenceService.parse(raw)
         except InvalidInput as error:
-            self._unreadable(INFERENCE_SERVICES, key, error)
+            self._context.unreadable(INFERENCE_SERVICES, key, error)
             return None
-
-    def _unreadable(self, kind: Kind, key: Key, error: Exception) -> None:
-        self._context.metrics.unreadable.labels(kind.kind).inc()
-        log.warning("an object can't be read", kind=kind.kind, object=str(key), error=repr(error))
 
     async def _write(self, changes: Changes) -> list[str]:
         """Write the status, then post the Events of turns; a service that is gone needs neither."""

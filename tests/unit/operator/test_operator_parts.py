@@ -66,7 +66,6 @@ def test_the_journal_is_bounded_and_keeps_the_latest() -> None:
 def test_every_series_is_born_at_zero() -> None:
     text = Metrics().text().decode()
     assert 'loadline_operator_requests_total{result="refused",verb="apply"} 0.0' in text
-    assert 'loadline_operator_reconciles_total{loop="domains",result="failed"} 0.0' in text
     assert "loadline_operator_policies_invalid 0.0" in text
 
 

@@ -45,13 +45,9 @@ class AgentPods:
 
     def see(self, raw: Manifest, gone: bool) -> frozenset[str]:
         """An event of a pod; the nodes whose agent has begun or ceased to be ready."""
-        key, metadata = Key.of(raw), raw["metadata"]
+        key = Key.of(raw)
         before = self.table.get(key)
-        if gone:
-            self.table.drop(key, uid=metadata["uid"])
-        else:
-            fact = agent_pod(raw)
-            self.table.put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+        self.table.see(raw, gone=gone, read=agent_pod)
         nodes = {fact.node for fact in (before, self.table.get(key)) if fact is not None and fact.node}
         return frozenset(node for node in nodes if self._turned(node))
 

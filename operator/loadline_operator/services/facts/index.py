@@ -8,6 +8,7 @@ look because of it. An event that moves no fact concerns nobody.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from loadline_operator.kube.fact_tables import FactTable, Groups
@@ -78,7 +79,7 @@ class ServiceIndex:
         """An event: remember its fact, and say which services need another look."""
         table, key = self._tables[kind], Key.of(raw)
         before = table.get(key)
-        moved = table.drop(key, uid=raw["metadata"]["uid"]) if gone else self._put(table.put, kind, raw)
+        moved = table.see(raw, gone=gone, read=partial(self._read, kind))
         return self._concerned(kind, key, before=before, after=table.get(key)) if moved else set()
 
     def see_answer(self, kind: Kind, raw: Manifest) -> set[Key]:
@@ -89,7 +90,7 @@ class ServiceIndex:
         """
         table, key = self._tables[kind], Key.of(raw)
         before = table.get(key)
-        moved = self._put(table.put_answer, kind, raw)
+        moved = table.see_answer(raw, read=partial(self._read, kind))
         after = table.get(key)
         if not moved or before is None:
             return set()
@@ -163,14 +164,12 @@ class ServiceIndex:
             if fact is not None and fact.loops & loops and namespace in ("", key.namespace):
                 yield key
 
-    def _put(self, put: Callable[..., bool], kind: Kind, raw: Manifest) -> bool:
-        metadata, key = raw["metadata"], Key.of(raw)
+    def _read(self, kind: Kind, raw: Manifest) -> Any:
         try:
-            fact = self._fact(kind, raw)
+            return self._fact(kind, raw)
         except Exception as error:  # counted: somebody else's oddity stops nobody
-            self._unreadable(kind, key, error)
-            fact = pods.unreadable(raw) if kind is PODS else None
-        return put(key, uid=metadata["uid"], version=metadata["resourceVersion"], fact=fact)
+            self._unreadable(kind, Key.of(raw), error)
+            return pods.unreadable(raw) if kind is PODS else None
 
     def _fact(self, kind: Kind, raw: Manifest) -> Any:
         if kind in self.owned:

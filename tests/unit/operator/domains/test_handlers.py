@@ -9,24 +9,13 @@ from loadline_api.api_errors import Forbidden, Invalid, KubeError, NotFound, Una
 from loadline_api.names import API_VERSION, lease_name
 from loadline_operator.contexts import Context
 from loadline_operator.domains import facts
-from loadline_operator.domains.handlers import Domains
+from loadline_operator.domains.handlers import READERS, Domains
 from loadline_operator.kube.kinds import EVENTS, LEASES, NODES, POWER_DOMAINS, Key, Kind, Manifest
-from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import PolicyIndex
 
 ROW = Key("", "row-a")
 Seen = Callable[[Manifest, bool], None]
-
-
-class Watch:
-    """Keeps who is told of each kind's events, as the cluster's watch does."""
-
-    def __init__(self) -> None:
-        self.seen: dict[Kind, Seen] = {}
-
-    def of(self, kind: Kind, seen: Seen) -> None:
-        self.seen[kind] = seen
 
 
 class Documents:
@@ -86,12 +75,7 @@ def applier() -> Applier:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-async def domains(applier: Applier, watch: Watch) -> Domains:
+async def domains(applier: Applier) -> Domains:
     context = Context(
         applier=cast(Any, applier),
         metrics=Metrics(),
@@ -99,27 +83,29 @@ async def domains(applier: Applier, watch: Watch) -> Domains:
         system_namespace="system",
     )
     made = Domains(context, cast(Any, Documents()))
-    made.watch(cast(KopfWatch, watch), cast(KopfWatch, watch))
     node = {"metadata": {"name": "n", "uid": "n", "resourceVersion": "1", "labels": {"row": "a"}}}
-    watch.seen[NODES](node, False)
-    watch.seen[POWER_DOMAINS](domain("7"), False)
+    told(made)[NODES](node, False)
+    told(made)[POWER_DOMAINS](domain("7"), False)
     return made
 
 
+def told(domains: Domains) -> dict[Kind, Seen]:
+    """Who is told of each kind's events."""
+    return {one.kind: one.seen for one in domains.watched}
+
+
 async def test_a_domain_deleted_while_its_status_is_written_stays_gone(
-    domains: Domains, applier: Applier, watch: Watch
+    domains: Domains, applier: Applier
 ) -> None:
-    applier.meanwhile[POWER_DOMAINS] = lambda made: watch.seen[POWER_DOMAINS](made, True)
+    applier.meanwhile[POWER_DOMAINS] = lambda made: told(domains)[POWER_DOMAINS](made, True)
     await domains.reconcile(ROW)
     assert ROW not in domains.domains
 
 
-async def test_a_lease_deleted_while_it_is_written_stays_gone(
-    domains: Domains, applier: Applier, watch: Watch
-) -> None:
+async def test_a_lease_deleted_while_it_is_written_stays_gone(domains: Domains, applier: Applier) -> None:
     def deleted(made: Manifest) -> None:
-        watch.seen[LEASES](made, False)
-        watch.seen[LEASES](made, True)
+        told(domains)[LEASES](made, False)
+        told(domains)[LEASES](made, True)
 
     applier.meanwhile[LEASES] = deleted
     await domains.reconcile(ROW)
@@ -152,33 +138,30 @@ async def test_a_status_that_is_refused_for_another_reason_is_a_failure(
 
 @pytest.mark.parametrize("error", [Forbidden("no", 403), Unavailable("away")])
 async def test_an_event_that_cannot_be_posted_stops_no_domain(
-    domains: Domains, applier: Applier, watch: Watch, error: Exception
+    domains: Domains, applier: Applier, error: Exception
 ) -> None:
+    seen = told(domains)[POWER_DOMAINS]
     too_small = {**domain("7"), "spec": {**domain("7")["spec"], "parent": "not-there"}}
-    watch.seen[POWER_DOMAINS]({**too_small, "metadata": {**domain("8")["metadata"], "generation": 2}}, False)
+    seen({**too_small, "metadata": {**domain("8")["metadata"], "generation": 2}}, False)
     posted: list[Manifest] = []
     applier.meanwhile[EVENTS] = posted.append
     await domains.reconcile(ROW)
     assert posted
     applier.refuses[EVENTS] = error
-    watch.seen[POWER_DOMAINS]({**too_small, "metadata": {**domain("9")["metadata"], "generation": 3}}, False)
+    seen({**too_small, "metadata": {**domain("9")["metadata"], "generation": 3}}, False)
     await domains.reconcile(ROW)
 
 
-@pytest.mark.parametrize(("kind", "reader"), [(POWER_DOMAINS, "domain"), (NODES, "node"), (LEASES, "lease")])
+@pytest.mark.parametrize("kind", [POWER_DOMAINS, NODES, LEASES])
 async def test_whatever_reading_one_object_raises_it_has_no_fact(
-    applier: Applier, watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: Kind, reader: str
+    domains: Domains, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
     def read(raw: Manifest) -> None:
         raise ArithmeticError
 
-    monkeypatch.setattr(facts, reader, read)
-    context = Context(
-        applier=cast(Any, applier), metrics=Metrics(), journal=cast(Any, Journal()), system_namespace="s"
-    )
-    made = Domains(context, cast(Any, Documents()))
-    made.watch(cast(KopfWatch, watch), cast(KopfWatch, watch))
+    monkeypatch.setitem(READERS, kind, read)
     metadata = {"name": "odd", "uid": "uid-odd", "resourceVersion": "1"}
-    watch.seen[kind]({"metadata": metadata}, False)
-    assert made.tables[kind].has_seen({Key("", "odd"): "uid-odd"})
-    assert made.tables[kind].get(Key("", "odd")) is None
+    told(domains)[kind]({"metadata": metadata}, False)
+    table = next(one.table for one in domains.watched if one.kind is kind)
+    assert table.has_seen({Key("", "odd"): "uid-odd"})
+    assert table.get(Key("", "odd")) is None

@@ -21,7 +21,6 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.kube.kopf_watches import KopfWatch
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import Document, PolicyIndex
 from loadline_policies.loops import Loop
@@ -43,7 +42,6 @@ class Cluster:
 
     def __init__(self) -> None:
         self._version = 0
-        self._seen: dict[Kind, Any] = {}
         self._there: dict[tuple[Kind, str], Manifest] = {}
         self._documents = PolicyIndex(system_namespace=SYSTEM)
         self.queued: set[str] = set()
@@ -52,15 +50,12 @@ class Cluster:
             applier=cast(Any, None), metrics=Metrics(), journal=cast(Any, None), system_namespace=SYSTEM
         )
         self.domains = Domains(context, cast(Any, self))
-        self.domains.watch(cast(KopfWatch, self), cast(KopfWatch, self))
+        self._seen = {one.kind: one.seen for one in self.domains.watched}
         self.domains.work_queue.add = lambda key: self.queued.add(key.name)  # type: ignore[method-assign]
 
     @property
     def policy_index(self) -> PolicyIndex:
         return self._documents
-
-    def of(self, kind: Kind, seen: Any) -> None:
-        self._seen[kind] = seen
 
     def show(self, kind: Kind, name: str, /, **content: Any) -> None:
         self._version += 1

@@ -3,7 +3,8 @@
 from typing import cast
 
 from loadline_operator.kube.apply import Applier
-from loadline_operator.kube.cache_syncs import CacheSync, Watched
+from loadline_operator.kube.cache_syncs import CacheSync
+from loadline_operator.kube.controllers import Watched
 from loadline_operator.kube.fact_tables import FactTable
 from loadline_operator.kube.kinds import NODES, Key, Kind
 from loadline_operator.metrics import Metrics
@@ -24,9 +25,13 @@ async def test_a_comparison_forgets_what_is_gone_and_wakes_everybody_once() -> N
     for name in ("a", "b"):
         table.put(Key("", name), uid=name, version="1", fact="x")
     metrics, woken = Metrics(), list[str]()
-    watched = Watched(kind=NODES, namespace="", table=table)
+    watched = Watched(NODES, table, lambda raw, gone: None)
     sync = CacheSync(
-        cast(Applier, Listing(a="a")), (watched,), metrics=metrics, wake=lambda: woken.append("woken")
+        cast(Applier, Listing(a="a")),
+        (watched,),
+        system_namespace="system",
+        metrics=metrics,
+        wake=lambda: woken.append("woken"),
     )
     await sync.compare()
     assert list(table.uids()) == [Key("", "a")]
@@ -37,8 +42,14 @@ async def test_a_comparison_forgets_what_is_gone_and_wakes_everybody_once() -> N
 async def test_the_first_sync_is_reached_once_every_listed_object_was_told() -> None:
     table: FactTable[str] = FactTable()
     table.put(Key("", "a"), uid="a", version="1", fact="x")
-    watched = Watched(kind=NODES, namespace="", table=table)
-    sync = CacheSync(cast(Applier, Listing(a="a")), (watched,), metrics=Metrics(), wake=lambda: None)
+    watched = Watched(NODES, table, lambda raw, gone: None)
+    sync = CacheSync(
+        cast(Applier, Listing(a="a")),
+        (watched,),
+        system_namespace="system",
+        metrics=Metrics(),
+        wake=lambda: None,
+    )
     assert not sync.synced
     await sync.reached()
     assert sync.synced
