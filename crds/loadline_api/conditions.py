@@ -201,6 +201,21 @@ OPERATOR_DOMAIN_CONDITIONS = frozenset(
 )
 """A PowerDomain's conditions that only the operator writes."""
 
+SERVICE_CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.WORKLOADS_READY,
+    ConditionType.ROUTER_READY,
+    ConditionType.ATTACHED,
+    ConditionType.CAPACITY_LIMITED,
+    ConditionType.SCALING_READY,
+    ConditionType.POWER_CAPPED,
+    ConditionType.SLO_MET,
+    ConditionType.PLUGIN_MISSING,
+    ConditionType.POLICY_VALID,
+)
+"""An InferenceService's conditions, which the operator writes and counts, in the order in which people read
+them."""
+
 COORDINATOR_DOMAIN_CONDITIONS = frozenset(
     {
         ConditionType.ENFORCING,

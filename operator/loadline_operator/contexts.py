@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
@@ -11,6 +12,8 @@ from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.kinds import EVENTS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
+
+F = TypeVar("F")
 
 log = structlog.get_logger("loadline.operator")
 
@@ -34,6 +37,14 @@ class Context:
         """Count and log an object that isn't shaped as its kind should be: it stops no other."""
         self.metrics.unreadable.labels(kind.kind).inc()
         log.warning("an object can't be read", kind=kind.kind, object=str(key), error=repr(error))
+
+    def fact(self, kind: Kind, read: Callable[[Manifest], F], raw: Manifest) -> F | None:
+        """What `read` takes of an object; None, counted and logged, where that can't be read."""
+        try:
+            return read(raw)
+        except Exception as error:  # one odd object stops no other
+            self.unreadable(kind, Key.of(raw), error)
+            return None
 
     async def post(self, event: Manifest) -> None:
         """Post an Event: a courtesy, so one that can't be posted stops nobody."""

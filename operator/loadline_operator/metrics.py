@@ -10,6 +10,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from loadline_api.conditions import SERVICE_CONDITIONS
+
 PREFIX = "loadline_operator"
 
 VERBS = ("get", "list", "watch", "apply", "status", "delete", "scale", "patch", "event")
@@ -20,20 +22,6 @@ REFRESHED = ("PowerDomain", "NodeCapacity")
 RESULTS = ("ok", "refused", "unavailable")
 OUTCOMES = ("ok", "failed")
 VERDICTS = ("True", "False", "Unknown")
-CONDITIONS = (
-    "Ready",
-    "WorkloadsReady",
-    "RouterReady",
-    "ScalingReady",
-    "CapacityLimited",
-    "Attached",
-    "PowerCapped",
-    "SLOMet",
-    "PluginMissing",
-    "PolicyValid",
-)
-"""Conditions of services that are counted."""
-
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Chosen: an edit shall be answered within half a second, so most buckets lie below."""
 
@@ -94,7 +82,7 @@ class Metrics:
                 self.requests.labels(verb, result)
         for verdict in VERDICTS:
             self.domains.labels(verdict)
-            for condition in CONDITIONS:
+            for condition in SERVICE_CONDITIONS:
                 self.services.labels(condition, verdict)
         for kind in KINDS:
             self.unreadable.labels(kind)

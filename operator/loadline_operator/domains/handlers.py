@@ -105,17 +105,10 @@ class Domains(Controller[Key]):
             self._plan(one.name for one in self.domains.facts() if one.spec.policy_ref.name == key.name)
 
     def _see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
-        self._tables[kind].see(raw, gone=gone, read=partial(self._fact, kind))
+        self._tables[kind].see(raw, gone=gone, read=partial(self._context.fact, kind, READERS[kind]))
 
     def _see_answer(self, kind: Kind, raw: Manifest) -> None:
-        self._tables[kind].see_answer(raw, read=partial(self._fact, kind))
-
-    def _fact(self, kind: Kind, raw: Manifest) -> Any:
-        try:
-            return READERS[kind](raw)
-        except Exception as error:  # counted: one odd object stops no other
-            self._context.unreadable(kind, Key.of(raw), error)
-            return None
+        self._tables[kind].see_answer(raw, read=partial(self._context.fact, kind, READERS[kind]))
 
     async def reconcile(self, key: Key) -> None:
         """Make Lease and status as the domain needs them: read, plan, apply."""

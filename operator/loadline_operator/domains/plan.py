@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loadline_api import label_forms
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, find, merge
+from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
 from loadline_api.names import (
     CANDIDATES_ANNOTATION,
     DOMAIN_LABEL,
@@ -24,7 +24,8 @@ from loadline_api.sentences import counted
 from loadline_operator import events
 from loadline_operator.domains import coordinator_candidates, trees
 from loadline_operator.domains.facts import Capacity, Domain, DomainLease, Node
-from loadline_operator.domains.safety import Safety, Verdict, check
+from loadline_operator.domains.safety import Safety, check
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import LEASES, POWER_DOMAINS, Key, Manifest
 from loadline_operator.policies.documents import Document
 
@@ -128,30 +129,25 @@ def _conditions(
     fault = _fault(domain, members, observed)
     accepted = fault or (safety.fits if domain.labels else _parent(domain, observed))
     enforceable = fault or (safety.in_time if domain.labels else _by_children())
-    verdicts = {
+    findings = {
         ConditionType.ACCEPTED: accepted,
         ConditionType.ENFORCEABLE: enforceable,
         ConditionType.POLICY_VALID: _policy(domain, observed.document),
         ConditionType.SELECTOR_TRUSTED: _selector(domain),
     }
-    return tuple(
-        condition(
-            type, so=verdict.so, reason=verdict.reason, message=verdict.text, generation=domain.generation
-        )
-        for type, verdict in verdicts.items()
-    )
+    return tuple(one.as_condition(type, generation=domain.generation) for type, one in findings.items())
 
 
-def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Verdict | None:
+def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Finding | None:
     """What is wrong with the domain's place among the others, if anything."""
     parent = domain.spec.parent
     loop = trees.loop_through(domain.name, trees.parents_of(observed.domains))
     if loop:
         text = f"parent is {parent}, which leads back here ({' → '.join(loop)}): give one of them no parent"
-        return Verdict(so=False, reason=Reason.OWN_ANCESTOR, text=text)
+        return Finding(so=False, reason=Reason.OWN_ANCESTOR, text=text)
     if parent is not None and parent not in {one.name for one in observed.domains}:
         text = f"parent is {parent}: create that PowerDomain, or leave parent out"
-        return Verdict(so=False, reason=Reason.PARENT_MISSING, text=text)
+        return Finding(so=False, reason=Reason.PARENT_MISSING, text=text)
     armed = {name: one.armed_for for name, one in observed.capacities.items() if one.armed_for is not None}
     claimed = trees.rivals(domain, members, observed.domains, armed_for=armed)
     if claimed:
@@ -160,25 +156,25 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Ver
             f"nodeSelector matches {counted(len(claimed), 'node')} that another domain has,"
             f" {node} by {other}: let every node match one domain"
         )
-        return Verdict(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
+        return Finding(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
     if domain.labels and not members:
         return _memberless(domain)
     return _overspent(domain, observed)
 
 
-def _memberless(domain: Domain) -> Verdict:
+def _memberless(domain: Domain) -> Finding:
     """Why no node is selected: none can be, by the labels' form, or none has them."""
     for key, value in sorted(domain.labels.items()):
         fault = label_forms.fault(key, value)
         if fault is not None:
             text = f"nodeSelector.matchLabels asks for {key}: {value}, which no node can have: {fault}"
-            return Verdict(so=False, reason=Reason.SELECTOR_INVALID, text=text)
+            return Finding(so=False, reason=Reason.SELECTOR_INVALID, text=text)
     asked = ", ".join(f"{key}: {value}" for key, value in sorted(domain.labels.items()))
     text = f"nodeSelector.matchLabels asks for {asked}: no node has these labels"
-    return Verdict(so=False, reason=Reason.NO_MEMBERS, text=text)
+    return Finding(so=False, reason=Reason.NO_MEMBERS, text=text)
 
 
-def _overspent(domain: Domain, observed: Observed) -> Verdict | None:
+def _overspent(domain: Domain, observed: Observed) -> Finding | None:
     children = trees.children_of(domain.name, observed.domains)
     promised = sum(child.spec.budget_watts for child in children)
     if promised <= domain.spec.budget_watts:
@@ -187,39 +183,39 @@ def _overspent(domain: Domain, observed: Observed) -> Verdict | None:
         f"budgetWatts is {domain.spec.budget_watts}: the children {', '.join(c.name for c in children)} have"
         f" {promised} W together; raise it or lower theirs"
     )
-    return Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text)
+    return Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text)
 
 
-def _parent(domain: Domain, observed: Observed) -> Verdict:
+def _parent(domain: Domain, observed: Observed) -> Finding:
     children = trees.children_of(domain.name, observed.domains)
     if not children:
         text = "no nodeSelector and no domain that names this one as its parent: give one of the two"
-        return Verdict(so=False, reason=Reason.NO_MEMBERS, text=text)
+        return Finding(so=False, reason=Reason.NO_MEMBERS, text=text)
     promised = sum(child.spec.budget_watts for child in children)
     family = counted(len(children), "child", "children")
     text = f"the budgets of {family} sum up to {promised} W, within budgetWatts"
-    return Verdict(so=True, reason=Reason.AS_DECLARED, text=text)
+    return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
 
 
-def _by_children() -> Verdict:
+def _by_children() -> Finding:
     text = "the domain has no nodes of its own; limits are set by its children"
-    return Verdict(so=None, reason=Reason.NO_MEMBERS, text=text)
+    return Finding(so=None, reason=Reason.NO_MEMBERS, text=text)
 
 
-def _policy(domain: Domain, document: Document | None) -> Verdict:
+def _policy(domain: Domain, document: Document | None) -> Finding:
     name = domain.spec.policy_ref.name
     last = domain.status.policy_hash
     if document is None:
         text = f"policyRef.name is {name}: no ConfigMap of that name labelled loadline.dev/policy: power"
         kept = f"; the last good policy ({last}) stays in force" if last else ""
-        return Verdict(
+        return Finding(
             so=False, reason=Reason.POLICY_MISSING, text=f"{text} is in the system namespace{kept}"
         )
     if document.valid:
         text = f"{name} is in force: {document.policy}, {document.good_hash}"
-        return Verdict(so=True, reason=Reason.PARSED, text=text)
+        return Finding(so=True, reason=Reason.PARSED, text=text)
     text = f"{name}: {document.fault}; {_kept(document.good_hash, last)}"
-    return Verdict(so=False, reason=Reason.POLICY_INVALID, text=text)
+    return Finding(so=False, reason=Reason.POLICY_INVALID, text=text)
 
 
 def _kept(good: str | None, published: str | None) -> str:
@@ -231,15 +227,15 @@ def _kept(good: str | None, published: str | None) -> str:
     return "no good version was seen yet"
 
 
-def _selector(domain: Domain) -> Verdict:
+def _selector(domain: Domain) -> Finding:
     loose = sorted(key for key in domain.labels if not key.startswith(NODE_RESTRICTION_PREFIX))
     if len(loose) < len(domain.labels) or not domain.labels:
-        return Verdict(so=True, reason=Reason.LABEL_RESTRICTED, text="")
+        return Finding(so=True, reason=Reason.LABEL_RESTRICTED, text="")
     text = (
         f"nodeSelector.matchLabels uses {', '.join(loose)}, which a kubelet may change to leave the domain:"
         f" select by a label below {NODE_RESTRICTION_PREFIX}"
     )
-    return Verdict(so=False, reason=Reason.LABEL_UNRESTRICTED, text=text)
+    return Finding(so=False, reason=Reason.LABEL_UNRESTRICTED, text=text)
 
 
 def _events(domain: Domain, wanted: OperatorDomainStatus, *, now: datetime) -> tuple[Manifest, ...]:

@@ -17,6 +17,7 @@ from loadline_api.host_labels import host_draw
 from loadline_api.power_domains import PowerDomainSpec
 from loadline_api.sentences import some_of
 from loadline_operator.domains.facts import Capacity, Node
+from loadline_operator.findings import Finding
 from loadline_policies.errors import InvalidInput, UnsafeDomain
 from loadline_policies.power.safety.breakers import WARM
 from loadline_policies.power.safety.safe_states import (
@@ -29,20 +30,11 @@ from loadline_policies.power.safety.safe_states import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One promise: kept (True), not to be kept (False) or not to be told yet (None), and why."""
-
-    so: bool | None
-    reason: Reason
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Safety:
     """Both promises, and the figures behind them where they are known; watts and milliseconds."""
 
-    fits: Verdict
-    in_time: Verdict
+    fits: Finding
+    in_time: Finding
     safe_watts: int | None = None
     max_watts: int | None = None
     reaction_ms: int | None = None
@@ -60,7 +52,7 @@ def check(spec: PowerDomainSpec, members: tuple[Node, ...], capacities: Mapping[
     try:
         hosts = [_host_watts(node, spec) for node in members]
     except InvalidInput as error:
-        return _both(Verdict(so=False, reason=Reason.HOST_WATTS_INVALID, text=str(error)))
+        return _both(Finding(so=False, reason=Reason.HOST_WATTS_INVALID, text=str(error)))
     known = [_rating(capacities.get(node.name), watts) for node, watts in zip(members, hosts, strict=True)]
     ratings = tuple(rating for rating in known if rating is not None)
     rows = zip(members, known, hosts, strict=True)
@@ -98,12 +90,12 @@ def _untold(
             f" lowest settable limits draw {floor:.0f} W on {len(ratings) + len(silent)} nodes;"
             " raise it or take nodes out of the domain"
         )
-        return _both(Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))
+        return _both(Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))
     text = (
         f"{len(silent)} of {len(ratings) + len(silent)} nodes have no NodeCapacity that tells what they"
         + (f" can draw: {some_of(silent)}; see that the agent runs there")
     )
-    return _both(Verdict(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
+    return _both(Finding(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
 
 
 def _doubted(
@@ -118,7 +110,7 @@ def _doubted(
         f"the NodeCapacity of {len(stale)} of {len(ratings)} nodes is stale: {some_of(sorted(stale))};"
         " see that the agent runs there and reaches the API server"
     )
-    unsure = Verdict(so=None, reason=Reason.NOT_REFRESHED, text=text)
+    unsure = Finding(so=None, reason=Reason.NOT_REFRESHED, text=text)
     unset = tuple(replace(one, settable=one.settable and one.node not in stale) for one in ratings)
     fits = not safety.fits.so or _told(spec, unset).fits.so
     return replace(
@@ -133,12 +125,12 @@ def _told(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...]) -> Safety:
     try:
         limits = safe_limits(ratings, budget)
     except UnsafeDomain as error:
-        return _both(Verdict(so=False, reason=Reason.BUDGET_TOO_SMALL, text=str(error)))
+        return _both(Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=str(error)))
     safe_watts = sum(rating.watts_at(limits) for rating in ratings)
     max_watts = sum(rating.nameplate_watts for rating in ratings)
     trip_s = (1.0 - WARM) * curve.trip_s(max_watts / budget)
     return Safety(
-        fits=Verdict(
+        fits=Finding(
             so=True, reason=Reason.SAFE_FITS, text=_fits(safe_watts, max_watts=max_watts, spec=spec)
         ),
         in_time=_in_time(spec, ratings, trip_s=trip_s),
@@ -152,15 +144,15 @@ def _told(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...]) -> Safety:
     )
 
 
-def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, trip_s: float) -> Verdict:
+def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, trip_s: float) -> Finding:
     times = timings(spec)
     try:
         assess(ratings, budget_watts=float(spec.budget_watts), curve=spec.breaker.to_curve(), timings=times)
     except UnsafeDomain as error:
-        return Verdict(so=False, reason=Reason.REACTION_TOO_SLOW, text=str(error))
+        return Finding(so=False, reason=Reason.REACTION_TOO_SLOW, text=str(error))
     borne = f"for {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "for ever"
     text = f"the breaker bears all nodes at their maximum {borne}; twice a reaction takes"
-    return Verdict(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
+    return Finding(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
 
 
 def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:
@@ -170,5 +162,5 @@ def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:
     )
 
 
-def _both(verdict: Verdict) -> Safety:
-    return Safety(fits=verdict, in_time=verdict)
+def _both(finding: Finding) -> Safety:
+    return Safety(fits=finding, in_time=finding)

@@ -15,8 +15,9 @@ from functools import partial
 import structlog
 
 from loadline_api.api_errors import Invalid, NotFound
-from loadline_api.conditions import ConditionType
+from loadline_api.conditions import ConditionType, find
 from loadline_api.names import STARTUP_TAINT
+from loadline_api.node_capacities import NodeCapacity
 from loadline_operator.contexts import Context
 from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.fact_tables import FactTable
@@ -50,7 +51,7 @@ class StartupTaints(Controller[Key]):
 
     def see(self, kind: Kind, raw: Manifest, gone: bool) -> None:
         """An event: look at the node, if something of interest moved."""
-        key, read = Key.of(raw), _node if kind is NODES else _capacity
+        key, read = Key.of(raw), partial(self._context.fact, kind, _node if kind is NODES else _capacity)
         if self.tables[kind].see(raw, gone=gone, read=read) and self._is_due(key):
             self.work_queue.add(key)
 
@@ -100,6 +101,6 @@ def _node(raw: Manifest) -> Sight:
 
 def _capacity(raw: Manifest) -> Sight:
     owners = raw["metadata"].get("ownerReferences") or ()
-    conditions = (raw.get("status") or {}).get("conditions") or ()
-    told = any(one["type"] == ConditionType.GPUS_READY and one["status"] != "Unknown" for one in conditions)
+    ready = find(NodeCapacity.parse(raw).status.conditions, ConditionType.GPUS_READY)
+    told = ready is not None and ready.status != "Unknown"
     return Sight(node_uid=next((one["uid"] for one in owners if one["kind"] == "Node"), ""), waits=not told)

@@ -18,6 +18,7 @@ from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
 from loadline_operator.contexts import Context
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, LEADER_WORKER_SETS, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
 from loadline_operator.policies.documents import PolicyIndex
@@ -32,7 +33,6 @@ from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.owned_objects import Rollout
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.facts.refused_creations import STATEFUL_SET, PodMaker
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.plan import Changes, key_of
 from loadline_operator.services.pod_refusals import pod_refusal

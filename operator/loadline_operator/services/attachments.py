@@ -18,13 +18,13 @@ from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import AttachedWorkload, InferenceService
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_api.sentences import counted
+from loadline_operator.findings import Finding
 from loadline_operator.services import takeovers
 from loadline_operator.services.facts import foreign_workloads
 from loadline_operator.services.facts.claimed_workloads import kind_of
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
 from loadline_operator.services.facts.workload_roles import DECODE
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.takeovers import Word
 
 TOLD = (

@@ -9,24 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from loadline_api import visible_texts
-from loadline_api.conditions import MOST_MESSAGE_BYTES, Condition, ConditionType
-from loadline_operator.services.findings import Finding
+from loadline_api.conditions import MOST_MESSAGE_BYTES, SERVICE_CONDITIONS, Condition, ConditionType
+from loadline_operator.findings import Finding
 
 Findings = Mapping[ConditionType, Finding]
-
-OWN_CONDITIONS = (
-    ConditionType.READY,
-    ConditionType.WORKLOADS_READY,
-    ConditionType.ROUTER_READY,
-    ConditionType.ATTACHED,
-    ConditionType.CAPACITY_LIMITED,
-    ConditionType.SCALING_READY,
-    ConditionType.POWER_CAPPED,
-    ConditionType.SLO_MET,
-    ConditionType.PLUGIN_MISSING,
-    ConditionType.POLICY_VALID,
-)
-"""Conditions of a service that the operator writes, in their order."""
 
 A_SENTENCE = 20
 """Characters from which on a text within another is the same sentence, and not a word by chance."""
@@ -42,7 +28,7 @@ def said_once(told: Findings) -> dict[ConditionType, Finding]:
     """The same findings, in their order; what one has said, a later one doesn't repeat but names it."""
     said: dict[ConditionType, str] = {}
     once: dict[ConditionType, Finding] = {}
-    for type in (one for one in OWN_CONDITIONS if one in told):
+    for type in (one for one in SERVICE_CONDITIONS if one in told):
         once[type] = replace(told[type], text=_unsaid(type, told[type], said))
         said[type] = once[type].text
     return once
@@ -62,4 +48,4 @@ def _unsaid(type: ConditionType, finding: Finding, said: Mapping[ConditionType, 
 def in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
     """Those that are the operator's, in their order."""
     by_type = {one.type: one for one in conditions}
-    return tuple(by_type[type] for type in OWN_CONDITIONS if type in by_type)
+    return tuple(by_type[type] for type in SERVICE_CONDITIONS if type in by_type)

@@ -16,12 +16,13 @@ from typing import Any
 import structlog
 
 from loadline_api.api_errors import NotFound, WriteConflict
+from loadline_api.conditions import SERVICE_CONDITIONS
 from loadline_api.inference_services import InferenceService
 from loadline_operator.contexts import Context
 from loadline_operator.kube.controllers import Controller, Watched
 from loadline_operator.kube.kinds import AGENT_PODS, INFERENCE_SERVICES, Key, Kind, Manifest
 from loadline_operator.kube.optional_kinds import OptionalKinds
-from loadline_operator.metrics import CONDITIONS, VERDICTS
+from loadline_operator.metrics import VERDICTS
 from loadline_operator.policies.handlers import Documents
 from loadline_operator.services.attached import AttachedServices
 from loadline_operator.services.facts.agent_pods import AgentPods
@@ -191,7 +192,7 @@ class Services(Controller[Key]):
 
     def _measure(self) -> None:
         """Count services by condition and status."""
-        counts = {(condition, verdict): 0 for condition in CONDITIONS for verdict in VERDICTS}
+        counts = {(condition, verdict): 0 for condition in SERVICE_CONDITIONS for verdict in VERDICTS}
         for fact in self.facts.services.facts():
             for told in fact.conditions:
                 if told in counts:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.names import MAIN_POOL, PREFILL_POOL, ROUTER_POOL
+from loadline_operator.findings import Finding
 from loadline_operator.services.facts import pods
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import Rollout
 from loadline_operator.services.facts.pods import PodFact
-from loadline_operator.services.findings import Finding
 
 Findings = dict[ConditionType, Finding]
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.inference_services import InferenceService
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
 from loadline_operator.services import health, statuses
 from loadline_operator.services.facts import autoscalers
@@ -24,7 +25,6 @@ from loadline_operator.services.facts.object_states import KnownObjects, ObjectS
 from loadline_operator.services.facts.owned_objects import OwnedObject, Rollout
 from loadline_operator.services.facts.pods import PodFact, seconds_to_wait, waiting_long
 from loadline_operator.services.facts.refused_creations import PodMaker, refused_pods
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 from loadline_operator.services.objects import manifests
 from loadline_operator.services.objects.descriptions import Description

@@ -18,9 +18,9 @@ from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceService, PolicyInForce
 from loadline_api.names import POLICY_LABEL, default_policy
 from loadline_api.objectives import PolicyName
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key
 from loadline_operator.policies.documents import Document, PolicyIndex
-from loadline_operator.services.findings import Finding
 from loadline_policies.documents import built_in
 from loadline_policies.loops import Loop
 

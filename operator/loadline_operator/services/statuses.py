@@ -22,12 +22,12 @@ from loadline_api.inference_services import (
 )
 from loadline_api.names import MAIN_POOL
 from loadline_operator import events
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services import condition_lists
 from loadline_operator.services.attachments import Attachment
 from loadline_operator.services.facts import node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.plugin_presence import plugin_missing

@@ -17,8 +17,8 @@ from typing import Any
 
 from loadline_api.conditions import Reason
 from loadline_api.names import INFERENCE_SERVICES, OPERATOR_MANAGER
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key, Kind, Manifest
-from loadline_operator.services.findings import Finding
 
 PERSON = "kubectl"
 """What the names of kubectl's field managers begin with."""

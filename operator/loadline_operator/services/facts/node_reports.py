@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
+from loadline_api.node_capacities import NodeCapacity
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,15 @@ NodeReports = dict[str, NodeReport]
 
 
 def node_reports(raw: Manifest) -> NodeReports:
-    """The fact of a NodeCapacity, as far as services go."""
-    told = (raw.get("status") or {}).get("services") or ()
+    """The fact of a NodeCapacity, as far as services go; InvalidInput where it can't be read."""
     return {
-        one["service"]: NodeReport(
-            capped=one.get("capped", False),
-            slo_met=one.get("sloMet"),
-            plugin=one.get("plugin"),
-            silent_engine=one.get("silentEngine", ""),
+        one.service: NodeReport(
+            capped=one.capped,
+            slo_met=one.slo_met,
+            plugin=one.plugin,
+            silent_engine=one.silent_engine or "",
         )
-        for one in told
+        for one in NodeCapacity.parse(raw).status.services
     }
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_api.names import GROUP, MAIN_POOL, POOL_LABEL, SERVICE_LABEL
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
     INFERENCE_POOLS,
@@ -31,7 +32,6 @@ from loadline_operator.kube.kinds import (
     Kind,
     Manifest,
 )
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.objects import deployments, routers
 from loadline_operator.services.objects.accounts import accounts, bindings
 from loadline_operator.services.objects.descriptions import Description

@@ -11,6 +11,10 @@ from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Manifest
 from loadline_operator.metrics import Metrics
 from loadline_operator.nodes.startup_taints import StartupTaints, untaint
 
+AGENT = {
+    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    "address": "10.0.0.1:8443",
+}
 OURS, THEIRS = {"key": STARTUP_TAINT, "effect": "NoSchedule"}, {"key": "theirs", "effect": "NoExecute"}
 
 
@@ -22,7 +26,8 @@ def node(*taints: Manifest, version: str = "1", uid: str = "uid-node") -> Manife
 def capacity(status: str = "True", *, version: str = "1", owner: str = "uid-node") -> Manifest:
     owners = [{"kind": "Node", "uid": owner}]
     metadata = {"name": "node-0", "uid": "u", "resourceVersion": version, "ownerReferences": owners}
-    return {"metadata": metadata, "status": {"conditions": [{"type": "GpusReady", "status": status}]}}
+    condition = {"type": "GpusReady", "status": status, "reason": "AsTold"}
+    return {"metadata": metadata, "spec": AGENT, "status": {"conditions": [condition]}}
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from loadline_api.conditions import ConditionType, Reason
+from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import Rollout
 from loadline_operator.services.facts.pods import PodFact
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import PoolView
 
 CRASH = PodFault(reason=Reason.CRASH_LOOP, text="it ends again and again")

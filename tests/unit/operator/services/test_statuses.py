@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import Condition, ConditionType, Reason
+from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType, Reason
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
 from loadline_api.visible_texts import visible
-from loadline_operator.services import condition_lists, statuses
+from loadline_operator.findings import Finding
+from loadline_operator.services import statuses
 from loadline_operator.services.attachments import Attachment
-from loadline_operator.services.findings import Finding
 from loadline_operator.services.health import Findings
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.policy_choices import Policies
 from testbed.foreign_texts import foreign_texts
 
-TYPES = tuple(type for type in condition_lists.OWN_CONDITIONS if type is not ConditionType.PLUGIN_MISSING)
+TYPES = tuple(type for type in SERVICE_CONDITIONS if type is not ConditionType.PLUGIN_MISSING)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIMITED = Finding(so=False, reason=Reason.AS_DECLARED)
 
@@ -97,7 +97,7 @@ def test_ready_comes_first_in_what_is_stored() -> None:
     }
     types = [one["type"] for one in attached(findings).to_api()["conditions"]]
     assert types[:4] == ["Ready", "WorkloadsReady", "RouterReady", "Attached"]
-    assert types == [type for type in condition_lists.OWN_CONDITIONS if type in types]
+    assert types == [type for type in SERVICE_CONDITIONS if type in types]
 
 
 def test_what_is_stored_in_another_order_is_the_same() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from loadline_api.conditions import Reason
+from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.node_reports import (
     NodeReport,
     capped,
@@ -11,15 +12,30 @@ from loadline_operator.services.facts.node_reports import (
     slo_met,
     turned,
 )
+from loadline_policies.errors import InvalidInput
+
+AGENT = {
+    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    "address": "10.0.0.1:8443",
+}
+
+
+def capacity(*services: Manifest) -> Manifest:
+    return {"metadata": {"name": "node-0", "uid": "u"}, "spec": AGENT, "status": {"services": list(services)}}
 
 
 def test_counts_are_not_remembered() -> None:
     def told(pods: int) -> dict[str, NodeReport]:
         one = {"service": "serving/chat", "pods": pods, "gpus": 8 * pods, "capped": True}
-        return node_reports({"status": {"services": [one]}})
+        return node_reports(capacity(one))
 
     assert told(1) == told(2) == {"serving/chat": NodeReport(capped=True)}
-    assert node_reports({}) == {}
+    assert node_reports(capacity()) == {}
+
+
+def test_what_no_agent_writes_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match="capped"):
+        node_reports(capacity({"service": "serving/chat", "capped": "perhaps"}))
 
 
 def test_only_services_of_which_something_else_is_told_are_woken() -> None:
@@ -61,8 +77,7 @@ def test_objectives_are_met_where_every_node_that_knows_says_so(
 
 def test_a_silent_engine_is_named_where_nothing_is_measured() -> None:
     silent = "prod/chat-0: http://10.0.0.9:8000/metrics doesn't answer"
-    raw = {"status": {"services": [{"service": "prod/chat", "silentEngine": silent}]}}
-    seen = node_reports(raw).values()
+    seen = node_reports(capacity({"service": "prod/chat", "silentEngine": silent})).values()
     found = slo_met(seen)
     assert (found.so, found.reason) == (None, Reason.ENGINE_SILENT)
     assert silent in found.text

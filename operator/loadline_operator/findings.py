@@ -1,5 +1,5 @@
 """
-One thing found about a service: whether it is so, why in a word, and why in a sentence.
+One thing found about a service or a domain: whether it is so, why in a word, and why in a sentence.
 
 What conditions are made of, before they have a type, a generation and a time.
 """
