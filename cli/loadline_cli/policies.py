@@ -18,12 +18,10 @@ from loadline_api.visible_texts import visible
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, print_json, screen, table
 from loadline_policies import documents
-from loadline_policies.documents import Policy
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import Loop
-from loadline_policies.no_op_policies import NoOpPolicy
 from loadline_policies.power.documents import PowerDocument
-from loadline_policies.power.rows import PowerPolicy
+from loadline_policies.registry import POLICIES, Policy
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,7 +44,7 @@ def list_policies(name: str | None, output: Output) -> None:
 
 def _all() -> Iterator[tuple[Loop, Policy]]:
     """Every policy with its loop, in the order of the registries."""
-    for loop, policies in documents.POLICIES.items():
+    for loop, policies in POLICIES.items():
         yield from ((loop, policy) for policy in policies.values())
 
 
@@ -55,24 +53,16 @@ def _described(loop: Loop, policy: Policy) -> dict[str, object]:
         {"name": key, "default": info.default, "description": info.description}
         for key, info in _settings(policy)
     ]
-    return {"loop": loop, "name": policy.name, "summary": _summary(policy), "settings": settings}
+    return {"loop": loop, "name": policy.name, "summary": policy.summary, "settings": settings}
 
 
 def _settings(policy: Policy) -> list[tuple[str, FieldInfo]]:
     return [(info.alias or name, info) for name, info in policy.config.model_fields.items()]
 
 
-def _summary(policy: Policy) -> str:
-    """What it says of itself; a policy that decides, in the first line of its `decide`."""
-    if isinstance(policy, PowerPolicy):
-        return (policy.decide.__doc__ or "").strip().splitlines()[0]
-    assert isinstance(policy, NoOpPolicy)
-    return policy.summary
-
-
 def _print_policy(loop: Loop, policy: Policy) -> None:
     console = screen()
-    console.print(_titled(policy.name, f" ({loop})  {_summary(policy)}"), soft_wrap=True)
+    console.print(_titled(policy.name, f" ({loop})  {policy.summary}"), soft_wrap=True)
     settings = table("setting", "default", "what it does", right=frozenset({"default"}))
     for key, info in _settings(policy):
         settings.add_row(key, "–" if info.default is None else f"{info.default}", info.description or "")

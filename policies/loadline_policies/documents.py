@@ -17,18 +17,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
-from loadline_policies import bounded_yaml
+from loadline_policies import bounded_yaml, registry
 from loadline_policies.errors import InvalidInput, InvalidPolicy
 from loadline_policies.loops import Loop
 from loadline_policies.mends import mend_of
-from loadline_policies.no_op_policies import STANDING, NoOpPolicy
-from loadline_policies.power import registry
 from loadline_policies.power.documents import PowerDocument
-from loadline_policies.power.rows import PowerPolicy
+from loadline_policies.registry import P, Policy
 from loadline_policies.settings import Settings
 
 SCHEMA = "policies.loadline.dev/v1alpha1"
@@ -44,29 +42,12 @@ DEFAULT_SLO_RELIEF = True
 """It acts only where a service has an `slo`, which is asking for it."""
 
 
-class Policy(Protocol):
-    """What a document needs to know of any policy: its name, and the settings that it reads."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def config(self) -> type[Any]: ...
-
-
-POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
-    Loop.POWER: registry.POLICIES,
-    **{loop: {one.name: one} for loop, one in STANDING.items()},
-}
-"""All policies by loop and by the name that documents use."""
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceDocument:
     """The policy of a loop over services with its settings."""
 
     loop: Loop
-    policy: NoOpPolicy
+    policy: Policy
     config: Settings
     hash: str
 
@@ -97,20 +78,20 @@ def parse_power(text: str) -> PowerDocument:
 @cache
 def built_in(loop: Loop) -> ServiceDocument:
     """What is in force in a loop over services where there is no document."""
-    return _of_services({"policy": STANDING[loop].name}, loop)
+    return _of_services({"policy": next(iter(registry.POLICIES[loop]))}, loop)
 
 
-def find(loop: Loop, name: str) -> Policy:
-    """The policy of that loop and name; InvalidPolicy where there is none."""
-    if name not in POLICIES[loop]:
-        raise InvalidPolicy("policy", name, mend=f"use one of {', '.join(sorted(POLICIES[loop]))}")
-    return POLICIES[loop][name]
+def _named(policies: Mapping[str, P], content: dict[Any, Any]) -> P:
+    """The policy that a document names; InvalidPolicy where there is none of that name."""
+    name = str(content.get("policy"))
+    if name not in policies:
+        raise InvalidPolicy("policy", name, mend=f"use one of {', '.join(sorted(policies))}")
+    return policies[name]
 
 
 def _power(content: dict[Any, Any]) -> PowerDocument:
     _refuse_unknown(content, {"highPriorityFrom", "sloRelief"})
-    policy = find(Loop.POWER, str(content.get("policy")))
-    assert isinstance(policy, PowerPolicy)
+    policy = _named(registry.POWER, content)
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
         raise InvalidPolicy("highPriorityFrom", high_from, mend="give a whole number")
@@ -124,8 +105,7 @@ def _power(content: dict[Any, Any]) -> PowerDocument:
 
 def _of_services(content: dict[Any, Any], loop: Loop) -> ServiceDocument:
     _refuse_unknown(content, set())
-    policy = find(loop, str(content.get("policy")))
-    assert isinstance(policy, NoOpPolicy)
+    policy = _named(registry.POLICIES[loop], content)
     config = _settings(policy, content)
     meaning = [loop.value, policy.name, config.model_dump(mode="json")]
     return ServiceDocument(loop, policy, config, _hash(meaning))
@@ -167,7 +147,7 @@ def _settings(policy: Policy, content: dict[Any, Any]) -> Settings:
     given = content.get("settings") or {}
     if not isinstance(given, dict):
         raise InvalidPolicy("settings", given, mend="write a mapping")
-    config: type[Settings] = policy.config
+    config = policy.config
     try:
         return config.model_validate(given)
     except ValidationError as error:

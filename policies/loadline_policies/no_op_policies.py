@@ -9,7 +9,6 @@ either; a loop's other policies stand in its own folder.
 
 from dataclasses import dataclass
 
-from loadline_policies.loops import Loop
 from loadline_policies.settings import Settings
 
 
@@ -21,24 +20,20 @@ class NothingToSet(Settings):
 class NoOpPolicy:
     """A policy that changes nothing, and the sentence that says what stays."""
 
-    loop: Loop
     name: str
     summary: str
     config: type[NothingToSet] = NothingToSet
 
 
 ALL_TOKENS = NoOpPolicy(
-    Loop.EXPERTS, "all-tokens", "Keep placement and routing: every token goes where the model sends it."
+    "all-tokens", "Keep placement and routing: every token goes where the model sends it."
 )
 KEEP_ALL = NoOpPolicy(
-    Loop.KV, "keep-all", "Keep every key and value until its request ends; the engine admits by itself."
+    "keep-all", "Keep every key and value until its request ends; the engine admits by itself."
 )
 FIXED_POOLS = NoOpPolicy(
-    Loop.PHASES, "fixed-pools", "Keep prefill and decode as the spec counts them, by number or by ratio."
+    "fixed-pools", "Keep prefill and decode as the spec counts them, by number or by ratio."
 )
 FIXED_REPLICAS = NoOpPolicy(
-    Loop.SIZING, "fixed-replicas", "Keep the replicas that the spec, /scale or an autoscaler asks for."
+    "fixed-replicas", "Keep the replicas that the spec, /scale or an autoscaler asks for."
 )
-
-STANDING = {one.loop: one for one in (ALL_TOKENS, KEEP_ALL, FIXED_POOLS, FIXED_REPLICAS)}
-"""The one of each loop over services; it is also the loop's built-in policy."""

@@ -94,6 +94,11 @@ class PowerPolicy(Generic[C, S]):
     levels: tuple[str, ...] = ()
     resume: Callable[[str, float], S] | None = None
 
+    @property
+    def summary(self) -> str:
+        """What it does: the first line of its `decide`."""
+        return (self.decide.__doc__ or "").strip().partition("\n")[0]
+
     def resumed(self, level: str, now: float) -> S:
         """The state in which it goes on at a level of `levels`, in force since `now`."""
         return self.start if self.resume is None else self.resume(level, now)

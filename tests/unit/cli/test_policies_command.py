@@ -9,6 +9,7 @@ import pytest
 
 from loadline_cli.exits import Exit
 from loadline_policies import documents
+from loadline_policies.registry import POLICIES
 
 GOOD = """\
 schema: policies.loadline.dev/v1alpha1
@@ -41,7 +42,7 @@ def document(tmp_path: Path) -> Any:
 def test_every_registered_policy_is_listed_with_its_settings(loadline: Any) -> None:
     listed = json.loads(loadline("policies", "list", "-o", "json").out)
     assert [(one["loop"], one["name"]) for one in listed] == [
-        (loop, name) for loop, policies in documents.POLICIES.items() for name in policies
+        (loop, name) for loop, policies in POLICIES.items() for name in policies
     ]
     assert all(one["summary"] for one in listed)
     assert all(one["description"] for policy in listed for one in policy["settings"])

@@ -2,10 +2,9 @@
 
 import pytest
 
-from loadline_policies.documents import POLICIES, SCHEMA, ServiceDocument, built_in, parse, parse_power
+from loadline_policies.documents import SCHEMA, ServiceDocument, built_in, parse, parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import OF_SERVICES, Loop
-from loadline_policies.no_op_policies import STANDING
 from testbed.hostile_documents import KNOWN, generated
 
 TEXT = f"schema: {SCHEMA}\nloop: power\npolicy: polca\n"
@@ -31,14 +30,8 @@ def test_relief_is_either_on_or_off(value: str) -> None:
 
 @pytest.mark.parametrize("loop", OF_SERVICES)
 def test_what_is_built_in_can_be_written_down(loop: Loop) -> None:
-    text = f"schema: {SCHEMA}\nloop: {loop}\npolicy: {STANDING[loop].name}\n"
+    text = f"schema: {SCHEMA}\nloop: {loop}\npolicy: {built_in(loop).policy.name}\n"
     assert parse(text, loop) == built_in(loop)
-
-
-def test_every_loop_has_policies_and_no_name_stands_for_two() -> None:
-    assert POLICIES.keys() == set(Loop)
-    names = [name for policies in POLICIES.values() for name in policies]
-    assert len(names) == len(set(names))
 
 
 def test_the_same_policy_of_two_loops_would_be_told_apart_by_its_hash() -> None:

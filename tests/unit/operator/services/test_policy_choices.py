@@ -12,7 +12,6 @@ from loadline_operator.policies.documents import PolicyIndex, read
 from loadline_operator.services.policy_choices import Policies, policies
 from loadline_policies.documents import SCHEMA, built_in
 from loadline_policies.loops import OF_SERVICES, Loop
-from loadline_policies.no_op_policies import STANDING
 
 HOME, SYSTEM = "team-a", "loadline-system"
 BROKEN = "settings: {x: 1}\n"
@@ -30,7 +29,7 @@ def service(before: Policies | None = None, **spec: Any) -> InferenceService:
 
 
 def document(loop: Loop, extra: str = "") -> str:
-    return f"schema: {SCHEMA}\nloop: {loop}\npolicy: {STANDING[loop].name}\n{extra}"
+    return f"schema: {SCHEMA}\nloop: {loop}\npolicy: {built_in(loop).policy.name}\n{extra}"
 
 
 class Indexed:

@@ -7,8 +7,8 @@ from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.polca import LADDER, Level
 from loadline_policies.power.protocol.messages import Report
 from loadline_policies.power.protocol.policy_runs import PolicyRun
-from loadline_policies.power.registry import POLICIES
 from loadline_policies.power.rows import Row
+from loadline_policies.registry import POWER
 
 CALM, HOT = Row(0.5), Row(1.02)
 BEGAN_S = 1_000.0
@@ -88,10 +88,10 @@ def test_an_edit_of_settings_keeps_the_level_and_another_policy_starts_anew() ->
     assert not run.decide(CALM, BEGAN_S + 29.5).brake
 
 
-@pytest.mark.parametrize("name", sorted(POLICIES))
+@pytest.mark.parametrize("name", sorted(POWER))
 def test_every_policy_that_has_levels_goes_on_at_each_of_them(name: str) -> None:
     """Just below the load at which it would be taken, and above the one at which it is undone."""
-    policy = POLICIES[name]
+    policy = POWER[name]
     assert (policy.resume is None) == (policy.levels == ())
     for level in policy.levels:
         load = {"Normal": 0.3, "LowShallow": 0.78, "Brake": 0.95}.get(level, 0.88)
