@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -265,11 +266,11 @@ class ReactionRow(MemberRow):
             f"limits read back on {node}",
         )
 
-    def _journal(self, node: str, what: str, since_s: float) -> list[Entry]:
+    def _journal(self, node: str, decider: str, since_s: float) -> list[Entry]:
         url = f"http://127.0.0.1:{self.members[node].metrics_port}/v1/journal"
         with urllib.request.urlopen(url, timeout=10.0) as answer:
             entries = [json.loads(line) for line in answer.read().splitlines()]
-        return [one for one in entries if one["what"] == what and one["t"] >= since_s]
+        return [one for one in entries if one["decider"] == decider and _time_s(one) >= since_s]
 
     def _heard_s(self, since_s: float) -> list[float]:
         """When each stub was first told to brake."""
@@ -305,9 +306,14 @@ class ReactionRow(MemberRow):
         return int(sum(float(line.split()[-1]) for line in lines if line.startswith(EXCHANGES)))
 
 
+def _time_s(entry: Entry) -> float:
+    """The wall time of an entry of a journal, in seconds since 1970."""
+    return datetime.fromisoformat(str(entry["time"])).timestamp()
+
+
 def _first(entries: Sequence[Entry], wanted: Callable[[Entry], bool], what: str) -> float:
     """The wall time of the first such entry of a journal; BedError where there is none."""
     for one in entries:
         if wanted(one):
-            return float(one["t"])
+            return _time_s(one)
     raise BedError(f"no {what} within {BRAKED_WITHIN_S:g} s of the overload")

@@ -28,11 +28,11 @@ from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
 from loadline_agent.hardware.sensors import SILENT
 from loadline_agent.http_servers import serve
-from loadline_agent.journals import Journal
 from loadline_agent.kube.node_capacities import Facts
 from loadline_agent.metrics import Reading
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
+from loadline_api.journals import Journal
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.messages import Epoch
 from loadline_policies.power.protocol.node_reports import NodeWorkloads

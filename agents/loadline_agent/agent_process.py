@@ -22,11 +22,12 @@ import structlog
 from loadline_agent import settings
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
+from loadline_agent.domain.leaderships import UNMOVED
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.driver_searches import NOT_LOOKED, DriverSearch
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
-from loadline_agent.journals import Entry, Journal
+from loadline_agent.journals import JournalFile
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.declarations import Declarations
@@ -40,6 +41,7 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.bounded_listeners import ask_for_descriptors
+from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
 from loadline_policies.errors import LoadlineError
 
@@ -89,7 +91,7 @@ class AgentProcess:
         self._declarations = Declarations(
             self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
         )
-        self._journal = Journal(chosen.node, wall=time.time, file=chosen.journal, tell=_log_entry)
+        self._journal = _journal(chosen)
         self._status_server = StatusServer(chosen, self._journal)
         self._status_server.unready = self._unready
         self._workloads = NodeWorkloads(
@@ -231,6 +233,13 @@ def _leave(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _log_entry(entry: Entry) -> None:
-    if entry["reason"] != "unmoved":
-        log.info("decided", what=entry["what"], reason=entry["reason"], domain=entry.get("domain"))
+def _journal(chosen: Settings) -> Journal:
+    file = JournalFile(chosen.journal) if chosen.journal is not None else None
+
+    def written(entry: JournalEntry) -> None:
+        if file is not None:
+            file.keep(entry)
+        if entry.reason != UNMOVED:
+            log.info("decided", decider=entry.decider, reason=entry.reason, object=entry.name)
+
+    return Journal(Component.AGENT, node=chosen.node, wall=time.time, written=written)

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from loadline_agent.http_servers import serve
-from loadline_agent.journals import Journal
 from loadline_agent.metrics import Metrics
 from loadline_agent.settings import Settings
+from loadline_api.journals import Journal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,7 +58,11 @@ def status_app(
         return web.Response(text="ready\n") if why is None else web.Response(status=503, text=f"{why}\n")
 
     async def show_journal(request: web.Request) -> web.Response:
-        return web.Response(text=journal.lines(), content_type="application/x-ndjson")
+        last = request.query.get("last", "")
+        if last and not last.isdecimal():
+            return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
+        text = journal.text(int(last) if last else None)
+        return web.Response(text=text, content_type="application/x-ndjson")
 
     app = web.Application()
     paths: dict[str, Handler] = {

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from loadline_api.api_errors import KubeError
-from loadline_operator.journals import Journal
+from loadline_api.journals import Journal
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.kinds import EVENTS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics

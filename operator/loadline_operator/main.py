@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import structlog
 
 from loadline_api.api_errors import KubeError
+from loadline_api.journals import Component, Journal
 from loadline_operator import logs
-from loadline_operator.contexts import Context, wall_clock
+from loadline_operator.contexts import Context
 from loadline_operator.controllers import controllers
-from loadline_operator.journals import Journal
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.cache_syncs import CacheSync
 from loadline_operator.kube.connections import Connection
@@ -57,7 +57,7 @@ class Operator:
     def __init__(self, options: Options, defaults: Defaults) -> None:
         self._options, self._defaults = options, defaults
         self._metrics = Metrics()
-        self._journal = Journal(wall_clock)
+        self._journal = Journal(Component.OPERATOR, wall=time.time)
         self._stopped = asyncio.Event()
 
     async def run(self) -> int:

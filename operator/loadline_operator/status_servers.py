@@ -17,8 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from loadline_api.bounded_listeners import BoundedListener
 from loadline_api.http_logs import HTTP_LOG, say_exhausted
+from loadline_api.journals import Journal
 from loadline_api.listeners import start_or_close
-from loadline_operator.journals import Journal
 from loadline_operator.metrics import Metrics
 
 KEPT_S = 1.0

@@ -26,10 +26,10 @@ from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
-from loadline_agent.journals import Journal
 from loadline_agent.kube.object_parsers import drill_of
 from loadline_agent.locks import exclusive
 from loadline_agent.settings import Settings
+from loadline_api.journals import Component, Journal
 from loadline_policies.documents import parse_power
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.drill_states import DrillOrder
@@ -278,7 +278,7 @@ async def run(row_path: Path, node: str, *, state_dir: Path, metrics_port: int) 
             declarations=FileDeclarations(file, node),
             owners=FixedOwners(tuple(file.row.owners.get(node, ()))),
             node_gpus=node_gpus,
-            journal=Journal(node, wall=time.time),
+            journal=Journal(Component.AGENT, node=node, wall=time.time),
             clock=boottime,
         )
     )

@@ -16,10 +16,11 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from loadline_agent.domain.ports import Declarations, Election
-from loadline_agent.journals import Journal, plain
+from loadline_api.journals import Journal
+from loadline_api.names import POWER_DOMAINS
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domain_states import DomainState
@@ -40,6 +41,10 @@ from loadline_policies.power.rows import Caps, Row
 
 RECORD_EVERY_S = 10.0
 """How often a row that changes nothing is written into the journal all the same. Chosen."""
+
+
+UNMOVED: Final = "unmoved"
+"""The reason of an entry by which the policy stays where it is."""
 
 
 class Leadership:
@@ -120,6 +125,8 @@ class Leadership:
         """Journal how long it took until so many members, all that report, were told of a level."""
         self._journal.write(
             "leadership/fan-out",
+            kind=POWER_DOMAINS.kind,
+            name=self._domain_name,
             observation={"members": members},
             decision={"seconds": round(seconds, 4)},
             reason=level,
@@ -165,8 +172,17 @@ class Leadership:
 
     def _write(self, epoch: Epoch, *, leads: bool, reason: str) -> None:
         self._journal.write(
-            "leadership", observation={"epoch": plain(epoch)}, decision={"leads": leads}, reason=reason
+            "leadership",
+            kind=POWER_DOMAINS.kind,
+            name=self._domain_name,
+            observation={"epoch": epoch},
+            decision={"leads": leads},
+            reason=reason,
         )
+
+    @property
+    def _domain_name(self) -> str:
+        return self._declared.name if self._declared is not None else ""
 
     def _relieve(  # noqa: PLR0917
         self, claims: tuple[Claim, ...], room: Room, state: State, now: float
@@ -174,18 +190,13 @@ class Leadership:
         decision = reliefs.decide(claims, room, state, now)
         changes = reliefs.changes(state, decision.state)
         if changes:
-            assert self._declared is not None
             self._journal.write(
                 "power/relief",
-                observation={
-                    "claims": plain(claims),
-                    "room": plain(room),
-                    "now_s": now,
-                    "state": plain(state),
-                },
-                decision={"relief": plain(decision.actions), "state": plain(decision.state)},
+                kind=POWER_DOMAINS.kind,
+                name=self._domain_name,
+                observation={"claims": claims, "room": room, "now_s": now, "state": state},
+                decision={"relief": decision.actions, "state": decision.state},
                 reason="; ".join(changes),
-                domain=self._declared.name,
             )
         return decision
 
@@ -200,11 +211,16 @@ class Leadership:
                 self._recorded_s = now
                 self._journal.write(
                     f"power/{policy.name}",
-                    observation={"row": plain(row), "now_s": now, "state": plain(state)},
-                    decision={"caps": plain(decision.actions), "state": plain(decision.state)},
-                    reason="moved" if moved else "unmoved",
-                    domain=domain.name,
-                    policy_hash=domain.document.hash,
+                    kind=POWER_DOMAINS.kind,
+                    name=domain.name,
+                    observation={
+                        "row": row,
+                        "now_s": now,
+                        "state": state,
+                        "policy_hash": domain.document.hash,
+                    },
+                    decision={"caps": decision.actions, "state": decision.state},
+                    reason="moved" if moved else UNMOVED,
                 )
             return decision
 

@@ -20,9 +20,9 @@ from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
-from loadline_agent.journals import Journal, plain
 from loadline_agent.metrics import Metrics
 from loadline_api.conditions import Reason
+from loadline_api.journals import Journal
 from loadline_policies.errors import HardwareError, LeaseRefused
 from loadline_policies.power.protocol.messages import Act, Report
 from loadline_policies.power.protocol.node_outputs import (
@@ -74,7 +74,13 @@ class Leaf:
         self._releases: OrderedReleases | None = None
         if release_orders is not None:
             self._releases = OrderedReleases(
-                release_orders, node_gpus, self._gpu_thread, journal=journal, clock=clock, count=self._count
+                release_orders,
+                node_gpus,
+                self._gpu_thread,
+                node=self.node.name,
+                journal=journal,
+                clock=clock,
+                count=self._count,
             )
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -228,7 +234,9 @@ class Leaf:
         self._metrics.lease_refusals.labels(error.reason).inc()
         self._journal.write(
             "leaf/refusal",
-            observation=plain({"now_s": self._clock()}),
+            kind="Node",
+            name=self.node.name,
+            observation={"now_s": self._clock()},
             decision={"taken": False},
             reason=str(error),
         )
@@ -248,8 +256,10 @@ class Leaf:
         decision = {"safe_watts": safe, "errors": [str(error) for error in done.errors]}
         self._journal.write(
             "leaf/step-down",
-            observation=plain(observed),
-            decision=plain({**decision, "repeats": done.repeats}),
+            kind="Node",
+            name=self.node.name,
+            observation=observed,
+            decision={**decision, "repeats": done.repeats},
             reason=reason,
         )
 
@@ -260,7 +270,12 @@ class Leaf:
             return
         decision = {"writes": done.writes, "late": done.late, "errors": [str(error) for error in done.errors]}
         self._journal.write(
-            "leaf/lease", observation={"lease": plain(lease)}, decision=plain(decision), reason=lease.level
+            "leaf/lease",
+            kind="Node",
+            name=self.node.name,
+            observation={"lease": lease},
+            decision=decision,
+            reason=lease.level,
         )
 
 

@@ -15,7 +15,7 @@ from loadline_agent.hardware.gpu_thread import GpuThread
 from loadline_agent.hardware.limits import SETTLE_S
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.release_orders import Answer, ReleaseOrders
-from loadline_agent.journals import Journal, plain
+from loadline_api.journals import Journal
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.protocol.node_states import NodeState
 from loadline_policies.power.protocol.release_tries import TRIES
@@ -36,12 +36,13 @@ class OrderedReleases:
         node_gpus: NodeGpus,
         gpu_thread: GpuThread,
         *,
+        node: str,
         journal: Journal,
         clock: Callable[[], float],
         count: Callable[[Done], None],
     ) -> None:
         self._orders, self._node_gpus, self._gpu_thread = orders, node_gpus, gpu_thread
-        self._journal, self._clock, self._count = journal, clock, count
+        self._node, self._journal, self._clock, self._count = node, journal, clock, count
         self._look_from_s = float("-inf")
 
     def take(self, *, armed: bool) -> bool:
@@ -68,7 +69,9 @@ class OrderedReleases:
         state = self._gpu_thread.state
         self._journal.write(
             "leaf/release",
-            observation=plain({"now_s": self._clock()}),
+            kind="Node",
+            name=self._node,
+            observation={"now_s": self._clock()},
             decision={"armed": state.armed, "left": list(left), "errors": list(errors)},
             reason="ordered on the node",
         )

@@ -162,7 +162,9 @@ class Domains(Controller[Key]):
             "policy_hash": wanted.policy_hash,
             "safe_watts": wanted.safe_watts,
         }
-        self._context.journal.write(POWER_DOMAINS.kind, str(key), saw=saw, did=did, reason=reason)
+        self._context.journal.write(
+            self.name, kind=POWER_DOMAINS.kind, name=str(key), observation=saw, decision=did, reason=reason
+        )
         log.info(
             "a domain was brought up to date",
             domain=domain.name,

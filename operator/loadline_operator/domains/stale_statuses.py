@@ -132,7 +132,14 @@ class StaleStatuses(Controller[Ref]):
         self._context.metrics.writes.labels("statuses").inc()
         log.warning("nobody keeps a status", kind=kind.kind, object=str(key), text=one.message)
         saw = {"observed_time": told.time}
-        self._context.journal.write(kind.kind, str(key), saw=saw, did=["applied Unknown"], reason=one.message)
+        self._context.journal.write(
+            self.name,
+            kind=kind.kind,
+            name=str(key),
+            observation=saw,
+            decision=["applied Unknown"],
+            reason=one.message,
+        )
         if kind is POWER_DOMAINS and told.time is not None:
             event = events.status_stale(key, uid=told.uid, time=told.time, text=one.message, now=now)
             await self._context.post(event)

@@ -80,7 +80,14 @@ class StartupTaints(Controller[Key]):
             return
         self._context.metrics.writes.labels("nodes").inc()
         reason = "its agent reports"
-        self._context.journal.write(NODES.kind, str(key), saw={}, did=["took the taint off"], reason=reason)
+        self._context.journal.write(
+            self.name,
+            kind=NODES.kind,
+            name=str(key),
+            observation={},
+            decision=["took the taint off"],
+            reason=reason,
+        )
         log.info("a node may take pods now", node=key.name, reason=reason)
 
 

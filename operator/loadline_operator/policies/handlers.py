@@ -123,7 +123,12 @@ class Documents(Controller[Key]):
         did = ["took it"] if document.valid else ["kept the last good one"]
         saw = {"hash": document.good_hash, "policy": document.policy}
         self._context.journal.write(
-            CONFIG_MAPS.kind, str(key), saw=saw, did=did, reason=document.fault or "it parses"
+            self.name,
+            kind=CONFIG_MAPS.kind,
+            name=str(key),
+            observation=saw,
+            decision=did,
+            reason=document.fault or "it parses",
         )
         self.work_queue.add(key)
 

@@ -187,7 +187,9 @@ class Services(Controller[Key]):
         reasons = [one["message"] for one in conditions if one["type"] == "Ready"]
         reason = reasons[0] if reasons else "the spec or the cluster has changed"
         saw = {"generation": service.metadata.generation, "replicas": service.spec.replicas}
-        self._context.journal.write(INFERENCE_SERVICES.kind, key, saw=saw, did=did, reason=reason)
+        self._context.journal.write(
+            self.name, kind=INFERENCE_SERVICES.kind, name=key, observation=saw, decision=did, reason=reason
+        )
         log.info("a service was brought up to date", object=key, did=did, reason=reason)
 
     def _measure(self) -> None:

@@ -4,12 +4,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import pytest
 
 from loadline_api import names
+from loadline_api.journals import JournalEntry
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.doubles.operators import LoneOperator, lines_of, pods_of, says, service, written
@@ -93,7 +95,8 @@ def _members(status: Callable[[str], Any], wanted: list[str]) -> None:
 def test_the_journal_tells_what_was_decided_and_why(operator: Any) -> None:
     operator.restart()
     entries = operator.journal()
-    assert {"time", "component", "kind", "name", "observation", "decision", "reason"} == set(entries[0])
+    assert entries[0].keys() == {field.name for field in fields(JournalEntry)}
+    assert (entries[0]["component"], entries[0]["decider"]) == ("operator", "documents")
     assert entries[0]["kind"] == "ConfigMap"
     assert entries[0]["reason"] == "it parses"
 

@@ -14,8 +14,8 @@ from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.http_servers import serve
-from loadline_agent.journals import Journal
 from loadline_agent.settings import Settings
+from loadline_api.journals import Component, Journal
 from loadline_policies.power.protocol.node_states import NodeState
 from testbed.connection_counts import at_every_step, peer, uncollected
 from testbed.doubles.agents import FileDeclarations, FixedOwners, RowFile
@@ -69,7 +69,7 @@ async def test_an_agent_whose_port_is_taken_leaves_no_door_open(tmp_path: Path) 
                     guard_report=lambda: None,
                 ),
             ),
-            journal=Journal("member", wall=time.time),
+            journal=Journal(Component.AGENT, node="member", wall=time.time),
             clock=time.monotonic,
         )
         with pytest.raises(OSError, match="address already in use"):

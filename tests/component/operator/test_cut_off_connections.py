@@ -2,16 +2,16 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from loadline_agent.domain import self_signed_certificates
-from loadline_operator.journals import Journal
+from loadline_api.journals import Component, Journal
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.list_watches import TIMEOUT
 from loadline_operator.metrics import Metrics
@@ -71,7 +71,9 @@ async def test_a_port_that_is_opened_until_any_step() -> None:
         return ""
 
     async def once() -> None:
-        server = Server(Metrics(), Journal(lambda: datetime.now(UTC)), probe=probe, clock=lambda: 0.0)
+        server = Server(
+            Metrics(), Journal(Component.OPERATOR, wall=time.time), probe=probe, clock=lambda: 0.0
+        )
         await server.start(port)
         await server.stop()
 

@@ -1,14 +1,14 @@
 """What strangers may cost the operator's port: its probes are answered whoever else is there."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 
 import pytest
 
 from loadline_api.bounded_listeners import MOST_PLAIN
-from loadline_operator.journals import Journal
+from loadline_api.journals import Component, Journal
 from loadline_operator.metrics import Metrics
 from loadline_operator.status_servers import Server
 
@@ -33,7 +33,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 @pytest.fixture
 async def port(stack: AsyncExitStack) -> int:
-    server = Server(Metrics(), Journal(lambda: datetime.now(UTC)), probe=probe, clock=lambda: 0.0)
+    server = Server(Metrics(), Journal(Component.OPERATOR, wall=time.time), probe=probe, clock=lambda: 0.0)
     stack.push_async_callback(server.stop)
     return await server.start(0)
 

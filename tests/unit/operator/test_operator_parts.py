@@ -1,6 +1,5 @@
 """The command, the journal, the metrics and the Events of the operator."""
 
-import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +8,6 @@ import kopf
 import pytest
 
 from loadline_operator import events
-from loadline_operator.journals import Journal
 from loadline_operator.kube.kinds import CONFIG_MAPS, DEPLOYMENTS, EVERYWHERE, IN_SYSTEM, NODES, Key
 from loadline_operator.kube.kopf_watches import Backoffs, settings
 from loadline_operator.logs import RETRY_EVERY_S, RareRetries
@@ -50,17 +48,6 @@ def test_what_is_costly_to_count_is_counted_when_somebody_asks() -> None:
     metrics = Metrics()
     metrics.measures.append(lambda: metrics.services.labels("Ready", "True").set(3))
     assert 'loadline_operator_services{condition="Ready",status="True"} 3.0' in metrics.text().decode()
-
-
-def test_the_journal_is_bounded_and_keeps_the_latest() -> None:
-    journal = Journal(lambda: NOON, most_entries=3)
-    for number in range(5):
-        journal.write("PowerDomain", f"row-{number}", saw={"n": number}, did=["x"], reason="y")
-    entries = [json.loads(line) for line in journal.text().splitlines()]
-    assert [entry["name"] for entry in entries] == ["row-2", "row-3", "row-4"]
-    assert entries[0]["time"] == "2026-01-01T12:00:00+00:00"
-    assert [json.loads(line)["name"] for line in journal.text(1).splitlines()] == ["row-4"]
-    assert journal.text(0) == ""
 
 
 def test_every_series_is_born_at_zero() -> None:

@@ -177,7 +177,7 @@ def test_the_journal_replays_the_policys_decisions(row: LoneRow) -> None:
     row.draw(390.0)
     row.wait(lambda: all_at_most(row, SAFE_WATTS))
     entries = [json.loads(line) for line in row.ask("node-0", "/v1/journal").splitlines()]
-    decided = [entry for entry in entries if entry["what"] == "power/polca"]
+    decided = [entry for entry in entries if entry["decider"] == "power/polca"]
     config, state = parse_power(row.row.policy).config, polca.State()
     assert isinstance(config, polca.Config)
     assert any(entry["decision"]["caps"]["brake"] for entry in decided)

@@ -13,8 +13,8 @@ from loadline_agent.domain.report_clients import ReportClient
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
-from loadline_agent.journals import Journal
 from loadline_agent.metrics import Metrics
+from loadline_api.journals import Component, Journal
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, Lease, Report
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
 from loadline_policies.power.protocol.node_states import Home
@@ -52,7 +52,7 @@ def made(directory: Path, told: Told, *, armed_for: str = "") -> Iterator[Leaf]:
             ReportClient(lambda domain: (), context=lambda peer: pytest.fail("nobody to speak to")),
             declarations=told,
             workloads=NodeWorkloads(),
-            journal=Journal("node-00", wall=time.time),
+            journal=Journal(Component.AGENT, node="node-00", wall=time.time),
             metrics=Metrics(),
             clock=time.monotonic,
         )

@@ -23,8 +23,8 @@ from loadline_agent.domain.report_servers import ReportServer
 from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
-from loadline_agent.journals import Journal
 from loadline_api.bounded_listeners import BoundedListener
+from loadline_api.journals import Component, Journal
 from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, encode_report
 from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
 from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
@@ -59,7 +59,7 @@ class Bench:
     async def open(self, node: str) -> Door:
         file = RowFile(self.directory / "row.json")
         declarations = FileDeclarations(file, node)
-        journal = Journal(node, wall=lambda: 0.0)
+        journal = Journal(Component.AGENT, node=node, wall=lambda: 0.0)
         leadership = Leadership(declarations, journal, clock=boottime)
         leadership.election = FileElection(file, node, clock=boottime)
         leadership.step()
@@ -208,8 +208,8 @@ async def test_how_long_it_took_until_all_were_answered_is_journalled(bench: Ben
     async with within(0.5):
         await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
         await asyncio.gather(*held)
-    entries = [json.loads(line) for line in door.journal.lines().splitlines()]
-    (entry,) = [one for one in entries if one["what"] == "leadership/fan-out" and one["reason"] == "Brake"]
+    entries = [json.loads(line) for line in door.journal.text().splitlines()]
+    (entry,) = [one for one in entries if one["decider"] == "leadership/fan-out" and one["reason"] == "Brake"]
     assert entry["observation"] == {"members": 3}
     assert 0.0 <= entry["decision"]["seconds"] < 0.5
 

@@ -13,7 +13,7 @@ from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import chosen
 from loadline_agent.hardware.node_gpus import order_of
 from loadline_agent.hardware.opened_gpus import GpuInfo
-from loadline_agent.journals import Journal
+from loadline_api.journals import Component, Journal
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report, ServiceReport
@@ -101,7 +101,7 @@ def clock() -> Moment:
 
 
 def leader(told: Told, clock: Moment, journal: Journal | None = None) -> Leadership:
-    leadership = Leadership(told, journal or Journal("node-0", wall=clock), clock=clock)
+    leadership = Leadership(told, journal or Journal(Component.AGENT, node="node-0", wall=clock), clock=clock)
     leadership.election = told
     return leadership
 
@@ -200,13 +200,13 @@ async def test_without_renewals_an_unheard_member_ends_it_for_good(clock: Moment
 
 
 def test_each_move_of_the_policy_is_in_the_journal_and_a_still_row_is_not(clock: Moment) -> None:
-    journal, told = Journal("node-0", wall=clock), Told(declared())
+    journal, told = Journal(Component.AGENT, node="node-0", wall=clock), Told(declared())
     leadership = leader(told, clock, journal)
     told.epoch = Epoch(1, "uid")
     for second in range(30):
         clock.now = told.renewed_sent_s = float(second)
         leadership.step()
-    what = [json.loads(line)["what"] for line in journal.lines().splitlines()]
+    what = [json.loads(line)["decider"] for line in journal.text().splitlines()]
     assert what.count("leadership") == 1
     assert 1 <= what.count("power/polca") <= 4, "once in ten seconds"
 
@@ -230,7 +230,7 @@ def hold_high(row: PowerRow, state: object, config: object, now: float) -> Decis
 def test_who_is_let_off_a_cap_is_in_the_journal_with_why_and_once(clock: Moment) -> None:
     domain = declared(services={"prod/chat": ServiceTerms(priority=100)})
     policy = replace(domain.document.policy, decide=hold_high)
-    journal = Journal("node-0", wall=clock)
+    journal = Journal(Component.AGENT, node="node-0", wall=clock)
     told = Told(replace(domain, document=replace(domain.document, policy=policy)))
     leadership = leader(told, clock, journal)
     told.epoch = Epoch(1, "uid")
@@ -238,8 +238,8 @@ def test_who_is_let_off_a_cap_is_in_the_journal_with_why_and_once(clock: Moment)
         clock.now = told.renewed_sent_s = float(second)
         leadership.step()
         leadership.receive(report(second + 1, told.epoch if second else None))
-    entries = [json.loads(line) for line in journal.lines().splitlines()]
-    (entry,) = [entry for entry in entries if entry["what"] == "power/relief"]
+    entries = [json.loads(line) for line in journal.text().splitlines()]
+    (entry,) = [entry for entry in entries if entry["decider"] == "power/relief"]
     assert entry["reason"] == "prod/chat on node-0: Relieved"
     assert entry["observation"]["claims"][0]["missed"] == 1.5
     assert entry["decision"]["relief"]["gpus"] == ["GPU-0"]
