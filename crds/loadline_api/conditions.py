@@ -39,156 +39,263 @@ class Explained(StrEnum):
 class ConditionType(Explained):
     """What a condition says is so (True), is not so (False) or can't be told (Unknown)."""
 
-    READY = "Ready", "All that was asked for is there and answers."
-    WORKLOADS_READY = "WorkloadsReady", "The engines of every pool are there and pass their probes."
-    ROUTER_READY = "RouterReady", "The router answers, and so does whoever it sends requests to."
-    ATTACHED = "Attached", "The workload that workloadRef names is there, and no other service claims it."
-    PLUGIN_MISSING = "PluginMissing", "The engine runs without Loadline's plugin, so some loops can't act."
-    SCALING_READY = "ScalingReady", "The replicas can be moved, by hand or by a loop."
-    POLICY_VALID = "PolicyValid", "The policy document parses; if not, the last good one stays in force."
-    POWER_CAPPED = "PowerCapped", "Limits or clocks below the maximum hold for power's sake."
-    SLO_MET = "SLOMet", "The latencies are within the service's objectives."
-    CAPACITY_LIMITED = "CapacityLimited", "More is asked for than nodes, GPUs or watts allow."
-    ACCEPTED = "Accepted", "The declaration can be kept: members found, safe limits fit the budget (S1)."
-    ENFORCEABLE = "Enforceable", "The loop reacts at least twice as fast as the breaker trips (S2)."
-    SELECTOR_TRUSTED = "SelectorTrusted", "No kubelet can relabel its node out of the domain."
-    ENFORCING = "Enforcing", "Leases set limits on the hardware; False means that nothing is touched."
-    REPORTING = "Reporting", "Every member of the domain reports in time."
-    HOLDABLE = "Holdable", "Lowest limits, read back from every member, keep the domain within its budget."
-    WITHIN_BUDGET = "WithinBudget", "The domain's draw is at or below its budget."
-    GPUS_READY = "GpusReady", "All GPUs of the node are seen and can be read."
-    LIMITS_SETTABLE = "LimitsSettable", "The agent may set power limits and clocks on this node."
-    CONFLICT = "Conflict", "Somebody else writes limits here, or two domains claim the node."
-    OWNERS_KNOWN = "OwnersKnown", "Every GPU of the node that draws is had by a pod that is known."
+    READY = "Ready", "Everything that the spec asks for is running and answers requests."
+    WORKLOADS_READY = (
+        "WorkloadsReady",
+        "In every pool as many engine pods as asked for run and pass their probes.",
+    )
+    ROUTER_READY = (
+        "RouterReady",
+        "The router's pods are ready, and so is every pool that they send requests to.",
+    )
+    ATTACHED = (
+        "Attached",
+        "The workload that workloadRef names exists, and no other InferenceService names it.",
+    )
+    PLUGIN_MISSING = (
+        "PluginMissing",
+        "The engine runs without Loadline's plugin, so the loops that need it can't act.",
+    )
+    SCALING_READY = (
+        "ScalingReady",
+        "The replica count can be changed: by hand, by an autoscaler or by a loop.",
+    )
+    POLICY_VALID = (
+        "PolicyValid",
+        "The policy document can be parsed; where it can't, the last good version stays in force.",
+    )
+    POWER_CAPPED = "PowerCapped", "A power limit or a clock lock holds GPUs below their maximum."
+    SLO_MET = "SLOMet", "The measured latencies are within the service's objectives."
+    CAPACITY_LIMITED = "CapacityLimited", "The service asks for more than nodes, GPUs, quotas or watts allow."
+    ACCEPTED = "Accepted", "The domain has members, and their safe limits together fit its budget (S1)."
+    ENFORCEABLE = "Enforceable", "The coordinator reacts at least twice as fast as the breaker can trip (S2)."
+    SELECTOR_TRUSTED = (
+        "SelectorTrusted",
+        "The nodeSelector uses only labels that kubelets may not change on their own nodes.",
+    )
+    ENFORCING = "Enforcing", "Agents set power limits as leases order; False means that they set none."
+    REPORTING = "Reporting", "The agents of all members report to the coordinator in time."
+    HOLDABLE = (
+        "Holdable",
+        "The lowest limits that members can set, as read back, keep the domain within its budget.",
+    )
+    WITHIN_BUDGET = "WithinBudget", "The domain draws no more than its budget."
+    GPUS_READY = "GpusReady", "The agent finds all GPUs of the node and can read them."
+    LIMITS_SETTABLE = "LimitsSettable", "The agent can set power limits and lock clocks on this node."
+    CONFLICT = "Conflict", "Another program sets limits on this node, or two PowerDomains select it."
+    OWNERS_KNOWN = "OwnersKnown", "The agent knows the pod behind every GPU of the node that draws power."
 
 
 class Reason(Explained):
     """Why a condition has its status."""
 
-    AS_DECLARED = "AsDeclared", "Everything is as the spec says."
-    OBSERVED = "Observed", "It was measured so."
-    PROGRESSING = "Progressing", "The pods are on their way."
-    UNAVAILABLE = "Unavailable", "Fewer pods are ready than were asked for."
-    NO_WORKLOAD = "NoWorkload", "The workload is not there yet."
-    NO_ROLE = "NoRole", "The workload has no role of the name that workloadRef gives."
-    SCALED_TO_ZERO = "ScaledToZero", "No replica was asked for, so nothing answers."
-    CRASH_LOOP = "CrashLoop", "A container of the pod ends again and again."
-    OUT_OF_MEMORY = "OutOfMemory", "A container took more memory than its limit and was killed."
-    IMAGE_UNAVAILABLE = "ImageUnavailable", "An image can't be pulled."
-    UNSCHEDULABLE = "Unschedulable", "No node can take the pod."
-    GPU_MISSING = "GpuMissing", "No node that fits the pod otherwise has the GPUs that it asks for."
-    SCHEDULING_GATED = "SchedulingGated", "The pod waits until others open its scheduling gates."
-    NOT_SCHEDULED = "NotScheduled", "The pod's scheduler has said nothing of it."
-    PAUSED = "Paused", "The workload is paused, so its controller makes no pods."
-    PROBE_FAILING = "ProbeFailing", "The container runs but doesn't pass its probe."
-    MODEL_UNAVAILABLE = "ModelUnavailable", "The model's files can't be fetched or mounted."
-    QUOTA_EXCEEDED = "QuotaExceeded", "The namespace may not have more pods."
-    API_MISSING = "ApiMissing", "The API that the spec asks for isn't installed in the cluster."
-    NAME_TAKEN = "NameTaken", "An object of that name belongs to somebody else."
-    NOT_SCALABLE = "NotScalable", "The workload has no scale subresource."
-    OTHER_SCALER = "OtherScaler", "Somebody else sets the replicas of an object that Loadline owns."
-    OWNED_BY_CONTROLLER = "OwnedByController", "The workload's own controller sets its replicas."
-    SCALER_FAILING = "ScalerFailing", "The autoscaler of the service says that it can't do its work."
-    CLAIMED_TWICE = "ClaimedTwice", "Two services name the same workload; none of them acts on it."
-    PODS_SHARED = (
-        "PodsShared",
-        "The pods' labels don't tell them apart from another workload's.",
+    AS_DECLARED = "AsDeclared", "Everything is as the spec declares it."
+    OBSERVED = "Observed", "The status was measured."
+    PROGRESSING = "Progressing", "Pods are being created or are starting."
+    UNAVAILABLE = "Unavailable", "Fewer pods are ready than the spec asks for."
+    NO_WORKLOAD = "NoWorkload", "The workload does not exist yet."
+    NO_ROLE = "NoRole", "The workload has no role with the name in workloadRef.role."
+    SCALED_TO_ZERO = "ScaledToZero", "The spec asks for no replicas, so the service answers no requests."
+    CRASH_LOOP = "CrashLoop", "A container of the pod keeps exiting, and the kubelet restarts it each time."
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "A container used more memory than its limit allows, and the kernel killed it.",
     )
-    OWN_WORKLOAD = "OwnWorkload", "The workload was made by Loadline for a service that has a model."
-    READ_ONLY = "ReadOnly", "The spec gives no scaling, so the workload's replicas are read and not moved."
-    NOT_ASKED = "NotAsked", "Nothing in the spec asks for it."
-    PLUGIN_PRESENT = "PluginPresent", "The engine tells of Loadline's plugin."
-    PLUGIN_ABSENT = "PluginAbsent", "The engine doesn't tell of Loadline's plugin."
-    LIMITED = "Limited", "A GPU of the service is held below its maximum."
-    UNLIMITED = "Unlimited", "No GPU of the service is held back."
-    OBJECTIVE_MISSED = "ObjectiveMissed", "A latency at its percentile is above its objective."
-    NOT_MEASURED = "NotMeasured", "Agents see the service's pods, but its latencies are not known."
-    ENGINE_SILENT = "EngineSilent", "An engine gives no figures at the address where it was asked."
+    IMAGE_UNAVAILABLE = "ImageUnavailable", "The kubelet can't pull a container image of the pod."
+    UNSCHEDULABLE = "Unschedulable", "The scheduler finds no node for the pod."
+    GPU_MISSING = (
+        "GpuMissing",
+        "The nodes that would otherwise fit the pod don't have the GPUs that it requests.",
+    )
+    SCHEDULING_GATED = (
+        "SchedulingGated",
+        "The pod has scheduling gates that another controller must remove first.",
+    )
+    NOT_SCHEDULED = "NotScheduled", "The scheduler that the pod names has not reported anything about it."
+    PAUSED = "Paused", "The workload is paused, so its controller creates no pods."
+    PROBE_FAILING = "ProbeFailing", "The container runs but fails its probe."
+    MODEL_UNAVAILABLE = "ModelUnavailable", "The model's files can't be fetched or mounted."
+    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace allows no more pods."
+    API_MISSING = "ApiMissing", "The API that the spec needs is not installed in the cluster."
+    NAME_TAKEN = "NameTaken", "An object of this name exists and is not Loadline's."
+    NOT_SCALABLE = "NotScalable", "The workload has no scale subresource."
+    OTHER_SCALER = "OtherScaler", "Another program changes the replicas of an object that Loadline owns."
+    OWNED_BY_CONTROLLER = (
+        "OwnedByController",
+        "The workload's own controller sets its replicas, so Loadline does not.",
+    )
+    SCALER_FAILING = "ScalerFailing", "The service's autoscaler reports that it can't work."
+    CLAIMED_TWICE = "ClaimedTwice", "Two InferenceServices name the same workload, so neither acts on it."
+    PODS_SHARED = "PodsShared", "The workload's label selector also matches pods of another workload."
+    OWN_WORKLOAD = (
+        "OwnWorkload",
+        "Loadline itself created the workload, for an InferenceService that has a model.",
+    )
+    READ_ONLY = (
+        "ReadOnly",
+        "The spec has no scaling section, so Loadline reads the workload's replicas and never sets them.",
+    )
+    NOT_ASKED = "NotAsked", "The spec does not ask for it."
+    PLUGIN_PRESENT = "PluginPresent", "The engines report Loadline's plugin."
+    PLUGIN_ABSENT = "PluginAbsent", "An engine does not report Loadline's plugin."
+    LIMITED = "Limited", "A GPU of the service is limited below its maximum."
+    UNLIMITED = "Unlimited", "No GPU of the service is limited below its maximum."
+    OBJECTIVE_MISSED = (
+        "ObjectiveMissed",
+        "At least one latency, at the percentile of its objective, is above the objective.",
+    )
+    NOT_MEASURED = "NotMeasured", "Agents see the service's pods, but have no latencies of its engines."
+    ENGINE_SILENT = (
+        "EngineSilent",
+        "An engine serves no metrics at the address where the agent asked for them.",
+    )
     OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
-    SCALE_REFUSED = "ScaleRefused", "The API server refused to move the replicas."
-    TEMPLATE_REFUSED = "TemplateRefused", "The API server refused the workload that the template makes."
-    CONTRADICTION = "Contradiction", "Two parts of the spec can't both be, so nothing was made of them."
-    PARSED = "Parsed", "The document was read and is in force."
-    POLICY_INVALID = "PolicyInvalid", "The document can't be used; the last good one stays in force."
-    POLICY_MISSING = "PolicyMissing", "No ConfigMap of that name and loop is where policies are looked for."
-    BUILT_IN = "BuiltIn", "No document says otherwise, so the policy that is built in is in force."
-    MODE_OBSERVE = "ModeObserve", "The domain's mode is Observe, which changes nothing."
-    MODE_ENFORCE = "ModeEnforce", "The domain's mode is Enforce and leases are obeyed."
-    RELEASING = "Releasing", "Limits go back, step by step, to what was found before the first write."
-    RELEASE_WAITS = "ReleaseWaits", "For ten minutes the budget has had no room to release any of its nodes."
-    LEFT_BEHIND = "LeftBehind", "Released, but a GPU didn't take back what was found on it in three tries."
+    SCALE_REFUSED = "ScaleRefused", "The API server refused to change the replicas."
+    TEMPLATE_REFUSED = (
+        "TemplateRefused",
+        "The API server refused the workload that the operator made from the spec's template.",
+    )
+    CONTRADICTION = (
+        "Contradiction",
+        "Two parts of the spec contradict each other, so the operator applied neither.",
+    )
+    PARSED = "Parsed", "The policy document was parsed and is in force."
+    POLICY_INVALID = (
+        "PolicyInvalid",
+        "The policy document can't be used; the last good version stays in force.",
+    )
+    POLICY_MISSING = (
+        "PolicyMissing",
+        "No ConfigMap of this name and loop exists in the namespaces where policies are looked up.",
+    )
+    BUILT_IN = "BuiltIn", "No policy document applies, so the loop's built-in policy is in force."
+    MODE_OBSERVE = "ModeObserve", "spec.mode is Observe, so no limit is set."
+    MODE_ENFORCE = "ModeEnforce", "spec.mode is Enforce, and agents set limits as leases order."
+    RELEASING = (
+        "Releasing",
+        "Agents are restoring, node by node, the limits found before Loadline's first write.",
+    )
+    RELEASE_WAITS = "ReleaseWaits", "For ten minutes the budget has had no room to release a node."
+    LEFT_BEHIND = (
+        "LeftBehind",
+        "The node was released, but a GPU did not take back its original limit in three tries.",
+    )
     FOUND_BELOW_DEFAULT = (
         "FoundBelowDefault",
-        "A limit was found below the driver's default; orders go no higher, unless spec.ceiling says so.",
+        "The original limit of a GPU is below the driver's default; Loadline sets none above it unless "
+        "spec.ceiling allows it.",
     )
-    ORPHANED = "Orphaned", "The domain that armed the node is gone; it stays at its safe limits."
-    NO_MEMBERS = "NoMembers", "The node selector matches no node."
-    SELECTOR_INVALID = "SelectorInvalid", "The node selector asks for what no label can be by its form."
+    ORPHANED = (
+        "Orphaned",
+        "The PowerDomain that armed the node was deleted; the node stays at its safe limits.",
+    )
+    NO_MEMBERS = "NoMembers", "The nodeSelector matches no node."
+    SELECTOR_INVALID = "SelectorInvalid", "The nodeSelector has a key or value that no label can have."
     NODE_CLAIMED_TWICE = (
         "NodeClaimedTwice",
-        "Two domains select the same node; it stays where it is armed, else the older has it.",
+        "Two PowerDomains select the same node; it stays with the one that armed it, else with the older "
+        "one.",
     )
-    PARENT_MISSING = "ParentMissing", "The parent that the spec names doesn't exist."
-    OWN_ANCESTOR = "OwnAncestor", "Following parents leads back to the domain itself."
-    BUDGET_TOO_SMALL = "BudgetTooSmall", "Hosts at their maximum and GPUs at their lowest limits exceed it."
-    HOST_WATTS_INVALID = "HostWattsInvalid", "A node's own host watts can't be read from its labels."
-    SAFE_FITS = "SafeFits", "All safe limits together, hosts at their maximum, are within the budget."
-    CAPACITY_UNKNOWN = "CapacityUnknown", "No NodeCapacity tells yet what the members can draw."
-    REACTION_TOO_SLOW = "ReactionTooSlow", "The breaker could trip before twice the reaction time is over."
-    REACTION_IN_TIME = "ReactionInTime", "Twice the reaction time is over before the breaker could trip."
-    LABEL_RESTRICTED = "LabelRestricted", "The selector uses labels that kubelets can't change."
-    LABEL_UNRESTRICTED = "LabelUnrestricted", "The selector uses a label that a kubelet may change."
-    ALL_REPORTING = "AllReporting", "Every member's report is fresh."
-    NODES_SILENT = "NodesSilent", "Some members don't report; they count at their last enforced limits."
-    LEVEL_RAISED = "LevelRaised", "The policy holds a level above normal."
-    LEVEL_NORMAL = "LevelNormal", "The policy holds nobody back."
-    GPUS_UNABLE = "GpusUnable", "GPUs that don't obey reliably are held at their safe limits."
-    ABOVE_BUDGET = "AboveBudget", "The draw is above the budget; the brake is on."
-    BELOW_BUDGET = "BelowBudget", "The draw is at or below the budget."
-    LOWEST_LIMITS_FIT = "LowestLimitsFit", "Lowest limits together, hosts at their maximum, are within it."
-    CANNOT_BE_HELD = "CannotBeHeld", "Not even the lowest limits fit; all that obey are at theirs."
-    NOBODY_LEADS = "NobodyLeads", "No coordinator has told of the domain yet."
-    NOT_REFRESHED = "NotRefreshed", "Whoever told of it has fallen silent; what it said is too old."
-    ALL_SEEN = "AllSeen", "All GPUs answer."
-    NO_GPUS = "NoGpus", "The node has no GPU that the driver knows."
+    PARENT_MISSING = "ParentMissing", "The PowerDomain that spec.parent names does not exist."
+    OWN_ANCESTOR = "OwnAncestor", "Following spec.parent from domain to domain leads back to this domain."
+    BUDGET_TOO_SMALL = (
+        "BudgetTooSmall",
+        "Hosts at their maximum and GPUs at their lowest limits draw more than the budget.",
+    )
+    HOST_WATTS_INVALID = "HostWattsInvalid", "A node label that overrides the host watts can't be read."
+    SAFE_FITS = (
+        "SafeFits",
+        "Hosts at their maximum and GPUs at their safe limits draw no more than the budget.",
+    )
+    CAPACITY_UNKNOWN = (
+        "CapacityUnknown",
+        "At least one member has no NodeCapacity that reports what its GPUs can draw.",
+    )
+    REACTION_TOO_SLOW = "ReactionTooSlow", "The breaker could trip before twice the reaction time has passed."
+    REACTION_IN_TIME = "ReactionInTime", "Twice the reaction time passes before the breaker could trip."
+    LABEL_RESTRICTED = "LabelRestricted", "The nodeSelector uses only labels that kubelets can't change."
+    LABEL_UNRESTRICTED = (
+        "LabelUnrestricted",
+        "The nodeSelector uses a label that a kubelet can change on its own node.",
+    )
+    ALL_REPORTING = "AllReporting", "The last report of every member is recent."
+    NODES_SILENT = (
+        "NodesSilent",
+        "At least one member has stopped reporting; the coordinator counts it at its last enforced limits.",
+    )
+    LEVEL_RAISED = "LevelRaised", "The policy is at a level above normal."
+    LEVEL_NORMAL = "LevelNormal", "The policy is at its normal level and caps no GPU."
+    GPUS_UNABLE = "GpusUnable", "GPUs that did not reliably take a limit are held at their safe limits."
+    ABOVE_BUDGET = "AboveBudget", "The domain draws more than its budget, so the coordinator brakes."
+    BELOW_BUDGET = "BelowBudget", "The domain draws no more than its budget."
+    LOWEST_LIMITS_FIT = (
+        "LowestLimitsFit",
+        "Hosts at their maximum and GPUs at their lowest limits draw no more than the budget.",
+    )
+    CANNOT_BE_HELD = (
+        "CannotBeHeld",
+        "Even the lowest limits exceed the budget; every GPU that takes limits is at its lowest.",
+    )
+    NOBODY_LEADS = "NobodyLeads", "No coordinator has reported on the domain yet."
+    NOT_REFRESHED = (
+        "NotRefreshed",
+        "The agent that writes this status has stopped refreshing it, so it is out of date.",
+    )
+    ALL_SEEN = "AllSeen", "All GPUs of the node answer."
+    NO_GPUS = "NoGpus", "The NVIDIA driver lists no GPU on this node."
     GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its maximum."
-    GPU_UNREADABLE = "GpuUnreadable", "A GPU doesn't answer the driver; it counts at the worst that is known."
-    SENSOR_STUCK = "SensorStuck", "A GPU's sensor repeats one value that its energy counter doesn't bear out."
+    GPU_UNREADABLE = (
+        "GpuUnreadable",
+        "The driver can't read a GPU; it counts at the highest draw that is possible.",
+    )
+    SENSOR_STUCK = (
+        "SensorStuck",
+        "A GPU's power sensor repeats one value, and its energy counter contradicts it.",
+    )
     SENSOR_IMPLAUSIBLE = (
         "SensorImplausible",
-        "The driver tells a draw of a GPU that can't be; the GPU counts at its limit.",
+        "The driver reports an impossible power draw for a GPU; the GPU counts at its limit.",
     )
-    SENSOR_MISSING = "SensorMissing", "The driver tells no power of a GPU; it counts at its limit."
-    DRIVER_MISSING = "DriverMissing", "The driver's library can't be loaded."
+    SENSOR_MISSING = (
+        "SensorMissing",
+        "The driver reports no power draw for a GPU; the GPU counts at its limit.",
+    )
+    DRIVER_MISSING = "DriverMissing", "The agent can't load the NVIDIA driver's library (libnvidia-ml.so.1)."
     DRIVER_MISMATCH = (
         "DriverMismatch",
-        "The driver is there, of another version than the library that the agent's container has.",
+        "The kernel driver and the driver library in the agent's container differ in version.",
     )
     PERSISTENCE_OFF = (
         "PersistenceOff",
-        "A limit was set and read back; the driver forgets it when its last client closes.",
+        "A limit was set and read back, but persistence mode is off: the driver forgets limits when its "
+        "last client exits.",
     )
     CLOCKS_UNLISTED = (
         "ClocksUnlisted",
-        "A limit was set and read back; no clock can be locked, so levels that only lock clocks do nothing.",
+        "A limit was set and read back, but no clock can be locked: policy levels that only lock clocks "
+        "have no effect.",
     )
     WRITABLE = "Writable", "A limit was set and read back."
-    NOT_WRITTEN = "NotWritten", "No limit has been written here yet, so nothing was read back."
+    NOT_WRITTEN = "NotWritten", "No limit has been written on this node yet, so none was read back."
     WRITES_FAIL = (
         "WritesFail",
-        "A limit couldn't be written, or not be read back; the GPU counts at what it holds, or may hold.",
+        "A limit couldn't be written or read back; the GPU counts at the highest limit that it may hold.",
     )
-    MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so the node only observes."
-    RANGE_UNKNOWN = "RangeUnknown", "The driver doesn't tell which limits can be set."
-    OTHER_WRITER = "OtherWriter", "A limit read back is not the one written."
-    SOLE_WRITER = "SoleWriter", "Every limit read back is the one written."
-    ALL_OWNED = "AllOwned", "Every GPU that draws is had by a pod that is known."
+    MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so it only observes this node."
+    RANGE_UNKNOWN = "RangeUnknown", "The driver does not report which limits a GPU accepts."
+    OTHER_WRITER = "OtherWriter", "A limit that was read back is not the one that the agent wrote."
+    SOLE_WRITER = "SoleWriter", "Every limit that was read back is the one that the agent wrote."
+    ALL_OWNED = "AllOwned", "The agent knows the pod behind every GPU that draws power."
     OWNER_UNKNOWN = (
         "OwnerUnknown",
-        "A GPU is in use by no pod that is known; it counts at the highest priority.",
+        "A GPU is in use, but the agent knows no pod that has it; it counts at the highest priority.",
     )
-    STATE_LOST = "StateLost", "Neither the state directory nor the API is there; the node only observes."
-    NOT_TOLD = "NotTold", "Nobody who would know has reported yet."
+    STATE_LOST = (
+        "StateLost",
+        "The agent has lost its state directory and can't reach the API server, so it only observes this "
+        "node.",
+    )
+    NOT_TOLD = "NotTold", "No agent has reported on it yet."
 
 
 OPERATOR_DOMAIN_CONDITIONS = frozenset(

@@ -54,7 +54,7 @@ class PersistenceMode(StrEnum):
 class Gpu(Status):
     """One GPU: what can be set and what is set."""
 
-    uuid: str = Field(min_length=1, max_length=96, description="UUID that the driver gives.")
+    uuid: str = Field(min_length=1, max_length=96, description="UUID of the GPU, as NVML reports it.")
     name: str = Field(default="", max_length=96, description="Product name.")
     min_watts: GpuWatts | None = Field(default=None, description="Lowest power limit that can be set.")
     max_watts: GpuWatts | None = Field(default=None, description="Highest power limit that can be set.")
@@ -64,7 +64,8 @@ class Gpu(Status):
     )
     persistence_mode: PersistenceMode | None = Field(
         default=None,
-        description="Whether the driver keeps limits while nobody has the GPU open; Unknown where it doesn't"
+        description="Whether the driver keeps limits while no client has the GPU open; Unknown where it"
+        " doesn't"
         " tell, left out by older agents.",
     )
     module_limit_watts: GpuWatts | None = Field(
@@ -80,18 +81,21 @@ class ServiceOnNode(Status):
     service: str = Field(min_length=1, max_length=317, description="The service, as namespace/name.")
     pods: Count = Field(default=0, description="Pods of the service on the node that use GPUs.")
     gpus: Count = Field(default=0, description="GPUs that they use.")
-    capped: bool = Field(default=False, description="Whether a limit or clock below the maximum holds one.")
+    capped: bool = Field(
+        default=False,
+        description="Whether a power limit or clock lock below the maximum applies to one of them.",
+    )
     slo_met: bool | None = Field(
-        default=None, description="Whether its latencies here meet its objectives; left out if not known."
+        default=None, description="Whether its latencies here meet its objectives; left out if unknown."
     )
     plugin: bool | None = Field(
-        default=None, description="Whether its engines tell of Loadline's plugin; left out if not known."
+        default=None, description="Whether its engines report Loadline's plugin; left out if unknown."
     )
     silent_engine: str | None = Field(
         default=None,
         max_length=MOST_OF_SILENT,
-        description="An engine of the service here that gives no figures: its pod, the address that was"
-        " asked, and what it does; left out where all give them.",
+        description="An engine of the service here that serves no metrics: its pod, the address that was"
+        " asked, and the fault; left out where all serve them.",
     )
 
 
@@ -103,16 +107,17 @@ class NodeCapacityStatus(Status):
     )
     observed_time: str | None = Field(
         default=None,
-        description="When the agent last told what stands here.",
+        description="When the agent last refreshed this status.",
         json_schema_extra={"format": "date-time"},
     )
     refresh_seconds: RefreshSeconds | None = Field(
         default=None,
-        description="The agent writes again within so many seconds; after three times as many without a word"
+        description="The agent writes again within so many seconds; after three times as many seconds"
+        " without a refresh"
         " its conditions become Unknown, all but Enforcing.",
     )
     domain: str | None = Field(
-        default=None, max_length=253, description="PowerDomain that the node hangs on."
+        default=None, max_length=253, description="PowerDomain that the node belongs to."
     )
     wire_version: Count | None = Field(
         default=None,
@@ -132,7 +137,9 @@ class NodeCapacityStatus(Status):
         json_schema_extra={**list_map("service"), "maxItems": MAX_SERVICES},
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="What is so, why and since when.", json_schema_extra=LISTED_BY_TYPE
+        default=(),
+        description="Conditions of the node: what is so, why, and since when.",
+        json_schema_extra=LISTED_BY_TYPE,
     )
 
 

@@ -25,7 +25,8 @@ class PolicyName(Spec):
 def policy_of(loop: Loop) -> PolicyName | None:
     """The field by which a part of a service chooses its loop's policy."""
     text = (
-        f"Policy of the {loop} loop; left out: the ConfigMap `{default_policy(loop)}`, or what is built in."
+        f"Policy of the {loop} loop; left out: the ConfigMap `{default_policy(loop)}`, or the built-in"
+        " policy."
     )
     field: PolicyName | None = Field(default=None, description=text)
     return field

@@ -112,17 +112,19 @@ class PowerDomainSpec(Spec):
         )
     )
 
-    budget_watts: Watts = Field(description="Watts that the breaker is rated for; 100 percent of its curve.")
+    budget_watts: Watts = Field(
+        description="Watts that the domain may draw: 100 percent of the breaker's curve."
+    )
     parent: Name | None = Field(
         default=None,
         max_length=63,
         description="PowerDomain whose budget this one draws from; left out at the top.",
     )
     node_selector: NodeSelector | None = Field(
-        default=None, description="Nodes that hang on this breaker; left out where only other domains do."
+        default=None, description="Nodes behind this breaker; left out where only other domains are."
     )
     policy_ref: PolicyRef = Field(
-        default=PolicyRef(), description="Policy that decides whom to slow, and when."
+        default=PolicyRef(), description="Policy that decides which GPUs to cap, and when."
     )
     mode: Mode = Field(
         default=Mode.OBSERVE,
@@ -130,7 +132,7 @@ class PowerDomainSpec(Spec):
     )
     ceiling: Ceiling = Field(
         default=Ceiling.FOUND,
-        description="How high a limit may be set where the row is free: Found is what the GPU's owner had set"
+        description="How high Loadline may set a limit: Found is the limit that the GPU's owner had set"
         " before, Default what the driver begins with, Maximum all that the hardware takes.",
     )
     breaker: Breaker = Field(default=Breaker(), description="When the breaker trips.")
@@ -141,8 +143,8 @@ class PowerDomainSpec(Spec):
         strict=True,
         ge=LEASE_SECONDS[0],
         le=LEASE_SECONDS[1],
-        description="How long a node keeps its limits after the last word of its coordinator, before it falls"
-        " to its safe limits by itself.",
+        description="How long a node keeps its limits after its coordinator's last lease, before it steps"
+        " down to its safe limits by itself.",
         json_schema_extra={"format": "int32"},
     )
 
@@ -195,7 +197,7 @@ class RowStatus(Status):
         default=None, max_length=253, description="Node whose agent leads the domain."
     )
     level: str | None = Field(
-        default=None, max_length=32, description="State of the policy; Normal holds nobody back."
+        default=None, max_length=32, description="Level of the policy; Normal caps no GPU."
     )
     observed_watts: ReportedWatts | None = Field(
         default=None, description="Draw of the domain, silent nodes included."
@@ -211,7 +213,7 @@ class RowStatus(Status):
         " a word its conditions become Unknown.",
     )
     headroom_watts: ReportedWatts | None = Field(default=None, description="budgetWatts less observedWatts.")
-    nodes_reporting: Count | None = Field(default=None, description="Members whose last report is fresh.")
+    nodes_reporting: Count | None = Field(default=None, description="Members whose last report is recent.")
     silent_nodes: tuple[Name, ...] = Field(
         default=(), max_length=MEMBERS, description="Members that don't report, sorted."
     )

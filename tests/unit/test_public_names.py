@@ -41,7 +41,9 @@ def test_conditions_and_reasons_keep_their_words(words: type[Explained], same_as
 
 def test_metrics_keep_their_names_and_labels(same_as_before: Compare) -> None:
     same_as_before("metrics-agent", lines(series(AgentMetrics().text())))
-    same_as_before("metrics-operator", lines(series(OperatorMetrics().text())))
+    operator = OperatorMetrics()
+    operator.add_loop("domains")
+    same_as_before("metrics-operator", lines(series(operator.text())))
     same_as_before("metrics-service", lines(f"loadline_service_{name}" for name, _, _ in gauges(Measured())))
     same_as_before("metrics-worker", lines((presence.INFO, presence.OFF)))
 
