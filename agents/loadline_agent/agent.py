@@ -166,9 +166,12 @@ class NodeAgent:
 
     def _unready(self) -> str | None:
         if self._given.declarations.home() is None and self.leaf.state.gpus:
-            return "neither the API server nor a memory of it has said where this node belongs"
+            return (
+                "the agent has neither reached the API server nor a checkpoint, so it does not know this"
+                " node's PowerDomain"
+            )
         if not self.leaf.state.sampled:
-            return "the GPUs haven't been sampled yet"
+            return "the agent has not sampled the GPUs yet"
         silent = [
             gpu.fault for gpu in self.leaf.state.gpus if gpu.fault is not None and gpu.fault.word in SILENT
         ]
@@ -176,33 +179,48 @@ class NodeAgent:
             return f"no GPU answers: {silent[0].sentence}"
         standing, waits_s = self.leaf.node.standing, self._given.clock() - self._began_s
         if standing.armed and standing.holding is None and waits_s < LEASED_WITHIN_S:
-            return "this node is armed, and no coordinator has sent it a lease yet"
+            return "this node is armed, and it has not received a lease from a coordinator yet"
         return None
 
     def _domain_readings(self) -> Iterator[Reading]:
         coordinator = self.leadership.coordinator
-        yield Reading("loadline_power_leading", "1 while this node coordinates.", coordinator is not None)
+        yield Reading(
+            "loadline_power_leading",
+            "1 while this node is the coordinator of its PowerDomain, else 0.",
+            coordinator is not None,
+        )
         if coordinator is None:
             return
         domain_state = coordinator.domain_state(self._given.clock())
         labels = (("domain", coordinator.domain.name),)
         rows = {
-            "watts": ("Draw of the domain, silent nodes at their limits.", domain_state.watts),
-            "budget_watts": ("What the breaker is rated for.", coordinator.domain.budget_watts),
-            "heat_ratio": ("Share of the breaker's dose that is spent.", domain_state.heat),
-            "brakes": ("Times above the budget under this coordinator.", domain_state.brakes),
+            "watts": (
+                "Draw of the domain in watts; members that don't report count at their limits.",
+                domain_state.watts,
+            ),
+            "budget_watts": ("spec.budgetWatts of the domain.", coordinator.domain.budget_watts),
+            "heat_ratio": ("Heat of the breaker: 0 is cold, at 1 it trips.", domain_state.heat),
+            "brakes": (
+                "Times that the draw rose above the budget under this coordinator.",
+                domain_state.brakes,
+            ),
             "nodes": ("Members of the domain.", domain_state.nodes),
-            "silent_nodes": ("Members that don't report.", len(domain_state.silent)),
+            "silent_nodes": ("Members whose last report is too old.", len(domain_state.silent)),
             "relieved_services": (
-                "Services let off their limits for an objective.",
+                "Services whose GPUs are relieved of a cap because they miss an objective.",
                 len(domain_state.relieved),
             ),
-            "enforcing": ("1 while some node is armed.", domain_state.enforcing),
+            "enforcing": ("1 while at least one member is armed, else 0.", domain_state.enforcing),
         }
         for name, (help, value) in rows.items():
             yield Reading(f"loadline_power_domain_{name}", help, float(value), labels)
         level = (*labels, ("level", domain_state.level), ("policy_hash", domain_state.policy_hash))
-        yield Reading("loadline_power_domain_level", "1 for the level in force.", 1.0, level)
+        yield Reading(
+            "loadline_power_domain_level",
+            "1 for the policy level that is in force, with the hash of its policy document.",
+            1.0,
+            level,
+        )
 
 
 def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:

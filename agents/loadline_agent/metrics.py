@@ -38,22 +38,31 @@ class Labelled:
 
 
 EXCHANGES = Labelled(
-    "loadline_power_exchanges", "Reports of this node by outcome.", "outcome", EXCHANGE_OUTCOMES
+    "loadline_power_exchanges",
+    "Reports that this node sent to its coordinator, by outcome.",
+    "outcome",
+    EXCHANGE_OUTCOMES,
 )
 REFUSED_LEASES = Labelled(
-    "loadline_power_lease_refusals", "Leases not taken, by reason.", "reason", LEASE_REFUSALS
+    "loadline_power_lease_refusals", "Leases that this node refused, by reason.", "reason", LEASE_REFUSALS
 )
 REFUSED_REPORTS = Labelled(
     "loadline_power_report_refusals",
-    "Members' reports turned away, by reason; a Stranger failed its handshake.",
+    "Reports that this coordinator refused, by reason; Stranger: the TLS handshake failed.",
     "reason",
     REPORT_REFUSALS,
 )
 FAILED_LIMITS = Labelled(
-    "loadline_power_limit_errors", "Limits or records that couldn't be written.", "error", LIMIT_ERRORS
+    "loadline_power_limit_errors",
+    "Failed writes of power limits, clocks or the armed record, by error.",
+    "error",
+    LIMIT_ERRORS,
 )
 ENGINE_SCRAPES = Labelled(
-    "loadline_engine_scrapes", "Looks at the metrics of engines, by outcome.", "outcome", SCRAPE_OUTCOMES
+    "loadline_engine_scrapes",
+    "Scrapes of the metrics of engines on this node, by outcome.",
+    "outcome",
+    SCRAPE_OUTCOMES,
 )
 
 
@@ -81,17 +90,18 @@ class Metrics:
         self.engine_scrapes = self._labelled(ENGINE_SCRAPES)
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
-            "Reports sent because the draw moved past its slack.",
+            "Reports sent early because the node's draw passed its trigger.",
         )
         self.step_downs = self._single(
-            "loadline_power_step_downs", "Times that the node fell to its safe limits by itself."
+            "loadline_power_step_downs",
+            "Times that the node stepped down to its safe limits without a coordinator.",
         )
         self.limit_writes = self._single(
-            "loadline_power_limit_writes", "Calls of the driver that changed a limit or a clock."
+            "loadline_power_limit_writes", "NVML calls that set a power limit or a clock."
         )
         self.enforce_seconds = Histogram(
             "loadline_power_enforce_seconds",
-            "From a lease's arrival to its limits written.",
+            "Seconds from a lease's arrival until its limits are written.",
             buckets=SECONDS,
             registry=self._registry,
         )

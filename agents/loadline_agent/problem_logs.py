@@ -40,7 +40,7 @@ class ProblemLog:
         problems = frozenset(self._problems())
         fresh = sorted(problems - self._told)
         for problem in fresh[:MOST]:
-            log.warning("something declared can't be used", problem=problem)
+            log.warning("a declaration can't be used", problem=problem)
         if len(fresh) > MOST:
-            log.warning("more that is declared can't be used", problems=len(fresh) - MOST)
+            log.warning("further declarations can't be used", problems=len(fresh) - MOST)
         self._told = problems

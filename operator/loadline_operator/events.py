@@ -36,7 +36,7 @@ def policy_invalid(document: Key, *, uid: str, version: str, fault: str, now: da
 
 def policy_mended(document: Key, *, uid: str, version: str, hash: str, now: datetime) -> Manifest:
     """A policy document that was refused is good again."""
-    text = f"the policy parses again and is in force as {hash}"
+    text = f"the policy can be parsed again and is in force as {hash}"
     return _event(
         CONFIG_MAPS, document, uid=uid, version=version, reason=Reason.PARSED, text=text, now=now, warns=False
     )

@@ -147,7 +147,7 @@ class Operator:
 
     async def _why_not_ready(self) -> str:
         if not self._sync.synced:
-            return f"the watches of {', '.join(self._sync.behind)} have not told everything yet"
+            return f"the watches of {', '.join(self._sync.behind)} have not delivered all objects yet"
         for controller in self._controllers:
             if controller.unanswered:
                 return controller.unanswered

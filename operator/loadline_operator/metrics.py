@@ -31,28 +31,46 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.reconciles = self._counter("reconciles", "Reconciles by loop and result", "loop", "result")
+        self.reconciles = self._counter(
+            "reconciles", "Reconciles, by controller (loop) and result.", "loop", "result"
+        )
         self.reconcile_seconds = Histogram(
             f"{PREFIX}_reconcile_seconds",
-            "Time of one reconcile by loop",
+            "Duration of one reconcile in seconds, by controller (loop).",
             ["loop"],
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.requests = self._counter("requests", "Requests to the API server", "verb", "result")
-        self.writes = self._counter("writes", "Objects and statuses written by loop", "loop")
-        self.queued = self._gauge("queue_objects", "Objects that wait for their reconcile", "loop")
-        self.resyncs = self._counter("resyncs", "Times that everything was compared anew")
-        self.policies = self._gauge("policies", "Policy documents that are watched")
-        self.policies_invalid = self._gauge("policies_invalid", "Policy documents that can't be used as is")
-        self.policy_refusals = self._counter("policy_refusals", "Versions of documents that were refused")
-        self.unreadable = self._counter("unreadable_objects", "Objects that could not be parsed", "kind")
-        self.domains = self._gauge("domains", "Power domains by condition Accepted", "accepted")
-        self.stale_statuses = self._gauge(
-            "stale_statuses", "Statuses that nobody has refreshed in time, by kind", "kind"
+        self.requests = self._counter(
+            "requests", "Requests to the API server, by verb and result.", "verb", "result"
         )
-        self.services = self._gauge("services", "Services by condition and status", "condition", "status")
-        self.ready = self._gauge("ready", "1 once every watch has synced")
+        self.writes = self._counter(
+            "writes", "Objects and statuses that the operator wrote, by controller (loop).", "loop"
+        )
+        self.queued = self._gauge("queue_objects", "Objects in the work queue, by controller (loop).", "loop")
+        self.resyncs = self._counter(
+            "resyncs", "Times that a watch began anew and all objects were listed and reconciled again."
+        )
+        self.policies = self._gauge("policies", "Policy documents (ConfigMaps) that the operator watches.")
+        self.policies_invalid = self._gauge(
+            "policies_invalid", "Policy documents whose current version can't be used."
+        )
+        self.policy_refusals = self._counter(
+            "policy_refusals", "Versions of policy documents that the operator refused."
+        )
+        self.unreadable = self._counter(
+            "unreadable_objects", "Events of objects that the operator could not parse, by kind.", "kind"
+        )
+        self.domains = self._gauge(
+            "domains", "PowerDomains, by the status of their condition Accepted.", "accepted"
+        )
+        self.stale_statuses = self._gauge(
+            "stale_statuses", "Objects whose status its agent has not refreshed in time, by kind.", "kind"
+        )
+        self.services = self._gauge(
+            "services", "InferenceServices, by condition and its status.", "condition", "status"
+        )
+        self.ready = self._gauge("ready", "1 once every watch has delivered all objects, else 0.")
         self.measures: list[Callable[[], None]] = []
         self._bear()
 

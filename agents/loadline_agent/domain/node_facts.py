@@ -56,7 +56,7 @@ class NodeFacts:
             found[Reason.NO_GPUS.value] = Reason.NO_GPUS.sentence
         failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
         if failing:  # one that is proven is unable by somebody else's writes, and in conflict
-            told = f"a limit couldn't be written, or not be read back, on {', '.join(failing)}"
+            told = f"a limit couldn't be written or read back on {', '.join(failing)}"
             found[Reason.WRITES_FAIL.value] = told
         unset = [gpu.uuid for gpu in state.gpus if not gpu.has_range]
         if unset:
@@ -114,20 +114,43 @@ class NodeFacts:
             yield from _slow_readings(gpu.uuid, _slow(known.get(gpu.uuid)))
             info = known.get(gpu.uuid)
             if info is not None:
-                help = "1 if the driver lists a lower clock that can be locked, 0 if none."
+                help = "1 if the driver lists an SM clock below the maximum that can be locked, else 0."
                 locks = float(info.min_mhz < info.max_mhz)
                 yield Reading("loadline_power_gpu_clock_lockable", help, locks, (("gpu", gpu.uuid),))
         for uuid, xid in self._xids().items():
-            yield Reading("loadline_power_gpu_last_xid", "The last critical XID.", xid, (("gpu", uuid),))
+            yield Reading(
+                "loadline_power_gpu_last_xid",
+                "The last critical XID error that the driver reported for the GPU.",
+                xid,
+                (("gpu", uuid),),
+            )
         watts = self.watts if state.sampled else 0.0
-        yield Reading("loadline_power_node_watts", "Draw of the node, host model included.", watts)
-        yield Reading("loadline_power_armed", "1 from the first Enforce lease to release.", standing.armed)
+        yield Reading(
+            "loadline_power_node_watts",
+            "Draw of the node in watts: its GPU sensors and the host model.",
+            watts,
+        )
+        yield Reading(
+            "loadline_power_armed",
+            "1 while the node is armed: from its first Enforce lease until its release.",
+            standing.armed,
+        )
         left_s = standing.deadline_s - now if standing.deadline_s is not None else 0.0
-        yield Reading("loadline_power_lease_seconds", "Seconds that the lease has left.", max(0.0, left_s))
+        yield Reading(
+            "loadline_power_lease_seconds", "Seconds until the lease in force ends.", max(0.0, left_s)
+        )
         orphaned = self._node.orphan_of is not None
-        yield Reading("loadline_power_orphaned", "1 while the domain that armed it is gone.", orphaned)
+        yield Reading(
+            "loadline_power_orphaned",
+            "1 while the node is armed for a PowerDomain that was deleted.",
+            orphaned,
+        )
         left = len(_left_behind(state))
-        yield Reading("loadline_power_left_behind_gpus", "GPUs that a release couldn't give back.", left)
+        yield Reading(
+            "loadline_power_left_behind_gpus",
+            "GPUs whose original limit or clock could not be restored at release.",
+            left,
+        )
         yield from _guard_readings(self._guard(), now)
         problems = self.problems()
         for reason in CONFLICTS:
@@ -147,7 +170,8 @@ def _gpu_faults(state: NodeState, xids: Mapping[str, int]) -> dict[str, str]:
 
 def _range_unknown(uuids: list[str]) -> str:
     return (
-        f"no range is known in which {', '.join(uuids)} can be set: each counts at the most that it may draw"
+        f"the driver reports no settable range for {', '.join(uuids)}: each counts at the most that it may"
+        " draw"
     )
 
 
@@ -161,13 +185,14 @@ def _persistence_off(uuids: list[str]) -> str:
 def _clocks_unlisted(uuids: list[str]) -> str:
     return (
         f"the driver lists no clock below the maximum on {', '.join(uuids)}: none can be locked, so"
-        " levels of a policy that only lock clocks hold nothing back there; limits do"
+        " policy levels that only lock clocks have no effect there; power limits work"
     )
 
 
 def _orphaned(domain: str, node: str) -> str:
     return (
-        f"PowerDomain {domain}, which armed this node, is gone; it stays at its safe limits. Make one of that"
+        f"PowerDomain {domain}, which armed this node, was deleted; the node stays at its safe limits. Make"
+        " one of that"
         " name again, or have another in mode Enforce select the node. Or, once the breaker bears all that it"
         f" may draw then, run `loadline release --node {node}`"
     )
@@ -198,26 +223,53 @@ def _as_found(gpu: GpuState) -> bool:
 def _guard_readings(report: GuardReport | None, now: float) -> Iterator[Reading]:
     age_s = now - report.heartbeat_s if report is not None else float("inf")
     interventions, errors = (report.interventions, report.errors) if report is not None else (0, 0)
-    yield Reading("loadline_power_guard_age_seconds", "Since the guard last looked.", age_s)
-    help = "Limits that the guard has lowered."
+    yield Reading(
+        "loadline_power_guard_age_seconds", "Seconds since the guard process last checked the limits.", age_s
+    )
+    help = "Power limits that the guard process has lowered."
     yield Reading("loadline_power_guard_interventions", help, interventions)
-    yield Reading("loadline_power_guard_errors", "What the guard tried in vain.", errors)
+    yield Reading(
+        "loadline_power_guard_errors", "Failed NVML calls and record reads of the guard process.", errors
+    )
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
     labels = (("gpu", gpu.uuid),)
-    yield Reading("loadline_power_gpu_watts", "Draw of a GPU.", gpu.watts, labels)
-    yield Reading("loadline_power_gpu_ok", "1 if its sensor is believed.", float(gpu.ok), labels)
-    yield Reading("loadline_power_gpu_able", "0 while its limit isn't ours to set.", float(gpu.able), labels)
+    yield Reading(
+        "loadline_power_gpu_watts",
+        "Draw of the GPU in watts; its limit in force while its sensor is not trusted.",
+        gpu.watts,
+        labels,
+    )
+    yield Reading(
+        "loadline_power_gpu_ok", "1 while the GPU's power sensor is trusted, else 0.", float(gpu.ok), labels
+    )
+    yield Reading(
+        "loadline_power_gpu_able",
+        "1 while the agent can rely on setting the GPU's limit, else 0.",
+        float(gpu.able),
+        labels,
+    )
     if gpu.enforced_watts is not None:
         yield Reading(
-            "loadline_power_gpu_limit_watts", "Limit in force, read back.", gpu.enforced_watts, labels
+            "loadline_power_gpu_limit_watts",
+            "Power limit in force in watts, as read back.",
+            gpu.enforced_watts,
+            labels,
         )
         yield Reading(
-            "loadline_power_gpu_clock_cap_mhz", "Locked clock; 0 if none.", gpu.clock_mhz or 0, labels
+            "loadline_power_gpu_clock_cap_mhz",
+            "Upper end of the SM clock lock in MHz; 0 if unlocked.",
+            gpu.clock_mhz or 0,
+            labels,
         )
     if gpu.safe_watts is not None:
-        yield Reading("loadline_power_gpu_safe_watts", "Where the GPU falls.", gpu.safe_watts, labels)
+        yield Reading(
+            "loadline_power_gpu_safe_watts",
+            "Safe limit of the GPU in watts: its limit after a step down.",
+            gpu.safe_watts,
+            labels,
+        )
 
 
 def _slow(info: GpuInfo | None) -> SlowReadings:
@@ -227,12 +279,17 @@ def _slow(info: GpuInfo | None) -> SlowReadings:
 def _slow_readings(uuid: str, slow: SlowReadings) -> Iterator[Reading]:
     labels = (("gpu", uuid),)
     mode = (*labels, ("mode", slow.persistence.value))
-    yield Reading("loadline_power_gpu_persistence_mode", "1 for the mode that was read.", 1.0, mode)
+    yield Reading(
+        "loadline_power_gpu_persistence_mode", "1 for the persistence mode that was read.", 1.0, mode
+    )
     if slow.module_limit_watts is not None:
-        help = "Limit in force of the module that the GPU is a part of, read once a minute."
+        help = (
+            "Power limit in watts of the module (GPU and Grace CPU) that the GPU is part of; read once a"
+            " minute."
+        )
         yield Reading("loadline_power_gpu_module_limit_watts", help, slow.module_limit_watts, labels)
     if slow.module_watts is not None:
-        help = "Draw of the module that the GPU is a part of, read once a minute."
+        help = "Draw in watts of the module (GPU and Grace CPU) that the GPU is part of; read once a minute."
         yield Reading("loadline_power_gpu_module_watts", help, slow.module_watts, labels)
 
 

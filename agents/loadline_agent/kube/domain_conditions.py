@@ -43,7 +43,7 @@ def _enforcing(domain_state: DomainState, *, enforce: bool) -> Condition:
     type, problem, waits = ConditionType.ENFORCING, domain_state.problem, domain_state.release
     so = domain_state.evidence.armed > 0
     if not so and domain_state.silent:
-        text = f"No node that was heard lately has limits in force, and {_unheard(domain_state)}."
+        text = f"No node that reports has limits in force, and {_unheard(domain_state)}."
         return condition(type, so=None, reason=Reason.NODES_SILENT, message=text)
     if enforce and problem is not None:
         return condition(type, so=so, reason=_reason(problem.reason), message=str(problem))
@@ -54,7 +54,7 @@ def _enforcing(domain_state: DomainState, *, enforce: bool) -> Condition:
         return condition(type, so=so, reason=Reason.RELEASING, message=text)
     if not enforce:
         return condition(type, so=so, reason=Reason.MODE_OBSERVE)
-    text = "" if so else "The first leases are on their way."
+    text = "" if so else "The coordinator has sent the first leases; no node has read its limits back yet."
     return condition(type, so=so, reason=Reason.MODE_ENFORCE, message=text)
 
 
@@ -66,9 +66,10 @@ def _waits(waits: ReleaseWait) -> str:
     what = lacks if waits.lacking_watts else "headroom is there"
     if not waits.long:
         return f"{who}; {what}."
-    help = "take load off the row or raise budgetWatts" if waits.lacking_watts else "look at the agents there"
+    help = "take load off the row or raise budgetWatts" if waits.lacking_watts else "check the agents there"
     return (
-        f"For ten minutes nobody could be released: {who}; {what}. So {help}, or run `loadline release --node"
+        f"For ten minutes no node could be released: {who}; {what}. So {help}, or run `loadline release"
+        " --node"
         f" {waits.nodes[0]}`, which ignores headroom."
     )
 
@@ -80,13 +81,13 @@ def _holdable(domain_state: DomainState, *, enforce: bool) -> Condition:
     if domain_state.nodes == 0:
         return condition(type, so=None, reason=Reason.NO_MEMBERS)
     if domain_state.silent:
-        text = f"It can't be told what can be held: {_unheard(domain_state)}."
+        text = f"It is unknown whether the domain can be held within its budget: {_unheard(domain_state)}."
         return condition(type, so=None, reason=Reason.NODES_SILENT, message=text)
     if not enforce:
         reason = Reason.RELEASING if evidence.armed else Reason.MODE_OBSERVE
         return condition(type, so=None, reason=reason)
     if evidence.unarmed:
-        text = f"No limit is in force yet on {_named(evidence.unarmed)}, so nothing was read back there."
+        text = f"No limit is in force yet on {_named(evidence.unarmed)}, so no limit was read back there."
         return condition(type, so=None, reason=Reason.NOT_WRITTEN, message=text)
     if evidence.over_watts > 0.0:
         return condition(type, so=False, reason=Reason.CANNOT_BE_HELD, message=_over(domain_state))
@@ -102,13 +103,15 @@ def _over(domain_state: DomainState) -> str:
     evidence = domain_state.evidence
     why = [f"can't be lowered: {_named(evidence.unlowered)}"] if evidence.unlowered else []
     if domain_state.silent:
-        why.append(f"not heard, so that they count at the most they may draw: {_named(domain_state.silent)}")
+        why.append(
+            f"not reporting, so they count at the most that they may draw: {_named(domain_state.silent)}"
+        )
     return (
         f"At the lowest limits the domain may draw {evidence.lowest_watts:.0f} W,"
         f" {evidence.over_watts:.0f} W above the budget ({evidence.budget_watts:.0f} W)"
         + "".join(f"; {one}" for one in why)
-        + ". All that obey are at their lowest limits: take load off now, then mend or remove those nodes,"
-        " or raise budgetWatts if the breaker bears more."
+        + ". All GPUs that take limits are at their lowest: reduce the load now, then fix or remove those"
+        " nodes, or raise budgetWatts if the breaker bears more."
     )
 
 
@@ -116,7 +119,8 @@ def _capped(domain_state: DomainState) -> Condition:
     unable = domain_state.evidence.unable
     if domain_state.level == NORMAL and unable:
         text = (
-            f"The policy's level is {NORMAL}, and GPUs that don't obey reliably are held on {_named(unable)}."
+            f"The policy's level is {NORMAL}, and GPUs that don't reliably take a limit are held at their"
+            f" safe limits on {_named(unable)}."
         )
         return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.GPUS_UNABLE, message=text)
     if domain_state.level == NORMAL:
@@ -127,10 +131,10 @@ def _capped(domain_state: DomainState) -> Condition:
             ConditionType.POWER_CAPPED,
             so=False,
             reason=Reason.LEVEL_RAISED,
-            message=f"{sentence}, and nothing is enforced.",
+            message=f"{sentence}, and no limit is enforced.",
         )
     if domain_state.relieved:
-        sentence += f"; let off it, since they miss their objectives: {_named(domain_state.relieved)}"
+        sentence += f"; relieved of it, since they miss their objectives: {_named(domain_state.relieved)}"
     return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.LEVEL_RAISED, message=f"{sentence}.")
 
 
@@ -149,8 +153,8 @@ def _within(domain_state: DomainState) -> Condition:
         return condition(type, so=False, reason=Reason.ABOVE_BUDGET)
     if domain_state.silent:
         text = (
-            f"{_unheard(domain_state)}; the others draw {evidence.heard_watts:.0f} W of"
-            f" {evidence.budget_watts:.0f} W, with those at the most they may draw it is"
+            f"{_unheard(domain_state)}; the other members draw {evidence.heard_watts:.0f} W of"
+            f" {evidence.budget_watts:.0f} W, with those at the most that they may draw the domain draws"
             f" {domain_state.watts:.0f} W."
         )
         return condition(type, so=None, reason=Reason.NODES_SILENT, message=text)

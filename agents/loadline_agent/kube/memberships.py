@@ -118,7 +118,7 @@ class Memberships:
             await self._meet(name, anew)
         absent = [name for name in self._at_home if not await self._meet(name, anew)]
         if absent:
-            raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; start an agent there")
+            raise NotFound(f"no NodeCapacity of {', '.join(absent)} yet; check that an agent runs there")
 
     async def _look_for_owner(self) -> None:
         """Ask for the domain that the node is armed for, where it isn't among those that are followed."""

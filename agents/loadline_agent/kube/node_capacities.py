@@ -289,8 +289,8 @@ def _owners_known(facts: Facts) -> Condition:
     if not facts.unowned:
         return condition(ConditionType.OWNERS_KNOWN, so=True, reason=Reason.ALL_OWNED)
     text = (
-        f"no pod that is known has {', '.join(facts.unowned)}, and it may be in use: each counts at the"
-        " highest priority. Let GPUs be used by pods alone, and the agent ask the kubelet"
+        f"no known pod has {', '.join(facts.unowned)}, and it may be in use: each counts at the"
+        " highest priority. Let only pods use GPUs, and let the agent ask the kubelet"
         " (agent.kubeletPodResources)"
     )
     return condition(ConditionType.OWNERS_KNOWN, so=False, reason=Reason.OWNER_UNKNOWN, message=text)

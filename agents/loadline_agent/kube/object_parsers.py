@@ -195,7 +195,8 @@ def _conflict(claims: Sequence[Declared]) -> str | None:
         return None
     names = ", ".join(sorted(claim.name for claim in claims))
     return (
-        f"the PowerDomains {names} all select this node, and {claims[0].name} has it: let one nodeSelector"
+        f"the PowerDomains {names} all select this node, and it stays in {claims[0].name}: let one"
+        " nodeSelector"
         " match it"
     )
 

@@ -43,8 +43,8 @@ READ, UNREACHABLE, UNREADABLE, FOREIGN = SCRAPE_OUTCOMES
 
 MISSING: Final = {
     UNREACHABLE: "doesn't answer",
-    UNREADABLE: "gives figures that can't be read",
-    FOREIGN: "answers as neither vLLM nor SGLang does",
+    UNREADABLE: "serves metrics that can't be parsed",
+    FOREIGN: "serves metrics of neither vLLM nor SGLang",
 }
 """What an engine without figures does, by outcome."""
 

@@ -124,13 +124,15 @@ class NodeWorkloads:
         if self._resources.asked:
             known = self._resources.known is not None
             yield Reading(
-                "loadline_pod_resources", "1 while the kubelet tells which pod has which GPU.", known
+                "loadline_pod_resources",
+                "1 while the kubelet's pod-resources API reports which pod has which GPU, else 0.",
+                known,
             )
         for service, share in self._placement.shares.items():
             labels = (("service", service),)
             yield Reading(
                 "loadline_service_gpus",
-                "GPUs of this node that the service's pods have.",
+                "GPUs of this node that pods of the service have.",
                 share.count,
                 labels,
             )
@@ -204,9 +206,26 @@ class NodeWorkloads:
 
 def gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
     """Name after `loadline_service_`, help and value of each gauge of a service; None is not shown."""
-    yield "running", "Requests that the service's engines on this node run, those that tell.", one.running
-    yield "waiting", "Requests that wait in the service's engines on this node, those that tell.", one.waiting
-    yield "kv_use_ratio", "Share of KV memory in use, of the fullest engine that tells.", one.kv_use
-    yield "ttft_seconds", "Time to the first token at the objectives' percentile, lately.", one.ttft_s
-    yield "itl_seconds", "Time between tokens at the objectives' percentile, lately.", one.itl_s
-    yield "missed_ratio", "Worst latency at its percentile ÷ its objective; above 1 is missed.", one.missed
+    yield "running", "Requests running in the service's engines on this node that report them.", one.running
+    yield "waiting", "Requests waiting in the service's engines on this node that report them.", one.waiting
+    yield (
+        "kv_use_ratio",
+        "Share of KV cache in use (0 to 1) in the fullest of the service's engines on this node.",
+        one.kv_use,
+    )
+    yield (
+        "ttft_seconds",
+        "Time to first token in seconds at the percentile of the objectives, over the last minute.",
+        one.ttft_s,
+    )
+    yield (
+        "itl_seconds",
+        "Time between tokens in seconds at the percentile of the objectives, over the last minute.",
+        one.itl_s,
+    )
+    yield (
+        "missed_ratio",
+        "Highest of the latencies at their percentile divided by their objective; above 1 an objective is"
+        " missed.",
+        one.missed,
+    )

@@ -139,9 +139,11 @@ class PodResources:
 
     def _settle(self, problem: str | None) -> None:
         if problem is not None and self.problem is None:
-            log.warning("GPUs of pods unknown: all count as everybody's", error=problem)
+            log.warning(
+                "the GPUs of pods are unknown: each GPU counts as used by every service", error=problem
+            )
         if problem is None and self.problem is not None:
-            log.info("GPUs of pods known again")
+            log.info("the GPUs of pods are known again")
         self.problem = problem
 
     def _missing(self) -> bool:
@@ -185,7 +187,9 @@ async def ask(socket: Path, gpu_resource: str = GPU_RESOURCE) -> dict[str, tuple
         call = UnaryUnaryMethod[Any, Any](channel, "/v1.PodResourcesLister/List", request, response)
         answer = await call(request(), timeout=ANSWER_S)
     except FileNotFoundError as error:
-        raise Unread(f"{socket} isn't there: let the pod mount the kubelet's directory of it") from error
+        raise Unread(
+            f"{socket} does not exist: mount the kubelet's pod-resources directory into the agent's pod"
+        ) from error
     except (OSError, GRPCError, ProtocolError, StreamTerminatedError, DecodeError) as error:
         raise Unread(f"{socket}: {error!r}") from error
     finally:

@@ -143,7 +143,10 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Fin
     parent = domain.spec.parent
     loop = trees.loop_through(domain.name, trees.parents_of(observed.domains))
     if loop:
-        text = f"parent is {parent}, which leads back here ({' → '.join(loop)}): give one of them no parent"
+        text = (
+            f"parent is {parent}, which leads back to this domain ({' → '.join(loop)}): give one of them no"
+            " parent"
+        )
         return Finding(so=False, reason=Reason.OWN_ANCESTOR, text=text)
     if parent is not None and parent not in {one.name for one in observed.domains}:
         text = f"parent is {parent}: create that PowerDomain, or leave parent out"
@@ -153,8 +156,8 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Fin
     if claimed:
         node, other = next(iter(claimed.items()))
         text = (
-            f"nodeSelector matches {counted(len(claimed), 'node')} that another domain has,"
-            f" {node} by {other}: let every node match one domain"
+            f"nodeSelector matches {counted(len(claimed), 'node')} that another domain has"
+            f" ({node} is in {other}): let every node match one domain"
         )
         return Finding(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
     if domain.labels and not members:
@@ -189,7 +192,7 @@ def _overspent(domain: Domain, observed: Observed) -> Finding | None:
 def _parent(domain: Domain, observed: Observed) -> Finding:
     children = trees.children_of(domain.name, observed.domains)
     if not children:
-        text = "no nodeSelector and no domain that names this one as its parent: give one of the two"
+        text = "the domain has no nodeSelector, and no domain names it as its parent: add one of the two"
         return Finding(so=False, reason=Reason.NO_MEMBERS, text=text)
     promised = sum(child.spec.budget_watts for child in children)
     family = counted(len(children), "child", "children")
@@ -198,7 +201,7 @@ def _parent(domain: Domain, observed: Observed) -> Finding:
 
 
 def _by_children() -> Finding:
-    text = "the domain has no nodes of its own; limits are set by its children"
+    text = "the domain has no nodes of its own; its child domains set limits"
     return Finding(so=None, reason=Reason.NO_MEMBERS, text=text)
 
 
@@ -224,7 +227,7 @@ def _kept(good: str | None, published: str | None) -> str:
         return f"the last good policy ({good}) stays in force"
     if published is not None:
         return f"the coordinator keeps the last good policy ({published}), which this operator has not read"
-    return "no good version was seen yet"
+    return "no usable version has been seen yet"
 
 
 def _selector(domain: Domain) -> Finding:
@@ -232,8 +235,8 @@ def _selector(domain: Domain) -> Finding:
     if len(loose) < len(domain.labels) or not domain.labels:
         return Finding(so=True, reason=Reason.LABEL_RESTRICTED, text="")
     text = (
-        f"nodeSelector.matchLabels uses {', '.join(loose)}, which a kubelet may change to leave the domain:"
-        f" select by a label below {NODE_RESTRICTION_PREFIX}"
+        f"nodeSelector.matchLabels uses {', '.join(loose)}, which a kubelet can change to take its node out"
+        f" of the domain: select by a label under {NODE_RESTRICTION_PREFIX}"
     )
     return Finding(so=False, reason=Reason.LABEL_UNRESTRICTED, text=text)
 

@@ -92,8 +92,8 @@ def _untold(
         )
         return _both(Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))
     text = (
-        f"{len(silent)} of {len(ratings) + len(silent)} nodes have no NodeCapacity that tells what they"
-        + (f" can draw: {some_of(silent)}; see that the agent runs there")
+        f"{len(silent)} of {len(ratings) + len(silent)} nodes have no NodeCapacity that reports what they"
+        + (f" can draw: {some_of(silent)}; check that the agent runs there")
     )
     return _both(Finding(so=None, reason=Reason.CAPACITY_UNKNOWN, text=text))
 
@@ -108,7 +108,7 @@ def _doubted(
     """
     text = (
         f"the NodeCapacity of {len(stale)} of {len(ratings)} nodes is stale: {some_of(sorted(stale))};"
-        " see that the agent runs there and reaches the API server"
+        " check that the agent runs there and reaches the API server"
     )
     unsure = Finding(so=None, reason=Reason.NOT_REFRESHED, text=text)
     unset = tuple(replace(one, settable=one.settable and one.node not in stale) for one in ratings)
@@ -151,13 +151,13 @@ def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, trip_s: 
     except UnsafeDomain as error:
         return Finding(so=False, reason=Reason.REACTION_TOO_SLOW, text=str(error))
     borne = f"for {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "for ever"
-    text = f"the breaker bears all nodes at their maximum {borne}; twice a reaction takes"
+    text = f"with all nodes at their maximum the breaker holds {borne}; twice the reaction time is"
     return Finding(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
 
 
 def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:
     return (
-        f"safe limits sum up to {safe_watts:.0f} W, within budgetWatts ({spec.budget_watts});"
+        f"safe limits add up to {safe_watts:.0f} W, within budgetWatts ({spec.budget_watts});"
         f" without limits the nodes could draw {max_watts:.0f} W"
     )
 

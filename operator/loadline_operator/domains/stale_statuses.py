@@ -1,5 +1,5 @@
 """
-Says Unknown, with the age, where nobody keeps a status any more.
+Says Unknown, with the age, where a status is not refreshed any more any more.
 
 A coordinator that died leaves its last words: level Normal, within budget, enforcing; so does an
 agent of its node. Nobody else may speak for them, but it can be said that those words are old. So the
@@ -130,7 +130,7 @@ class StaleStatuses(Controller[Ref]):
     async def _tell(self, ref: Ref, told: Told, one: Condition, *, now: datetime) -> None:
         kind, key = ref
         self._context.metrics.writes.labels("statuses").inc()
-        log.warning("nobody keeps a status", kind=kind.kind, object=str(key), text=one.message)
+        log.warning("a status is not refreshed any more", kind=kind.kind, object=str(key), text=one.message)
         saw = {"observed_time": told.time}
         self._context.journal.write(
             self.name,

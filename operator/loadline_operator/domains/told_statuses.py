@@ -69,7 +69,7 @@ def of_domain(raw: Manifest) -> Told:
         stale_after_s=stale_after_s(promised) if promised and led else None,
         types=COORDINATOR_DOMAIN_CONDITIONS,
         conditions=_of_types(status.conditions, COORDINATOR_DOMAIN_CONDITIONS),
-        means="Limits in force fall to safe at the nodes' own deadlines.",
+        means="Each node steps down to its safe limits at its own deadline.",
     )
 
 
@@ -87,7 +87,7 @@ def of_node(raw: Manifest) -> Told:
         stale_after_s=stale_after_s(promised) if promised and types else None,
         types=types,
         conditions=_of_types(status.conditions, types),
-        means="See that the agent runs there and reaches the API server.",
+        means="Check that the agent runs there and reaches the API server.",
     )
 
 
@@ -102,7 +102,7 @@ def unknown(told: Told, *, age_s: float, now: datetime) -> tuple[Condition, ...]
     else:
         reason = Reason.NOT_REFRESHED
         text = (
-            f"Nobody has refreshed this status for {spoken(age_s)} or longer; its last word is of"
+            f"This status has not been refreshed for {spoken(age_s)} or longer; the last refresh was at"
             f" {told.time}. {told.means}"
         )
     wanted = [condition(type, so=None, reason=reason, message=text) for type in told.types]

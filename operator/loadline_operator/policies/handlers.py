@@ -68,7 +68,11 @@ class Documents(Controller[Key]):
     @property
     def unanswered(self) -> str:
         """The namespaces of which it isn't known yet what policies they have."""
-        return f"it is not known yet which policies are in {', '.join(self._silent)}" if self._silent else ""
+        return (
+            f"the API server has not listed the policies yet in {', '.join(self._silent)}"
+            if self._silent
+            else ""
+        )
 
     async def answered(self) -> None:
         """Return once it is known of every namespace which policies it has."""

@@ -206,7 +206,7 @@ def _capacity(there: ForeignWorkload | None, found: Attachment, bad: Sequence[Po
     if there is None or not attached.so:
         return replace(attached, so=None)
     if not _works(found) and not bad and there.there != 0:
-        text = "no pod of the workload is known, so whether any waits isn't either"
+        text = "the operator sees no pod of the workload, so it can't know whether one waits"
         return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
     return health.capacity((_view(there, bad),))
 

@@ -135,7 +135,8 @@ def _attached(
     named = f"{ref.kind} {service.metadata.namespace}/{ref.name}"
     if rivals:
         text = (
-            f"{named} is named by {_listed(rivals)} too: remove workloadRef from all but one; none acts on it"
+            f"{named} is also named by {_listed(rivals)}: remove workloadRef from all but one; until then"
+            " none of them acts on it"
         )
         return Finding(so=False, reason=Reason.CLAIMED_TWICE, text=text)
     if not api_served or kind_of(service) is None:
@@ -143,7 +144,7 @@ def _attached(
         return Finding(so=False, reason=Reason.API_MISSING, text=text)
     if there is None or there.deleting:
         gone = (
-            "is not there: create it"
+            "does not exist: create it"
             if there is None
             else "is being deleted: create it again once it is gone"
         )
@@ -152,7 +153,7 @@ def _attached(
         )
     if there.made_by:
         text = (
-            f"{named} was made by Loadline for {INFERENCE_SERVICES.full_name}/{there.made_by}:"
+            f"{named} was created by Loadline for {INFERENCE_SERVICES.full_name}/{there.made_by}:"
             " set its loops on that service, or name another workload"
         )
         return Finding(so=False, reason=Reason.OWN_WORKLOAD, text=text)
@@ -166,13 +167,17 @@ def _attached(
 def _told_apart(there: ForeignWorkload, others: Iterable[ForeignWorkload]) -> Finding | None:
     """What is in the way if pods of another workload can't be told from those of this one."""
     if there.pods and not there.selector:
-        text = f"pods of {there} have no label in common that its pools don't rename: keep one of them"
+        text = (
+            f"pods of {there} have no label in common that the owner keeps on all of them: keep one such"
+            " label"
+        )
         return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
     sharing = sorted(str(one) for one in others if foreign_workloads.shares_pods(there, one))
     if not sharing:
         return None
     text = (
-        f"pods of {sharing[0]} carry all labels by which those of {there} are found ({there.selector}):"
+        f"pods of {sharing[0]} carry all the labels that select the pods of {there}"
+        f" ({there.selector}):"
         " give the pods of one of them a label of its own"
     )
     return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
@@ -195,7 +200,9 @@ def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     text = f"{there.ready} of {there.asked} replicas of {there} are ready"
     if not there.current:
         return Finding(
-            so=False, reason=Reason.PROGRESSING, text=f"{text}; its last change isn't acted on yet"
+            so=False,
+            reason=Reason.PROGRESSING,
+            text=f"{text}; its controller has not acted on the last change yet",
         )
     if there.ready >= there.asked:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
@@ -209,13 +216,13 @@ def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
 def _as_said(there: ForeignWorkload, fault: PodFault | None) -> Finding:
     said = there.said
     if said is None or said.ready is None:
-        words = said.text if said is not None else "its controller tells no health"
+        words = said.text if said is not None else "its controller reports no health"
         return Finding(so=None, reason=Reason.NOT_TOLD, text=f"{there}: {words}")
     if said.ready:
-        return Finding(so=True, reason=Reason.OBSERVED, text=f"{there} says that it is ready")
+        return Finding(so=True, reason=Reason.OBSERVED, text=f"{there} reports that it is ready")
     words = "; ".join(filter(None, (said.text, fault.text if fault is not None else "")))
     reason = fault.reason if fault is not None else Reason.UNAVAILABLE
-    return Finding(so=False, reason=reason, text=f"{there} says that it isn't ready: {words}")
+    return Finding(so=False, reason=reason, text=f"{there} reports that it isn't ready: {words}")
 
 
 def _scalable(there: ForeignWorkload) -> bool:
@@ -237,22 +244,22 @@ def _scaling(
         return Finding(so=False, reason=Reason.NOT_SCALABLE, text=text), None
     if there.owner is not None:
         text = (
-            f"{there.owner} owns {there} and would set its replicas back:"
+            f"{there.owner} owns {there} and would undo a change of its replicas:"
             f" scale {there.owner.kind} {there.owner.name} instead"
         )
         return Finding(so=False, reason=Reason.OWNED_BY_CONTROLLER, text=text), None
     if bounds is None:
-        text = f"the replicas of {there} are its owner's: give scaling to have them follow this service"
+        text = f"the replicas of {there} are set by its owner: add spec.scaling to have Loadline set them"
         return Finding(so=False, reason=Reason.READ_ONLY, text=text), None
     if scaler:
         text = (
-            f"{scaler} scales {there} itself: point its scaleTargetRef at"
+            f"{scaler} scales {there} itself: set its scaleTargetRef to"
             f" {INFERENCE_SERVICES.full_name}/{service.metadata.name}, or remove scaling"
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text), None
     if not wish:
         count = counted(there.asked, "replica") if there.asked is not None else "replicas"
-        text = f"{there} keeps its {count} until somebody sets replicas of this service"
+        text = f"{there} keeps its {count} until the replicas of this service are set"
         return Finding(so=True, reason=Reason.NOT_ASKED, text=text), None
     wanted = min(max(service.spec.replicas, bounds.min_replicas), bounds.max_replicas)
     text = f"the replicas of {there} follow this service: {wanted}"

@@ -84,7 +84,7 @@ class Services(Controller[Key]):
     def unanswered(self) -> str:
         """The kinds of which it isn't known yet whether they are served."""
         silent = self.optional_kinds.silent
-        return f"it is not known yet whether {', '.join(silent)} are served" if silent else ""
+        return f"the API server has not answered yet whether {', '.join(silent)} are served" if silent else ""
 
     async def answered(self) -> None:
         """Return once it is known which kinds of other projects are served."""

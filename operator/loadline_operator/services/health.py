@@ -65,7 +65,7 @@ def findings(pools: tuple[PoolView, ...], obstacle: Finding | None) -> Findings:
     works, router = workloads(pools), routing(pools)
     if obstacle is not None:
         made = any(one.rollout is not None for one in pools)
-        goes_on = f"; what was made before goes on: {works.text}" if made else ""
+        goes_on = f"; the workloads created before continue: {works.text}" if made else ""
         works = replace(obstacle, text=f"{obstacle.text}{goes_on}")
     told = {ConditionType.WORKLOADS_READY: works, ConditionType.CAPACITY_LIMITED: capacity(pools)}
     if router is not None:
@@ -88,12 +88,12 @@ def pool(one: PoolView) -> Finding:
     """Whether one pool is as asked for."""
     there = one.rollout
     if there is None:
-        return Finding(so=False, reason=Reason.PROGRESSING, text=f"{one.workload} is being made")
+        return Finding(so=False, reason=Reason.PROGRESSING, text=f"{one.workload} is being created")
     text = f"{there.ready} of {one.asked} replicas are ready"
     if there.current and one.asked == there.asked == there.ready == there.there == there.updated:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
     if there.ready >= one.asked and there.updated < one.asked:
-        text = f"{text}, {there.updated} of them as the spec says now"
+        text = f"{text}, {there.updated} of them from the current spec"
     why = _fault(one)
     if why is None:
         return Finding(so=False, reason=Reason.PROGRESSING, text=text)
@@ -137,7 +137,7 @@ def capacity(pools: tuple[PoolView, ...]) -> Finding:
             if fault.reason in reasons:
                 return Finding(so=so, reason=fault.reason, text=f"pods wait for {fault.waits_for}")
     if any(one.lacks_pods for one in pools):
-        text = "not all pods are made yet, so whether they find room isn't known"
+        text = "not all pods have been created yet, so it is unknown whether nodes have room for them"
         return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
     return Finding(so=False, reason=Reason.AS_DECLARED, text="no pod waits for nodes, GPUs or quota")
 

@@ -52,13 +52,21 @@ def _finding(
     asking = {"experts": service.spec.experts, "kvCache": service.spec.kv_cache}
     loops = " and ".join(name for name, part in asking.items() if part is not None)
     if not loops:
-        return False, Reason.NOT_ASKED, "neither experts nor kvCache is given, so no loop needs the plugin"
+        return (
+            False,
+            Reason.NOT_ASKED,
+            "the spec has neither experts nor kvCache, so no loop needs the plugin",
+        )
     if told:
-        return False, Reason.PLUGIN_PRESENT, "its engines tell of Loadline's plugin"
+        return False, Reason.PLUGIN_PRESENT, "its engines report Loadline's plugin"
     needed = f"{loops} can't act: run the engine with Loadline's plugin, or leave them out"
     if told is False:
-        return True, Reason.PLUGIN_ABSENT, f"its engines don't tell of Loadline's plugin, so {needed}"
+        return True, Reason.PLUGIN_ABSENT, f"its engines don't report Loadline's plugin, so {needed}"
     if configured is False:
-        text = f"{VARIABLE} of its engine leaves out `{PLUGIN}`, so {needed}"
+        text = f"{VARIABLE} of its engine does not list `{PLUGIN}`, so {needed}"
         return True, Reason.PLUGIN_ABSENT, text
-    return None, Reason.NOT_TOLD, f"no engine has told whether it has Loadline's plugin, as {loops} need it"
+    return (
+        None,
+        Reason.NOT_TOLD,
+        f"no engine has reported yet whether it has Loadline's plugin, which {loops} need",
+    )

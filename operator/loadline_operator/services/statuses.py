@@ -133,7 +133,7 @@ def with_ignored(service: InferenceService, finding: Finding) -> Finding:
     if spec.scaling is None or spec.workload_ref is not None:
         return finding
     text = finding.text or finding.reason.sentence
-    return replace(finding, text=f"{text}; this version doesn't act on spec.scaling")
+    return replace(finding, text=f"{text}; this version of Loadline does not act on spec.scaling")
 
 
 def written(

@@ -53,7 +53,7 @@ def test_a_row_stays_in_force_or_is_broken_up_by_whoever_says_so(
     assert f"agents of all 2 armed nodes speak version {WIRE_VERSION}" in hooks.output["upgrade"]
     tell("pier-1", True, domain="row-a", wireVersion=WIRE_VERSION + 1)
     helm("upgrade", "loadline", new, *ALLOWED)
-    assert "upgrade.allowEnforced lets it go on" in hooks.output["upgrade"]
+    assert "upgrade.allowEnforced resumes it" in hooks.output["upgrade"]
     with pytest.raises(HelmFailed, match="loadline-upgrade"):
         helm("rollback", "loadline", "1")
     assert f"(pier-1: version {WIRE_VERSION + 1})" in hooks.output["upgrade"]

@@ -163,7 +163,7 @@ def test_what_loadline_made_is_no_workload_of_somebody_else(roads: Bed) -> None:
     roads.apply([service("thief", workloadRef=ref(LWS, "LeaderWorkerSet", "own"))])
     eventually(lambda: says(roads, "thief", "Attached", reason="OwnWorkload"))
     text = says(roads, "thief", "Ready", status="False")["message"]
-    assert "was made by Loadline for inferenceservices.loadline.dev/own" in text
+    assert "was created by Loadline for inferenceservices.loadline.dev/own" in text
     assert "selector" not in status_of(roads, name="thief")
     for name in ("own", "thief"):
         roads.client.delete(names.INFERENCE_SERVICES.path(name, namespace="default"))

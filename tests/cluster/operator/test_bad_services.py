@@ -543,7 +543,7 @@ CLUSTERS = (
         template(serviceAccountName="ghost"),
         "CapacityLimited",
         "NotTold",
-        "not all pods are made yet",
+        "not all pods have been created yet",
     ),
     told(
         "replica-sets-refused",
@@ -616,7 +616,7 @@ CLUSTERS = (
     told("plugin-unknown", {"experts": {}}, "PluginMissing", "NotTold", "Loadline's plugin", "experts"),
 )
 FOREIGN = (
-    told("attached-to-nothing", attached(), "Ready", "NoWorkload", "Deployment", "is not there: create it"),
+    told("attached-to-nothing", attached(), "Ready", "NoWorkload", "Deployment", "does not exist: create it"),
     told(
         "attached-to-no-api",
         attached(apiVersion="serving.kserve.io/v1beta1", kind="InferenceService"),
@@ -729,7 +729,7 @@ FOREIGN = (
         "Unschedulable",
         "asks for 206 cpu",
         "1500Gi memory",
-        "and no node that fits otherwise",
+        "and no node that otherwise fits",
         before=(their_set(containers=[WIDE_CONTAINER]),),
     ),
     told(
@@ -771,7 +771,7 @@ LATE = (
         template(schedulerName="volcano"),
         "Ready",
         "NotScheduled",
-        "the scheduler volcano, which has said nothing of it",
+        "the scheduler volcano, which has not reported on it",
     ),
 )
 """What is told half a minute after the pod was made, so this is made first and looked at last."""

@@ -131,7 +131,7 @@ def test_a_template_that_is_refused_leaves_the_last_good_one_running(harbour: Be
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="TemplateRefused"))
     text = says(harbour, "chat", "Ready", namespace=namespace, status="False")["message"]
     assert "restartPolicy" in text
-    assert "what was made before goes on: 1 of 1 replicas are ready" in text
+    assert "the workloads created before continue: 1 of 1 replicas are ready" in text
     (after,) = pods_of(harbour, name="chat", namespace=namespace)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     harbour.apply([service("chat", namespace=namespace, template={"spec": {"restartPolicy": "Always"}})])
@@ -157,7 +157,7 @@ def test_objects_of_somebody_else_are_left_alone(harbour: Bed, namespace: str) -
     harbour.apply([service("chat", namespace=namespace)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="NameTaken"))
     text = says(harbour, "chat", "Ready", namespace=namespace, status="False")["message"]
-    assert "Deployment chat belongs to somebody else: rename one of the two" in text
+    assert "Deployment chat exists and is not Loadline's: rename one of the two" in text
     found = deployment(harbour, "chat", namespace)
     assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "theirs"
     assert "ownerReferences" not in found["metadata"]

@@ -87,7 +87,7 @@ def test_an_autoscaler_of_our_deployment_is_named_and_not_fought(harbour: Bed, n
     eventually(lambda: has(spec_of(harbour, namespace), replicas=3), patience_s=ROUND_S)
     eventually(lambda: has(status_of(harbour, name="chat", namespace=namespace), replicas=3, readyReplicas=3))
     text = says(harbour, "chat", "ScalingReady", namespace=namespace, status="False")["message"]
-    assert "point its scaleTargetRef at inferenceservices.loadline.dev/chat" in text
+    assert "set its scaleTargetRef to inferenceservices.loadline.dev/chat" in text
     since = lines_of(harbour)
     harbour.kubectl("scale", "deployment/chat", "--replicas=4", "-n", namespace)
     eventually(lambda: has(status_of(harbour, name="chat", namespace=namespace), replicas=4, readyReplicas=4))

@@ -55,7 +55,7 @@ def test_a_status_that_is_not_refreshed_turns_unknown_and_back_when_its_coordina
     before = status(ROW)["conditions"]
     eventually(lambda: _all(status, "Unknown"))
     stale = status(ROW)["conditions"]
-    assert "Nobody has refreshed this status for 3 s or longer" in stale["WithinBudget"]["message"]
+    assert "This status has not been refreshed for 3 s or longer" in stale["WithinBudget"]["message"]
     assert stale["Accepted"] == before["Accepted"], "the operator's own half stays as it is"
     harbour.apply([row(ROW).domain(budget=13_000)])
     eventually(lambda: _has_read(status, "13000"))

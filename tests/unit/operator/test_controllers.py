@@ -48,8 +48,8 @@ async def test_each_watches_something_and_no_kind_twice(metrics: Metrics) -> Non
 
 async def test_whoever_waits_for_an_answer_of_the_api_server_says_for_which(metrics: Metrics) -> None:
     unanswered = {one.name: one.unanswered for one in made(metrics)}
-    assert unanswered["documents"] == "it is not known yet which policies are in team"
-    assert unanswered["services"].startswith("it is not known yet whether ")
+    assert unanswered["documents"] == "the API server has not listed the policies yet in team"
+    assert unanswered["services"].startswith("the API server has not answered yet whether ")
     assert [one for one in unanswered.values() if not one] == [""] * 3
 
 

@@ -89,7 +89,7 @@ def scaling(service: Key, rivals: Mapping[str, str], autoscalers: Iterable[Autos
     """Whether the replicas can be moved; `rivals` are others that scale, by what they scale."""
     for what, who in sorted(rivals.items()):
         text = (
-            f"{who} scales {what}, which is left to it: point its scaleTargetRef at"
+            f"{who} scales {what}, and Loadline does not interfere: set its scaleTargetRef to"
             f" {INFERENCE_SERVICES.full_name}/{service.name}, then both pools move together"
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text)

@@ -269,7 +269,7 @@ def _told(raw: Manifest, type: str = "Ready") -> Said:
     conditions = (raw.get("status") or {}).get("conditions") or ()
     found = next((one for one in conditions if one["type"] == type), None)
     if found is None:
-        return Said(ready=None, text="its controller hasn't told anything yet")
+        return Said(ready=None, text="its controller has not reported a status yet")
     return Said(ready={"True": True, "False": False}.get(found["status"]), text=_words(found))
 
 

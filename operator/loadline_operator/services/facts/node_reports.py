@@ -84,17 +84,21 @@ def _unmeasured(seen: Collection[NodeReport]) -> Finding:
     silent = min((one.silent_engine for one in seen if one.silent_engine), default="")
     if silent:
         text = (
-            f"an engine gives no figures: {silent}; for a workload of others say in workloadRef.metrics where"
+            f"an engine serves no metrics: {silent}; for an attached workload set workloadRef.metrics to"
+            " where"
         )
-        return Finding(so=None, reason=Reason.ENGINE_SILENT, text=f"{text} it does")
+        return Finding(so=None, reason=Reason.ENGINE_SILENT, text=f"{text} it serves them")
     if seen:
-        text = "its latencies are not known: too few requests lately, or an objective within a bucket of them"
+        text = (
+            "its latencies are unknown: the engines had too few requests lately, or an objective lies"
+            " within a histogram bucket"
+        )
         return Finding(so=None, reason=Reason.NOT_MEASURED, text=text)
     return _not_told(seen)
 
 
 def _not_told(seen: Collection[NodeReport]) -> Finding:
-    text = "no node's agent tells of pods of the service"
+    text = "no agent has reported pods of the service"
     if seen:
-        text = "the agent of a node on which the service had pods has fallen silent"
+        text = "the agent of a node that runs pods of the service has stopped reporting"
     return Finding(so=None, reason=Reason.NOT_TOLD, text=text)

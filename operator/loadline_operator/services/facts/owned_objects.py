@@ -118,7 +118,9 @@ def _complaint(raw: Manifest) -> PodFault | None:
     if stuck is not None and stuck.get("reason") == NO_REPLICA_SET:
         return refused_pods(stuck.get("message") or "")
     if spec.get("paused") and _behind(spec, status):
-        text = f"it is paused, so no pod is made or replaced: `{_resume(raw)}` lets it go on"
+        text = (
+            f"it is paused, so its controller neither creates nor replaces pods: `{_resume(raw)}` resumes it"
+        )
         return PodFault(reason=Reason.PAUSED, text=text)
     if stuck is not None:
         text = "it has made no progress for longer than its progressDeadlineSeconds"

@@ -106,7 +106,7 @@ def _container(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None
     if wait in IMAGE_WAITS:
         return _image(pod, told)
     if wait in CONFIG_WAITS:
-        text = f"{_which(pod, told)} can't be made: {state['waiting'].get('message', wait)}"
+        text = f"{_which(pod, told)} can't be created: {state['waiting'].get('message', wait)}"
         return PodFault(reason=Reason.UNAVAILABLE, text=text)
     if "running" in state and _fell(pod, state["running"]):
         text = f"{_which(pod, told)} runs but no longer passes its readiness probe"
@@ -120,10 +120,10 @@ def _image(pod: Manifest, told: Manifest) -> PodFault:
     volumes = [(one.get("image") or {}).get("reference", "") for one in pod["spec"].get("volumes") or ()]
     of_model = next((reference for reference in volumes if reference and reference in said), None)
     if waiting["reason"] == "InvalidImageName":
-        why = "that is no image's name: correct it"
+        why = "this is not a valid image name: correct it"
     else:
         why = next((words for pattern, words in REGISTRY_SAYS if pattern.search(said)), "")
-        why = why or f"`kubectl describe pod -n {_namespace(pod)} {_name(pod)}` tells why"
+        why = why or f"`kubectl describe pod -n {_namespace(pod)} {_name(pod)}` shows why"
     text = f"{_which(pod, told)} needs the image {of_model or image}, which can't be pulled: {why}"
     return PodFault(reason=Reason.MODEL_UNAVAILABLE if of_model else Reason.IMAGE_UNAVAILABLE, text=text)
 
@@ -144,7 +144,7 @@ def _crash(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
         text = f"{_which(pod, told)} can't be started: {last.get('message', why)}"
     else:
         logs = f"kubectl logs -n {_namespace(pod)} {_name(pod)} -c {told['name']} --previous"
-        text = f"{_which(pod, told)} ends again and again with {why}: `{logs}` tells why"
+        text = f"{_which(pod, told)} keeps exiting with {why}: `{logs}` shows why"
     fetches = told["name"] in FETCHERS
     return PodFault(reason=Reason.MODEL_UNAVAILABLE if fetches else Reason.CRASH_LOOP, text=text)
 
@@ -153,7 +153,7 @@ def _out_of_memory(pod: Manifest, told: Manifest) -> str:
     limits = next((_limits(one) for one in _specs(pod) if one["name"] == told["name"]), {})
     limit = f" of {limits['memory']}" if "memory" in limits else ""
     return (
-        f"{_which(pod, told)} took more memory than its limit{limit} and was killed:"
+        f"{_which(pod, told)} used more memory than its limit{limit} and was killed:"
         " raise resources.limits.memory in template"
     )
 
@@ -170,8 +170,8 @@ def _slow(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
         text = f"{_which(pod, told)} runs but has not passed its probes yet"
         return PodFault(reason=Reason.PROBE_FAILING, text=text, lasting=False)
     text = (
-        f"{_which(pod, told)} is still being made on node {_node(pod)}:"
-        f" `kubectl describe pod -n {_namespace(pod)} {_name(pod)}` tells what it waits for"
+        f"{_which(pod, told)} is still being created on node {_node(pod)}:"
+        f" `kubectl describe pod -n {_namespace(pod)} {_name(pod)}` shows what it waits for"
     )
     return PodFault(reason=Reason.UNAVAILABLE, text=text, lasting=False)
 
@@ -183,7 +183,7 @@ def _unready(pod: Manifest) -> PodFault | None:
         return None
     text = (
         f"pod {_name(pod)} is not ready though its containers were:"
-        f" node {_node(pod)} doesn't answer, or a readiness gate is closed"
+        f" node {_node(pod)} doesn't answer, or a readiness gate of the pod is false"
     )
     return PodFault(reason=Reason.UNAVAILABLE, text=text)
 

@@ -70,8 +70,8 @@ def unreadable(raw: Manifest) -> PodFact:
     """The fact of a pod that isn't shaped as pods are: it is there, and how it does isn't known."""
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
-    text = f"pod {metadata['name']} can't be read, so how it does isn't known"
-    waits_for = "nobody knows what, since one of them can't be read"
+    text = f"pod {metadata['name']} can't be parsed, so its state is unknown"
+    waits_for = "an unknown cause: one of them can't be parsed"
     return PodFact(
         key=Key.of(raw),
         service=labels.get(SERVICE_LABEL, ""),

@@ -150,7 +150,7 @@ def refused_pods(said: str) -> PodFault:
         return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text, waits_for=waits_for)
     words = _sorted(said[found.end() :] if found is not None else said)
     mend = ": create it, or correct serviceAccountName" if NO_ACCOUNT.search(words) else ""
-    text = f"the API server makes no {what or 'pods'}: {words}{mend}"
+    text = f"the API server refuses to create {what or 'pods'}: {words}{mend}"
     return PodFault(reason=Reason.TEMPLATE_REFUSED, text=text)
 
 

@@ -55,7 +55,7 @@ def unplaced(pod: Manifest) -> PodFault | None:
     said = str(placed.get("message") or "")
     lost = CLAIM_LOST.search(said)
     if lost is not None:
-        text = f"pod {name} mounts PersistentVolumeClaim {lost[1]}, which isn't there: create it"
+        text = f"pod {name} mounts PersistentVolumeClaim {lost[1]}, which does not exist: create it"
         return PodFault(reason=Reason.MODEL_UNAVAILABLE, text=text)
     return _no_room(pod, _reading(said))
 
@@ -66,10 +66,10 @@ def unseen(pod: Manifest) -> PodFault | None:
         return None
     scheduler = pod["spec"].get("schedulerName") or DEFAULT_SCHEDULER
     text = (
-        f"pod {pod['metadata']['name']} waits for the scheduler {scheduler}, which has said nothing of it:"
-        " see that it is installed and runs, or correct schedulerName"
+        f"pod {pod['metadata']['name']} waits for the scheduler {scheduler}, which has not reported on it:"
+        " check that it is installed and running, or correct schedulerName"
     )
-    waits_for = f"the scheduler {scheduler}, so whether they find room isn't known"
+    waits_for = f"the scheduler {scheduler}, so it is unknown whether nodes have room for them"
     return PodFault(reason=Reason.NOT_SCHEDULED, text=text, waits_for=waits_for)
 
 
@@ -130,7 +130,7 @@ def _resource(reason: str) -> str | None:
 
 
 def _no_room(pod: Manifest, said: _Reading) -> PodFault:
-    name, told = pod["metadata"]["name"], ", ".join(sorted(said.counts)) or "the scheduler says no more"
+    name, told = pod["metadata"]["name"], ", ".join(sorted(said.counts)) or "the scheduler gives no reason"
     blamed = said.blamed()
     if not blamed:
         text = f"no node can take pod {name} ({told})"
@@ -138,12 +138,12 @@ def _no_room(pod: Manifest, said: _Reading) -> PodFault:
     asked = listed([_asked(pod, one) for one in blamed])
     if all(map(is_gpu, blamed)):
         text = (
-            f"pod {name} asks for {asked}, and no node that fits otherwise has them free ({told}):"
+            f"pod {name} asks for {asked}, and no node that otherwise fits has them free ({told}):"
             " add nodes, free GPUs or ask for fewer"
         )
         return PodFault(reason=Reason.GPU_MISSING, text=text, waits_for=asked)
     text = (
-        f"pod {name} asks for {asked}, and no node that fits otherwise has so much free ({told}):"
+        f"pod {name} asks for {asked}, and no node that otherwise fits has so much free ({told}):"
         " add nodes, or ask for less"
     )
     return PodFault(reason=Reason.UNSCHEDULABLE, text=text, waits_for=asked)
@@ -151,8 +151,8 @@ def _no_room(pod: Manifest, said: _Reading) -> PodFault:
 
 def _gated(pod: Manifest) -> PodFault:
     gates = sorted(str(one.get("name")) for one in pod["spec"].get("schedulingGates") or ())
-    text = f"pod {pod['metadata']['name']} waits until its scheduling gates are opened ({some_of(gates)})"
-    waits_for = "their scheduling gates, so whether they find room isn't known"
+    text = f"pod {pod['metadata']['name']} waits until its scheduling gates are removed ({some_of(gates)})"
+    waits_for = "their scheduling gates, so it is unknown whether nodes have room for them"
     return PodFault(reason=Reason.SCHEDULING_GATED, text=text, waits_for=waits_for)
 
 

@@ -39,7 +39,7 @@ def of_role(there: ForeignWorkload, role: Role, scaler: ForeignWorkload | None) 
             common, uid=scaler.uid, asked=scaler.asked, scaler=scaler.key, scaled_by=scaler.scaled_by
         )
     fixed = (
-        f"its controller has not made the {ROLE_SCALERS.kind} of role {role.name} yet"
+        f"its controller has not created the {ROLE_SCALERS.kind} of role {role.name} yet"
         if role.external
         else f"role {role.name} of {there} takes its replicas from the set's own spec:"
         " set its scaling.mode to External"

@@ -187,17 +187,17 @@ async def test_an_engine_that_falls_silent_is_unknown_after_a_while(servers: lis
         (
             lambda: web.Response(text="vllm:num_requests_running{} nan\n"),
             "unreadable",
-            "gives figures that can't be read",
+            "serves metrics that can't be parsed",
         ),
         (
             lambda: web.Response(body=b"x" * (engine_scrapers.LONGEST_ANSWER + 1)),
             "unreadable",
-            "gives figures that can't be read",
+            "serves metrics that can't be parsed",
         ),
         (
             lambda: web.Response(text="trt:running 1\n"),
             "foreign",
-            "answers as neither vLLM nor SGLang does",
+            "serves metrics of neither vLLM nor SGLang",
         ),
         (
             lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/metrics"}),

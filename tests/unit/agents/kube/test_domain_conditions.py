@@ -116,9 +116,9 @@ def test_the_coordinator_says_its_conditions_and_no_others() -> None:
 
 def test_a_row_that_can_not_be_held_is_told_with_watts_nodes_and_what_to_do() -> None:
     text = said(replace(ONE_SILENT, evidence=OVER), HOLDABLE).message
-    assert "800 W above the budget (5200 W); can't be lowered: n3, n4; not heard" in text
+    assert "800 W above the budget (5200 W); can't be lowered: n3, n4; not reporting" in text
     assert "n9" in text
-    assert "take load off now" in text
+    assert "reduce the load now" in text
 
 
 def test_a_row_that_can_be_held_is_told_with_the_watts_of_its_lowest_limits() -> None:
@@ -135,8 +135,8 @@ def test_holdable_false_is_worth_a_warning_and_unknown_is_not() -> None:
 def test_a_budget_that_only_silent_nodes_can_break_is_told_with_both_figures() -> None:
     text = said(replace(ONE_SILENT, watts=5_900.0), WITHIN).message
     assert text == (
-        "1 of 10 nodes don't report: n9; the others draw 4000 W of 5200 W, with those at the most they may"
-        " draw it is 5900 W."
+        "1 of 10 nodes don't report: n9; the other members draw 4000 W of 5200 W, with those at the most"
+        " that they may draw the domain draws 5900 W."
     )
 
 
@@ -147,7 +147,8 @@ def capped_message(*relieved: str) -> str:
 def test_who_is_let_off_a_cap_is_named_and_some_of_many() -> None:
     assert capped_message() == "The policy's level is High."
     assert capped_message("prod/chat", "prod/search") == (
-        "The policy's level is High; let off it, since they miss their objectives: prod/chat, prod/search."
+        "The policy's level is High; relieved of it, since they miss their objectives: prod/chat,"
+        " prod/search."
     )
     assert capped_message(*"abcdefg").endswith(": a, b, c, d, e and others.")
 

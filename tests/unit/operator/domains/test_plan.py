@@ -321,7 +321,7 @@ def test_two_domains_may_not_claim_one_node() -> None:
     a, b = domain(), domain("row-b", labels={ROW: "row-a"}, created="2026-06-01T00:00:00Z")
     changes = plan(b, seen(a, b), now=NOON)
     assert verdict(changes) == ("False", "NodeClaimedTwice")
-    assert "row-a-00 by row-a" in said(changes, ConditionType.ACCEPTED).message
+    assert "row-a-00 is in row-a" in said(changes, ConditionType.ACCEPTED).message
     assert verdict(plan(a, seen(a, b), now=NOON)) == ("True", "SafeFits"), "the older one has it"
 
 
@@ -329,7 +329,7 @@ def test_a_node_stays_with_the_domain_that_it_is_armed_for() -> None:
     old, b = domain(), domain("row-b", labels={ROW: "row-a"}, created="2026-06-01T00:00:00Z")
     changes = plan(old, seen(old, b, armed_for="row-b"), now=NOON)
     assert verdict(changes) == ("False", "NodeClaimedTwice")
-    assert "row-a-00 by row-b" in said(changes, ConditionType.ACCEPTED).message
+    assert "row-a-00 is in row-b" in said(changes, ConditionType.ACCEPTED).message
     assert verdict(plan(b, seen(old, b, armed_for="row-b"), now=NOON)) == ("True", "SafeFits")
 
 

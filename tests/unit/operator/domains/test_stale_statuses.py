@@ -140,7 +140,7 @@ async def test_a_status_that_nobody_refreshes_is_unknown_with_its_age(watcher: W
         sorted(COORDINATOR_DOMAIN_CONDITIONS), ("Unknown", "NotRefreshed")
     )
     assert watcher.server.applied[0].startswith(
-        f"Nobody has refreshed this status for 90 s or longer; its last word is of {TIME}."
+        f"This status has not been refreshed for 90 s or longer; the last refresh was at {TIME}."
     )
     assert watcher.server.events == ["NotRefreshed"]
     assert stale_count(watcher) == 1

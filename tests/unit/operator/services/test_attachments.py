@@ -88,10 +88,10 @@ def test_a_running_workload_is_attached_and_told() -> None:
 @pytest.mark.parametrize(
     ("there", "facts", "reason", "words"),
     [
-        (None, {}, Reason.NO_WORKLOAD, ("Deployment serving/llm is not there", "workloadRef.name")),
+        (None, {}, Reason.NO_WORKLOAD, ("Deployment serving/llm does not exist", "workloadRef.name")),
         (None, {"api_served": False}, Reason.API_MISSING, ("no Deployment of apps/v1", "install")),
-        (workload(), {"rivals": ["code", "bulk"]}, Reason.CLAIMED_TWICE, ("named by bulk, code too",)),
-        (None, {"rivals": ["code"]}, Reason.CLAIMED_TWICE, ("named by code too",)),
+        (workload(), {"rivals": ["code", "bulk"]}, Reason.CLAIMED_TWICE, ("also named by bulk, code",)),
+        (None, {"rivals": ["code"]}, Reason.CLAIMED_TWICE, ("also named by code",)),
     ],
     ids=["not-there", "no-such-api", "named-twice", "named-twice-and-not-there"],
 )
@@ -241,9 +241,9 @@ def test_a_pods_fault_comes_before_its_controllers_complaint() -> None:
 @pytest.mark.parametrize(
     ("conditions", "so", "words"),
     [
-        ([], None, "hasn't told anything yet"),
+        ([], None, "has not reported a status yet"),
         ([{"type": "Ready", "status": "Unknown", "reason": "Init"}], None, "Init"),
-        ([{"type": "Ready", "status": "True"}], True, "says that it is ready"),
+        ([{"type": "Ready", "status": "True"}], True, "reports that it is ready"),
         (
             [{"type": "Ready", "status": "False", "reason": "HTTPRoutesNotReady", "message": "no gateway"}],
             False,

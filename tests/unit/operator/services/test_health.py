@@ -56,7 +56,7 @@ def test_less_is_progress_while_nothing_is_wrong(pool: PoolView) -> None:
 
 
 def test_a_rollout_behind_old_pods_says_how_many_are_new() -> None:
-    assert ready(view(2, 2, updated=1)).text == "2 of 2 replicas are ready, 1 of them as the spec says now"
+    assert ready(view(2, 2, updated=1)).text == "2 of 2 replicas are ready, 1 of them from the current spec"
 
 
 def test_a_pods_fault_is_the_reason() -> None:
@@ -121,7 +121,9 @@ def test_an_obstacle_is_told_with_what_goes_on() -> None:
     obstacle = Finding(so=False, reason=Reason.TEMPLATE_REFUSED, text="Deployment chat: no")
     found = ready(view(2, 2), obstacle=obstacle)
     assert found.reason is Reason.TEMPLATE_REFUSED
-    assert found.text == "Deployment chat: no; what was made before goes on: 2 of 2 replicas are ready"
+    assert (
+        found.text == "Deployment chat: no; the workloads created before continue: 2 of 2 replicas are ready"
+    )
 
 
 def test_an_obstacle_to_the_first_of_everything_leaves_nothing_to_go_on() -> None:

@@ -111,7 +111,7 @@ def test_a_service_becomes_its_objects_in_order() -> None:
     assert "Deployment chat" in refs(changes)
     assert "Service chat" in refs(changes)
     assert refs(changes).index("Deployment chat") < refs(changes).index("Service chat")
-    assert told(changes) == ("False", "Progressing", "Deployment chat is being made")
+    assert told(changes) == ("False", "Progressing", "Deployment chat is being created")
 
 
 @given(
@@ -190,7 +190,7 @@ def test_an_object_of_somebody_else_is_not_taken_over(labels: dict[str, str]) ->
     assert "Deployment chat" not in refs(changes)
     assert "Service chat" in refs(changes)
     assert told(changes)[1] == "NameTaken"
-    assert told(changes)[2] == "Deployment chat belongs to somebody else: rename one of the two"
+    assert told(changes)[2] == "Deployment chat exists and is not Loadline's: rename one of the two"
     assert changes.waits
 
 
@@ -230,7 +230,9 @@ def test_a_refused_template_is_told_in_the_api_servers_words() -> None:
     changes = plan(*cluster.observe(service(), refused="restartPolicy: Unsupported"), now=NOON)
     status, reason, text = told(changes)
     assert (status, reason) == ("False", "TemplateRefused")
-    assert text.startswith("Deployment chat: restartPolicy: Unsupported; what was made before goes on")
+    assert text.startswith(
+        "Deployment chat: restartPolicy: Unsupported; the workloads created before continue"
+    )
     assert changes.waits
 
 
@@ -321,7 +323,7 @@ def test_the_status_tells_where_and_how_many() -> None:
 def test_parts_that_nothing_acts_on_are_named() -> None:
     one = service(scaling={"maxReplicas": 4}, experts={"policyRef": {"name": "x"}}, power={"maxWatts": 300})
     text = told(plan(*made(one).observe(one), now=NOON))[2]
-    assert text.endswith("; this version doesn't act on spec.scaling")
+    assert text.endswith("; this version of Loadline does not act on spec.scaling")
 
 
 def test_objectives_are_a_condition_only_where_there_are_any() -> None:

@@ -146,7 +146,9 @@ def test_no_two_conditions_of_a_service_say_the_same(found: Findings) -> None:
 
 
 def test_an_unattached_service_says_why_once() -> None:
-    nothing = Finding(so=False, reason=Reason.NO_WORKLOAD, text="Deployment shop/llm is not there: create it")
+    nothing = Finding(
+        so=False, reason=Reason.NO_WORKLOAD, text="Deployment shop/llm does not exist: create it"
+    )
     texts = messages(attached(dict.fromkeys((ConditionType.READY, *TYPES[1:4]), nothing)))
     assert [type for type, text in texts.items() if text == nothing.text] == ["Ready"]
 

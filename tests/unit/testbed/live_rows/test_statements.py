@@ -154,7 +154,7 @@ def outage(
 
 
 ONE_SILENT = ("False", "GpuUnreadable", f"{UUIDS[NODE][0]}: reading the power: NVML answered 999")
-UNREAD = ("False", "WritesFail", f"a limit couldn't be written, or not be read back, on {UUIDS[NODE][0]}")
+UNREAD = ("False", "WritesFail", f"a limit couldn't be written or read back on {UUIDS[NODE][0]}")
 SILENT = capacity(NODE, unread=1, GpusReady=ONE_SILENT, LimitsSettable=UNREAD)
 MANY_SILENT = tuple(outage(gpu=gpu) for gpu in range(GPUS))
 ALL_SILENT = tuple(outage(node=node, gpu=gpu) for node in NODES for gpu in range(GPUS))

@@ -66,7 +66,9 @@ def test_another_scaler_is_named_by_its_manager() -> None:
 def test_a_rival_is_told_with_the_mend() -> None:
     found = autoscalers.scaling(CHAT, {"Deployment chat": "keda-operator"}, [])
     assert (found.so, found.reason) == (False, Reason.OTHER_SCALER)
-    assert found.text.startswith("keda-operator scales Deployment chat, which is left to it: point its")
+    assert found.text.startswith(
+        "keda-operator scales Deployment chat, and Loadline does not interfere: set its"
+    )
     assert "inferenceservices.loadline.dev/chat" in found.text
 
 

@@ -107,4 +107,4 @@ def test_a_node_that_has_fallen_silent_makes_nothing_good(
     seen = [SILENT, *others]
     assert (capped(seen).so, slo_met(seen).so) == (limited, met)
     words = {one.text for one in (capped(seen), slo_met(seen)) if one.so is None}
-    assert words <= {"the agent of a node on which the service had pods has fallen silent"}
+    assert words <= {"the agent of a node that runs pods of the service has stopped reporting"}

@@ -120,4 +120,4 @@ def test_pods_that_are_forbidden_are_the_templates_fault() -> None:
     assert rollout is not None
     assert rollout.complaint is not None
     assert rollout.complaint.reason is Reason.TEMPLATE_REFUSED
-    assert rollout.complaint.text.startswith("the API server makes no pods: violates PodSecurity")
+    assert rollout.complaint.text.startswith("the API server refuses to create pods: violates PodSecurity")

@@ -94,8 +94,8 @@ def test_a_crash_loop_is_the_same_in_every_turn() -> None:
     (only,) = found
     assert only.reason is Reason.CRASH_LOOP
     assert only.text == (
-        "container vllm of pod chat-0 ends again and again with exit code 1 (Error):"
-        " `kubectl logs -n serving chat-0 -c vllm --previous` tells why"
+        "container vllm of pod chat-0 keeps exiting with exit code 1 (Error):"
+        " `kubectl logs -n serving chat-0 -c vllm --previous` shows why"
     )
 
 
@@ -130,7 +130,7 @@ def test_too_little_memory_is_told_with_the_limit(state: Manifest) -> None:
         ("ImagePullBackOff", 'Back-off pulling image "vllm:1": ErrImagePull: not found', "no such image"),
         ("ErrImagePull", "pull access denied, authorization failed", "imagePullSecrets"),
         ("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout", "can't be reached"),
-        ("InvalidImageName", "couldn't parse image name", "no image's name"),
+        ("InvalidImageName", "couldn't parse image name", "not a valid image name"),
         ("ErrImagePull", "something new", "kubectl describe pod"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_model_that_is_an_image_is_the_model_and_not_the_engine() -> None:
 def test_a_missing_secret_is_told_in_the_kubelets_words() -> None:
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}
     found = fault(pod(container({"waiting": waiting})))
-    assert found.text == 'container vllm of pod chat-0 can\'t be made: secret "token" not found'
+    assert found.text == 'container vllm of pod chat-0 can\'t be created: secret "token" not found'
 
 
 def test_a_command_that_is_not_there_is_told_by_the_runtime() -> None:
@@ -165,7 +165,7 @@ def test_an_init_container_that_fails_keeps_the_model_away() -> None:
     waits = container({"waiting": {"reason": "PodInitializing"}})
     found = fault(pod(waits, first=(first,)))
     assert found.reason is Reason.MODEL_UNAVAILABLE
-    assert found.text.startswith("container fetch-model of pod chat-0 ends again and again")
+    assert found.text.startswith("container fetch-model of pod chat-0 keeps exiting")
 
 
 def test_an_init_container_of_the_users_own_is_no_model() -> None:
@@ -238,7 +238,7 @@ def test_a_pod_that_cannot_be_read_is_there_all_the_same() -> None:
     found = unreadable({"metadata": pod()["metadata"], "spec": {}})
     assert (found.service, found.pool, found.lives) == ("chat", "main", True)
     assert found.fault is not None
-    assert "pod chat-0 can't be read" in found.fault.text
+    assert "pod chat-0 can't be parsed" in found.fault.text
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_network_card_that_lacks_is_no_gpu() -> None:
 def test_a_missing_volume_claim_keeps_the_model_away() -> None:
     found = fault(unplaced('0/3 nodes are available: persistentvolumeclaim "weights" not found. x'))
     assert found.reason is Reason.MODEL_UNAVAILABLE
-    assert "PersistentVolumeClaim weights, which isn't there: create it" in found.text
+    assert "PersistentVolumeClaim weights, which does not exist: create it" in found.text
 
 
 def test_an_evicted_pod_says_why() -> None:

@@ -67,7 +67,7 @@ def test_admission_is_told_in_its_own_words(why: str, words: str) -> None:
     found = refused(maker(), [event(tried("wide-0", why))])
     assert found is not None
     assert found.reason is Reason.TEMPLATE_REFUSED
-    assert found.text.startswith("the API server makes no pods: ")
+    assert found.text.startswith("the API server refuses to create pods: ")
     assert found.text.endswith(words) or words in found.text
     assert "wide-0" not in found.text
 
@@ -130,7 +130,7 @@ def test_the_makers_own_words_are_left_out(case: Callable[[str], str]) -> None:
     said = tried("wide-0", NO_ACCOUNT)
     found = refused(maker(), [event(case(said[0]) + said[1:])])
     assert found is not None
-    assert found.text.startswith("the API server makes no pods: error looking up")
+    assert found.text.startswith("the API server refuses to create pods: error looking up")
 
 
 def test_a_namesake_of_before_says_nothing() -> None:

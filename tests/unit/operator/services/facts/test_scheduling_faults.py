@@ -66,7 +66,7 @@ GPU, CPU, MEMORY = "Insufficient nvidia.com/gpu", "Insufficient cpu", "Insuffici
         (
             f"0/8 nodes are available: 3 {GPU}, 5 node(s) didn't match Pod's node affinity/selector.",
             "GpuMissing",
-            "no node that fits otherwise",
+            "no node that otherwise fits",
         ),
         (f"0/8 nodes are available: 3 {GPU}, 8 Too many pods.", "Unschedulable", "room for one more pod"),
         (f"0/3 nodes are unavailable: 3 {GPU}.", "GpuMissing", "asks for 8 nvidia.com/gpu,"),
@@ -79,8 +79,8 @@ GPU, CPU, MEMORY = "Insufficient nvidia.com/gpu", "Insufficient cpu", "Insuffici
         ("0/3 nodes are available: 3 Insufficient rdma/hca_shared.", "Unschedulable", "rdma/hca_shared"),
         ("pod group is not ready, 1 Pending, 2 minAvailable", "Unschedulable", "pod group is not ready"),
         ("no nodes available to schedule pods", "Unschedulable", "no nodes available"),
-        ("", "Unschedulable", "says no more"),
-        (None, "Unschedulable", "says no more"),
+        ("", "Unschedulable", "gives no reason"),
+        (None, "Unschedulable", "gives no reason"),
     ],
 )
 def test_what_lacks_wherever_the_pod_fits_otherwise_is_named(message: Any, reason: str, words: str) -> None:
@@ -136,7 +136,7 @@ def test_a_scheduler_that_says_nothing_is_named() -> None:
     found = unseen({**one, "spec": {**one["spec"], "schedulerName": "volcano"}})
     assert found is not None
     assert found.reason is Reason.NOT_SCHEDULED
-    assert "the scheduler volcano, which has said nothing of it" in found.text
+    assert "the scheduler volcano, which has not reported on it" in found.text
     assert unplaced(one) is None
     assert unseen(pod("")) is None, "it has said no"
     assert unseen({**one, "spec": {**one["spec"], "nodeName": "node-0"}}) is None

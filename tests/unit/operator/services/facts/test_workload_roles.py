@@ -100,7 +100,7 @@ def test_what_somebody_asks_goes_to_the_scaler() -> None:
     ("there", "words"),
     [
         (as_role(a_set(role("prefill"), role("decode", replicas=4))), "set its scaling.mode to External"),
-        (as_role(EXTERNAL), "has not made the DisaggregatedSetRoleScaler of role decode yet"),
+        (as_role(EXTERNAL), "has not created the DisaggregatedSetRoleScaler of role decode yet"),
     ],
     ids=["its own spec", "no scaler yet"],
 )
