@@ -7,7 +7,6 @@ if it is taken, and says which words the sentence must have. Policies, bindings 
 their parameters reach admission a moment after they are written; `eventually` waits.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from loadline_api import names
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import APPLY, Object, checked, tls
 from testbed.cluster.errors import ApiError
+from testbed.cluster.waits import GaveUp, wait_for
 
 PATIENCE_S = 20.0
 RBAC = "rbac.authorization.k8s.io"
@@ -71,16 +71,21 @@ def refusal(call: Callable[[], object], *, by: str = "") -> str:
 
 
 def eventually(check: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
-    """Repeat `check` until it neither fails nor is refused."""
-    deadline_s = time.monotonic() + patience_s
-    while True:
+    """Repeat `check` until it neither fails nor is refused; else its last complaint is raised."""
+    last: list[Exception] = []
+
+    def holds() -> bool | None:
         try:
             check()
-            return
-        except (ApiError, AssertionError):
-            if time.monotonic() > deadline_s:
-                raise
-        time.sleep(0.05)
+        except (ApiError, AssertionError) as error:
+            last[:] = [error]
+            return None
+        return True
+
+    try:
+        wait_for(holds, "a check", standstill_s=patience_s, every_s=0.05)
+    except GaveUp:
+        raise last[0] from None
 
 
 def bound_account(name: str, role: str, *, namespace: str = "default") -> list[Mapping[str, Any]]:

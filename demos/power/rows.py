@@ -13,12 +13,12 @@ import json
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from demos.power import manifests
 from loadline_api import names
+from loadline_api.sentences import some_of
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim.demo.scenarios import Scenario
 from loadline_sim.reports.snapshots import Progress
@@ -26,6 +26,7 @@ from testbed import charts
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
 from testbed.cluster.errors import ApiError, BedError
+from testbed.cluster.waits import wait_for
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
 from testbed.live_rows.member_rows import PATIENCE_S, MemberRow
@@ -39,6 +40,7 @@ UNSETTLED = (429, 503)
 LEAD_S = 4.0
 """Seconds between the plant's readiness and the play's beginning."""
 
+STARTING = "starting an agent and a guard on each node"
 ACQUAINTING = "electing a coordinator that hears every node"
 
 REPO = Path(__file__).parents[2]
@@ -53,7 +55,7 @@ class LiveRow(MemberRow):
         self.nodes = manifests.node_names(scenario)
         self.services: tuple[str, ...] = ()
         self.start_at = 0.0
-        self._progress = progress
+        self._progress, self._seen = progress, ""
 
     @property
     def control(self) -> Path:
@@ -116,24 +118,26 @@ class LiveRow(MemberRow):
         self.bed.apply(manifests.declarations(self.scenario, self.model))
         progress("bringing up the control plane", 1.0)
         self._start_members()
-        self._until(self._placed, what="placing the pods", complaint="the scheduler has not bound every pod")
-        self._until(self._led, what=ACQUAINTING, complaint="no coordinator hears all nodes")
+        self._until(self._placed, "placing the pods")
+        self._until(self._led, ACQUAINTING)
 
     def _start_members(self) -> None:
         """Start every member, with at most `AT_ONCE` agents that haven't told of their GPUs yet."""
         self.members = members.members(self.bed, self.nodes, self.board.path)
         waiting = list(self.nodes)
-        deadline_s = time.monotonic() + PATIENCE_S
-        while len(told := self._told()) < len(self.nodes):
+
+        def all_told() -> bool:
+            told = self._told()
             starting = len(self.nodes) - len(waiting) - len(told)
             for node in waiting[: AT_ONCE - starting]:
                 self.members[node].start()
                 waiting.remove(node)
-            self._progress("starting an agent and a guard on each node", len(told) / len(self.nodes))
-            if time.monotonic() > deadline_s:
-                missing = ", ".join(sorted(set(self.nodes) - told))
-                raise BedError(f"agents of {missing} have not told of their GPUs: read {self.out / 'logs'}")
-            time.sleep(0.25)
+            missing = sorted(set(self.nodes) - told)
+            self._seen = f"the agents of {len(missing)} nodes have not reported GPUs: {some_of(missing)}"
+            self._progress(STARTING, len(told) / len(self.nodes))
+            return not missing
+
+        self._until(all_told, STARTING)
 
     def _told(self) -> set[str]:
         """Nodes whose agents have told of their GPUs."""
@@ -150,6 +154,7 @@ class LiveRow(MemberRow):
             for pod in pods
             if pod["spec"].get("nodeName")
         }
+        self._seen = f"the scheduler has bound pods to {len(by_node)} of {len(self.nodes)} nodes"
         if by_node.keys() != set(self.nodes):
             return False
         self.services = tuple(by_node[node] for node in self.nodes)
@@ -158,6 +163,7 @@ class LiveRow(MemberRow):
     def _led(self) -> bool:
         status = self._get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
         heard = int(status.get("nodesReporting", 0))
+        self._seen = f"a coordinator hears {heard} of {len(self.nodes)} nodes"
         self._progress(ACQUAINTING, heard / len(self.nodes))
         return heard == len(self.nodes)
 
@@ -170,11 +176,14 @@ class LiveRow(MemberRow):
                 raise
             return {}
 
-    def _until(self, holds: Callable[[], bool], *, what: str, complaint: str) -> None:
-        deadline_s = time.monotonic() + PATIENCE_S
+    def _until(self, holds: Callable[[], bool], what: str) -> None:
         self._progress(what, 0.0)
-        while not holds():
-            if time.monotonic() > deadline_s:
-                raise BedError(f"{complaint} after {PATIENCE_S:g} s: read {self.out / 'logs'}")
-            time.sleep(0.25)
+        wait_for(
+            lambda: holds() or None,
+            what,
+            standstill_s=PATIENCE_S,
+            seen=lambda: self._seen,
+            why=lambda: f"read {self.out / 'logs'}",
+            every_s=0.25,
+        )
         self._progress(what, 1.0)

@@ -35,6 +35,7 @@ class Demonstration:
     def __init__(self, cluster: ServingCluster, console: Console) -> None:
         self._cluster, self._console = cluster, console
         self._service = cluster.service(NAME)
+        self._shown: list[str] = []
 
     def play(self) -> None:
         """All of it, in order."""
@@ -56,19 +57,19 @@ class Demonstration:
             self._tell_until_ready()
 
     def _tell_until_ready(self) -> None:
-        """Pass on the Ready condition's words whenever they change."""
-        said = ""
+        """Show the condition Ready and the logs of starting pods whenever they change."""
 
         def ready() -> bool | None:
-            nonlocal said
-            condition = self._service.condition("Ready")
-            text = f"{condition.get('reason', 'Unknown')}: {condition.get('message', 'not looked at yet')}"
-            if text != said:
-                said = text
-                self._console.print(f"    [dim]{text}[/]", highlight=False, soft_wrap=True)
-            return True if condition.get("status") == "True" and self._service.current else None
+            is_so = self._service.condition("Ready").get("status") == "True"
+            return True if is_so and self._service.current else None
 
-        self._service.wait(ready, "Ready=True")
+        self._service.wait(ready, "Ready=True", show=self._show)
+
+    def _show(self, seen: str) -> None:
+        lines = seen.splitlines()
+        for line in (one for one in lines if one not in self._shown):
+            self._console.print(f"    {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
+        self._shown = lines
 
     def _ask(self) -> None:
         command = f'curl {self._service.url}/v1/completions -d \'{{"model": "{NAME}", "stream": true, …}}\''

@@ -1,11 +1,10 @@
 """
 An InferenceService as its owner sees it: what its status says, and what it answers.
 
-Waiting is for a condition, and gives up with the status that was there last, since that
-is what says why.
+Waiting is for a condition, and gives up with what was seen last: the status, and the ends of the logs of
+pods that aren't ready, since they say why.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,13 +14,19 @@ from demos.serving import completions
 from loadline_api.names import ENGINE_PORT, INFERENCE_SERVICES
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
-from testbed.cluster.errors import BedError
+from testbed.cluster.errors import KubectlFailed
+from testbed.cluster.waits import wait_for
 from testbed.doubles.operators import pods_of
 
 T = TypeVar("T")
 
-READY_S = 600.0
-"""Three engines that start at once on two cores take four minutes, and other work may go on there."""
+STANDSTILL_S = 240.0
+"""For how long nothing may move: an engine that compiles writes no line for a minute on two idle cores."""
+
+READY_S = 1800.0
+"""Three engines that start at once on two cores take four minutes; on a busy machine several times that."""
+
+LOG_LINES = 15
 
 LOOK_EVERY_S = 0.25
 
@@ -61,7 +66,9 @@ class Service:
         found = (one for one in self.now.get("status", {}).get("conditions", ()) if one["type"] == type)
         return next(found, {})
 
-    def until(self, type: str, status: str, *, reason: str | None = None, limit_s: float = READY_S) -> Object:
+    def until(
+        self, type: str, status: str, *, reason: str | None = None, limit_s: float = STANDSTILL_S
+    ) -> Object:
         """The condition once it has that status, and that reason if one is given."""
 
         def holds() -> Object | None:
@@ -71,15 +78,55 @@ class Service:
 
         return self.wait(holds, f"{type}={status}{f' ({reason})' if reason else ''}", limit_s=limit_s)
 
-    def wait(self, found: Callable[[], T | None], what: str, *, limit_s: float = READY_S) -> T:
-        """What `found` gives once it gives something; BedError with the status otherwise."""
-        deadline_s = time.monotonic() + limit_s
-        while (value := found()) is None:
-            if time.monotonic() > deadline_s:
-                status = self.now.get("status", {})
-                raise BedError(f"{self.namespace}/{self.name}: no {what} after {limit_s:g} s: {status}")
-            time.sleep(LOOK_EVERY_S)
-        return value
+    def wait(
+        self,
+        found: Callable[[], T | None],
+        what: str,
+        *,
+        limit_s: float = STANDSTILL_S,
+        show: Callable[[str], None] = lambda text: None,
+    ) -> T:
+        """What `found` gives once it gives something; GaveUp where nothing moved for `limit_s`.
+
+        What moves is the condition Ready, and the logs of pods that aren't ready: an engine that loads or
+        compiles writes them. GaveUp has the ends of those logs.
+        """
+        return wait_for(
+            found,
+            f"{self.namespace}/{self.name}: {what}",
+            standstill_s=limit_s,
+            most_s=READY_S,
+            seen=self._progress,
+            show=show,
+            why=self._why_not,
+            every_s=LOOK_EVERY_S,
+        )
+
+    def _progress(self) -> str:
+        ready = self.condition("Ready")
+        said = f"{ready.get('reason', 'Unknown')}: {ready.get('message', 'not reconciled yet')}"
+        steps = [f"{pod['metadata']['name']}: {self._log(pod, lines=1)}" for pod in self._unready()]
+        return "\n".join([said, *steps])
+
+    def _why_not(self) -> str:
+        found = []
+        for pod in self._unready():
+            name = pod["metadata"]["name"]
+            found += [f"pod {name}, the end of its log:", self._log(pod, lines=LOG_LINES)]
+            found += [f"see `kubectl describe pod -n {self.namespace} {name}`"]
+        return "\n".join(found)
+
+    def _unready(self) -> list[Object]:
+        return [pod for pod in self.pods() if not _is_ready(pod)]
+
+    def _log(self, pod: Object, *, lines: int) -> str:
+        """The end of the logs of a pod's containers; a sentence where there are none."""
+        name = pod["metadata"]["name"]
+        try:
+            said = self.bed.kubectl("logs", "-n", self.namespace, name, "--all-containers", f"--tail={lines}")
+        except KubectlFailed:
+            return "no container has started yet"
+        return "\n".join(said.strip().splitlines()[-lines:]) or "nothing logged yet"
 
     def scale(self, replicas: int) -> None:
         """`kubectl scale`, as a person does it."""
@@ -116,3 +163,8 @@ class Service:
         """Prompt tokens that decode engines were given by others: what proves that the split happened."""
         found = self.counters("main", "vllm:prompt_tokens_by_source_total")
         return sum(value for series, value in found.items() if TRANSFERRED in series)
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

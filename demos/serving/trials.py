@@ -16,8 +16,7 @@ from demos.serving.completions import Load, Tally
 from demos.serving.services import Service
 from loadline_api import names
 from testbed.cluster.clients import Object
-from testbed.cluster.errors import BedError
-from testbed.cluster.workloads import eventually
+from testbed.cluster.waits import wait_for
 
 SLOW = {"STANDIN_ITL_MS": "20"}
 """So that requests are under way whenever a pod goes."""
@@ -116,9 +115,8 @@ def to_zero_and_back(service: Service) -> bool:
 
 
 def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> None:
-    """Return once it holds; BedError when it doesn't in time."""
-    if not eventually(holds, limit_s):
-        raise BedError(f"not so after {limit_s:g} s")
+    """Return once it holds; GaveUp when it doesn't in time."""
+    wait_for(lambda: holds() or None, "it holds", standstill_s=limit_s)
 
 
 def _under_load(load: Load, *, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:

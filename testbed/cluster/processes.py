@@ -16,13 +16,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
 from testbed.cluster import janitors
 from testbed.cluster.errors import ProcessFailed
+from testbed.cluster.waits import GaveUp, wait_for
 
 PREFIX = "loadline-bed-"
 GRACE_S = 5.0
@@ -90,14 +90,29 @@ class Process:
         return self._popen.wait(timeout_s)
 
     def until(self, ready: Callable[[], bool], *, timeout_s: float, every_s: float = 0.05) -> None:
-        """Return once `ready()` holds; raise ProcessFailed when the process ends or the time is over."""
-        deadline_s = time.monotonic() + timeout_s
-        while not ready():
+        """Return once `ready()` holds; ProcessFailed when the process ends, or is silent for `timeout_s`.
+
+        A process that goes on writing its log is at work.
+        """
+
+        def is_ready() -> bool | None:
+            if ready():
+                return True
             if not self.running:
                 raise ProcessFailed(f"{self.name} ended with status {self._popen.returncode}:\n{self.tail()}")
-            if time.monotonic() > deadline_s:
-                raise ProcessFailed(f"{self.name} is not ready after {timeout_s:g} s:\n{self.tail()}")
-            time.sleep(every_s)
+            return None
+
+        try:
+            wait_for(
+                is_ready,
+                f"{self.name} is ready",
+                standstill_s=timeout_s,
+                seen=lambda: f"{self.log.stat().st_size} bytes of log" if self.log.exists() else "no log",
+                why=self.tail,
+                every_s=every_s,
+            )
+        except GaveUp as error:
+            raise ProcessFailed(str(error)) from error
 
     def tail(self) -> str:
         """The last lines of the process's log."""

@@ -6,7 +6,6 @@ bed with a real node and what has come of it. Nothing here knows what it is for.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -14,6 +13,7 @@ import httpx
 from testbed.cluster import images
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
+from testbed.cluster.waits import GaveUp, wait_for
 
 SERVE = "echo serving; hostname >/www/index.html; exec httpd -f -p 8080 -h /www"
 PORT = 8080
@@ -59,10 +59,10 @@ def service(name: str) -> Object:
 
 def eventually(holds: Callable[[], bool], limit_s: float = 30.0) -> bool:
     """Whether it holds before the limit."""
-    deadline_s = time.monotonic() + limit_s
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    return holds()
+    try:
+        return wait_for(lambda: holds() or None, "it holds", standstill_s=limit_s)
+    except GaveUp:
+        return False
 
 
 def fetched(url: str) -> str | None:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from loadline_agent.domain.tls_identity import Identity
+from testbed.cluster.waits import GaveUp, wait_for
 from testbed.doubles.agents import Row
 from testbed.fakegpu import build
 from testbed.fakegpu.board import Board, GpuSpec
@@ -147,12 +148,12 @@ class LoneRow:
 
     def wait(self, so: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
         """Seconds until something is so; AssertionError if that takes too long."""
-        began = time.monotonic()
-        while not so():
-            waited_s = time.monotonic() - began
-            assert waited_s < within_s, f"not within {within_s} s"
-            time.sleep(0.01)
-        return time.monotonic() - began
+        began_s = time.monotonic()
+        try:
+            wait_for(lambda: so() or None, "it is so", standstill_s=within_s, every_s=0.01)
+        except GaveUp as error:
+            raise AssertionError(str(error)) from error
+        return time.monotonic() - began_s
 
     def _python(self, node: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen((sys.executable, "-m", module, *arguments), env=self._environment(node))

@@ -6,7 +6,6 @@ guards are asked to end at once, since the bed waits for one after the other; a 
 """
 
 import signal
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,8 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from testbed.cluster.bed import Bed
-from testbed.cluster.errors import BedError
-from testbed.fakegpu.board import boottime
+from testbed.cluster.waits import wait_for
 from testbed.live_rows.members import Member
 
 PATIENCE_S: Final = 120.0
@@ -45,12 +43,8 @@ class MemberRow(ABC):
         self._end()
 
     def until(self, holds: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
-        """Wait until something is so; BedError if that takes too long."""
-        deadline_s = boottime() + within_s
-        while not holds():
-            if boottime() > deadline_s:
-                raise BedError(f"not within {within_s:g} s: {what}; read {self.bed.logs}")
-            time.sleep(0.1)
+        """Wait until something is so; GaveUp if that takes too long."""
+        wait_for(lambda: holds() or None, what, standstill_s=within_s, why=lambda: f"read {self.bed.logs}")
 
     @abstractmethod
     def _bring_up(self) -> None:

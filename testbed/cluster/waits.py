@@ -1,0 +1,72 @@
+"""
+How test bed, demos and benchmarks wait: as long as something moves, and with an answer to «why?» at the end.
+
+A build, an engine that loads a model or an agent on each of fifty nodes takes as long as the machine
+lets it, and on a busy machine several times as long as on an idle one. So patience is not a length of time
+but a length of standstill: who waits reports what it sees, each change begins the patience anew, up to
+a bound, and each is shown. Who gives up reports what it saw last, and whatever `why` can add: the pod,
+the end of its log, the next command.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from testbed.cluster.errors import BedError
+
+T = TypeVar("T")
+
+LOOK_EVERY_S: Final = 1.0
+"""How often at most it is looked whether something moves: that may cost a request, or a log."""
+
+MOST: Final = 6.0
+"""How many times the patience it may take while something moves, unless the caller has another bound."""
+
+
+class GaveUp(BedError):
+    """What was waited for didn't come; the text has what was seen last, and what to look at next."""
+
+
+def wait_for(
+    found: Callable[[], T | None],
+    what: str,
+    *,
+    standstill_s: float,
+    most_s: float | None = None,
+    seen: Callable[[], str] | None = None,
+    show: Callable[[str], None] = lambda text: None,
+    why: Callable[[], str] = lambda: "",
+    every_s: float = 0.1,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """What `found` gives once it is not None; GaveUp after `standstill_s` seconds without progress.
+
+    For something that is so or isn't, `lambda: holds() or None` is what `found` may be.
+    Progress is that `seen` gives another text than before; `show` gets each. Where nothing is `seen`
+    the patience is simply over after that time. `why` is asked once, at the end.
+    """
+    began_s = moved_s = looked_s = clock()
+    most_s = most_s if most_s is not None else standstill_s * (MOST if seen is not None else 1.0)
+    last = ""
+    while (value := found()) is None:
+        now_s = clock()
+        if seen is not None and (now_s - looked_s >= LOOK_EVERY_S or not last):
+            looked_s, text = now_s, seen()
+            if text != last:
+                last, moved_s = text, now_s
+                show(text)
+        if now_s - moved_s > standstill_s or now_s - began_s > most_s:
+            raise GaveUp(
+                _complaint(what, waited_s=now_s - began_s, still_s=now_s - moved_s, last=last, why=why)
+            )
+        sleep(every_s)
+    return value
+
+
+def _complaint(what: str, *, waited_s: float, still_s: float, last: str, why: Callable[[], str]) -> str:
+    moved = f", of which nothing moved for the last {still_s:.3g} s" if last else ""
+    lines = [f"{what}: not after {waited_s:.3g} s{moved}"]
+    lines += [f"last seen: {last}"] if last else []
+    lines += [reason] if (reason := why()) else []
+    return "\n".join(lines)
