@@ -6,17 +6,16 @@ domain (`Declarations`); the pure `Leader` begins, decides, answers and ends. Th
 module brings the three together, lets it decide once a second even if nobody reports,
 and gives up an epoch that is over.
 
-The policy is wrapped so that the journal gets each row and its decision in full,
-as often as the policy's state moves and once in a while besides: whatever is
-left out changed nothing, so a replay of the journal meets the same states. Reliefs
-are written down in the same way, whenever one begins, waits or ends.
+The journal gets each row and the policy's decision in full, as often as the policy's
+state moves and once in a while besides: whatever is left out changed nothing, so a
+replay of the journal meets the same states. Reliefs are written down in the same way,
+whenever one begins, waits or ends.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from loadline_agent.domain.ports import Declarations, Election
 from loadline_api.journals import Journal
@@ -34,10 +33,10 @@ from loadline_policies.power.protocol.leaders import (
     Output,
 )
 from loadline_policies.power.protocol.messages import Epoch, Report
+from loadline_policies.power.protocol.policy_runs import PolicyStep
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.claims import Claim
 from loadline_policies.power.relief.reliefs import Relief, Room, State
-from loadline_policies.power.rows import Caps, Row
 
 RECORD_EVERY_S = 10.0
 """How often a row that changes nothing is written into the journal all the same. Chosen."""
@@ -64,11 +63,10 @@ class Leadership:
     ) -> None:
         self.election: Election | None = None
         self.carry: Callable[[tuple[Output, ...]], None] = lambda outputs: None
-        self._leader = Leader(random.uniform, self._relieve)
+        self._leader = Leader(random.uniform, self._relieve, self._record)
         self._declarations = declarations
         self._journal, self._clock, self._tell = journal, clock, tell
         self._declared: Domain | None = None
-        self._journalled: Domain | None = None
         self._following = False
         self._resigning: asyncio.Task[None] | None = None
         self._recorded_s = float("-inf")
@@ -153,11 +151,11 @@ class Leadership:
             self._declarations.stop_leading()
 
     def _domain(self) -> Domain | None:
-        """What is declared, with a policy that is journalled; the same object until something changes."""
+        """What is declared; the same object until something changes."""
         declared = self._declarations.domain() if self._following else None
-        if declared is not None and declared is not self._declared:
-            self._declared, self._journalled = declared, self._recorded(declared)
-        return self._journalled if declared is not None else None
+        if declared is not None:
+            self._declared = declared
+        return declared
 
     def _note(self, outputs: tuple[Output, ...]) -> None:
         """Journal each beginning and end, give up an epoch that is over, and have the answers carried."""
@@ -200,28 +198,23 @@ class Leadership:
             )
         return decision
 
-    def _recorded(self, domain: Domain) -> Domain:
-        """The domain with a policy that writes what it sees and decides into the journal."""
-        policy = domain.document.policy
-
-        def decide(row: Row, state: Any, config: Any, now: float) -> Decision[Caps, Any]:  # noqa: PLR0917
-            decision = policy.decide(row, state, config, now)
-            moved = decision.state != state
-            if moved or now - self._recorded_s >= RECORD_EVERY_S:
-                self._recorded_s = now
-                self._journal.write(
-                    f"power/{policy.name}",
-                    kind=POWER_DOMAINS.kind,
-                    name=domain.name,
-                    observation={
-                        "row": row,
-                        "now_s": now,
-                        "state": state,
-                        "policy_hash": domain.document.hash,
-                    },
-                    decision={"caps": decision.actions, "state": decision.state},
-                    reason="moved" if moved else UNMOVED,
-                )
-            return decision
-
-        return replace(domain, document=replace(domain.document, policy=replace(policy, decide=decide)))
+    def _record(self, step: PolicyStep) -> None:
+        """Journal a decision by which the policy's state moves, and another one once in a while."""
+        before, decision = step.state, step.decision
+        moved = decision.state != before
+        if not moved and step.now - self._recorded_s < RECORD_EVERY_S:
+            return
+        self._recorded_s = step.now
+        self._journal.write(
+            f"power/{step.document.policy.name}",
+            kind=POWER_DOMAINS.kind,
+            name=self._domain_name,
+            observation={
+                "row": step.row,
+                "now_s": step.now,
+                "state": before,
+                "policy_hash": step.document.hash,
+            },
+            decision={"caps": decision.actions, "state": decision.state},
+            reason="moved" if moved else UNMOVED,
+        )

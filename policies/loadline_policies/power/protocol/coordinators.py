@@ -29,7 +29,7 @@ from loadline_policies.power.protocol.member_evidence import evidence_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
 from loadline_policies.power.protocol.planned_members import PlannedMembers
-from loadline_policies.power.protocol.policy_runs import PolicyRun
+from loadline_policies.power.protocol.policy_runs import Observe, PolicyRun, unobserved
 from loadline_policies.power.protocol.release_waits import ReleaseWaits
 from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
@@ -54,7 +54,8 @@ class Coordinator:
     `receive` takes a report, `answer` makes the lease for a node, `urgent` says whether a
     node's held request should be answered now instead of at its time. Once `over` is true
     it must not answer any more. `renewed_sent_s` is when the renewal by which it leads was
-    sent, `now` if it has only just been. `relieve` decides who is let off a cap.
+    sent, `now` if it has only just been. `relieve` decides who is let off a cap, `observe` is
+    called with every decision of the policy.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Coordinator:
         now: float,
         renewed_sent_s: float | None = None,
         relieve: Relieve = reliefs.decide,
+        observe: Observe = unobserved,
     ) -> None:
         self.epoch = epoch
         self.brakes = 0
@@ -73,7 +75,7 @@ class Coordinator:
         self._plan = SafeLimitPlan()
         self._planned = PlannedMembers()
         self._orders = RowOrders(caps=Caps())
-        self._policy = PolicyRun(domain.document)
+        self._policy = PolicyRun(domain.document, observe)
         self._reliever = Reliever(relieve)
         self._drills = Drills(domain.drill)
         self._release_waits = ReleaseWaits()

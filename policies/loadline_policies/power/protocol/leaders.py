@@ -22,6 +22,7 @@ from loadline_policies.power.protocol import plausibility
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch, Lease, Report
+from loadline_policies.power.protocol.policy_runs import Observe, unobserved
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 
@@ -127,12 +128,18 @@ class _Held:
 class Leader:
     """One candidate. `coordinator` is None while it doesn't lead.
 
-    `uniform(least, most)` spreads the holds, `relieve` decides who is let off a cap.
+    `uniform(least, most)` spreads the holds, `relieve` decides who is let off a cap, `observe` is
+    called with every decision of the policy.
     """
 
-    def __init__(self, uniform: Callable[[float, float], float], relieve: Relieve = reliefs.decide) -> None:
+    def __init__(
+        self,
+        uniform: Callable[[float, float], float],
+        relieve: Relieve = reliefs.decide,
+        observe: Observe = unobserved,
+    ) -> None:
         self.coordinator: Coordinator | None = None
-        self._uniform, self._relieve = uniform, relieve
+        self._uniform, self._relieve, self._observe = uniform, relieve, observe
         self._declared: Domain | None = None
         self._ended: Epoch | None = None
         self._held: dict[str, _Held] = {}
@@ -212,6 +219,7 @@ class Leader:
             now=now,
             renewed_sent_s=election.renewed_sent_s,
             relieve=self._relieve,
+            observe=self._observe,
         )
         return (Began(election.epoch),)
 

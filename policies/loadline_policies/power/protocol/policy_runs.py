@@ -11,18 +11,40 @@ levels told the second strictest is believed. They count until the policy first 
 is heard later has no say in what was decided without it.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from loadline_policies.decisions import Decision
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.power.protocol.messages import Report
 from loadline_policies.power.rows import Caps, Row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStep:
+    """One decision of a policy: what it was given, in full, and what it gave; `now` is in seconds."""
+
+    document: PowerDocument
+    row: Row
+    state: Any
+    now: float
+    decision: Decision[Caps, Any]
+
+
+Observe = Callable[[PolicyStep], None]
+"""Called with every decision of a policy, for a journal."""
+
+
+def unobserved(step: PolicyStep) -> None:
+    """Keep nothing of a decision."""
+
+
 class PolicyRun:
     """One policy from a coordinator's begin to its end, or to another policy."""
 
-    def __init__(self, document: PowerDocument) -> None:
-        self._document = document
+    def __init__(self, document: PowerDocument, observe: Observe = unobserved) -> None:
+        self._document, self._observe = document, observe
         self._state: Any = document.policy.start
         self._decided: str | None = None
         self._told: dict[str, str] = {}
@@ -50,10 +72,11 @@ class PolicyRun:
         resumed = self._resumed_level if self._decided is None else None
         if resumed is not None:
             self._state = document.policy.resumed(resumed, now)
-        caps, self._state = document.policy.decide(row, self._state, document.config, now)
-        self._decided = str(caps.level)
+        before, decision = self._state, document.policy.decide(row, self._state, document.config, now)
+        self._observe(PolicyStep(document=document, row=row, state=before, now=now, decision=decision))
+        self._state, self._decided = decision.state, str(decision.actions.level)
         self._told.clear()
-        return caps
+        return decision.actions
 
     @property
     def _resumed_level(self) -> str | None:
