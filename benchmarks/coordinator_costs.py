@@ -67,7 +67,6 @@ class Member:
             ]
 
     def report(self) -> Report:
-        """The next one."""
         self._sequence += 1
         lease = self._lease
         return Report(

@@ -68,7 +68,6 @@ def main() -> int:
 
 
 def random_schedules(first: int, last: int) -> Piece:
-    """Schedules at random, by seed."""
     return _sum(played(drawn(seed)) for seed in range(first, last))
 
 

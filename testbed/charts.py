@@ -73,7 +73,6 @@ def hooks(
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The values in a file."""
     return dict(yaml.load(file.read_text(), LOADER))
 
 

@@ -28,13 +28,11 @@ class StatusServer:
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
-        """Open it, unless it is open."""
         if self._runner is None:
             app = status_app(self._journal, metrics=self.metrics.text, unready=lambda: self.unready())
             self._runner, _ = await serve(app, self._settings.listen, port=self._settings.metrics_port)
 
     async def close(self) -> None:
-        """Close it, if it is open."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -77,7 +77,6 @@ class ControlFile:
 
     @property
     def control(self) -> Control:
-        """The newest one."""
         try:
             stamp = self._path.stat().st_mtime_ns
         except FileNotFoundError:

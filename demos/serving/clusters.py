@@ -83,7 +83,6 @@ class ServingCluster:
 
     @property
     def engine_image(self) -> str:
-        """The image that engines run."""
         return self._images[IMAGES[self._engine]].name
 
     def install(self, **more: Any) -> None:

@@ -38,7 +38,6 @@ class Demonstration:
         self._shown: list[str] = []
 
     def play(self) -> None:
-        """All of it, in order."""
         self._install()
         self._apply()
         self._ask()

@@ -42,7 +42,6 @@ class HeldRow:
         return HOST_WATTS + WATTS_A_GPU * len(self.board.uuids(0))
 
     def declare(self, mode: str) -> None:
-        """The domain, in a mode."""
         spec = {
             "budgetWatts": self.budget_watts,
             "mode": mode,

@@ -41,7 +41,6 @@ class Service:
 
     @property
     def now(self) -> Object:
-        """The object as it is."""
         return self.bed.client.get(INFERENCE_SERVICES.path(self.name, namespace=self.namespace))
 
     @property

@@ -50,7 +50,6 @@ class Server:
         return int(address[1])
 
     async def stop(self) -> None:
-        """Stop listening."""
         await self._runner.cleanup()
 
     async def _serve_metrics(self, request: web.Request) -> web.Response:

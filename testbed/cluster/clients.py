@@ -71,11 +71,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def get(self, path: str, **parameters: str) -> Object:
-        """The object or list at a path."""
         return checked(self._http.get(path, params=parameters))
 
     def create(self, path: str, body: Mapping[str, object]) -> Object:
@@ -88,7 +86,6 @@ class Client:
         return checked(self._http.patch(path, json=body, headers=headers, params=parameters))
 
     def delete(self, path: str, **parameters: str) -> Object:
-        """Delete the object or collection at a path."""
         return checked(self._http.delete(path, params=parameters))
 
     def healthy(self) -> bool:

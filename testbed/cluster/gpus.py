@@ -48,7 +48,6 @@ class Gpus:
 
     @property
     def mount(self) -> Object:
-        """Its mount in a container."""
         return {"name": "fakegpu", "mountPath": MOUNTED_AT}
 
     def offer(self) -> None:

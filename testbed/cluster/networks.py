@@ -42,12 +42,10 @@ class Network:
 
     @property
     def pods(self) -> str:
-        """The range of the pods."""
         return f"10.88.{self.number}.0/24"
 
     @property
     def services(self) -> str:
-        """The range of the Services."""
         return f"10.87.{self.number}.0/24"
 
     @property

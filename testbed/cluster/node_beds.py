@@ -54,7 +54,6 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The node's name."""
         return self.machine.name
 
     @property

@@ -58,7 +58,6 @@ def service(name: str) -> Object:
 
 
 def eventually(holds: Callable[[], bool], limit_s: float = 30.0) -> bool:
-    """Whether it holds before the limit."""
     try:
         return wait_for(lambda: holds() or None, "it holds", standstill_s=limit_s)
     except GaveUp:
@@ -109,5 +108,4 @@ class Namespace:
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def address(self, service: str) -> str:
-        """The address of a Service."""
         return self.kubectl("get", "service", service, "-o", "jsonpath={.spec.clusterIP}")

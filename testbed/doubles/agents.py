@@ -94,7 +94,6 @@ class Row:
 
     @classmethod
     def read(cls, path: Path) -> "Row":
-        """The row in a file."""
         content = json.loads(path.read_text())
         content["curve"] = tuple((load, seconds) for load, seconds in content["curve"])
         return cls(**content)
@@ -109,7 +108,6 @@ class RowFile:
 
     @property
     def row(self) -> Row:
-        """The newest row."""
         stamp = self._path.stat().st_mtime_ns
         if self._row is None or stamp != self._stamp:
             self._row, self._stamp = Row.read(self._path), stamp
@@ -144,18 +142,15 @@ class FileDeclarations:
         )
 
     def candidates(self, domain: str) -> tuple[Peer, ...]:
-        """The candidates of the row."""
         row = self._row()
         return tuple(self._peers[node] for node in row.candidates)
 
     @property
     def certificates(self) -> Mapping[bytes, str]:
-        """Nodes by their certificates."""
         self._row()
         return self._certificates
 
     def node_of(self, certificate: bytes) -> str | None:
-        """The node that a certificate is of."""
         return self.certificates.get(certificate)
 
     async def relist(self) -> None:
@@ -169,7 +164,6 @@ class FileDeclarations:
         """Nothing was followed."""
 
     def domain(self) -> Domain | None:
-        """The row as a domain."""
         self._row()
         return self._domain
 

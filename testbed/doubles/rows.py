@@ -64,7 +64,6 @@ class LoneRow:
 
     @property
     def file(self) -> Path:
-        """The row's file."""
         return self.directory / "row.json"
 
     def __enter__(self) -> "LoneRow":

@@ -200,7 +200,6 @@ def stubs(told: Told, board: Board, counts: Counts) -> list[Stub]:
 
 
 def rating_of(board: Board, name: str, index: int, *, host_watts: float) -> NodeRating:
-    """What a node of the board can draw."""
     least, most = (int(board.header[key][0]) / 1000 for key in ("min_mw", "max_mw"))
     gpus = tuple(GpuRating(uuid, least, most) for uuid in board.uuids(index))
     return NodeRating(node=name, host_max_watts=host_watts, gpus=gpus)

@@ -42,7 +42,6 @@ class Server:
         self.process.until(self._is_ready, timeout_s=START_S, every_s=0.25)
 
     def complete(self, prompt: str, *, tokens: int = 16) -> str:
-        """The greedy completion of a prompt."""
         body = {"model": NAME, "prompt": prompt, "max_tokens": tokens, "temperature": 0.0}
         answer = self._client.post("/v1/completions", json=body)
         answer.raise_for_status()

@@ -26,7 +26,6 @@ HEAT_SLACK_PERCENT: Final = 1.0
 
 
 def coordinator(sight: Sight) -> Contradictions:
-    """`coordinator` is who leads."""
     told = sight.row.status.coordinator
     if told is not None and told != sight.truth.leader:
         yield DOMAIN, f"coordinator is {told}, and {sight.truth.leader or 'nobody'} leads"

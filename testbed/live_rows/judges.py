@@ -103,7 +103,6 @@ class Judge:
         return True
 
     def look(self) -> None:
-        """Judge this second."""
         try:
             said = statuses.read(self._row.bed.client)
         except (httpx.HTTPError, ApiError):

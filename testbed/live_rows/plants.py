@@ -83,7 +83,6 @@ class Plant(Watcher):
 
     @property
     def now(self) -> Moment:
-        """The newest moment."""
         return self.moments[-1]
 
     @property

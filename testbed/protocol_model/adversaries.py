@@ -108,7 +108,6 @@ CHANGES = frozenset({Kind.JOIN, Kind.LEAVE})
 
 
 def struck(world: World, event: Event, setup: Setup) -> World:
-    """The world after one event."""
     world = changed(_changed(world, event, setup), calm_s=0)
     excusing = FAULTS | CHANGES if setup.rule.changes_are_excused else FAULTS
     return _excused(world, event, setup) if event.kind in excusing else world

@@ -38,13 +38,11 @@ def given(world: World) -> list[int | None]:
 
 
 def planned(world: World) -> list[int]:
-    """The members that are planned for."""
     rows = world.leader.members if world.leader else ()
     return [index for index, member in enumerate(rows) if member is not None and member.planned]
 
 
 def limits(world: World) -> list[int]:
-    """The limits that the drivers have."""
     return [node.gpu.requested_watts for node in world.nodes]
 
 

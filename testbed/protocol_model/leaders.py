@@ -58,7 +58,6 @@ class Leader:
 
     @property
     def present(self) -> tuple[Member, ...]:
-        """The members that are counted."""
         return tuple([member for member in self.members if member is not None])
 
 

@@ -75,7 +75,6 @@ class Member:
         return max(self.old_watts, self.given_watts)
 
     def planned_worst_watts(self, times: Times, rule: Rule) -> int:
-        """What a planned-for member is planned at."""
         worst = self.worst_watts(times)
         if rule.planned_at_highest:
             worst = max(worst, self.planned_watts)

@@ -51,7 +51,6 @@ class World:
 
     @property
     def leader(self) -> Leader | None:
-        """The newest leader."""
         return self.leading[-1] if self.leading else None
 
     @property
@@ -76,6 +75,5 @@ def begun(setup: Setup, *, busy: bool = True) -> World:
 
 
 def with_node(world: World, index: int, change: Callable[[Node], Node]) -> World:
-    """The world with one node changed."""
     rows = world.nodes
     return changed(world, nodes=(*rows[:index], change(rows[index]), *rows[index + 1 :]))

@@ -280,5 +280,4 @@ class Leaf:
 
 
 def _word(error: Exception) -> str:
-    """The error as a label."""
     return type(error).__name__ if isinstance(error, HardwareError) else "RecordUnwritable"

@@ -100,7 +100,6 @@ class Kube:
         await self._http.aclose()
 
     async def get(self, path: str) -> Object:
-        """The object at a path."""
         return await self._ask("GET", path)
 
     async def list(self, path: str, *, labels: str = "", fields: str = "") -> Listing:

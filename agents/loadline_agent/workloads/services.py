@@ -58,7 +58,6 @@ class Services:
             self._moved.set()
 
     def get(self, key: str) -> Service | None:
-        """A service, if it is known."""
         informer = self._informers.get(key.partition("/")[0])
         return informer.items.get(key) if informer is not None else None
 

@@ -72,7 +72,6 @@ class Domain:
 
 
 def node(raw: Manifest) -> Node:
-    """The fact of a Node."""
     conditions = raw.get("status", {}).get("conditions") or ()
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
     metadata = raw["metadata"]

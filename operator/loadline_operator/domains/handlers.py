@@ -72,7 +72,6 @@ class Domains(Controller[Key]):
 
     @property
     def watched(self) -> tuple[Watched, ...]:
-        """Domains, and what a domain is planned from."""
         return tuple(Watched(kind, table, partial(self._see, kind)) for kind, table in self._tables.items())
 
     def wake(self) -> None:

@@ -60,7 +60,6 @@ class Api:
     async def patch(
         self, path: str, body: Manifest, *, content: str = MERGE, query: Mapping[str, str] | None = None
     ) -> Manifest:
-        """Patch the object at a path."""
         return await self._request("PATCH", path, body=body, content=content, query=query)
 
     async def _request(

@@ -34,7 +34,6 @@ class ApiRequests:
         self._client, self._metrics = client, metrics
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def send(

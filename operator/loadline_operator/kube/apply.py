@@ -40,7 +40,6 @@ class Applier:
         self.requests = ApiRequests(client, metrics)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.requests.close()
 
     async def get(self, kind: Kind, key: Key) -> Manifest | None:

@@ -150,7 +150,6 @@ class Groups(FactTable[F], Generic[F, G]):
         return self._group_of(key, fact) if fact is not None else None
 
     def groups(self) -> Iterator[G]:
-        """All groups that have an object."""
         return iter(self._groups)
 
     def of(self, group: G) -> dict[Key, F]:

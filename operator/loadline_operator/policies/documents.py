@@ -48,7 +48,6 @@ class PolicyIndex:
     own: FactTable[Document] = field(default_factory=FactTable)
 
     def table(self, namespace: str) -> FactTable[Document]:
-        """Where the documents of a namespace are."""
         return self.system if namespace == self.system_namespace else self.own
 
     def places(self, namespace: str) -> tuple[str, ...]:

@@ -49,7 +49,6 @@ class PoolView:
 
     @property
     def ready(self) -> int:
-        """Replicas that are ready."""
         return self.rollout.ready if self.rollout is not None else 0
 
     @property

@@ -171,7 +171,6 @@ def _maker(group: Group, rollout: Rollout, observed: Observed) -> PodMaker:
 
 
 def key_of(service: InferenceService) -> Key:
-    """The service's key."""
     return Key(service.metadata.namespace, service.metadata.name)
 
 

@@ -99,11 +99,9 @@ class Scenario(BaseModel):
 
     @property
     def stress(self) -> Stress:
-        """The stress with its margin."""
         return self.stress_at(self.stress_trips_at_rate * self.stress_margin)
 
     def stress_at(self, rate: float) -> Stress:
-        """The stress at another rate."""
         return Stress(start_s=self.stress_start_s, end_s=self.stress_end_s, rate_per_server=rate)
 
 

@@ -102,7 +102,6 @@ class Findings:
 
     @property
     def row(self) -> RowFacts:
-        """The row that was recorded."""
         return self.run.row
 
     @property

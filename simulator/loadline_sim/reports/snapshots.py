@@ -89,7 +89,6 @@ class Snapshot:
 
     @property
     def act(self) -> ActNow | None:
-        """The act that is running."""
         return next((act for act in self.acts if act.stage is Stage.RUNNING), None)
 
 

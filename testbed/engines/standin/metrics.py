@@ -56,7 +56,6 @@ class Metrics:
             self._values[name, labels] += amount
 
     def set(self, name: str, value: float) -> None:
-        """Set a gauge."""
         with self._lock:
             self._values[name, ""] = value
 

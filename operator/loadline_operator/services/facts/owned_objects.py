@@ -68,7 +68,6 @@ class OwnedObject:
 
 
 def owned_object(kind: Kind, raw: Manifest) -> OwnedObject:
-    """The fact of an object of an owned kind."""
     metadata = raw["metadata"]
     return OwnedObject(
         uid=metadata["uid"],

@@ -17,7 +17,6 @@ PROGRESS_S = 2 * START_S
 
 
 def deployment(one: Description, pool: Pool) -> Manifest:
-    """The Deployment of a pool."""
     spec = {
         "replicas": pool.replicas,
         "selector": {"matchLabels": pool.labels},

@@ -12,7 +12,6 @@ from loadline_operator.services.objects.descriptions import Description
 
 
 def front_service(one: Description) -> Manifest:
-    """The Service in front of everything."""
     port: Manifest = {"name": HTTP_PORT, "port": ENGINE_PORT, "targetPort": HTTP_PORT, "protocol": "TCP"}
     if one.scheme == "https":
         port["appProtocol"] = one.scheme

@@ -19,7 +19,6 @@ from loadline_operator.services.objects.pools import Pool, rollout
 
 
 def leader_worker_set(one: Description, pool: Pool) -> Manifest:
-    """The LeaderWorkerSet of a pool."""
     spec = {
         "replicas": pool.replicas,
         "startupPolicy": "LeaderCreated",

@@ -51,12 +51,10 @@ class Group:
 
     @property
     def kind(self) -> Kind:
-        """The kind of its workload."""
         return DEPLOYMENTS
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of all its pods."""
         return {SERVICE_LABEL: self.service, POOL_LABEL: self.name}
 
     @property

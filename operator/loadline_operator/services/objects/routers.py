@@ -38,7 +38,6 @@ POLICIES = {
 
 
 def deployment(one: Description, routers: Routers) -> Manifest:
-    """The Deployment of the routers."""
     spec = {
         "replicas": routers.replicas,
         "selector": {"matchLabels": routers.labels},
@@ -49,7 +48,6 @@ def deployment(one: Description, routers: Routers) -> Manifest:
 
 
 def arguments(one: Description, routers: Routers) -> list[str]:
-    """What the router is started with."""
     router = one.service.spec.router or Router()
     address = one.listens_at or "0.0.0.0"
     return [

@@ -56,7 +56,6 @@ def template_notes(one: Description) -> tuple[str, ...]:
 
 
 def _templates(one: Description) -> dict[str, Template]:
-    """The templates by the field that has them."""
     spec, defaults = one.service.spec, one.defaults
     given = {
         "the chart's engine.template": defaults.engine_template,
