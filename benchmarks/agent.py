@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.process_costs import cpu_s, pss_mib
-from benchmarks.result_files import RESULTS, at_most, finish, report
+from benchmarks.result_files import RESULTS, at_most, destination, finish, parser, report
 from loadline_api import names
 from testbed import charts, operator_writes
 from testbed.cluster.bed import Bed
@@ -42,6 +42,8 @@ OVER_FLOOR_GOAL, LOST_GOAL, RSS_MIB_GOAL = 6.0, 2.0, 80.0
 
 def main() -> int:
     """Measure, print, write; 1 if a goal was missed."""
+    asked = parser("benchmarks.agent", __doc__).parse_args()
+    kept = destination(RESULT, writes=not asked.dirty)
     with Bed() as bed:
         _declare(bed)
         board = Board.create(bed.directory / "board", NODES)
@@ -54,7 +56,7 @@ def main() -> int:
         finally:
             floor.kill()
             floor.wait()
-    return finish(_report(results), RESULT)
+    return finish(_report(results), kept)
 
 
 def _declare(bed: Bed) -> None:

@@ -12,7 +12,7 @@ Writes benchmarks/results/demo.json.
 import sys
 from typing import Any
 
-from benchmarks.result_files import RESULTS, Check, finish, report
+from benchmarks.result_files import RESULTS, Check, destination, finish, parser, report
 from demos.power import demonstrations
 from demos.power.demonstrations import OUT, Outcome
 from loadline_sim.demo import scenarios
@@ -26,11 +26,13 @@ SAID_EVERY_S = 60.0
 
 def main() -> int:
     """Play, print, write; 1 if a goal was missed."""
+    asked = parser("benchmarks.demo", __doc__).parse_args()
+    kept = destination(RESULT, writes=not asked.dirty)
     OUT.mkdir(parents=True, exist_ok=True)
     recording, run, outcome = demonstrations.perform(scenarios.load(), OUT, progress=_prepare, show=_Said())
     found = found_in(recording, run)
     page, _ = pages.write(found, OUT)
-    status = finish(_report(found, outcome), RESULT)
+    status = finish(_report(found, outcome), kept)
     print(page)
     return status
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.result_files import RESULTS, at_most, finish, none, parser, report
+from benchmarks.result_files import RESULTS, at_most, destination, finish, none, parser, report
 from loadline_agent.kube.clients import Event, Kube, Listing
 from loadline_agent.kube.informers import Informer
 from loadline_agent.kube.object_parsers import Policy, policy_of
@@ -108,7 +108,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; 1 if a goal was missed."""
     options = parser("benchmarks.documents", __doc__)
     options.add_argument("--generated", type=int, default=GENERATED, help="how many (%(default)s)")
-    count = options.parse_args(arguments).generated
+    asked = options.parse_args(arguments)
+    count = asked.generated
+    whole = count >= GENERATED and len(KNOWN) >= FEWEST_KNOWN
+    kept = destination(RESULT, writes=whole and not asked.dirty)
     worst = Worst()
     for name, text in KNOWN.items():
         worst.parse(name, text)
@@ -119,8 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     tried = KNOWN.values(), [HEAD] * len(KNOWN)
     rounds = [[asyncio.run(blocked_ms(texts)) for texts in tried] for _ in range(ROUNDS)]
     hostile_ms, good_ms = map(min, zip(*rounds, strict=True))
-    whole = count >= GENERATED and len(KNOWN) >= FEWEST_KNOWN
-    return finish(_report(worst, count, hostile_ms=hostile_ms, good_ms=good_ms), RESULT if whole else None)
+    return finish(_report(worst, count, hostile_ms=hostile_ms, good_ms=good_ms), kept)
 
 
 def _report(worst: Worst, count: int, *, hostile_ms: float, good_ms: float) -> dict[str, Any]:

@@ -60,7 +60,7 @@ MUTANTS: Final = _read()
 
 def main() -> int:
     """Try all mutants, or those named; 1 if one lives."""
-    options = parser("benchmarks.mutants", __doc__)
+    options = parser("benchmarks.mutants", __doc__, writes=False)
     options.add_argument("names", nargs="*", metavar="NAME", help="only mutants whose name has this in it")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     asked = options.parse_args()

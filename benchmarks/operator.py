@@ -13,7 +13,6 @@ scheduler's count of nanoseconds, memory the proportional set size.
 Writes benchmarks/results/operator.json, unless it was told less than the full run.
 """
 
-import argparse
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import httpx
 
 from benchmarks import fleets
 from benchmarks.process_costs import cpu_s, pss_mib
-from benchmarks.result_files import RESULTS, at_most, finish, report
+from benchmarks.result_files import RESULTS, at_most, destination, finish, parser, report
 from loadline_api import names
 from loadline_policies.documents import parse_power
 from testbed import charts
@@ -59,10 +58,12 @@ GOALS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.operator")
-    parser.add_argument("--services", type=int, default=SERVICES)
-    parser.add_argument("--rest-s", type=float, default=REST_S)
-    options = parser.parse_args(arguments)
+    known = parser("benchmarks.operator", __doc__)
+    known.add_argument("--services", type=int, default=SERVICES, help="how many (%(default)s)")
+    known.add_argument("--rest-s", type=float, default=REST_S, help="seconds at rest (%(default)g)")
+    options = known.parse_args(arguments)
+    whole = (options.services, options.rest_s) == (SERVICES, REST_S)
+    kept = destination(RESULT, writes=whole and not options.dirty)
     with Bed(audit=True) as bed:
         bed.apply(charts.control_plane_objects({"agent": {"canSetLimits": True}}))
         fleet = fleets.declare(bed, options.services)
@@ -72,8 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         results |= _killed(bed, operator, fleet)
         results |= _policy(bed)
         results |= _at_rest(bed, operator, rest_s=options.rest_s)
-    whole = (options.services, options.rest_s) == (SERVICES, REST_S)
-    return finish(_report(results), RESULT if whole else None)
+    return finish(_report(results), kept)
 
 
 def _cold(bed: Bed, operator: LoneOperator, *, count: int) -> dict[str, float]:

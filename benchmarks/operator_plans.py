@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, cast
 
-from benchmarks.result_files import RESULTS, Check, at_most, finish, holds, parser, report
+from benchmarks.result_files import RESULTS, Check, at_most, destination, finish, holds, parser, report
 from loadline_api.names import API_VERSION
 from loadline_operator import logs
 from loadline_operator.contexts import Context
@@ -222,10 +222,11 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--domains", type=int, default=DOMAINS, help="how many (%(default)s)")
     options.add_argument("--nodes", type=int, default=NODES_OF_ALL, help="how many (%(default)s)")
     given = options.parse_args(arguments)
+    whole = given.domains >= DOMAINS and given.nodes >= NODES_OF_ALL
+    kept = destination(RESULT, writes=whole and not given.dirty)
     logs.configure("warning")
     figures = measured(domains=given.domains, nodes=given.nodes)
-    whole = given.domains >= DOMAINS and given.nodes >= NODES_OF_ALL
-    return finish(_report(figures, given.domains, given.nodes), RESULT if whole else None)
+    return finish(_report(figures, given.domains, given.nodes), kept)
 
 
 def checks(figures: Figures) -> tuple[Check, ...]:

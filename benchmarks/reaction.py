@@ -26,7 +26,7 @@ from benchmarks import coordinator_costs, operator_plans
 from benchmarks.coordinator_costs import Cost
 from benchmarks.operator_plans import Figures
 from benchmarks.reaction_rows import Calm, Reaction, ReactionRow
-from benchmarks.result_files import RESULTS, Check, at_most, finish, parser, report
+from benchmarks.result_files import RESULTS, Check, at_most, destination, finish, parser, report
 from testbed.cluster.errors import BedError
 
 RESULT = RESULTS / "reaction.json"
@@ -104,6 +104,8 @@ def main() -> int:
     options.add_argument("--overloads", type=int, default=OVERLOADS, help="of each row (%(default)s)")
     options.add_argument("--calm", type=float, default=CALM_S, help="seconds of each row (%(default)s)")
     asked = options.parse_args()
+    full = asked.overloads >= OVERLOADS and asked.calm >= CALM_S
+    kept = destination(RESULT, writes=full and not asked.dirty)
     try:
         small = play(agents=SMALL, nodes=SMALL, overloads=asked.overloads, calm_s=asked.calm)
         large = play(agents=AGENTS_OF_LARGE, nodes=LARGE, overloads=asked.overloads, calm_s=asked.calm)
@@ -113,9 +115,8 @@ def main() -> int:
     say("== on paper")
     costs = [coordinator_costs.measured(nodes) for nodes in (SMALL, LARGE)]
     plans = operator_plans.measured()
-    full = asked.overloads >= OVERLOADS and asked.calm >= CALM_S
     inputs = {"overloads": asked.overloads, "calm_s": asked.calm, "nodes": [SMALL, LARGE]}
-    return finish(_report(small, large, costs, plans=plans, inputs=inputs), RESULT if full else None)
+    return finish(_report(small, large, costs, plans=plans, inputs=inputs), kept)
 
 
 def _report(

@@ -1,23 +1,42 @@
 """
-How a benchmark reports and ends: a table, a result file, and a status that can fail.
+How a benchmark begins, reports and ends: a destination, a table, a result file, and a status that can fail.
 
 A result says what was measured and on what: name, commit, machine, inputs, seeds,
 results, checks. A check without a figure isn't kept; its reason says what was missing.
+
+`destination` is asked first: it refuses a checkout with changes (`commits`) before anything is
+measured, and `finish` writes only where the checkout is still what it was then.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks import machine
-from loadline_sim.reports import runs
+from benchmarks import commits, machine
 
 RESULTS = Path(__file__).parent / "results"
+ASIDE = Path("build", "results")
+"""Folder of the checkout for results whose checkout changed while they were measured."""
+
+REFUSED = 2
 
 Result: TypeAlias = float | bool | str | list[Any] | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a result is written, and the commit that it is of.
+
+    `root` is the checkout; None where there is none, and the commit was named by hand.
+    """
+
+    path: Path
+    commit: str
+    root: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +84,25 @@ def holds(name: str, *, value: bool, reason: str) -> Check:
     return Check(name=name, value=value, goal="= true", ok=value, reason=reason)
 
 
+def destination(
+    path: Path, *, writes: bool, commit: str = "", root: Path = commits.ROOT
+) -> Destination | None:
+    """Where a run that writes its results does so; None for one that is dirty, or less than the full run.
+
+    Ends the process with status 2 where the checkout has changes that no commit holds. A `commit` that
+    is named by hand counts only where no checkout can be asked.
+    """
+    if not writes:
+        return None
+    if commit and not (root / ".git").exists():
+        return Destination(path=path, commit=commit, root=None)
+    try:
+        return Destination(path=path, commit=commits.of_checkout(root), root=root)
+    except commits.Uncommitted as error:
+        print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
+        raise SystemExit(REFUSED) from error
+
+
 def report(
     name: str,
     *,
@@ -75,10 +113,13 @@ def report(
     commit: str = "",
     on: str = "",
 ) -> dict[str, Any]:
-    """The result file's content, of this commit `on` this machine unless told otherwise."""
+    """The result file's content, measured `on` this machine unless told otherwise.
+
+    `commit` is the one of figures that were measured earlier; `finish` fills in the destination's.
+    """
     return {
         "name": name,
-        "commit": commit or runs.commit(),
+        "commit": commit,
         "machine": on or machine(),
         "inputs": dict(inputs),
         "seeds": list(seeds),
@@ -96,29 +137,36 @@ def report(
     }
 
 
-def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+def parser(name: str, doc: str | None, *, writes: bool = True) -> argparse.ArgumentParser:
     """The options of a benchmark, explained by its module's docstring: the first paragraph, then the rest."""
     summary, _, rest = (doc or "").strip().partition("\n\n")
-    return argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=summary,
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if writes:
+        options.add_argument(
+            "--dirty", action="store_true", help="measure changes that no commit holds, and write no result"
+        )
+    return options
 
 
-def finish(document: dict[str, Any], path: Path | None) -> int:
-    """Print a report, and write it where a path is told; 1 if a check wasn't kept."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+def finish(document: dict[str, Any], destination: Destination | None) -> int:
+    """Print a report, and write it where there is a destination; the exit status.
+
+    1 if a check wasn't kept, 2 if the checkout changed while it was measured.
+    """
+    changed = destination is not None and not _written(document, destination)
     for name, value in document["results"].items():
         rows = value if isinstance(value, list) and value else [value]
         for row in rows:
             print(f"{name:36} {row}")
     for check in document["checks"]:
         print(f"{check['name']:36} {check['value']!s:>10} {check['goal']:>14}  {check['reason'] or 'kept'}")
-    return int(not all(check["ok"] for check in document["checks"]))
+    kept = all(check["ok"] for check in document["checks"])
+    return REFUSED if changed else int(not kept)
 
 
 def rounded(value: Result) -> Result:
@@ -130,6 +178,31 @@ def rounded(value: Result) -> Result:
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     return round(value, 4)
+
+
+def _written(document: dict[str, Any], destination: Destination) -> bool:
+    """Write the document; False where it went aside, since the checkout changed while it was measured."""
+    document["commit"] = document["commit"] or destination.commit
+    change = _change(destination)
+    path = destination.path
+    if change and destination.root is not None:
+        path = destination.root / ASIDE / path.name
+        print(f"error: {change}\nhint: measure again; these figures are in {path}", file=sys.stderr)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    return not change
+
+
+def _change(destination: Destination) -> str:
+    """What the checkout has that it hadn't when the measurement began; empty if nothing."""
+    if destination.root is None:
+        return ""
+    try:
+        now = commits.of_checkout(destination.root)
+    except commits.Uncommitted as error:
+        return f"while this was measured: {error}"
+    before = destination.commit
+    return "" if now == before else f"the checkout was at {before} when this began, and is at {now} now"
 
 
 def _why(value: float | None, reason: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import mutants
-from benchmarks.result_files import RESULTS, Check, finish, none, parser, report
+from benchmarks.result_files import RESULTS, Check, destination, finish, none, parser, report
 from benchmarks.resumable import Piece, code_hash, finished
 from testbed.shaken_rows.adversaries import KNOWN, Attack, against, climb
 from testbed.shaken_rows.generators import drawn, overwhelmed
@@ -52,6 +52,8 @@ KEPT = "the schedules are in build/safety"
 def main() -> int:
     """Search, print, write; 1 if a goal was missed."""
     asked = _arguments().parse_args()
+    whole = asked.random >= RANDOM and asked.adaptive >= ADAPTIVE and asked.beyond >= BEYOND
+    kept = destination(RESULT, writes=whole and not asked.dirty)
     pieces = {
         **{f"planted {name}": (planted_fault, (name,)) for name in FAULTS},
         **{f"adaptive {seed}": (adaptive_schedules, (seed,)) for seed in range(asked.adaptive // CLIMB)},
@@ -63,8 +65,7 @@ def main() -> int:
     done = finished(pieces, file, jobs=asked.jobs, said=_Said(), most_s=most_s)
     for name, piece in done.items():
         _keep(name, piece)
-    whole = asked.random >= RANDOM and asked.adaptive >= ADAPTIVE and asked.beyond >= BEYOND
-    return finish(_report(done), RESULT if whole else None)
+    return finish(_report(done), kept)
 
 
 def random_schedules(first: int, last: int) -> Piece:

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.result_files import RESULTS, Check, at_most, finish, holds, parser, report
+from benchmarks.result_files import RESULTS, Check, at_most, destination, finish, holds, parser, report
 from loadline_policies.power.safety.breakers import TRIP, WARM
 from testbed.cluster.errors import BedError
 from testbed.live_rows import rows
@@ -39,6 +39,8 @@ NAMED = 3
 def main() -> int:
     """Play, print, write; 1 if a check wasn't kept, 2 if a row didn't come up."""
     asked = _arguments().parse_args()
+    path = asked.write if asked.only else RESULT
+    kept = destination(path, writes=path is not None and not asked.dirty)
     chosen = {name: SCENARIOS[name] for name in asked.only or SCENARIOS}
     outcomes: dict[str, Outcome] = {}
     for number, (name, scenario) in enumerate(chosen.items(), start=1):
@@ -50,7 +52,7 @@ def main() -> int:
             return 2
         print(_line(name, outcomes[name]), file=sys.stderr, flush=True)
         _keep(name, outcomes[name])
-    return finish(_report(chosen, outcomes), RESULT if not asked.only else asked.write)
+    return finish(_report(chosen, outcomes), kept)
 
 
 def _report(scenarios: dict[str, Scenario], outcomes: dict[str, Outcome]) -> dict[str, Any]:

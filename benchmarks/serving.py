@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.result_files import RESULTS, above, at_most, finish, holds, report
+from benchmarks.result_files import RESULTS, above, at_most, destination, finish, holds, parser, report
 from demos.serving import trials
 from demos.serving.clusters import Engine, ServingCluster
 from demos.serving.rows import HeldRow
@@ -33,6 +33,8 @@ Results = dict[str, float | bool]
 
 def main() -> int:
     """Measure, print, write; 1 if a goal was missed."""
+    asked = parser("benchmarks.serving", __doc__).parse_args()
+    kept = destination(RESULT, writes=not asked.dirty)
     console = Console(stderr=True)
     results: Results = {}
     began_s = time.monotonic()
@@ -51,7 +53,7 @@ def main() -> int:
         with _told(console, "the agents rolled at peak"):
             results |= _agents(cluster)
     results["minutes"] = (time.monotonic() - began_s) / 60
-    return finish(_report(results), RESULT)
+    return finish(_report(results), kept)
 
 
 def _split(cluster: ServingCluster) -> Results:

@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from benchmarks.result_files import RESULTS, Check, at_least, at_most, finish, holds, none, parser, report
+from benchmarks.result_files import (
+    RESULTS,
+    Check,
+    at_least,
+    at_most,
+    destination,
+    finish,
+    holds,
+    none,
+    parser,
+    report,
+)
 
 ROOT: Final = Path(__file__).parents[1]
 RESULT: Final = RESULTS / "truth.json"
@@ -64,13 +75,14 @@ def main() -> int:
     options = parser("benchmarks.truth", __doc__)
     options.add_argument("--flaps-s", type=float, default=FLAPS_S, metavar="S", help="default: %(default)g")
     asked = options.parse_args()
+    kept = destination(RESULT, writes=asked.flaps_s >= FLAPS_S and not asked.dirty)
     manifests = _play("manifests", MANIFESTS, LOADLINE_FLAPS_S=str(asked.flaps_s))
     counts = _play("counts", COUNTS)
     texts = _play("texts", TEXTS, LOADLINE_EVERY_CONDITION="1")
     named = sorted({test for tests in CASES.values() for test in tests})
     cases = held(CASES, _play("cases", named))
     document = _report(cases, manifests=manifests, counts=counts, texts=texts, flaps_s=asked.flaps_s)
-    return finish(document, RESULT if asked.flaps_s >= FLAPS_S else None)
+    return finish(document, kept)
 
 
 def _play(name: str, tests: Sequence[str], **environment: str) -> Played:

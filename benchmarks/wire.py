@@ -20,7 +20,7 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from benchmarks.result_files import RESULTS, Check, above, finish, none, parser, report
+from benchmarks.result_files import RESULTS, Check, above, destination, finish, none, parser, report
 from loadline_api.reports import decode_report, encode_report
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.gpu_limits import HoldReason
@@ -134,8 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--reports", type=int, default=REPORTS, help="of hostile members (%(default)s)")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side (%(default)s)")
     asked = options.parse_args(arguments)
+    kept = destination(RESULT, writes=asked.reports >= REPORTS and not asked.dirty)
     outcomes = list(_outcomes(asked.reports, asked.jobs))
-    return finish(_report(outcomes, asked.reports), RESULT if asked.reports >= REPORTS else None)
+    return finish(_report(outcomes, asked.reports), kept)
 
 
 def _outcomes(reports: int, jobs: int) -> Iterator[Outcome]:

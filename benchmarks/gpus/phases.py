@@ -12,7 +12,6 @@ the mean, which is ΔE ÷ Δt. Its clock laws aren't looked at: that would take 
 Writes benchmarks/results/gpu-phases.json. Status 1: a check failed; 2: there is no GPU.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,17 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import commits, machine
 from benchmarks.gpus import loads, series, watching
 from benchmarks.gpus.errors import refusing
 from benchmarks.gpus.loads import Load
 from benchmarks.gpus.traces import Rounds, floats
-from benchmarks.result_files import RESULTS, Check, at_most, finish, report
+from benchmarks.result_files import RESULTS, Check, at_most, destination, finish, parser, report
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.models import parameters, watts
 from loadline_policies.models.watts import WattModel
 from loadline_sim.plant.hardware import SENSOR_GAIN
-from loadline_sim.reports import runs
 
 RESULT = RESULTS / "gpu-phases.json"
 SECONDS, SETTLING_S, PAUSE_S = 3.0, 1.0, 0.5
@@ -64,11 +62,12 @@ class Point:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, compare, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpus.phases")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each point, beside settling")
-    parser.add_argument("--commit", help="what is measured, where there is no git to ask")
-    parser.add_argument("--result", type=Path, default=RESULT)
-    options = parser.parse_args(arguments)
+    known = parser("benchmarks.gpus.phases", __doc__)
+    known.add_argument("--seconds", type=float, default=SECONDS, help="of each point, beside settling")
+    known.add_argument("--commit", type=commits.named, default="", help=commits.NAMED_HELP)
+    known.add_argument("--result", type=Path, default=RESULT)
+    options = known.parse_args(arguments)
+    kept = destination(options.result, writes=not options.dirty, commit=options.commit)
     model = parameters.load()
     gpus = GpuSensors.open()
     try:
@@ -81,7 +80,6 @@ def main(arguments: list[str] | None = None) -> int:
         gpus.close()
     document = report(
         "gpu-phases",
-        commit=options.commit or runs.commit(),
         on=f"{facts.name}, driver {facts.driver}; {machine()}",
         inputs=_inputs(model.name, scaled, seconds=options.seconds),
         seeds=[loads.SEED],
@@ -94,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         },
         checks=_checks(points),
     )
-    return finish(document, options.result)
+    return finish(document, kept)
 
 
 def mape_percent(points: Iterable[Point], phase: str) -> float:

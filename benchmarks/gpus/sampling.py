@@ -11,10 +11,9 @@ Nothing is set. Needs a GPU with NVIDIA's driver, and torch for the load.
 
 Writes benchmarks/results/gpu-sampling.json. `--kept` keeps each part as it is seen, and
 takes a part that is there already as it is: what one GPU had no time for can be seen
-on the next. Status 1: a check failed; 2: there is no GPU.
+on the next. With `--dirty` nothing is kept or taken. Status 1: a check failed; 2: there is no GPU.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,16 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks import machine
+from benchmarks import commits, machine
 from benchmarks.gpus import findings, loads, questions, watching
 from benchmarks.gpus.errors import Unmeasured, refusing
 from benchmarks.gpus.loads import SEED, Load, Timetable
 from benchmarks.gpus.traces import Glances, Pace, Part, Questions, Rounds, Seen, Sensors
-from benchmarks.result_files import RESULTS, finish, report
+from benchmarks.result_files import RESULTS, destination, finish, parser, report
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
 from loadline_agent.hardware.sensors import GpuSensors
-from loadline_sim.reports import runs
 
 RESULT = RESULTS / "gpu-sampling.json"
 RATES_HZ = (1.0 / SAMPLE_EVERY_S, 10.0)
@@ -51,24 +49,25 @@ Stamp = dict[str, str]
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what wasn't kept, judge, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpus.sampling")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, idle and under load")
-    parser.add_argument("--blinks-s", type=float, default=BLINKS_S, help="how long load blinks at random")
-    parser.add_argument("--question-rounds", type=int, default=QUESTION_ROUNDS)
-    parser.add_argument("--commit", help="what is measured, where there is no git to ask")
-    parser.add_argument("--note", default="", help="what else is to be known of the machine")
-    parser.add_argument("--kept", type=Path, help="folder of the parts that were seen")
-    parser.add_argument("--result", type=Path, default=RESULT)
-    options = parser.parse_args(arguments)
-    commit = options.commit or runs.commit()
+    known = parser("benchmarks.gpus.sampling", __doc__)
+    known.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, idle and under load")
+    known.add_argument("--blinks-s", type=float, default=BLINKS_S, help="how long load blinks at random")
+    known.add_argument("--question-rounds", type=int, default=QUESTION_ROUNDS, help="of the driver")
+    known.add_argument("--commit", type=commits.named, default="", help=commits.NAMED_HELP)
+    known.add_argument("--note", default="", help="what else is to be known of the machine")
+    known.add_argument("--kept", type=Path, help="folder of the parts that were seen")
+    known.add_argument("--result", type=Path, default=RESULT)
+    options = known.parse_args(arguments)
+    target = destination(options.result, writes=not options.dirty, commit=options.commit)
+    commit, folder = (target.commit, options.kept) if target is not None else ("", None)
     seen = Seen(
-        pace=_part(Pace, see=partial(_pace, options.seconds), commit=commit, kept=options.kept),
-        sensors=_part(Sensors, see=partial(_sensors, options.blinks_s), commit=commit, kept=options.kept),
+        pace=_part(Pace, see=partial(_pace, options.seconds), commit=commit, kept=folder),
+        sensors=_part(Sensors, see=partial(_sensors, options.blinks_s), commit=commit, kept=folder),
         questions=_part(
-            Questions, see=partial(_questions, options.question_rounds), commit=commit, kept=options.kept
+            Questions, see=partial(_questions, options.question_rounds), commit=commit, kept=folder
         ),
     )
-    return finish(_report(seen, options.note), options.result)
+    return finish(_report(seen, options.note), target)
 
 
 def _part(kind: type[P], *, see: Callable[[GpuSensors, Stamp], P], commit: str, kept: Path | None) -> P:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Floats = npt.NDArray[np.float64]
 Column: TypeAlias = tuple[float | None, ...]
@@ -92,7 +92,9 @@ class Costs(Trace):
 class Part(Trace):
     """What is told of each part: which code saw it, on what, when (UTC)."""
 
-    commit: str
+    commit: str = Field(pattern="^([0-9a-f]{10})?$")
+    """Empty where the code was in no commit; such a part is neither kept nor written."""
+
     machine: str
     seen_at: str
 

@@ -1,19 +1,34 @@
-"""How benchmarks end: what a check says of its figure, and which status comes of it."""
+"""How benchmarks begin and end: what is refused, what a check says of its figure, and the status."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import result_files
-from benchmarks.result_files import Check
+from benchmarks import commits, result_files
+from benchmarks.result_files import Check, Destination
 
 
 def ended(path: Path, *checks: Check) -> tuple[int, list[dict[str, object]]]:
     """The status of a report with these checks, and the checks as the file has them."""
-    document = result_files.report("test", commit="commit 0", inputs={}, seeds=[], results={}, checks=checks)
-    status = result_files.finish(document, path / "result.json")
-    return status, json.loads((path / "result.json").read_text("utf-8"))["checks"]
+    document = result_files.report("test", inputs={}, seeds=[], results={}, checks=checks)
+    file = path / "result.json"
+    status = result_files.finish(document, Destination(path=file, commit="0123456789", root=None))
+    return status, json.loads(file.read_text("utf-8"))["checks"]
+
+
+def measured() -> dict[str, Any]:
+    return result_files.report("test", inputs={}, seeds=[], results={}, checks=())
+
+
+def destination(checkout: Path, **given: str) -> Destination:
+    """That of a full run in this checkout."""
+    path = checkout / "benchmarks" / "results" / "test.json"
+    found = result_files.destination(path, writes=True, root=checkout, **given)
+    assert found is not None
+    return found
 
 
 def test_a_figure_within_its_goal_is_kept(tmp_path: Path) -> None:
@@ -46,10 +61,67 @@ def test_a_check_without_a_figure_is_not_kept(tmp_path: Path) -> None:
     assert (status, told["reason"]) == (1, "there was no figure")
 
 
-def test_a_report_tells_commit_and_machine_by_itself() -> None:
+def test_a_report_names_its_machine_and_rounds_its_figures() -> None:
     document = result_files.report(
         "test", inputs={"n": 1}, seeds=[], results={"a": 1.23456, "b": True}, checks=()
     )
-    assert document["commit"]
     assert "cores" in document["machine"]
     assert document["results"] == {"a": 1.2346, "b": True}
+
+
+def test_a_result_file_names_the_commit_at_which_the_run_began(checkout: Path) -> None:
+    kept = destination(checkout)
+    assert result_files.finish(measured(), kept) == 0
+    assert json.loads(kept.path.read_text())["commit"] == commits.of_checkout(checkout)
+
+
+def test_a_changed_checkout_ends_the_run_before_it_measures(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "benchmarks" / "agent.py").write_text("SECONDS = 6\n")
+    with pytest.raises(SystemExit, match="2"):
+        destination(checkout)
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: the checkout has changes that no commit holds: benchmarks/agent.py"
+    assert "`--dirty` measures them and writes nothing" in hint
+
+
+def test_a_run_that_writes_nothing_may_measure_any_checkout(checkout: Path) -> None:
+    (checkout / "benchmarks" / "agent.py").write_text("SECONDS = 6\n")
+    path = checkout / "benchmarks" / "results" / "test.json"
+    kept = result_files.destination(path, writes=False, root=checkout)
+    assert result_files.finish(measured(), kept) == 0
+    assert not path.exists()
+
+
+def test_figures_of_a_checkout_that_changed_meanwhile_are_kept_aside(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = destination(checkout)
+    (checkout / "benchmarks" / "agent.py").write_text("SECONDS = 6\n")
+    assert result_files.finish(measured(), kept) == 2
+    assert not kept.path.exists()
+    assert (checkout / "build" / "results" / "test.json").exists()
+    assert "while this was measured: the checkout has changes" in capsys.readouterr().err
+
+
+def test_figures_over_which_another_commit_came_are_kept_aside(
+    checkout: Path, commit_changes: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = destination(checkout)
+    (checkout / "benchmarks" / "agent.py").write_text("SECONDS = 6\n")
+    commit_changes()
+    assert result_files.finish(measured(), kept) == 2
+    assert f"the checkout was at {kept.commit} when this began" in capsys.readouterr().err
+
+
+def test_a_commit_named_by_hand_counts_only_where_no_checkout_can_be_asked(
+    checkout: Path, tmp_path: Path
+) -> None:
+    assert destination(checkout, commit="0123456789").commit == commits.of_checkout(checkout)
+    copy = result_files.destination(tmp_path / "a.json", writes=True, commit="0123456789", root=tmp_path)
+    assert copy == Destination(path=tmp_path / "a.json", commit="0123456789", root=None)
+
+
+def test_every_benchmark_that_writes_a_result_may_be_run_dirty() -> None:
+    assert result_files.parser("benchmarks.agent", "Measure.").parse_args(["--dirty"]).dirty

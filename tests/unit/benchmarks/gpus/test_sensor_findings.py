@@ -58,7 +58,7 @@ def sensors(*, window_s: float, period_s: float, late_s: float) -> Sensors:
     """A run over a GPU with such a meter."""
     blinks = glances(spans(30.0), window_s=window_s, period_s=period_s, late_s=late_s)
     return Sensors(
-        commit="commit 0",
+        commit="",
         machine="none",
         seen_at="never",
         edges=glances(EDGES, window_s=window_s, period_s=period_s, late_s=late_s),
