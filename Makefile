@@ -43,17 +43,23 @@ check: $(READY) ## Style, types, layers, unit and component tests: under a minut
 	  && echo "make check: all is well"
 
 .PHONY: test
-test: check parts ## All of check, then what needs a control plane, a node or an engine (made once a machine)
-	@echo "== programs" && python -m testbed.cluster build >/dev/null
+test: check ## All of check, then test-cluster, test-node and test-engine one after another
+	@$(MAKE) --jobs=1 test-cluster test-node test-engine
+
+.PHONY: test-cluster test-node test-engine
+test-cluster: $(READY) programs ## Tests on a real API server, and those that wait out real leases; builds its programs once
 	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "(cluster or slow) and not node and not engine"
+
+test-node: $(READY) programs parts ## Tests whose pods run, on a node of this machine; needs root
 	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
+
+test-engine: $(READY) programs parts ## Tests on a real vLLM, on this machine's CPU; installs it once, some in pods need root
 	@echo "== engines" && python -m testbed.engines ensure >/dev/null && $(PYTEST) -m engine
 
-.PHONY: test-cluster
-test-cluster: $(READY) ## What needs a control plane, of Kubernetes KUBERNETES=1.36 or 1.37
-	@python -m testbed.cluster build >/dev/null && $(PYTEST) -m "cluster and not slow and not node and not engine"
+.PHONY: programs parts
+programs: $(READY) # the control plane's programs: built once a machine
+	@echo "== programs" && python -m testbed.cluster build >/dev/null
 
-.PHONY: parts
 parts: $(READY) # what a node needs of the distribution; without root its tests are skipped, aloud
 	@if [[ $$(id -u) == 0 ]]; then python -m testbed.cluster prepare; fi
 
@@ -130,8 +136,8 @@ format: $(READY) ## Put imports in order and format
 	@ruff check --select I --fix --quiet . && ruff format --quiet .
 
 .PHONY: generate
-generate: $(READY) ## Write what follows from other files: the engine's options, CRDs, the chart's tables
-	@python -m testbed.engines options && python -m testbed.charts
+generate: $(READY) ## Write what is made from the code: the engine's options, CRDs, the chart's tables, docs/reference
+	@python -m testbed.engines options && python -m testbed.charts && python -m reference_pages
 
 .PHONY: lock
 lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; UPGRADE=1 for the newest
