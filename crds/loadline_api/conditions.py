@@ -334,6 +334,15 @@ COORDINATOR_DOMAIN_CONDITIONS = frozenset(
 )
 """A PowerDomain's conditions that its coordinator writes; the admission policy lets it write no others."""
 
+NODE_CONDITIONS = (
+    ConditionType.GPUS_READY,
+    ConditionType.LIMITS_SETTABLE,
+    ConditionType.CONFLICT,
+    ConditionType.ENFORCING,
+    ConditionType.OWNERS_KNOWN,
+)
+"""A NodeCapacity's conditions, which the node's agent writes, in the order in which it writes them."""
+
 MAX_CONDITIONS = 16
 MOST_MESSAGE_BYTES = 1000
 """Of a message that is written, in UTF-8. Chosen: with some words around it, it fits an Event (1,024)."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from loadline_api import inference_services, node_capacities, power_domains
 from loadline_api.names import (
@@ -119,7 +120,7 @@ DEFINITIONS = (
 )
 
 
-def structural(model: type[ApiModel], *, defaults: bool) -> JsonSchema:
+def structural(model: type[BaseModel], *, defaults: bool) -> JsonSchema:
     """The model as a structural schema; `defaults` says whether the API server fills them in."""
     schema = model.model_json_schema(by_alias=True)
     resolved = _resolved(schema, schema.get("$defs", {}), defaults=defaults)

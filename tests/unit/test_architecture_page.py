@@ -22,10 +22,11 @@ TREES = (
     "testbed",
     "demos",
     "benchmarks",
+    "reference_pages",
 )
 THERE = [
     f"/{path.relative_to(ROOT).with_suffix('').as_posix()}/"
-    for tree in TREES
+    for tree in (*TREES, "tests")
     for path in (ROOT / tree).rglob("*")
     if "__pycache__" not in path.parts
 ]

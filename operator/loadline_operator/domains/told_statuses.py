@@ -17,6 +17,7 @@ from datetime import datetime
 
 from loadline_api.conditions import (
     COORDINATOR_DOMAIN_CONDITIONS,
+    NODE_CONDITIONS,
     Condition,
     ConditionType,
     Reason,
@@ -28,14 +29,7 @@ from loadline_api.power_domains import PowerDomain
 from loadline_api.refreshes import REFRESH_SECONDS, stale_after_s
 from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Kind, Manifest
 
-NODE_CONDITIONS = frozenset(
-    {
-        ConditionType.GPUS_READY,
-        ConditionType.LIMITS_SETTABLE,
-        ConditionType.CONFLICT,
-        ConditionType.OWNERS_KNOWN,
-    }
-)
+REFRESHED_NODE_CONDITIONS = frozenset(NODE_CONDITIONS) - {ConditionType.ENFORCING}
 """A NodeCapacity's conditions that only a living agent can vouch for."""
 
 
@@ -79,7 +73,7 @@ def of_node(raw: Manifest) -> Told:
     status = capacity.status
     promised = status.refresh_seconds if status.observed_time is not None else None
     shown = {one.type for one in status.conditions}
-    types = frozenset(type for type in NODE_CONDITIONS if type.value in shown)
+    types = frozenset(type for type in REFRESHED_NODE_CONDITIONS if type.value in shown)
     return Told(
         uid=capacity.metadata.uid,
         version=raw["metadata"]["resourceVersion"],

@@ -12,7 +12,7 @@ from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter, status_of, urgent
 from loadline_api.api_errors import NotFound
-from loadline_api.conditions import ConditionType, Reason, find
+from loadline_api.conditions import NODE_CONDITIONS, ConditionType, Reason, find
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
 from loadline_api.reports import WIRE_VERSION
 from loadline_api.visible_texts import visible
@@ -41,6 +41,10 @@ def test_gpus_are_in_order_and_watts_are_whole() -> None:
 
 def test_which_messages_the_agent_speaks_is_told_whatever_else_is_known() -> None:
     assert status_of(Facts()).to_api()["wireVersion"] == WIRE_VERSION
+
+
+def test_the_agent_writes_the_conditions_that_are_listed_as_its_own() -> None:
+    assert tuple(one.type for one in status_of(facts()).conditions) == NODE_CONDITIONS
 
 
 @pytest.mark.parametrize(

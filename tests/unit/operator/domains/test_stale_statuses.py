@@ -14,7 +14,7 @@ from loadline_api.names import API_VERSION, STALE_MANAGER
 from loadline_api.refreshes import MISSED, REFRESH_SECONDS, stale_after_s
 from loadline_operator.contexts import Context
 from loadline_operator.domains.stale_statuses import Ref, StaleStatuses
-from loadline_operator.domains.told_statuses import NODE_CONDITIONS, of_node, spoken
+from loadline_operator.domains.told_statuses import REFRESHED_NODE_CONDITIONS, of_node, spoken
 from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Key, Kind, Manifest
 from loadline_operator.metrics import Metrics
 
@@ -265,9 +265,9 @@ def capacity(*types: str, **status: Any) -> Manifest:
 
 
 def test_of_a_node_whose_agent_is_silent_all_is_in_doubt_but_what_its_record_says() -> None:
-    told = of_node(capacity(*NODE_CONDITIONS, "Enforcing", observedTime=TIME, refreshSeconds=120))
+    told = of_node(capacity(*REFRESHED_NODE_CONDITIONS, "Enforcing", observedTime=TIME, refreshSeconds=120))
     assert told.stale_after_s == 360.0
-    assert told.types == NODE_CONDITIONS
+    assert told.types == REFRESHED_NODE_CONDITIONS
     assert "Enforcing" not in {one.type for one in told.conditions}
 
 
@@ -278,7 +278,7 @@ def test_only_conditions_that_an_agent_has_told_are_doubted() -> None:
 
 @pytest.mark.parametrize("status", [{}, {"observedTime": TIME}, {"refreshSeconds": 120}])
 def test_an_agent_that_promises_nothing_is_not_judged(status: dict[str, Any]) -> None:
-    assert of_node(capacity(*NODE_CONDITIONS, **status)).stale_after_s is None
+    assert of_node(capacity(*REFRESHED_NODE_CONDITIONS, **status)).stale_after_s is None
 
 
 async def test_an_object_that_can_not_be_read_is_not_judged(watcher: Watcher) -> None:
