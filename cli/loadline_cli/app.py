@@ -1,9 +1,9 @@
 """
-The commands by their names, and nothing of what they do.
+The command line: every command with its options and help text, and nothing of what it does.
 
 Each command's module is imported when it runs, so that help and completion answer at
-once. Texts here are what a person reads first: what you get, then an example that
-runs, then the exit codes.
+once. A help text starts with what the command does, then gives an example that runs, then
+the exit codes.
 """
 
 from importlib import metadata
@@ -27,22 +27,23 @@ policies = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 OutputOption = Annotated[
     Output,
-    typer.Option("--output", "-o", metavar="table|json", help="A table for people, JSON for programs."),
+    typer.Option("--output", "-o", metavar="table|json", help="Print a table or JSON."),
 ]
 
 ContextOption = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="A context of the kubeconfig.")
+    str | None, typer.Option("--context", metavar="NAME", help="kubeconfig context to use.")
 ]
 KubeconfigOption = Annotated[
-    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of kubectl's.")
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="kubeconfig to use instead of kubectl's default."),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would happen, and leave without an order.")
+    bool, typer.Option("--dry-run", help="Print what would happen and exit without changing anything.")
 ]
 
 
 def run(arguments: list[str], program: str) -> int:
-    """The exit code of one command. Raises CommandError for arguments that make no sense."""
+    """Run one command and return its exit code; CommandError if the arguments can't be parsed."""
     try:
         code = app(arguments, prog_name=program, standalone_mode=False)
     except typer.TyperException as error:
@@ -63,7 +64,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _help_unless_told(context: typer.Context) -> None:
+def _show_help_without_a_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -73,97 +74,109 @@ def _loadline(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Load an LLM cluster up to its power limit, and keep it from going under.
+    """Run more LLM servers behind a breaker than it was sized for, without tripping it.
 
     \b
-    See a row provisioned for 40 servers carry 52, in half a minute and without a GPU:
+    Watch 52 simulated servers share a power budget sized for 40; takes about 30 s and no GPU:
       loadline demo --virtual
 
     \b
-    Know whether an edited policy will be taken, before you apply it:
+    Check an edited policy document before you apply it:
       loadline policies check power.yaml
 
-    
-    Know whether a row really falls where its status says, on your own hardware:
+    \b
+    Check on your own hardware that a power domain steps down to the draw in its status:
       loadline drill row-a --dry-run
 
-    Exit codes: 0 it is so, 1 it isn't, 2 it could not be run.
+    Exit codes: 0 success, 1 a check failed, 2 the command could not run.
     """
-    _help_unless_told(context)
+    _show_help_without_a_command(context)
 
 
-@app.command(short_help="Watch a row provisioned for 40 servers carry 52.")
+@app.command(short_help="Watch 52 servers share a power budget sized for 40.")
 def demo(  # noqa: PLR0917
     virtual: Annotated[
-        bool, typer.Option("--virtual", help="In virtual time: half a minute, no cluster, no checkout.")
+        bool,
+        typer.Option(
+            "--virtual", help="Simulate in virtual time: takes about 30 s, needs no cluster and no checkout."
+        ),
     ] = False,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where report.html and summary.json go.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
     ] = Path("build/demo"),
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, help="Of sensors, copies and stress; the same seed, the same row."
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Random seed of the simulated network delays and sampling times; the live demo ignores it.",
         ),
     ] = 1,
     open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Show the report in a browser at the end.")
+        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Watch a row provisioned for 40 servers carry 52, and get a report of it.
+    """Watch 52 servers share a power budget sized for 40, and write a report.
 
     \b
-    Half a minute in virtual time, from any installation:
+    Simulated in virtual time, takes about 30 s, works from any installation:
       loadline demo --virtual
     Live, from a checkout: a real API server, an operator and 52 agents on fake GPUs:
       loadline demo --out build/demo --open
 
-    Replays the Azure 2023 traces on 52 servers under the budget of 40, through seven
-    acts: observing, enforcing, edited policies, a killed coordinator, a stopped API
-    server, a stopped agent, and a load that would trip the breaker.
+    Replays the Azure 2023 LLM inference traces on servers behind one breaker, in eight
+    acts: observe, enforce, edit the policy, kill the coordinator, stop the API server,
+    stop an agent, add a load that would trip the breaker, and release.
 
-    Exit codes: 0 every check is met, 1 one was missed, 2 it could not be run.
+    Exit codes: 0 every check passed, 1 a check failed, 2 the demo could not run.
     """
     from loadline_cli import demo as demos
 
     raise typer.Exit(demos.demo(virtual=virtual, out=out, seed=seed, open_report=open_report, output=output))
 
 
-@app.command(short_help="Hold a row at its safe limits for some seconds, and see whether it falls there.")
+@app.command(short_help="Hold a power domain at its safe limits for seconds, and check that it gets there.")
 def drill(  # noqa: PLR0917
-    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A PowerDomain that is enforced.")],
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A PowerDomain in mode Enforce.")],
     seconds: Annotated[
-        int, typer.Option("--seconds", metavar="N", min=5, max=30, help="How long it is held, at most.")
+        int,
+        typer.Option("--seconds", metavar="N", min=5, max=30, help="How long to hold the domain, at most."),
     ] = 10,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is held.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Keep what was seen: Markdown for .md, else JSON."),
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write the result to FILE: Markdown if it ends in .md, else JSON.",
+        ),
     ] = None,
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Hold a row at its safe limits for some seconds, and see whether it falls there.
+    """Hold a power domain at its safe limits for seconds, and check that it gets there.
 
-    
-    See what would happen, then do it and keep the result:
+    \b
+    Print what a drill would do; then run it and keep the result:
       loadline drill row-a --dry-run
       loadline drill row-a --report drill.md
 
-    The domain's coordinator orders every GPU to its safe limit or below, reads back
-    what is in force, and lets go by itself. Nothing is ever raised by it. It costs
-    latency on these nodes meanwhile; Ctrl-C ends it. Read the breaker's own meter too:
-    this compares sensors with promises, and a sensor may be wrong.
+    The domain's coordinator orders every GPU to its safe limit or below, reads the
+    limits back, and ends the drill by itself. A drill never raises a limit. Requests on
+    these nodes are slower meanwhile; Ctrl-C ends the drill. Read the breaker's own meter
+    too: the drill compares the GPUs' sensors with the domain's status, and a sensor may
+    be wrong.
 
-    
-    Needs the right to patch PowerDomains (ClusterRole loadline-admin).
-    Exit codes: 0 all that is promised was seen, 1 something wasn't, 2 it could not be run.
+    \b
+    Needs permission to patch PowerDomains (ClusterRole loadline-admin).
+    Exit codes: 0 every check passed, 1 a check failed or couldn't be made, 2 the drill could not run.
     """
     from loadline_cli import drills
     from loadline_cli.clusters import Cluster
@@ -180,30 +193,34 @@ def drill(  # noqa: PLR0917
     raise typer.Exit(code)
 
 
-@app.command(short_help="Give a node its own limits back at once, without asking for headroom.")
+@app.command(short_help="Restore a node's original GPU limits at once, without waiting for headroom.")
 def release(  # noqa: PLR0917
     node: Annotated[str, typer.Option("--node", metavar="NODE", help="The node to release.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is released.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
     namespace: Annotated[
-        str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Loadline is installed.")
+        str,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Namespace in which Loadline is installed."),
     ] = SYSTEM_NAMESPACE,
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
 ) -> None:
-    """Give a node its own limits back at once, without asking for headroom.
+    """Restore a node's original GPU limits at once, without waiting for headroom.
 
     \b
-    See how much more it may draw then, and do it:
-      loadline release --node berth-1 --dry-run
-      loadline release --node berth-1
+    Print how much more the node may draw afterwards; then release it:
+      loadline release --node node-1 --dry-run
+      loadline release --node node-1
 
-    Set its PowerDomain's mode to Observe first, which releases nodes as far as the
-    breaker bears it; this is for a node that is left: Orphaned, or its release waits.
-    A domain in mode Enforce that selects the node arms it again.
+    First set the mode of its PowerDomain to Observe: the coordinator then releases nodes
+    one by one, within the breaker's headroom. Use this command for a node that no
+    coordinator releases: its NodeCapacity reports the reason Orphaned, or its release
+    waits for headroom. A PowerDomain in mode Enforce that selects the node sets its
+    limits again.
 
-    Needs kubectl, and the right to exec into the agent's pod.
-    Exit codes: 0 released, 1 something was left as it is, 2 it could not be run.
+    \b
+    Needs kubectl, and permission to exec into the agent's pod.
+    Exit codes: 0 released, 1 the agent could not restore everything, 2 the command could not run.
     """
     from loadline_cli import releases
 
@@ -213,57 +230,64 @@ def release(  # noqa: PLR0917
 
 @policies.callback()
 def _policies(context: typer.Context) -> None:
-    """List the policies of every loop, or check a document of your own.
+    """List the available policies, or check a policy document.
 
     \b
-    Know whether an edited policy will be taken, before you apply it:
+    Check an edited policy document before you apply it:
       loadline policies check power.yaml
     """
-    _help_unless_told(context)
+    _show_help_without_a_command(context)
 
 
-@policies.command("list", short_help="See which policies there are.")
+@policies.command("list", short_help="List the available policies and their settings.")
 def list_policies(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A policy or a loop instead of all.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="List only this policy, or the policies of this loop."),
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """See which policies there are, and what each may be told.
+    """List the available policies and their settings.
+
+    Each policy belongs to one loop: power, experts, kv, phases or sizing.
 
     \b
-    All of them, one loop's, or one as JSON:
+    All policies, those of one loop, or one policy as JSON:
       loadline policies list
       loadline policies list kv
       loadline policies list polca -o json
 
-    Exit codes: 0 here they are, 2 there is none of that name.
+    Exit codes: 0 success, 2 no policy or loop has that name.
     """
     from loadline_cli import policies as commands
 
     commands.list_policies(name, output)
 
 
-@policies.command(short_help="Know whether a document will be taken.")
+@policies.command(short_help="Check a policy document before you apply it.")
 def check(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A document or a ConfigMap; - is stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A policy document or a ConfigMap; - reads stdin.")
+    ],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Know whether a policy document will be taken, before you apply it.
+    """Check a policy document before you apply it.
 
     \b
-    A file, or what is in the cluster now:
+    A file, or the ConfigMap that is in the cluster now:
       loadline policies check power.yaml
       kubectl get configmap power -o yaml | loadline policies check -
 
-    Prints the policy with the settings that would be in force and their hash, which
-    is the one in the status of every PowerDomain or InferenceService that follows it.
+    Prints the policy with the settings that it would put in force and their hash. The
+    status of every PowerDomain or InferenceService that uses the policy shows this hash.
 
-    Exit codes: 0 it is valid, 1 it isn't, 2 it could not be read.
+    Exit codes: 0 the document is valid, 1 it is invalid, 2 it could not be read.
     """
     from loadline_cli import policies as commands
 
     commands.check(file, output)
 
 
-app.add_typer(policies, name="policies", short_help="List the policies of every loop, or check a document.")
+app.add_typer(
+    policies, name="policies", short_help="List the available policies, or check a policy document."
+)

@@ -1,9 +1,9 @@
 """
-Bars and curves out of characters.
+Bars and curves made of block characters.
 
-A terminal's cell can be filled in eighths, upwards and to the right, which is enough
-to read a percent off a line of eighty. Everything here is a pure function from numbers
-to rich text; what is drawn, and in which colour, is decided by `live_view`.
+Block characters fill a terminal's cell in eighths, upwards or to the right, so that a line
+of 80 columns shows a value to a fraction of a percent. All functions are pure, from numbers
+to rich text; `live_view` and `panels` decide what is drawn and in which colour.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ _UPWARD = " ▁▂▃▄▅▆▇█"
 _NUDGE = 3
 
 Style = Callable[[float], str]
-"""The style of a value."""
+"""Chooses the style of a column by its value."""
 
 
 def bar(
     share: float, width: int, *, style: str, marks: Sequence[float] = (), rest: str = "bright_black"
 ) -> Text:
-    """A bar of `width` cells filled to `share`, with a stroke at each of the `marks` (shares too)."""
+    """A bar of `width` cells filled to `share` (0 to 1), with a stroke at each of the `marks` (0 to 1)."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     cells = [_RIGHTWARD[min(max(eighths - 8 * i, 0), 8)] for i in range(width)]
     strokes = {min(round(mark * width), width - 1) for mark in marks}
@@ -35,9 +35,9 @@ def bar(
 
 
 def scale(labels: Sequence[tuple[float, str]], width: int, *, style: str = "dim") -> Text:
-    """The labels under a bar of `width` cells, each centred at its share as near as its neighbours allow.
+    """The labels under a bar of `width` cells, each centred at its share as nearly as there is room.
 
-    One that would have to move by more than `_NUDGE` cells is left out.
+    A label that would have to move by more than `_NUDGE` cells is left out.
     """
     line = [" "] * width
     free = 0
@@ -54,9 +54,9 @@ def scale(labels: Sequence[tuple[float, str]], width: int, *, style: str = "dim"
 def curve(
     values: Sequence[float], *, width: int, height: int, low: float, high: float, style: Style, rule: int = -1
 ) -> list[Text]:
-    """The last `width` values as columns, `height` lines from the top; `low` is an empty column.
+    """The last `width` values as columns, as `height` lines from the top; `low` is an empty column.
 
-    Where nothing is drawn on line `rule`, counted from the top, a thin dashed line is.
+    Line `rule`, counted from the top, is dashed where no column covers it.
     """
     shown = list(values[-width:])
     lines = []
@@ -72,9 +72,9 @@ def curve(
 
 
 def condensed(values: Sequence[float], *, size: int, newest: int) -> list[float]:
-    """The highest of each stretch of `size` values, so that no peak is lost; the last one has `newest`.
+    """The maximum of each stretch of `size` values, so that no peak is lost; the last stretch has `newest`.
 
-    With `newest` counted from a fixed beginning, stretches keep their values while others come.
+    If `newest` is counted from a fixed start, earlier stretches keep their values as new values arrive.
     """
     ends = range(len(values), 0, -1)
     stretches, end = [], len(values)

@@ -1,10 +1,10 @@
 """
-A terminal on which the words of a cluster only show.
+A rich console that prints text from a cluster without interpreting it.
 
-Names, messages and refusals come from whoever may write them there: an escape sequence would move
-the reader's cursor or set the title, and what looks like rich's markup would be taken for it, or end
-the command where it is none. So a text that is printed here, in a table too, is no markup, and what
-would do more than show is written visibly. Styles are asked for by rich's own `Text`.
+Any user who can write an object chooses the names and messages in it. An escape sequence in such a
+text would move the cursor or change the window's title, and brackets would be parsed as rich markup
+or raise an error. So this console prints control characters as escapes (`\\x1b`) and parses no markup,
+in tables too. Code that wants styles passes rich's own `Text`.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ from loadline_api.visible_texts import visible_lines
 
 
 class VisibleConsole(Console):
-    """As its base, without markup, and with every text made visible."""
+    """rich's Console without markup, which prints control characters as escapes."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text as rich draws it."""
+        """Escape the text's control characters before rich renders it."""
         return super().render_str(visible_lines(text), **options)

@@ -1,10 +1,10 @@
 """
-`loadline demo`: runs a demonstration, shows it while it goes on, and leaves a report.
+`loadline demo`: runs a demonstration, shows it while it runs, and writes a report.
 
-What happens in a demonstration is not known here. The virtual one comes with the
-simulator and works from any installation; the live one lies in a checkout's `demos/` and
-is looked for there, by name, because nothing that is installed may depend on it. Both
-give a recording and what is to be told of the run.
+This module doesn't know what happens in a demonstration. The virtual one is part of the
+simulator and works from any installation. The live one is in a checkout's `demos/` and is
+imported from there by name, because nothing that is installed may depend on it. Both
+return a recording of the row and the facts about the run that the report needs.
 """
 
 import importlib
@@ -30,22 +30,22 @@ from loadline_sim.reports.snapshots import Progress, Show
 
 Recorded = tuple[Recording, Run]
 Virtual = Callable[[int, Progress], Recorded]
-"""Runs in virtual time with a seed, and tells how far it is."""
+"""Runs in virtual time from a seed, and reports its progress."""
 
 Live = Callable[[int, Progress, Show], Recorded]
-"""The same on real parts: what is prepared goes to the progress, the row itself to the view."""
+"""The same with real processes: preparations go to the progress, snapshots of the row to the view."""
 
 LIVE_MODULE = "demos.power.demonstrations"
 
 
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:
-    """Run a demonstration and write its report into `out`; FAILURE when a check was missed."""
+    """Run a demonstration and write its report into `out`; FAILURE if a check failed."""
     recording, run = (
         run_virtually(seed, demonstrations.run_virtual) if virtual else run_live(seed, live_runner())
     )
     found = found_in(recording, run)
     page, summary = write(found, out)
-    tell(found, output)
+    print_checks(found, output)
     aside().print(f"report: {page}\nfigures: {summary}", soft_wrap=True)
     if open_report:
         webbrowser.open(page.resolve().as_uri())
@@ -53,7 +53,7 @@ def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Outp
 
 
 def live_runner(module: str = LIVE_MODULE) -> Live:
-    """What runs the row on real parts; CommandError where there is no checkout."""
+    """The function that runs the live demo; CommandError if this is no checkout."""
     _find_checkout()
     try:
         return cast(Live, importlib.import_module(module).run_live)
@@ -61,54 +61,54 @@ def live_runner(module: str = LIVE_MODULE) -> Live:
         if error.name not in (module, module.partition(".")[0]):
             raise
         raise CommandError(
-            "the live demo needs a checkout, for it builds an API server and fake GPUs",
-            hint="run `make demo` in a clone of the repository, or `loadline demo --virtual` here",
+            "the live demo needs a checkout of the repository: it builds an API server and fake GPUs",
+            hint="run `make demo` in a checkout, or `loadline demo --virtual` here",
         ) from error
 
 
 def _find_checkout() -> None:
-    """Let `demos` be imported where this very file lies in a checkout; another folder's is not trusted."""
+    """Make `demos` importable if this file is in a checkout; a `demos` of another folder is not trusted."""
     root = Path(__file__).parents[2]
     if (root / "demos" / "__init__.py").is_file() and str(root) not in sys.path:
         sys.path.append(str(root))
 
 
 def run_virtually(seed: int, runner: Virtual) -> Recorded:
-    """Run in virtual time behind a progress bar."""
+    """Run in virtual time, with a progress bar on stderr."""
     with _bars() as bars:
         return runner(seed, _advance(bars))
 
 
 def run_live(seed: int, runner: Live) -> Recorded:
-    """Run live: bars while things are prepared, then the row."""
+    """Run live: progress bars during the preparations, then the live view of the row."""
     with LiveView(aside()) as view:
         return runner(seed, view.prepare, view.show)
 
 
 def write(found: Findings, out: Path) -> tuple[Path, Path]:
-    """The report's two files; CommandError where they can't be written."""
+    """Write the report's two files and return their paths; CommandError if they can't be written."""
     try:
         return pages.write(found, out)
     except OSError as error:
         raise CommandError(
-            f"the report can't be written into `{out}`: {(error.strerror or 'unknown error').lower()}",
-            hint="name another folder with `--out`",
+            f"can't write the report into `{out}`: {(error.strerror or 'unknown error').lower()}",
+            hint="choose another folder with `--out`",
         ) from error
 
 
-def tell(found: Findings, output: Output) -> None:
-    """The checks on stdout."""
+def print_checks(found: Findings, output: Output) -> None:
+    """Print the checks on stdout, as a table or as the JSON of `summary.json`."""
     if output is Output.JSON:
         print_json(pages.summary_of(found))
         return
-    rows = table("check", "value", "goal", "kept", right=frozenset({"value", "goal"}))
-    for one in found.checks:
-        rows.add_row(one.name, formats.number(one.value), one.goal, verdict(one))
+    rows = table("check", "value", "goal", "passed", right=frozenset({"value", "goal"}))
+    for check in found.checks:
+        rows.add_row(check.name, formats.number(check.value), check.goal, verdict(check))
     screen().print(rows)
 
 
 def verdict(check: Check) -> str:
-    """Whether a check was kept, in words."""
+    """Whether a check passed, with the reason if it did not."""
     if check.ok is None:
         return f"not measured: {check.reason}"
     return "yes" if check.ok else f"no: {check.reason}"
@@ -122,7 +122,7 @@ def _bars() -> Bars:
 
 
 def _advance(bars: Bars) -> Progress:
-    """A progress that has one bar for each thing that is being done."""
+    """A progress callback that shows one bar for each step."""
     tasks: dict[str, TaskID] = {}
 
     def progress(what: str, share: float) -> None:

@@ -1,8 +1,8 @@
 """
-Whether a domain can be drilled now, and what that will do: from its status, before anything is ordered.
+Whether a domain can be drilled now, and what a drill would do: read from its status, before ordering one.
 
-The coordinator judges again when it reads the order, and knows more; what is refused here is
-refused with the field that says so, its value, and what to do.
+Each refusal names the field, its value and what to do. The coordinator checks again when it reads
+the order, since it knows more than the status shows.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ HELD = frozenset(HoldReason) - {HoldReason.NOT}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a drill will do, and to whom. Watts and times as the status has them, None where it hasn't."""
+    """What a drill will do, and to which nodes and pods. Fields are None where the status has no value."""
 
     domain: str
     coordinator: str
@@ -68,13 +68,14 @@ def _check_declaration(domain: PowerDomain) -> None:
     name = domain.metadata.name
     if domain.spec.mode is not Mode.ENFORCE:
         raise CommandError(
-            f"`spec.mode` is {domain.spec.mode}: nothing is enforced, so there is nothing to prove",
-            hint=f"set it to Enforce and wait for `kubectl wait --for=condition=Enforcing pdom/{name}`",
+            f"`spec.mode` is {domain.spec.mode}: Loadline sets no limits in it, so there is nothing to drill",
+            hint=f"set it to Enforce and run `kubectl wait --for=condition=Enforcing pdom/{name}`",
         )
     if not domain.status.members:
         raise CommandError(
-            "`status.members` is empty: no node hangs on this domain",
-            hint="let `spec.nodeSelector` match nodes; a domain of domains is drilled one by one",
+            "`status.members` is empty: no node belongs to this domain",
+            hint="set `spec.nodeSelector` so that it matches nodes; if this domain contains other domains,"
+            " drill each of those",
         )
 
 
@@ -84,27 +85,28 @@ def _check_status(domain: PowerDomain) -> None:
     if enforcing is None or not enforcing.is_true:
         raise CommandError(
             f"condition `Enforcing` is {_shown(enforcing)}",
-            hint=f"`kubectl describe pdom {name}` tells why; a drill needs it True",
+            hint=f"a drill needs it to be True; `kubectl describe pdom {name}` shows why it isn't",
         )
     if not status.coordinator:
         raise CommandError(
-            "`status.coordinator` is empty: nobody leads the domain",
-            hint="see that agents run on the nodes in `status.candidates`",
+            "`status.coordinator` is empty: no agent coordinates the domain",
+            hint="check that agents run on the nodes in `status.candidates`",
         )
     if status.safe_watts is None:
         raise CommandError(
-            "`status.safeWatts` is empty: nothing is promised yet",
+            "`status.safeWatts` is empty: the draw to which the domain steps down isn't known yet",
             hint=f"wait until condition `Accepted` is True (`kubectl describe pdom {name}`)",
         )
     if status.silent_nodes:
         raise CommandError(
-            f"`status.silentNodes` is {some_of(status.silent_nodes)}: nothing could be read back of them",
-            hint="restart their agents, or take the nodes out of the domain",
+            f"`status.silentNodes` is {some_of(status.silent_nodes)}: without reports from their agents,"
+            " their limits can't be read back",
+            hint="restart the agents on these nodes, or remove the nodes from the domain",
         )
     if status.level in HELD and status.level != HoldReason.DRILL:
         raise CommandError(
-            f"`status.level` is {status.level}: the row is held at its safe limits already",
-            hint="wait until it isn't; docs/reliability.md says what the level means",
+            f"`status.level` is {status.level}: the domain is already held at its safe limits",
+            hint="wait until the level changes; docs/reliability.md explains each level",
         )
 
 
@@ -112,17 +114,18 @@ def _check_nodes(domain: PowerDomain, capacities: Mapping[str, NodeCapacity]) ->
     unknown = [node for node in domain.status.members if node not in capacities]
     if unknown:
         raise CommandError(
-            f"NodeCapacity of {some_of(unknown)} is missing: no agent reports from there",
-            hint="start the agents, or take the nodes out of the domain",
+            f"NodeCapacity of {some_of(unknown)} is missing: no agent has reported from there",
+            hint="start the agents on these nodes, or remove the nodes from the domain",
         )
     for node in domain.status.members:
         status = capacities[node].status
         enforcing = find(status.conditions, ConditionType.ENFORCING)
         if status.domain != domain.metadata.name or enforcing is None or not enforcing.is_true:
-            whose = status.domain or "no domain"
             raise CommandError(
-                f"NodeCapacity {node}: condition `Enforcing` is {_shown(enforcing)}, for {whose}",
-                hint=f"a drill needs every node armed; `kubectl describe ncap {node}` tells why it isn't",
+                f"NodeCapacity {node}: condition `Enforcing` is {_shown(enforcing)} and `status.domain` is"
+                f" {status.domain or 'empty'}",
+                hint="a drill needs every node to enforce limits for this domain;"
+                f" `kubectl describe ncap {node}` shows why this one doesn't",
             )
 
 
@@ -130,12 +133,14 @@ def _check_drill(domain: PowerDomain, now: datetime) -> None:
     drill = domain.status.drill
     if drill is not None and drill.outcome == DrillOutcome.HOLDING:
         raise CommandError(
-            f"`status.drill.outcome` is Holding: another drill runs ({drill.order}; now {now:%H:%M:%S}Z)",
-            hint="wait for its end",
+            f"`status.drill.outcome` is Holding: another drill is running (ordered {drill.order}; now"
+            f" {now:%H:%M:%S}Z)",
+            hint="wait until it ends",
         )
 
 
-def _shown(one: Condition | None) -> str:
-    if one is None:
+def _shown(condition: Condition | None) -> str:
+    if condition is None:
         return "missing"
-    return f"{one.status} ({one.reason}{': ' if one.message else ''}{one.message})"
+    detail = f": {condition.message}" if condition.message else ""
+    return f"{condition.status} ({condition.reason}{detail})"

@@ -1,9 +1,10 @@
 """
-`loadline drill`: orders a row to its safe limits for some seconds, and compares what is seen and promised.
+`loadline drill`: orders a domain to its safe limits for some seconds, and compares the result to its status.
 
-The order is an annotation; the domain's coordinator holds, measures and writes what it saw into the
-status, and this only asks, waits and reads. So nothing here can raise a limit, and if it is
-killed the hold ends by itself. However it ends, the order is taken back: that ends a hold at once.
+The order is an annotation on the PowerDomain. The domain's coordinator holds the limits, measures, and
+writes the result into the status; this command only writes the order, waits and reads. So it can't
+raise a limit, and if it is killed the drill ends by itself. However the command ends, it removes the
+annotation, which ends a running drill at once.
 """
 
 import json
@@ -27,13 +28,13 @@ from loadline_cli.questions import confirm
 from loadline_policies.power.protocol.drill_states import DrillOutcome
 
 ASK_EVERY_S: Final = 1.0
-"""The coordinator writes its status once a second at most."""
+"""How often the status is read. The coordinator writes it once a second at most."""
 
 TAKEN_WITHIN_S: Final = 10.0
-"""In which time a coordinator that lives takes up an order: a watch, a decision, a write. Chosen."""
+"""How long a running coordinator may take to accept an order: a watch, a decision, a write. Chosen."""
 
 ENDED_WITHIN_S: Final = 15.0
-"""How long after a hold's time its outcome is waited for: as long as a new coordinator needs. Chosen."""
+"""How long to wait for the outcome after a drill's time: as long as a new coordinator needs. Chosen."""
 
 MARKDOWN: Final = ".md"
 
@@ -48,14 +49,16 @@ def drill(
     report: Path | None,
     output: Output,
 ) -> Exit:
-    """Drill a domain; FAILURE where something that is promised was not seen."""
+    """Drill a domain; FAILURE if a promise was not met or is unknown."""
     found = cluster()
     planned = _planned(found, name, seconds)
     if dry_run:
         _print_plan(planned, output)
         return Exit.OK
     _announce(planned)
-    confirm("Hold it now?", yes=yes, instead="`--yes`, or `--dry-run` to see the plan")
+    confirm(
+        "Hold the domain at its safe limits now?", yes=yes, instead="`--yes`, or `--dry-run` to see the plan"
+    )
     status = _run(found, planned)
     if report is not None:
         _write(report, planned, status)
@@ -69,8 +72,9 @@ def _planned(cluster: Cluster, name: str, seconds: int) -> Plan:
     except Refused as error:
         if error.status != 404:
             raise
-        known = ", ".join(cluster.domains()) or "there is none"
-        raise CommandError(f"there is no PowerDomain `{name}`", hint=f"use one of: {known}") from error
+        known = cluster.domains()
+        hint = f"use one of: {', '.join(known)}" if known else "the cluster has no PowerDomain; create one"
+        raise CommandError(f"there is no PowerDomain `{name}`", hint=hint) from error
     capacities = cluster.capacities(sight.domain.status.members)
     return plan(sight.domain, capacities, seconds=seconds, now=sight.at)
 
@@ -85,13 +89,13 @@ def _print_plan(planned: Plan, output: Output) -> None:
 def _announce(planned: Plan, *, to_screen: bool = False) -> None:
     rows = table("", "")
     rows.show_header = False
-    for word, value in drill_reports.plan_rows(planned):
-        rows.add_row(word, value)
+    for label, value in drill_reports.plan_rows(planned):
+        rows.add_row(label, value)
     (screen() if to_screen else aside()).print(rows)
 
 
 def _run(cluster: Cluster, planned: Plan) -> DrillStatus:
-    """Order it, wait for its end, and take the order back whatever comes."""
+    """Order the drill, wait for its end, and remove the order however the wait ends."""
     order = str(DrillText(cluster.domain(planned.domain).at, planned.seconds))
     try:
         cluster.annotate(planned.domain, DRILL_ANNOTATION, order)
@@ -102,8 +106,8 @@ def _run(cluster: Cluster, planned: Plan) -> DrillStatus:
             cluster.take_back(planned.domain, DRILL_ANNOTATION, order)
         except CommandError as error:
             aside().print(
-                f"the order couldn't be taken back ({error.message}); the hold ends by itself after"
-                f" {planned.seconds} s, and an old order does nothing",
+                f"the order couldn't be removed ({error.message}); the drill ends by itself after"
+                f" {planned.seconds} s, and the coordinator ignores an old order",
                 soft_wrap=True,
             )
 
@@ -112,7 +116,7 @@ Show = Callable[[float, DrillStatus | None], None]
 
 
 def _wait(cluster: Cluster, planned: Plan, order: str, *, show: Show) -> DrillStatus:
-    """What came of an order; CommandError where nobody took it up."""
+    """Wait for the drill's result; CommandError if no coordinator accepts the order."""
     began_s = time.monotonic()
     last: DrillStatus | None = None
     while True:
@@ -123,28 +127,29 @@ def _wait(cluster: Cluster, planned: Plan, order: str, *, show: Show) -> DrillSt
         except Unreachable as error:
             if now_s >= TAKEN_WITHIN_S + planned.seconds + ENDED_WITHIN_S:
                 raise
-            aside().print(f"{error.message}; asking again", soft_wrap=True)
+            aside().print(f"{error.message}; retrying", soft_wrap=True)
         show(now_s, last)
         if last is not None and last.outcome == DrillOutcome.REFUSED:
             raise CommandError(
-                f"the coordinator refuses: {last.message}",
-                hint="nothing was held; its reason says what to do",
+                f"the coordinator refused the drill: {last.message}",
+                hint="no limit was changed",
             )
         if last is not None and last.outcome != DrillOutcome.HOLDING:
             return last
         if last is None and now_s >= TAKEN_WITHIN_S:
             raise CommandError(
-                f"no coordinator has taken the order up in {TAKEN_WITHIN_S:.0f} s; it is taken back now",
-                hint=f"see that the agent on {planned.coordinator} runs; whether it held isn't known",
+                f"no coordinator accepted the order within {TAKEN_WITHIN_S:.0f} s; the order is removed",
+                hint=f"check that the agent on {planned.coordinator} runs; it may have lowered limits without"
+                " reporting it",
             )
         if last is not None and now_s >= TAKEN_WITHIN_S + planned.seconds + ENDED_WITHIN_S:
-            return last  # as it was last seen: what isn't known by now isn't met
+            return last  # incomplete: promises without a value count as not met
         time.sleep(ASK_EVERY_S)
 
 
 @contextmanager
 def _progress(planned: Plan) -> Iterator[Show]:
-    """A bar on a terminal, a line when something changes elsewhere."""
+    """A progress bar on a terminal; elsewhere a line whenever the state changes."""
     console = aside()
     if not console.is_terminal or console.is_dumb_terminal:
         yield _lines(planned)
@@ -165,24 +170,24 @@ def _progress(planned: Plan) -> Iterator[Show]:
 
 
 def _lines(planned: Plan) -> Show:
-    told = ""
+    printed = ""
 
     def show(now_s: float, drill: DrillStatus | None) -> None:
-        nonlocal told
+        nonlocal printed
         line = _state(drill)
-        if line != told:
+        if line != printed:
             aside().print(f"{now_s:3.0f} s  {line}", soft_wrap=True)
-            told = line
+            printed = line
 
     return show
 
 
 def _state(drill: DrillStatus | None) -> str:
     if drill is None:
-        return "ordered; waiting for the coordinator"
+        return "ordered; waiting for the coordinator to accept"
     if drill.gpus is None:
         return visible(drill.outcome)
-    return f"{visible(drill.outcome)}: {drill.nodes_at_safe} of {drill.nodes} nodes read back at safe"
+    return f"{visible(drill.outcome)}: {drill.nodes_at_safe} of {drill.nodes} nodes at their safe limits"
 
 
 def _print(planned: Plan, status: DrillStatus, output: Output) -> None:

@@ -1,9 +1,9 @@
 """
-How a command ends: its exit code, and what it says on the way out.
+How a command ends: its exit code and its error message.
 
 A script reads the code, a person the two lines on stderr: `error: …` names what is
-wrong, `hint: …` what to do about it. Commands raise CommandError and know nothing of
-streams or codes' numbers; only `main` turns it into both.
+wrong, `hint: …` what to do about it. Commands raise CommandError; only `main` prints it
+and exits with its code.
 """
 
 from enum import IntEnum
@@ -12,25 +12,25 @@ from loadline_api.visible_texts import visible_lines
 
 
 class Exit(IntEnum):
-    """What the shell gets."""
+    """The exit codes that a shell script may rely on."""
 
     OK = 0
     FAILURE = 1
-    """The command ran, and its answer is no: a document is invalid, a check was missed."""
+    """The command ran and its result is negative: a document is invalid, a check failed."""
     COULD_NOT_RUN = 2
-    """There is no answer: a wrong option, a file that isn't there, an extra that isn't installed."""
+    """The command has no result: a wrong option, a missing file, an extra that isn't installed."""
     INTERRUPTED = 130
     """Ctrl-C, by the shells' convention of 128 + SIGINT."""
 
 
 class CommandError(Exception):
-    """A command ends here. `hint` says what to do next, in one line; empty where nothing helps."""
+    """Ends the command. `hint` is one line that says what to do next; empty if nothing helps."""
 
     def __init__(self, message: str, *, hint: str = "", code: Exit = Exit.COULD_NOT_RUN) -> None:
         super().__init__(message)
         self.message, self.hint, self.code = message, hint, code
 
     def lines(self) -> str:
-        """The text for stderr."""
+        """The text for stderr, with control characters escaped."""
         hint = f"\nhint: {self.hint}" if self.hint else ""
         return visible_lines(f"error: {self.message}{hint}")

@@ -1,13 +1,13 @@
 """
 The row on a terminal while the demo runs.
 
-A screen is redrawn from one `Snapshot` and remembers nothing, so that a resized window
-or a missed second leaves no trace. What must be seen at 80 × 24 comes first: watts
-against the budget, who is capped, what the latencies cost. More lines make the curve
-and the journal longer, more columns put the journal beside the acts.
+Each frame is drawn from one `Snapshot` alone, so that a resized window or a missed second
+leaves no trace. What must be visible at 80 × 24 comes first: watts against the budget,
+which services are capped, what that costs in latency. More lines make the curve and the
+journal longer, more columns put the journal beside the acts.
 
-Where nobody looks (a pipe, a CI log) `LiveView` prints a line when something changes.
-No meaning is told by colour alone. What the numbers are is in `snapshots`.
+If stderr is not a terminal (a pipe, a CI log), `LiveView` prints a line when something
+changes. No meaning depends on colour alone. `snapshots` explains the numbers.
 """
 
 from types import TracebackType
@@ -22,17 +22,17 @@ from loadline_cli import charts, panels
 from loadline_sim.reports.snapshots import Snapshot
 
 WIDE_COLUMNS = 120
-"""From here on the journal stands beside the acts; chosen."""
+"""From this width on the journal is beside the acts; chosen."""
 
 TABLE_COLUMNS = 100
 """A table wider than this is hard to read along its lines; chosen."""
 
 PLAIN_EVERY_S = 10.0
-"""Without a terminal a line is due so often even if nothing changed; chosen."""
+"""Without a terminal a line is printed at least this often; chosen."""
 
 
 class LiveView:
-    """Shows snapshots as they come: redrawn in place on a terminal, else as lines."""
+    """Shows snapshots: redrawn in place on a terminal, else as lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -54,7 +54,7 @@ class LiveView:
             self._live = None
 
     def prepare(self, what: str, share: float) -> None:
-        """Show how far something is that comes before the row."""
+        """Show the progress of a step that comes before the row runs."""
         line = Text.assemble(f"{what}  ", charts.bar(share, 30, style="cyan"), f" {share:4.0%}")
         if self._live is not None:
             self._live.update(line, refresh=True)
@@ -63,7 +63,7 @@ class LiveView:
             self._preparing = what
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show the row as it is now."""
+        """Redraw the view from a snapshot; without a terminal, print a line if it differs from the last."""
         if self._live is not None:
             self._live.update(Frame(snapshot), refresh=True)
         elif is_news(snapshot, self._last):
@@ -72,7 +72,7 @@ class LiveView:
 
 
 def is_news(snapshot: Snapshot, last: Snapshot | None) -> bool:
-    """Whether a line is due: act, mode, level, trips or journal changed, or it has been a while."""
+    """Whether to print a line: act, mode, level, trips or journal changed, or PLAIN_EVERY_S have passed."""
     if last is None or snapshot.at_s - last.at_s >= PLAIN_EVERY_S:
         return True
     before, now = ((s.act, s.mode, s.level, s.trips, s.journal[-1:]) for s in (last, snapshot))
@@ -80,7 +80,7 @@ def is_news(snapshot: Snapshot, last: Snapshot | None) -> bool:
 
 
 def plain_line(snapshot: Snapshot, last: Snapshot | None = None) -> str:
-    """The row in one line; the journal's newest one goes with it when it is new."""
+    """The row in one line, followed by the journal's newest entry if that is new."""
     act = f"act {snapshot.act.number} {snapshot.act.title}" if snapshot.act else "between acts"
     line = (
         f"{panels.clock(snapshot.at_s)}  {snapshot.row_watts / 1e3:6.1f} kW  {snapshot.load:6.1%}  "
@@ -92,7 +92,7 @@ def plain_line(snapshot: Snapshot, last: Snapshot | None = None) -> str:
 
 
 class Frame:
-    """One snapshot drawn to the size of the console."""
+    """A rich renderable: one snapshot, laid out for the size of the console."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -103,7 +103,7 @@ class Frame:
         yield Text("\n").join(line[:width] if len(line) > width else line for line in lines[:height])
 
     def _lines(self, console: Console, *, width: int, height: int) -> list[Text]:
-        """All lines from top to bottom. What is left of the height goes to the curve and the journal."""
+        """All lines from top to bottom; curve and journal share the height that the rest leaves."""
         snapshot = self._snapshot
         services = _rendered(
             console, panels.services_table(snapshot.services), width=min(width, TABLE_COLUMNS)

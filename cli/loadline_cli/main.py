@@ -1,9 +1,8 @@
 """
-The door of `loadline` and `kubectl loadline`: runs a command, and ends as `exits` says.
+The entry point of `loadline` and `kubectl loadline`: runs a command and exits with its code.
 
-It imports nothing but what imports the standard library, so that an installation without the `sim` extra
-can still say what to install, and `--help` doesn't wait for numpy. What the commands
-are is in `app`.
+It imports nothing beyond the standard library at first, so that an installation without the `sim`
+extra can still print what to install, and `--help` doesn't wait for numpy. The commands are in `app`.
 """
 
 import sys
@@ -12,21 +11,21 @@ from pathlib import Path
 from loadline_cli.exits import CommandError, Exit
 
 EXTRA = "sim"
-"""The extra that holds all that the command line needs."""
+"""The extra with all packages that the command line needs."""
 
 
 def main() -> None:
-    """Run the command that the arguments name, and leave with its exit code."""
+    """Run the command named in `sys.argv` and exit with its code."""
     sys.exit(run(sys.argv[1:], program_name(sys.argv[0])))
 
 
 def program_name(path: str) -> str:
-    """How to call us: kubectl finds its plug-ins by their file's name, but people type a space."""
+    """The command as a user types it: kubectl runs the file `kubectl-loadline` for `kubectl loadline`."""
     return "kubectl loadline" if Path(path).name == "kubectl-loadline" else "loadline"
 
 
 def run(arguments: list[str], program: str) -> int:
-    """The exit code of one command; errors are told on stderr."""
+    """Run one command, print its error on stderr if it fails, and return its exit code."""
     try:
         return _run(arguments, program)
     except CommandError as error:

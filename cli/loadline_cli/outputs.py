@@ -1,9 +1,9 @@
 """
-Where a command's words go: data to stdout, all else to stderr.
+Where a command prints: data to stdout, everything else to stderr.
 
-So `loadline … -o json | jq` works while progress is shown. rich leaves out colours where
-NO_COLOR is set or nobody looks; no table here says by colour alone what it says. What a
-cluster says does nothing but show: see `consoles`.
+So `loadline … -o json | jq` works while progress is shown. rich leaves out colours if
+NO_COLOR is set or the output is not a terminal, and no table depends on colour alone.
+Text from a cluster is printed with its control characters escaped: see `consoles`.
 """
 
 import json
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Output(StrEnum):
-    """What is printed on stdout."""
+    """The format of the data on stdout."""
 
     TABLE = "table"
     JSON = "json"
@@ -32,14 +32,14 @@ def screen() -> "Console":
 
 
 def aside() -> "Console":
-    """stderr, for progress and remarks."""
+    """stderr, for progress and notes."""
     from loadline_cli.consoles import VisibleConsole
 
     return VisibleConsole(stderr=True)
 
 
 def table(*columns: str, right: frozenset[str] = frozenset()) -> "Table":
-    """An empty table in the house's style; the columns named in `right` hold numbers."""
+    """An empty table in the style of this program; the columns named in `right` are right-aligned."""
     from rich import box
     from rich.table import Table
 
@@ -50,5 +50,5 @@ def table(*columns: str, right: frozenset[str] = frozenset()) -> "Table":
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout, with control characters escaped."""
     print(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))

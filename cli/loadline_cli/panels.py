@@ -1,9 +1,9 @@
 """
 The parts of the live view, each a pure function from a snapshot to lines of text.
 
-A line never says by colour alone what it says: a row above its budget is red and says
-ABOVE, a running act is bold and has an arrow. Which parts are shown, and how many lines
-each may take, is up to `live_view`.
+No line depends on colour alone: a row above its budget is red and has the word ABOVE, a
+running act is bold and has an arrow. `live_view` decides which parts are shown and how
+many lines each may take.
 """
 
 from rich.table import Table
@@ -14,22 +14,22 @@ from loadline_policies.power.safety.breakers import WARM
 from loadline_sim.reports.snapshots import ActNow, ServiceNow, Snapshot, Stage
 
 FLOOR_LOAD = 0.6
-"""The curve begins here: an idle row draws about 70 % of its budget, for hosts don't sleep."""
+"""The curve's lower end, as a share of the budget: an idle row already draws about 70 %."""
 
 CEILING_LOADS = (1.1, 1.3)
-"""The scale's end: the second one for rows that went above the first."""
+"""The scale's upper end; the second value is used once a row has gone above the first."""
 
 STEPS_A_COLUMN = 2
-"""Steps of the history in one column of the curve: two and a half minutes on 80 columns; chosen."""
+"""Steps of the history in one column of the curve, so that 80 columns show 2.5 minutes; chosen."""
 
 LINES_FOR_A_RULE = 6
-"""A lower curve has no line of its own for the budget."""
+"""A curve of fewer lines than this shows no line for the budget."""
 
 _MARKS = {Stage.DONE: "✓", Stage.RUNNING: "▶", Stage.WAITING: " "}
 
 
 def headline(snapshot: Snapshot, width: int) -> Text:
-    """Whose row this is, and the time."""
+    """The domain's name, its servers, and the time in the demo."""
     left = Text.assemble(
         (snapshot.domain, "bold"),
         f"  {snapshot.servers} servers on the power of {snapshot.provisioned_servers}",
@@ -38,7 +38,7 @@ def headline(snapshot: Snapshot, width: int) -> Text:
 
 
 def watts_line(snapshot: Snapshot, width: int) -> Text:
-    """Watts against the budget, the level, and the breaker's heat."""
+    """Draw against the budget, mode and level, and the breaker's heat."""
     left = Text.assemble(
         (f"{snapshot.row_watts / 1e3:5.1f} kW", f"bold {_style(snapshot, snapshot.load)}"),
         f" of {snapshot.budget_watts / 1e3:.1f} kW  ",
@@ -57,14 +57,14 @@ def watts_line(snapshot: Snapshot, width: int) -> Text:
 
 
 def alarm(snapshot: Snapshot) -> str:
-    """A word for what must not be, since colour alone says nothing; empty where all is well."""
+    """TRIPPED or ABOVE if the row tripped its breaker or is above its budget, else empty."""
     if snapshot.trips:
         return f"TRIPPED {snapshot.trips}×"
     return "ABOVE" if snapshot.load > 1.0 else ""
 
 
 def budget_bar(snapshot: Snapshot, width: int) -> list[Text]:
-    """The draw as a bar from nothing to a little above the budget, and its scale."""
+    """The draw as a bar from 0 W to a little above the budget, and its scale."""
     ceiling = _ceiling(snapshot)
     marks = [*snapshot.thresholds, 1.0]
     names = [f"{threshold:.0%}" for threshold in snapshot.thresholds] + ["budget"]
@@ -75,7 +75,7 @@ def budget_bar(snapshot: Snapshot, width: int) -> list[Text]:
 
 
 def history(snapshot: Snapshot, *, width: int, height: int) -> list[Text]:
-    """The last minutes as a curve, with what its ends are."""
+    """The draw of the last minutes as a curve, with labelled axes."""
     ceiling, gutter = _ceiling(snapshot), 6
     columns = max(width - gutter, 10)
     rule = int((ceiling - 1.0) / (ceiling - FLOOR_LOAD) * height) if height >= LINES_FOR_A_RULE else -1
@@ -102,7 +102,7 @@ def history(snapshot: Snapshot, *, width: int, height: int) -> list[Text]:
 
 
 def services_table(services: tuple[ServiceNow, ...]) -> Table:
-    """Who is capped, and what it costs beside the uncapped row."""
+    """Each service: how many of its servers are capped, and its latency beside the uncapped row's."""
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim", padding=(0, 1, 0, 0))
     for name in ("service", "priority"):
         table.add_column(name, no_wrap=True)
@@ -123,7 +123,7 @@ def services_table(services: tuple[ServiceNow, ...]) -> Table:
 
 
 def act_line(act: ActNow, width: int) -> Text:
-    """An act, how far it is, and what came of it."""
+    """An act of the demo: its progress while it runs, and its newest note."""
     style = {Stage.DONE: "", Stage.RUNNING: "bold", Stage.WAITING: "dim"}[act.stage]
     line = Text(f"{_MARKS[act.stage]} {act.number} {act.title:<22}  ", style=style)
     if act.stage is Stage.RUNNING:
@@ -134,19 +134,19 @@ def act_line(act: ActNow, width: int) -> Text:
 
 
 def clock(at_s: float) -> str:
-    """Seconds as minutes and seconds."""
+    """Seconds as `mm:ss`."""
     return f"{int(at_s) // 60:02d}:{int(at_s) % 60:02d}"
 
 
 def seconds(value: float | None) -> str:
-    """A latency with as many digits as one can tell apart."""
+    """A latency: whole milliseconds below 1 s, else seconds with two decimals; a dash for None."""
     if value is None:
         return "–"
     return f"{value * 1e3:.0f} ms" if value < 1.0 else f"{value:.2f} s"
 
 
 def change(value: float | None, uncapped: float | None) -> str:
-    """How much longer than uncapped, in percent."""
+    """The change against the uncapped latency, in percent with its sign; a dash if either is missing."""
     return "–" if value is None or not uncapped else f"{value / uncapped - 1.0:+.1%}"
 
 
@@ -163,4 +163,5 @@ def _ceiling(snapshot: Snapshot) -> float:
 
 
 def between(left: Text, right: Text, *, width: int) -> Text:
+    """One line of `width` cells with `left` and `right` at its ends."""
     return Text.assemble(left, " " * max(width - len(left) - len(right), 1), right)

@@ -1,9 +1,9 @@
 """
-`loadline policies`: what policies there are, and whether a document will be taken.
+`loadline policies`: lists the policies, and checks whether a policy document is valid.
 
-The answer to both comes from the code that the operator and the coordinator run: the
-registries, the settings' own fields and `documents.parse`. So what is said here is
-what would happen there, down to the hash.
+Both use the code that the operator and the coordinator run: the registry, the fields of the
+settings, and `documents.parse`. So the output matches what a cluster would do with the same
+document, including its hash.
 """
 
 import sys
@@ -30,11 +30,14 @@ STDIN = "-"
 
 
 def list_policies(name: str | None, output: Output) -> None:
-    """Print all policies with their settings, or those of a loop, or the one of that name."""
+    """Print all policies with their settings, or only those of the loop or policy called `name`."""
     chosen = [(loop, policy) for loop, policy in _all() if name in (None, loop, policy.name)]
     if not chosen:
-        known = ", ".join([*Loop, *(policy.name for _, policy in _all())])
-        raise CommandError(f"there is no policy or loop `{name}`", hint=f"use one of {known}")
+        known = ", ".join(policy.name for _, policy in _all())
+        raise CommandError(
+            f"there is no policy or loop `{name}`",
+            hint=f"use one of the loops {', '.join(Loop)}, or one of the policies {known}",
+        )
     if output is Output.JSON:
         print_json([_described(loop, policy) for loop, policy in chosen])
         return
@@ -43,7 +46,7 @@ def list_policies(name: str | None, output: Output) -> None:
 
 
 def _all() -> Iterator[tuple[Loop, Policy]]:
-    """Every policy with its loop, in the order of the registries."""
+    """Every policy with its loop, in the order of the registry."""
     for loop, policies in POLICIES.items():
         yield from ((loop, policy) for policy in policies.values())
 
@@ -63,15 +66,15 @@ def _settings(policy: Policy) -> list[tuple[str, FieldInfo]]:
 def _print_policy(loop: Loop, policy: Policy) -> None:
     console = screen()
     console.print(_titled(policy.name, f" ({loop})  {policy.summary}"), soft_wrap=True)
-    settings = table("setting", "default", "what it does", right=frozenset({"default"}))
+    settings = table("setting", "default", "meaning", right=frozenset({"default"}))
     for key, info in _settings(policy):
         settings.add_row(key, "–" if info.default is None else f"{info.default}", info.description or "")
-    console.print(settings if settings.row_count else "nothing to set")
+    console.print(settings if settings.row_count else "no settings")
     console.print()
 
 
 def check(file: str, output: Output) -> None:
-    """Print what the documents in `file` would put in force; CommandError where one can't be."""
+    """Print the policies that the documents in `file` put in force; CommandError if one is invalid."""
     checked = [_parsed(where, text) for where, text in _documents(file, _read(file))]
     if output is Output.JSON:
         print_json([_in_force(where, document) for where, document in checked])
@@ -84,19 +87,19 @@ def _read(file: str) -> str:
     try:
         return sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise CommandError(f"`{file}` isn't UTF-8 text", hint="give a YAML document") from error
+        raise CommandError(f"`{file}` isn't UTF-8 text", hint="name a YAML file") from error
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise CommandError(f"`{file}` can't be read: {reason}") from error
+        raise CommandError(f"can't read `{file}`: {reason}") from error
 
 
 def _documents(file: str, text: str) -> Iterator[tuple[str, str]]:
-    """Where each document is and what it says: one in a plain file, any number in a ConfigMap."""
+    """The location and text of each document: one in a plain file, any number in a ConfigMap."""
     name = "stdin" if file == STDIN else file
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError:
-        content = None  # the parser of documents says where the YAML is broken
+        content = None  # documents.parse reports the line of the YAML error
     if not isinstance(content, dict) or content.get("kind") != "ConfigMap":
         yield name, text
         return
@@ -131,7 +134,7 @@ def _in_force(where: str, document: documents.Document) -> dict[str, object]:
 
 
 def _beside_settings(document: documents.Document) -> dict[str, object]:
-    """What the documents of a loop say beside their policy's settings."""
+    """The fields of a document besides its policy's settings; only the power loop has some."""
     if not isinstance(document, PowerDocument):
         return {}
     return {"highPriorityFrom": document.high_priority_from, "sloRelief": document.slo_relief}
@@ -151,7 +154,7 @@ def _print_checked(where: str, document: documents.Document) -> None:
     values = document.config.model_dump(mode="json", by_alias=True)
     for key, info in _settings(document.policy):
         settings.add_row(key, *_beside(values[key], info.default))
-    console.print(settings if settings.row_count else "nothing to set")
+    console.print(settings if settings.row_count else "no settings")
 
 
 def _titled(title: str, text: str) -> "Text":

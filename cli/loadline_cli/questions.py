@@ -1,5 +1,5 @@
 """
-Asking before something is done that costs somebody something.
+Asking for confirmation before a command changes a cluster.
 """
 
 import sys
@@ -10,13 +10,15 @@ from loadline_cli.exits import CommandError
 
 
 def confirm(question: str, *, yes: bool, instead: str) -> None:
-    """Ask on stderr unless `yes`; CommandError if nobody can be asked, or the answer is no.
+    """Ask on stderr unless `yes`; CommandError if stdin is not a terminal or the answer is no.
 
-    `instead` is what to give where stdin is no terminal, as "`--yes`, or …".
+    `instead` names the options to use if stdin is not a terminal, as "`--yes`, or …".
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError("stdin is no terminal, so nobody can be asked", hint=f"give {instead}")
+        raise CommandError(
+            "this command asks for confirmation, and stdin is not a terminal", hint=f"use {instead}"
+        )
     if not typer.confirm(question, default=False, err=True):
-        raise CommandError("not confirmed: nothing was ordered")
+        raise CommandError("not confirmed: nothing was changed")

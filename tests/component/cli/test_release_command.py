@@ -78,8 +78,8 @@ def test_it_orders_the_nodes_own_agent_and_says_what_came_of_it(
 ) -> None:
     code, out, error = release("--yes")
     assert (code, out) == (Exit.OK, "released\n")
-    assert "its 1 GPUs may draw up to 280 W more than their limits now allow" in error
-    assert "PowerDomain row-a arms it again if it selects this node" in error
+    assert "its 1 GPUs may draw up to 280 W more than their limits allow now" in error
+    assert "PowerDomain row-a sets limits again if it selects this node" in error
     (order,) = orders(tmp_path)
     command = ["loadline-agent", "release", "--now"]
     assert order == ["--namespace=loadline-system", "exec", "agent-x", "--container=agent", "--", *command]
@@ -103,10 +103,10 @@ def test_what_was_left_behind_fails_and_is_told(release: Callable[..., Ended]) -
 @pytest.mark.parametrize(
     ("published", "sentence"),
     [
-        ("", "berth-1 has published nothing"),
-        ("{}", "can't be read"),
-        (capacity(status="False"), "it is told to release all the same"),
-        (capacity(), "its 1 GPUs may draw all that they can"),
+        ("", "node berth-1 has no NodeCapacity"),
+        ("{}", "can't parse the NodeCapacity of berth-1"),
+        (capacity(status="False"), "the command orders a release all the same"),
+        (capacity(), "its 1 GPUs may draw up to their own maximum"),
     ],
 )
 def test_it_works_whatever_the_node_has_published(
@@ -122,7 +122,7 @@ def test_where_no_agent_runs_it_says_what_to_run_on_the_node(
 ) -> None:
     code, _, error = release("--yes", pods=("", "", 0))
     assert code == Exit.COULD_NOT_RUN
-    assert "no agent runs on `berth-1`" in error
+    assert "no Loadline agent runs on node `berth-1`" in error
     assert "`loadline-agent release --state /var/lib/loadline` on the node" in error
     assert orders(tmp_path) == []
 
@@ -146,4 +146,4 @@ def test_a_missing_kubectl_is_told(release: Callable[..., Ended], monkeypatch: p
     monkeypatch.setenv("PATH", "/nowhere")
     code, _, error = release("--yes")
     assert code == Exit.COULD_NOT_RUN
-    assert "there is no kubectl" in error
+    assert "kubectl isn't installed" in error

@@ -98,23 +98,23 @@ def test_a_package_that_the_checkout_misses_is_not_blamed_on_the_checkout(
         demo.live_runner("conducted_badly")
 
 
-def test_a_missed_check_is_told_with_its_reason(
+def test_a_failed_check_is_printed_with_its_reason(
     found: Findings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    demo.tell(found, Output.TABLE)
+    demo.print_checks(found, Output.TABLE)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "observe_brakes" in line)
     assert row.split() == ["observe_brakes", "0", "≥", "1", "no:", "0", "is", "not", "≥", "1"]
 
 
 def test_json_is_the_summary_and_nothing_else(found: Findings, capsys: pytest.CaptureFixture[str]) -> None:
-    demo.tell(found, Output.JSON)
+    demo.print_checks(found, Output.JSON)
     assert json.loads(capsys.readouterr().out)["checks"]["enforce_trips"]["ok"] is True
 
 
 def test_a_report_that_cannot_be_written_says_where(found: Findings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CommandError, match="can't be written into"):
+    with pytest.raises(CommandError, match="can't write the report into"):
         demo.write(found, tmp_path / "file")
 
 

@@ -70,16 +70,16 @@ def test_a_plan_says_what_will_happen_to_whom_and_what_it_costs() -> None:
     made = planned(a_domain(), both())
     assert (made.nodes, made.gpus, made.pods, made.services) == (2, 4, 4, ("prod/chat",))
     rows = dict(drill_reports.plan_rows(made))
-    assert rows["draws now"] == "9,100 W, as of 2026-01-02T03:04:00Z"
-    assert rows["falls to"] == "at most 9,800 W (safeWatts), of a budget of 10,000 W"
-    assert rows["cost"] == "latency of 4 pods of prod/chat, and of whatever else runs there"
+    assert rows["draw now"] == "9,100 W, as of 2026-01-02T03:04:00Z"
+    assert rows["draw in the drill"] == "at most 9,800 W (safeWatts), of a budget of 10,000 W"
+    assert rows["cost"] == "slower requests in 4 pods of prod/chat, and in any other pods on these nodes"
 
 
 def test_what_the_status_doesnt_say_is_unknown() -> None:
     domain = a_domain()
     del domain["status"]["observedWatts"], domain["status"]["observedTime"]
     rows = dict(drill_reports.plan_rows(planned(domain, both())))
-    assert rows["draws now"] == "unknown"
+    assert rows["draw now"] == "unknown"
 
 
 def status(**changes: Any) -> Callable[[Object], None]:
@@ -108,8 +108,8 @@ def spec(**changes: Any) -> Callable[[Object], None]:
         (status(members=["node-0", "node-9"]), "NodeCapacity of node-9 is missing", "start the agents"),
         (
             status(drill={"order": "2026-01-02T03:04:00Z/10", "outcome": "Holding"}),
-            "another drill runs (2026-01-02T03:04:00Z/10; now 03:04:05Z)",
-            "wait for its end",
+            "another drill is running (ordered 2026-01-02T03:04:00Z/10; now 03:04:05Z)",
+            "wait until it ends",
         ),
     ],
     ids=lambda value: value.split(":")[0][:24] if isinstance(value, str) else "",
@@ -129,9 +129,12 @@ def test_what_keeps_a_domain_from_being_drilled(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"conditions": [condition("Enforcing", "False", "ModeObserve")]}, "False (ModeObserve), for row-a"),
-        ({"domain": "row-b"}, "True (ModeEnforce), for row-b"),
-        ({"domain": None}, "for no domain"),
+        (
+            {"conditions": [condition("Enforcing", "False", "ModeObserve")]},
+            "False (ModeObserve) and `status.domain` is row-a",
+        ),
+        ({"domain": "row-b"}, "True (ModeEnforce) and `status.domain` is row-b"),
+        ({"domain": None}, "`status.domain` is empty"),
     ],
 )
 def test_every_node_must_be_armed_for_this_domain(change: Object, said: str) -> None:

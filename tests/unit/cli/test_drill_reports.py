@@ -101,13 +101,13 @@ def test_a_program_gets_the_same() -> None:
 def test_a_page_to_keep_leaves_room_for_the_breakers_own_meter() -> None:
     page = as_markdown(PLAN, GOOD.model_copy(update={"listed": (*UNREAD,), "message": "stopped, since …"}))
     assert "| node-1 | 0 of 2 | unknown | unknown | unknown |" in page
-    assert "| GPUs read back at or below safe | 4 of 4 | all | yes |" in page
+    assert "| GPUs at or below their safe limit | 4 of 4 | all | yes |" in page
     assert "stopped, since …" in page
-    assert "The breaker's own meter" in page
+    assert "reading of the breaker's own meter" in page
 
 
 def test_watts_that_were_below_safe_before_prove_little_and_it_says_so() -> None:
-    assert "drew 9,500 W before" in remark(GOOD)
+    assert "Before the drill the domain drew 9,500 W" in remark(GOOD)
     assert remark(GOOD) in as_markdown(PLAN, GOOD)
     assert remark(GOOD.model_copy(update={"watts_before": 9_801})) == ""
     assert remark(GOOD.model_copy(update={"watts_before": None})) == ""
@@ -116,4 +116,6 @@ def test_watts_that_were_below_safe_before_prove_little_and_it_says_so() -> None
 def test_nodes_that_the_status_doesnt_name_are_counted() -> None:
     assert unlisted(GOOD) == ""
     many = GOOD.model_copy(update={"nodes": 102, "nodes_at_safe": 101, "listed": (*ABOVE,)})
-    assert unlisted(many) == "100 more nodes, 100 of them at safe, none later than these."
+    assert unlisted(many) == (
+        "100 more nodes: 100 of them at their safe limits, none later than the nodes listed."
+    )
