@@ -1,24 +1,24 @@
 """
-The command `loadline-agent`: run a node's agent, guard it, or release it when nobody else can.
+The command `loadline-agent`: run a node's agent, run its guard, or release the node without a coordinator.
 
-The guard must stay small, so each command loads only what it needs, and this module
-next to nothing.
+The guard must use little memory, so each command imports only what it needs, and this module almost
+nothing.
 """
 
 import sys
 from collections.abc import Sequence
 
 USAGE = """\
-usage: loadline-agent run [OPTIONS]        sample, report and hold leased limits; see run --help
-       loadline-agent guard --state DIR    lower the limits when the agent can't
-       loadline-agent release --state DIR  give back what was found by a person's word; see release --help
+usage: loadline-agent run [OPTIONS]        measure this node's GPUs, report, set leased limits; see run --help
+       loadline-agent guard --state DIR    step this node's GPUs down when its agent can't
+       loadline-agent release --state DIR  restore this node's original GPU limits; see release --help
 """
 
 WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 a failure, 2 a command line that can't be used."""
+    """Run one command; returns 0 for success, 1 for a failure, 2 for an invalid command line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (given[0], given[1:]) if given else ("", [])
     if command == "run":

@@ -1,7 +1,7 @@
 """
-What an agent is told when it starts: flags, or the environment behind each of them.
+The agent's settings: command line flags and environment variables.
 
-One table, `Settings`: a field is `--state-dir` on the command line and
+`Settings` lists them all: a field is `--state-dir` on the command line and
 LOADLINE_STATE_DIR in the environment; the flag wins. Everything that may change
 while the agent runs comes from the API server instead, and everything about leases
 from the coordinator. The defaults are those of the chart's DaemonSet.
@@ -29,7 +29,7 @@ PREFIX = "LOADLINE_"
 
 
 class Settings(BaseModel):
-    """How this agent is run; `address` is what it publishes, `listen` what it binds."""
+    """The settings of one agent. It publishes `address` to its peers, and listens on `listen`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,47 +37,54 @@ class Settings(BaseModel):
         default_factory=socket.gethostname,
         min_length=1,
         max_length=253,
-        description="Name of the Kubernetes Node; the host's name unless told.",
+        description="Name of the Kubernetes Node. Default: the host name.",
     )
     state_dir: Path = Field(
         default=Path(STATE_DIRECTORY),
-        description="Directory of key, certificate, memories and the record that the guard acts by.",
+        description="Directory for the agent's key, certificate and checkpoints, and the armed record that"
+        " the guard reads.",
     )
     kubeconfig: Path | None = Field(
-        default=None, description="Kubeconfig of the agent; without one the pod's service account."
+        default=None, description="Kubeconfig of the agent. Default: the pod's ServiceAccount."
     )
     namespace: str = Field(
-        default=SYSTEM_NAMESPACE, min_length=1, description="Namespace of Leases and power policies."
+        default=SYSTEM_NAMESPACE,
+        min_length=1,
+        description="Namespace of the domains' Leases and of power policies.",
     )
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address that peers reach this node at.")
-    listen: str = Field(default="", description="Address to listen at; all of the host's unless told.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address at which other agents reach this one."
+    )
+    listen: str = Field(default="", description="Address to listen on. Default: all addresses of the host.")
     port: int = Field(
         default=AGENT_PORT,
         ge=1,
         le=65535,
-        description="Port of the domain loop, mutual TLS.",
+        description="Port for reports and leases between the agents of a power domain (mutual TLS).",
     )
     metrics_port: int = Field(
         default=AGENT_METRICS_PORT,
         ge=0,
         le=65535,
-        description="Port of metrics, health and journal, plain HTTP; 0 takes a free one.",
+        description="Port for metrics, health and journal (plain HTTP); 0 chooses a free port.",
     )
     pod_resources: Path = Field(
         default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
-        description="Socket at which the kubelet tells which pod has which GPU.",
+        description="The kubelet's pod-resources socket, where the agent reads which pod has which GPU.",
     )
     gpu_resource: str = Field(
         default=GPU_RESOURCE,
         min_length=1,
         max_length=512,
-        description="Extended resource that pods ask GPUs by, beside those of nvidia.com.",
+        description="Extended resource by which pods request GPUs, in addition to those of nvidia.com.",
     )
     journal: Path | None = Field(
-        default=None, description="File that the journal is written to besides; none unless told."
+        default=None, description="File to which the agent also writes its journal. Default: none."
     )
     log_level: str = Field(
-        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error."
+        default="info",
+        pattern="^(debug|info|warning|error)$",
+        description="Lowest level that is logged: debug, info, warning or error.",
     )
 
     @property
@@ -93,7 +100,7 @@ def parse(
     environ: Mapping[str, str] = os.environ,
     prog: str = "loadline-agent run",
 ) -> Settings:
-    """The settings of a command line; InvalidInput names the flag that can't be used."""
+    """Parse the command line and the environment; InvalidInput names the flag of an invalid value."""
     given = {name: environ[_variable(name)] for name in Settings.model_fields if environ.get(_variable(name))}
     given |= {
         name: value for name, value in vars(_parser(prog).parse_args(arguments)).items() if value is not None
@@ -111,8 +118,9 @@ def parse(
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Samples this node's GPUs, reports to its power domain, and holds the leased limits.",
-        epilog="Every flag has an environment variable: --state-dir is LOADLINE_STATE_DIR.",
+        description="Measure this node's GPUs, report to the coordinator of its power domain, and set the GPU"
+        " limits that the coordinator leases to it.",
+        epilog="Every flag has an environment variable; that of --state-dir is LOADLINE_STATE_DIR.",
     )
     for name, field in Settings.model_fields.items():
         parser.add_argument(_flag(name), dest=name, metavar=name.upper(), help=field.description)

@@ -1,8 +1,8 @@
 """
-What the operator may be told on its command line, and in its environment.
+The operator's command line and environment variables.
 
-The chart says most of it from its values; whoever runs the operator by hand needs a
-kubeconfig alone. What engines and routers are made of is a file of its own (`defaults`).
+The chart sets most options from its values; to run the operator by hand, a kubeconfig is enough. The
+defaults of engine and router pods, such as images, are in a file of their own (`--defaults`).
 """
 
 import argparse
@@ -15,21 +15,22 @@ from loadline_api.names import OPERATOR_METRICS_PORT, STARTUP_TAINT, SYSTEM_NAME
 from loadline_operator import logs
 
 DESCRIPTION = """\
-Make InferenceServices, PowerDomains and policies be what they say.
+Loadline's operator: creates the workloads of InferenceServices, checks PowerDomains and
+policies, and writes their statuses.
 
   loadline-operator --kubeconfig ~/.kube/config --namespace loadline-system
 
-Without --kubeconfig it uses the ServiceAccount of the pod that it runs in.
+Without --kubeconfig it uses the ServiceAccount of its pod.
 """
 
 
 SILENT_AFTER_S = 60.0
-"""Chosen: longer than an agent takes to be replaced, short enough that no status lies for long."""
+"""Chosen: longer than the replacement of an agent takes, so short that no status is outdated for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The command line, read; times are in seconds."""
+    """The parsed command line; times are in seconds."""
 
     kubeconfig: Path | None
     namespace: str
@@ -42,17 +43,17 @@ class Options:
 
 
 def parse(argv: Sequence[str] | None) -> Options:
-    """Read the command line; exits with status 2 and a usage line if it isn't one."""
-    told = _parser().parse_args(argv)
+    """Parse the command line; exits with status 2 and a usage line if it is invalid."""
+    given = _parser().parse_args(argv)
     return Options(
-        kubeconfig=told.kubeconfig,
-        namespace=told.namespace,
-        defaults=told.defaults,
-        policy_namespaces=tuple(told.policy_namespace),
-        agent_silent_after_s=told.agent_silent_after_seconds,
-        removes_startup_taint=told.remove_startup_taint,
-        metrics_port=told.metrics_port,
-        log_level=told.log_level,
+        kubeconfig=given.kubeconfig,
+        namespace=given.namespace,
+        defaults=given.defaults,
+        policy_namespaces=tuple(given.policy_namespace),
+        agent_silent_after_s=given.agent_silent_after_seconds,
+        removes_startup_taint=given.remove_startup_taint,
+        metrics_port=given.metrics_port,
+        log_level=given.log_level,
     )
 
 
@@ -62,51 +63,58 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's account")
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's ServiceAccount"
+    )
     parser.add_argument(
         "--namespace",
         default=os.environ.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
-        help="namespace of power policies and domain Leases (default: $POD_NAMESPACE, else %(default)s)",
+        help="namespace of power policies and of the domains' Leases"
+        " (default: $POD_NAMESPACE, else %(default)s)",
     )
     _add_services(parser)
     parser.add_argument(
         "--metrics-port",
         type=int,
         default=OPERATOR_METRICS_PORT,
-        help="port of /metrics, /healthz, /readyz and /v1/journal; 0 takes a free one (default: %(default)s)",
+        help="port for /metrics, /healthz, /readyz and /v1/journal; 0 chooses a free port"
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--log-level",
         choices=logs.LEVELS,
         default=os.environ.get("LOADLINE_LOG_LEVEL", "info"),
-        help="least level that is logged (default: $LOADLINE_LOG_LEVEL, else info)",
+        help="lowest level that is logged (default: $LOADLINE_LOG_LEVEL, else info)",
     )
     return parser
 
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
-    """What services are made of and go by, and what is believed of them."""
+    """Options about services: pod defaults, policies, and the agents that report on them."""
     parser.add_argument(
         "--defaults",
         type=Path,
-        help="YAML file of what engines and routers are made of, such as images (default: see the docs)",
+        help="YAML file with defaults of engine and router pods, such as images"
+        " (default: the images that this version is built for)",
     )
     parser.add_argument(
         "--policy-namespace",
         action="append",
         default=[],
         metavar="NAMESPACE",
-        help="a namespace whose services may go by policies of its own, all but power; may be repeated",
+        help="namespace whose InferenceServices may use policies of their own namespace, for all loops except"
+        " power; may be repeated",
     )
     parser.add_argument(
         "--agent-silent-after-seconds",
         type=float,
         default=SILENT_AFTER_S,
         metavar="SECONDS",
-        help="from when on a node is believed no more whose agent's pod isn't ready (default: %(default)g)",
+        help="once an agent's pod has not been ready for this long, ignore what it reported about its node"
+        " (default: %(default)g)",
     )
     parser.add_argument(
         "--remove-startup-taint",
         action="store_true",
-        help=f"take the taint {STARTUP_TAINT} off nodes whose agents report",
+        help=f"remove the taint {STARTUP_TAINT} from nodes once their agents report",
     )

@@ -55,7 +55,7 @@ def tiny_model() -> Path:
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with this tree's wheel, unpacked: engines find the plug-in in it, without its extras."""
+    """A directory with this tree's wheel, unpacked: engines find the plugin in it, without its extras."""
     wheels, target = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("plugins")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
     subprocess.run(build, cwd=venvs.ROOT, check=True, capture_output=True)

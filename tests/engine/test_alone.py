@@ -1,4 +1,4 @@
-"""One real engine with the plug-in in it: what it tells, and what the stand-in copies of it."""
+"""One real engine with the plugin in it: what it tells, and what the stand-in copies of it."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadline_vllm.presence import told_version
+from loadline_vllm.presence import package_version
 from testbed.engines.processes import Engines, Server
 from testbed.engines.standin import settings
 from testbed.engines.standin.engines import Engine
@@ -20,7 +20,7 @@ CONSUMER = ["--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"
 
 @pytest.fixture(scope="module")
 def engine(engine_venv: Venv, tiny_model: Path, plugins: Path) -> Iterator[Server]:
-    """An engine that would load KV, drains when it ends, and found the plug-in."""
+    """An engine that would load KV, drains when it ends, and found the plugin."""
     with Engines(engine_venv, tiny_model, plugins=plugins) as engines:
         server = engines.start(
             "alone", "--shutdown-timeout", "60", role="kv_consumer", LOADLINE_SERVICE="chat"
@@ -41,7 +41,7 @@ def sorted_labels(series: str) -> str:
 
 
 def test_the_plug_in_shows_in_the_engines_own_metrics(engine: Server) -> None:
-    assert engine.metric("loadline:plugin_info", version=told_version()) == 1
+    assert engine.metric("loadline:plugin_info", version=package_version()) == 1
     assert "loadline:plugin_off{" not in engine.metrics()
 
 

@@ -1,11 +1,11 @@
-"""The plug-in as vLLM itself loads it, in processes that share their metrics."""
+"""The plugin as vLLM itself loads it, in processes that share their metrics."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from loadline_vllm.presence import told_version
+from loadline_vllm.presence import package_version
 from testbed.engines.venvs import ENVIRONMENT, Venv
 
 LOAD = "from vllm.plugins import load_general_plugins; load_general_plugins()"
@@ -33,4 +33,4 @@ def test_with_several_api_servers_the_plug_in_shows_once(
         )
         assert done.returncode == 0, done.stderr
     shown = [line for line in done.stdout.splitlines() if line.startswith("loadline:")]
-    assert shown == [f'loadline:plugin_info{{version="{told_version()}"}} 1.0']
+    assert shown == [f'loadline:plugin_info{{version="{package_version()}"}} 1.0']

@@ -1,7 +1,7 @@
 """
-What Loadline adds inside of an engine: plug-ins of vLLM, found by their entry points.
+Loadline's vLLM plugin, which vLLM finds by its entry point.
 
-Today it says that it is there and reads its settings; nothing acts on them yet. It needs
-no package that vLLM hasn't, and vLLM itself is imported nowhere at the top, so that the
+This version publishes a metric that it is loaded, and checks its settings; it changes nothing in the
+engine. It needs no package that vLLM lacks, and imports vLLM nowhere at module level, so that the
 package can be read and tested without an engine.
 """

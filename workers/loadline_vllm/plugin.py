@@ -1,20 +1,20 @@
 """
-Where vLLM comes in: it calls `register` in each of its processes, before anything is built.
+The vLLM plugin's entry point: vLLM calls `register` in each of its processes, before it builds an engine.
 
-vLLM catches what fails while a plug-in is imported, but not what fails while it is
-called, so here everything is caught: an engine without Loadline is better than none.
+vLLM catches errors while it imports a plugin, but not while it calls it. So `register` catches
+every exception: an engine without the plugin is better than no engine.
 """
 
 import logging
 
 logger = logging.getLogger("vllm.loadline")
-"""Below vLLM's own logger, whose handlers and level then hold."""
+"""A child of vLLM's own logger, so that vLLM's handlers and level apply."""
 
 _registered = False
 
 
 def register() -> None:
-    """Entry point `loadline` of `vllm.general_plugins`; never raises, and acts once a process."""
+    """Entry point `loadline` of `vllm.general_plugins`; never raises, and acts once in each process."""
     global _registered
     if _registered:
         return
@@ -22,32 +22,32 @@ def register() -> None:
     try:
         _start()
     except Exception:
-        logger.exception("Loadline's plug-in is off: it could not start")
-        _say_off("failure")
+        logger.exception("Loadline's plugin is disabled: it could not start")
+        _publish_off("failure")
 
 
 def _start() -> None:
     from loadline_policies.errors import InvalidInput
     from loadline_vllm import presence, settings
 
-    presence.say_present()
+    presence.publish_present()
     try:
-        told = settings.read()
+        found = settings.read()
     except InvalidInput as error:
-        logger.error("Loadline's plug-in is off: %s", error)
-        presence.say_off("settings")
+        logger.error("Loadline's plugin is disabled: %s", error)
+        presence.publish_off("settings")
         return
-    if not told.plugin:
-        presence.say_off("asked")
+    if not found.plugin:
+        presence.publish_off("asked")
         return
-    logger.info("Loadline's plug-in %s is loaded; it changes nothing yet", presence.told_version())
+    logger.info("Loadline's plugin %s is loaded; this version changes nothing", presence.package_version())
 
 
-def _say_off(reason: str) -> None:
-    """Say it in a metric if that works; it may be what had failed."""
+def _publish_off(reason: str) -> None:
+    """Publish in a metric that the plugin is disabled; the metric may be what failed, so log its failure."""
     try:
         from loadline_vllm import presence
 
-        presence.say_off(reason)
+        presence.publish_off(reason)
     except Exception:
-        logger.exception("Loadline's plug-in has no metric either")
+        logger.exception("Loadline's plugin could not publish its metric")

@@ -1,9 +1,9 @@
 """
-The plug-in in the engine's own `/metrics`: that it is there, or why it does nothing.
+The plugin's metrics in the engine's own `/metrics`: that it is loaded, or why it is disabled.
 
-vLLM serves `prometheus_client`'s default registry, or, with several API servers, what
-all its processes wrote into one directory; a gauge reaches both. In that second case
-the largest value counts, whichever process said it.
+vLLM serves `prometheus_client`'s default registry. With several API server processes it serves
+instead the files that all its processes write into one directory. A gauge works in both cases;
+in the second, vLLM serves the largest value of all processes.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -12,25 +12,25 @@ INFO = "loadline:plugin_info"
 OFF = "loadline:plugin_off"
 
 
-def told_version() -> str:
-    """The version of the distribution that this package came in."""
+def package_version() -> str:
+    """The version of the installed `loadline` distribution; `unknown` in a source tree."""
     try:
         return version("loadline")
-    except PackageNotFoundError:  # run from a source tree that nobody installed
+    except PackageNotFoundError:
         return "unknown"
 
 
-def say_present() -> None:
-    """Show the plug-in and its version."""
-    _show(INFO, help_text="Loadline's plug-in is loaded.", label="version", value=told_version())
+def publish_present() -> None:
+    """Publish that the plugin is loaded, with its version."""
+    _publish(INFO, help_text="1: Loadline's plugin is loaded.", label="version", value=package_version())
 
 
-def say_off(reason: str) -> None:
-    """Show that the plug-in does nothing, and why."""
-    _show(OFF, help_text="Loadline's plug-in is loaded but does nothing.", label="reason", value=reason)
+def publish_off(reason: str) -> None:
+    """Publish that the plugin is loaded but disabled, and why: asked, settings or failure."""
+    _publish(OFF, help_text="1: Loadline's plugin is loaded but disabled.", label="reason", value=reason)
 
 
-def _show(name: str, *, help_text: str, label: str, value: str) -> None:
+def _publish(name: str, *, help_text: str, label: str, value: str) -> None:
     from prometheus_client import Gauge  # the engine's, as vLLM depends on it
 
     Gauge(name, help_text, labelnames=(label,), multiprocess_mode="max").labels(value).set(1)

@@ -1,8 +1,8 @@
 """
-What an engine's plug-in is told, by `LOADLINE_*` in the environment of its container.
+The plugin's settings, from `LOADLINE_*` variables in the environment of the engine's container.
 
-Nothing acts on these settings yet; they are read and checked at the start, so that a
-wrong one shows on the first day and not on the day on which it begins to count.
+This version of the plugin doesn't use them. It reads and checks them at its start, so that an
+invalid setting is reported now, and not only by the version that uses it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ PREFIX = "LOADLINE_"
 
 
 class Settings(BaseModel):
-    """One engine's place in the cluster; a field's variable is its name in capitals, behind `LOADLINE_`."""
+    """Where the engine belongs; the variable of a field is `LOADLINE_` and the field's name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -25,27 +25,27 @@ class Settings(BaseModel):
     """Namespace of the InferenceService that the engine belongs to."""
 
     service: str | None = Field(default=None, max_length=253)
-    """Its name; None: the engine belongs to none that the plug-in knows of."""
+    """Name of the InferenceService; None: the engine belongs to none that the plugin knows of."""
 
     pool: str | None = Field(default=None, max_length=63)
-    """Which of the service's pools the engine is in."""
+    """Pool of the InferenceService in which the engine is, such as `main` or `prefill`."""
 
     plugin: bool = True
-    """Whether the plug-in may do anything at all; `LOADLINE_PLUGIN=0` turns it off."""
+    """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
 
 
 def read(environment: Mapping[str, str] = environ) -> Settings:
-    """The settings in an environment; raises InvalidInput.
+    """Read the settings from environment variables; InvalidInput names an invalid variable.
 
-    Other variables of that prefix are let be: some are for other parts of Loadline.
+    Other variables with the prefix are ignored: other parts of Loadline use some.
     """
-    told = {
+    given = {
         name: value
         for name in Settings.model_fields
         if (value := environment.get(PREFIX + name.upper())) is not None
     }
     try:
-        return Settings.model_validate(told)
+        return Settings.model_validate(given)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = PREFIX + str(fault["loc"][0]).upper()

@@ -1,14 +1,14 @@
 """
-Stops an upgrade that would break up a row which is in force, before anything is changed.
+Stops an upgrade that would leave an enforced PowerDomain without leases, before anything is changed.
 
-Agents of two versions of the wire don't understand each other, so during the rollout an armed
-node is without a lease, at its safe limits, until its coordinator speaks as it does: that is safe,
-and slow for as long as the rollout takes. So before that the row is released. Whether this
-upgrade is such a one is in what runs: every agent publishes the version that it speaks in its
-NodeCapacity, and one that publishes none is from before version 2.
+Agents of two wire versions don't understand each other. So during a rollout between wire versions an
+armed node gets no lease, and stays at its safe limits until its coordinator runs the same version:
+that is safe, but slow for as long as the rollout takes. So the administrator should release the domain
+first. The hook compares the wire version of the new image with those of the running agents: every
+agent publishes its own in its NodeCapacity, and one that publishes none is from before version 2.
 
-This hook lists two kinds and writes nothing. Of a kind that isn't served there is no object that
-could be armed; an API server that doesn't answer, or refuses, proves nothing, so it fails then.
+This hook lists two kinds and writes nothing. If the API server doesn't serve a kind, there is no object
+of it that could be armed. If the API server doesn't answer, or refuses, the hook fails.
 
     python -m loadline_operator.upgrades
 """
@@ -26,14 +26,14 @@ from loadline_operator.kube.kinds import Manifest
 
 TIMEOUT_S = 60
 NAMED = 4
-"""How many nodes of a domain are named; the others are counted."""
+"""At most so many nodes of a domain are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What is in force of one domain, empty for none, by agents that speak another version of the wire.
+    """The nodes of one domain (empty: of none) that are armed by agents of another wire version.
 
-    `nodes` are armed; `coordinator` is one of them, or about to arm some. `versions` are what they speak.
+    `coordinator` is one of these nodes, or about to arm some; `versions` are the wire versions of all these.
     """
 
     domain: str
@@ -44,34 +44,34 @@ class Row:
     def __str__(self) -> str:
         row = f"PowerDomain {self.domain}" if self.domain else "nodes without a PowerDomain"
         named = some_of(self.nodes, NAMED) or "no node yet"
-        led = f", led from {self.coordinator}" if self.coordinator else ""
-        return f"{row} ({named}{led}: version {' and '.join(self.versions)})"
+        led = f", coordinator {self.coordinator}" if self.coordinator else ""
+        return f"{row} ({named}{led}: wire version {' and '.join(self.versions)})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look; 0 if no row would be broken up, or if that is allowed."""
-    summary = "Say whether a row that is in force would fall to its safe limits during the upgrade."
+    """Run the check; 0 if no enforced domain would step down, or if `--allow-enforced` permits it."""
+    summary = "Check whether an enforced PowerDomain would step down to its safe limits during the upgrade."
     parser = jobs.parser("loadline_operator.upgrades", summary, timeout_s=TIMEOUT_S)
     parser.add_argument(
-        "--allow-enforced", action="store_true", help="only say which rows would, and pass all the same"
+        "--allow-enforced", action="store_true", help="print these PowerDomains, but exit with 0 all the same"
     )
     return jobs.run(check, parser.parse_args(arguments))
 
 
 async def check(api: Api, options: argparse.Namespace) -> None:
-    """Print what was found; HookFailed where a row would be broken up and that isn't allowed."""
+    """Print the result; HookFailed if an enforced domain would step down and that isn't allowed."""
     domains, nodes = await api.items(POWER_DOMAINS), await api.items(NODE_CAPACITIES)
     broken = broken_up(domains, nodes)
     if not broken:
         print(_fine(sum(map(enforces, nodes))))
     elif options.allow_enforced:
-        print(f"{_found(broken)}. upgrade.allowEnforced lets it go on")
+        print(f"{_found(broken)}. The upgrade continues because upgrade.allowEnforced is true")
     else:
-        raise HookFailed(f"{_found(broken)}. {_mend(broken)}")
+        raise HookFailed(f"{_found(broken)}. {_fix(broken)}")
 
 
 def broken_up(domains: Sequence[Manifest], nodes: Sequence[Manifest]) -> tuple[Row, ...]:
-    """The rows that are in force, or about to be, by agents that don't speak this version of the wire."""
+    """The domains that are enforced, or about to be, by agents of another wire version than this image's."""
     others = {name: node for name, node in _named(nodes) if _status(node).get("wireVersion") != WIRE_VERSION}
     armed = {name: str(_status(node).get("domain") or "") for name, node in others.items() if enforces(node)}
     led = {name: str(_status(one).get("coordinator") or "") for name, one in _named(domains) if enforces(one)}
@@ -101,23 +101,25 @@ def _status(one: Manifest) -> Manifest:
 
 def _fine(armed: int) -> str:
     if not armed:
-        return "no node is armed: this upgrade breaks up no row"
-    spoken = f"version {WIRE_VERSION} of the wire, as the new ones do"
-    return f"agents of all {armed} armed nodes speak {spoken}: this upgrade breaks up no row"
+        return "no node enforces limits: no PowerDomain steps down during this upgrade"
+    return (
+        f"the agents of all {armed} nodes that enforce limits have wire version {WIRE_VERSION}, like the new"
+        " agents: no PowerDomain steps down during this upgrade"
+    )
 
 
 def _found(rows: Sequence[Row]) -> str:
     return (
-        f"the new agents speak version {WIRE_VERSION} of the wire, and those that hold rows now another:"
-        f" {'; '.join(map(str, rows))}. These would stay at their safe limits until the rollout is over"
+        f"the new agents have wire version {WIRE_VERSION}, but agents that enforce limits now have another:"
+        f" {'; '.join(map(str, rows))}. These nodes would stay at their safe limits until the rollout is over"
     )
 
 
-def _mend(rows: Sequence[Row]) -> str:
+def _fix(rows: Sequence[Row]) -> str:
     example = next((row.domain for row in rows if row.domain), "NAME")
     patch = f"""kubectl patch powerdomain {example} --type merge -p '{{"spec":{{"mode":"Observe"}}}}'"""
     return (
-        f"Nothing has been changed. Release them first: `{patch}`, wait until its condition Enforcing is"
-        " False, run the same again, and set `mode: Enforce` after it. An upgrade goes on all the same with"
-        " `--set upgrade.allowEnforced=true`, a rollback with `--no-hooks`"
+        f"Nothing has been changed. Release the nodes first: run `{patch}`, wait until condition Enforcing of"
+        " the PowerDomain is False, repeat the upgrade, and set `mode: Enforce` again afterwards. To upgrade"
+        " without releasing them, use `--set upgrade.allowEnforced=true`; to roll back, `--no-hooks`"
     )

@@ -1,10 +1,11 @@
 """
-`helm test`: is the operator ready, does the API server serve our kinds, does a service answer.
+`helm test`: checks that the operator is ready, that the API server serves Loadline's kinds, and that a
+service answers.
 
-It needs no right beyond being authenticated, since it asks as a client would: the
-operator's own readiness, the API's discovery, and, if a service is named, the engine
-itself for its model and one short completion. So it can be run by whoever may run Helm
-in the system namespace, and makes nothing that somebody would have to clean up.
+It needs no permission beyond being authenticated, since it asks what any client may: the operator's
+readiness, the API server's discovery, and, if a service is named, the engine for its model and one
+short completion. So every user who may run Helm in the system namespace can run it, and it leaves no
+objects behind.
 
     python -m loadline_operator.trials --operator http://loadline-operator.loadline-system:9477
 """
@@ -31,12 +32,12 @@ TRY_S = 30.0
 PROMPT, TOKENS = "A load line is the mark on a ship's hull that", 8
 
 Check = Callable[[], Awaitable[str]]
-"""One question; the answer in a sentence, or HookFailed with what is wrong."""
+"""One check: its result as a sentence, or HookFailed with the error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ask all; 0 when every answer is good."""
-    summary = "Ask the operator, the API server and, if one is named, a service."
+    """Run all checks; 0 if every check passes."""
+    summary = "Check the operator, the API server and, if one is named, an InferenceService."
     parser = jobs.parser("loadline_operator.trials", summary, timeout_s=TIMEOUT_S)
     parser.add_argument("--operator", required=True, help="URL of the operator's metrics port")
     parser.add_argument("--service", help="URL of an engine or router to send one request to")
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def attempt(api: Api, options: argparse.Namespace) -> None:
-    """Every check, each again until it passes or the time is over."""
+    """Run the checks in order, each repeatedly until it passes or the time is over."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TRY_S)) as http:
         checks: list[Check] = [lambda: _ready(http, options.operator), lambda: _served(api)]
         if options.service:
@@ -87,7 +88,7 @@ async def _answers(http: aiohttp.ClientSession, service: str) -> str:
     answer = await _asked(http, method="POST", url=f"{service}/v1/completions", body=body)
     tokens = answer["usage"]["completion_tokens"]
     if not tokens:
-        raise HookFailed(f"{service} answered for {model} without a token: {answer}")
+        raise HookFailed(f"{service} returned a completion without tokens for model {model}: {answer}")
     return f"{service} completed {tokens} tokens of {model} in {time.monotonic() - began_s:.1f} s"
 
 

@@ -1,13 +1,12 @@
 """
-Brings the CustomResourceDefinitions up to date, before an install and before an upgrade.
+Updates the CustomResourceDefinitions, before an install and before an upgrade.
 
-Helm creates what it finds in a chart's `crds/` and never touches it again, so a new field
-would be dropped by the old definition without a word. This hook applies the definitions
-of its own image, which are those that the operator of the same image was written for. It
-never deletes one: that would delete every object of the kind.
+Helm creates the definitions in a chart's `crds/` and never updates them, and an old definition makes the
+API server drop new fields silently. So this hook applies the definitions of its own image, which match the
+operator in the same image. It never deletes a definition: that would delete every object of the kind.
 
-It writes in Helm's name and leaves no other manager behind. Helm 4 applies `crds/` at an
-install, and a field that somebody else had set differently would be a conflict there.
+It applies under Helm's field manager and removes all others. Helm 4 applies `crds/` at an install, and
+would report a conflict for a field that another manager has set differently.
 
     python -m loadline_operator.definitions
 """
@@ -26,17 +25,17 @@ from loadline_operator.kube.kinds import Manifest
 DEFINITIONS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 MANAGER = "helm"
-"""The name under which Helm itself applies."""
+"""Helm's own field manager."""
 
 TIMEOUT_S = 60
 PAUSE_S = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Apply all; 0 once the API server serves them."""
+    """Apply all definitions; 0 once the API server serves them."""
     module, summary = (
         "loadline_operator.definitions",
-        "Bring the CustomResourceDefinitions up to date.",
+        "Create or update Loadline's CustomResourceDefinitions.",
     )
     return jobs.run(bring, jobs.parser(module, summary, timeout_s=TIMEOUT_S).parse_args(arguments))
 
@@ -46,7 +45,10 @@ async def bring(api: Api, options: argparse.Namespace) -> None:
     names = [await _bring_one(api, crd(definition)) for definition in DEFINITIONS]
     while waiting := [name for name in names if not is_served(await api.get(_path(name)))]:
         if api.over:
-            raise HookFailed(f"{', '.join(waiting)}: not served after {options.timeout_seconds:g} s")
+            raise HookFailed(
+                f"the API server doesn't serve {', '.join(waiting)} after {options.timeout_seconds:g} s:"
+                " see their status.conditions"
+            )
         await asyncio.sleep(PAUSE_S)
 
 
@@ -71,7 +73,7 @@ async def _bring_one(api: Api, wanted: Manifest) -> str:
     query = {"fieldManager": MANAGER, "force": "true"}
     there = await api.patch(_path(name), wanted, content=APPLY, query=query)
     after = there["metadata"]["generation"]
-    print(f"{name}: {'created' if before is None else 'changed' if before != after else 'as it should be'}")
+    print(f"{name}: {'created' if before is None else 'updated' if before != after else 'unchanged'}")
     while not await _is_helms(api, name):
         pass  # the server wrote the status in between
     return name
@@ -85,7 +87,7 @@ async def _generation(api: Api, name: str) -> int | None:
 
 
 async def _is_helms(api: Api, name: str) -> bool:
-    """Drop what other managers claim; the values stay, and are those just applied. False: try again."""
+    """Remove other field managers; the values stay, and are those just applied. False: try again."""
     metadata = (await api.get(_path(name)))["metadata"]
     kept = helms(metadata["managedFields"])
     if len(kept) == len(metadata["managedFields"]):

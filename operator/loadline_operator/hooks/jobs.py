@@ -1,10 +1,10 @@
 """
-What the chart's hooks have in common: an account, a few requests, a time limit, an exit status.
+What the chart's hooks have in common: a ServiceAccount, requests to the API server, a timeout, an exit
+status.
 
-Helm runs them as Jobs before an install, an upgrade or a removal, and on `helm test`. Each
-does one thing and ends, and its output is read by a person whose `helm` has just failed,
-so they print sentences and keep no state. They share nothing with the running operator
-but its way to the API server.
+Helm runs them as Jobs before an install, an upgrade or a removal, and on `helm test`. Each does one
+thing and ends. A user reads the output after `helm` has failed, so the hooks print whole sentences.
+They keep no state, and share only the client of the API server with the operator.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from loadline_policies.errors import LoadlineError
 MERGE = "application/merge-patch+json"
 
 AGAIN_S = 1.0
-"""Between two tries; a kind whose definition has just changed is refused for a moment, for example."""
+"""Between two attempts. For example, the API server rejects a kind while its definition is changing."""
 
 
 class HookFailed(LoadlineError):
-    """The job could not be done; the text says what is left, and what to do about it."""
+    """The hook failed; the text says what was not done, and what to do about it."""
 
 
 class Api:
-    """Requests to the API server as the hook's account, each until it is answered or the time is over."""
+    """Requests to the API server, each repeated until it is answered or the hook's time is over."""
 
     def __init__(self, requests: ApiRequests, *, deadline_s: float) -> None:
         self._requests, self._deadline_s = requests, deadline_s
@@ -47,7 +47,7 @@ class Api:
         return time.monotonic() > self._deadline_s
 
     async def get(self, path: str) -> Manifest:
-        """The object or list at a path; KubeError says what came of it."""
+        """The object or list at a path; KubeError if the API server refuses."""
         return await self._request("GET", path)
 
     async def items(self, resource: Resource) -> list[Manifest]:
@@ -60,6 +60,7 @@ class Api:
     async def patch(
         self, path: str, body: Manifest, *, content: str = MERGE, query: Mapping[str, str] | None = None
     ) -> Manifest:
+        """Patch the object at a path, with a JSON merge patch by default; returns the patched object."""
         return await self._request("PATCH", path, body=body, content=content, query=query)
 
     async def _request(
@@ -83,16 +84,16 @@ class Api:
 
 
 UNTOLD = frozenset({Reason.NODES_SILENT, Reason.NOT_REFRESHED})
-"""Reasons for which it is Unknown whether anything is enforced."""
+"""Reasons with which condition Enforcing is Unknown although nodes may be armed."""
 
 Job = Callable[[Api, argparse.Namespace], Awaitable[None]]
 """What a hook does; it raises HookFailed when it could not, and prints what it did."""
 
 
 def enforces(one: Manifest) -> bool:
-    """Whether a node or a domain says so, or is about to: a coordinator says so before it arms.
+    """Whether a NodeCapacity or PowerDomain reports enforced limits, or limits that are about to be set.
 
-    A domain to be enforced counts too where nobody can tell: its nodes are silent, or its coordinator.
+    A PowerDomain in mode Enforce counts too if its state is unknown, because nodes or coordinator are silent.
     """
     found = find_enforcing(one)
     asked = (one.get("spec") or {}).get("mode") == Mode.ENFORCE
@@ -101,23 +102,23 @@ def enforces(one: Manifest) -> bool:
 
 
 def find_enforcing(one: Manifest) -> Manifest | None:
-    """The condition by which a node or a domain says whether it enforces; None where it hasn't said."""
+    """The condition Enforcing of a NodeCapacity or PowerDomain; None if it has none."""
     conditions = (one.get("status") or {}).get("conditions") or ()
     return next((condition for condition in conditions if condition["type"] == ConditionType.ENFORCING), None)
 
 
 def parser(module: str, description: str, *, timeout_s: int) -> argparse.ArgumentParser:
-    """The options that every hook has."""
+    """An argument parser with the options that every hook has."""
     options = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     options.add_argument("--kubeconfig", type=Path, help="kubeconfig to use instead of the pod's account")
     options.add_argument(
-        "--timeout-seconds", type=float, default=timeout_s, help="how long it may take (%(default)s)"
+        "--timeout-seconds", type=float, default=timeout_s, help="timeout in seconds (default: %(default)s)"
     )
     return options
 
 
 def run(job: Job, options: argparse.Namespace) -> int:
-    """Do it within its time; 0 when it was done, 1 when not, with the reason on stderr."""
+    """Run a hook; 0 if it succeeds, 1 if it fails, with the error on stderr."""
     try:
         asyncio.run(_run(job, options))
     except LoadlineError as error:

@@ -1,13 +1,13 @@
 """
-Gives all limits back before Loadline is removed, while there are agents that can do it.
+Restores all original GPU limits before Loadline is removed, while the agents that can do it still run.
 
-A node whose agent is deleted keeps its limits: nobody raises them any more. So before
-`helm uninstall` deletes anything, this hook puts every domain to Observe, which makes the
-coordinators release their nodes, paced and by headroom, and waits until no node says that
-limits of ours are in force. What can't be released in time fails the hook and so stops
-the removal, with the nodes' names; `--no-hooks` removes all the same.
+A node whose agent is deleted keeps its limits, and nothing raises them any more. So before `helm
+uninstall` deletes anything, this hook sets every PowerDomain to mode Observe, which makes the
+coordinators release their nodes one by one within the headroom, and waits until no NodeCapacity reports
+limits set by Loadline. If that takes too long, the hook fails with the nodes' names, which stops the
+removal; `--no-hooks` removes all the same.
 
-Domains, and their mode, stay: after another install they only observe.
+PowerDomains stay, in mode Observe: after another install they only observe.
 
     python -m loadline_operator.releases
 """
@@ -31,13 +31,13 @@ TIMEOUT_S = 240
 PAUSE_S = 1.0
 
 CALM_S = 20.0
-"""How long no node may hold anything before a domain that still says Enforcing is taken for one without a
-coordinator. Chosen: a node that was just about to be armed says so within a second or two."""
+"""If no node has enforced limits for so long, a PowerDomain whose condition Enforcing is still True has no
+coordinator. Chosen: a node that is being armed reports so within a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is not released yet, by name; `waits` are the coordinators' own sentences on why."""
+    """The nodes and domains that are not released yet; `waits` are the coordinators' messages about why."""
 
     nodes: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
@@ -50,12 +50,12 @@ class Held:
 
 @dataclass(slots=True)
 class Calm:
-    """Since when no node holds anything, in seconds on one monotonic clock."""
+    """Since when no node enforces limits, in seconds of a monotonic clock."""
 
     since_s: float | None = None
 
     def reached(self, held: Held, now: float) -> bool:
-        """Whether nothing is held any more, as far as hardware goes."""
+        """Whether no node enforces limits, and no domain is about to arm one."""
         if held.nodes:
             self.since_s = None
             return False
@@ -64,57 +64,62 @@ class Calm:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Release all; 0 once no node is armed."""
-    summary = "Put every PowerDomain to Observe and wait until no node holds limits of ours."
+    """Release all nodes; 0 once no node is armed."""
+    summary = (
+        "Set every PowerDomain to mode Observe and wait until every node has its original GPU limits back."
+    )
     module = "loadline_operator.releases"
     return jobs.run(release, jobs.parser(module, summary, timeout_s=TIMEOUT_S).parse_args(arguments))
 
 
 async def release(api: Api, options: argparse.Namespace) -> None:
-    """Observe everywhere, then wait."""
+    """Set mode Observe everywhere, then wait until all nodes are released."""
     for domain in await api.items(POWER_DOMAINS):
         if domain["spec"].get("mode") == Mode.ENFORCE:
             name = domain["metadata"]["name"]
             observe = {"spec": {"mode": Mode.OBSERVE.value}}
             await api.patch(POWER_DOMAINS.path(name), observe, query={"fieldManager": MANAGER})
-            print(f"PowerDomain {name}: mode Enforce -> Observe; set it back after another install")
+            print(f"PowerDomain {name}: changed mode Enforce to Observe; set it back after another install")
     await _wait(api, Calm())
-    print("no node holds limits of Loadline's")
+    print("no node enforces GPU limits of Loadline any more")
 
 
 def held(domains: Sequence[Manifest], nodes: Sequence[Manifest]) -> Held:
-    """Nodes that are armed, and domains whose coordinator has not said yet that it only observes."""
+    """Nodes that are armed, and domains whose coordinator has not reported yet that it only observes."""
     return Held(nodes=_enforcing(nodes), domains=_enforcing(domains), waits=_waits(domains))
 
 
 async def _wait(api: Api, calm: Calm) -> None:
-    said = ""
+    printed = ""
     while not calm.reached(still := await _held(api), time.monotonic()):
-        if str(still) != said:
-            said = str(still)
-            print(visible_lines(f"waiting for {said}"), flush=True)
+        if str(still) != printed:
+            printed = str(still)
+            print(visible_lines(f"waiting for the release of {printed}"), flush=True)
         if api.over:
             raise HookFailed(unreleased(still))
         await asyncio.sleep(PAUSE_S)
     for domain in still.domains:
-        print(f"PowerDomain {domain} still says Enforcing, but no node does: it has no coordinator")
+        print(
+            f"PowerDomain {domain}: condition Enforcing is still True, but no node enforces limits: it has no"
+            " coordinator that would update it"
+        )
 
 
 def unreleased(still: Held) -> str:
-    """What is left when the time is over, why, and what a person can do about it."""
+    """What is not released when the time is over, why, and what an administrator can do."""
     waits = "".join(f" {sentence}" for sentence in still.waits)
     return (
-        f"not released in time: {still}.{waits} A domain lets a node go only when its budget bears all that"
-        " the node may then draw: take load off it, raise budgetWatts, or run `loadline release --node NAME`"
-        " for each of these nodes, which asks for no headroom. Where an agent is gone, run"
-        f" `loadline-agent release --state {STATE_DIRECTORY}` on the node and delete its NodeCapacity."
-        " Then uninstall again. `helm uninstall --no-hooks` removes Loadline at once, and leaves these"
-        " limits as they are"
+        f"not released in time: {still}.{waits} The coordinator releases a node only if the domain's budget"
+        " covers the most that the node may draw afterwards. So reduce the load on the domain, raise"
+        " budgetWatts, or run `loadline release --node NAME` for each of these nodes, which doesn't wait for"
+        f" headroom. On a node without an agent, run `loadline-agent release --state {STATE_DIRECTORY}` and"
+        " delete its NodeCapacity. Then repeat `helm uninstall`. `helm uninstall --no-hooks` removes Loadline"
+        " at once and leaves these limits in force"
     )
 
 
 def _waits(domains: Sequence[Manifest]) -> tuple[str, ...]:
-    """What coordinators say of releases under way."""
+    """The coordinators' messages about releases under way."""
     rows = ((one["metadata"]["name"], find_enforcing(one)) for one in domains)
     return tuple(
         f"PowerDomain {name}: {found['reason']}: {found.get('message', '')}"

@@ -113,7 +113,7 @@ def lease(row: Bed, operator: Caller) -> Iterator[None]:
     body = operator_writes.lease(DOMAIN, CANDIDATES)
     made = operator.send("POST", names.LEASES.path(namespace=SYSTEM_NAMESPACE), body=body)
     stranger = api_callers.caller(row, names.AGENT_ACCOUNT, node=NODES[2])
-    api_callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not among"))
+    api_callers.eventually(lambda: stranger.refusal("PUT", LEASE, made, by="is not in the annotation"))
     stranger.http.close()
     yield
     row.client.delete(LEASE)
@@ -241,7 +241,7 @@ async def test_nobody_writes_another_nodes_capacity(row: Bed, agents: list[Agent
     forged = Agent("buoy-0", agents[2].kube, agents[0].identity)
     told = capacity(forged, replace(FACTS, domain="another"))
     await told.step()
-    assert "only loadline-agent on node buoy-0 may write it" in str(told.problem)
+    assert "NodeCapacity buoy-0 may be written only by the loadline-agent of that node" in str(told.problem)
 
 
 def _denied(row: Bed) -> str:
@@ -250,7 +250,7 @@ def _denied(row: Bed) -> str:
     spec = {"certificate": "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", "address": "h:1"}
     forged = {**body, "metadata": {"name": "buoy-9"}, "spec": spec}
     with stranger.http:
-        return stranger.refusal("POST", path, forged, by="may write it")
+        return stranger.refusal("POST", path, forged, by="may be written only by")
 
 
 @pytest.mark.usefixtures("lease")

@@ -36,8 +36,12 @@ def changed(body: dict[str, Any], **spec: Any) -> dict[str, Any]:
 def made(operator: Caller, admin: Caller, tenant: Caller, agents: list[Caller]) -> Iterator[dict[str, Any]]:
     """A domain's Lease as the operator makes it, once the policies guard it."""
     body = operator.send("POST", PATH, body=lease())
-    eventually(lambda: agents[2].refusal("PUT", f"{PATH}/{NAME}", body, by="is not among"))
-    eventually(lambda: tenant.refusal("POST", PATH, lease("pier"), by="belongs to the operator"))
+    eventually(lambda: agents[2].refusal("PUT", f"{PATH}/{NAME}", body, by="is not in the annotation"))
+    eventually(
+        lambda: tenant.refusal(
+            "POST", PATH, lease("pier"), by="only the operator may create or change Leases"
+        )
+    )
     yield body
     admin.send("DELETE", f"{PATH}/{NAME}")
 
@@ -73,21 +77,25 @@ def test_another_candidate_takes_over_in_a_new_epoch(agents: list[Caller], held:
 @pytest.mark.parametrize(
     ("who", "change", "words"),
     [
-        (2, {"holderIdentity": "berth-2", "leaseTransitions": 3}, ('"berth-2" is not among', "berth-1")),
+        (
+            2,
+            {"holderIdentity": "berth-2", "leaseTransitions": 3},
+            ('"berth-2" is not in the annotation', "berth-1"),
+        ),
         (0, {"holderIdentity": "berth-1", "leaseTransitions": 3}, ("holderIdentity is berth-1", '"berth-0"')),
         (1, {"renewTime": "2026-01-01T00:00:00.000000Z"}, ("holderIdentity is berth-0", '"berth-1"')),
-        (0, {"leaseTransitions": 1}, ("leaseTransitions is 1, below 2", "send it back unchanged")),
+        (0, {"leaseTransitions": 1}, ("leaseTransitions is 1, below 2", "leave it unchanged")),
         (0, {"leaseTransitions": None}, ("leaseTransitions is 0, below 2",)),
         (1, {"holderIdentity": "berth-1"}, ("leaseTransitions is still 2", "raise it")),
         (0, {"leaseTransitions": 4}, ("leaseTransitions is 4, more than one above 2",)),
         (1, {"holderIdentity": "berth-1", "leaseTransitions": 2**31 - 1}, ("more than one above 2",)),
-        (0, {"holderIdentity": "", "leaseTransitions": 3}, ("no epoch without a holder",)),
-        (1, {"holderIdentity": ""}, ("berth-0 holds the Lease", "leave it")),
-        (1, {"holderIdentity": None}, ("berth-0 holds the Lease",)),
-        (0, {"leaseDurationSeconds": 2**31 - 1}, ("leaseDurationSeconds", "send it back unchanged")),
+        (0, {"holderIdentity": "", "leaseTransitions": 3}, ("only a new holder starts an epoch",)),
+        (1, {"holderIdentity": ""}, ("berth-0, which holds the Lease", "leave it")),
+        (1, {"holderIdentity": None}, ("berth-0, which holds the Lease",)),
+        (0, {"leaseDurationSeconds": 2**31 - 1}, ("leaseDurationSeconds", "leave it unchanged")),
         (0, {"leaseDurationSeconds": 1}, ("leaseDurationSeconds",)),
         (0, {"leaseDurationSeconds": None}, ("leaseDurationSeconds",)),
-        (0, {"acquireTime": "2026-01-01T00:00:00.000000Z"}, ("spec.acquireTime changes in the same epoch",)),
+        (0, {"acquireTime": "2026-01-01T00:00:00.000000Z"}, ("spec.acquireTime changes within an epoch",)),
     ],
     ids=[
         *("no-candidate", "for-another", "renew-anothers", "epoch-falls", "epoch-dropped", "epoch-shared"),
@@ -151,7 +159,7 @@ def test_an_agent_may_not_touch_other_leases(agents: list[Caller], admin: Caller
     sentence = agents[0].refusal(
         "PUT", f"{PATH}/somebodys", changed(body, holderIdentity="berth-0", leaseTransitions=1)
     )
-    assert "only update the Leases that the operator made" in sentence
+    assert "only update Leases labelled loadline.dev/domain, which the operator creates" in sentence
     admin.send("DELETE", f"{PATH}/somebodys")
 
 
@@ -162,7 +170,7 @@ def test_an_agent_may_neither_make_nor_remove_leases(agents: list[Caller], made:
 
 def test_a_stranger_with_leases_rights_is_refused(tenant: Caller, held: dict[str, Any]) -> None:
     usurped = changed(held, holderIdentity="berth-9", leaseTransitions=3)
-    mend = "belongs to the operator: change the PowerDomain instead"
+    mend = "only the operator may create or change Leases labelled loadline.dev/domain"
     assert mend in tenant.refusal("PUT", f"{PATH}/{NAME}", usurped)
     assert mend in tenant.refusal("POST", PATH, lease("pier"))
     assert mend in tenant.refusal("DELETE", f"{PATH}/{NAME}")

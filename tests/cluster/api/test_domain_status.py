@@ -135,7 +135,7 @@ def test_nobody_leads_a_domain_without_candidates(
     moored: Callable[[], Mooring], operator: Caller, agents: list[Caller]
 ) -> None:
     sentence = refusal(lambda: Mooring(agents, operator).report(0))
-    assert 'node "berth-0" is not among status.candidates []' in sentence
+    assert 'node "berth-0" is not in status.candidates []' in sentence
 
 
 def test_both_halves_stand_side_by_side(moored: Callable[[], Mooring]) -> None:
@@ -169,7 +169,7 @@ def test_nobody_orders_a_drill_by_writing_a_status(moored: Callable[[], Mooring]
 
 def test_a_candidate_that_does_not_hold_the_lease_is_refused(moored: Callable[[], Mooring]) -> None:
     sentence = refusal(lambda: moored().report(1))
-    assert 'node "berth-1" does not hold Lease loadline-mole, "berth-0" does' in sentence
+    assert 'node "berth-1" does not hold Lease loadline-mole, which node "berth-0" holds' in sentence
 
 
 def test_a_new_holder_takes_over_the_coordinators_half(moored: Callable[[], Mooring]) -> None:
@@ -185,12 +185,12 @@ def test_no_candidate_is_refused_even_where_no_lease_is_left(
     mooring = Mooring(agents, operator)
     mooring.status(operator, names.OPERATOR_MANAGER, candidates=["berth-0", "berth-1"])
     sentence = refusal(lambda: mooring.report(2))
-    assert 'node "berth-2" is not among status.candidates ["berth-0", "berth-1"]' in sentence
+    assert 'node "berth-2" is not in status.candidates ["berth-0", "berth-1"]' in sentence
 
 
 def test_a_holder_writes_in_its_own_name(moored: Callable[[], Mooring]) -> None:
     sentence = refusal(lambda: moored().report(0, coordinator="berth-1"))
-    assert "status.coordinator is not the node of this token" in sentence
+    assert "status.coordinator is not the node to which the agent's token is bound" in sentence
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,15 @@ def test_a_holder_writes_in_its_own_name(moored: Callable[[], Mooring]) -> None:
 def test_a_holder_leaves_the_operators_half_alone(
     moored: Callable[[], Mooring], change: dict[str, Any]
 ) -> None:
-    assert "the operator's half of status is changed" in refusal(lambda: moored().report(0, **change))
+    assert "an agent may not change the status fields that the operator writes" in refusal(
+        lambda: moored().report(0, **change)
+    )
 
 
 @pytest.mark.parametrize("type", ["Accepted", "Enforceable", "Invented"])
 def test_a_holder_leaves_the_operators_conditions_alone(moored: Callable[[], Mooring], type: str) -> None:
     forged = {**condition(type), "status": "False"}
-    assert "status.conditions of the operator are changed" in refusal(
+    assert "an agent may not change the status conditions that the operator writes" in refusal(
         lambda: moored().report(0, conditions=[forged])
     )
 
@@ -229,11 +231,13 @@ def test_a_domain_with_an_armed_member_is_not_deleted(
     moored: Callable[[], Mooring], admin: Caller, status: str, reason: str
 ) -> None:
     moored().report(0, conditions=[enforcing(status, reason)])
-    told = admin.refusal("DELETE", f"{DOMAINS}/mole", by="a member of PowerDomain mole is armed")
+    told = admin.refusal(
+        "DELETE", f"{DOMAINS}/mole", by="PowerDomain mole has nodes on which Loadline enforces"
+    )
     assert "set its spec.mode to Observe" in told
     assert "Enforcing is False" in told
     assert DELETE_ARMED_ANNOTATION in told
-    assert "is armed" in admin.refusal("DELETE", DOMAINS), "nor among all of them"
+    assert "on which Loadline enforces" in admin.refusal("DELETE", DOMAINS), "nor among all of them"
 
 
 @pytest.mark.parametrize("reason", ["NodesSilent", "NotRefreshed"])
@@ -243,7 +247,9 @@ def test_a_domain_to_be_enforced_of_which_nobody_can_tell_is_not_deleted(
     moored().report(0, conditions=[enforcing("Unknown", reason)])
     admin.send("DELETE", f"{DOMAINS}/mole", dryRun="All")
     with enforced(admin, "mole"):
-        told = admin.refusal("DELETE", f"{DOMAINS}/mole", by="may be armed, which nobody can tell now")
+        told = admin.refusal(
+            "DELETE", f"{DOMAINS}/mole", by="may enforce GPU limits, since their state is unknown"
+        )
     assert DELETE_ARMED_ANNOTATION in told
 
 

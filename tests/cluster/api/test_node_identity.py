@@ -77,32 +77,36 @@ def test_a_number_in_its_own_status_has_a_bound(
 
 def test_an_agent_cannot_create_anothers(agents: list[Caller]) -> None:
     sentence = agents[1].refusal("POST", PATH, capacity("berth-2"))
-    assert "metadata.name is berth-2" in sentence
-    assert 'on node "berth-1"' in sentence
-    assert "token bound to that node" in sentence
+    assert "NodeCapacity berth-2 may be written only by" in sentence
+    assert 'with a token bound to node "berth-1"' in sentence
+    assert "to have the agent of node berth-2 create it again" in sentence
 
 
 def test_an_agent_cannot_change_anothers(agents: list[Caller], own: dict[str, Any]) -> None:
     forged = {**own, "spec": capacity("berth-0", address="evil:9476")["spec"]}
-    assert "metadata.name is berth-0" in agents[1].refusal("PUT", f"{PATH}/berth-0", forged)
+    assert "NodeCapacity berth-0 may be written only by" in agents[1].refusal(
+        "PUT", f"{PATH}/berth-0", forged
+    )
     status = {**own, "status": {"hostMaxWatts": 1}}
-    assert "metadata.name is berth-0" in agents[1].refusal("PUT", f"{PATH}/berth-0/status", status)
+    assert "NodeCapacity berth-0 may be written only by" in agents[1].refusal(
+        "PUT", f"{PATH}/berth-0/status", status
+    )
 
 
 def test_a_token_without_a_node_writes_nothing(caller: Callable[..., Caller]) -> None:
     sentence = caller(names.AGENT_ACCOUNT).refusal("POST", PATH, capacity("berth-2"))
-    assert 'on node ""' in sentence
+    assert 'bound to node ""' in sentence
 
 
 def test_another_account_on_the_same_node_writes_nothing(charted: Bed, caller: Callable[..., Caller]) -> None:
     charted.apply(bound_account("stowaway", "cluster-admin"))
     stowaway = caller("stowaway", namespace="default", node="berth-2")
-    of = "the token is of system:serviceaccount:default:stowaway"
+    of = "the request comes from system:serviceaccount:default:stowaway"
     eventually(lambda: stowaway.refusal("POST", PATH, capacity("berth-2"), by=of))
 
 
 def test_an_admin_may_not_write_but_delete(admin: Caller, own: dict[str, Any]) -> None:
-    assert "metadata.name is berth-0" in admin.refusal("PUT", f"{PATH}/berth-0", own)
+    assert "NodeCapacity berth-0 may be written only by" in admin.refusal("PUT", f"{PATH}/berth-0", own)
     admin.send("DELETE", f"{PATH}/berth-0", dryRun="All")
 
 
@@ -130,9 +134,9 @@ def test_the_operator_may_say_that_nobody_has_refreshed_a_condition_and_nothing_
     agents[0].apply_status(f"{PATH}/berth-0", facts, manager=names.AGENT_MANAGER)
 
     for lie in ({"status": "True"}, {"reason": "SoleWriter"}, {"hostMaxWatts": 1}, {"domain": "theirs"}):
-        assert "metadata.name is berth-0" in refusal(partial(doubt, operator, **lie))
+        assert "NodeCapacity berth-0 may be written only by" in refusal(partial(doubt, operator, **lie))
     new = {"type": "GpusReady", "status": "Unknown", "reason": "NotRefreshed", "lastTransitionTime": TIME}
-    assert "metadata.name is berth-0" in refusal(partial(doubt, operator, others=[new]))
+    assert "NodeCapacity berth-0 may be written only by" in refusal(partial(doubt, operator, others=[new]))
 
     said = {one["type"]: one["status"] for one in doubt(operator)["status"]["conditions"]}
     assert said == {"Conflict": "Unknown", "Enforcing": "False"}
@@ -154,7 +158,7 @@ def test_the_garbage_collector_may_finish_a_deletion_and_no_more(
     kept = agents[1].send("POST", PATH, body=body)
     collector = caller("generic-garbage-collector", namespace="kube-system")
     forged = {**kept, "spec": capacity("berth-1", address="evil:9476")["spec"]}
-    collector.refusal("PUT", f"{PATH}/berth-1", forged, by="metadata.name is berth-1")
+    collector.refusal("PUT", f"{PATH}/berth-1", forged, by="NodeCapacity berth-1 may be written only by")
     kept["metadata"]["finalizers"] = []
     collector.send("PUT", f"{PATH}/berth-1", body=kept)
     admin.send("DELETE", f"{PATH}/berth-1")

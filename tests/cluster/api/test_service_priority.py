@@ -36,7 +36,7 @@ def high(admin: Caller) -> Iterator[dict[str, Any]]:
 
 def test_a_tenant_may_not_outrank_others(tenant: Caller) -> None:
     sentence = tenant.refusal("POST", PATH, service("chat", 5))
-    assert "spec.priority is 5, above the default of 0: lower it" in sentence
+    assert "spec.priority is 5, above 0, the highest that every user may set: lower it" in sentence
     assert "loadline-priority" in sentence
 
 

@@ -66,7 +66,7 @@ def test_a_tenant_may_not_attach_to_what_he_may_not_patch(
     tenant: Caller, kind: str, version: str, resource: str
 ) -> None:
     sentence = tenant.refusal("POST", PATH, attached(kind, version), by="spec.workloadRef")
-    assert f"may not patch {resource} in namespace default: name a workload of your own" in sentence
+    assert f"may not patch {resource} in namespace default: name a workload that you may patch" in sentence
 
 
 def test_its_owner_may(owner: Caller) -> None:
@@ -94,7 +94,7 @@ def test_what_is_attached_may_be_edited_but_not_scaled_anew(tenant: Caller, thei
 )
 def test_a_tenant_who_may_make_no_pods_may_not_shape_them(tenant: Caller, spec: dict[str, Any]) -> None:
     sentence = tenant.refusal("POST", PATH, service("chat", model=MODEL, **spec), by="spec.template")
-    assert "may not create deployments.apps in namespace default: leave template out" in sentence
+    assert "may not create deployments.apps in namespace default: leave the template out" in sentence
 
 
 def test_a_tenant_may_have_a_model_run(tenant: Caller) -> None:

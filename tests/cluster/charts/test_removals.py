@@ -52,8 +52,8 @@ def test_limits_go_back_while_there_are_agents_to_do_it(
     helm("uninstall", "loadline")
     agent.join()
     assert agents_there == [True], "agents are deleted after they were waited for"
-    assert "PowerDomain row-a: mode Enforce -> Observe" in hooks.output["release"]
-    assert "waiting for node pier-0" in hooks.output["release"]
+    assert "PowerDomain row-a: changed mode Enforce to Observe" in hooks.output["release"]
+    assert "waiting for the release of node pier-0" in hooks.output["release"]
     assert released("daemonsets", "deployments", "jobs", "clusterroles", "serviceaccounts") == []
 
 
@@ -67,7 +67,7 @@ def test_a_node_that_can_not_be_released_stops_the_removal_and_is_named(
     assert quay.client.get(AGENTS)["metadata"]["name"] == names.AGENT_ACCOUNT
     armed(False)
     helm("uninstall", "loadline")
-    assert "no node holds limits" in hooks.output["release"]
+    assert "no node enforces GPU limits" in hooks.output["release"]
 
 
 def test_without_hooks_everything_goes_at_once_and_limits_stay(

@@ -31,14 +31,14 @@ def test_a_row_of_the_first_chart_is_released_first(
     before = quay.client.get(OPERATOR)["metadata"]["generation"]
     with pytest.raises(HelmFailed, match="pre-upgrade hooks failed"):
         helm("upgrade", "loadline", new)
-    assert "PowerDomain row-a (pier-0: version before 2)" in hooks.output["upgrade"]
+    assert "PowerDomain row-a (pier-0: wire version before 2)" in hooks.output["upgrade"]
     assert "Nothing has been changed" in hooks.output["upgrade"]
     assert "kubectl patch powerdomain row-a" in hooks.output["upgrade"]
     assert quay.client.get(OPERATOR)["metadata"]["generation"] == before
     assert "engine" not in fields("inferenceservices"), "its definitions would blind the agents of the first"
     tell("pier-0", False, domain="row-a")
     helm("upgrade", "loadline", new)
-    assert "no node is armed" in hooks.output["upgrade"]
+    assert "no node enforces limits" in hooks.output["upgrade"]
     assert "engine" in fields("inferenceservices")
 
 
@@ -50,12 +50,15 @@ def test_a_row_stays_in_force_or_is_broken_up_by_whoever_says_so(
     for node in ("pier-0", "pier-1"):
         tell(node, True, domain="row-a", wireVersion=WIRE_VERSION)
     helm("upgrade", "loadline", new, "--set", "operator.logLevel=debug")
-    assert f"agents of all 2 armed nodes speak version {WIRE_VERSION}" in hooks.output["upgrade"]
+    assert (
+        f"agents of all 2 nodes that enforce limits have wire version {WIRE_VERSION}"
+        in hooks.output["upgrade"]
+    )
     tell("pier-1", True, domain="row-a", wireVersion=WIRE_VERSION + 1)
     helm("upgrade", "loadline", new, *ALLOWED)
-    assert "upgrade.allowEnforced resumes it" in hooks.output["upgrade"]
+    assert "The upgrade continues because upgrade.allowEnforced is true" in hooks.output["upgrade"]
     with pytest.raises(HelmFailed, match="loadline-upgrade"):
         helm("rollback", "loadline", "1")
-    assert f"(pier-1: version {WIRE_VERSION + 1})" in hooks.output["upgrade"]
+    assert f"(pier-1: wire version {WIRE_VERSION + 1})" in hooks.output["upgrade"]
     tell("pier-1", False, domain="row-a", wireVersion=WIRE_VERSION + 1)
     helm("rollback", "loadline", "1")

@@ -31,7 +31,7 @@ def test_an_upgrade_brings_new_fields_and_loses_no_object(
     domain, chat = row(), service()
     helm("upgrade", "loadline", new)
     assert "engine" in fields("inferenceservices")
-    assert hooks.output["crds"].count("changed") >= 1
+    assert hooks.output["crds"].count("updated") >= 1
     assert quay.client.get(names.POWER_DOMAINS.path("row-a"))["metadata"]["uid"] == domain["metadata"]["uid"]
     there = quay.client.get(names.INFERENCE_SERVICES.path("chat", namespace="default"))
     assert there["metadata"]["uid"] == chat["metadata"]["uid"]

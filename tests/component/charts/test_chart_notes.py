@@ -54,8 +54,8 @@ def test_the_test_is_that_of_this_release() -> None:
         ({"agent": {"enabled": False}}, "agent.enabled is false"),
         ({"agent": {"startupTaint": {"enabled": True}}}, "loadline.dev/agent-not-ready:NoSchedule"),
         ({"crds": {"install": False}}, "kubectl apply --server-side"),
-        ({"uninstall": {"release": False}}, "leaves limits in force"),
-        ({"tests": {"service": "prod/chat"}}, "by one request to prod/chat"),
+        ({"uninstall": {"release": False}}, "leaves the GPU limits that are then in force as they are"),
+        ({"tests": {"service": "prod/chat"}}, "send one request to prod/chat"),
     ],
     ids=["privileged", "observing", "no agents", "taint", "no definitions", "no release", "test"],
 )

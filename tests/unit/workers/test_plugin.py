@@ -1,4 +1,4 @@
-"""The plug-in's entry: it shows itself once, and whatever fails, the engine goes on."""
+"""The plugin's entry: it shows itself once, and whatever fails, the engine goes on."""
 
 import logging
 
@@ -26,7 +26,7 @@ class Shown:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """A fresh process, as far as the plug-in can tell."""
+    """A fresh process, as far as the plugin can tell."""
     shown = Shown()
 
     def gauge(name: str, text: str, labelnames: tuple[str, ...], multiprocess_mode: str) -> Gauge:
@@ -42,7 +42,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 def test_it_shows_that_it_is_there(shown: Shown) -> None:
     plugin.register()
-    assert shown(presence.INFO, version=presence.told_version()) == 1
+    assert shown(presence.INFO, version=presence.package_version()) == 1
     assert shown.names() == {presence.INFO}
 
 
@@ -73,7 +73,7 @@ def test_a_failure_is_logged_and_shown_and_never_raised(
     def broken() -> None:
         raise RuntimeError("not today")
 
-    monkeypatch.setattr(presence, "say_present", broken)
+    monkeypatch.setattr(presence, "publish_present", broken)
     plugin.register()
     assert shown(presence.OFF, reason="failure") == 1
     assert "not today" in caplog.text
@@ -89,4 +89,4 @@ def test_not_even_a_broken_metric_is_raised(
     monkeypatch.setattr(plugin, "_registered", False)
     with caplog.at_level(logging.ERROR):
         plugin.register()
-    assert "has no metric either" in caplog.text
+    assert "could not publish its metric" in caplog.text

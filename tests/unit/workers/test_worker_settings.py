@@ -1,4 +1,4 @@
-"""What the plug-in is told by its environment."""
+"""What the plugin is told by its environment."""
 
 import pytest
 

@@ -70,9 +70,9 @@ def test_one_that_says_so_but_has_no_agent_any_more_holds_nothing() -> None:
 
 def test_a_node_whose_domain_is_gone_is_named_too() -> None:
     (row,) = broken_up([], [node("a", domain=None)])
-    assert str(row) == "nodes without a PowerDomain (a: version before 2)"
+    assert str(row) == "nodes without a PowerDomain (a: wire version before 2)"
 
 
 def test_of_many_nodes_a_few_are_named_and_the_others_counted() -> None:
     row = Row(domain="row-a", nodes=tuple(f"n{i}" for i in range(40)), coordinator="n3", versions=("1",))
-    assert str(row) == "PowerDomain row-a (n0, n1, n2, n3 and 36 more, led from n3: version 1)"
+    assert str(row) == "PowerDomain row-a (n0, n1, n2, n3 and 36 more, coordinator n3: wire version 1)"
