@@ -1,14 +1,14 @@
 """
-YAML that anybody may have written, read within bounds that are checked before anything is built of it.
+Reads untrusted YAML, and checks its size, depth and number of values before it builds objects from it.
 
-Some 470 bytes of YAML can stand for gigabytes, by aliases; a number of 5,000 digits, a date of the 45th
-of a month, a tag, or nesting a thousand deep each raise another kind of error in the library. Whoever
-reads a tenant's document in its event loop would be held up, or would die, of each of them. So the
-library's own parser, libyaml where it is there, gives the events one by one; what is too long, too deep
-or too much is refused at the first event that shows it; and what is built is plain: mappings, lists,
-text, numbers, booleans and null. No tags, no aliases, no dates, no merged mappings, no key twice.
+With aliases, some 470 bytes of YAML can stand for gigabytes. A number of 5,000 digits, a date with day 45,
+a tag, or a nesting of a thousand levels each raise a different error in the library. Each could block or
+end a process that reads a tenant's document in its event loop. So the library's own parser (libyaml if it
+is available) yields events one by one, and the first event beyond a bound is rejected. The result consists
+of mappings, lists, strings, numbers, booleans and null only. Tags, aliases and duplicate keys are rejected;
+dates are read as strings, and merge keys as ordinary keys.
 
-Whatever goes wrong is an InvalidInput: its field is the line.
+Every error is an InvalidInput whose field is the line.
 """
 
 import re
@@ -24,11 +24,11 @@ from loadline_policies.errors import InvalidInput
 
 PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_CHARACTERS: Final = 16 * 1024 if yaml.__with_libyaml__ else 4 * 1024
-"""The parser in pure Python takes some 60 s for a MiB."""
+"""The limit is lower without libyaml: the parser in pure Python takes some 60 s for a MiB."""
 
 MAX_DEPTH: Final = 16
 MAX_VALUES: Final = 1000
-"""Keys count too; the longest document that is shipped has 40."""
+"""Keys and values together; the longest document that the product ships has 40."""
 
 MAX_NUMBER_CHARACTERS: Final = 32
 SHOWN_CHARACTERS: Final = 60
@@ -37,31 +37,33 @@ _PLAIN: Final = frozenset({"bool", "float", "int", "null"})
 
 
 def read(text: str) -> Any:
-    """What one YAML document says; InvalidInput where it is no YAML, or more than it may be."""
+    """The content of one YAML document; InvalidInput if it is not valid YAML or beyond a bound."""
     if len(text) > MAX_CHARACTERS:
-        raise InvalidInput("document", excerpt(text), mend=f"shorten it to {MAX_CHARACTERS} characters")
+        raise InvalidInput(
+            "document", excerpt(text), mend=f"shorten it to at most {MAX_CHARACTERS} characters"
+        )
     try:
         return _Reader(_bounded(yaml.parse(text, Loader=PARSER))).get_single_data()
     except InvalidInput:
         raise
     except yaml.YAMLError as error:
         raise _broken(text, getattr(error, "problem_mark", None)) from error
-    except Exception as error:  # whatever a text makes the library do is a fault of the text
-        mend = f"write plain YAML: {type(error).__name__} while it was read"
+    except Exception as error:  # any error of the library is caused by the text
+        mend = f"write plain YAML: the parser failed with {type(error).__name__}"
         raise InvalidInput("document", excerpt(text), mend=mend) from error
 
 
 def excerpt(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    """The beginning of a text."""
+    """The first `most` characters of a text."""
     return text if len(text) <= most else text[:most] + "…"
 
 
 def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
-    """The same events, as long as they stay within bounds."""
+    """Pass the events on; InvalidInput at the first one beyond a bound."""
     depth = values = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            mend = "write the value out: aliases aren't read"
+            mend = "replace the alias by its value: aliases are not supported"
             raise InvalidInput(_line(event), f"*{event.anchor}", mend=mend)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
@@ -71,15 +73,18 @@ def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
             values += 1
             _check_tag(event)
         if depth > MAX_DEPTH:
-            raise InvalidInput(_line(event), "nested deeper", mend=f"nest {MAX_DEPTH} levels at most")
+            raise InvalidInput(
+                _line(event), f"nested {depth} levels deep", mend=f"use at most {MAX_DEPTH} levels"
+            )
         if values > MAX_VALUES:
-            raise InvalidInput(_line(event), "one more value", mend=f"write {MAX_VALUES} values at most")
+            mend = f"use at most {MAX_VALUES} keys and values"
+            raise InvalidInput(_line(event), f"beyond {MAX_VALUES} keys and values", mend=mend)
         yield event
 
 
 def _check_tag(event: Any) -> None:
     if event.tag is not None:
-        mend = "remove the tag: a value's form says what it is"
+        mend = "remove the tag: tags are not supported"
         raise InvalidInput(_line(event), excerpt(event.tag), mend=mend)
 
 
@@ -88,16 +93,16 @@ def _line(of: Any) -> str:
 
 
 def _broken(text: str, mark: Any) -> InvalidInput:
-    """What isn't closed is found at the end, behind the last line."""
+    """The error of a YAML parser with its line; an unclosed bracket is reported at the last line."""
     if mark is None:
         return InvalidInput("document", excerpt(text), mend="write plain YAML without control characters")
     lines = text.splitlines() or [""]
     line = min(mark.line, len(lines) - 1)
-    return InvalidInput(f"line {line + 1}", excerpt(lines[line]), mend="mend the YAML there")
+    return InvalidInput(f"line {line + 1}", excerpt(lines[line]), mend="fix the YAML syntax of this line")
 
 
 class _Resolver(BaseResolver):
-    """Numbers, booleans and null are what they look like; dates, merges and all else are text."""
+    """Resolves numbers, booleans and null; everything else, dates and merge keys too, is a string."""
 
 
 for _first, _rules in yaml.SafeLoader.yaml_implicit_resolvers.items():
@@ -107,7 +112,7 @@ for _first, _rules in yaml.SafeLoader.yaml_implicit_resolvers.items():
 
 
 class _Reader(Composer, SafeConstructor, _Resolver):
-    """Builds one document of a parser's events."""
+    """Builds one document from a parser's events."""
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         Composer.__init__(self)
@@ -133,15 +138,15 @@ class _Reader(Composer, SafeConstructor, _Resolver):
         node = super().compose_scalar_node(anchor)
         number = node.tag in (f"{_CORE}int", f"{_CORE}float")
         if number and len(node.value) > MAX_NUMBER_CHARACTERS:
-            mend = f"write a number of {MAX_NUMBER_CHARACTERS} characters at most, or put text in quotes"
+            mend = f"shorten the number to {MAX_NUMBER_CHARACTERS} characters, or put a string in quotes"
             raise InvalidInput(_line(node), excerpt(node.value), mend=mend)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            told = (key.tag, key.value if isinstance(key, yaml.ScalarNode) else f"{key.start_mark}")
-            if told in seen:
-                raise InvalidInput(_line(key), excerpt(told[1]), mend="write each key once")
-            seen.add(told)
+            named = (key.tag, key.value if isinstance(key, yaml.ScalarNode) else f"{key.start_mark}")
+            if named in seen:
+                raise InvalidInput(_line(key), excerpt(named[1]), mend="remove the duplicate key")
+            seen.add(named)
         return BaseConstructor.construct_mapping(self, node, deep=deep)

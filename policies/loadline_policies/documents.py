@@ -1,15 +1,15 @@
 """
-Policy documents: the YAML that a person edits in a ConfigMap, made into a policy.
+Policy documents: parses the YAML that a user edits in a ConfigMap into a policy and its settings.
 
-A document names its schema, its loop and its policy, and holds that policy's
-settings. Parsing is strict: an unknown key, a wrong type or thresholds out of order
-is one InvalidPolicy with the field, the value and the mend, and whoever holds the
-last good document keeps it. Nothing else is raised, whatever somebody writes: `bounded_yaml`
-refuses what is too much before it is built. The hash of a document's meaning, not of its text, goes
-into every status and metric, so that a comment can be edited without a trace.
+A document names its schema, its loop and its policy, and contains that policy's settings.
+Parsing is strict: an unknown key, a wrong type or thresholds in the wrong order raise one
+InvalidPolicy with the field, the value and how to fix it, and its caller keeps the last valid
+document. No other exception is raised, whatever the text is: `bounded_yaml` rejects a text that is
+too large, too deep or too long before building objects from it. Statuses and metrics show a hash
+of the parsed values, not of the text, so editing a comment doesn't change it.
 
-Called by the operator (to say what is wrong), the coordinator (to decide) and the
-simulator; none of them parses by itself.
+The operator calls this to report errors, the coordinator to decide, and the simulator to replay;
+none of them parses documents by itself.
 """
 
 import hashlib
@@ -30,21 +30,21 @@ from loadline_policies.registry import P, Policy
 from loadline_policies.settings import Settings
 
 SCHEMA = "policies.loadline.dev/v1alpha1"
-"""The only schema so far; a new one is parsed beside it, never instead."""
+"""The only schema so far; a future version is accepted in addition to it."""
 
 HEAD = frozenset({"schema", "loop", "policy", "settings"})
-"""Keys of every document."""
+"""Keys that a document of any loop may have."""
 
 DEFAULT_HIGH_PRIORITY_FROM = 1
-"""A service counts as high priority from here: anything above the namespace's default of 0."""
+"""The lowest priority that counts as high: anything above the default of 0."""
 
 DEFAULT_SLO_RELIEF = True
-"""It acts only where a service has an `slo`, which is asking for it."""
+"""On by default, because it affects only services that set an `slo`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceDocument:
-    """The policy of a loop over services with its settings."""
+    """A parsed document of a loop whose policy each service may choose: its policy and settings."""
 
     loop: Loop
     policy: Policy
@@ -56,20 +56,21 @@ Document = PowerDocument | ServiceDocument
 
 
 def parse(text: str, loop: Loop | None = None) -> Document:
-    """The policy in `text`, one YAML document; InvalidPolicy says what is wrong.
+    """Parse the policy document in `text`; InvalidPolicy names the field, its value and how to fix it.
 
-    Any loop's will do, unless one is told.
+    The document may belong to any loop, unless `loop` is given.
     """
     content = _mapping(text)
     _expect(content, key="schema", value=SCHEMA)
-    told = _loop(content)
-    if loop is not None and told is not loop:
-        raise InvalidPolicy("loop", str(told), mend=f"set it to `{loop}`, or label the document `{told}`")
-    return _power(content) if told is Loop.POWER else _of_services(content, told)
+    found = _loop(content)
+    if loop is not None and found is not loop:
+        mend = f"set it to `{loop}`, or change the ConfigMap's label loadline.dev/policy to `{found}`"
+        raise InvalidPolicy("loop", str(found), mend=mend)
+    return _power(content) if found is Loop.POWER else _of_services(content, found)
 
 
 def parse_power(text: str) -> PowerDocument:
-    """The power policy in `text`, one YAML document; InvalidPolicy says what is wrong."""
+    """Parse the power policy in `text`; InvalidPolicy if it is invalid or of another loop."""
     document = parse(text, Loop.POWER)
     assert isinstance(document, PowerDocument)
     return document
@@ -77,12 +78,12 @@ def parse_power(text: str) -> PowerDocument:
 
 @cache
 def built_in(loop: Loop) -> ServiceDocument:
-    """What is in force in a loop over services where there is no document."""
+    """The policy that is in force in a loop over services where no document chooses one."""
     return _of_services({"policy": next(iter(registry.POLICIES[loop]))}, loop)
 
 
 def _named(policies: Mapping[str, P], content: dict[Any, Any]) -> P:
-    """The policy that a document names; InvalidPolicy where there is none of that name."""
+    """The policy that a document names; InvalidPolicy if no policy has that name."""
     name = str(content.get("policy"))
     if name not in policies:
         raise InvalidPolicy("policy", name, mend=f"use one of {', '.join(sorted(policies))}")
@@ -94,10 +95,10 @@ def _power(content: dict[Any, Any]) -> PowerDocument:
     policy = _named(registry.POWER, content)
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
-        raise InvalidPolicy("highPriorityFrom", high_from, mend="give a whole number")
+        raise InvalidPolicy("highPriorityFrom", high_from, mend="set it to an integer")
     relief = content.get("sloRelief", DEFAULT_SLO_RELIEF)
     if not isinstance(relief, bool):
-        raise InvalidPolicy("sloRelief", relief, mend="give true or false")
+        raise InvalidPolicy("sloRelief", relief, mend="set it to true or false")
     config = _settings(policy, content)
     meaning = [policy.name, high_from, relief, config.model_dump(mode="json")]
     return PowerDocument(policy, config, high_from, _hash(meaning), relief)
@@ -117,7 +118,7 @@ def _mapping(text: str) -> dict[Any, Any]:
     except InvalidInput as error:
         raise InvalidPolicy(error.field, error.value, mend=error.mend) from error
     if not isinstance(content, dict):
-        mend = "write one YAML mapping with schema, loop and policy"
+        mend = "write a YAML mapping with the keys schema, loop and policy"
         raise InvalidPolicy("document", bounded_yaml.excerpt(text), mend=mend)
     return content
 
@@ -128,25 +129,24 @@ def _expect(content: dict[Any, Any], *, key: str, value: str) -> None:
 
 
 def _loop(content: dict[Any, Any]) -> Loop:
-    told = content.get("loop")
+    named = content.get("loop")
     try:
-        return Loop(str(told))
+        return Loop(str(named))
     except ValueError as error:
-        raise InvalidPolicy("loop", told, mend=f"set it to one of {', '.join(Loop)}") from error
+        raise InvalidPolicy("loop", named, mend=f"set it to one of {', '.join(Loop)}") from error
 
 
 def _refuse_unknown(content: dict[Any, Any], more: set[str]) -> None:
-    """Keys beside the head that the loop's documents don't have."""
+    """Raise InvalidPolicy for the first key that documents of the loop don't have; `more` are its own."""
     for key in sorted(content.keys() - HEAD - more, key=str):
-        raise InvalidPolicy(
-            str(key), content[key], mend="remove it, or put it under `settings` if the policy knows it"
-        )
+        mend = "remove it, or move it under `settings` if it is a setting of the policy"
+        raise InvalidPolicy(str(key), content[key], mend=mend)
 
 
 def _settings(policy: Policy, content: dict[Any, Any]) -> Settings:
     given = content.get("settings") or {}
     if not isinstance(given, dict):
-        raise InvalidPolicy("settings", given, mend="write a mapping")
+        raise InvalidPolicy("settings", given, mend="write a mapping of settings to values")
     config = policy.config
     try:
         return config.model_validate(given)
@@ -162,7 +162,8 @@ def _explained(error: ValidationError, config: type[Settings]) -> InvalidPolicy:
     field = ".".join(str(part) for part in ("settings", *first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(sorted(info.alias or name for name, info in config.model_fields.items()))
-        return InvalidPolicy(field, first["input"], mend=f"remove it or use one of {known or 'none'}")
+        mend = f"remove it or use one of {known}" if known else "remove it: this policy has no settings"
+        return InvalidPolicy(field, first["input"], mend=mend)
     return InvalidPolicy(field, first["input"], mend=mend_of(first))
 
 

@@ -4,20 +4,20 @@ The tree of errors that Loadline raises, one class for each thing a caller can d
 ::
 
     LoadlineError
-    ├── InvalidInput            mend the field; whatever was in force stays
+    ├── InvalidInput            the author must fix the field; the last valid input stays in force
     │   ├── InvalidPolicy         a policy document
     │   ├── InvalidDomain         a power domain
     │   └── InvalidTrace          a row of a trace
-    ├── UnsafeDomain            the domain can't be enforced as declared; observe only
-    ├── LeaseRefused            the node keeps what it has; the sender isn't obeyed
-    └── HardwareError           a device didn't do as asked
-        ├── GpuLost               gone until the driver is reset
-        ├── NoPermission          the process lacks a right; observe only
-        └── OutOfRange            the device refuses the value
+    ├── UnsafeDomain            the domain can't be enforced as declared; only observe it
+    ├── LeaseRefused            ignore the lease; the node keeps the limits that it has
+    └── HardwareError           a device didn't carry out a request
+        ├── GpuLost               the GPU can't be used until the driver is reset
+        ├── NoPermission          the process lacks a permission; only observe
+        └── OutOfRange            the device rejects the value
 
-An error's text names the field, the value and the mend, because it ends up in a
-condition, an Event or a terminal where nobody sees the code. Whoever reads it wrote YAML or
-JSON, so values are shown as these write them.
+An error's text names the field, the value and how to fix it, because users read it in a
+condition, an Event or a terminal, without seeing the code. They wrote YAML or JSON, so values
+are formatted as in these.
 """
 
 import json
@@ -28,20 +28,20 @@ from itertools import islice
 from typing import Any, Final
 
 MOST_VALUE: Final = 200
-"""Bytes of a value that a sentence shows: it came from outside, and may be megabytes."""
+"""Bytes of a value that an error's text shows: input may have megabytes."""
 
 MOST_FIELD: Final = 100
 MOST_MEND: Final = 400
 
 
 class LoadlineError(Exception):
-    """The root: catch it to catch all that Loadline raises on purpose."""
+    """The root: catch it to catch every error that Loadline raises on purpose."""
 
 
 class InvalidInput(LoadlineError, ValueError):
-    """Something that a person wrote can't be used; the last good one stays in force.
+    """A user's input is invalid; the last valid one stays in force. `mend` says how to fix the field.
 
-    A ValueError too, so that pydantic's validators may raise it.
+    Also a ValueError, so that pydantic's validators may raise it.
     """
 
     def __init__(self, field: str, value: object, *, mend: str) -> None:
@@ -50,12 +50,12 @@ class InvalidInput(LoadlineError, ValueError):
 
     @property
     def shown(self) -> str:
-        """The value as a sentence may show it."""
+        """The value as the error's text shows it: formatted as YAML and cut short."""
         return shown(self.value)
 
 
 class _Shown(reprlib.Repr):
-    """A value as YAML's flow style writes it, of which no more is made than is shown."""
+    """Formats a value in YAML's flow style, and builds no more of the text than is shown."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ _SHOWN = _Shown()
 
 
 def shown(value: object) -> str:
-    """What a sentence shows of any value that came from outside, cut short."""
+    """Any value as text for a message: formatted as YAML and cut to MOST_VALUE bytes."""
     return _cut(_SHOWN.repr(value), MOST_VALUE)
 
 
@@ -113,7 +113,7 @@ def _cut(text: str, most: int = MOST_FIELD) -> str:
 
 
 class InvalidPolicy(InvalidInput):
-    """A policy document can't be used."""
+    """A policy document is invalid."""
 
 
 class InvalidDomain(InvalidInput):
@@ -125,9 +125,9 @@ class InvalidTrace(InvalidInput):
 
 
 class UnsafeDomain(LoadlineError):
-    """The domain can't be enforced without risking its breaker; it stays in Observe.
+    """The domain can't be enforced without a risk that its breaker trips; it stays in Observe.
 
-    `reason` is the CamelCase word that the condition carries.
+    `reason` is the reason of the condition that reports it.
     """
 
     def __init__(self, reason: str, sentence: str) -> None:
@@ -136,9 +136,9 @@ class UnsafeDomain(LoadlineError):
 
 
 class LeaseRefused(LoadlineError):
-    """A node doesn't take a lease: it is late, old, replayed or for somebody else.
+    """A node rejects a lease: it is late, old, replayed, or meant for another node.
 
-    `reason` is the CamelCase word that counts the refusal in a metric.
+    `reason` is the label by which a metric counts the refusal.
     """
 
     def __init__(self, reason: str, sentence: str) -> None:
@@ -147,7 +147,7 @@ class LeaseRefused(LoadlineError):
 
 
 class HardwareError(LoadlineError):
-    """A device didn't do as asked."""
+    """A device didn't carry out a request."""
 
 
 class GpuLost(HardwareError):
@@ -155,8 +155,8 @@ class GpuLost(HardwareError):
 
 
 class NoPermission(HardwareError):
-    """The process may read but not set; the node can only observe."""
+    """The process may read but not set limits; the node can only observe."""
 
 
 class OutOfRange(HardwareError):
-    """The device refuses the value asked for."""
+    """The device rejects the requested value."""

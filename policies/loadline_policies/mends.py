@@ -1,8 +1,7 @@
 """
-What to do about a value that pydantic refuses, in a sentence for whoever wrote it.
+How to fix a value that pydantic rejects, as a sentence for the author of the YAML, JSON or flag.
 
-He wrote YAML, JSON or a flag. Most of pydantic's sentences suit him; those that name types of
-Python are said in other words here.
+Most of pydantic's sentences are usable; those that name Python types are replaced here.
 """
 
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-MAPPING: Final = "give a mapping of names to values"
-LIST: Final = "give a list"
+MAPPING: Final = "use a mapping of keys to values"
+LIST: Final = "use a list"
 
 WORDS: Final[Mapping[str, str]] = {
-    "bool_parsing": "give true or false",
-    "bool_type": "give true or false",
+    "bool_parsing": "set it to true or false",
+    "bool_type": "set it to true or false",
     "dataclass_exact_type": MAPPING,
     "dataclass_type": MAPPING,
     "dict_type": MAPPING,
@@ -27,13 +26,13 @@ WORDS: Final[Mapping[str, str]] = {
     "model_type": MAPPING,
     "none_required": "leave it out",
     "set_type": LIST,
-    "string_type": "give a text",
+    "string_type": "use a string",
     "tuple_type": LIST,
 }
-"""By pydantic's word for the kind of fault."""
+"""By pydantic's error type."""
 
 
 def mend_of(fault: "ErrorDetails") -> str:
-    """What to do about one fault."""
-    said = fault["msg"]
-    return WORDS.get(fault["type"]) or said[:1].lower() + said[1:]
+    """How to fix one error of pydantic's: our sentence for its type, else pydantic's message."""
+    message = fault["msg"]
+    return WORDS.get(fault["type"]) or message[:1].lower() + message[1:]

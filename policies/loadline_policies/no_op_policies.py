@@ -1,10 +1,10 @@
 """
-What a loop over services is without a policy that acts: everything stays as it is.
+The no-op policies: one for each loop over services, which changes nothing.
 
-Each loop has one such policy. It is what is in force where no document says otherwise,
-what a document names that switches a loop off for some services, and what a policy that
-acts is compared with. They have nothing to set and decide nothing, so there is no state
-either; a loop's other policies stand in its own folder.
+A loop's no-op policy is in force where no document chooses another. A document names it to
+switch the loop off for some services, and other policies are compared with it. No-op
+policies have no settings and no state, and decide nothing; a loop's other policies are in
+the loop's own folder.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from loadline_policies.settings import Settings
 
 
 class NothingToSet(Settings):
-    """A policy that changes nothing has nothing to set."""
+    """The settings of a no-op policy: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoOpPolicy:
-    """A policy that changes nothing, and the sentence that says what stays."""
+    """A policy that changes nothing; `summary` is the sentence that `loadline policies list` prints."""
 
     name: str
     summary: str
@@ -26,14 +26,16 @@ class NoOpPolicy:
 
 
 ALL_TOKENS = NoOpPolicy(
-    "all-tokens", "Keep placement and routing: every token goes where the model sends it."
+    "all-tokens",
+    "Keep expert placement and routing: every token goes to the experts that the model chooses.",
 )
 KEEP_ALL = NoOpPolicy(
-    "keep-all", "Keep every key and value until its request ends; the engine admits by itself."
+    "keep-all",
+    "Drop no key or value of a running request; the engine itself decides which requests it admits.",
 )
 FIXED_POOLS = NoOpPolicy(
-    "fixed-pools", "Keep prefill and decode as the spec counts them, by number or by ratio."
+    "fixed-pools", "Keep the numbers of prefill and decode replicas that the spec sets, by count or by ratio."
 )
 FIXED_REPLICAS = NoOpPolicy(
-    "fixed-replicas", "Keep the replicas that the spec, /scale or an autoscaler asks for."
+    "fixed-replicas", "Keep the number of replicas that the spec, /scale or an autoscaler sets."
 )

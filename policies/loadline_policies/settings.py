@@ -1,14 +1,14 @@
-"""The base of every policy's settings: frozen, strict, written in camelCase."""
+"""The base class of every policy's settings: frozen, strict, with camelCase keys in YAML."""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
 class Settings(BaseModel):
-    """What a policy document may set; unknown keys are refused.
+    """The settings that a policy document may contain; unknown keys are rejected.
 
-    Fields are integers with their unit in the name, since documents live beside
-    Kubernetes specs, where floats are not welcome.
+    Fields are integers with their unit in the name, because Kubernetes' API conventions
+    advise against floating-point numbers, and documents are edited beside Kubernetes specs.
     """
 
     model_config = ConfigDict(

@@ -25,7 +25,7 @@ BAD: Final = {
         "settings.threshold1Percent is 'ninety'",
     ),
     "a bomb": (KNOWN["a bomb of 9 levels"], "line 5 is '*x0'"),
-    "a deep document": (KNOWN["lists 5,000 deep"], "line 4 is 'nested deeper'"),
+    "a deep document": (KNOWN["lists 5,000 deep"], "line 4 is 'nested 17 levels deep'"),
     "a megabyte": (KNOWN["a list of 500,000"], "shorten it to"),
 }
 """Each with what must be said of it."""

@@ -101,7 +101,7 @@ def test_a_document_may_come_from_stdin(loadline: Any, monkeypatch: pytest.Monke
         (GOOD + "  brakeHerz: 1\n", "`settings.brakeHerz` is 1", "remove it or use one of"),
         (GOOD.replace("polca", "polka"), "`policy` is 'polka'", "use one of no-cap"),
         ("kind: ConfigMap\n", "is a ConfigMap without `data`", "put the policy document under one key"),
-        ("a: [", "`line 1` is 'a: ['", "mend the YAML there"),
+        ("a: [", "`line 1` is 'a: ['", "fix the YAML syntax of this line"),
     ],
     ids=["order", "unknown-key", "unknown-policy", "empty-config-map", "broken-yaml"],
 )

@@ -24,7 +24,7 @@ def test_relief_is_part_of_what_a_document_means() -> None:
 
 @pytest.mark.parametrize("value", ["1", "maybe", "[]", "null"])
 def test_relief_is_either_on_or_off(value: str) -> None:
-    with pytest.raises(InvalidPolicy, match="give true or false"):
+    with pytest.raises(InvalidPolicy, match="set it to true or false"):
         parse_power(TEXT + f"sloRelief: {value}\n")
 
 
@@ -49,7 +49,7 @@ def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
         (KV.replace("kv", "kvs"), r"loop is 'kvs': set it to one of power, experts, kv, phases, sizing"),
         (KV.replace("loop: kv\n", ""), r"loop is null: set it to one of"),
         (KV.replace("keep-all", "polca"), r"policy is 'polca': use one of keep-all"),
-        (KV + "settings: {most: 1}\n", r"settings.most is 1: remove it or use one of none"),
+        (KV + "settings: {most: 1}\n", r"settings.most is 1: remove it: this policy has no settings"),
         (KV + "settings: [1]\n", r"settings is \[1\]: write a mapping"),
         (KV + "1: 2\n", "1 is 2: remove it"),
         (KV.replace("v1alpha1", "v9"), r"schema is .*: set it to"),

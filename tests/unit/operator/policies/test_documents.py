@@ -52,7 +52,10 @@ def test_a_document_is_of_the_loop_that_its_label_names() -> None:
     other = GOOD.replace("power", "kv").replace("no-cap", "keep-all")
     assert read(config_map(other, "kv"), None).loop is Loop.KV
     fault = read(config_map(other, "experts"), None).fault or ""
-    assert fault == "loop is 'kv': set it to `experts`, or label the document `kv`"
+    assert (
+        fault
+        == "loop is 'kv': set it to `experts`, or change the ConfigMap's label loadline.dev/policy to `kv`"
+    )
 
 
 def test_a_label_that_names_no_loop_is_told_the_loops() -> None:

@@ -51,7 +51,7 @@ def test_every_key_is_read() -> None:
             "engine_imag: x",
             "engine_imag is 'x': remove it, or upgrade the operator to the version that knows it",
         ),
-        ("engineImage: 5", "engineImage is 5: give a text"),
+        ("engineImage: 5", "engineImage is 5: use a string"),
         ("engineImage: ''", "engineImage is '': give a value, or leave it out"),
         ("modelCache: models", "modelCache is 'models': give an absolute path, without a slash at its end"),
         (
@@ -60,9 +60,9 @@ def test_every_key_is_read() -> None:
         ),
         ("endpointPicker: 'a b'", "endpointPicker is 'a b': give the name of a Service, "),
         ("ipFamily: ipv6", "ipFamily is 'ipv6': give one of those that are known, or leave it out"),
-        ("engineTemplate: [a]", 'engineTemplate is ["a"]: give a mapping'),
-        ("monitorLabels: {a: 1}", "monitorLabels.a is 1: give a text"),
-        ("[a]", '--defaults is ["a"]: give a mapping of names to values'),
+        ("engineTemplate: [a]", 'engineTemplate is ["a"]: use a mapping'),
+        ("monitorLabels: {a: 1}", "monitorLabels.a is 1: use a string"),
+        ("[a]", '--defaults is ["a"]: use a mapping of keys to values'),
         ("a: b: c", "--defaults is 'not YAML': mapping values are not allowed here"),
     ],
 )
