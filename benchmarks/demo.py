@@ -46,7 +46,14 @@ def _report(found: Findings, outcome: Outcome) -> dict[str, Any]:
         seeds=[found.run.seed],
         results={f"{_key(name)}_core_percent": used for name, used in core_percent.items()},
         checks=[
-            Check(name=one.name, value=one.value, goal=one.goal, ok=one.ok is True, reason=one.reason)
+            Check(
+                name=one.name,
+                value=one.value,
+                goal=one.goal,
+                ok=one.ok is True,
+                reason=one.reason,
+                timing=one.timing,
+            )
             for one in found.checks
         ],
     )

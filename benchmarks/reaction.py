@@ -26,7 +26,7 @@ from benchmarks import coordinator_costs, operator_plans
 from benchmarks.coordinator_costs import Cost
 from benchmarks.operator_plans import Figures
 from benchmarks.reaction_rows import Calm, Reaction, ReactionRow
-from benchmarks.result_files import RESULTS, Check, at_most, destination, finish, parser, report
+from benchmarks.result_files import RESULTS, Check, destination, finish, parser, report, took
 from testbed.cluster.errors import BedError
 
 RESULT = RESULTS / "reaction.json"
@@ -140,30 +140,28 @@ def _checks(small: Played, large: Played, *, decide_us: float, plan_ms: float) -
     readback = "agents read their limits back later"
     cores = "the coordinator's process takes more of a core"
     return [
-        at_most(
+        took(
             f"overload_to_readback_p99_s_{SMALL}",
             percentile(small.readback_s, 99),
             goal=0.5,
             reason=readback,
         ),
-        at_most(
+        took(
             f"overload_to_readback_p99_s_{LARGE}",
             percentile(large.readback_s, 99),
             goal=1.2,
             reason=readback,
         ),
-        at_most(
-            "fan_out_p99_s", percentile(large.fan_out_s, 99), goal=0.6, reason="stubs were answered later"
-        ),
-        at_most("coordinator_cores", large.calm.leader_cores, goal=0.5, reason=cores),
-        at_most("decide_us", decide_us, goal=50.0, reason="a decision takes longer in the large row"),
-        at_most(
+        took("fan_out_p99_s", percentile(large.fan_out_s, 99), goal=0.6, reason="stubs were answered later"),
+        took("coordinator_cores", large.calm.leader_cores, goal=0.5, reason=cores),
+        took("decide_us", decide_us, goal=50.0, reason="a decision takes longer in the large row"),
+        took(
             "growth_exponent",
             growth_exponent(small, large),
             goal=0.1,
             reason="a report costs more in a larger row",
         ),
-        at_most("operator_plan_ms", plan_ms, goal=50.0, reason="a move is planned for longer"),
+        took("operator_plan_ms", plan_ms, goal=50.0, reason="a move is planned for longer"),
     ]
 
 

@@ -133,7 +133,8 @@ def demo(  # noqa: PLR0917
     acts: observe, enforce, edit the policy, kill the coordinator, stop the API server,
     stop an agent, add a load that would trip the breaker, and release.
 
-    Exit codes: 0 every check passed, 1 a check failed, 2 the demo could not run.
+    Exit codes: 0 every promise was kept, 1 a promise was broken, 2 the demo could not run.
+    Timings that miss their goals are reported and fail no run.
     """
     from loadline_cli import demo as demos
 

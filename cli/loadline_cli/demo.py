@@ -23,7 +23,7 @@ from loadline_cli.outputs import Output, aside, print_json, screen, table
 from loadline_sim.demo import demonstrations
 from loadline_sim.plant.recordings import Recording
 from loadline_sim.reports import formats, pages
-from loadline_sim.reports.checks import Check, kept
+from loadline_sim.reports.checks import Check, kept, late
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import Run
 from loadline_sim.reports.snapshots import Progress, Show
@@ -39,7 +39,7 @@ LIVE_MODULE = "demos.power.demonstrations"
 
 
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:
-    """Run a demonstration and write its report into `out`; FAILURE if a check failed."""
+    """Run a demonstration and write its report into `out`; FAILURE if a promise was broken."""
     recording, run = (
         run_virtually(seed, demonstrations.run_virtual) if virtual else run_live(seed, live_runner())
     )
@@ -101,10 +101,17 @@ def print_checks(found: Findings, output: Output) -> None:
     if output is Output.JSON:
         print_json(pages.summary_of(found))
         return
-    rows = table("check", "value", "goal", "passed", right=frozenset({"value", "goal"}))
+    rows = table("check", "kind", "value", "goal", "passed", right=frozenset({"value", "goal"}))
     for check in found.checks:
-        rows.add_row(check.name, formats.number(check.value), check.goal, verdict(check))
+        kind = "timing" if check.timing else "promise"
+        rows.add_row(check.name, kind, formats.number(check.value), check.goal, verdict(check))
     screen().print(rows)
+    missed = len(late(found.checks))
+    if missed:
+        aside().print(
+            f"{missed} of the timings missed {'its goal' if missed == 1 else 'their goals'}; the machine's"
+            f" load average was {found.run.load:.1f} on {found.run.cores} cores. Timings fail no run."
+        )
 
 
 def verdict(check: Check) -> str:

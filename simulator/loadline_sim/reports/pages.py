@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from loadline_sim.reports import formats, plots
-from loadline_sim.reports.checks import kept
+from loadline_sim.reports.checks import broken, kept, late
 from loadline_sim.reports.figures import Floats
 from loadline_sim.reports.findings import Findings
 from loadline_sim.reports.promises import REACTION_GOAL_S
@@ -47,7 +47,7 @@ def html(findings: Findings) -> str:
     for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number", "prose"):
         environment.filters[name] = getattr(formats, name)
     return environment.get_template("report.html").render(
-        found=findings, plots=_drawings(findings), missed=sum(one.ok is False for one in findings.checks)
+        found=findings, plots=_drawings(findings), broken=broken(findings.checks), late=late(findings.checks)
     )
 
 
@@ -95,9 +95,16 @@ def summary_of(found: Findings) -> dict[str, object]:
         "seed": found.run.seed,
         "ok": kept(found.checks),
         "checks": {
-            one.name: {"value": _plain(one.value), "goal": one.goal, "ok": one.ok, "reason": one.reason}
+            one.name: {
+                "value": _plain(one.value),
+                "goal": one.goal,
+                "ok": one.ok,
+                "reason": one.reason,
+                "timing": one.timing,
+            }
             for one in found.checks
         },
+        "load": {"average_1m": round(found.run.load, 2), "cores": found.run.cores},
         "row": {
             "servers": found.row.servers,
             "provisioned_servers": found.row.provisioned_servers,

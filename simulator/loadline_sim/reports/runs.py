@@ -77,7 +77,8 @@ class Run:
     `kind` is `virtual` or `live`. `reactions` are those of the enforced row. `measured` are the
     checks' figures that no recording holds (`cores_busy`, `minutes`, …); `arithmetic` says
     how the row was scaled and stressed, `made` how to make the report again, `unreal` what
-    of it isn't real, the most important sentence first.
+    of it isn't real, the most important sentence first. `load` is the machine's load average over the
+    last minute of the run, `cores` how many it has.
     """
 
     kind: str
@@ -88,6 +89,8 @@ class Run:
     arithmetic: tuple[Fact, ...] = ()
     made: tuple[Fact, ...] = ()
     unreal: tuple[str, ...] = ()
+    load: float = 0.0
+    cores: int = 1
 
 
 def run_of(
@@ -106,6 +109,8 @@ def run_of(
         ),
         made=(*provenance(), Fact("Seed", str(meta.seed)), fit_error()),
         unreal=_UNREAL[kind],
+        load=os.getloadavg()[0],
+        cores=os.cpu_count() or 1,
     )
 
 

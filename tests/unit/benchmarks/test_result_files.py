@@ -66,6 +66,7 @@ def test_a_report_names_its_machine_and_rounds_its_figures() -> None:
         "test", inputs={"n": 1}, seeds=[], results={"a": 1.23456, "b": True}, checks=()
     )
     assert "cores" in document["machine"]
+    assert document["results"].pop("load_average_1m") >= 0.0
     assert document["results"] == {"a": 1.2346, "b": True}
 
 
@@ -125,3 +126,18 @@ def test_a_commit_named_by_hand_counts_only_where_no_checkout_can_be_asked(
 
 def test_every_benchmark_that_writes_a_result_may_be_run_dirty() -> None:
     assert result_files.parser("benchmarks.agent", "Measure.").parse_args(["--dirty"]).dirty
+
+
+def test_a_timing_that_misses_its_goal_is_reported_with_the_load_and_fails_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, (check,) = ended(tmp_path, result_files.took("fan_out_s", 2.0, goal=0.6, reason="later"))
+    assert status == 0
+    assert (check["ok"], check["timing"], check["reason"]) == (False, True, "later")
+    assert "a timing, at a load of " in capsys.readouterr().out
+
+
+def test_a_broken_promise_fails_the_run_beside_any_timing(tmp_path: Path) -> None:
+    broken = result_files.none("trips", 1, reason="a breaker tripped")
+    status, _ = ended(tmp_path, broken, result_files.took("fan_out_s", 0.1, goal=0.6, reason="later"))
+    assert status == 1

@@ -104,7 +104,7 @@ def test_a_failed_check_is_printed_with_its_reason(
     monkeypatch.setenv("COLUMNS", "100")
     demo.print_checks(found, Output.TABLE)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "observe_brakes" in line)
-    assert row.split() == ["observe_brakes", "0", "≥", "1", "no:", "0", "is", "not", "≥", "1"]
+    assert row.split() == ["observe_brakes", "promise", "0", "≥", "1", "no:", "0", "is", "not", "≥", "1"]
 
 
 def test_json_is_the_summary_and_nothing_else(found: Findings, capsys: pytest.CaptureFixture[str]) -> None:

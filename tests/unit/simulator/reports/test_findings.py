@@ -7,7 +7,7 @@ import pytest
 
 from loadline_sim.plant.reactions import Reaction
 from loadline_sim.plant.recordings import Recording
-from loadline_sim.reports.checks import Check, check, kept
+from loadline_sim.reports.checks import Check, check, kept, late
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import Run, run_of
 
@@ -97,9 +97,27 @@ def test_what_virtual_time_cannot_measure_counts_neither_way(found: Findings) ->
 
 
 def test_a_missed_check_says_why() -> None:
-    missed = check("reaction_p99_s", 1.25, operator="<", goal=1.0)
-    assert (missed.ok, missed.reason) == (False, "1.25 is not < 1")
+    missed = check("enforce_trips", 1.0, operator="=", goal=0.0)
+    assert (missed.ok, missed.reason) == (False, "1 is not = 0")
     assert not kept((missed,))
+
+
+def test_a_timing_that_misses_its_goal_breaks_no_promise() -> None:
+    slow = check("reaction_p99_s", 1.25, operator="<", goal=1.0, timing=True)
+    assert (slow.ok, slow.reason) == (False, "1.25 is not < 1")
+    assert kept((slow,))
+    assert late((slow,)) == (slow,)
+
+
+def test_what_is_promised_holds_on_any_machine(found: Findings) -> None:
+    promises = [one.name for one in found.checks if not one.timing]
+    assert promises == [
+        "observe_brakes",
+        "observe_stress_trips",
+        "enforce_trips",
+        "enforce_seconds_above_budget",
+        "limits_left_after_release",
+    ]
 
 
 def test_a_figure_that_is_not_a_number_is_not_measured() -> None:
