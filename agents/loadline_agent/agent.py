@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+from loadline_agent import gauges
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.leaf import Leaf
 from loadline_agent.domain.node_facts import NodeFacts
@@ -23,13 +24,13 @@ from loadline_agent.domain.report_clients import ReportClient
 from loadline_agent.domain.report_servers import ReportServer
 from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, TrustedPeers, client_context
+from loadline_agent.gauges import Reading
 from loadline_agent.hardware.armed_records import boot_id
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
 from loadline_agent.hardware.sensors import SILENT
 from loadline_agent.http_servers import serve
 from loadline_agent.kube.node_capacities import Facts
-from loadline_agent.metrics import Reading
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_api.journals import Journal
@@ -184,43 +185,19 @@ class NodeAgent:
 
     def _domain_readings(self) -> Iterator[Reading]:
         coordinator = self.leadership.coordinator
-        yield Reading(
-            "loadline_power_leading",
-            "1 while this node is the coordinator of its PowerDomain, else 0.",
-            coordinator is not None,
-        )
+        yield gauges.LEADING.reading(coordinator is not None)
         if coordinator is None:
             return
-        domain_state = coordinator.domain_state(self._given.clock())
-        labels = (("domain", coordinator.domain.name),)
-        rows = {
-            "watts": (
-                "Draw of the domain in watts; members that don't report count at their limits.",
-                domain_state.watts,
-            ),
-            "budget_watts": ("spec.budgetWatts of the domain.", coordinator.domain.budget_watts),
-            "heat_ratio": ("Heat of the breaker: 0 is cold, at 1 it trips.", domain_state.heat),
-            "brakes": (
-                "Times that the draw rose above the budget under this coordinator.",
-                domain_state.brakes,
-            ),
-            "nodes": ("Members of the domain.", domain_state.nodes),
-            "silent_nodes": ("Members whose last report is too old.", len(domain_state.silent)),
-            "relieved_services": (
-                "Services whose GPUs are relieved of a cap because they miss an objective.",
-                len(domain_state.relieved),
-            ),
-            "enforcing": ("1 while at least one member is armed, else 0.", domain_state.enforcing),
-        }
-        for name, (help, value) in rows.items():
-            yield Reading(f"loadline_power_domain_{name}", help, float(value), labels)
-        level = (*labels, ("level", domain_state.level), ("policy_hash", domain_state.policy_hash))
-        yield Reading(
-            "loadline_power_domain_level",
-            "1 for the policy level that is in force, with the hash of its policy document.",
-            1.0,
-            level,
-        )
+        name, state = coordinator.domain.name, coordinator.domain_state(self._given.clock())
+        yield gauges.DOMAIN_WATTS.reading(state.watts, name)
+        yield gauges.DOMAIN_BUDGET_WATTS.reading(coordinator.domain.budget_watts, name)
+        yield gauges.DOMAIN_HEAT_RATIO.reading(state.heat, name)
+        yield gauges.DOMAIN_BRAKES.reading(state.brakes, name)
+        yield gauges.DOMAIN_NODES.reading(state.nodes, name)
+        yield gauges.DOMAIN_SILENT_NODES.reading(len(state.silent), name)
+        yield gauges.DOMAIN_RELIEVED_SERVICES.reading(len(state.relieved), name)
+        yield gauges.DOMAIN_ENFORCING.reading(state.enforcing, name)
+        yield gauges.DOMAIN_LEVEL.reading(1.0, name, state.level, state.policy_hash)
 
 
 def _context(identity: Identity, peer: Peer) -> ssl.SSLContext:

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from loadline_agent.gauges import Reading
+
 EXCHANGE_OUTCOMES = ("leased", "superseded", "refused", "unanswered")
 LEASE_REFUSALS = (
     *("WrongDomain", "Replayed", "BadDuration", "Expired", "OtherLease", "OldEpoch"),
@@ -64,16 +66,6 @@ ENGINE_SCRAPES = Labelled(
     "outcome",
     SCRAPE_OUTCOMES,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One value of one gauge, taken when asked."""
-
-    name: str
-    help: str
-    value: float
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Metrics:
@@ -134,9 +126,9 @@ class _Gauges(Collector):
         families: dict[str, GaugeMetricFamily] = {}
         for source in self._sources:
             for reading in source():
-                names = [name for name, _ in reading.labels]
+                gauge = reading.gauge
                 family = families.setdefault(
-                    reading.name, GaugeMetricFamily(reading.name, reading.help, labels=names)
+                    gauge.name, GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
                 )
-                family.add_metric([value for _, value in reading.labels], reading.value)
+                family.add_metric(reading.labels, reading.value)
         yield from families.values()

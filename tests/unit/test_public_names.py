@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadline_agent import gauges
 from loadline_agent.metrics import Metrics as AgentMetrics
-from loadline_agent.workloads.engine_scrapers import Measured
-from loadline_agent.workloads.node_workloads import gauges
 from loadline_api import names
 from loadline_api.conditions import ConditionType, Explained, Reason
 from loadline_operator.metrics import Metrics as OperatorMetrics
@@ -44,8 +43,10 @@ def test_metrics_keep_their_names_and_labels(same_as_before: Compare) -> None:
     operator = OperatorMetrics()
     operator.add_loop("domains")
     same_as_before("metrics-operator", lines(series(operator.text())))
-    same_as_before("metrics-service", lines(f"loadline_service_{name}" for name, _, _ in gauges(Measured())))
-    same_as_before("metrics-worker", lines((presence.INFO, presence.OFF)))
+    same_as_before(
+        "metrics-agent-gauges", lines(f"{one.name}{{{','.join(sorted(one.labels))}}}" for one in gauges.ALL)
+    )
+    same_as_before("metrics-worker", lines((presence.INFO.name, presence.OFF.name)))
 
 
 def test_labels_annotations_and_paths_keep_their_names(same_as_before: Compare) -> None:

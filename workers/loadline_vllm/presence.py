@@ -6,10 +6,21 @@ instead the files that all its processes write into one directory. A gauge works
 in the second, vLLM serves the largest value of all processes.
 """
 
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-INFO = "loadline:plugin_info"
-OFF = "loadline:plugin_off"
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A gauge with one label, which is 1 where the plugin publishes it and is absent elsewhere."""
+
+    name: str
+    help: str
+    label: str
+
+
+INFO = Flag("loadline:plugin_info", "1: Loadline's plugin is loaded.", "version")
+OFF = Flag("loadline:plugin_off", "1: Loadline's plugin is loaded but disabled.", "reason")
 
 
 def package_version() -> str:
@@ -22,15 +33,15 @@ def package_version() -> str:
 
 def publish_present() -> None:
     """Publish that the plugin is loaded, with its version."""
-    _publish(INFO, help_text="1: Loadline's plugin is loaded.", label="version", value=package_version())
+    _publish(INFO, package_version())
 
 
 def publish_off(reason: str) -> None:
     """Publish that the plugin is loaded but disabled, and why: asked, settings or failure."""
-    _publish(OFF, help_text="1: Loadline's plugin is loaded but disabled.", label="reason", value=reason)
+    _publish(OFF, reason)
 
 
-def _publish(name: str, *, help_text: str, label: str, value: str) -> None:
+def _publish(flag: Flag, value: str) -> None:
     from prometheus_client import Gauge  # the engine's, as vLLM depends on it
 
-    Gauge(name, help_text, labelnames=(label,), multiprocess_mode="max").labels(value).set(1)
+    Gauge(flag.name, flag.help, labelnames=(flag.label,), multiprocess_mode="max").labels(value).set(1)

@@ -8,11 +8,12 @@ GPUs. Faults are words of the API's table of reasons, each with a sentence.
 import math
 from collections.abc import Callable, Iterator, Mapping
 
+from loadline_agent import gauges
+from loadline_agent.gauges import Reading
 from loadline_agent.hardware.armed_records import GuardReport
 from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
-from loadline_agent.metrics import Reading
 from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu, PersistenceMode
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
@@ -114,48 +115,19 @@ class NodeFacts:
             yield from _slow_readings(gpu.uuid, _slow(known.get(gpu.uuid)))
             info = known.get(gpu.uuid)
             if info is not None:
-                help = "1 if the driver lists an SM clock below the maximum that can be locked, else 0."
-                locks = float(info.min_mhz < info.max_mhz)
-                yield Reading("loadline_power_gpu_clock_lockable", help, locks, (("gpu", gpu.uuid),))
+                yield gauges.GPU_CLOCK_LOCKABLE.reading(info.min_mhz < info.max_mhz, gpu.uuid)
         for uuid, xid in self._xids().items():
-            yield Reading(
-                "loadline_power_gpu_last_xid",
-                "The last critical XID error that the driver reported for the GPU.",
-                xid,
-                (("gpu", uuid),),
-            )
-        watts = self.watts if state.sampled else 0.0
-        yield Reading(
-            "loadline_power_node_watts",
-            "Draw of the node in watts: its GPU sensors and the host model.",
-            watts,
-        )
-        yield Reading(
-            "loadline_power_armed",
-            "1 while the node is armed: from its first Enforce lease until its release.",
-            standing.armed,
-        )
+            yield gauges.GPU_LAST_XID.reading(xid, uuid)
+        yield gauges.NODE_WATTS.reading(self.watts if state.sampled else 0.0)
+        yield gauges.ARMED.reading(standing.armed)
         left_s = standing.deadline_s - now if standing.deadline_s is not None else 0.0
-        yield Reading(
-            "loadline_power_lease_seconds", "Seconds until the lease in force ends.", max(0.0, left_s)
-        )
-        orphaned = self._node.orphan_of is not None
-        yield Reading(
-            "loadline_power_orphaned",
-            "1 while the node is armed for a PowerDomain that was deleted.",
-            orphaned,
-        )
-        left = len(_left_behind(state))
-        yield Reading(
-            "loadline_power_left_behind_gpus",
-            "GPUs whose original limit or clock could not be restored at release.",
-            left,
-        )
+        yield gauges.LEASE_SECONDS.reading(max(0.0, left_s))
+        yield gauges.ORPHANED.reading(self._node.orphan_of is not None)
+        yield gauges.LEFT_BEHIND_GPUS.reading(len(_left_behind(state)))
         yield from _guard_readings(self._guard(), now)
         problems = self.problems()
         for reason in CONFLICTS:
-            labels = (("reason", reason.value),)
-            yield Reading("loadline_power_conflict", reason.sentence, float(reason in problems), labels)
+            yield gauges.CONFLICT.reading(reason in problems, reason.value)
 
 
 def _gpu_faults(state: NodeState, xids: Mapping[str, int]) -> dict[str, str]:
@@ -223,53 +195,20 @@ def _as_found(gpu: GpuState) -> bool:
 def _guard_readings(report: GuardReport | None, now: float) -> Iterator[Reading]:
     age_s = now - report.heartbeat_s if report is not None else float("inf")
     interventions, errors = (report.interventions, report.errors) if report is not None else (0, 0)
-    yield Reading(
-        "loadline_power_guard_age_seconds", "Seconds since the guard process last checked the limits.", age_s
-    )
-    help = "Power limits that the guard process has lowered."
-    yield Reading("loadline_power_guard_interventions", help, interventions)
-    yield Reading(
-        "loadline_power_guard_errors", "Failed NVML calls and record reads of the guard process.", errors
-    )
+    yield gauges.GUARD_AGE_SECONDS.reading(age_s)
+    yield gauges.GUARD_INTERVENTIONS.reading(interventions)
+    yield gauges.GUARD_ERRORS.reading(errors)
 
 
 def _gpu_readings(gpu: GpuState) -> Iterator[Reading]:
-    labels = (("gpu", gpu.uuid),)
-    yield Reading(
-        "loadline_power_gpu_watts",
-        "Draw of the GPU in watts; its limit in force while its sensor is not trusted.",
-        gpu.watts,
-        labels,
-    )
-    yield Reading(
-        "loadline_power_gpu_ok", "1 while the GPU's power sensor is trusted, else 0.", float(gpu.ok), labels
-    )
-    yield Reading(
-        "loadline_power_gpu_able",
-        "1 while the agent can rely on setting the GPU's limit, else 0.",
-        float(gpu.able),
-        labels,
-    )
+    yield gauges.GPU_WATTS.reading(gpu.watts, gpu.uuid)
+    yield gauges.GPU_OK.reading(gpu.ok, gpu.uuid)
+    yield gauges.GPU_ABLE.reading(gpu.able, gpu.uuid)
     if gpu.enforced_watts is not None:
-        yield Reading(
-            "loadline_power_gpu_limit_watts",
-            "Power limit in force in watts, as read back.",
-            gpu.enforced_watts,
-            labels,
-        )
-        yield Reading(
-            "loadline_power_gpu_clock_cap_mhz",
-            "Upper end of the SM clock lock in MHz; 0 if unlocked.",
-            gpu.clock_mhz or 0,
-            labels,
-        )
+        yield gauges.GPU_LIMIT_WATTS.reading(gpu.enforced_watts, gpu.uuid)
+        yield gauges.GPU_CLOCK_CAP_MHZ.reading(gpu.clock_mhz or 0, gpu.uuid)
     if gpu.safe_watts is not None:
-        yield Reading(
-            "loadline_power_gpu_safe_watts",
-            "Safe limit of the GPU in watts: its limit after a step down.",
-            gpu.safe_watts,
-            labels,
-        )
+        yield gauges.GPU_SAFE_WATTS.reading(gpu.safe_watts, gpu.uuid)
 
 
 def _slow(info: GpuInfo | None) -> SlowReadings:
@@ -277,20 +216,11 @@ def _slow(info: GpuInfo | None) -> SlowReadings:
 
 
 def _slow_readings(uuid: str, slow: SlowReadings) -> Iterator[Reading]:
-    labels = (("gpu", uuid),)
-    mode = (*labels, ("mode", slow.persistence.value))
-    yield Reading(
-        "loadline_power_gpu_persistence_mode", "1 for the persistence mode that was read.", 1.0, mode
-    )
+    yield gauges.GPU_PERSISTENCE_MODE.reading(1.0, uuid, slow.persistence.value)
     if slow.module_limit_watts is not None:
-        help = (
-            "Power limit in watts of the module (GPU and Grace CPU) that the GPU is part of; read once a"
-            " minute."
-        )
-        yield Reading("loadline_power_gpu_module_limit_watts", help, slow.module_limit_watts, labels)
+        yield gauges.GPU_MODULE_LIMIT_WATTS.reading(slow.module_limit_watts, uuid)
     if slow.module_watts is not None:
-        help = "Draw in watts of the module (GPU and Grace CPU) that the GPU is part of; read once a minute."
-        yield Reading("loadline_power_gpu_module_watts", help, slow.module_watts, labels)
+        yield gauges.GPU_MODULE_WATTS.reading(slow.module_watts, uuid)
 
 
 def _listed(gpu: GpuState, info: GpuInfo | None) -> Gpu:

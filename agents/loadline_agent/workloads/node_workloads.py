@@ -17,9 +17,11 @@ from pathlib import Path
 
 import structlog
 
+from loadline_agent import gauges
+from loadline_agent.gauges import Reading
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
-from loadline_agent.metrics import Metrics, Reading
+from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import pods
 from loadline_agent.workloads.claimed_devices import ClaimedDevices, slices_of
 from loadline_agent.workloads.debounced_facts import Debounced
@@ -123,23 +125,11 @@ class NodeWorkloads:
         """The services' gauges."""
         if self._resources.asked:
             known = self._resources.known is not None
-            yield Reading(
-                "loadline_pod_resources",
-                "1 while the kubelet's pod-resources API reports which pod has which GPU, else 0.",
-                known,
-            )
+            yield gauges.POD_RESOURCES.reading(known)
         for service, share in self._placement.shares.items():
-            labels = (("service", service),)
-            yield Reading(
-                "loadline_service_gpus",
-                "GPUs of this node that pods of the service have.",
-                share.count,
-                labels,
-            )
+            yield gauges.SERVICE_GPUS.reading(share.count, service)
         for service, one in self._engines.measured.items():
-            for name, help, value in gauges(one):
-                if value is not None:
-                    yield Reading(f"loadline_service_{name}", help, float(value), (("service", service),))
+            yield from measured_readings(service, one)
 
     def _fact(self, service: str, held_back: Collection[str], *, now: float) -> ServiceOnNode:
         share = self._placement.shares.get(service, Share())
@@ -204,28 +194,14 @@ class NodeWorkloads:
         self._told = problems
 
 
-def gauges(one: Measured) -> Iterator[tuple[str, str, float | None]]:
-    """Name after `loadline_service_`, help and value of each gauge of a service; None is not shown."""
-    yield "running", "Requests running in the service's engines on this node that report them.", one.running
-    yield "waiting", "Requests waiting in the service's engines on this node that report them.", one.waiting
-    yield (
-        "kv_use_ratio",
-        "Share of KV cache in use (0 to 1) in the fullest of the service's engines on this node.",
-        one.kv_use,
+def measured_readings(service: str, one: Measured) -> Iterator[Reading]:
+    """The gauges of a service's engines; what wasn't measured isn't shown."""
+    values = (
+        (gauges.SERVICE_RUNNING, one.running),
+        (gauges.SERVICE_WAITING, one.waiting),
+        (gauges.SERVICE_KV_USE_RATIO, one.kv_use),
+        (gauges.SERVICE_TTFT_SECONDS, one.ttft_s),
+        (gauges.SERVICE_ITL_SECONDS, one.itl_s),
+        (gauges.SERVICE_MISSED_RATIO, one.missed),
     )
-    yield (
-        "ttft_seconds",
-        "Time to first token in seconds at the percentile of the objectives, over the last minute.",
-        one.ttft_s,
-    )
-    yield (
-        "itl_seconds",
-        "Time between tokens in seconds at the percentile of the objectives, over the last minute.",
-        one.itl_s,
-    )
-    yield (
-        "missed_ratio",
-        "Highest of the latencies at their percentile divided by their objective; above 1 an objective is"
-        " missed.",
-        one.missed,
-    )
+    yield from (gauge.reading(value, service) for gauge, value in values if value is not None)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from loadline_agent import gauges
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.generate import DEFINITIONS, crd
 from loadline_cli.exits import Exit
 from loadline_policies.registry import POLICIES
+from loadline_vllm import presence
 from reference_pages import __main__ as generator
 from reference_pages import commands, conditions, indexes, policies, schema_fields
 from reference_pages.pages import COMMAND
@@ -68,6 +70,14 @@ def test_every_condition_has_a_kind_and_a_writer() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_explained(reason: Reason) -> None:
     assert f"| `{reason}` | " in PAGES["conditions.md"]
+
+
+def test_every_metric_is_listed_by_the_name_that_prometheus_has() -> None:
+    page = PAGES["metrics.md"]
+    named = [*(gauge.name for gauge in gauges.ALL), presence.INFO.name, "loadline_operator_requests_total"]
+    assert [name for name in named if f"| `{name}` | " not in page] == []
+    assert "| `loadline_engine_scrapes_total` | counter | `outcome`: read, unreachable" in page
+    assert "CONTROLLER" not in page
 
 
 def test_every_policy_has_its_settings() -> None:

@@ -42,20 +42,20 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
 def test_it_shows_that_it_is_there(shown: Shown) -> None:
     plugin.register()
-    assert shown(presence.INFO, version=presence.package_version()) == 1
-    assert shown.names() == {presence.INFO}
+    assert shown(presence.INFO.name, version=presence.package_version()) == 1
+    assert shown.names() == {presence.INFO.name}
 
 
 def test_a_second_call_in_a_process_does_nothing(shown: Shown) -> None:
     plugin.register()
     plugin.register()
-    assert shown.names() == {presence.INFO}
+    assert shown.names() == {presence.INFO.name}
 
 
 def test_it_can_be_turned_off(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOADLINE_PLUGIN", "0")
     plugin.register()
-    assert shown(presence.OFF, reason="asked") == 1
+    assert shown(presence.OFF.name, reason="asked") == 1
 
 
 def test_a_wrong_setting_turns_it_off_with_a_reason(
@@ -63,7 +63,7 @@ def test_a_wrong_setting_turns_it_off_with_a_reason(
 ) -> None:
     monkeypatch.setenv("LOADLINE_PLUGIN", "perhaps")
     plugin.register()
-    assert shown(presence.OFF, reason="settings") == 1
+    assert shown(presence.OFF.name, reason="settings") == 1
     assert "LOADLINE_PLUGIN is 'perhaps'" in caplog.text
 
 
@@ -75,7 +75,7 @@ def test_a_failure_is_logged_and_shown_and_never_raised(
 
     monkeypatch.setattr(presence, "publish_present", broken)
     plugin.register()
-    assert shown(presence.OFF, reason="failure") == 1
+    assert shown(presence.OFF.name, reason="failure") == 1
     assert "not today" in caplog.text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loadline_agent import gauges
 from loadline_agent.domain.node_facts import NodeFacts
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import NodeGpus
@@ -71,7 +72,8 @@ def gauge(facts: NodeFacts, name: str, **labels: str) -> float:
     (value,) = [
         one.value
         for one in facts.readings()
-        if one.name == f"loadline_power_{name}" and dict(one.labels) == labels
+        if one.gauge.name == f"loadline_power_{name}"
+        and dict(zip(one.gauge.labels, one.labels, strict=True)) == labels
     ]
     return value
 
@@ -119,7 +121,7 @@ def test_gpus_that_were_never_sampled_are_listed_and_not_measured(
     node_gpus: NodeGpus, node: Node, facts: NodeFacts
 ) -> None:
     assert [gpu.enforced_watts for gpu in facts.gpus()] == [400] * 8
-    assert not [one for one in facts.readings() if "gpu" in dict(one.labels)]
+    assert not [one for one in facts.readings() if "gpu" in one.gauge.labels]
     node.settle(Home(domain="row"))
     assert node.poll(0.0) == ()
 
@@ -226,7 +228,7 @@ def test_a_gpu_that_was_left_behind_is_told_with_both_watts(
         assert "LeftBehind" not in facts.problems(), "nothing is left as long as the node is armed"
         node_gpus.restore(1000.0)
     assert facts.problems()["LeftBehind"] == f"{board.uuids(0)[5]}: in force 300 W, found 400 W"
-    left = next(one for one in facts.readings() if one.name == "loadline_power_left_behind_gpus")
+    left = next(one for one in facts.readings() if one.gauge is gauges.LEFT_BEHIND_GPUS)
     assert left.value == 1.0
     board.write_as_other(0, 5, watts=400.0)
     node_gpus.look()
@@ -304,7 +306,7 @@ def test_a_gpu_that_is_not_open_has_an_unknown_persistence_mode(board: Board, tm
     with opened(board, tmp_path) as (node_gpus, facts):
         node_gpus.sample()
         assert [gpu.persistence_mode for gpu in facts.gpus()].count(PersistenceMode.UNKNOWN) == 1
-        unknown = [one for one in facts.readings() if ("mode", "Unknown") in one.labels]
+        unknown = [one for one in facts.readings() if "Unknown" in one.labels]
         assert len(unknown) == 1
 
 
@@ -317,7 +319,7 @@ def test_a_modules_limit_is_a_fact_and_its_draw_a_gauge(board: Board, tmp_path: 
         assert limits == {one: 1000 if one == uuid else None for one in board.uuids(0)}
         assert gauge(facts, "gpu_module_limit_watts", gpu=uuid) == 1000.4
         assert gauge(facts, "gpu_module_watts", gpu=uuid) == 650.5
-        assert sum(one.name.startswith("loadline_power_gpu_module") for one in facts.readings()) == 2
+        assert sum(one.gauge.name.startswith("loadline_power_gpu_module") for one in facts.readings()) == 2
 
 
 def test_a_gpus_fault_tells_its_last_xid(board: Board, tmp_path: Path) -> None:
@@ -356,6 +358,6 @@ def test_an_orphan_says_whose_it_was_and_what_to_do(
     assert "Orphaned" not in orphan.problems(), "another domain that selects it is no proof"
     armed.settle(Home(gone="row-a"))
     told = orphan.problems()["Orphaned"]
-    assert told.startswith("PowerDomain row-a, which armed this node, is gone")
+    assert told.startswith("PowerDomain row-a, which armed this node, was deleted")
     assert "`loadline release --node node-00`" in told
-    assert next(one.value for one in orphan.readings() if one.name == "loadline_power_orphaned") == 1.0
+    assert next(one.value for one in orphan.readings() if one.gauge is gauges.ORPHANED) == 1.0
