@@ -41,7 +41,8 @@ def of_checkout(root: Path = ROOT) -> str:
         told = getattr(error, "stderr", None) or str(error)
         raise Uncommitted(
             f"git names no commit of {root}: {told.strip()}",
-            hint="run the benchmark in a git checkout, or measure without writing by `--dirty`",
+            hint="run it in a git checkout, name the commit by `--commit` where it has that, or measure"
+            " without writing by `--dirty`",
         ) from error
     if changed:
         raise Uncommitted(

@@ -98,7 +98,7 @@ def holds(name: str, *, value: bool, reason: str) -> Check:
 
 
 def destination(
-    path: Path, *, writes: bool, commit: str = "", root: Path = commits.ROOT
+    path: Path, *, writes: bool, commit: str | None = None, root: Path = commits.ROOT
 ) -> Destination | None:
     """Where a run that writes its results does so; None for one that is dirty, or less than the full run.
 

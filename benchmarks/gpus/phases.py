@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, compare, print, write."""
     known = parser("benchmarks.gpus.phases", __doc__)
     known.add_argument("--seconds", type=float, default=SECONDS, help="of each point, beside settling")
-    known.add_argument("--commit", type=commits.named, default="", help=commits.NAMED_HELP)
+    known.add_argument("--commit", type=commits.named, help=commits.NAMED_HELP)
     known.add_argument("--result", type=Path, default=RESULT)
     options = known.parse_args(arguments)
     kept = destination(options.result, writes=not options.dirty, commit=options.commit)

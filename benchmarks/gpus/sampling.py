@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     known.add_argument("--seconds", type=float, default=SECONDS, help="of each rate, idle and under load")
     known.add_argument("--blinks-s", type=float, default=BLINKS_S, help="how long load blinks at random")
     known.add_argument("--question-rounds", type=int, default=QUESTION_ROUNDS, help="of the driver")
-    known.add_argument("--commit", type=commits.named, default="", help=commits.NAMED_HELP)
+    known.add_argument("--commit", type=commits.named, help=commits.NAMED_HELP)
     known.add_argument("--note", default="", help="what else is to be known of the machine")
     known.add_argument("--kept", type=Path, help="folder of the parts that were seen")
     known.add_argument("--result", type=Path, default=RESULT)

@@ -1,6 +1,8 @@
 """How benchmarks begin and end: what is refused, what a check says of its figure, and the status."""
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,16 @@ from typing import Any
 import pytest
 
 from benchmarks import commits, result_files
+from benchmarks.commits import Uncommitted
 from benchmarks.result_files import Check, Destination
+
+FOLDER = Path(result_files.__file__).parent
+WRITERS = [
+    f"benchmarks.{'.'.join(path.relative_to(FOLDER).with_suffix('').parts)}"
+    for path in sorted(FOLDER.rglob("*.py"))
+    if "RESULTS / " in path.read_text("utf-8")
+]
+"""Every module that writes a result file, by the name that it is run by."""
 
 
 def ended(path: Path, *checks: Check) -> tuple[int, list[dict[str, object]]]:
@@ -124,10 +135,6 @@ def test_a_commit_named_by_hand_counts_only_where_no_checkout_can_be_asked(
     assert copy == Destination(path=tmp_path / "a.json", commit="0123456789", root=None)
 
 
-def test_every_benchmark_that_writes_a_result_may_be_run_dirty() -> None:
-    assert result_files.parser("benchmarks.agent", "Measure.").parse_args(["--dirty"]).dirty
-
-
 def test_a_timing_that_misses_its_goal_is_reported_with_the_load_and_fails_no_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,3 +148,27 @@ def test_a_broken_promise_fails_the_run_beside_any_timing(tmp_path: Path) -> Non
     broken = result_files.none("trips", 1, reason="a breaker tripped")
     status, _ = ended(tmp_path, broken, result_files.took("fan_out_s", 0.1, goal=0.6, reason="later"))
     assert status == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_benchmark_refuses_a_changed_checkout_before_it_measures(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def changed(root: Path) -> str:
+        raise Uncommitted("the checkout has changes", hint="commit them")
+
+    monkeypatch.setattr(commits, "of_checkout", changed)
+    monkeypatch.setattr(sys, "argv", [name])
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module(name).main()
+    assert capsys.readouterr().err == "error: the checkout has changes\nhint: commit them\n"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_benchmark_may_measure_a_changed_checkout_where_it_writes_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(name).main()
+    assert "--dirty" in capsys.readouterr().out
