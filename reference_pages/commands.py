@@ -42,9 +42,9 @@ def page() -> Page:
         file="cli.md",
         title="Command line",
         about=(
-            "`loadline` shows what Loadline does and would do, and acts on one row or one node where its"
-            " user asks for that. This page has the help of every command as it prints it, and what its"
-            " exit codes mean."
+            "The program `loadline` runs the demo, lists policies and checks policy documents, drills a"
+            " PowerDomain, and releases a node. This page has the help of every command as the program"
+            " prints it, and the meaning of each exit code."
         ),
         source="`cli/loadline_cli/app.py`",
         sections=(

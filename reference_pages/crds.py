@@ -12,9 +12,9 @@ from reference_pages.pages import Page
 
 READING = (
     "A field that is neither required nor has a default may be left out; its description says what that"
-    " means. The API server refuses a value outside of the bounds, and a manifest that breaks a rule, with"
-    " the sentence that is quoted here: `…` stands for the values that were given. Statuses have no"
-    " defaults, and only Loadline writes them."
+    " means. The API server refuses a value outside of its bounds. It refuses a manifest that breaks a rule"
+    " with the sentence that the table of rules quotes, in which `…` stands for values of the manifest."
+    " Statuses have no defaults, and only Loadline writes them."
 )
 
 
@@ -67,7 +67,7 @@ def _fields(schema: dict[str, Any], path: str) -> str:
 def _rules(found: list[CelRule]) -> Iterator[str]:
     numbered = list(enumerate(found, start=1))
     rows = ((str(number), _named(one), prose(one.message) + _when(one)) for number, one in numbered)
-    yield table(("Rule", "Fields", "The API server refuses with"), rows)
+    yield table(("Rule", "Fields", "Sentence of the API server"), rows)
     listed = "\n\n".join(f"Rule {number}:\n\n{fenced(one.cel, 'cel')}" for number, one in numbered)
     yield folded("The same rules in CEL, by number", listed)
 

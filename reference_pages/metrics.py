@@ -27,9 +27,9 @@ CONTROLLER = "CONTROLLER"
 READING = (
     f"Agents serve their metrics at port {AGENT_METRICS_PORT} of their pods, the operator at port"
     f" {OPERATOR_METRICS_PORT}, both under `/metrics`; the chart's `monitoring` values have Prometheus scrape"
-    " them and add the alerts. A label whose values are all known is listed with them. Counters and labels"
-    " with known values start at zero, so that a rate sees the first event. Beside each counter and histogram"
-    " `…_created` says when it began, in Unix seconds."
+    " them and add the alerts. Where all values of a label are known, they are listed with it. Counters and"
+    " labels with known values start at zero, so that a rate sees the first event. Each counter and histogram"
+    " also has a gauge `…_created`: the time when it began, in Unix seconds."
 )
 
 
@@ -40,7 +40,7 @@ def page() -> Page:
         title="Metrics",
         about=(
             "Loadline's agents, its operator and the plugin in the engines export metrics for Prometheus."
-            " This page lists every one of them with its type, its labels and what it says."
+            " This page lists every one of them with its type, its labels and its meaning."
         ),
         source="the registries of `loadline_agent`, `loadline_operator` and `loadline_vllm`",
         sections=(
@@ -57,7 +57,7 @@ def page() -> Page:
 
 
 def _table(rows: Iterable[Row]) -> str:
-    return table(("Metric", "Type", "Labels", "What it says"), sorted(rows))
+    return table(("Metric", "Type", "Labels", "Meaning"), sorted(rows))
 
 
 def _operator_text() -> bytes:
