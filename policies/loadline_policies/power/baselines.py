@@ -30,7 +30,7 @@ class NoState:
 
 
 def decide_no_cap(row: Row, state: NoState, config: NoCapConfig, now: float) -> Decision[Caps, NoState]:  # noqa: PLR0917
-    """Never act."""
+    """Cap nothing; the breaker alone protects the row."""
     return Decision(Caps(next_load=float("inf")), state)
 
 
@@ -40,11 +40,15 @@ NORMAL, CAPPED, BRAKE = ONE_THRESHOLD_LEVELS = ("Normal", "Capped", "Brake")
 class OneThresholdConfig(Settings):
     """What the one-threshold documents may set. Percent are of the domain's budget."""
 
-    threshold_percent: int = Field(89, ge=1, le=100, description="the one threshold")
-    hysteresis_percent: int = Field(5, ge=1, le=50, description="points below it at which the cap is undone")
-    clock_mhz: int = Field(1110, gt=0, description="SM clock above the threshold")
-    brake_mhz: int = Field(288, gt=0, description="SM clock of everybody above the budget")
-    brake_hold_seconds: int = Field(10, ge=0, description="how long a brake is held at least")
+    threshold_percent: int = Field(
+        89, ge=1, le=100, description="the threshold, above which the clock is lowered"
+    )
+    hysteresis_percent: int = Field(
+        5, ge=1, le=50, description="points below the threshold at which the clock is unlocked"
+    )
+    clock_mhz: int = Field(1110, gt=0, description="SM clock above the threshold, in MHz")
+    brake_mhz: int = Field(288, gt=0, description="SM clock of both classes above the budget, in MHz")
+    brake_hold_seconds: int = Field(10, ge=0, description="seconds for which a brake is held at least")
 
     @model_validator(mode="after")
     def _in_order(self) -> "OneThresholdConfig":
@@ -82,7 +86,7 @@ def _one_threshold(
 def decide_low(  # noqa: PLR0917
     row: Row, state: OneThresholdState, config: OneThresholdConfig, now: float
 ) -> Decision[Caps, OneThresholdState]:
-    """One clock for low priority above the threshold."""
+    """Lower the clock of low priority above one threshold."""
     capped, braked, state = _one_threshold(row, state, config, now=now)
     cap = Cap(config.clock_mhz) if capped else FREE
     return Decision(_caps(cap, FREE, braked=braked, capped=capped, config=config), state)
@@ -91,7 +95,7 @@ def decide_low(  # noqa: PLR0917
 def decide_all(  # noqa: PLR0917
     row: Row, state: OneThresholdState, config: OneThresholdConfig, now: float
 ) -> Decision[Caps, OneThresholdState]:
-    """One clock for everybody above the threshold."""
+    """Lower the clock of both classes above one threshold."""
     capped, braked, state = _one_threshold(row, state, config, now=now)
     cap = Cap(config.clock_mhz) if capped else FREE
     return Decision(_caps(cap, cap, braked=braked, capped=capped, config=config), state)
@@ -114,12 +118,12 @@ def _caps(low: Cap, high: Cap, *, braked: bool, capped: bool, config: OneThresho
 class StaticCapConfig(Settings):
     """What a `static-cap` document may set: watts a GPU, by priority; absent means uncapped."""
 
-    low_watts: int | None = Field(None, gt=0, description="limit of each low-priority GPU")
-    high_watts: int | None = Field(None, gt=0, description="limit of each high-priority GPU")
+    low_watts: int | None = Field(None, gt=0, description="power limit of each low-priority GPU, in watts")
+    high_watts: int | None = Field(None, gt=0, description="power limit of each high-priority GPU, in watts")
 
 
 def decide_static(row: Row, state: NoState, config: StaticCapConfig, now: float) -> Decision[Caps, NoState]:  # noqa: PLR0917
-    """The same limits whatever the row draws."""
+    """Hold each class at one fixed power limit, whatever the row draws."""
     caps = Caps(
         low=Cap(watts=config.low_watts),
         high=Cap(watts=config.high_watts),

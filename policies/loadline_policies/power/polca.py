@@ -41,22 +41,28 @@ class Config(Settings):
     """What a `polca` document may set. Percent are of the domain's budget."""
 
     threshold1_percent: int = Field(
-        80, ge=1, le=100, description="T1: low priority gets its shallow clock above"
+        80, ge=1, le=100, description="T1: above it the low class gets its shallow clock"
     )
     threshold2_percent: int = Field(
-        89, ge=1, le=100, description="T2: low priority gets its deep clock above"
+        89, ge=1, le=100, description="T2: above it the low class gets its deep clock"
     )
     hysteresis_percent: int = Field(
-        5, ge=1, le=50, description="points below a threshold at which it is undone"
+        5, ge=1, le=50, description="points below a threshold at which its step is undone"
     )
     low_shallow_mhz: int = Field(
-        1275, gt=0, description="SM clock of low priority above T1 (A100 base clock)"
+        1275, gt=0, description="SM clock of the low class above T1, in MHz (A100 base clock)"
     )
-    low_deep_mhz: int = Field(1110, gt=0, description="SM clock of low priority above T2")
-    high_mhz: int = Field(1305, gt=0, description="SM clock of high priority, when that wasn't enough")
-    brake_mhz: int = Field(288, gt=0, description="SM clock of everybody above the budget")
-    actuation_millis: int = Field(40_000, ge=0, description="how long a clock takes to show on the meter")
-    brake_hold_seconds: int = Field(10, ge=0, description="how long a brake is held at least")
+    low_deep_mhz: int = Field(1110, gt=0, description="SM clock of the low class above T2, in MHz")
+    high_mhz: int = Field(
+        1305,
+        gt=0,
+        description="SM clock of the high class, in MHz, if the row is still above T2 one actuation later",
+    )
+    brake_mhz: int = Field(288, gt=0, description="SM clock of both classes above the budget, in MHz")
+    actuation_millis: int = Field(
+        40_000, ge=0, description="milliseconds until a new clock shows in the draw"
+    )
+    brake_hold_seconds: int = Field(10, ge=0, description="seconds for which a brake is held at least")
 
     @model_validator(mode="after")
     def _in_order(self) -> "Config":
@@ -95,7 +101,7 @@ class State:
 
 
 def decide(row: Row, state: State, config: Config, now: float) -> Decision[Caps, State]:  # noqa: PLR0917
-    """Climb at once where the row asks, and descend one step at a time.
+    """Lower clocks in steps as the draw nears the budget, low priority first, and undo one step at a time.
 
     `now` is in seconds on the clock of `since_s`. The high class is capped only
     after the deep clock of the low class has had one actuation, and at a load still
