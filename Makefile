@@ -136,8 +136,12 @@ format: $(READY) ## Put imports in order and format
 	@ruff check --select I --fix --quiet . && ruff format --quiet .
 
 .PHONY: generate
-generate: $(READY) ## Write what is made from the code: the engine's options, CRDs, the chart's tables, docs/reference
-	@python -m testbed.engines options && python -m testbed.charts && python -m reference_pages
+generate: $(READY) ## Write what is made from other files: CRDs, the chart's tables, docs/reference, docs/results.md
+	@python -m testbed.charts && python -m reference_pages && python -m benchmarks.results_page
+
+.PHONY: engine-options
+engine-options: $(READY) ## Read the pinned engine's options into the API's table of them; needs the engine of `make test-engine`
+	@python -m testbed.engines options && $(MAKE) generate
 
 .PHONY: lock
 lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; UPGRADE=1 for the newest

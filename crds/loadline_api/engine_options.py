@@ -4,7 +4,7 @@ What the pinned engine understands by an argument: its options, read out of its 
 vLLM takes an option in many forms: with dashes or underscores, cut short as long as nothing
 else begins so, by another name, with a dot and a key of its JSON value. Whoever must know
 which option an argument is, asks here, and so do the rules by which the API server refuses
-arguments. The table is `engine_options.json`, written by `make generate` in the engine's
+arguments. The table is `engine_options.json`, written by `make engine-options` in the engine's
 environment; a test there compares it with the engine that is pinned.
 
 An argument of an option that the table doesn't know is nobody's: another version of the

@@ -82,7 +82,7 @@ def read(engine_venv: Venv) -> dict[str, list[str] | None]:
 
 @pytest.mark.timeout(300)
 def test_the_table_is_that_of_the_pinned_engine(engine_venv: Venv) -> None:
-    assert options.read(engine_venv) == options.TABLE.read_text("utf-8"), "run `make generate`"
+    assert options.read(engine_venv) == options.TABLE.read_text("utf-8"), "run `make engine-options`"
 
 
 @pytest.mark.parametrize("form", FORMS)
