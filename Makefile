@@ -35,6 +35,16 @@ cluster-status: $(READY) ## Which programs are built, and which clusters are up
 demo-serve: $(READY) parts ## A served model: helm install, one manifest, tokens; prefill and decode apart, on a real node
 	@python -m demos.serving.demonstrations
 
+##@ Install it
+
+.PHONY: images
+images: $(READY) ## Build the image of operator and agent as IMAGE=registry/name:tag, by docker, podman or buildah
+	@hack/images.sh build
+
+.PHONY: push
+push: $(READY) ## Push IMAGE to its registry
+	@hack/images.sh push
+
 ##@ Check it
 
 .PHONY: check
