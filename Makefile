@@ -18,21 +18,21 @@ PYTEST := python -m pytest --quiet --no-header
 ##@ See it
 
 .PHONY: demo
-demo: $(READY) ## The row that was provisioned for 40 servers carries 52, live; report in build/demo
+demo: $(READY) ## The live demo: a row provisioned for 40 servers carries 52; report in build/demo
 	@demos/power/demo.sh
 
 .PHONY: cluster-up cluster-down cluster-status
-cluster-up: $(READY) ## A Kubernetes on which pods really run, with GPUS=8 fake ones; needs root
+cluster-up: $(READY) ## Start a Kubernetes on this machine on which pods run, with GPUS=8 fake GPUs; needs root
 	@python -m testbed.cluster prepare && python -m testbed.cluster up --depth node --gpus $(or $(GPUS),8)
 
-cluster-down: $(READY) ## Take it down; nothing of it stays
+cluster-down: $(READY) ## Stop it, and remove all of it
 	@python -m testbed.cluster down
 
-cluster-status: $(READY) ## Which programs are built, and which clusters are up
+cluster-status: $(READY) ## List which programs are built and which clusters are up
 	@python -m testbed.cluster status
 
 .PHONY: demo-serve
-demo-serve: $(READY) parts ## A served model: helm install, one manifest, tokens; prefill and decode apart, on a real node
+demo-serve: $(READY) parts ## The serving demo on a real node: helm install, one manifest, tokens; prefill and decode apart
 	@python -m demos.serving.demonstrations
 
 ##@ Install it
@@ -74,7 +74,7 @@ parts: $(READY) # what a node needs of the distribution; without root its tests 
 	@if [[ $$(id -u) == 0 ]]; then python -m testbed.cluster prepare; fi
 
 .PHONY: lint
-lint: $(READY) ## What needs no test: style, types, layers
+lint: $(READY) ## Style, types and layers, without tests
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target types imports style
 
 .PHONY: style types imports units components
@@ -100,43 +100,43 @@ components: $(READY)
 
 .PHONY: bench-agent bench-demo bench-documents bench-gpu bench-operator bench-operator-plans \
   bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
-bench-serving: $(READY) parts ## A split that is one, a rollout and a rest without loss; on real pods
+bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
 
-bench-safety: $(READY) ## Rows shaken at random and by an adversary, judged by true watts and heat; resumes; `make mutants` first
+bench-safety: $(READY) ## Search faults, at random and by an adversary, for a broken promise; resumes; run `make mutants` first
 	@python -m benchmarks.safety
 
-bench-safety-live: $(READY) ## A row of real agents attacked for 20 min: its true heat, and every sentence of its statuses
+bench-safety-live: $(READY) ## Attack a row of real agents for 20 min; check its true heat and every sentence of its statuses
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.safety_live
 
-mutants: $(READY) ## Safety-relevant lines made wrong one at a time: the tests must notice each
+mutants: $(READY) ## Make safety-relevant lines wrong, one at a time, and check that a test fails for each
 	@python -m benchmarks.mutants
 
-bench-agent: $(READY) ## What an agent and its guard cost a node, beside a bare loop over pynvml
+bench-agent: $(READY) ## Measure what an agent and its guard cost a node, beside a bare loop over pynvml
 	@python -m benchmarks.agent
 
-bench-wire: $(READY) ## What one member that reports anything at all does to its row, and what is left of it a minute later
+bench-wire: $(READY) ## Have one member report anything at all, and measure what that does to its row
 	@python -m benchmarks.wire
 
-bench-reaction: $(READY) ## How fast rows of 52 and of 1,024 react to an overload, and what their coordinator costs
+bench-reaction: $(READY) ## Measure how fast rows of 52 and of 1,024 nodes react to an overload, and what their coordinator costs
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.reaction
 
-bench-truth: $(READY) ## Whether statuses are true and counts stay, by odd manifests, texts and other people's bugs; 20 min
+bench-truth: $(READY) ## Check that statuses are true and replica counts stay, by odd manifests, texts and others' bugs; 20 min
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.truth
 
-bench-demo: $(READY) ## The live demo without a terminal; its checks go to benchmarks/results/demo.json
+bench-demo: $(READY) ## Run the live demo without a terminal; writes benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo
 
-bench-documents: $(READY) ## What the worst policy documents cost whoever reads them, and whether anybody dies of one
+bench-documents: $(READY) ## Measure what the worst policy documents cost their readers, and whether one ends a process
 	@python -m benchmarks.documents
 
-bench-gpu: $(READY) ## What a real GPU tells the agent and at what cost, and its watts by phase; reads only, needs torch
+bench-gpu: $(READY) ## Read a real GPU: what sampling it costs, and its watts by phase; sets nothing; needs torch
 	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status
 
-bench-operator: $(READY) ## What 200 services cost the operator, beside kopf alone, and how fast it is
+bench-operator: $(READY) ## Measure what 200 services cost the operator, beside kopf alone, and how fast it is
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
 
-bench-operator-plans: $(READY) ## What one node's move costs the operator that plans a thousand domains
+bench-operator-plans: $(READY) ## Measure what one node's move costs the operator that plans a thousand domains
 	@python -m benchmarks.operator_plans
 
 ##@ Work on it
@@ -158,12 +158,12 @@ lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; 
 	@hack/lock.sh
 
 .PHONY: clean
-clean: ## Remove what was made inside the checkout; the cache of built programs stays
+clean: ## Remove what was made in the checkout; the cache of built programs stays
 	@rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
-help: ## This list
+help: ## List all targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
