@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from benchmarks.result_files import RESULTS
+from benchmarks.result_files import LOAD, RESULTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 WORDS = Path(__file__).with_suffix(".toml")
@@ -31,8 +31,10 @@ HEAD = """\
 
 What the benchmarks measured: each section is the last run that was kept, with its commit and its machine.
 Except where a machine is named with a GPU, GPUs are fakes below NVML. A check is **kept**, **missed**, or
-**inconclusive**: then the run gave no figure for it. The files in [benchmarks/results](../benchmarks/results)
-have more than is shown here; terms are those of the [glossary](glossary.md).
+**inconclusive**: then the run gave no figure for it. A *timing* is a check that a busy machine makes
+worse; newer runs name the load average of their machine. The files in
+[benchmarks/results](../benchmarks/results) have more than is shown here; terms are those of the
+[glossary](glossary.md).
 """
 
 Document: TypeAlias = dict[str, Any]
@@ -96,7 +98,9 @@ def _section(document: Document, words: Words) -> Iterator[str]:
     yield f"## {_title(document, words)}\n"
     if words:
         yield f"{words['question']} {words['on']} Run it by `{words['command']}`.\n"
-    yield f"Commit {_commit(document['commit'])}; {document['machine']}.\n"
+    load = document["results"].get(LOAD)
+    seen = f"; load average {shown(load)}" if load is not None else ""
+    yield f"Commit {_commit(document['commit'])}; {document['machine']}{seen}.\n"
     yield from _checks(document["checks"], words)
     yield from _beside(document, words)
     yield from _binding(document["checks"], words)
@@ -117,10 +121,10 @@ def _table(checks: list[Document], words: Words) -> Iterator[str]:
     yield from _head("Check", "What it counts", "Value", "Goal", "Outcome")
     for check in checks:
         name, value, goal = f"`{check['name']}`", shown(check["value"]), _goal(check["goal"])
-        came_to = verdict(check)
-        yield _row(
-            name, _meaning(check, words), value, goal, "kept" if came_to == "kept" else f"**{came_to}**"
-        )
+        outcome = verdict(check)
+        if outcome != "kept":
+            outcome = f"**{outcome}**{', a timing' if check.get('timing') else ''}"
+        yield _row(name, _meaning(check, words), value, goal, outcome)
     yield ""
 
 
@@ -164,7 +168,7 @@ def _anchor(title: str) -> str:
 
 
 def _commit(commit: str) -> str:
-    digits, _, dirty = commit.removeprefix("commit ").partition("-")
+    digits, _, dirty = commit.partition("-")
     return f"`{digits}`" + (", with changes that no commit holds" if dirty else "")
 
 

@@ -15,7 +15,7 @@ def result(**check: object) -> dict[str, Any]:
     kept = {"name": "a_check", "value": 1.0, "goal": "<= 2", "ok": True, "reason": ""}
     return {
         "name": "unheard-of",
-        "commit": "commit 0123456789-dirty",
+        "commit": "0123456789-dirty",
         "machine": "x86_64, 2 cores",
         "results": {},
         "checks": [kept | check],
@@ -65,6 +65,13 @@ def test_a_check_is_kept_missed_or_inconclusive(check: dict[str, object], expect
 def test_the_reason_of_a_missed_check_is_told_below_its_table() -> None:
     page = results_page.page([result(ok=False, reason="too slow.")])
     assert "- `a_check` is missed: too slow.\n" in page
+
+
+def test_a_timing_that_was_missed_is_told_with_the_load() -> None:
+    busy = result(ok=False, timing=True, reason="too slow") | {"results": {"load_average_1m": 8.1}}
+    page = results_page.page([busy])
+    assert "x86_64, 2 cores; load average 8.1.\n" in page
+    assert "| **missed**, a timing |" in page
 
 
 def test_a_commit_with_changes_is_named_as_one() -> None:
