@@ -51,7 +51,6 @@ def test_an_agent_has_these_rights_and_no_others() -> None:
         (names.GROUP, "nodecapacities/status", "update patch"),
         (names.GROUP, "powerdomains/status", "patch"),
         ("", "events", "create"),
-        ("authentication.k8s.io", "tokenreviews", "create"),
     )
     assert rights("Role", names.AGENT_ACCOUNT) == spelled(
         ("coordination.k8s.io", "leases", "get update"), ("", "configmaps", "get list watch")
