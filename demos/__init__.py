@@ -1,1 +1,1 @@
-"""Two demos on the test bed: a row under its budget (`power`) and a served model (`serving`)."""
+"""Two demos on the test bed: servers within a power budget (`power`), and a served model (`serving`)."""

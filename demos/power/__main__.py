@@ -1,9 +1,8 @@
 """
-The live demo without the rest of the CLI: `python -m demos.power [--servers N]`.
+The live demo for its developers: `python -m demos.power [--servers N]`.
 
-For whoever works on it: a shorter row, on the same minutes with its budget in
-proportion, comes up in seconds and shows the same play. What everybody else wants is
-`loadline demo`.
+A shorter row, on the same minutes of the traces and with a budget in proportion, starts in
+seconds and runs through the same acts. Users run `loadline demo`.
 """
 
 import argparse
@@ -20,10 +19,10 @@ from loadline_sim.reports.findings import found_in
 
 
 def main() -> None:
-    """Play, and write the report and what everything cost."""
-    parser = argparse.ArgumentParser(prog="python -m demos.power", description="The live demo.")
-    parser.add_argument("--servers", type=int, help="nodes of the row; default: the scenario's")
-    parser.add_argument("--out", type=Path, default=demonstrations.OUT, help="folder of the report")
+    """Run the demo, write the report, and print the CPU time of every component."""
+    parser = argparse.ArgumentParser(prog="python -m demos.power", description="Run the live demo.")
+    parser.add_argument("--servers", type=int, help="number of servers in the row (default: the scenario's)")
+    parser.add_argument("--out", type=Path, default=demonstrations.OUT, help="folder for the report")
     given = parser.parse_args()
     scenario = scenarios.load()
     if given.servers:

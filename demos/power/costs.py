@@ -1,11 +1,10 @@
 """
-What the demo costs the machine it runs on: CPU seconds by component, of everything.
+The CPU time of the demo on this machine, by component.
 
-Every process of a bed carries the bed's mark, also those that were killed and started
-again in between, so a look at /proc now and then finds them all; what a process had
-used when it was last seen is what counts for it. A caller looks once more before it
-kills somebody. kubectl comes and goes between two looks: what it used is known from
-what this process has waited for.
+Every process of a bed has the bed's mark in its environment, also after a restart, so that regular
+reads of /proc find them all. A process counts with the CPU time of the last read; so callers call
+`look` once more before they kill a process. kubectl runs too briefly for that: its CPU time is that
+of the child processes for which this process has waited.
 """
 
 import os
@@ -30,13 +29,13 @@ COMPONENTS = {
     "guard": "guards",
     "demos.power.plants": "plant",
 }
-"""By a word of the command line."""
+"""Component by a word of its command line."""
 
 Answer = TypeVar("Answer")
 
 
 class Costs:
-    """CPU seconds of a bed's processes and of this one since it was made."""
+    """CPU seconds of a bed's processes and of this process, since this object was created."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)
@@ -48,7 +47,7 @@ class Costs:
         self._own_s, self._began_s = time.process_time(), time.monotonic()
 
     def look(self) -> None:
-        """Note what every process has used by now."""
+        """Read the CPU time of every process of the bed."""
         for pid in janitors.processes_of(self._directory):
             try:
                 self._seconds[pid] = _cpu_seconds(pid)
@@ -57,7 +56,7 @@ class Costs:
                 continue
 
     def of_kubectl(self, act: Callable[[], Answer]) -> Answer:
-        """Do what runs kubectl and waits for it, and count what that cost."""
+        """Call `act`, which runs kubectl and waits for it, and count kubectl's CPU time."""
         before_s = _waited_for_s()
         try:
             return act()
@@ -65,7 +64,7 @@ class Costs:
             self._kubectl_s += _waited_for_s() - before_s
 
     def by_component(self) -> dict[str, float]:
-        """CPU seconds by component, the dearest first."""
+        """CPU seconds by component, the largest first."""
         totals: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._seconds.items():
             totals[self._components[pid]] += seconds - self._before.get(pid, 0.0)
@@ -74,7 +73,7 @@ class Costs:
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
     def cores_busy(self) -> float:
-        """CPU seconds of everything ÷ seconds since the beginning."""
+        """CPU seconds of all components ÷ seconds since this object was created."""
         return sum(self.by_component().values()) / (time.monotonic() - self._began_s)
 
 

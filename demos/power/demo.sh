@@ -1,29 +1,28 @@
 #!/usr/bin/env bash
-# The demo from a fresh clone: nobody looks at a compiler for ten minutes.
+# The demo from a fresh clone, where Kubernetes' programs must first be compiled.
 #
-# While Kubernetes' programs are built in the background, the row is shown in virtual
-# time; the live row follows. Where the programs are there already, it comes at once.
-# Arguments go to `loadline demo`.
+# While they are compiled in the background, this shows the virtual demo; the live demo follows.
+# If the programs are there already, the live demo starts at once. Arguments go to `loadline demo`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 LOG=build/programs.log
-MISSED=1 # loadline's exit code for a check that was missed; not a reason to stop here
+CHECK_FAILED=1 # loadline's exit code for a failed check, which is no reason to stop here
 
 build_behind_a_virtual_row() {
   local build
   mkdir -p build
-  set -m # a process group of its own, which Ctrl-C here doesn't reach and the trap does
+  set -m # a process group of its own: Ctrl-C doesn't reach it, the trap ends it
   nice python -m testbed.cluster build >/dev/null 2>"$LOG" &
   build=$!
   set +m
   # shellcheck disable=SC2064
   trap "kill -- -$build 2>/dev/null || true" EXIT
-  echo "The live row needs Kubernetes' programs; they are being built once, which takes minutes."
-  echo "Meanwhile, the same row in virtual time:"
-  loadline demo --virtual --out build/demo-virtual || [[ $? == "$MISSED" ]]
+  echo "The live demo needs Kubernetes' programs (API server, etcd, scheduler), which are compiled now: once, for minutes."
+  echo "Meanwhile, the same demo in virtual time:"
+  loadline demo --virtual --out build/demo-virtual || [[ $? == "$CHECK_FAILED" ]]
   if kill -0 "$build" 2>/dev/null; then
-    echo "Building on; the live row comes next:"
+    echo "Still compiling (log: $LOG); the live demo starts afterwards:"
     tail --pid="$build" --lines=1 --follow "$LOG"
   fi
   wait "$build" || {

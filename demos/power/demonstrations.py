@@ -1,12 +1,12 @@
 """
-The live demo: the play on real parts, recorded by the plant, beside its uncapped replay.
+The live demo: runs the script on real processes, recorded by the plant, beside an uncapped replay.
 
-It is the twin of the simulator's virtual demo, on the same cues and the same minutes of
-the traces, and gives the same two things, so that one report reads both. `loadline demo`
-finds it by name, in a checkout; `benchmarks.demo` runs it without a terminal.
+It follows the same cues on the same minutes of the traces as the simulator's virtual demo, and
+returns the same two results, so that one report serves both. `loadline demo` imports it by
+name, from a checkout; `benchmarks.demo` runs it without a terminal.
 
-The play ends once the released row has its limits back, or two minutes after the
-release at the latest. Everything started here is gone when it returns, however it does.
+The demo ends once the released row has its original limits back, or two minutes after the release
+at the latest. It stops every process that it started, also after an error.
 """
 
 import time
@@ -30,12 +30,12 @@ from loadline_sim.reports.snapshots import Progress, Show
 OUT = Path("build/demo")
 LOOK_EVERY_S, SHOW_EVERY_S, COST_EVERY_S = 0.1, 1.0, 5.0
 RELEASED_WITHIN_S = 120.0
-"""The promise: after so long nothing of ours is left on any GPU."""
+"""The check's deadline: by then every GPU must have its original limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a play leaves besides the plant's recording."""
+    """The results of a run that are not in the plant's recording."""
 
     end_s: float
     limits_left: int
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def run_live(seed: int, progress: Progress, *, show: Show) -> tuple[Recording, Run]:
-    """The whole demo on real parts. They draw their own chance, so that `seed` has nothing to decide."""
+    """Run the whole demo. `seed` has no effect: real processes have their own timing."""
     del seed
     recording, run, _ = perform(scenarios.load(), OUT, progress=progress, show=show)
     return recording, run
@@ -54,7 +54,7 @@ def run_live(seed: int, progress: Progress, *, show: Show) -> tuple[Recording, R
 def perform(
     scenario: Scenario, out: Path, *, progress: Progress, show: Show
 ) -> tuple[Recording, Run, Outcome]:
-    """The play on a scenario's row, logs under `out`; the run, and what it cost."""
+    """Run the demo on a scenario's row, with logs under `out`; returns recording, facts and costs."""
     began_s = time.monotonic()
     model = parameters.load()
     with LiveRow(scenario, model, out=out, progress=progress) as row:
@@ -63,10 +63,11 @@ def perform(
         progress("replaying the row uncapped", 1.0)
         outcome, watch = _play(row, baseline, show)
         row.stop_plant()
-        told = Recording.load(row.plant_out / "recording.npz")
+        recorded = Recording.load(row.plant_out / "recording.npz")
         reactions = plants.reactions_in(row.plant_out / "reactions.json")
     story = _story(outcome.end_s)
-    recording = told.with_story(story, tuple(watch.levels), tuple(watch.thresholds)).with_baseline(baseline)
+    recording = recorded.with_story(story, tuple(watch.levels), tuple(watch.thresholds))
+    recording = recording.with_baseline(baseline)
     recording.save(out / "recording.npz")
     measured = {
         "limits_left_after_release": float(outcome.limits_left),
@@ -121,7 +122,7 @@ def _show(screen: screens.Screen, show: Show) -> None:
 
 
 def _until(over: Callable[[], bool], *works: tuple[float, Callable[[], None]]) -> None:
-    """Do each of the works every so many seconds, until it is over."""
+    """Call each of the works at its interval in seconds, until `over` returns True."""
     due_s = dict.fromkeys(works, 0.0)
     while not over():
         now_s = time.monotonic()
@@ -133,7 +134,7 @@ def _until(over: Callable[[], bool], *works: tuple[float, Callable[[], None]]) -
 
 
 def _story(end_s: float) -> tuple[Act, ...]:
-    """The acts as they were played; the last one ends with the recording."""
+    """The acts as they ran; the last one ends with the recording."""
     return tuple(
         Act(
             name=act.name,

@@ -1,9 +1,9 @@
 """
-How long requests take lately, for the screen: the capped row's beside the uncapped one's.
+Recent request latencies for the screen, of the live row and of its uncapped replay.
 
-Both are asked the same question, so that they can stand side by side: what did the
-requests take that ended within the last two minutes? The report compares request by
-request instead; this is only what one can know while the row runs.
+Both are computed in the same way, from the requests that ended within the last two minutes, so
+that they can be compared. The report compares all requests of the run instead, which isn't possible
+while the row runs.
 """
 
 import json
@@ -26,7 +26,7 @@ Percentiles = tuple[float, float]
 def recent(
     services: ArrayLike, *, arrival_s: Floats, latency_s: Floats, now_s: float
 ) -> dict[str, Percentiles]:
-    """By service, over the requests that ended lately; NaN latencies are of those under way."""
+    """P50 and P99 by service, of the requests that ended within RECENT_S; NaN latencies mean unfinished."""
     ended_s = arrival_s + latency_s
     lately = (ended_s > now_s - RECENT_S) & (ended_s <= now_s)
     names = np.array(services)[lately]
@@ -35,14 +35,14 @@ def recent(
 
 
 def write(path: Path, found: Mapping[str, Percentiles]) -> None:
-    """Replace the file in one step."""
+    """Replace the file atomically."""
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(found))
     os.replace(draft, path)
 
 
 def read(path: Path) -> dict[str, Percentiles]:
-    """What was written last; empty while nothing was."""
+    """Read the file; empty if there is none yet."""
     if not path.exists():
         return {}
     return {name: (p50_s, p99_s) for name, (p50_s, p99_s) in json.loads(path.read_text()).items()}

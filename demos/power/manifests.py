@@ -1,9 +1,8 @@
 """
-What a person would apply for the demo: a power domain, its policy and two services.
+The manifests that a user would apply for the demo: a PowerDomain, its policy and two InferenceServices.
 
-Everything else in the cluster is the chart's. The figures are the scenario's, so that
-the live row and its virtual twin are one row; a shorter row, for tests, has its budget
-and its replicas in proportion.
+The chart installs everything else. The figures come from the scenario, so that the live and the
+virtual demo have the same row; a shorter row, for tests, has a budget and replicas in proportion.
 """
 
 from collections.abc import Mapping
@@ -27,17 +26,17 @@ HIGH, LOW = 100, 0
 
 
 def node_labels(scenario: Scenario) -> Mapping[str, str]:
-    """The labels by which the domain knows its nodes; a kubelet can't change them."""
+    """The labels by which the domain selects its nodes; a kubelet can't change labels of this prefix."""
     return {ROW_LABEL: scenario.name}
 
 
 def node_names(scenario: Scenario) -> tuple[str, ...]:
-    """The row's nodes, in the order of the board."""
+    """The names of the row's nodes, in the order of the fake board's nodes."""
     return tuple(f"node-{index:02}" for index in range(scenario.servers))
 
 
 def shortened(scenario: Scenario, servers: int) -> Scenario:
-    """The same minutes on a shorter row, its budget in proportion."""
+    """The scenario for a row of fewer servers, with a budget in proportion."""
     share = servers / scenario.servers
     smaller = {
         "servers": servers,
@@ -48,7 +47,7 @@ def shortened(scenario: Scenario, servers: int) -> Scenario:
 
 
 def policy_map(text: str) -> Manifest:
-    """The ConfigMap with a policy document."""
+    """A ConfigMap with this policy document, labelled for the power loop."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -62,7 +61,7 @@ def policy_map(text: str) -> Manifest:
 
 
 def power_domain(scenario: Scenario, model: ServerModel) -> Manifest:
-    """The row's domain, in Observe."""
+    """The row's PowerDomain, in mode Observe."""
     curve = scenarios.CURVE
     return {
         "apiVersion": names.API_VERSION,
@@ -99,7 +98,7 @@ def inference_service(name: str, replicas: int) -> Manifest:
 
 
 def declarations(scenario: Scenario, model: ServerModel) -> list[Manifest]:
-    """All of it, in an order in which it can be applied."""
+    """All manifests, in an order in which they can be applied."""
     replicas = scenario.servers // len(scenarios.SERVICES)
     services = [inference_service(name, replicas) for name in scenarios.SERVICES]
     return [policy_map(acts.POLICY), power_domain(scenario, model), *services]

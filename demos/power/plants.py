@@ -1,17 +1,17 @@
 """
-The demo's plant as a process, with a meter for the row's reactions.
+The demo's plant as a process, with a meter for the row's reaction times.
 
     python -m demos.power.plants --board BOARD --services JSON --scenario JSON --control JSON --out DIR
 
-It warms the row up in virtual time, writes DIR/ready, reads from DIR/start-at at which
-boot time the window begins, and goes in step with the clock until SIGTERM or the
-window's end. It leaves `recording.npz` and `reactions.json` there.
+It warms up the row in virtual time, writes DIR/ready, reads from DIR/start-at the boot time at which
+the window starts, and then runs in real time until SIGTERM or the window's end. At the end it writes
+`recording.npz` and `reactions.json` into DIR.
 
-What a reaction is measured against changes while the row runs: the conductor keeps the
-thresholds of the policy in force in the control file, and says there when nothing is
-owed, since the row isn't enforced or a part of it is broken on purpose. All that is
-measured is the plant's: the sum of its sensors, and the limits and clocks in force on
-every GPU of the board.
+The thresholds that start a reaction change while the row runs: `watches` writes those of the policy
+in force into the control file, and switches the meter off there while no reaction is expected,
+because the domain isn't enforced or a component is stopped on purpose. The meter reads only the
+plant's own values: the sum of its sensors, and the limits and clocks in force on every GPU of the
+board.
 """
 
 import argparse
@@ -39,15 +39,15 @@ from loadline_sim.plant.recordings import Recorder
 from testbed.fakegpu.board import Board, boottime
 from testbed.fakegpu.plant import Stop
 
-TOLD_TICKS = 40
-"""Ticks between two words about latencies: one second."""
+LATENCY_TICKS = 40
+"""Ticks between two writes of the latencies: one second."""
 
 
 class Control(BaseModel):
-    """What the meter is told. `watching` is false while nothing is owed.
+    """The meter's input. `watching` is false while no reaction is expected.
 
-    `thresholds` are (load, the clock of low priority that it asks for); above the whole
-    budget every GPU owes its safe limit.
+    `thresholds` are pairs of a load and the clock (MHz) that it requires of low priority; above the
+    budget every GPU must be at its safe limit, `safe_watts`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,19 +57,19 @@ class Control(BaseModel):
     safe_watts: float = 0.0
 
     def write(self, path: Path) -> None:
-        """Replace the file in one step."""
+        """Replace the file atomically."""
         draft = path.with_suffix(".draft")
         draft.write_text(self.model_dump_json())
         os.replace(draft, path)
 
     def owed(self) -> tuple[Threshold, ...]:
-        """The thresholds as the meter takes them."""
+        """The thresholds in the meter's form, with the safe limit above the budget."""
         clocks = (Threshold(load, low_clock_mhz=mhz) for load, mhz in self.thresholds)
         return (*clocks, Threshold(1.0, limit_watts=self.safe_watts))
 
 
 class ControlFile:
-    """The control as it is in the file now; nothing is owed while there is none."""
+    """Reads the control file; without a file no reaction is expected."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._stamp = path, 0
@@ -88,7 +88,7 @@ class ControlFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
-    """Where a metered row's limits are, what is owed by it, and where its latencies are told."""
+    """What the meter needs: the board with the limits, the control file, and the file for the latencies."""
 
     board: Board
     file: ControlFile
@@ -97,7 +97,7 @@ class Metered:
 
 
 class MeteredRecorder(Recorder):
-    """A recorder that shows every tick to the meter of reactions as well."""
+    """A recorder that also passes every tick to the meter of reaction times."""
 
     def __init__(
         self, plant: Plant, scenario: Scenario, *, model: ServerModel, services: Sequence[str], by: Metered
@@ -114,9 +114,9 @@ class MeteredRecorder(Recorder):
         self._services = np.array(asked.services)[asked.service]
 
     def tick(self) -> None:
-        """Note the tick that the plant has just made."""
+        """Record the plant's latest tick."""
         super().tick()
-        self._tell_latencies()
+        self._write_latencies()
         control = self._by.file.control
         if not control.watching:
             self.meter.forget()
@@ -131,8 +131,8 @@ class MeteredRecorder(Recorder):
             limit_watts=limit_watts,
         )
 
-    def _tell_latencies(self) -> None:
-        if self.plant.ticks % TOLD_TICKS == 0:
+    def _write_latencies(self) -> None:
+        if self.plant.ticks % LATENCY_TICKS == 0:
             served = self.plant.served()
             came_s, now_s = served.arrivals.arrival_s, self.plant.now_s
             found = latencies.recent(
@@ -141,7 +141,7 @@ class MeteredRecorder(Recorder):
             latencies.write(self._by.latencies, found)
 
     def _in_force(self) -> tuple[Floats, Floats]:
-        """Each node's highest clock and highest limit: all of its GPUs must have answered."""
+        """Each node's highest clock (MHz) and limit (W): it has reacted only once all of its GPUs have."""
         now = boottime()
         locked = self._by.board.locked_mhz(now)
         mhz = np.where(locked == 0, self._by.full_mhz, locked)
@@ -149,7 +149,7 @@ class MeteredRecorder(Recorder):
 
 
 def drive(board: Board, scenario: Scenario, *, services: Sequence[str], out: Path, control: Path) -> None:
-    """Run the scenario on the board until it is over or stopped, and write what was recorded."""
+    """Run the scenario on the board until it is over or stopped, and write recording and reactions."""
     stop = Stop()
     model = parameters.load()
     requests = scenarios.arrivals_of(scenario, services, model=model, stress=scenario.stress)
@@ -177,22 +177,24 @@ def drive(board: Board, scenario: Scenario, *, services: Sequence[str], out: Pat
 
 
 def reactions_in(path: Path) -> tuple[Reaction, ...]:
-    """The reactions that a plant has left."""
+    """Read the reactions that a plant has written."""
     return tuple(Reaction(**one) for one in json.loads(path.read_text()))
 
 
 def _start_at(out: Path, stop: Stop) -> float:
-    """Say that all is ready, and wait to be told when the window begins."""
+    """Create the file `ready`, and wait for the file with the boot time at which the window starts."""
     (out / "ready").touch()
-    told = out / "start-at"
-    while not told.exists() and not stop():
+    start_at = out / "start-at"
+    while not start_at.exists() and not stop():
         time.sleep(0.02)
-    return float(told.read_text()) if told.exists() else boottime()
+    return float(start_at.read_text()) if start_at.exists() else boottime()
 
 
 def main() -> None:
-    """Read the arguments and drive."""
-    parser = argparse.ArgumentParser(prog="python -m demos.power.plants", description="The demo's plant.")
+    """Parse the arguments and run the plant."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demos.power.plants", description="Run the demo's simulated servers on a fake board."
+    )
     for name in ("board", "services", "scenario", "control", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     given = parser.parse_args()

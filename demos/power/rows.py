@@ -1,12 +1,12 @@
 """
-The live row, brought up: a control plane, the operator, agents, guards and the plant.
+Starts the live row: a control plane, the operator, agents, guards and the plant.
 
-`LiveRow` is a context manager; inside it everything runs, after it nothing does. It
-comes up in the order in which a cluster would: the chart, the operator, a person's
-declarations, and then node after node, few at a time, because all of them share two
-cores. The scheduler decides which service runs where; the plant is told.
+`LiveRow` is a context manager, which stops every process at its end. It starts them in the order of
+a real cluster: the chart, the operator, the user's manifests, and then one node after another, a few
+at a time, because all of them share two cores. The scheduler decides which service runs on which
+node, and the plant gets that list.
 
-Every process logs under `out/logs`. What happens then is the conductor's.
+Every process logs under `out/logs`. The conductor performs the acts afterwards.
 """
 
 import json
@@ -32,22 +32,22 @@ from testbed.live_rows import members
 from testbed.live_rows.member_rows import PATIENCE_S, MemberRow
 
 AT_ONCE = 6
-"""Agents that may be starting at the same time; chosen, for two cores."""
+"""At most so many agents start at the same time; chosen, for two cores."""
 
 UNSETTLED = (429, 503)
-"""An API server answers so for a moment after a CRD has come."""
+"""HTTP statuses that an API server returns for a moment after a CRD was created."""
 
 LEAD_S = 4.0
-"""Seconds between the plant's readiness and the play's beginning."""
+"""Seconds between the plant's readiness and the start of the first act."""
 
 STARTING = "starting an agent and a guard on each node"
-ACQUAINTING = "electing a coordinator that hears every node"
+ELECTING = "electing a coordinator, and connecting every node to it"
 
 REPO = Path(__file__).parents[2]
 
 
 class LiveRow(MemberRow):
-    """The row of a scenario on real parts; `services` lists the service of each node."""
+    """The row of a scenario, with real processes; `services` lists the service of each node."""
 
     def __init__(self, scenario: Scenario, model: ServerModel, *, out: Path, progress: Progress) -> None:
         super().__init__()
@@ -59,16 +59,16 @@ class LiveRow(MemberRow):
 
     @property
     def control(self) -> Path:
-        """The file that tells the plant's meter what to watch for."""
+        """The control file of the plant's meter."""
         return self.bed.directory / "control.json"
 
     @property
     def plant_out(self) -> Path:
-        """Where the plant leaves snapshots, and at its end the recording."""
+        """The folder into which the plant writes snapshots, and at its end the recording."""
         return self.bed.directory / "plant"
 
     def start_plant(self, lead_s: float = LEAD_S) -> float:
-        """Start the plant, warm; gives the boot time at which the play begins."""
+        """Start the plant, warmed up; returns the boot time at which the first act starts."""
         self.start_at = boottime() + 3600.0
         services = self.bed.directory / "services.json"
         services.write_text(json.dumps(self.services))
@@ -93,59 +93,59 @@ class LiveRow(MemberRow):
         return self.start_at
 
     def stop_plant(self) -> None:
-        """End the plant; its recording lies in `plant_out` then."""
+        """Stop the plant, which then writes its recording into `plant_out`."""
         self.plant.send(signal.SIGTERM)
         if self.plant.wait(PATIENCE_S):
-            raise BedError(f"the plant has failed:\n{self.plant.tail()}")
+            raise BedError(f"the simulated servers failed; the end of their log:\n{self.plant.tail()}")
 
     def restart(self, node: str) -> None:
-        """What a kubelet does for a container that died."""
+        """Start a node's agent and guard again, as a kubelet restarts a container that has ended."""
         self.members[node].start()
 
     def _bring_up(self) -> None:
         progress = self._progress
-        progress("bringing up the control plane", 0.0)
+        progress("starting the control plane", 0.0)
         logs = (self.out / "logs").resolve()
-        shutil.rmtree(logs, ignore_errors=True)  # of an earlier run, which would be gone on with
+        shutil.rmtree(logs, ignore_errors=True)  # of an earlier run: processes append to existing logs
         self.bed = self._stack.enter_context(Bed(logs=logs))
         self.board = self._stack.enter_context(
             Board.create(self.bed.directory / "board", self.nodes, gpus_per_node=self.model.gpus)
         )
         self.bed.add_nodes(self.nodes, labels=manifests.node_labels(self.scenario))
-        progress("bringing up the control plane", 0.6)
+        progress("starting the control plane", 0.6)
         self.bed.apply(charts.control_plane_objects())
         self.operator = members.operator(self.bed)
         self.bed.apply(manifests.declarations(self.scenario, self.model))
-        progress("bringing up the control plane", 1.0)
+        progress("starting the control plane", 1.0)
         self._start_members()
-        self._until(self._placed, "placing the pods")
-        self._until(self._led, ACQUAINTING)
+        self._until(self._placed, "scheduling the pods")
+        self._until(self._led, ELECTING)
 
     def _start_members(self) -> None:
-        """Start every member, with at most `AT_ONCE` agents that haven't told of their GPUs yet."""
+        """Start every node's agent and guard, of which at most `AT_ONCE` haven't reported GPUs yet."""
         self.members = members.members(self.bed, self.nodes, self.board.path)
         waiting = list(self.nodes)
 
-        def all_told() -> bool:
-            told = self._told()
-            starting = len(self.nodes) - len(waiting) - len(told)
+        def all_reported() -> bool:
+            reported = self._reported()
+            starting = len(self.nodes) - len(waiting) - len(reported)
             for node in waiting[: AT_ONCE - starting]:
                 self.members[node].start()
                 waiting.remove(node)
-            missing = sorted(set(self.nodes) - told)
+            missing = sorted(set(self.nodes) - reported)
             self._seen = f"the agents of {len(missing)} nodes have not reported GPUs: {some_of(missing)}"
-            self._progress(STARTING, len(told) / len(self.nodes))
+            self._progress(STARTING, len(reported) / len(self.nodes))
             return not missing
 
-        self._until(all_told, STARTING)
+        self._until(all_reported, STARTING)
 
-    def _told(self) -> set[str]:
-        """Nodes whose agents have told of their GPUs."""
+    def _reported(self) -> set[str]:
+        """Nodes whose agents have reported their GPUs."""
         found = self._get(names.NODE_CAPACITIES.path()).get("items", ())
         return {one["metadata"]["name"] for one in found if one.get("status", {}).get("gpus")}
 
     def _placed(self) -> bool:
-        """Read off the pods which service each node runs; false while one runs none."""
+        """Read from the pods which service each node runs; False while a node has no pod."""
         pods = self._get(
             f"/api/v1/namespaces/{manifests.NAMESPACE}/pods", labelSelector=names.SERVICE_LABEL
         ).get("items", ())
@@ -163,12 +163,12 @@ class LiveRow(MemberRow):
     def _led(self) -> bool:
         status = self._get(names.POWER_DOMAINS.path(self.scenario.name)).get("status", {})
         heard = int(status.get("nodesReporting", 0))
-        self._seen = f"a coordinator hears {heard} of {len(self.nodes)} nodes"
-        self._progress(ACQUAINTING, heard / len(self.nodes))
+        self._seen = f"a coordinator receives reports of {heard} of {len(self.nodes)} nodes"
+        self._progress(ELECTING, heard / len(self.nodes))
         return heard == len(self.nodes)
 
     def _get(self, path: str, **parameters: str) -> Object:
-        """What is at a path; nothing while a new kind's storage is being made ready."""
+        """The object at a path; empty while the API server prepares the storage of a new kind."""
         try:
             return self.bed.client.get(path, **parameters)
         except ApiError as error:
@@ -183,7 +183,7 @@ class LiveRow(MemberRow):
             what,
             standstill_s=PATIENCE_S,
             seen=lambda: self._seen,
-            why=lambda: f"read {self.out / 'logs'}",
+            why=lambda: f"see the logs in {self.out / 'logs'}",
             every_s=0.25,
         )
         self._progress(what, 1.0)

@@ -1,8 +1,8 @@
 """
-The live row as the terminal shows it, once a second.
+Builds the snapshots of the live row that the terminal shows, once a second.
 
-Watts, heat, clocks and latencies are the plant's own words, who is capped comes from the
-board; level and journal from the watch.
+Watts, heat, clocks and latencies come from the plant, the caps from the fake board, the level and
+the journal from the watch.
 """
 
 import json
@@ -30,14 +30,14 @@ UNKNOWN = (None, None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """Of each node: the lowest clock locked and limit in force on its GPUs."""
+    """Which nodes have a lowered limit or clock, and how many GPUs in total (`gpus_left`)."""
 
     lowered: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
     gpus_left: int
 
 
 class Screen:
-    """Makes snapshots of a live row."""
+    """Builds snapshots of a live row."""
 
     def __init__(self, row: LiveRow, watch: Watch, *, conductor: Conductor, uncapped: Requests) -> None:
         self._row, self._watch, self._conductor = row, watch, conductor
@@ -45,7 +45,7 @@ class Screen:
         self._history: deque[float] = deque(maxlen=HISTORY)
 
     def snapshot(self) -> Snapshot | None:
-        """The row now; None before the plant has made its first."""
+        """The row now; None before the plant has written its first snapshot."""
         now = plant_now(self._row.plant_out / "snapshot.json")
         if now is None:
             return None
@@ -115,7 +115,7 @@ class Screen:
 
 
 def plant_now(path: Path) -> PlantNow | None:
-    """The plant's own snapshot; None while there is none."""
+    """Read the plant's own snapshot; None while there is none."""
     try:
         return PlantNow(**json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
@@ -123,6 +123,6 @@ def plant_now(path: Path) -> PlantNow | None:
 
 
 def caps_of(row: LiveRow, model: ServerModel) -> Caps:
-    """Whose limits or clocks differ from what was there before the first write."""
+    """The nodes and GPUs whose limit or clock differs from the original one."""
     left = (row.board.enforced_watts() < model.watts.tdp_watts) | (row.board.locked_mhz() != 0)
     return Caps(lowered=left.any(axis=1), gpus_left=int(left.sum()))

@@ -1,14 +1,13 @@
 """
-What the row says of itself while the demo runs: its level, its coordinator, its policy.
+Follows the row's level, coordinator and policy while the demo runs.
 
-Twice a second the domain's status is read, as anybody could; while the API server is
-away, the last coordinator's own metrics tell the same. What changes is written down
-with its time for the report, and for the screen. None of it is a figure of the report:
-those are the plant's.
+Twice a second it reads the PowerDomain's status; while the API server is stopped, it reads the last
+coordinator's metrics instead. It records changes with their time, for the report and the screen. The
+report's figures don't come from here, but from the plant.
 
-The watch also keeps the plant's meter told: which thresholds are in force, and when a
-reaction is owed at all. Nothing is owed in Observe, until every node is armed, in the
-acts that break something, and while the row is held at its safe limits.
+It also writes the control file of the plant's meter: which thresholds are in force, and whether a
+reaction is expected at all. None is expected in Observe, until every node is armed, in the acts that
+stop a component, and while the row is held at its safe limits.
 """
 
 import threading
@@ -37,19 +36,19 @@ from testbed.live_rows.members import Member
 
 LOOK_EVERY_S = 0.5
 LEADERLESS = "Leaderless"
-"""The level of a row that nobody leads."""
+"""The level of a row without a coordinator."""
 
 JOURNAL_LINES = 60
 DOCUMENTS = {one.hash: one for one in map(parse_power, (acts.POLICY, acts.EDITED_POLICY))}
-"""The policies that can be in force, by hash; the broken one can't."""
+"""The demo's valid policies, by hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What was last seen.
+    """The row's state when it was last read.
 
-    `written` is when the coordinator last wrote; `complaint` says why the policy as
-    edited isn't in force.
+    `written` is when the coordinator last wrote the status; `policy_error` says why an edited policy
+    isn't in force.
     """
 
     level: str = LEADERLESS
@@ -59,7 +58,7 @@ class Sight:
     silent: int = 0
     safe_watts: float = 0.0
     written: str = ""
-    complaint: str = ""
+    policy_error: str = ""
 
     @property
     def document(self) -> PowerDocument | None:
@@ -68,7 +67,7 @@ class Sight:
 
 
 class Watch:
-    """Looks at the row in a thread of its own; `sight` is the newest."""
+    """Reads the row's state in a thread of its own; `sight` is the newest state."""
 
     def __init__(self, row: LiveRow) -> None:
         self.sight = Sight()
@@ -84,44 +83,44 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._stop.set()
         self._thread.join()
         self._http.close()
 
     @property
     def now_s(self) -> float:
-        """Seconds into the play."""
+        """Seconds since the start of the first act."""
         return boottime() - self._row.start_at
 
     def note(self, text: str) -> None:
-        """Write a line for people."""
+        """Add a line to the journal that the screen shows."""
         self.journal.append(JournalLine(max(self.now_s, 0.0), text))
         del self.journal[:-JOURNAL_LINES]
 
     def hash_in_force(self) -> str:
-        """The hash of the policy that the coordinator decides by, from the coordinator itself."""
+        """The hash of the policy that the coordinator uses, from the coordinator's own metrics."""
         return self._led()[1]
 
     def look(self) -> None:
-        """Look once, and write down what has changed."""
+        """Read the row's state once, and record what has changed."""
         before = self.sight
         self.sight = self._seen(before)
         for text in _news(before, self.sight):
             self.note(text)
-        self._tell_levels()
-        self._tell_meter()
+        self._record_levels()
+        self._write_control()
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
             self.look()
 
     def _seen(self, before: Sight) -> Sight:
-        """The status, or what the coordinator's metrics tell while there is none to be had."""
+        """The domain's status, or the coordinator's metrics if the API server doesn't answer."""
         try:
             found = self._row.bed.client.get(names.POWER_DOMAINS.path(self._row.scenario.name))
         except (httpx.HTTPError, ApiError):
@@ -131,7 +130,7 @@ class Watch:
         return sight if self._still_leads(sight) else replace(sight, level=LEADERLESS)
 
     def _still_leads(self, sight: Sight) -> bool:
-        """Whether the process that wrote the status lives; one that is started anew must write first."""
+        """Whether the process that wrote the status still runs; a restarted one must write first."""
         if not sight.coordinator:
             return False
         agent = self._row.members[sight.coordinator].agent
@@ -140,7 +139,7 @@ class Watch:
         return agent.running and agent.pid == self._writer
 
     def _led(self) -> tuple[str, str]:
-        """Level and policy hash as the last known coordinator's metrics tell them."""
+        """Level and policy hash from the metrics of the last known coordinator."""
         member = self._row.members.get(self.sight.coordinator)
         if member is None:
             return LEADERLESS, ""
@@ -154,7 +153,7 @@ class Watch:
                 return labels["level"], labels["policy_hash"]
         return LEADERLESS, ""
 
-    def _tell_levels(self) -> None:
+    def _record_levels(self) -> None:
         now_s, sight = max(self.now_s, 0.0), self.sight
         if not self.levels or self.levels[-1].level != sight.level:
             self.levels.append(Level(t_s=now_s, level=sight.level))
@@ -163,7 +162,7 @@ class Watch:
             if not self.thresholds or self.thresholds[-1][1:] != shares:
                 self.thresholds.append((now_s, *shares))
 
-    def _tell_meter(self) -> None:
+    def _write_control(self) -> None:
         control = self._owed()
         if control != self._control:
             control.write(self._row.control)
@@ -182,13 +181,13 @@ class Watch:
         return Control(watching=True, thresholds=clocks, safe_watts=self._safe_watts())
 
     def _safe_watts(self) -> float:
-        """A GPU's safe limit, from their sum, with a watt of grace for rounding."""
+        """A GPU's safe limit in watts, from the domain's sum, plus one watt for rounding."""
         model, nodes = self._row.model, len(self._row.nodes)
         each = (self.sight.safe_watts / nodes - model.host_watts) / model.gpus / SENSOR_GAIN
         return each + 1.0
 
     def _all_armed(self) -> bool:
-        """Whether every node enforces; once all do, it stays so until the mode is Observe again."""
+        """Whether every node has been armed since the mode was set to Enforce."""
         if self.sight.mode != Mode.ENFORCE.value:
             self._armed = False
         elif not self._armed:
@@ -215,25 +214,25 @@ def _sight_of(domain: Object, nodes: int) -> Sight:
         silent=nodes - int(status.get("nodesReporting", nodes)),
         safe_watts=float(status.get("safeWatts", 0.0)),
         written=status.get("observedTime", ""),
-        complaint=policy.get("message", "") if policy.get("status") == "False" else "",
+        policy_error=policy.get("message", "") if policy.get("status") == "False" else "",
     )
 
 
 def _news(before: Sight, now: Sight) -> list[str]:
-    """What has changed, in sentences."""
+    """What has changed, as lines for the journal."""
     lines = []
     if now.coordinator != before.coordinator:
-        lines.append(f"{now.coordinator} leads the row")
+        lines.append(f"the agent on {now.coordinator} coordinates the row")
     if now.mode != before.mode:
-        lines.append(f"the domain's mode is {now.mode}")
+        lines.append(f"the PowerDomain's mode is {now.mode}")
     if now.policy_hash != before.policy_hash and now.policy_hash:
         lines.append(f"policy {now.policy_hash} is in force")
-    if now.complaint and now.complaint != before.complaint:
-        lines.append(f"policy refused: {now.complaint}")
+    if now.policy_error and now.policy_error != before.policy_error:
+        lines.append(f"invalid policy: {now.policy_error}")
     if now.level != before.level:
         lines.append(f"level {before.level} → {now.level}")
     if now.silent != before.silent:
-        lines.append(f"{now.silent} nodes silent" if now.silent else "every node reports")
+        lines.append(f"{now.silent} nodes don't report" if now.silent else "every node reports")
     return lines
 
 

@@ -65,8 +65,8 @@ def wait_for(
 
 
 def _complaint(what: str, *, waited_s: float, still_s: float, last: str, why: Callable[[], str]) -> str:
-    moved = f", of which nothing moved for the last {still_s:.3g} s" if last else ""
-    lines = [f"{what}: not after {waited_s:.3g} s{moved}"]
-    lines += [f"last seen: {last}"] if last else []
+    still = f", the last {still_s:.3g} s of them without progress" if last else ""
+    lines = [f"{what}: gave up after {waited_s:.3g} s{still}"]
+    lines += [f"last state: {last}"] if last else []
     lines += [reason] if (reason := why()) else []
     return "\n".join(lines)

@@ -1,10 +1,10 @@
 """
-The demo's play: what is done to the row, and when.
+The demo's script: which events happen to the row, and when.
 
-The virtual demo and the live one are conducted from the same list of cues, on the
-same minutes of the same traces, so that their reports can be laid side by side. A
-cue says what happens, not how: one conductor calls a function, the other kubectl
-or a signal. Times are seconds from the window's start and suit its bursts.
+The virtual demo and the live one follow the same list of events, on the same minutes of
+the same traces, so that their reports can be compared. A cue names an event, not how it
+is caused: the virtual demo calls a function, the live one runs kubectl or sends a signal.
+Times are seconds from the window's start and are chosen to match the bursts in it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from loadline_policies.documents import SCHEMA
 
 
 class Cue(StrEnum):
-    """What is done to the row."""
+    """An event of the demo."""
 
     OBSERVE = "observe"
     ENFORCE = "enforce"
     EDIT_POLICY = "edit policy"
     BREAK_POLICY = "break policy"
-    MEND_POLICY = "mend policy"
+    FIX_POLICY = "fix policy"
     KILL_COORDINATOR = "kill coordinator"
     RESTART_AGENT = "restart agent"
     API_AWAY = "api away"
@@ -34,7 +34,7 @@ class Cue(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """A part of the demo, with its cues as (seconds, what)."""
+    """A part of the demo, with its cues as (seconds from the window's start, event)."""
 
     name: str
     title: str
@@ -51,8 +51,8 @@ ACTS = (
         start_s=0.0,
         end_s=66.0,
         cues=((0.0, Cue.OBSERVE),),
-        detail="Loadline watches and changes nothing. The traces' peak passes: 40 servers would stand at "
-        "79 % of their budget, 52 exceed it.",
+        detail="Loadline measures and changes nothing. The traces reach their peak: 40 servers would draw "
+        "79 % of the budget, 52 servers exceed it.",
     ),
     Act(
         name="enforce",
@@ -60,17 +60,17 @@ ACTS = (
         start_s=66.0,
         end_s=150.0,
         cues=((66.0, Cue.ENFORCE),),
-        detail="`kubectl patch` switches the domain to Enforce. Every node arms its guard; low priority "
-        "gives first.",
+        detail="`kubectl patch` switches the power domain to Enforce. Every node arms its guard; servers of "
+        "low priority are capped first.",
     ),
     Act(
         name="policy",
         title="Edit the policy",
         start_s=150.0,
         end_s=262.0,
-        cues=((150.0, Cue.EDIT_POLICY), (190.0, Cue.BREAK_POLICY), (230.0, Cue.MEND_POLICY)),
-        detail="A threshold is edited in the ConfigMap and is in force a moment later; a broken edit is "
-        "refused with its reason, and the last good policy stays.",
+        cues=((150.0, Cue.EDIT_POLICY), (190.0, Cue.BREAK_POLICY), (230.0, Cue.FIX_POLICY)),
+        detail="A threshold is edited in the policy's ConfigMap and takes effect a moment later. An invalid "
+        "edit is rejected with its reason, and the last valid policy stays in force.",
     ),
     Act(
         name="coordinator",
@@ -78,8 +78,8 @@ ACTS = (
         start_s=262.0,
         end_s=345.0,
         cues=((262.0, Cue.KILL_COORDINATOR), (268.0, Cue.RESTART_AGENT)),
-        detail="SIGKILL to the coordinator in a burst. Leases run out, every node steps to its safe "
-        "limit by itself, and another agent is elected.",
+        detail="The coordinator is killed by SIGKILL during a burst. The leases expire, every node steps "
+        "down to its safe limits by itself, and the agents elect another coordinator.",
     ),
     Act(
         name="api",
@@ -87,8 +87,8 @@ ACTS = (
         start_s=345.0,
         end_s=412.0,
         cues=((345.0, Cue.API_AWAY), (405.0, Cue.API_BACK)),
-        detail="The API server is away for a minute in a burst, longer than any lease. The coordinator "
-        "goes on while every node still reports to it, and raises nobody.",
+        detail="The API server is stopped for a minute during a burst, longer than any lease. The "
+        "coordinator continues as long as every node reports to it, and raises no limit meanwhile.",
     ),
     Act(
         name="agent",
@@ -96,8 +96,8 @@ ACTS = (
         start_s=412.0,
         end_s=450.0,
         cues=((412.0, Cue.STOP_AGENT), (432.0, Cue.RESUME_AGENT)),
-        detail="SIGSTOP to one node's agent. Its guard, which shares nothing with it but a file, steps "
-        "the GPUs down.",
+        detail="One node's agent is stopped by SIGSTOP. Its guard, a separate process that shares only a "
+        "file with the agent, steps the node's GPUs down.",
     ),
     Act(
         name="stress",
@@ -105,7 +105,7 @@ ACTS = (
         start_s=450.0,
         end_s=540.0,
         cues=((450.0, Cue.STRESS),),
-        detail="Long prompts at a rate at which the uncapped row would trip its breaker.",
+        detail="Long prompts arrive at a rate at which the row would trip its breaker without caps.",
     ),
     Act(
         name="release",
@@ -113,17 +113,17 @@ ACTS = (
         start_s=540.0,
         end_s=600.0,
         cues=((540.0, Cue.RELEASE), (600.0, Cue.END)),
-        detail="Back to Observe: node by node, by headroom, the limits and clocks found before the first "
-        "write return.",
+        detail="The power domain is set back to Observe. As headroom allows, node after node gets the limits "
+        "and clocks back that it had before Loadline's first write.",
     ),
 )
 
 FAULTY = frozenset({"coordinator", "api", "agent"})
-"""Acts in which something is broken on purpose, so that not every node can be reached."""
+"""Acts in which a component is stopped on purpose, so that the coordinator can't reach every node."""
 
 
 POLICY = f"""\
-# POLCA for a row whose clocks are set in band: it may stand closer to its budget than the paper's.
+# POLCA for a row whose clocks are set in band, so with thresholds closer to the budget than the paper's.
 schema: {SCHEMA}
 loop: power
 policy: polca

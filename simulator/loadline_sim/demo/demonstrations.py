@@ -1,8 +1,8 @@
 """
-The virtual demo: the play in virtual time, recorded, beside its uncapped replay.
+The virtual demo: runs the demo's script in virtual time and records it, beside an uncapped replay.
 
-It is the twin of the live one, on the same cues and the same minutes of the traces,
-and ends with the same report; `virtual` says what of it is modelled.
+It follows the same cues on the same minutes of the traces as the live demo, and gives the
+same report. Network, API server and hardware are models; see `virtual_rows`.
 """
 
 from loadline_policies.models import parameters
@@ -18,26 +18,26 @@ STEP_S = 5.0
 
 
 def run_virtual(seed: int, progress: Progress) -> tuple[Recording, Run]:
-    """The whole demo in virtual time; `seed` draws the network's delays and the agents' phases."""
+    """Run the whole demo; `seed` determines the network's delays and when each agent samples."""
     model, scenario = parameters.load(), scenarios.load()
-    progress("warming the row up", 0.0)
+    progress("warming up the row", 0.0)
     row = VirtualRow(scenario, model, seed=seed)
-    progress("warming the row up", 1.0)
-    teller = Teller(row, model)
+    progress("warming up the row", 1.0)
+    recorder = RowRecorder(row, model)
     end_s = acts.ACTS[-1].end_s
     while row.plant.now_s < end_s - 1e-9:
         row.run_until(min(row.plant.now_s + STEP_S, end_s))
-        progress("the row under control", min(1.0, row.plant.now_s / end_s))
-    progress("the same row uncapped", 0.0)
-    recording = teller.recording().with_baseline(replays.uncapped(scenario, model, row.services))
-    progress("the same row uncapped", 1.0)
+        progress("running the row with Loadline", min(1.0, row.plant.now_s / end_s))
+    progress("running the same row uncapped", 0.0)
+    recording = recorder.recording().with_baseline(replays.uncapped(scenario, model, row.services))
+    progress("running the same row uncapped", 1.0)
     measured = {"limits_left_after_release": float(row.limits_left())}
     run = runs.run_of(recording, kind=runs.VIRTUAL, reactions=row.reactions.reactions, measured=measured)
     return recording, run
 
 
-class Teller:
-    """Writes down what happens to a virtual row: its series, levels and thresholds."""
+class RowRecorder:
+    """Records a virtual row: its time series, levels and thresholds."""
 
     def __init__(self, row: VirtualRow, model: ServerModel) -> None:
         self.row = row
@@ -50,7 +50,7 @@ class Teller:
         row.on_tick = self._tick
 
     def recording(self) -> Recording:
-        """The run so far, with its story."""
+        """The run so far, with its acts, levels and thresholds."""
         story = tuple(
             Act(name=act.name, title=act.title, start_s=act.start_s, end_s=act.end_s, detail=act.detail)
             for act in acts.ACTS

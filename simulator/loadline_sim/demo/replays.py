@@ -1,9 +1,9 @@
 """
-A scenario's row replayed without anybody in control.
+Replays a scenario's row without Loadline: uncapped, or with fixed clocks.
 
-«Uncapped» in the report means this: the same requests on the same servers, with nobody
-setting a limit or a clock; and a fixed clock is the simplest thing to compare with.
-Runs under control are stepped by whoever controls them, with the same recorder.
+«Uncapped» in the report means this: the same requests on the same servers, with no limit
+and no clock set. Fixed clocks are the simplest policy to compare with. The demos step their
+plants themselves, with the same recorder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PRIORITIES = {"chat": Priority.HIGH, "code": Priority.LOW}
 
 
 def meta_of(scenario: Scenario, model: ServerModel, *, mode: str) -> RunMeta:
-    """The constants of a run of this scenario; `mode` says how it is controlled."""
+    """The constants of a run of this scenario; `mode` names how the row is controlled, for the report."""
     return RunMeta(
         name=scenario.name,
         mode=mode,
@@ -39,25 +39,27 @@ def meta_of(scenario: Scenario, model: ServerModel, *, mode: str) -> RunMeta:
 
 
 def arithmetic_of(scenario: Scenario) -> tuple[Figure, ...]:
-    """How the row's figures came about, in the order in which a reader wants them."""
+    """The figures from which the row was sized and stressed, in the order of the report."""
     return (
-        Figure(label="servers that the budget is provisioned for", value=scenario.base_servers, unit=""),
+        Figure(label="servers for which the budget is sized", value=scenario.base_servers, unit=""),
         Figure(label="servers in the row", value=scenario.servers, unit=""),
-        Figure(label="budget", value=scenario.budget_watts / 1e3, unit="kW"),
-        Figure(label="requests per server ÷ those of the traces on 20 servers each",
+        Figure(label="power budget", value=scenario.budget_watts / 1e3, unit="kW"),
+        Figure(label="requests per server, as a multiple of each trace spread over 20 servers",
                value=scenario.factor, unit=""),
-        Figure(label="highest two-second mean of 40 servers", value=scenario.base_peak_load * 100, unit="%"),
-        Figure(label="which falls at", value=scenario.base_peak_at_s, unit="s"),
-        Figure(label="the same in the whole hour", value=scenario.base_hour_peak_load * 100, unit="%"),
-        Figure(label="long prompts with which the uncapped row just trips",
+        Figure(label="peak draw of 40 servers in these minutes (2 s mean), of the budget",
+               value=scenario.base_peak_load * 100, unit="%"),
+        Figure(label="time of that peak", value=scenario.base_peak_at_s, unit="s"),
+        Figure(label="peak draw of 40 servers in the traces' whole hour (2 s mean), of the budget",
+               value=scenario.base_hour_peak_load * 100, unit="%"),
+        Figure(label="lowest rate of long prompts that trips the uncapped row",
                value=scenario.stress_trips_at_rate, unit="per second and server"),
-        Figure(label="long prompts in the stress, by the margin", value=scenario.stress.rate_per_server,
+        Figure(label="rate of long prompts in the stress act", value=scenario.stress.rate_per_server,
                unit="per second and server"),
     )  # fmt: skip
 
 
 def uncapped(scenario: Scenario, model: ServerModel, services_of_servers: Sequence[str]) -> Recording:
-    """The whole window, stress included, with nobody in control."""
+    """The whole window, stress included, with no limit and no clock set."""
     return under_clocks(
         scenario, model, services_of_servers=services_of_servers, locked_mhz={}, mode="Uncapped"
     )
@@ -71,7 +73,7 @@ def under_clocks(
     locked_mhz: Mapping[str, int],
     mode: str,
 ) -> Recording:
-    """The whole window with fixed clocks for some services; the others are free."""
+    """The whole window with fixed clocks (MHz) for some services; the others have no clock limit."""
     requests = scenarios.arrivals_of(scenario, services_of_servers, model=model, stress=scenario.stress)
     plant = scenarios.plant_of(scenario, requests, model, servers=len(services_of_servers))
     _lock(plant, services_of_servers, locked_mhz)

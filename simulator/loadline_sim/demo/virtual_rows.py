@@ -1,8 +1,8 @@
 """
-The demo's row in virtual time: the plant, an agent and a guard on every node, and the play.
+The demo's row in virtual time: the plant, an agent and a guard on every node, and the demo's script.
 
-Everything that decides is the product's own: the policy, the coordinator, the node's
-acceptance of leases. Only the network, the API server and the hardware are modelled.
+Every decision is made by the product's own code: the policy, the coordinator, the node's acceptance
+of leases. Only the network, the API server and the hardware are models.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ SERVICES = {"default/chat": ServiceTerms(priority=100), "default/code": ServiceT
 
 
 class VirtualRow:
-    """The row under control, from the window's start to the last cue.
+    """The row with Loadline, from the window's start to the last cue.
 
     `on_tick` is called after every tick of the plant with the time in the window.
     """
@@ -84,33 +84,33 @@ class VirtualRow:
 
     @property
     def leader(self) -> Coordinator | None:
-        """What leads the row now."""
+        """The coordinator that leads the row now; None during an election."""
         return next((agent.coordinator for agent in self.agents if agent.coordinator is not None), None)
 
     @property
     def level(self) -> str:
-        """What the coordinator says that the row is told."""
+        """The coordinator's level, `Leaderless` without a coordinator."""
         leader = self.leader
         return leader.level if leader is not None else "Leaderless"
 
     @property
     def limit_watts(self) -> Floats:
-        """The lowest limit in force on each server."""
+        """The lowest limit in force on each server, in watts."""
         lowest: Floats = self.board.limits.in_force.min(axis=1)
         return lowest
 
     @property
     def locked_mhz(self) -> Floats:
-        """The lowest clock locked on each server."""
+        """The lowest clock locked on each server, in MHz."""
         lowest: Floats = self.board.clocks.in_force.min(axis=1)
         return lowest
 
     def run_until(self, end_s: float) -> None:
-        """Go on to a time in the window."""
+        """Continue to a time in the window, in seconds."""
         self.world.run_until(end_s)
 
     def thresholds(self) -> tuple[Threshold, ...]:
-        """What the policy in force asks for, by load; the last one is the brake."""
+        """What the policy in force requires from which load on; the last one is the brake."""
         config = self.site.domain.document.config
         assert isinstance(config, Config)
         leader = self.leader
@@ -123,7 +123,7 @@ class VirtualRow:
         )
 
     def limits_left(self) -> int:
-        """GPUs whose limit or clock differs from what was there before the first write."""
+        """The number of GPUs whose limit or clock differs from the original one."""
         limits, clocks = self.board.limits.in_force, self.board.clocks.in_force
         return int(((limits != self.board.max_watts) | (clocks != self.board.max_mhz)).sum())
 
@@ -138,7 +138,7 @@ class VirtualRow:
         self.on_tick(now_s)
 
     def _sample(self) -> None:
-        """Every agent looks four times a second, at its own turn."""
+        """Every agent samples its GPUs four times a second, at its own offset."""
         turn = self.plant.ticks % round(1 / (SAMPLES_PER_S * hardware.TICK_S))
         for index in np.flatnonzero(self._offsets == turn):
             self.agents[index].process.happens(self.agents[index].sampled)
@@ -166,7 +166,7 @@ class VirtualRow:
                 self._edit(acts.EDITED_POLICY)
             case Cue.BREAK_POLICY:
                 self._edit(acts.BROKEN_POLICY)
-            case Cue.MEND_POLICY:
+            case Cue.FIX_POLICY:
                 self._edit(acts.EDITED_POLICY)
             case Cue.KILL_COORDINATOR:
                 self._killed = next(agent for agent in self.agents if agent.coordinator is not None)
@@ -186,7 +186,7 @@ class VirtualRow:
                 pass
 
     def _edit(self, text: str) -> None:
-        """A person edits the ConfigMap; the coordinator's watch brings it, and a bad one is refused."""
+        """Edit the policy's ConfigMap: the coordinator receives it, and rejects an invalid document."""
         try:
             document = parse_power(text)
         except InvalidPolicy as refused:

@@ -1,12 +1,13 @@
 """
-The demo's checks, each with its figure, its goal and whether it passed.
+The demo's checks, each with its value, its goal and whether it passed.
 
-A check that failed stays failed and says why; one that this kind of run can't
-measure (a virtual row uses no cores) says so and counts neither way. The same rows go
-into the report, into `summary.json` and into the benchmark's results.
+A failed check gives its reason. A check that this kind of run can't measure (a virtual row
+uses no cores) says so, and counts neither as passed nor as failed. The report,
+`summary.json` and the benchmark's results contain the same checks.
 
-Promises are kept on any machine: no trip, no limit left behind. Timings depend on what else the machine
-does, so a timing that missed its goal is reported with the load that was seen, and fails no run.
+Promises must hold on any machine: no trip, no limit left behind. Timings depend on what else the
+machine does, so a timing that misses its goal is reported with the machine's load, and doesn't fail
+the run.
 """
 
 import math
@@ -23,10 +24,10 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One figure and its goal.
+    """One value and its goal.
 
-    `ok` is None where this run couldn't measure it; `reason` says why it is not True. `timing` tells
-    what a busy machine makes worse from what is promised on any.
+    `ok` is None if this run couldn't measure it; `reason` says why `ok` is not True. `timing` marks a
+    value that a busy machine makes worse; all others are promises.
     """
 
     name: str
@@ -46,10 +47,10 @@ def check(
     missing: str = "",
     timing: bool = False,
 ) -> Check:
-    """`value` against `goal`; without a value it is not measured, for the reason `missing`."""
+    """Compare `value` with `goal`; without a value the check is not measured, for the reason `missing`."""
     shown = f"{operator} {goal:g}"
     if value is None or math.isnan(value):
-        reason = missing or "nothing to measure"
+        reason = missing or "the run has no data for it"
         return Check(name=name, value=None, goal=shown, ok=None, reason=reason, timing=timing)
     ok = _OPERATORS[operator](value, goal)
     reason = "" if ok else f"{value:.4g} is not {operator} {goal:g}"

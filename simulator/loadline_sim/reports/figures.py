@@ -1,14 +1,14 @@
 """
-What a recorded run amounts to, in numbers.
+Computes a report's figures from a recorded run.
 
 Pure functions over arrays of the plant's true state: none reads an agent's report, none
-knows a page. Series are means over equal steps, `t_s` holds the end of each step. An
-excursion is an uninterrupted stretch above a level; a brake and a trip are counted as
-`breaker_meters.BreakerMeter` counts them.
+knows the report's layout. Series are means over equal steps, and `t_s` holds the end of
+each step. An excursion is an uninterrupted time above a level; brakes and trips are counted
+as `breaker_meters.BreakerMeter` counts them.
 
-Latencies are compared request by request with the uncapped replay of the same arrivals,
-then as percentiles: P99 ÷ P99 uncapped, which is how POLCA states its SLOs. Requests
-that lived during an injected fault are left out where the caller says so.
+Latencies are compared with those of the uncapped replay of the same arrivals, as
+percentiles: P99 ÷ P99 uncapped, which is how POLCA states its SLOs. Callers can leave out
+requests that were in flight during an injected fault.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,12 +22,12 @@ from loadline_sim.plant.breaker_meters import BreakerMeter
 
 Floats = NDArray[np.float64]
 Span = tuple[float, float]
-"""From when to when, in seconds."""
+"""Start and end, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excursion:
-    """A stretch of a series above a level. `peak` is the series' highest value in it."""
+    """An uninterrupted time in which a series is above a level; `peak` is its highest value."""
 
     start_s: float
     end_s: float
@@ -35,13 +35,13 @@ class Excursion:
 
     @property
     def duration_s(self) -> float:
-        """How long it lasted, in seconds."""
+        """End minus start, in seconds."""
         return self.end_s - self.start_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strain:
-    """What a breaker lived through in a stretch of time; loads are fractions of the budget."""
+    """The load on a breaker in a span of time; loads are fractions of the budget."""
 
     brakes: int
     trips: int
@@ -73,7 +73,7 @@ class Slowdown:
 
 
 def excursions(t_s: Floats, values: Floats, *, level: float) -> tuple[Excursion, ...]:
-    """The stretches of `values` above `level`, in order."""
+    """The excursions of `values` above `level`, in order."""
     above = np.concatenate(([False], values > level, [False]))
     edges = np.flatnonzero(above[1:] != above[:-1])
     starts_s = np.concatenate(([t_s[0] - step_s(t_s)], t_s)) if t_s.size else t_s
@@ -98,7 +98,7 @@ def step_s(t_s: Floats) -> float:
 def strain(
     t_s: Floats, row_watts: Floats, *, budget_watts: float, curve: Curve, span: Span, heat: float = 0.0
 ) -> Strain:
-    """What the breaker lives through in `span`, beginning with `heat`."""
+    """The load on the breaker in `span`; `heat` (0 to 1) is its heat at the start."""
     within = inside(t_s, (span,))
     watts = row_watts[within]
     breaker = BreakerMeter(curve, budget_watts=budget_watts, tick_s=step_s(t_s))
@@ -133,7 +133,7 @@ def untouched(arrival_s: Floats, latency_s: Floats, *, spans: Iterable[Span]) ->
 
 
 def slowdown(latency_s: Floats, uncapped_s: Floats) -> Slowdown:
-    """Two runs of the same requests; those that either left unfinished don't count."""
+    """Compare two runs of the same requests; only requests that both have finished count."""
     both = np.isfinite(latency_s) & np.isfinite(uncapped_s)
     p50_s, p99_s = percentiles(latency_s[both], (50, 99))
     uncapped_p50_s, uncapped_p99_s = percentiles(uncapped_s[both], (50, 99))
@@ -165,9 +165,9 @@ def percentiles(values: Floats, percents: Sequence[float]) -> tuple[float, ...]:
 def thinned(
     t_s: Floats, values: Floats, *, buckets: int, pick: Callable[[Floats], float] | None = None
 ) -> tuple[Floats, Floats]:
-    """A series with about two points a bucket, its lowest and its highest, so that no peak is lost in a plot.
+    """Reduce a series to the lowest and the highest point of each bucket, so that a plot loses no peak.
 
-    With `pick`, one point a bucket: what it makes of the bucket's values.
+    With `pick`, to one point a bucket: the result of `pick` for the bucket's values.
     """
     if t_s.size <= 2 * buckets:
         return t_s, values

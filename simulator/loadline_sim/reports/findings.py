@@ -1,15 +1,15 @@
 """
-Everything a report says, found once in a recording.
+All figures and sentences of a report, computed once from a recording.
 
-`found_in` turns a recording into `Findings`: plain numbers and sentences, one place for
-each, from which page, summary and benchmark results are all written. The arithmetic is
-in `figures`; here is only which stretch of the run each figure is about:
+`found_in` turns a recording into `Findings`, from which the HTML page, the summary and the
+benchmark's results are written, so that they can't differ. `figures` has the arithmetic; this
+module chooses the part of the run that each figure is about:
 
-- *observed*: the first act, in which nothing is touched;
-- *enforced*: from the second act to the release, stress and faults included (a trip
-  counts until the end, for a release must be safe too);
-- *uncapped*: the same arrivals and seed replayed without caps, over all of the run;
-- latencies are compared outside the acts that injure something or overload the row.
+- *observed*: the first act, in which Loadline sets nothing;
+- *enforced*: from the second act to the release, stress and faults included (trips are
+  counted to the end, because a release must be safe too);
+- *uncapped*: the same arrivals with the same seed, replayed without caps, over the whole run;
+- latencies are compared outside the acts that stop a component or overload the row.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ STRESS, ENFORCE, POLICY, RELEASE = "stress", "enforce", "policy", "release"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What is drawn over time; `thresholds` are in watts."""
+    """The time series of the plots; `thresholds` are in watts."""
 
     t_s: Floats
     row_watts: Floats
@@ -44,9 +44,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The requests of one priority outside the injured acts, beside their uncapped replay.
+    """The requests of one priority outside the acts with faults or stress, beside their uncapped replay.
 
-    `enforced` are those among them that arrived while Loadline enforced.
+    `enforced` are those of them that arrived while Loadline enforced.
     """
 
     priority: str
@@ -64,9 +64,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActFinding:
-    """What happened in an act, and what it cost; clocks are the lowest means.
+    """One act: the load on the breaker, the lowest mean clocks (MHz), and the latencies.
 
-    `high` and `low` are the requests that arrived in it, injured or not.
+    `high` and `low` are the requests of each priority that arrived in the act, with or without faults.
     """
 
     number: int
@@ -111,15 +111,15 @@ class Findings:
 
     @property
     def reactions_s(self) -> Floats:
-        """How long each reaction took."""
+        """The duration of each reaction, in seconds."""
         return took_s(self.run)
 
 
 def found_in(recording: Recording, run: Run) -> Findings:
-    """All that is to be said of a recording with its acts and its baseline."""
+    """The findings of a recording, which must have acts and a baseline."""
     baseline = recording.baseline
     if baseline is None or len(recording.acts) < 2:
-        raise ValueError("recording has no baseline or no acts: give it both before it is reported")
+        raise ValueError("recording has no baseline or no acts: add both before reporting it")
     acts = tuple(
         _act(number, act, recording=recording, baseline=baseline)
         for number, act in enumerate(recording.acts, 1)
@@ -162,7 +162,7 @@ def found_in(recording: Recording, run: Run) -> Findings:
 
 
 def _strain(recording: Recording, span: Span) -> Strain:
-    """What a recorded row's breaker lived through in a span, beginning as hot as it was."""
+    """The load on a recorded row's breaker in a span, starting from the heat that it had then."""
     before = max(int(np.searchsorted(recording.t_s, span[0])) - 1, 0)
     return figures.strain(
         recording.t_s,
@@ -229,7 +229,7 @@ def _threshold_lines(recording: Recording) -> tuple[Line, ...]:
 
 
 def _groups(recording: Recording, baseline: Requests) -> tuple[Group, ...]:
-    """High priority first. A request counts if it was untouched by the injured acts in both runs."""
+    """High priority first. A request counts if in both runs it was not in flight in an act with a fault."""
     requests = recording.requests
     spans = [(act.start_s, act.end_s) for act in recording.acts if act.name not in LATENCY_ACTS]
     calm = [(act.start_s, act.end_s) for act in recording.acts if act.name in (ENFORCE, POLICY)]

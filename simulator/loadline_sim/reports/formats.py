@@ -1,5 +1,5 @@
 """
-Numbers as a reader wants them: with their unit, and no more digits than mean something.
+Formats numbers for a report: with their unit, and with only as many digits as are meaningful.
 
 Used as filters by the page's template, and for the sentences that go into it.
 """
@@ -10,7 +10,7 @@ import re
 from markupsafe import Markup, escape
 
 MISSING = "–"
-"""What stands where there is no number."""
+"""Shown in place of a missing number."""
 
 
 def kilowatts(watts: float) -> str:
@@ -46,12 +46,12 @@ def minutes(value_s: float) -> str:
 
 
 def prose(text: str) -> Markup:
-    """A sentence for the page: what stands in backticks becomes code."""
+    """A sentence as HTML: text in backticks becomes code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def number(value: float | None) -> str:
-    """A figure of unknown kind: whole where it is whole, else four digits."""
+    """A number without a known unit: an integer if it is whole, else with four digits."""
     if value is None or math.isnan(value):
         return MISSING
     if value == int(value) and abs(value) < 1e15:

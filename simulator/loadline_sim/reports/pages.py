@@ -1,9 +1,9 @@
 """
 The report of a run: `report.html` for people, `summary.json` for programs.
 
-The page is one file that loads nothing, reads on light and on dark paper, on a telephone
-and from a printer. It is filled from `Findings`, so that page and summary can't differ,
-and drawn by `plots`. Whoever has a recording calls `write`; nothing here computes a figure.
+The page is one file that loads no other, and is readable in light and dark mode, on a phone
+and in print. It is filled from `Findings`, so that page and summary can't differ, and `plots`
+draws its plots. Both demos call `write`; nothing in this module computes a figure.
 """
 
 import json
@@ -23,11 +23,11 @@ from loadline_sim.reports.promises import REACTION_GOAL_S
 PAGE, SUMMARY = "report.html", "summary.json"
 
 QUANTILES: Floats = np.linspace(0.01, 0.99, 99)
-"""Where latencies are compared in the plot."""
+"""The quantiles at which the plot compares latencies."""
 
 
 def write(findings: Findings, folder: Path) -> tuple[Path, Path]:
-    """Write both files into `folder`, which is made if need be, and say where they are."""
+    """Write both files into `folder`, which is created if needed, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, summary = folder / PAGE, folder / SUMMARY
     page.write_text(html(findings), "utf-8")
@@ -36,7 +36,7 @@ def write(findings: Findings, folder: Path) -> tuple[Path, Path]:
 
 
 def html(findings: Findings) -> str:
-    """The page."""
+    """The HTML page."""
     environment = Environment(
         loader=PackageLoader("loadline_sim.reports"),
         autoescape=select_autoescape(),
@@ -52,7 +52,7 @@ def html(findings: Findings) -> str:
 
 
 def _drawings(found: Findings) -> dict[str, tuple[Markup, Markup]]:
-    """Every plot by its name, drawn for a wide and for a narrow page."""
+    """Every plot by its name, as SVG for a wide and for a narrow page."""
     wide, narrow = _drawn(found, wide=True), _drawn(found, wide=False)
     return {name: (Markup(wide[name]), Markup(narrow[name])) for name in wide}
 
@@ -142,7 +142,7 @@ def _plain(value: float | None) -> float | None:
 
 
 def _plain_all(values: dict[str, object]) -> dict[str, object]:
-    """A dataclass as JSON can hold it, with what lies inside it."""
+    """A dataclass's fields with NaN replaced by None, in nested dataclasses too."""
     return {
         name: _plain_all(value)
         if isinstance(value, dict)

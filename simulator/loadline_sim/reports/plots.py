@@ -1,9 +1,9 @@
 """
-The drawings of a report.
+The plots of a report.
 
-Each takes plain series and gives an SVG element; what the series mean is in `figures`,
-how they look in `styles`. All drawings over time share their margins and their axis, so
-that on the page one can read straight down from watts to clocks to heat.
+Each function takes plain series and returns an SVG element; `figures` explains the series, and
+`styles` has the colours and fonts. All plots over time share their margins and their time axis,
+so that a reader can compare watts, clocks and heat at the same moment.
 """
 
 import itertools
@@ -21,12 +21,12 @@ from loadline_sim.reports.formats import minutes
 from loadline_sim.reports.styles import ROLES, canvas, svg
 
 BUCKETS = 700
-"""Points that a drawing can show; each keeps its lowest and its highest value."""
+"""The number of buckets into which a series is reduced; each keeps its lowest and its highest value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of time with a number and a name, shaded behind the curves."""
+    """A span of time with a number and a name, shaded behind the curves."""
 
     number: int
     title: str
@@ -52,7 +52,7 @@ def row_power(
     bands: Sequence[Band],
     wide: bool,
 ) -> str:
-    """The row's watts against its budget, and what they would have been."""
+    """The row's draw against its budget, with and without Loadline."""
     with canvas(wide=wide, height_inches=3.7 if wide else 3.5) as (figure, axes):
         _bands(axes, bands, wide=wide, named=True)
         axes.plot(
@@ -86,7 +86,7 @@ def _budget_labels(axes: Axes, budget_watts: float, *, thresholds: Sequence[Line
 
 
 def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Band], wide: bool) -> str:
-    """The mean SM clock of both priorities."""
+    """The mean SM clock of each priority, in MHz."""
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
         for values, role in ((low_mhz, "low"), (high_mhz, "high")):
@@ -114,7 +114,7 @@ def heat(
     bands: Sequence[Band],
     wide: bool,
 ) -> str:
-    """The breaker's integral; at 1 it trips."""
+    """The breaker's heat, 0 to 1, with and without Loadline; at 1 it trips."""
     with canvas(wide=wide, height_inches=2.1) as (figure, axes):
         _bands(axes, bands, wide=wide)
         axes.plot(*thinned(uncapped_t_s, uncapped, buckets=BUCKETS), color=ROLES["uncapped"], lw=0.9)
@@ -154,7 +154,7 @@ def _spread(ratios: Sequence[tuple[str, str, Floats]]) -> float:
 
 
 def reactions(reaction_s: Sequence[float], *, goal_s: float, wide: bool) -> str:
-    """Every reaction as a dot on one line, against the goal."""
+    """Every reaction time as a dot, against the goal."""
     with canvas(wide=wide, height_inches=1.15) as (figure, axes):
         spread = np.array([(i * 0.618034) % 1.0 for i in range(len(reaction_s))])
         axes.scatter(reaction_s, spread, s=26, color=ROLES["row"], alpha=0.65, lw=0)
@@ -170,7 +170,7 @@ def reactions(reaction_s: Sequence[float], *, goal_s: float, wide: bool) -> str:
 
 
 def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> str:
-    """How long each load is borne, cold and warm; `load` is the row at its maximum, S2 asks for `asked_s`."""
+    """Trip time by load, of a cold and a warm breaker; `load` is the row's maximum, S2 requires `asked_s`."""
     loads = np.geomspace(curve.points[1][0] * 0.985, max(curve.points[-1][0], load) * 1.08, 240)
     cold_s = np.array([curve.trip_s(float(value)) for value in loads])
     with canvas(wide=wide, height_inches=2.9) as (figure, axes):
@@ -180,11 +180,11 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
         trip_s = (1.0 - WARM) * curve.trip_s(load)
         axes.plot([load * 100], [trip_s], "o", color=ROLES["ink"], ms=6)
         axes.annotate(
-            f"all at maximum: {load:.0%}\nborne warm for {trip_s:.0f} s", (load * 100, trip_s),
+            f"all GPUs at maximum: {load:.0%}\nwarm: trips after {trip_s:.0f} s", (load * 100, trip_s),
             xytext=(0, 17), textcoords="offset points", ha="center", color=ROLES["ink"],
         )  # fmt: skip
         axes.set_ylim(0, float(cold_s[np.isfinite(cold_s)].max()) * 1.12)
-        names = ("cold", "warm", "S2 asks")
+        names = ("cold", "warm", "required")
         levels = _apart([float(cold_s[-1]), float(cold_s[-1]) * (1.0 - WARM), asked_s], gap=5.0)
         for level, name, role in zip(levels, names, ("heat", "heat", "budget"), strict=True):
             _beside(axes, level, text=name, role=role)
@@ -193,7 +193,7 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
         axes.set_xlim(float(loads[0]) * 100, float(loads[-1]) * 100)
         _margins(figure, wide=wide)
-        return svg(figure, name=f"curve-{_size(wide)}", label="How long the breaker bears each load")
+        return svg(figure, name=f"curve-{_size(wide)}", label="Time until the breaker trips, by load")
 
 
 def slowdown_role(priority: str) -> str:
@@ -255,7 +255,7 @@ def _time_axis(axes: Axes, t_s: Floats, *, wide: bool) -> None:
 
 
 def _margins(figure: Figure, *, wide: bool) -> None:
-    """The same margins for all, so that their axes stand below one another."""
+    """The same margins for all plots, so that their axes line up."""
     width, height = figure.get_size_inches()
     left, right = (0.78, 0.62) if wide else (0.7, 0.66)
     figure.subplots_adjust(

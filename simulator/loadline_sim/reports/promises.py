@@ -1,9 +1,10 @@
 """
-What the demo promises and how fast it should be, and the goal of each.
+The demo's checks, promises and timings, with their goals.
 
-The names are those of the benchmark's results, so they don't change when the code does.
-What a figure is about is decided in `findings`, how a goal is judged in `checks`; here
-the two meet, and each excursion meets the reaction that it is measured against.
+Benchmark results contain the checks' names, so the names don't change when the code does.
+`findings` chooses the part of the run of each figure, and `checks` compares a value with a
+goal; this module lists which figure has which goal, and finds for each excursion the
+reaction time that it may last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Strain
 from loadline_sim.reports.runs import Run
 
 REACTION_GOAL_S = 1.0
-"""The demo's promise: from the sensors' crossing to the last limit read back."""
+"""The demo's goal, from the moment the sensors cross a threshold until the last limit is read back."""
 
 _RATIO_GOALS = (("high", "hp", 1.01, 1.05), ("low", "lp", 1.05, 1.5))
 _MEASURED_GOALS = (
@@ -38,7 +39,7 @@ def checks_of(
     excursions: Sequence[Excursion],
     slowdowns: Mapping[str, Slowdown],
 ) -> tuple[Check, ...]:
-    """All of the demo's checks; `slowdowns` are by priority, `stress` is the uncapped row's."""
+    """All of the demo's checks; `slowdowns` are by priority, `stress` is of the uncapped row."""
     worst_s, allowed_s = _worst(excursions, run.reactions)
     checks = [
         check("observe_brakes", observed.brakes, operator="≥", goal=1),
@@ -60,7 +61,7 @@ def checks_of(
             check(f"{short}_{name}_ratio", ratio, operator="≤", goal=goal, timing=True)
             for name, (ratio, goal) in ratios.items()
         ]
-    missing = "only the live demo can measure it" if run.kind == "virtual" else "not measured in this run"
+    missing = "only the live demo measures it" if run.kind == "virtual" else "this run did not measure it"
     checks += [
         check(name, run.measured.get(name), operator=operator, goal=goal, missing=missing, timing=timing)
         for name, operator, goal, timing in _MEASURED_GOALS
@@ -69,14 +70,14 @@ def checks_of(
 
 
 def _worst(excursions: Sequence[Excursion], reactions: Sequence[Reaction]) -> tuple[float, float]:
-    """The excursion that outlasted its reaction the most, or came nearest to it: its seconds, the allowed."""
+    """The excursion that exceeds its allowed time most, or comes nearest to it: its time and the allowed."""
     pairs = [(one.duration_s, _allowed_s(one, reactions)) for one in excursions]
     seconds, allowed_s = max(pairs, key=lambda pair: pair[0] - pair[1], default=(0.0, REACTION_GOAL_S))
     return seconds, allowed_s
 
 
 def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:
-    """The longest reaction under way during an excursion; the goal where none was recorded."""
+    """How long an excursion may last: the longest reaction under way during it, else the goal."""
     under_way = [
         one.took_s
         for one in reactions
@@ -86,8 +87,9 @@ def _allowed_s(excursion: Excursion, reactions: Sequence[Reaction]) -> float:
 
 
 def took_s(run: Run) -> Floats:
+    """The duration of each reaction of a run, in seconds."""
     return np.array([one.took_s for one in run.reactions])
 
 
 LATENCY_ACTS = frozenset({"observe", "enforce", "policy", "release"})
-"""Acts whose requests count for the latency ratios: all but the broken ones and the stress."""
+"""Acts whose requests count for the latency ratios: all but those with a fault and the stress."""

@@ -1,10 +1,10 @@
 """
-What a report is told beside a recording: the row it is about, and how the run was made.
+What a report needs besides a recording: facts about the row, and how the run was made.
 
-A recording is the plant's truth and nothing else. The reactions come from the meter
-that watched it, a few figures from outside of it (processors, minutes), and the rest of
-what an honest report must say is collected here: the commit, the machine, the versions,
-how far the models are off the measurements, and what of it all isn't real.
+A recording holds only the plant's true state. The reactions come from the reaction meter, a few
+figures from outside of the row (processors, minutes). This module collects the rest that a
+reader needs to judge the report: the commit, the machine, the versions, the errors of the
+models against the measurements, and which parts of the run are simulated.
 """
 
 import os
@@ -26,28 +26,30 @@ from loadline_sim.reports import formats
 VIRTUAL, LIVE = "virtual", "live"
 
 _UNREAL_GPUS = (
-    "The GPUs, the servers and the breaker are simulated, from published measurements of BLOOM-176B "
-    "on servers of eight A100."
+    "The GPUs, the servers and the breaker are simulated. The model is fitted to published measurements of "
+    "BLOOM-176B on servers with eight A100."
 )
 _UNREAL = {
     VIRTUAL: (
         _UNREAL_GPUS,
-        "Time is virtual: policy, coordinator and the nodes' acceptance of leases are the product's own; "
-        "network, API server and agent processes are modelled.",
-        "The requests are those of the Azure 2023 traces, copied and thinned to the row's size.",
+        "Time is virtual. The policy, the coordinator and the nodes' acceptance of leases run the product's "
+        "own code; the network, the API server and the agent processes are models.",
+        "The requests are those of the Azure 2023 LLM inference traces, scaled to the row's size by copying "
+        "and dropping requests.",
     ),
     LIVE: (
         _UNREAL_GPUS,
-        "API server, scheduler, operator, agents and their guards are real processes on one machine; agents "
-        "read and set the GPUs through an unmodified pynvml, on a fake driver.",
-        "The requests are those of the Azure 2023 traces, copied and thinned to the row; no model runs.",
+        "The API server, the scheduler, the operator, the agents and their guards are real processes on one "
+        "machine. The agents read and set the GPUs through an unmodified pynvml, on a fake NVIDIA driver.",
+        "The requests are those of the Azure 2023 LLM inference traces, scaled to the row's size by copying "
+        "and dropping requests; no model runs.",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name and what is to be said of it."""
+    """A label and its text in the report."""
 
     name: str
     text: str
@@ -55,10 +57,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFacts:
-    """The row that was recorded.
+    """The recorded row.
 
-    `max_load` is the sum of all maxima ÷ budget, sensor gain included; `asked_s` is the warm
-    trip time that S2 asks for at that load.
+    `max_load` is the sum of all servers' maximum draw ÷ budget, sensor error included; `asked_s` is
+    how long promise S2 requires a warm breaker to carry that load.
     """
 
     name: str
@@ -72,13 +74,13 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The run beside its recording.
+    """The facts about a run that its recording doesn't hold.
 
-    `kind` is `virtual` or `live`. `reactions` are those of the enforced row. `measured` are the
-    checks' figures that no recording holds (`cores_busy`, `minutes`, …); `arithmetic` says
-    how the row was scaled and stressed, `made` how to make the report again, `unreal` what
-    of it isn't real, the most important sentence first. `load` is the machine's load average over the
-    last minute of the run, `cores` how many it has.
+    `kind` is `virtual` or `live`. `reactions` are those of the enforced row. `measured` are
+    values of checks (`cores_busy`, `minutes`, …). `arithmetic` says how the row was sized and
+    stressed, `made` how to reproduce the report, `unreal` which parts are simulated, the most
+    important sentence first. `load` is the machine's load average over the last minute of the
+    run, `cores` its number of cores.
     """
 
     kind: str
@@ -96,7 +98,7 @@ class Run:
 def run_of(
     recording: Recording, *, kind: str, reactions: Sequence[Reaction], measured: Mapping[str, float]
 ) -> Run:
-    """All that is to be told of a recording made just now, here."""
+    """The facts about a recording that this process has just made on this machine."""
     meta = recording.meta
     return Run(
         kind=kind,
@@ -115,7 +117,7 @@ def run_of(
 
 
 def row_facts(meta: RunMeta) -> RowFacts:
-    """The row of a run, with what S2 makes of it."""
+    """The row of a run, with its maximum load and the time for which S2 requires the breaker to carry it."""
     model = parameters.load()
     server_watts = model.host_watts + SENSOR_GAIN * model.gpus * model.watts.tdp_watts
     return RowFacts(
@@ -130,14 +132,14 @@ def row_facts(meta: RunMeta) -> RowFacts:
 
 
 def fit_error() -> Fact:
-    """How far the models are off the measurements they are fitted to."""
+    """The mean errors of the models against the measurements to which they are fitted."""
     errors = fits.errors(parameters.load(), fits.runs())
     parts = (f"{one.quantity} {formats.percent(one.mape)}" for one in errors)
-    return Fact("Fit error (mean)", "; ".join(parts))
+    return Fact("Model error against the measurements (mean)", "; ".join(parts))
 
 
 def provenance() -> tuple[Fact, ...]:
-    """Commit, machine and versions."""
+    """The commit, the machine and the versions of the packages that compute."""
     packages = ("numpy", "numba")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     return (
@@ -150,7 +152,7 @@ def provenance() -> tuple[Fact, ...]:
 
 
 def commit() -> str:
-    """The commit of the checkout that this module lies in, or that there is none."""
+    """The commit of the checkout that contains this module, or that it is installed from a wheel."""
     here = Path(__file__).parent
     try:
         named = subprocess.run(

@@ -1,9 +1,9 @@
 """
-A row at one moment, as a screen shows it.
+The state of a demo's row at one moment, for the terminal.
 
-The virtual demo and the live one build the same snapshot once a second and hand it to
-whoever shows it, so that neither knows terminals and a screen knows neither plant nor
-cluster. Watts, heat and latencies are the plant's; level and caps are what is in force.
+The live demo builds a snapshot once a second and passes it to the code that shows it. So the
+demo doesn't depend on terminals, and the view depends on neither plant nor cluster. Watts,
+heat and latencies are the plant's true values; level and caps are those in force.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """How far an act is."""
+    """Whether an act is still to come, runs, or is over."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -21,7 +21,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActNow:
-    """An act of the demo. `share` of it is over (0 to 1); `note` is what just happened, or came of it."""
+    """An act of the demo. `share` of it is over (0 to 1); `note` describes its latest event."""
 
     number: int
     title: str
@@ -32,10 +32,10 @@ class ActNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceNow:
-    """A service of the row, now and as it would be uncapped.
+    """A service of the row now, beside its latencies in the uncapped replay.
 
-    Latencies are of the requests that ended in the last minutes, None where none did.
-    `capped` counts servers whose clock or limit is lowered, `clock_mhz` is their mean SM clock.
+    Latencies are those of the requests that ended in the last minutes, None if none did. `capped`
+    counts the servers whose clock or limit is lowered; `clock_mhz` is the service's mean SM clock.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ServiceNow:
 
 @dataclass(frozen=True, slots=True)
 class JournalLine:
-    """What a decider wrote down, `at_s` seconds into the demo."""
+    """One event, `at_s` seconds into the demo."""
 
     at_s: float
     text: str
@@ -93,7 +93,7 @@ class Snapshot:
 
 
 Show = Callable[[Snapshot], None]
-"""Whoever wants to be shown the row."""
+"""Receives each snapshot of the row."""
 
 Progress = Callable[[str, float], None]
-"""Told what is being done, in a few words, and the share of it that is over (0 to 1)."""
+"""Receives the name of the current step, and the share of it that is done (0 to 1)."""

@@ -120,5 +120,5 @@ def test_a_report_that_cannot_be_written_says_where(found: Findings, tmp_path: P
 
 def test_an_unmeasured_check_is_neither_kept_nor_missed(found: Findings) -> None:
     (cores,) = (one for one in found.checks if one.name == "cores_busy")
-    assert demo.verdict(cores) == "not measured: only the live demo can measure it"
+    assert demo.verdict(cores) == "not measured: only the live demo measures it"
     assert demo.verdict(replace(cores, ok=True)) == "yes"

@@ -121,7 +121,7 @@ def test_a_process_that_ends_too_early_shows_the_end_of_its_log() -> None:
 def test_a_process_that_is_never_ready_is_not_waited_for_longer_than_said() -> None:
     with Household() as household:
         process = household.start("slow", ["sleep", "1000"])
-        with pytest.raises(ProcessFailed, match=r"slow is ready: not after 0\.1"):
+        with pytest.raises(ProcessFailed, match=r"slow is ready: gave up after 0\.1"):
             process.until(lambda: False, timeout_s=0.1)
 
 

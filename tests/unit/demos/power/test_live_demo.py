@@ -84,7 +84,7 @@ def test_the_watch_tells_what_has_changed_and_nothing_else() -> None:
     calm = Sight(level="Normal", coordinator="node-00", policy_hash="abc")
     assert watches._news(calm, calm) == []
     raised = Sight(level="LowDeep", coordinator="node-00", policy_hash="abc", silent=2)
-    assert watches._news(calm, raised) == ["level Normal → LowDeep", "2 nodes silent"]
+    assert watches._news(calm, raised) == ["level Normal → LowDeep", "2 nodes don't report"]
 
 
 def test_costs_count_what_a_marked_process_used_also_after_its_end(tmp_path: Path) -> None:

@@ -130,7 +130,12 @@ def test_what_is_told_of_a_run_comes_from_its_recording(recording: Recording) ->
     assert run.row.max_load == pytest.approx(52 * 5960 / 243_200)
     assert run.row.asked_s == pytest.approx(13.7)
     assert "simulated" in run.unreal[0]
-    assert {fact.name for fact in run.made} >= {"Machine", "Versions", "Seed", "Fit error (mean)"}
+    assert {fact.name for fact in run.made} >= {
+        "Machine",
+        "Versions",
+        "Seed",
+        "Model error against the measurements (mean)",
+    }
 
 
 def test_a_run_without_reactions_leaves_their_check_unmeasured(recording: Recording) -> None:
@@ -139,7 +144,7 @@ def test_a_run_without_reactions_leaves_their_check_unmeasured(recording: Record
 
 
 def test_a_recording_without_its_baseline_is_refused(recording: Recording, run: Run) -> None:
-    with pytest.raises(ValueError, match="give it both"):
+    with pytest.raises(ValueError, match="add both"):
         found_in(replace(recording, baseline=None), run)
 
 

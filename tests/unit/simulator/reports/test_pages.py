@@ -71,11 +71,11 @@ def test_drawings_take_their_colours_from_the_page(page: str) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "A row provisioned for 40 servers carries 52.",
+        "<h1>52 servers on a power budget for 40</h1>",
         "Kill the coordinator",
         "<code>kubectl patch</code>",
         "0.612 × Azure 2023",
-        "What isn't real",
+        "What is simulated",
         "simulated, from published measurements",
         "prefill 3.1 %",
         "enforce_seconds_above_budget",

@@ -38,7 +38,7 @@ def test_what_comes_in_time_is_given(time: Time) -> None:
 
 
 def test_without_progress_the_patience_ends_and_says_what_was_waited_for(time: Time) -> None:
-    with pytest.raises(GaveUp, match="every node is armed: not after 10"):
+    with pytest.raises(GaveUp, match="every node is armed: gave up after 10"):
         wait_for(
             after(time, 60.0), "every node is armed", standstill_s=10.0, clock=time.clock, sleep=time.sleep
         )
@@ -87,7 +87,7 @@ def test_who_gives_up_says_what_was_seen_last_and_why(time: Time) -> None:
             clock=time.clock, sleep=time.sleep,
         )  # fmt: skip
     assert str(error.value).splitlines() == [
-        "serving/chat: Ready=True: not after 10.1 s, of which nothing moved for the last 10.1 s",
-        "last seen: 0 of 1 replicas are ready",
+        "serving/chat: Ready=True: gave up after 10.1 s, the last 10.1 s of them without progress",
+        "last state: 0 of 1 replicas are ready",
         "pod chat-0: CUDA out of memory",
     ]
