@@ -1,5 +1,5 @@
 """
-A cluster that serves: a real node with fake GPUs, and Loadline installed by its chart.
+A cluster that serves models: a real node with fake GPUs, and Loadline installed by its chart.
 
 Everything is what a user has, but for what can't be here: the GPUs are fakes below NVML,
 images come from files, and the engine's six gigabytes are mounted from this machine
@@ -33,11 +33,11 @@ ROW = f"{NODE_RESTRICTION_PREFIX}row"
 """The label by which the example's power domain selects its nodes."""
 
 ON_A_CPU = ("--dtype=float32", "--enforce-eager")
-"""What vLLM needs to be told here; a cluster of GPUs needs none of it."""
+"""Arguments that vLLM needs on CPUs; on GPUs it needs none of them."""
 
 
 class Engine(StrEnum):
-    """What answers requests."""
+    """The program that answers requests: vLLM, or a stand-in for it."""
 
     VLLM = "vllm"
     STANDIN = "standin"
@@ -47,7 +47,7 @@ IMAGES = {Engine.VLLM: "base", Engine.STANDIN: "standin"}
 
 
 class ServingCluster:
-    """A context manager: the bed, the chart on it, and words for what a person does there."""
+    """A context manager: starts the bed and GPUs, and has methods for what a user does on the cluster."""
 
     def __init__(self, engine: Engine, *, gpus: int = GPUS, audit: bool = False) -> None:
         names = ("loadline", "router", IMAGES[engine])
@@ -77,7 +77,7 @@ class ServingCluster:
 
     @property
     def gpus(self) -> Gpus:
-        """The node's GPUs; there are some while the cluster is up."""
+        """The node's fake GPUs, while the cluster runs."""
         assert self._gpus is not None
         return self._gpus
 
@@ -86,11 +86,11 @@ class ServingCluster:
         return self._images[IMAGES[self._engine]].name
 
     def install(self, **more: Any) -> None:
-        """Install the chart, or bring its release to these values, and wait until its pods are ready."""
+        """Install the chart, or upgrade its release with these values, and wait until its pods are ready."""
         self.helm.install(merged(self.values(), more))
 
     def values(self) -> dict[str, Any]:
-        """What a cluster without registry and GPUs has to say to the chart."""
+        """The chart's values for a cluster without a registry and without real GPUs."""
         repository, tag = self._images["loadline"].name.rsplit(":", 1)
         return {
             "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
@@ -111,7 +111,7 @@ class ServingCluster:
         )
 
     def service(self, name: str, namespace: str = "default") -> Service:
-        """An InferenceService, to be watched and asked."""
+        """An InferenceService of the cluster, by name."""
         return Service(self.bed, name=name, namespace=namespace)
 
     def system_pods(self, component: str) -> list[str]:
@@ -121,7 +121,7 @@ class ServingCluster:
         return [line.removeprefix("pod/") for line in found.split()]
 
     def _mounted(self) -> dict[str, Any]:
-        """The part of every engine's pod that makes it run this machine's vLLM."""
+        """A pod template that makes every engine's pod run the vLLM installed on this machine."""
         mounts = EngineMounts(
             venv=venvs.ensure(), model=models.ensure(), image=self._images[IMAGES[self._engine]]
         )

@@ -21,7 +21,7 @@ PROMPT = "Tell me about number {number} of the ships in the harbour, and about i
 
 
 def complete(url: str, model: str, prompt: str, *, tokens: int = 16) -> str:
-    """The greedy completion of a prompt; raises httpx.HTTPError where there is none."""
+    """The greedy completion of a prompt; httpx.HTTPError if the request fails."""
     body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0.0}
     answer = httpx.post(f"{url}/v1/completions", json=body, timeout=TIMEOUT_S, trust_env=False)
     answer.raise_for_status()
@@ -29,7 +29,7 @@ def complete(url: str, model: str, prompt: str, *, tokens: int = 16) -> str:
 
 
 def stream(url: str, model: str, prompt: str, *, tokens: int = 32) -> Iterator[str]:
-    """The pieces of a completion as they come."""
+    """The pieces of a completion, as the engine streams them."""
     body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0.0, "stream": True}
     with httpx.stream(
         "POST", f"{url}/v1/completions", json=body, timeout=TIMEOUT_S, trust_env=False
@@ -42,19 +42,19 @@ def stream(url: str, model: str, prompt: str, *, tokens: int = 32) -> Iterator[s
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the requests of a load."""
+    """How many requests of a load were answered, and why others failed."""
 
     answered: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     @property
     def failed(self) -> int:
-        """Requests that got no whole answer."""
+        """The number of requests without a complete answer."""
         return self.failures.total()
 
 
 class Load:
-    """So many requests under way at all times, until the block is left."""
+    """A context manager that keeps `at_once` requests in flight until its block ends."""
 
     def __init__(self, url: str, model: str, *, at_once: int = 4, tokens: int = 24) -> None:
         self.tally = Tally()
@@ -71,7 +71,7 @@ class Load:
         self._thread.join()
 
     async def _run(self) -> None:
-        """Each request is on a connection of its own, as from a client that has just come."""
+        """Each request uses a new connection, as from a new client."""
         limits = httpx.Limits(max_keepalive_connections=0)
         async with (
             httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as http,
@@ -97,7 +97,7 @@ class Load:
 
 
 def _fault(answer: httpx.Response, tokens: int) -> str:
-    """What is wrong with an answer; nothing for a whole one."""
+    """What is wrong with an answer; empty for a complete one."""
     if answer.status_code != 200:
         return f"{answer.status_code}: {answer.text[:120]}"
     told = answer.json()["usage"]["completion_tokens"]

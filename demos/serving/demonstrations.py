@@ -1,10 +1,10 @@
 """
-The demo of a served model: what a person does on the first day, and what comes of it.
+The demo of a served model: the first steps of a new user, on a real Kubernetes node.
 
-A cluster, `helm install`, `kubectl apply` of an example with prefill and decode apart, a
-completion that streams, the counters that prove the split, `kubectl scale`, an edit of a
-policy, and the status as a person reads it. Every step prints the command that does the
-same by hand. What doesn't hold ends the demo with a sentence: it is a test as well.
+It starts a cluster, runs `helm install`, applies an example with separate prefill and decode
+engines, streams a completion, reads the counters that prove the split, runs `kubectl scale`, edits a
+policy, and prints the status. Every step prints the command that a user would type. The demo is a
+test as well: a step that fails ends it with an error.
 """
 
 import sys
@@ -26,11 +26,11 @@ CHAT, DOMAIN = EXAMPLES / "chat-pd.yaml", EXAMPLES / "power-domain.yaml"
 NAME = "chat-pd"
 PROMPT = "The load line of a ship shows how deep she may lie in the water, and the captain says:"
 HOT_S = 2.0
-"""The promise: an edited policy is in force everywhere after so long."""
+"""The goal: seconds until an edited policy is in force."""
 
 
 class Demonstration:
-    """The acts, on one cluster, told on one console."""
+    """The demo's steps on one cluster, printed on one console."""
 
     def __init__(self, cluster: ServingCluster, console: Console) -> None:
         self._cluster, self._console = cluster, console
@@ -51,11 +51,13 @@ class Demonstration:
             self._cluster.install()
 
     def _apply(self) -> None:
-        with self._act("two prefill, one decode, a router", f"kubectl apply -f examples/{CHAT.name}"):
+        with self._act(
+            "two prefill engines, one decode engine, a router", f"kubectl apply -f examples/{CHAT.name}"
+        ):
             self._cluster.apply(CHAT, DOMAIN)
-            self._tell_until_ready()
+            self._show_until_ready()
 
-    def _tell_until_ready(self) -> None:
+    def _show_until_ready(self) -> None:
         """Show the condition Ready and the logs of starting pods whenever they change."""
 
         def ready() -> bool | None:
@@ -72,26 +74,31 @@ class Demonstration:
 
     def _ask(self) -> None:
         command = f'curl {self._service.url}/v1/completions -d \'{{"model": "{NAME}", "stream": true, …}}\''
-        with self._act("a completion, as it comes", command):
+        with self._act("stream a completion", command):
             self._console.print(f"    [dim]{PROMPT}[/]", end="", highlight=False)
             for piece in completions.stream(self._service.url, self._service.model, PROMPT):
                 self._console.print(piece, end="", style="bold", highlight=False)
             self._console.print()
 
     def _count(self) -> None:
-        with self._act("was it split?", "curl DECODE_POD:8000/metrics | grep external_kv_transfer"):
+        with self._act(
+            "check that prefill and decode were split",
+            "curl DECODE_POD:8000/metrics | grep external_kv_transfer",
+        ):
             tokens = self._service.external_kv_tokens()
             sent = sum(self._service.counters("main", "vllm:nixl_bytes_transferred_sum").values())
-            self._console.print(f"    prompt tokens whose KV came from prefill: [bold]{tokens:.0f}[/]")
-            self._console.print(f"    bytes that NIXL moved: [bold]{sent:,.0f}[/]")
+            self._console.print(f"    prompt tokens whose KV cache came from prefill: [bold]{tokens:.0f}[/]")
+            self._console.print(f"    bytes that NIXL transferred: [bold]{sent:,.0f}[/]")
             if tokens <= 0:
-                raise BedError("the decode engine computed every prompt by itself: the split did not happen")
+                raise BedError(
+                    "the decode engine computed every prompt itself: no KV cache came from prefill"
+                )
 
     def _scale(self) -> None:
         command = f"kubectl scale inferenceservices.loadline.dev {NAME} --replicas=2"
-        with self._act("scale decode", command):
+        with self._act("scale decode to two engines", command):
             self._service.scale(2)
-            self._tell_until_ready()
+            self._show_until_ready()
 
     def _edit(self) -> None:
         policy = self._cluster.bed.kubectl(
@@ -102,7 +109,7 @@ class Demonstration:
         command = (
             f"kubectl edit configmap {DEFAULT_POWER_POLICY} -n {SYSTEM_NAMESPACE}   # threshold1Percent: 75"
         )
-        with self._act("edit a policy", command):
+        with self._act("edit the power policy", command):
             before = self._policy_hash()
             began_s = time.monotonic()
             body = {"data": {POLICY_KEY: yaml.safe_dump(document)}}
@@ -114,7 +121,9 @@ class Demonstration:
                     raise BedError(f"the policy {before} is still in force")
                 time.sleep(0.05)
             took_s = time.monotonic() - began_s
-            self._console.print(f"    {before} → [bold]{now}[/] in {took_s:.1f} s; no pod was touched")
+            self._console.print(
+                f"    {before} → [bold]{now}[/] in force after {took_s:.1f} s; no pod restarts for a policy"
+            )
 
     def _policy_hash(self) -> str:
         name = yaml.safe_load(DOMAIN.read_text())["metadata"]["name"]
@@ -123,7 +132,7 @@ class Demonstration:
 
     def _look(self) -> None:
         kubectl = self._cluster.bed.kubectl
-        with self._act("status, as a person reads it", "kubectl get loadline; kubectl get pods"):
+        with self._act("read the status", "kubectl get loadline; kubectl get pods"):
             self._print(kubectl("get", "inferenceservices.loadline.dev,powerdomains.loadline.dev"))
             self._print(kubectl("get", "pods", "-o", "wide"))
             for one in self._service.now["status"]["conditions"]:
@@ -143,11 +152,11 @@ class Demonstration:
 
 
 def main() -> int:
-    """Play the demo; 1 with a sentence where something didn't hold."""
+    """Run the demo; returns 1 after printing an error if a step failed."""
     console = Console()
     try:
         with ExitStack() as up:
-            with console.status("a Kubernetes node that runs pods …"):
+            with console.status("starting a Kubernetes node that runs pods …"):
                 cluster = up.enter_context(ServingCluster(Engine.VLLM))
             Demonstration(cluster, console).play()
     except (BedError, KeyboardInterrupt) as error:

@@ -22,7 +22,7 @@ PATIENCE_S = 240.0
 
 
 class HelmFailed(BedError):
-    """Helm ended with a failure; the text is what it wrote."""
+    """Helm failed; the text is its output."""
 
 
 class Helm:
@@ -42,7 +42,7 @@ class Helm:
         return self("upgrade", "--install", release, str(chart), "--values", str(path), *waiting)
 
     def __call__(self, *arguments: str) -> str:
-        """What a command prints; raises HelmFailed."""
+        """Run a Helm command and return its output; HelmFailed if it fails."""
         environment = {
             "KUBECONFIG": str(self._bed.kubeconfig),
             "HOME": str(self._bed.directory),

@@ -15,11 +15,11 @@ from testbed.limit_watchers import Watcher
 EVERY_S = 0.05
 FREE_MHZ = 1e9
 NOISE_WATTS = 0.5
-"""Limits travel as watts and are kept as milliwatts."""
+"""The tolerance for rounding: limits are sent in watts and stored in milliwatts."""
 
 
 class Raises(Watcher):
-    """Counts the GPUs of a board that get more than they had when the block began."""
+    """Counts the GPUs of a board whose limit or clock rises above that at the start of the block."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(self._compare, every_s=EVERY_S)
@@ -30,7 +30,7 @@ class Raises(Watcher):
 
     @property
     def count(self) -> int:
-        """How many GPUs that were."""
+        """The number of these GPUs so far."""
         return int(self._raised.sum())
 
     def _compare(self) -> None:

@@ -18,7 +18,7 @@ from testbed.cluster.clients import Object
 DOMAIN = "row-a"
 HOST_WATTS = 200
 WATTS_A_GPU = 350
-"""Between the lowest limit of a GPU and its highest: S1 holds, and all of them at full draw are too much."""
+"""Between a GPU's lowest and highest limit: S1 holds, but all GPUs at full draw exceed the budget."""
 
 HELD_LOAD = 0.92
 PRIORITIES = {"low": 0, "high": 100}
@@ -26,7 +26,7 @@ ROLLED_S = 100
 
 
 class HeldRow:
-    """The row, brought up and held back; `gpus` has each service's GPU by its number."""
+    """Starts the row and waits until it is capped; `gpus` has the number of each service's GPU."""
 
     def __init__(self, cluster: ServingCluster) -> None:
         self._cluster = cluster
@@ -38,7 +38,7 @@ class HeldRow:
 
     @property
     def budget_watts(self) -> int:
-        """What the row may draw."""
+        """The power budget of the row."""
         return HOST_WATTS + WATTS_A_GPU * len(self.board.uuids(0))
 
     def declare(self, mode: str) -> None:
@@ -52,7 +52,7 @@ class HeldRow:
         self._cluster.apply({**head, "metadata": {"name": DOMAIN}, "spec": spec})
 
     def draw(self, load: float) -> None:
-        """Put the row at a share of its budget, the host at its maximum."""
+        """Set the GPUs' sensors so that the row draws a share of its budget, with the host at its maximum."""
         self.board.set_sensors(watts=(load * self.budget_watts - HOST_WATTS) / len(self.board.uuids(0)))
 
     def clock_mhz(self, service: str) -> float:
@@ -60,7 +60,7 @@ class HeldRow:
         return float(clocks_of(self.board)[0][self.gpus[service]])
 
     def roll_agents(self) -> Raises:
-        """Replace the agents' pods, and count what rose until a successor leads the row."""
+        """Replace the agents' pods, and count the GPUs that got more until a new coordinator leads."""
         kubectl, system = self._cluster.bed.kubectl, names.SYSTEM_NAMESPACE
         agents = f"daemonset/{names.AGENT_ACCOUNT}"
         with Raises(self.board) as raises, self._led_anew():
@@ -70,7 +70,7 @@ class HeldRow:
 
     @contextmanager
     def _led_anew(self) -> Iterator[None]:
-        """Wait, at the end, until the row has changed hands."""
+        """At the end of the block, wait until the row has a new coordinator."""
         before = self._transitions()
         yield
         until(lambda: self._transitions() > before)

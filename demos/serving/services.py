@@ -1,8 +1,8 @@
 """
-An InferenceService as its owner sees it: what its status says, and what it answers.
+An InferenceService from its user's side: reads its status, and sends it requests.
 
-Waiting is for a condition, and gives up with what was seen last: the status, and the ends of the logs of
-pods that aren't ready, since they say why.
+A wait is for a condition. If it gives up, the error has the last status and the ends of the logs of the
+pods that aren't ready, which usually contain the cause.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from testbed.doubles.operators import pods_of
 T = TypeVar("T")
 
 STANDSTILL_S = 240.0
-"""For how long nothing may move: an engine that compiles writes no line for a minute on two idle cores."""
+"""Give up after so long without progress: on two idle cores a compiling engine logs nothing for a minute."""
 
 READY_S = 1800.0
-"""Three engines that start at once on two cores take four minutes; on a busy machine several times that."""
+"""Give up after so long in any case: three engines that start on two idle cores take four minutes."""
 
 LOG_LINES = 15
 
@@ -34,7 +34,7 @@ TRANSFERRED = 'source="external_kv_transfer"'
 
 
 class Service:
-    """One service of a bed."""
+    """One InferenceService of a bed."""
 
     def __init__(self, bed: Bed, *, name: str, namespace: str) -> None:
         self.bed, self.name, self.namespace = bed, name, namespace
@@ -45,30 +45,30 @@ class Service:
 
     @property
     def current(self) -> bool:
-        """Whether the status is about the spec as it is."""
+        """Whether the operator has observed the newest spec."""
         now: dict[str, Any] = self.now
         return bool(now.get("status", {}).get("observedGeneration") == now["metadata"]["generation"])
 
     @property
     def model(self) -> str:
-        """What clients ask for."""
+        """The model name that clients request."""
         return str(self.now["spec"]["model"].get("name", self.name))
 
     @property
     def url(self) -> str:
-        """Where the service answers, from this machine: the address of its Service."""
+        """The URL of the service from this machine: the cluster IP of its Service."""
         front = self.bed.client.get(f"/api/v1/namespaces/{self.namespace}/services/{self.name}")
         return f"http://{front['spec']['clusterIP']}:{ENGINE_PORT}"
 
     def condition(self, type: str) -> Object:
-        """A condition; empty if nobody has reported it."""
+        """A condition of the status; empty if it is not set."""
         found = (one for one in self.now.get("status", {}).get("conditions", ()) if one["type"] == type)
         return next(found, {})
 
     def until(
         self, type: str, status: str, *, reason: str | None = None, limit_s: float = STANDSTILL_S
     ) -> Object:
-        """The condition once it has that status, and that reason if one is given."""
+        """Wait until the condition has this status (and reason, if given); returns the condition."""
 
         def holds() -> Object | None:
             found = self.condition(type)
@@ -85,10 +85,10 @@ class Service:
         limit_s: float = STANDSTILL_S,
         show: Callable[[str], None] = lambda text: None,
     ) -> T:
-        """What `found` gives once it gives something; GaveUp where nothing moved for `limit_s`.
+        """Wait until `found` returns a value; GaveUp after `limit_s` seconds without progress.
 
-        What moves is the condition Ready, and the logs of pods that aren't ready: an engine that loads or
-        compiles writes them. GaveUp has the ends of those logs.
+        Progress is a change of the condition Ready, or of the logs of pods that aren't ready: an engine
+        that loads or compiles writes some. GaveUp contains the ends of those logs.
         """
         return wait_for(
             found,
@@ -119,7 +119,7 @@ class Service:
         return [pod for pod in self.pods() if not _is_ready(pod)]
 
     def _log(self, pod: Object, *, lines: int) -> str:
-        """The end of the logs of a pod's containers; a sentence where there are none."""
+        """The last lines of the logs of a pod's containers, or a sentence that there are none."""
         name = pod["metadata"]["name"]
         try:
             said = self.bed.kubectl("logs", "-n", self.namespace, name, "--all-containers", f"--tail={lines}")
@@ -128,18 +128,18 @@ class Service:
         return "\n".join(said.strip().splitlines()[-lines:]) or "nothing logged yet"
 
     def scale(self, replicas: int) -> None:
-        """`kubectl scale`, as a person does it."""
+        """Run `kubectl scale` on the service."""
         self.bed.kubectl(
             "scale", INFERENCE_SERVICES.full_name, self.name, "-n", self.namespace, f"--replicas={replicas}"
         )
 
     def ready_replicas(self, pool: str = "main") -> int:
-        """Replicas of a pool that are ready, by the status."""
+        """The number of ready replicas of a pool, from the status."""
         pools = {one["name"]: one for one in self.now.get("status", {}).get("pools", ())}
         return int(pools.get(pool, {}).get("readyReplicas", 0))
 
     def pods(self, pool: str | None = None) -> list[Object]:
-        """The service's pods that are not on their way out."""
+        """The service's pods that are not being deleted."""
         return pods_of(self.bed, name=self.name, namespace=self.namespace, pools=[pool] if pool else ())
 
     def complete(self, prompt: str, *, tokens: int = 16) -> str:
@@ -147,7 +147,7 @@ class Service:
         return completions.complete(self.url, self.model, prompt, tokens=tokens)
 
     def counters(self, pool: str, prefix: str) -> dict[str, float]:
-        """The sums over a pool's pods of all series of a name, by series."""
+        """All metrics series with this prefix, summed over the pool's pods."""
         sums: dict[str, float] = {}
         for pod in self.pods(pool):
             address = pod["status"]["podIP"]
@@ -159,7 +159,7 @@ class Service:
         return sums
 
     def external_kv_tokens(self) -> float:
-        """Prompt tokens that decode engines were given by others: what proves that the split happened."""
+        """Prompt tokens whose KV cache decode engines received from prefill engines."""
         found = self.counters("main", "vllm:prompt_tokens_by_source_total")
         return sum(value for series, value in found.items() if TRANSFERRED in series)
 

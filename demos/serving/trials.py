@@ -19,7 +19,7 @@ from testbed.cluster.clients import Object
 from testbed.cluster.waits import wait_for
 
 SLOW = {"STANDIN_ITL_MS": "20"}
-"""So that requests are under way whenever a pod goes."""
+"""Slow answers, so that requests are in flight whenever a pod ends."""
 
 WARM_ANSWERS, AFTER_ANSWERS = 10, 10
 SOON_S = 90.0
@@ -33,7 +33,7 @@ PROMPTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """What came of the same prompts with prefill apart, and without."""
+    """The completions of the same prompts with separate prefill engines and without."""
 
     external_tokens: float
     texts: tuple[str, ...]
@@ -52,13 +52,13 @@ def manifest(name: str = "chat", **spec: Any) -> Object:
 
 
 def told(**environment: str) -> Object:
-    """A template that gives the stand-in settings."""
+    """A pod template that sets environment variables of the stand-in engine."""
     listed = [{"name": name, "value": value} for name, value in environment.items()]
     return {"spec": {"containers": [{"name": names.ENGINE_CONTAINER, "env": listed}]}}
 
 
 def serve(cluster: ServingCluster, *, namespace: str, name: str = "chat", **spec: Any) -> Service:
-    """A service that has become Ready."""
+    """Apply an InferenceService and wait until it is Ready."""
     cluster.apply(manifest(name, **spec), namespace=namespace)
     service = cluster.service(name, namespace)
     service.until("Ready", "True")
@@ -66,7 +66,7 @@ def serve(cluster: ServingCluster, *, namespace: str, name: str = "chat", **spec
 
 
 def split(cluster: ServingCluster, namespace: str) -> Split:
-    """The prompts through prefill and decode apart; then, alone, through one engine."""
+    """Complete the prompts with separate prefill and decode engines, then with a single engine."""
     apart = serve(cluster, namespace=namespace, name="apart", prefill={"replicas": 1})
     texts = tuple(apart.complete(prompt) for prompt in PROMPTS)
     tokens = apart.external_kv_tokens()
@@ -78,7 +78,7 @@ def split(cluster: ServingCluster, namespace: str) -> Split:
 
 
 def rollout(cluster: ServingCluster, namespace: str, **spec: Any) -> Tally:
-    """What became of a steady load's requests while every engine was replaced."""
+    """Replace every engine under a steady load; returns how its requests ended."""
     shape = {"replicas": 2, "template": told(**SLOW), **spec}
     service = serve(cluster, namespace=namespace, **shape)
 
@@ -90,7 +90,7 @@ def rollout(cluster: ServingCluster, namespace: str, **spec: Any) -> Tally:
 
 
 def plain_rollout(cluster: ServingCluster, namespace: str) -> Tally:
-    """The same for a Deployment and a Service as people write them: probes, and nothing else."""
+    """The same for an ordinary Deployment and Service with a readiness probe."""
     url = _plain(cluster, namespace=namespace, version="1")
 
     def change() -> None:
@@ -105,7 +105,7 @@ def plain_rollout(cluster: ServingCluster, namespace: str) -> Tally:
 
 
 def to_zero_and_back(service: Service) -> bool:
-    """Whether a service that was scaled to zero answers again once it was scaled up."""
+    """Scale a service to zero and back to one; whether it then answers."""
     service.scale(0)
     service.until("Ready", "False", reason="ScaledToZero")
     until(lambda: not service.pods("main"))
@@ -115,12 +115,12 @@ def to_zero_and_back(service: Service) -> bool:
 
 
 def until(holds: Callable[[], bool], limit_s: float = SOON_S) -> None:
-    """Return once it holds; GaveUp when it doesn't in time."""
+    """Wait until `holds` returns True; GaveUp if it doesn't in time."""
     wait_for(lambda: holds() or None, "it holds", standstill_s=limit_s)
 
 
 def _under_load(load: Load, *, change: Callable[[], None], uids: Callable[[], set[str]]) -> Tally:
-    """The load's tally once all pods of before are gone, and answers have come after that."""
+    """Perform `change` under load, and wait until all earlier pods are gone and new ones have answered."""
     with load:
         until(lambda: load.tally.answered > WARM_ANSWERS)
         before = uids()
@@ -142,7 +142,7 @@ def remove(service: Service) -> None:
 
 
 def _plain(cluster: ServingCluster, *, namespace: str, version: str) -> str:
-    """Apply the plain Deployment and wait for it; its address."""
+    """Apply the plain Deployment, wait for its rollout, and return its URL."""
     labels = {"app": "plain"}
     container: Mapping[str, Any] = {
         "name": "engine",
