@@ -79,7 +79,7 @@ DEFINITIONS = (
     ),
     Definition(
         resource=POWER_DOMAINS,
-        description="A breaker, its budget, and the nodes that hang on it.",
+        description="A breaker, its power budget, and the nodes behind it.",
         spec=power_domains.PowerDomainSpec,
         status=power_domains.PowerDomainStatus,
         root_rules=power_domains.ROOT_RULES,
@@ -102,7 +102,7 @@ DEFINITIONS = (
     ),
     Definition(
         resource=NODE_CAPACITIES,
-        description="What one node's agent says of its node, and how its peers know it.",
+        description="What a node's agent reports, and the certificate by which other agents trust it.",
         spec=node_capacities.NodeCapacitySpec,
         status=node_capacities.NodeCapacityStatus,
         root_rules=node_capacities.ROOT_RULES,

@@ -1,6 +1,6 @@
-{{/* Names are fixed, not the release's: two Loadlines in a cluster would fight over its watts. */}}
+{{/* Names are fixed and don't contain the release's: two Loadlines in a cluster would set different limits on the same GPUs. */}}
 
-{{/* What selects pods; it never changes, so that a new chart alone restarts nobody. */}}
+{{/* Labels in selectors; they never change, so that a new chart alone restarts no pod. */}}
 {{- define "loadline.selector" -}}
 app.kubernetes.io/name: loadline
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -32,7 +32,7 @@ system:serviceaccount:{{ .Release.Namespace }}:loadline-agent
 request.userInfo.?extra[?'authentication.kubernetes.io/node-name'][?0].orValue('')
 {{- end }}
 
-{{/* What Pod Security calls restricted; of the pod, and of each container. */}}
+{{/* The security context of the Pod Security standard «restricted»: of the pod, and of each container. */}}
 {{- define "loadline.restrictedPod" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -46,7 +46,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Where pods of a component run: (dict "of" .Values.operator "bears" (list)), the latter further taints. */}}
+{{/* Scheduling fields of a component's pods: (dict "of" .Values.operator "bears" (list)); "bears" are more tolerations. */}}
 {{- define "loadline.placement" -}}
 {{- with .of.priorityClassName }}
 priorityClassName: {{ . }}
@@ -62,14 +62,14 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The operator takes the start-up taint off, so it must run on nodes that still have it. */}}
+{{/* The operator removes the start-up taint, so it must tolerate it. */}}
 {{- define "loadline.operatorPlacement" -}}
 {{- $taint := dict "key" "loadline.dev/agent-not-ready" "operator" "Exists" }}
 {{- $bears := ternary (list $taint) list .Values.agent.startupTaint.enabled }}
 {{- include "loadline.placement" (dict "of" .Values.operator "bears" $bears) }}
 {{- end }}
 
-{{/* Settings of the container that both commands of the agent share. */}}
+{{/* Settings that the containers of agent and guard share. */}}
 {{- define "loadline.agentContainer" -}}
 image: {{ include "loadline.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -84,7 +84,7 @@ securityContext:
     {{- end }}
 {{- end }}
 
-{{/* What the container runtime needs to put the driver's library in. */}}
+{{/* Environment by which the NVIDIA container runtime mounts the driver library. */}}
 {{- define "loadline.gpuEnv" -}}
 - name: NVIDIA_VISIBLE_DEVICES
   value: all
@@ -95,7 +95,7 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* Metadata of what lives as long as its hook: (dict "root" $ "hook" "crds" "when" "pre-upgrade" "weight" -5). */}}
+{{/* Metadata of objects that exist only while their hook runs: (dict "root" $ "hook" "crds" "when" "pre-upgrade" "weight" -5). */}}
 {{- define "loadline.hookMetadata" -}}
 labels:
   {{- include "loadline.labels" .root | nindent 2 }}
@@ -106,7 +106,7 @@ annotations:
   helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
-{{/* The account of a hook. */}}
+{{/* The ServiceAccount of a hook. */}}
 {{- define "loadline.hookAccount" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -120,7 +120,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Binds the hook's account to the ClusterRole of its name. */}}
+{{/* Binds a hook's ServiceAccount to the ClusterRole of the same name. */}}
 {{- define "loadline.hookBinding" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -132,7 +132,7 @@ subjects:
   - {kind: ServiceAccount, name: loadline-{{ .hook }}, namespace: {{ .root.Release.Namespace }}}
 {{- end }}
 
-{{/* The pod of a hook: the operator's image with one of its commands, under the hook's own account. */}}
+{{/* The pod of a hook: runs one of the operator image's commands, with the hook's own ServiceAccount. */}}
 {{- define "loadline.hookPod" -}}
 serviceAccountName: loadline-{{ .hook }}
 automountServiceAccountToken: true
