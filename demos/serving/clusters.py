@@ -1,13 +1,12 @@
 """
 A cluster that serves models: a real node with fake GPUs, and Loadline installed by its chart.
 
-Everything is what a user has, but for what can't be here: the GPUs are fakes below NVML,
-images come from files, and the engine's six gigabytes are mounted from this machine
-instead of lying in an image. Those differences are in `values` and nowhere else; the
-manifests that are applied are the ones of `examples/`.
+It differs from a user's cluster in three ways: the GPUs are fakes below NVML, images are loaded from
+files, and the engine's 6 GB are mounted from this machine instead of being part of an image. Only
+`values` contains these differences; the manifests are those of `examples/`.
 
-An `Engine` says what serves: vLLM on this machine's CPU, with a model that answers, or
-the stand-in that speaks its API, for tests that are not about tokens.
+`Engine` chooses what answers requests: vLLM on this machine's CPU with a tiny model, or a stand-in
+with the same API, for tests that don't need tokens.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,9 @@
 """
-Requests as a client of a served model sends them, one at a time or as a steady load.
+Sends requests to a served model as a client does, one at a time or as a steady load.
 
-`Load` keeps some requests under way and remembers what became of each: a rolling update
-is without loss when not one of them failed, was cut short or was never answered. It
-runs in a thread with an event loop of its own, so that whoever conducts may block.
+`Load` keeps some requests in flight and counts how each ended: a rolling update loses no request if
+none of them failed, was cut short or got no answer. It runs in a thread with its own event loop, so
+that its caller may block.
 """
 
 import asyncio

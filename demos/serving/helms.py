@@ -1,8 +1,8 @@
 """
-Helm as a person uses it: the real program, on a bed, with the chart of this checkout.
+Runs the real Helm on a bed, with the chart of this checkout.
 
-A failure is what Helm wrote, since that is what a person would read. Values go by a file,
-so that what a test installs can be installed by hand.
+An error contains Helm's own output, which is what a user would read. Values are passed in a file, so
+that a user can repeat an installation of a test.
 """
 
 import subprocess

@@ -1,10 +1,10 @@
 """
-What happens to the GPUs' limits over time: who is capped, and whether anybody got more.
+Checks the fake board for GPUs that were allowed more power than before.
 
-`Raises` looks at the board many times a second while something goes on, a rollout of the
-agents say, and counts the GPUs that at some moment could draw more than when it began: a
-higher limit in force, a higher clock, or none. An agent that goes steps down to safe
-limits and its successor takes back what was leased before; that is not more.
+`Raises` reads the board many times a second during an operation, such as a rollout of the agents,
+and counts the GPUs that at some moment had a higher limit or a higher clock than at its start. An
+agent that ends steps its node down to safe limits, and its successor restores the limits leased
+before; that doesn't count.
 """
 
 import numpy as np

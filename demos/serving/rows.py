@@ -1,8 +1,8 @@
 """
-A row of one node that is held back: a service of low and one of high priority, and a budget.
+A power domain of one node that is capped: a service of low and one of high priority, and a budget.
 
-The draw is put on the sensors by hand, above the policy's second threshold, so that the
-coordinator slows whoever comes first. What is looked at is the board below NVML.
+The fake GPUs' sensors are set to a draw above the policy's second threshold, so that the coordinator
+caps low priority. Checks read the fake board itself, below NVML.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,9 @@
 """
-What a served model is put through: a change under load, a night at zero, a split.
+Trials of a served model: a rollout under load, a scale to zero and back, separate prefill and decode.
 
-Each trial does one thing to a service as its owner would, and gives back what came of it;
-judging is the caller's. Tests and the benchmark use the same ones, so that what is
-measured is what is tested. `plain_rollout` is the peer: the same engine as an ordinary
-Deployment behind an ordinary Service.
+Each trial does to a service what its user would do, and returns the result; the caller judges it.
+Tests and the benchmark use the same trials, so that the benchmark measures what is tested.
+`plain_rollout` is the baseline: the same engine as an ordinary Deployment behind an ordinary Service.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,8 @@
 """
-`python -m loadline_operator.definitions`: the command of the job that brings the CRDs up to date.
+`python -m loadline_operator.definitions`: the command of the hook Job that updates the CRDs.
 
-Charts that are installed name it, and an image may be newer than its chart, so the command
-keeps its name. What it does is in `hooks.install_crds`.
+Installed charts contain this command, and an image may be newer than its chart, so the
+command keeps its name. The code is in `hooks.install_crds`.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """
-`python -m loadline_operator.releases`: the command of the job that waits until every node is released.
+`python -m loadline_operator.releases`: the command of the hook Job that releases all nodes.
 
-Charts that are installed name it, and an image may be newer than its chart, so the command
-keeps its name. What it does is in `hooks.release_nodes`.
+Installed charts contain this command, and an image may be newer than its chart, so the
+command keeps its name. The code is in `hooks.release_nodes`.
 """
 
 import sys

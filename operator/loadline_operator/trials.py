@@ -1,8 +1,8 @@
 """
-`python -m loadline_operator.trials`: the command of the pod of `helm test`.
+`python -m loadline_operator.trials`: the command of `helm test`'s pod.
 
-Charts that are installed name it, and an image may be newer than its chart, so the command
-keeps its name. What it does is in `hooks.helm_tests`.
+Installed charts contain this command, and an image may be newer than its chart, so the
+command keeps its name. The code is in `hooks.helm_tests`.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """
-`python -m loadline_operator.upgrades`: the command of the job that looks whether an upgrade breaks up a row.
+`python -m loadline_operator.upgrades`: the command of the hook Job that checks an upgrade.
 
-Charts that are installed name it, and an image may be newer than its chart, so the command
-keeps its name. What it does is in `hooks.check_upgrade`.
+Installed charts contain this command, and an image may be newer than its chart, so the
+command keeps its name. The code is in `hooks.check_upgrade`.
 """
 
 import sys

@@ -2,8 +2,8 @@
 All policies, by loop and by the names that documents use: one line each, nothing registers itself.
 
 A policy is a value in a module of its own, beside the others of its loop. A line here makes it known to
-documents, to the operator, to the coordinators and to `loadline policies`; nobody asks for its class.
-The first of a loop over services is what is in force where no document says otherwise.
+documents, to the operator, to the coordinators and to `loadline policies`; no other code names it.
+The first policy of a loop over services is in force where no document chooses another.
 """
 
 from collections.abc import Mapping

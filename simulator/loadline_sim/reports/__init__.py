@@ -1,7 +1,7 @@
 """
-What a run shows: to a terminal while it goes on, as a page and a file when it is over.
+Shows a run: on a terminal while it runs, and as `report.html` and `summary.json` afterwards.
 
-`snapshots` is the moment, handed to a live view. `figures` computes what a finished
-recording says, `plots` draws it, `pages` writes `report.html` and `summary.json`. All of
-it is read from the plant's true state; nothing here runs a simulation.
+`snapshots` has the row's state at one moment, for a live view. `figures` computes the numbers of a
+finished recording, `plots` draws them, `pages` writes both files. All figures come from the plant's
+true state; nothing here runs a simulation.
 """

@@ -1,10 +1,10 @@
 """
-How every plot of a report looks: one palette, one type size, one way into the page.
+The style of every plot of a report: one palette, one font size, one SVG format.
 
-Plots are drawn once and shown on light and dark paper, so they hold no colours of
-their own: each role is drawn in a placeholder that becomes a CSS variable of the page.
-The palette is Okabe and Ito's, told apart under the common colour blindnesses; lines
-differ in weight or dash too, and are named where they end.
+Plots are drawn once and shown in light and dark mode, so they contain no fixed colours: each
+role has a placeholder that becomes a CSS variable of the page. The palette is Okabe and Ito's,
+whose colours stay distinct under the common kinds of colour blindness; lines also differ in
+weight or dash, and have a label at their end.
 
 Text stays text (searchable, in the page's font). Ids are prefixed, since several
 drawings live in one document.
@@ -80,7 +80,7 @@ def canvas(*, wide: bool, height_inches: float) -> Iterator[tuple[Figure, Axes]]
 
 
 def svg(figure: Figure, *, name: str, label: str) -> str:
-    """The drawing as an element for the page; `label` is what it says to those who can't see it."""
+    """The plot as an SVG element; `label` is its description for screen readers."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()

@@ -41,12 +41,12 @@ Template = Annotated[dict[str, Any], AfterValidator(_template)]
 
 MENDS = {
     "extra_forbidden": "remove it, or upgrade the operator to the version that knows it",
-    "string_too_short": "give a value, or leave it out",
-    "literal_error": "give one of those that are known, or leave it out",
+    "string_too_short": "set a value, or remove the key",
+    "literal_error": "set it to a known value, or remove the key",
 }
 PATTERN_MENDS = {
-    "modelCache": "give an absolute path, without a slash at its end",
-    "endpointPicker": "give the name of a Service, in which {service} stands for the InferenceService's",
+    "modelCache": "set it to an absolute path without a slash at its end",
+    "endpointPicker": "set it to a Service's name, in which {service} stands for the InferenceService's name",
 }
 """What to do about a fault, by its kind or its field; for others `mends` has a sentence."""
 
@@ -91,7 +91,7 @@ def read(path: Path) -> Defaults:
     try:
         text = path.read_text()
     except OSError as error:
-        raise InvalidInput("--defaults", str(path), mend=f"give a file that can be read ({error})") from error
+        raise InvalidInput("--defaults", str(path), mend=f"name a readable file ({error})") from error
     return parse(text)
 
 

@@ -52,14 +52,17 @@ def test_every_key_is_read() -> None:
             "engine_imag is 'x': remove it, or upgrade the operator to the version that knows it",
         ),
         ("engineImage: 5", "engineImage is 5: use a string"),
-        ("engineImage: ''", "engineImage is '': give a value, or leave it out"),
-        ("modelCache: models", "modelCache is 'models': give an absolute path, without a slash at its end"),
+        ("engineImage: ''", "engineImage is '': set a value, or remove the key"),
+        (
+            "modelCache: models",
+            "modelCache is 'models': set it to an absolute path without a slash at its end",
+        ),
         (
             "modelCache: /models/",
-            "modelCache is '/models/': give an absolute path, without a slash at its end",
+            "modelCache is '/models/': set it to an absolute path without a slash at its end",
         ),
-        ("endpointPicker: 'a b'", "endpointPicker is 'a b': give the name of a Service, "),
-        ("ipFamily: ipv6", "ipFamily is 'ipv6': give one of those that are known, or leave it out"),
+        ("endpointPicker: 'a b'", "endpointPicker is 'a b': set it to a Service's name, "),
+        ("ipFamily: ipv6", "ipFamily is 'ipv6': set it to a known value, or remove the key"),
         ("engineTemplate: [a]", 'engineTemplate is ["a"]: use a mapping'),
         ("monitorLabels: {a: 1}", "monitorLabels.a is 1: use a string"),
         ("[a]", '--defaults is ["a"]: use a mapping of keys to values'),
@@ -73,7 +76,7 @@ def test_a_fault_names_field_value_and_mend(text: str, sentence: str) -> None:
 
 
 def test_a_missing_file_is_told_by_its_path(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"--defaults is '.*none\.yaml': give a file that can be read"):
+    with pytest.raises(InvalidInput, match=r"--defaults is '.*none\.yaml': name a readable file"):
         defaults.read(tmp_path / "none.yaml")
     (tmp_path / "some.yaml").write_text("gpuResource: amd.com/gpu")
     assert defaults.read(tmp_path / "some.yaml").gpu_resource == "amd.com/gpu"
