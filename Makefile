@@ -18,21 +18,21 @@ PYTEST := python -m pytest --quiet --no-header
 ##@ See it
 
 .PHONY: demo
-demo: $(READY) ## The live demo: a row provisioned for 40 servers carries 52; report in build/demo
+demo: $(READY) ## Run the live demo: 52 servers share a power budget for 40; report in build/demo
 	@demos/power/demo.sh
 
 .PHONY: cluster-up cluster-down cluster-status
-cluster-up: $(READY) ## Start a Kubernetes on this machine on which pods run, with GPUS=8 fake GPUs; needs root
+cluster-up: $(READY) ## Start a Kubernetes cluster on this machine that runs pods, with GPUS=8 fake GPUs; needs root
 	@python -m testbed.cluster prepare && python -m testbed.cluster up --depth node --gpus $(or $(GPUS),8)
 
-cluster-down: $(READY) ## Stop it, and remove all of it
+cluster-down: $(READY) ## Stop that cluster, and remove all of it
 	@python -m testbed.cluster down
 
 cluster-status: $(READY) ## List which programs are built and which clusters are up
 	@python -m testbed.cluster status
 
 .PHONY: demo-serve
-demo-serve: $(READY) parts ## The serving demo on a real node: helm install, one manifest, tokens; prefill and decode apart
+demo-serve: $(READY) parts ## Run the serving demo on a real node: helm install, one manifest, tokens from separate prefill and decode
 	@python -m demos.serving.demonstrations
 
 ##@ Install it
@@ -48,22 +48,22 @@ push: $(READY) ## Push IMAGE to its registry
 ##@ Check it
 
 .PHONY: check
-check: $(READY) ## Style, types, layers, unit and component tests: under a minute, side by side
+check: $(READY) ## Run style, types, layers, unit and component tests, three at a time; takes about a minute
 	@$(MAKE) --jobs=3 --keep-going --output-sync=target components units types imports style \
 	  && echo "make check: all is well"
 
 .PHONY: test
-test: check ## All of check, then test-cluster, test-node and test-engine one after another
+test: check ## Run check, then test-cluster, test-node and test-engine
 	@$(MAKE) --jobs=1 test-cluster test-node test-engine
 
 .PHONY: test-cluster test-node test-engine
-test-cluster: $(READY) programs ## Tests on a real API server, and those that wait out real leases; builds its programs once
+test-cluster: $(READY) programs ## Run tests on a real API server, and slow tests; builds Kubernetes' programs once
 	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "(cluster or slow) and not node and not engine"
 
-test-node: $(READY) programs parts ## Tests whose pods run, on a node of this machine; needs root
+test-node: $(READY) programs parts ## Run tests whose pods run on a node on this machine; needs root
 	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
 
-test-engine: $(READY) programs parts ## Tests on a real vLLM, on this machine's CPU; installs it once, some in pods need root
+test-engine: $(READY) programs parts ## Run tests on a real vLLM on this machine's CPU; installs vLLM once; some need root
 	@echo "== engines" && python -m testbed.engines ensure >/dev/null && $(PYTEST) -m engine
 
 .PHONY: programs parts
@@ -74,7 +74,7 @@ parts: $(READY) # what a node needs of the distribution; without root its tests 
 	@if [[ $$(id -u) == 0 ]]; then python -m testbed.cluster prepare; fi
 
 .PHONY: lint
-lint: $(READY) ## Style, types and layers, without tests
+lint: $(READY) ## Run style, types and layers, without tests
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target types imports style
 
 .PHONY: style types imports units components
@@ -103,31 +103,31 @@ components: $(READY)
 bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
 
-bench-safety: $(READY) ## Search faults, at random and by an adversary, for a broken promise; resumes; run `make mutants` first
+bench-safety: $(READY) ## Simulate random and adversarial faults in rows, and look for a broken promise; resumes; run `make mutants` first
 	@python -m benchmarks.safety
 
-bench-safety-live: $(READY) ## Attack a row of real agents for 20 min; check its true heat and every sentence of its statuses
+bench-safety-live: $(READY) ## Attack rows of real agents for 20 min; check their true heat and every statement of their statuses
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.safety_live
 
-mutants: $(READY) ## Make safety-relevant lines wrong, one at a time, and check that a test fails for each
+mutants: $(READY) ## Break safety-relevant lines one at a time, and check that a test fails for each
 	@python -m benchmarks.mutants
 
 bench-agent: $(READY) ## Measure what an agent and its guard cost a node, beside a bare loop over pynvml
 	@python -m benchmarks.agent
 
-bench-wire: $(READY) ## Have one member report anything at all, and measure what that does to its row
+bench-wire: $(READY) ## Let one member send arbitrary reports, and measure the effect on its row
 	@python -m benchmarks.wire
 
 bench-reaction: $(READY) ## Measure how fast rows of 52 and of 1,024 nodes react to an overload, and what their coordinator costs
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.reaction
 
-bench-truth: $(READY) ## Check that statuses are true and replica counts stay, by odd manifests, texts and others' bugs; 20 min
+bench-truth: $(READY) ## Check that statuses are true and replica counts stay, with odd manifests and texts and other operators' bugs; 20 min
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.truth
 
 bench-demo: $(READY) ## Run the live demo without a terminal; writes benchmarks/results/demo.json
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.demo
 
-bench-documents: $(READY) ## Measure what the worst policy documents cost their readers, and whether one ends a process
+bench-documents: $(READY) ## Measure what parsing the worst policy documents costs, and whether one ends a process
 	@python -m benchmarks.documents
 
 bench-gpu: $(READY) ## Read a real GPU: what sampling it costs, and its watts by phase; sets nothing; needs torch
@@ -136,17 +136,17 @@ bench-gpu: $(READY) ## Read a real GPU: what sampling it costs, and its watts by
 bench-operator: $(READY) ## Measure what 200 services cost the operator, beside kopf alone, and how fast it is
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
 
-bench-operator-plans: $(READY) ## Measure what one node's move costs the operator that plans a thousand domains
+bench-operator-plans: $(READY) ## Measure what one changed node costs the operator that plans a thousand domains
 	@python -m benchmarks.operator_plans
 
 ##@ Work on it
 
 .PHONY: format
-format: $(READY) ## Put imports in order and format
+format: $(READY) ## Sort imports and format the code
 	@ruff check --select I --fix --quiet . && ruff format --quiet .
 
 .PHONY: generate
-generate: $(READY) ## Write what is made from other files: CRDs, the chart's tables, docs/reference, docs/results.md
+generate: $(READY) ## Generate CRDs, the chart's tables, docs/reference and docs/results.md from the code and the results
 	@python -m testbed.charts && python -m reference_pages && python -m benchmarks.results_page
 
 .PHONY: engine-options
@@ -158,7 +158,7 @@ lock: $(READY) ## Resolve pyproject.toml into requirements/, pinned and hashed; 
 	@hack/lock.sh
 
 .PHONY: clean
-clean: ## Remove what was made in the checkout; the cache of built programs stays
+clean: ## Remove generated files from the checkout; keeps the cache of built programs
 	@rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -166,7 +166,7 @@ clean: ## Remove what was made in the checkout; the cache of built programs stay
 help: ## List all targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt pyproject.toml hack/bootstrap.sh
 	@hack/bootstrap.sh
