@@ -169,7 +169,7 @@ def test_nobody_orders_a_drill_by_writing_a_status(moored: Callable[[], Mooring]
 
 def test_a_candidate_that_does_not_hold_the_lease_is_refused(moored: Callable[[], Mooring]) -> None:
     sentence = refusal(lambda: moored().report(1))
-    assert 'node "berth-1" does not hold Lease loadline-mole, which node "berth-0" holds' in sentence
+    assert 'node "berth-1" does not hold Lease loadline-mole (its holder is "berth-0")' in sentence
 
 
 def test_a_new_holder_takes_over_the_coordinators_half(moored: Callable[[], Mooring]) -> None:
