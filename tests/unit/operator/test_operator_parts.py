@@ -22,7 +22,7 @@ def test_help_begins_with_what_you_get(capsys: pytest.CaptureFixture[str]) -> No
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert "Make InferenceServices, PowerDomains and policies be what they say." in text
+    assert "creates the workloads of InferenceServices, checks PowerDomains" in text
     for option in ("--kubeconfig", "--namespace", "--defaults", "--metrics-port", "--log-level"):
         assert option in text
 
