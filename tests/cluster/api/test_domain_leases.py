@@ -149,7 +149,7 @@ def test_an_agent_may_not_change_metadata(
     agents: list[Caller], held: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     body = {**held, "metadata": {**held["metadata"], **metadata}}
-    assert "metadata of a domain's Lease is the operator's" in agents[0].refusal(
+    assert "may not change the metadata of a domain's Lease" in agents[0].refusal(
         "PUT", f"{PATH}/{NAME}", body
     )
 

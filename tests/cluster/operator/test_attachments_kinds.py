@@ -133,7 +133,7 @@ def is_claimed_twice(bed: Bed, *, name: str, other: str, namespace: str) -> None
     def check() -> None:
         says(bed, name, "Attached", namespace=namespace, reason="ClaimedTwice")
         found = says(bed, name, "Ready", namespace=namespace, reason="ClaimedTwice")
-        assert f"is named by {other} too" in found["message"]
+        assert f"is also named by {other}" in found["message"]
 
     eventually(check)
     assert "selector" not in status_of(bed, name=name, namespace=namespace)

@@ -378,7 +378,7 @@ def made_uid(bed: Bed, body: Object) -> str:
 
 def is_claimed_twice(bed: Bed, name: str, other: str) -> None:
     eventually(lambda: says(bed, name, "Attached", reason="ClaimedTwice"))
-    assert f"named by {other} too" in says(bed, name, "Ready")["message"]
+    assert f"also named by {other}" in says(bed, name, "Ready")["message"]
 
 
 @pytest.mark.usefixtures("kserve")

@@ -574,7 +574,7 @@ CLUSTERS = (
         {},
         "Ready",
         "NameTaken",
-        "Deployment deployment-taken belongs to somebody else",
+        "Deployment deployment-taken exists and is not Loadline's",
         before=(there("apps/v1", "Deployment", "deployment-taken", spec=THEIR_DEPLOYMENT),),
     ),
     told(
@@ -582,7 +582,7 @@ CLUSTERS = (
         {},
         "Ready",
         "NameTaken",
-        "Service service-taken belongs to somebody else",
+        "Service service-taken exists and is not Loadline's",
         before=(there("v1", "Service", "service-taken", spec={"ports": [{"port": 80}]}),),
     ),
     told(
@@ -604,7 +604,7 @@ CLUSTERS = (
         ),
     ),
     told(
-        "nobody-sizes", {"scaling": {"maxReplicas": 4}}, "Ready", "AsDeclared", "doesn't act on spec.scaling"
+        "nobody-sizes", {"scaling": {"maxReplicas": 4}}, "Ready", "AsDeclared", "does not act on spec.scaling"
     ),
     told(
         "policy-nowhere",
@@ -630,7 +630,7 @@ FOREIGN = (
         attached(),
         "Ready",
         "ClaimedTwice",
-        "named by rival too",
+        "also named by rival",
         before=(manifest("rival", attached()),),
     ),
     told(
@@ -638,7 +638,7 @@ FOREIGN = (
         attached(name="ours"),
         "Ready",
         "OwnWorkload",
-        "made by Loadline for inferenceservices.loadline.dev/ours",
+        "created by Loadline for inferenceservices.loadline.dev/ours",
         before=(manifest("ours", {}),),
     ),
     told(
