@@ -229,7 +229,7 @@ async def test_a_silent_kubelet_is_given_up(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_a_missing_socket_says_what_to_mount(tmp_path: Path) -> None:
-    with pytest.raises(Unread, match="mount the kubelet.s pod-resources directory"):
+    with pytest.raises(Unread, match="mount the kubelet"):
         await ask(tmp_path / "kubelet.sock")
 
 
