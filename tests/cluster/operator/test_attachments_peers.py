@@ -336,7 +336,7 @@ def test_what_kserve_made_is_scaled_by_kserve_and_claimed_with_its_owner(roads: 
     roads.apply([service("parent", workloadRef=ref(body["apiVersion"], body["kind"], "iris"))])
     eventually(lambda: says(roads, "child", "Attached", reason="ClaimedTwice"))
     eventually(lambda: says(roads, "parent", "Attached", reason="ClaimedTwice"))
-    assert "by parent (by InferenceService iris) too" in says(roads, "child", "Ready")["message"]
+    assert "is also named by parent (by InferenceService iris)" in says(roads, "child", "Ready")["message"]
     roads.client.delete(names.INFERENCE_SERVICES.path("parent", namespace="default"))
     eventually(lambda: says(roads, "child", "Attached", status="True"))
     there = roads.client.get("/apis/apps/v1/namespaces/default/deployments/iris-predictor")
