@@ -236,9 +236,9 @@ def _leave(number: int, frame: object) -> NoReturn:
 def _journal(chosen: Settings) -> Journal:
     file = JournalFile(chosen.journal) if chosen.journal is not None else None
 
-    def written(entry: JournalEntry) -> None:
+    def written(entry: JournalEntry, line: str) -> None:
         if file is not None:
-            file.keep(entry)
+            file.keep(line)
         if entry.reason != UNMOVED:
             log.info("decided", decider=entry.decider, reason=entry.reason, object=entry.name)
 

@@ -7,8 +7,6 @@ never the decision: the failures are counted.
 
 from pathlib import Path
 
-from loadline_api.journals import JournalEntry
-
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of one of the two files."""
 
@@ -20,9 +18,9 @@ class JournalFile:
         self.failures = 0
         self._file = file
 
-    def keep(self, entry: JournalEntry) -> None:
-        """Append one entry."""
-        line, file = entry.to_line(), self._file
+    def keep(self, line: str) -> None:
+        """Append the line of one entry."""
+        file = self._file
         try:
             if file.exists() and file.stat().st_size + len(line) > MOST_BYTES:
                 file.replace(file.with_name(f"{file.name}.1"))

@@ -14,6 +14,7 @@ from loadline_agent.http_servers import serve
 from loadline_agent.metrics import Metrics
 from loadline_agent.settings import Settings
 from loadline_api.journals import Journal
+from loadline_policies.errors import InvalidInput
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,10 +57,10 @@ def status_app(
         return web.Response(text="ready\n") if why is None else web.Response(status=503, text=f"{why}\n")
 
     async def show_journal(request: web.Request) -> web.Response:
-        last = request.query.get("last", "")
-        if last and not last.isdecimal():
-            return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
-        text = journal.text(int(last) if last else None)
+        try:
+            text = journal.asked_for(request.query.get("last", ""))
+        except InvalidInput as error:
+            return web.Response(text=f"{error}\n", status=400)
         return web.Response(text=text, content_type="application/x-ndjson")
 
     app = web.Application()

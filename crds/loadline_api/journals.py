@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from loadline_policies.errors import InvalidInput
+
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 MOST_ENTRIES: Final = 4096
@@ -78,7 +80,7 @@ def plain(value: object) -> Plain:
 class Journal:
     """The newest entries of one process, oldest first.
 
-    `wall` gives seconds since 1970. `written` is called with each entry, for logs and files.
+    `wall` gives seconds since 1970. `written` is called with each entry and its line, for logs and files.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Journal:
         *,
         wall: Callable[[], float],
         node: str = "",
-        written: Callable[[JournalEntry], None] = lambda entry: None,
+        written: Callable[[JournalEntry, str], None] = lambda entry, line: None,
         most: int = MOST_ENTRIES,
     ) -> None:
         self._component, self._node, self._wall, self._written = component, node, wall, written
@@ -109,8 +111,15 @@ class Journal:
             decision=plain(decision),
             reason=reason,
         )
-        self._lines.append(entry.to_line())
-        self._written(entry)
+        line = entry.to_line()
+        self._lines.append(line)
+        self._written(entry, line)
+
+    def asked_for(self, last: str) -> str:
+        """The entries that `/v1/journal?last=` asks for, all if empty; InvalidInput if it is no number."""
+        if last and not last.isdecimal():
+            raise InvalidInput("last", last, mend="give a whole number of entries")
+        return self.text(int(last) if last else None)
 
     def text(self, last: int | None = None) -> str:
         """The entries as JSON lines; only the `last` ones if given, none for zero or less."""

@@ -20,6 +20,7 @@ from loadline_api.http_logs import HTTP_LOG, say_exhausted
 from loadline_api.journals import Journal
 from loadline_api.listeners import start_or_close
 from loadline_operator.metrics import Metrics
+from loadline_policies.errors import InvalidInput
 
 KEPT_S = 1.0
 
@@ -65,10 +66,10 @@ class Server:
         return web.Response(text=f"{self._why_not or 'ok'}\n", status=503 if self._why_not else 200)
 
     async def _serve_journal(self, request: web.Request) -> web.Response:
-        last = request.query.get("last", "")
-        if last and not last.isdecimal():
-            return web.Response(text=f"last is {last!r}: give a whole number of entries\n", status=400)
-        text = self._journal.text(int(last) if last else None)
+        try:
+            text = self._journal.asked_for(request.query.get("last", ""))
+        except InvalidInput as error:
+            return web.Response(text=f"{error}\n", status=400)
         return web.Response(text=text, content_type="application/x-ndjson")
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from loadline_api.journals import Component, Journal, JournalEntry, plain
 from loadline_api.visible_texts import visible
+from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.messages import Act, Epoch
 from testbed.foreign_texts import foreign_texts
 
@@ -27,7 +28,7 @@ class Thing:
 def journal(
     component: Component = Component.AGENT,
     *,
-    written: Callable[[JournalEntry], None] = lambda entry: None,
+    written: Callable[[JournalEntry, str], None] = lambda entry, line: None,
     most: int = 100,
 ) -> Journal:
     node = "node-0" if component is Component.AGENT else ""
@@ -104,7 +105,22 @@ def test_the_newest_entries_are_kept_and_the_last_ones_given(entries: int, most:
 
 
 def test_every_entry_is_told_to_logs_and_files() -> None:
-    told: list[JournalEntry] = []
-    kept = journal(written=told.append)
+    told: list[tuple[JournalEntry, str]] = []
+    kept = journal(written=lambda entry, line: told.append((entry, line)))
     write(kept, None, "deadline")
-    assert [entry.reason for entry in told] == ["deadline"]
+    assert [entry.reason for entry, _ in told] == ["deadline"]
+    assert [f"{line}\n" for _, line in told] == [kept.text()]
+
+
+@pytest.mark.parametrize(("last", "given"), [("", 3), ("2", 2), ("0", 0), ("99", 3)])
+def test_a_reader_asks_for_the_last_entries_or_for_all(last: str, given: int) -> None:
+    kept = journal()
+    for number in range(3):
+        write(kept, number)
+    assert len(kept.asked_for(last).splitlines()) == given
+
+
+@pytest.mark.parametrize("last", ["-1", "few", "1.5"])
+def test_what_is_no_number_of_entries_is_refused_by_name(last: str) -> None:
+    with pytest.raises(InvalidInput, match=r"last is .*: give a whole number of entries"):
+        journal().asked_for(last)
