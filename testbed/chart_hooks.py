@@ -10,7 +10,6 @@ chart's rights, and Helm's waiting for it.
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ from typing import Any, Self
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import STRATEGIC, Object
 from testbed.cluster.errors import ApiError
+from testbed.cluster.waits import wait_for
 
 TIMEOUT_S = 120.0
 HOOKS = "app.kubernetes.io/component in (crds,release,test,upgrade)"
@@ -77,14 +77,18 @@ class Hooks:
 
     def _kubeconfig(self, account: str, namespace: str) -> Path:
         """The account may be new, and the pod there before its token can be asked for."""
-        deadline_s = time.monotonic() + 10.0
-        while True:
+        refusal = ""
+
+        def kubeconfig() -> Path | None:
+            nonlocal refusal
             try:
                 return self._bed.identity(account, namespace).kubeconfig
-            except ApiError:
-                if time.monotonic() > deadline_s:
-                    raise
-            time.sleep(PAUSE_S)
+            except ApiError as error:
+                refusal = str(error)
+                return None
+
+        what = f"a token of {namespace}/{account}"
+        return wait_for(kubeconfig, what, standstill_s=10.0, why=lambda: refusal, every_s=PAUSE_S)
 
     def _end(self, pod: Object, container: Object, *, status: int) -> None:
         """What a kubelet writes once the container has ended."""

@@ -20,6 +20,7 @@ from demos.serving import completions
 from demos.serving.clusters import Engine, ServingCluster
 from loadline_api.names import DEFAULT_POWER_POLICY, POLICY_KEY, POWER_DOMAINS, SYSTEM_NAMESPACE
 from testbed.cluster.errors import BedError
+from testbed.cluster.waits import wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CHAT, DOMAIN = EXAMPLES / "chat-pd.yaml", EXAMPLES / "power-domain.yaml"
@@ -116,10 +117,12 @@ class Demonstration:
             self._cluster.bed.kubectl(
                 "patch", "configmap", DEFAULT_POWER_POLICY, "-n", SYSTEM_NAMESPACE, "-p", yaml.safe_dump(body)
             )
-            while (now := self._policy_hash()) == before:
-                if time.monotonic() - began_s > 10 * HOT_S:
-                    raise BedError(f"the policy {before} is still in force")
-                time.sleep(0.05)
+            now = wait_for(
+                lambda: found if (found := self._policy_hash()) != before else None,
+                f"another policy than {before} is in force",
+                standstill_s=10 * HOT_S,
+                every_s=0.05,
+            )
             took_s = time.monotonic() - began_s
             self._console.print(
                 f"    {before} → [bold]{now}[/] in force after {took_s:.1f} s; no pod restarts for a policy"

@@ -8,7 +8,6 @@ real kubectl instead (`Bed.kubectl`).
 """
 
 import ssl
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ import httpx
 
 from testbed.cluster.certificates import Pair
 from testbed.cluster.errors import ApiError, BedError
+from testbed.cluster.waits import wait_for
 
 Object = dict[str, Any]
 """A Kubernetes object as the API sends it."""
@@ -105,13 +105,15 @@ class Client:
     def await_definition(self, path: str, *, timeout_s: float = SERVED_WITHIN_S) -> None:
         """Return once all versions of the CustomResourceDefinition at a path are served and discovered.
 
-        Raises BedError after `timeout_s` seconds.
+        Raises GaveUp after `timeout_s` seconds.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while not self._is_served(self.get(path)):
-            if time.monotonic() > deadline_s:
-                raise BedError(f"{path} is not served after {timeout_s:g} s; read its conditions")
-            time.sleep(0.05)
+        wait_for(
+            lambda: self._is_served(self.get(path)) or None,
+            f"{path} is served",
+            standstill_s=timeout_s,
+            why=lambda: "read its conditions",
+            every_s=0.05,
+        )
 
     def path_of(self, body: Mapping[str, Any]) -> str:
         """Where an object lives, by its apiVersion, kind, namespace and name."""
