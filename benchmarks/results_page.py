@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.result_files import LOAD, RESULTS
+from reference_pages import markdown
+from reference_pages.markdown import code, table
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 WORDS = Path(__file__).with_suffix(".toml")
@@ -84,13 +86,14 @@ def _place(order: list[str], name: str) -> int:
 
 
 def _summary(results: list[Document], words: dict[str, Words]) -> Iterator[str]:
-    yield from _head("Benchmark", "Question", "Kept", "Missed", "Inconclusive")
+    rows = []
     for each in results:
         counts = Counter(map(verdict, each["checks"]))
         own = words.get(each["name"], {})
         title = _title(each, own)
         numbers = (str(counts[name]) for name in ("kept", "missed", "inconclusive"))
-        yield _row(f"[{title}](#{_anchor(title)})", own.get("question", ""), *numbers)
+        rows.append((f"[{title}](#{_anchor(title)})", own.get("question", ""), *numbers))
+    yield table(("Benchmark", "Question", "Kept", "Missed", "Inconclusive"), rows)
     yield ""
 
 
@@ -110,22 +113,20 @@ def _checks(checks: list[Document], words: Words) -> Iterator[str]:
     folded = [check for check in checks if verdict(check) == "kept"] if len(checks) > FOLDED_FROM else []
     open_ = [check for check in checks if check not in folded]
     if open_:
-        yield from _table(open_, words)
+        yield f"{_table(open_, words)}\n"
     if folded:
-        yield f"<details><summary>{len(folded)} checks that were kept</summary>\n"
-        yield from _table(folded, words)
-        yield "</details>\n"
+        yield f"{markdown.folded(f'{len(folded)} checks that were kept', _table(folded, words))}\n"
 
 
-def _table(checks: list[Document], words: Words) -> Iterator[str]:
-    yield from _head("Check", "What it counts", "Value", "Goal", "Outcome")
+def _table(checks: list[Document], words: Words) -> str:
+    rows = []
     for check in checks:
-        name, value, goal = f"`{check['name']}`", shown(check["value"]), _goal(check["goal"])
         outcome = verdict(check)
         if outcome != "kept":
             outcome = f"**{outcome}**{', a timing' if check.get('timing') else ''}"
-        yield _row(name, _meaning(check, words), value, goal, outcome)
-    yield ""
+        value, goal = shown(check["value"]), _goal(check["goal"])
+        rows.append((code(check["name"]), _meaning(check, words), value, goal, outcome))
+    return table(("Check", "What it counts", "Value", "Goal", "Outcome"), rows)
 
 
 def _beside(document: Document, words: Words) -> Iterator[str]:
@@ -134,8 +135,8 @@ def _beside(document: Document, words: Words) -> Iterator[str]:
     named = {name: text for name, text in words.get("beside", {}).items() if name in results}
     if named:
         yield "Measured in the same run, without a goal:\n"
-        yield from _head("Result", "What it counts", "Value")
-        yield from (_row(f"`{name}`", text, shown(results[name])) for name, text in named.items())
+        rows = ((code(name), text, shown(results[name])) for name, text in named.items())
+        yield table(("Result", "What it counts", "Value"), rows)
         yield ""
 
 
@@ -174,15 +175,6 @@ def _commit(commit: str) -> str:
 
 def _goal(goal: str) -> str:
     return goal.replace("<=", "≤").replace(">=", "≥").replace("= true", "yes")
-
-
-def _head(*names: str) -> Iterator[str]:
-    yield _row(*names)
-    yield "|" + "---|" * len(names)
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def main() -> None:

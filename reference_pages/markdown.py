@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; cells are Markdown, except that line ends and bars in them are made harmless."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return "\n".join([_row(heads), "|" + "---|" * len(heads), *map(_row, rows)])
 
 
 def code(text: str) -> str:
@@ -34,6 +33,10 @@ def prose(text: str) -> str:
 def folded(summary: str, body: str) -> str:
     """What only some readers want to see, behind one line."""
     return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
 
 
 def _cell(text: str) -> str:
