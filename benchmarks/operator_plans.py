@@ -30,13 +30,13 @@ from loadline_operator.domains.plan import Observed, plan
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, POWER_DOMAINS, Kind, Manifest
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import PolicyIndex
+from testbed.agent_specs import agent_spec
 
 RESULT = RESULTS / "operator_plans.json"
 DOMAINS, NODES_OF_ALL, MOVES, SEED = 1000, 2000, 60, 1
 OTHER_LABELS = {f"example.com/label-{index}": "value" for index in range(20)}
 """What nodes have beside the label that selects them."""
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 GOAL_MS = 50.0
 
 
@@ -211,7 +211,7 @@ def _capacity(name: str, *, max_watts: int = 700) -> Manifest:
     gpus = [{"uuid": f"{name}-{index}", "minWatts": 200, "maxWatts": max_watts} for index in range(8)]
     return {
         "metadata": {"name": name},
-        "spec": {"certificate": CERTIFICATE, "address": "10.0.0.1:9476"},
+        "spec": agent_spec(),
         "status": {"hostMaxWatts": 1000, "gpus": gpus, "conditions": conditions},
     }
 

@@ -10,6 +10,7 @@ import pytest
 
 from loadline_api import names
 from loadline_api.names import Resource
+from testbed.agent_specs import CERTIFICATE, agent_spec
 from testbed.cluster.bed import Bed
 from testbed.cluster.errors import ApiError
 
@@ -18,8 +19,7 @@ DOMAIN: dict[str, Any] = {
     "nodeSelector": {"matchLabels": {"row": "a"}},
     "hostWatts": {"max": 2600},
 }
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-NODE: dict[str, Any] = {"certificate": CERTIFICATE, "address": "10.0.0.7:9476"}
+NODE: dict[str, Any] = agent_spec()
 
 
 def curve(*points: tuple[int, int | None]) -> dict[str, Any]:

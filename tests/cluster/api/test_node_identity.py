@@ -9,12 +9,12 @@ import pytest
 from loadline_api import names
 from loadline_api.node_capacities import NodeCapacityStatus
 from testbed import charts
+from testbed.agent_specs import agent_spec
 from testbed.api_callers import Caller, bound_account, eventually, refusal
 from testbed.cluster.bed import Bed
 
 PATH = names.NODE_CAPACITIES.path()
 TIME = "2026-01-01T00:00:00Z"
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def capacity(node: str, *, address: str = "10.0.0.7:9476") -> dict[str, Any]:
@@ -22,7 +22,7 @@ def capacity(node: str, *, address: str = "10.0.0.7:9476") -> dict[str, Any]:
         "apiVersion": names.API_VERSION,
         "kind": "NodeCapacity",
         "metadata": {"name": node},
-        "spec": {"certificate": CERTIFICATE, "address": address},
+        "spec": agent_spec(address),
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from loadline_api import names
 from testbed import api_callers, charts
+from testbed.agent_specs import agent_spec
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
 from testbed.cluster.control_planes import CONTROLLERS
@@ -25,7 +26,6 @@ TENANT = "tenant"
 MORE_CONTROLLERS = ("horizontal-pod-autoscaler-controller", "resourcequota-controller")
 
 ROW = f"{names.NODE_RESTRICTION_PREFIX}row"
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 CURVE = [{"percent": 105}, {"percent": 108, "seconds": 60}, {"percent": 130, "seconds": 40}]
 WRITTEN = (
     names.INFERENCE_SERVICES.path(),
@@ -60,7 +60,7 @@ class Row:
             uid = self._bed.client.get(f"/api/v1/nodes/{node}")["metadata"]["uid"]
             owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
             head = {"apiVersion": names.API_VERSION, "kind": "NodeCapacity"}
-            spec = {"certificate": CERTIFICATE, "address": "127.0.0.1:9476"}
+            spec = agent_spec("127.0.0.1:9476")
             made = {**head, "metadata": {"name": node, "ownerReferences": [owner]}, "spec": spec}
             agent.apply(names.NODE_CAPACITIES.path(node), made, manager=names.AGENT_MANAGER)
             gpus = [{"uuid": f"{node}-{i}", "minWatts": 100, "maxWatts": 400} for i in range(8)]

@@ -21,6 +21,7 @@ from loadline_api.power_domains import (
 from loadline_api.quantities import ratio
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS
+from testbed.agent_specs import agent_spec
 
 
 def domain(**spec: Any) -> dict[str, Any]:
@@ -107,13 +108,10 @@ def test_a_capacity_reads_back_what_it_wrote() -> None:
     status = NodeCapacityStatus(domain="row-a", gpus=(Gpu(uuid="GPU-1", min_watts=100, max_watts=400),))
     raw = {
         "metadata": {"name": "n"},
-        "spec": {"certificate": PEM, "address": "[::1]:9476"},
+        "spec": agent_spec("[::1]:9476"),
         "status": status.to_api(),
     }
     assert NodeCapacity.parse(raw).status == status
-
-
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def test_a_service_is_known_by_namespace_and_name() -> None:

@@ -17,6 +17,7 @@ from loadline_operator.kube.kinds import Manifest
 from loadline_operator.policies.documents import Document
 from loadline_policies.loops import Loop
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS
+from testbed.agent_specs import agent_spec
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GOOD = Document(loop=Loop.POWER, good_hash="0123456789ab", policy="polca", fault=None)
@@ -96,10 +97,7 @@ def capacity(
     return facts.capacity(
         {
             "metadata": {"name": node},
-            "spec": {
-                "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-                "address": "10.0.0.7:9476",
-            },
+            "spec": agent_spec(),
             "status": {"domain": armed_for, "gpus": ratings, "conditions": [may, obeys]} if told else {},
         }
     )

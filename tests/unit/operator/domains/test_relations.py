@@ -24,11 +24,11 @@ from loadline_operator.kube.kinds import (
 from loadline_operator.metrics import Metrics
 from loadline_operator.policies.documents import Document, PolicyIndex
 from loadline_policies.loops import Loop
+from testbed.agent_specs import agent_spec
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SYSTEM = "loadline-system"
 DOMAINS, NODE_NAMES, LABELS = ("a", "b", "c", "d"), ("n0", "n1", "n2", "n3"), ("row", "feed")
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 KINDS = ("node", "node", "domain", "domain", "capacity", "lease", "policy", "status")
 
@@ -146,7 +146,7 @@ def move(cluster: Cluster, kind: str, given: tuple[Any, ...]) -> None:
             ]
             gpus = [{"uuid": name, "minWatts": 100, "maxWatts": 400}]
             status = {"domain": armed_for, "gpus": gpus, "conditions": conditions}
-            spec = {"certificate": CERTIFICATE, "address": "10.0.0.7:9476"}
+            spec = agent_spec()
             cluster.show(NODE_CAPACITIES, name, spec=spec, status=status)
         case "lease", (name, False, candidates):
             annotations = {CANDIDATES_ANNOTATION: ",".join(candidates)}

@@ -10,11 +10,8 @@ from loadline_operator.contexts import Context
 from loadline_operator.kube.kinds import NODE_CAPACITIES, NODES, Key, Manifest
 from loadline_operator.metrics import Metrics
 from loadline_operator.nodes.startup_taints import StartupTaints, untaint
+from testbed.agent_specs import agent_spec
 
-AGENT = {
-    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-    "address": "10.0.0.1:8443",
-}
 OURS, THEIRS = {"key": STARTUP_TAINT, "effect": "NoSchedule"}, {"key": "theirs", "effect": "NoExecute"}
 
 
@@ -27,7 +24,7 @@ def capacity(status: str = "True", *, version: str = "1", owner: str = "uid-node
     owners = [{"kind": "Node", "uid": owner}]
     metadata = {"name": "node-0", "uid": "u", "resourceVersion": version, "ownerReferences": owners}
     condition = {"type": "GpusReady", "status": status, "reason": "AsTold"}
-    return {"metadata": metadata, "spec": AGENT, "status": {"conditions": [condition]}}
+    return {"metadata": metadata, "spec": agent_spec(), "status": {"conditions": [condition]}}
 
 
 @pytest.fixture

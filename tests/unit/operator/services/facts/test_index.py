@@ -22,13 +22,10 @@ from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS
 from loadline_operator.services.facts.foreign_workloads import DISAGGREGATED_SETS, FOREIGN_KINDS
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.object_states import Ref
+from testbed.agent_specs import agent_spec
 
 CHAT, RIVAL = Key("serving", "chat"), Key("serving", "rival")
 THEIRS = next(kind for kind in FOREIGN_KINDS if kind.kind == "Deployment")
-AGENT = {
-    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-    "address": "10.0.0.1:8443",
-}
 REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
 
 
@@ -206,7 +203,7 @@ def test_an_autoscaler_concerns_what_it_aims_at(facts: ServiceIndex) -> None:
 
 def test_a_node_concerns_services_of_which_it_tells_something_new(facts: ServiceIndex) -> None:
     def told(version: int, *services: Manifest) -> Manifest:
-        return {**raw("node-0", version), "spec": AGENT, "status": {"services": list(services)}}
+        return {**raw("node-0", version), "spec": agent_spec(), "status": {"services": list(services)}}
 
     capped = {"service": "serving/chat", "pods": 1, "capped": True}
     other = {"service": "serving/rival", "pods": 1}
@@ -230,7 +227,11 @@ def test_an_object_of_another_shape_stops_nobody(facts: ServiceIndex, odd: list[
 
 def test_an_agent_that_falls_silent_concerns_the_services_of_its_node(facts: ServiceIndex) -> None:
     told = {"services": [{"service": "serving/chat", "sloMet": True}]}
-    capacity = {"metadata": {"name": "a", "uid": "a", "resourceVersion": "1"}, "spec": AGENT, "status": told}
+    capacity = {
+        "metadata": {"name": "a", "uid": "a", "resourceVersion": "1"},
+        "spec": agent_spec(),
+        "status": told,
+    }
     facts.see(NODE_CAPACITIES, capacity, gone=False)
     pod = raw(
         "agent", 1, spec={"nodeName": "a"}, status={"conditions": [{"type": "Ready", "status": "True"}]}

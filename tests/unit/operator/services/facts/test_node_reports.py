@@ -13,15 +13,15 @@ from loadline_operator.services.facts.node_reports import (
     turned,
 )
 from loadline_policies.errors import InvalidInput
-
-AGENT = {
-    "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-    "address": "10.0.0.1:8443",
-}
+from testbed.agent_specs import agent_spec
 
 
 def capacity(*services: Manifest) -> Manifest:
-    return {"metadata": {"name": "node-0", "uid": "u"}, "spec": AGENT, "status": {"services": list(services)}}
+    return {
+        "metadata": {"name": "node-0", "uid": "u"},
+        "spec": agent_spec(),
+        "status": {"services": list(services)},
+    }
 
 
 def test_counts_are_not_remembered() -> None:
