@@ -10,6 +10,7 @@ The other door is in `status_servers`.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -133,11 +134,15 @@ class ReportServer:
             self._leadership.forget(report)
 
     async def _write(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """The response, written already: when the last one is on its way is worth knowing."""
+        """The response, written already: when the last one is on its way is worth knowing.
+
+        A member that has gone away meanwhile (its pod was replaced) is no error of the server.
+        """
         response = self._response(answer)
         try:
-            await response.prepare(request)
-            await response.write_eof()
+            with contextlib.suppress(ConnectionResetError):
+                await response.prepare(request)
+                await response.write_eof()
         finally:
             if isinstance(answer, Leased):
                 self._fan_outs.written(answer.report.node, answer.lease.level)

@@ -83,7 +83,7 @@ def test_a_successor_raises_nothing_before_it_is_leased(row: LoneRow) -> None:
         row.wait(lambda: row.metric(NODE, "loadline_power_armed") == 1.0)
         time.sleep(2 * row.row.lease_s)
         assert row.metric(NODE, LEASED) == 0.0
-        assert "no coordinator has sent it a lease" in unready(row)
+        assert "has not received a lease from a coordinator" in unready(row)
     assert safe(row)
     assert not limit_watcher.rises
     row.tell(holder="node-0", transitions=2)

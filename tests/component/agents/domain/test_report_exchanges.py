@@ -197,6 +197,22 @@ async def test_a_crossing_answers_everybody_who_is_held(bench: Bench) -> None:
     assert {lease.level for lease in told if lease is not None} == {"Brake"}
 
 
+async def test_a_member_that_went_away_while_it_was_held_is_no_error(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.open("node-0")
+    members, leases = await settled(bench)
+    held = asyncio.create_task(members[1].exchange(acknowledged(leases[1], "node-1", 2)))
+    await asyncio.sleep(0.1)
+    held.cancel()
+    await asyncio.sleep(0.1)
+    async with within(0.5):
+        crossing = await members[2].exchange(acknowledged(leases[2], "node-2", 2, watts=790.0))
+    await asyncio.sleep(0.1)
+    assert crossing is not None
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 async def test_how_long_it_took_until_all_were_answered_is_journalled(bench: Bench) -> None:
     door = await bench.open("node-0")
     members, leases = await settled(bench)
