@@ -2,12 +2,12 @@
 Whether a row on paper keeps what it is promised, by what is true of it and not by what anybody believes.
 
 Judged at every tick, from the first on. *S2*: the true heat stays below trip. *S1*: what the nodes
-truly fall to with nobody's help is within the budget, wherever the lowest limits allow it, except
-for `EXCUSED_S` after a fault or a change that somebody leads through, and except for k nodes within
-what the breaker bears (0002, «S1»), beside those that the plan has made room for. No limit rises at
-a deadline. Where no plan can hold the row, that is said, and the others are at their lowest, within
-`SAID_WITHIN_S` of the evidence. Nobody but the row's own nodes is a member, and no fault disarms
-one. But for the heat all of it is promised from when every node has been armed.
+truly fall to with nobody's help is within the budget, wherever the lowest limits allow it, except for
+`EXCUSED_S` after a fault or a change that somebody leads through, and except for nodes outside the plan
+within what the breaker bears (0002, «S1»), beside those that the plan has made room for. No limit rises
+at a deadline. Where no plan can hold the row, that is said, and the others are at their lowest, within
+`SAID_WITHIN_S` of the evidence. Nobody but the row's own nodes is a member, and no fault disarms one.
+But for the heat all of it is promised from when every node has been armed.
 
 All of this is promised inside a *fault budget*: at any moment at most k nodes are outside the plan,
 or more if the row can be held at its lowest limits and somebody leads it. So it is, too, while a node
@@ -99,6 +99,7 @@ class Judge:
         self._outside: dict[str, _Outside] = {}
         self._joined: set[str] = set()
         self._armed: frozenset[str] = frozenset()
+        self._left_s: dict[str, float] = {}
         self._excused_s = EXCUSED_S
         self._evident_s = 0.0
         self._releases = Releases(self.bench, partial(self._breach, "releases with headroom"))
@@ -159,23 +160,30 @@ class Judge:
             self._breach("S1", f"nodes fall to {share:.3f} of the budget, outside: {sorted(self._outside)}")
 
     def _few(self, falls: dict[str, float]) -> bool:
-        """Whether all that the row falls to above its budget is that of k nodes, and the breaker bears it."""
+        """Whether all that the row falls to above its budget is that of nodes outside, and borne.
+
+        How many they are doesn't matter: k is what the breaker bears of the worst ones, and a node of which
+        the plan already counts a lost GPU rises by less.
+        """
         total_watts = sum(falls.values())
         others = [name for name, one in self._outside.items() if not one.absorbed]
         rises_watts = sum(max(0.0, falls[name] - target_watts(self.bench, name)) for name in others)
         planned_watts = self.bench.budget_watts + TOLERANCE_WATTS * len(falls)
-        few = len(others) <= self.tolerated and total_watts <= self.borne_watts
-        return few and total_watts - rises_watts <= planned_watts
+        return total_watts <= self.borne_watts and total_watts - rises_watts <= planned_watts
 
     def _judge_disarming(self) -> None:
         """Whether a member lost its record that neither left, nor was released, nor booted anew."""
         bench, declared = self.bench, self.bench.site.domain
         armed = frozenset(agent.name for agent in bench.armed())
-        settled = declared.enforce and bench.world.now - bench.enlisted_s > RELEASED_S
+        now = bench.world.now
+        settled = declared.enforce and now - bench.enlisted_s > RELEASED_S
+        self._left_s |= {name: now for name in self._armed | armed if self._leaves(name)}
         lost = [
             name
             for name in self._armed - armed
-            if name in declared.members and bench.agent(name).guarded and not self._leaves(name)
+            if name in declared.members
+            and bench.agent(name).guarded
+            and now - self._left_s.get(name, float("-inf")) > RELEASED_S
         ]
         if settled and lost:
             self._breach("no fault disarms", ", ".join(sorted(lost)))

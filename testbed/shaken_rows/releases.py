@@ -30,12 +30,12 @@ class Releases:
     def look(self) -> None:
         """Judge this moment."""
         bench = self._bench
+        counted = [paper for paper in bench.papers if bench.counts(paper)]
+        self._watts.append({paper.rating.node: paper.true_watts() for paper in counted})
         armed = frozenset(agent.name for agent in bench.armed())
         for name in sorted(self._limited - armed):
             if bench.agent(name).guarded and len(self._watts) == self._watts.maxlen:
                 self._judge(name)
-        counted = [paper for paper in bench.papers if bench.counts(paper)]
-        self._watts.append({paper.rating.node: paper.true_watts() for paper in counted})
         self._limited = frozenset(name for name in armed if min(bench.paper(name).most_watts()) < MAX_WATTS)
 
     def _judge(self, name: str) -> None:

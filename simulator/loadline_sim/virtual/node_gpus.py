@@ -185,13 +185,13 @@ class VirtualGpus:
         return False
 
     def _unreadable(self, now: float) -> set[int]:
-        """GPUs of an armed node that haven't answered for so long that anything may hold there."""
+        """GPUs that haven't answered for so long that anything may hold there."""
         self._read_s = [last if index in self.lost else now for index, last in enumerate(self._read_s)]
         late = {index for index, last in enumerate(self._read_s) if now - last > UNREADABLE_AFTER_S}
-        unreadable = late if self.record.armed else set()
-        for index in unreadable:
-            self._proofs[index].failed()
-        return unreadable
+        if self.record.armed:
+            for index in late:
+                self._proofs[index].failed()
+        return late
 
     def _enforced(self) -> list[float]:
         return self._read(self.hardware.enforced_watts(), self._last_enforced)

@@ -7,26 +7,43 @@ the policy, the services' terms, and whether the domain is to be enforced at all
 which nobody knows what it can draw joins nevertheless: it has to be heard before it can be judged.
 
 While nothing is enforced there is nothing to keep, so that a row is observed as it is declared.
+
+A successor may find an armed row under a declaration that is refused, and can't know the one before. What
+the armed members were promised to fall to was within that budget, so their sum is the budget that it plans
+by: the row is held at safe, nobody joins, and whoever falls out of the plan is planned for as ever.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol.domains import Domain
+from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.rosters import MEMBERS_UNKNOWN, Roster
-from loadline_policies.power.safety.safe_states import BUDGET_TOO_SMALL, Safety, assess
+from loadline_policies.power.safety.safe_states import (
+    BUDGET_TOO_SMALL,
+    NodeRating,
+    SafeLimits,
+    Safety,
+    assess,
+    safe_limits,
+)
 
 
 class AcceptedDomain:
     """`domain` is in force, with its `safety`; `problem` says why the declared one isn't, None if it is.
 
     `unholdable` says that not even the lowest limits fit the budget in force any more: members can't
-    be lowered that could be before. Then the plan is the lowest limits for everybody.
+    be lowered that could be before. Then the plan is the lowest limits for everybody. `limits` are the
+    safe limits to plan by; None while there are none. They are there without `safety` where all that is
+    known is what armed members were found to fall to.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.domain = self._declared = domain
         self.safety: Safety | None = None
+        self.limits: SafeLimits | None = None
+        self._found_watts: dict[str, float] = {}
         self.problem: UnsafeDomain | None = None
         self.unholdable = False
 
@@ -34,32 +51,78 @@ class AcceptedDomain:
         """Take note of a new declaration; `assess` says whether it comes into force."""
         self._declared = domain
 
+    def find(self, member: Member) -> None:
+        """Note what an armed member falls to as it is first heard: a coordinator before us has planned so."""
+        if member.armed and member.name not in self._found_watts and member.rating is not None:
+            self._found_watts[member.name] = member.rating.watts_at(member.promised_watts())
+
+    @property
+    def borne_watts(self) -> float:
+        """The draw that the breaker bears for ever; where its curve is refused, the budget."""
+        return self.domain.budget_watts * (self.domain.curve.borne_load if self.safety is not None else 1.0)
+
     def assess(self, members: Roster, *, patient: bool, now: float) -> None:
         """Look anew at what is declared and at what is in force, with the members as they are now known."""
         try:
-            self.safety = _safety(self._declared, members, patient=patient, now=now)
+            self._take(_safety(self._declared, members, patient=patient, now=now))
             self.domain, self.problem, self.unholdable = self._declared, None, False
             return
         except UnsafeDomain as error:
             self.problem = error
-        if self.safety is None or not members.enforcing:
+        if not members.enforcing:
             self.domain, self.unholdable = self._declared, False
-            return
-        self.domain = _kept(self.domain, self._declared, joins=self.problem.reason == MEMBERS_UNKNOWN)
+            self.limits = None if self.safety is None else self.limits
+        elif self.safety is None:
+            self._plan_as_found(members, patient=patient)
+        else:
+            self._keep(self.safety, self.problem, members, patient=patient, now=now)
+
+    def _take(self, safety: Safety) -> None:
+        self.safety, self.limits = safety, safety.limits
+
+    def _keep(
+        self, safety: Safety, problem: UnsafeDomain, members: Roster, *, patient: bool, now: float
+    ) -> None:
+        """Go on by the last good declaration."""
+        self._put_in_force(_kept(self.domain, self._declared, joins=problem.reason == MEMBERS_UNKNOWN))
         try:
-            self.safety, self.unholdable = _safety(self.domain, members, patient=patient, now=now), False
+            self._take(_safety(self.domain, members, patient=patient, now=now))
+            self.unholdable = False
         except UnsafeDomain as error:
             self.unholdable = error.reason == BUDGET_TOO_SMALL
             if self.unholdable:
-                self.problem, self.safety = error, _lowest(self.safety, members)
+                ratings = [member.rating for member in members.values() if member.rating is not None]
+                self.problem = error
+                self._take(_lowest(safety, ratings))
+
+    def _plan_as_found(self, members: Roster, *, patient: bool) -> None:
+        """Plan by what was found, once all were heard or had the time."""
+        found = {name: watts for name, watts in self._found_watts.items() if name in members}
+        if not found or (patient and not members.acquainted):
+            self.domain, self.limits, self.unholdable = self._declared, None, False
+            return
+        self._put_in_force(replace(self._declared, budget_watts=sum(found.values())))
+        ratings = [members[name].counted_rating(patient=patient) for name in found]
+        try:
+            self.limits, self.unholdable = safe_limits(ratings, self.domain.budget_watts), False
+        except UnsafeDomain:
+            self.limits, self.unholdable = _lowest_limits(ratings), True
+
+    def _put_in_force(self, domain: Domain) -> None:
+        """The same object stays until something is other than before."""
+        if domain != self.domain:
+            self.domain = domain
 
 
-def _lowest(safety: Safety, members: Roster) -> Safety:
+def _lowest(safety: Safety, ratings: Sequence[NodeRating]) -> Safety:
     """The lowest limits of everybody, where not even these fit: the nearest to safe that there is."""
-    ratings = [member.rating for member in members.values() if member.rating is not None]
-    limits = {gpu.uuid: gpu.least_watts for rating in ratings for gpu in rating.gpus}
+    limits = _lowest_limits(ratings)
     watts = sum(rating.watts_at(limits) for rating in ratings)
     return replace(safety, limits=limits, safe_watts=watts, tolerates_silent_nodes=-1)
+
+
+def _lowest_limits(ratings: Iterable[NodeRating]) -> dict[str, float]:
+    return {gpu.uuid: gpu.least_watts for rating in ratings for gpu in rating.gpus}
 
 
 def _kept(domain: Domain, declared: Domain, *, joins: bool) -> Domain:

@@ -135,6 +135,7 @@ class Coordinator:
             return
         first, rating_before = member.report is None, member.rating
         unseen_watts = self.members.hear(report, now=now, epoch=self.epoch)
+        self._accepted.find(member)
         if unseen_watts:
             more_load = SENSOR_GAIN * unseen_watts / self.domain.budget_watts
             self.heat_count.recount(self.domain.curve, more_load=more_load)
@@ -310,9 +311,11 @@ class Coordinator:
         if self.domain is not before:
             self._assess_again_s = now + AWAITED_S
             self.members.enlist(self.domain, awaited_until_s=self._assess_again_s)
-        if self.safety is not None:
+        if self._accepted.limits is None:
+            self._assess_again_s = now + AWAITED_S
+        else:
             growing = self.raising(now) is Raising.FREELY
-            self._plan.aim(self.safety.limits, self.members.values(), patient=patient, growing=growing)
+            self._plan.aim(self._accepted.limits, self.members.values(), patient=patient, growing=growing)
 
     def _plan_for_outsiders(self, now: float) -> None:
         """Plan anew where it has changed who can be counted on, by what they do or by the time they had."""
@@ -321,9 +324,9 @@ class Coordinator:
             self._assess(now)
         elif self._unassessed and now >= self._assessed_s + ASSESS_EVERY_S:
             self._assess(now)
-        if self.safety is None:
+        if self._accepted.limits is None:
             return
-        borne_watts = self.domain.curve.borne_load * self.domain.budget_watts
+        borne_watts = self._accepted.borne_watts
         if self._planned.look(self.members, self._plan.given, borne_watts=borne_watts, now=now):
             self._assess(now)
 
@@ -371,7 +374,7 @@ class Coordinator:
         )
 
     def _act(self, member: Member, now: float) -> Act:
-        admitted = self.safety is not None and self._plan.admits(member)
+        admitted = self._accepted.limits is not None and self._plan.admits(member)
         return act_of(
             member, self.domain, admitted=admitted, releasable=partial(self._may_release, member, now)
         )

@@ -227,6 +227,15 @@ class Member:
             return None
         return max(gpu.safe_watts, self._ordered_safe.get(gpu.uuid, 0.0))
 
+    def promised_watts(self) -> dict[str, float]:
+        """What each GPU falls to by its node's record; what it holds where it can't be lowered."""
+        gpus = self.report.gpus if self.report is not None else ()
+        promised = ((gpu, self.safe_watts(gpu)) for gpu in gpus)
+        return {
+            gpu.uuid: watts if gpu.able and watts is not None else self._holds_watts(gpu)
+            for gpu, watts in promised
+        }
+
     def counted_rating(self, *, patient: bool) -> NodeRating:
         """The rating for a plan: a node that wasn't heard in time counts as if it couldn't be limited."""
         assert self.rating is not None

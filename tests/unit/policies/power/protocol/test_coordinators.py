@@ -583,7 +583,7 @@ BIG = NodeRating(
 )
 
 
-@pytest.mark.parametrize(
+REFUSED = pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"budget_watts": 15_000.0}, "BudgetTooSmall"),
@@ -593,6 +593,9 @@ BIG = NodeRating(
     ],
     ids=["budget", "curve", "leases", "members"],
 )
+
+
+@REFUSED
 def test_a_refused_declaration_changes_nothing(change: dict[str, object], reason: str) -> None:
     coordinator, given = led()
     coordinator.configure(replace(DOMAIN, **change), 100.5)  # type: ignore[arg-type]
@@ -608,6 +611,37 @@ def test_a_refused_declaration_changes_nothing(change: dict[str, object], reason
     assert kept.members == coordinator.members.keys() == DOMAIN.members
     assert {lease.lease_s for lease in given.values()} == {4.0}
     assert {limit.safe_watts for lease in given.values() for limit in lease.limits} == {247.0}
+
+
+@REFUSED
+def test_a_successor_plans_by_what_it_finds_where_the_declaration_is_refused(
+    change: dict[str, object], reason: str
+) -> None:
+    domain = replace(DOMAIN, **change)  # type: ignore[arg-type]
+    coordinator = Coordinator(domain, EPOCH, now=99.0)
+    for name in NAMES:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=0.3), 99.5)
+    given = {name: coordinator.answer(name, 99.5) for name in NAMES}
+    given = heard(coordinator, given, share=0.5, sequence=2, now=100.0)
+    assert coordinator.problem is not None
+    assert coordinator.problem.reason == reason
+    assert {limit.watts for lease in given.values() for limit in lease.limits} == {247.0}
+    for second in range(1, 40):
+        given = heard(coordinator, given, share=0.5, sequence=2 + second, now=100.0 + second, names=NAMES[1:])
+    falls = sum(650.0 + 1.05 * sum(limit.safe_watts for limit in given[name].limits) for name in NAMES[1:])
+    nameplate_watts = 650.0 + 1.05 * 800.0
+    assert falls + nameplate_watts <= 20 * (650.0 + 1.05 * 2 * 247.0)
+    assert {limit.watts for name in NAMES[1:] for limit in given[name].limits} == {238.0}
+    assert coordinator.level == "MembersUnknown"
+
+
+def test_who_was_not_found_armed_does_not_join_under_a_refused_declaration() -> None:
+    coordinator = Coordinator(replace(DOMAIN, budget_watts=15_000.0), EPOCH, now=99.0)
+    coordinator.receive(report("node-0", heat=0.3), 99.5)
+    for name in NAMES[1:]:
+        coordinator.receive(report(name, enforced=247.0, safe=247.0, heat=0.3), 99.5)
+    assert coordinator.answer("node-0", 100.0).act is Act.OBSERVE
+    assert coordinator.answer("node-1", 100.0).act is Act.ENFORCE
 
 
 def test_what_was_refused_is_refused_until_something_else_is_declared() -> None:
