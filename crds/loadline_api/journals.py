@@ -26,6 +26,9 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 MOST_ENTRIES: Final = 4096
 """Entries kept in memory. Chosen: a day of a busy operator, an hour of a busy coordinator, some 2 MiB."""
 
+MOST_DIGITS: Final = 9
+"""Digits of a count that a reader may ask for: Python refuses to read some thousands, and raises."""
+
 
 class Component(StrEnum):
     """Whose journal an entry is of."""
@@ -117,7 +120,7 @@ class Journal:
 
     def asked_for(self, last: str) -> str:
         """The entries that `/v1/journal?last=` asks for, all if empty; InvalidInput if it is no number."""
-        if last and not last.isdecimal():
+        if last and not (last.isdecimal() and len(last) <= MOST_DIGITS):
             raise InvalidInput("last", last, mend="give a whole number of entries")
         return self.text(int(last) if last else None)
 

@@ -120,7 +120,7 @@ def test_a_reader_asks_for_the_last_entries_or_for_all(last: str, given: int) ->
     assert len(kept.asked_for(last).splitlines()) == given
 
 
-@pytest.mark.parametrize("last", ["-1", "few", "1.5"])
+@pytest.mark.parametrize("last", ["-1", "few", "1.5", "9" * 5000])
 def test_what_is_no_number_of_entries_is_refused_by_name(last: str) -> None:
     with pytest.raises(InvalidInput, match=r"last is .*: give a whole number of entries"):
         journal().asked_for(last)
