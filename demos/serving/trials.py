@@ -162,6 +162,6 @@ def _plain(cluster: ServingCluster, *, namespace: str, version: str) -> str:
         {"apiVersion": "v1", "kind": "Service", **head, "spec": ports},
         namespace=namespace,
     )
-    cluster.bed.kubectl("rollout", "status", "deployment/plain", "-n", namespace, "--timeout=120s")
+    cluster.bed.wait("rollout", "status", "deployment/plain", namespace=namespace, standstill_s=120.0)
     front = cluster.bed.client.get(f"/api/v1/namespaces/{namespace}/services/plain")
     return f"http://{front['spec']['clusterIP']}:8000"

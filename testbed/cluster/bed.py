@@ -27,8 +27,12 @@ from testbed.cluster.errors import KubectlFailed
 from testbed.cluster.pods import PodRunner
 from testbed.cluster.processes import Household, Process
 from testbed.cluster.tokens import Binding, Token, TokenKeeper
+from testbed.cluster.waits import states_of, wait_for
 
 KUBECTL_TIMEOUT_S = 120.0
+
+EVENTS_CHARACTERS = 4_000
+"""How much of a namespace's events is shown where waiting was in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +241,29 @@ class Bed:
         if done.returncode:
             raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def wait(self, *arguments: str, namespace: str = "default", standstill_s: float = 30.0) -> None:
+        """Wait for what `kubectl wait …` or `kubectl rollout status …` waits for, while pods make progress.
+
+        Raises GaveUp with the states of the namespace's pods and the newest events, once neither has
+        changed for `standstill_s` seconds.
+        """
+        short = ("--namespace", namespace, "--timeout=2s")
+
+        def holds() -> bool | None:
+            try:
+                self.kubectl(*arguments, *short)
+            except KubectlFailed:
+                return None
+            return True
+
+        wait_for(
+            holds,
+            f"kubectl {' '.join(arguments)} --namespace {namespace}",
+            standstill_s=standstill_s,
+            seen=lambda: states_of(self.client.get(f"/api/v1/namespaces/{namespace}/pods")["items"]),
+            why=lambda: self.kubectl("events", "--namespace", namespace)[-EVENTS_CHARACTERS:],
+        )
 
     def spawn(
         self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None

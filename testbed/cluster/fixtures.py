@@ -100,6 +100,6 @@ def namespace(bed: Bed) -> Iterator[str]:
 def _namespace(bed: Bed) -> Iterator[str]:
     name = f"test-{next(_numbers)}"
     bed.kubectl("create", "namespace", name)
-    bed.kubectl("wait", "--for=create", "--timeout=20s", "--namespace", name, "serviceaccount/default")
+    bed.wait("wait", "--for=create", "serviceaccount/default", namespace=name)
     yield name
     bed.kubectl("delete", "namespace", name, "--wait=false")

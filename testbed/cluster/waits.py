@@ -9,8 +9,8 @@ the end of its log, the next command.
 """
 
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from testbed.cluster.errors import BedError
 
@@ -62,6 +62,27 @@ def wait_for(
             )
         sleep(every_s)
     return value
+
+
+def states_of(pods: Iterable[Mapping[str, Any]]) -> str:
+    """The pods' phases, and of each container whether it is ready or what it waits for: it shows progress."""
+    return "; ".join(_state_of(pod) for pod in pods) or "no pods"
+
+
+def _state_of(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status", {})
+    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    states = ", ".join(f"{one['name']} {_container_state(one)}" for one in containers)
+    name, phase = pod["metadata"]["name"], status.get("phase", "not yet seen by the scheduler")
+    return f"{name} {phase}" + (f" ({states})" if states else "")
+
+
+def _container_state(status: Mapping[str, Any]) -> str:
+    if status.get("ready"):
+        return "ready"
+    state: Mapping[str, Mapping[str, Any]] = status.get("state") or {"unknown": {}}
+    kind, detail = next(iter(state.items()))
+    return str(detail.get("reason", kind))
 
 
 def _complaint(what: str, *, waited_s: float, still_s: float, last: str, why: Callable[[], str]) -> str:

@@ -82,6 +82,10 @@ class Namespace:
         """What kubectl prints about this namespace."""
         return self.bed.kubectl("--namespace", self.name, *arguments)
 
+    def wait(self, *arguments: str, standstill_s: float = 30.0) -> None:
+        """Wait as `Bed.wait` does, for something in this namespace."""
+        self.bed.wait(*arguments, namespace=self.name, standstill_s=standstill_s)
+
     def apply(self, *objects: Object) -> None:
         """Apply objects; they come into this namespace."""
         self.bed.apply({**o, "metadata": {"namespace": self.name, **o["metadata"]}} for o in objects)
@@ -91,12 +95,12 @@ class Namespace:
     ) -> None:
         """Run a pod, and return when it is ready."""
         self.apply(pod(name, command, container=container or {}, **spec))
-        self.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s")
+        self.wait("wait", f"pod/{name}", "--for=condition=Ready")
 
     def serve(self, name: str, *, replicas: int = 1) -> None:
         """Run a web server behind a Service, and return when all of it is ready."""
         self.apply(deployment(name, replicas=replicas), service(name))
-        self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+        self.wait("rollout", "status", f"deployment/{name}")
 
     def exec(self, pod: str, command: str) -> str:
         """What a shell command prints in a pod."""

@@ -40,7 +40,7 @@ def test_a_mounted_engine_answers_in_a_pod(
 
     space = Namespace(node_bed, node_namespace)
     space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "engine"}, "spec": spec})
-    space.kubectl("wait", "pod/engine", "--for=condition=Ready", "--timeout=600s")
+    space.wait("wait", "pod/engine", "--for=condition=Ready", standstill_s=600.0)
 
     address = space.kubectl("get", "pod", "engine", "-o", "jsonpath={.status.podIP}")
     body = {"model": "tiny", "prompt": "Where is the harbour?", "max_tokens": 4, "temperature": 0.0}

@@ -24,6 +24,6 @@ def test_a_worker_finds_its_leader_by_name(space: Namespace) -> None:
             "spec": {"leaderWorkerTemplate": {"size": 2, "workerTemplate": template}},
         }
     )
-    space.kubectl("wait", "leaderworkerset/group", "--for=condition=Available", "--timeout=60s")
+    space.wait("wait", "leaderworkerset/group", "--for=condition=Available")
     leader = space.kubectl("get", "pod", "group-0", "-o", "jsonpath={.status.podIP}")
     assert leader in space.exec("group-0-1", "nslookup $LWS_LEADER_ADDRESS.svc.cluster.local")

@@ -17,7 +17,7 @@ def test_a_deployment_runs_and_is_ready_when_its_probe_says_so(space: Namespace)
     (pod,) = space.pods("www")
     ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
     assert ready["Ready"] == "False"
-    space.kubectl("rollout", "status", "deployment/www", "--timeout=30s")
+    space.wait("rollout", "status", "deployment/www")
 
 
 def test_pods_answer_this_machine_at_their_addresses(space: Namespace) -> None:
@@ -120,7 +120,7 @@ def test_pods_outlive_a_restart_of_the_kubelet(node_bed: NodeBed, space: Namespa
     (before,) = space.pods("www")
     node_bed.node.restart_kubelet()
     assert fetched(f"http://{before['status']['podIP']}:8080/") == before["metadata"]["name"]
-    node_bed.kubectl("wait", f"node/{node_bed.node.name}", "--for=condition=Ready", "--timeout=30s")
+    node_bed.wait("wait", f"node/{node_bed.node.name}", "--for=condition=Ready")
     space.serve("later")
     (after,) = space.pods("www")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]

@@ -87,7 +87,7 @@ def test_a_pod_for_which_none_is_left_waits(space: Namespace, gpus: Gpus) -> Non
     why = "jsonpath={.status.conditions[?(@.type=='PodScheduled')].message}"
     assert eventually(lambda: "Insufficient nvidia.com/gpu" in space.kubectl("get", "pod", "late", "-o", why))
     space.kubectl("delete", "pod", "three")
-    space.kubectl("wait", "pod/late", "--for=condition=Ready", "--timeout=30s")
+    space.wait("wait", "pod/late", "--for=condition=Ready")
 
 
 async def test_the_agent_learns_which_pod_has_which_gpu(

@@ -46,7 +46,7 @@ def restricted(charted: Bed) -> str:
     """A namespace that admits only what Pod Security calls restricted."""
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "restricted", "labels": RESTRICTED}}
     charted.apply([home])
-    charted.kubectl("wait", "--for=create", "--timeout=20s", "-n", "restricted", "serviceaccount/default")
+    charted.wait("wait", "--for=create", "serviceaccount/default", namespace="restricted")
     return "restricted"
 
 

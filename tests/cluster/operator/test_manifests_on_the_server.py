@@ -79,7 +79,7 @@ def guarded(server: Bed) -> Iterator[dict[str, str]]:
         label = {"pod-security.kubernetes.io/enforce": level}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": label}}
         server.apply([namespace])
-        server.kubectl("wait", "--for=create", "--timeout=20s", "--namespace", name, "serviceaccount/default")
+        server.wait("wait", "--for=create", "serviceaccount/default", namespace=name)
     yield names
     for name in names.values():
         server.kubectl("delete", "namespace", name, "--wait=false")

@@ -11,6 +11,7 @@ from testbed.cluster import Bed
 from testbed.cluster.clients import Client, tls
 from testbed.cluster.errors import ApiError, BedError, KubectlFailed
 from testbed.cluster.tokens import RETRY_S
+from testbed.cluster.waits import GaveUp
 
 pytestmark = pytest.mark.cluster
 
@@ -70,22 +71,18 @@ def other() -> Iterator[Bed]:
 
 def test_a_deployment_with_gpus_becomes_available(bed: Bed, namespace: str, three_nodes: str) -> None:
     bed.apply([deployment("chat", namespace, replicas=3, gpus=8, pool=three_nodes)])
-    bed.kubectl("rollout", "status", "deployment/chat", "-n", namespace, "--timeout=30s")
+    bed.wait("rollout", "status", "deployment/chat", namespace=namespace)
     listed = bed.kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={.items[*].spec.nodeName}")
     assert sorted(listed.split()) == [f"{three_nodes}-{number}" for number in range(3)]
 
 
 def test_a_pod_for_which_no_gpu_is_left_stays_pending(bed: Bed, namespace: str, three_nodes: str) -> None:
     bed.apply([deployment("chat", namespace, replicas=4, gpus=8, pool=three_nodes)])
-    bed.kubectl(
-        "wait",
-        "deployment/chat",
-        "-n",
-        namespace,
-        "--for=jsonpath={.status.availableReplicas}=3",
-        "--timeout=30s",
-    )
+    available = "--for=jsonpath={.status.availableReplicas}=3"
+    bed.wait("wait", "deployment/chat", available, namespace=namespace)
     assert eventually(lambda: is_unschedulable(bed, namespace))
+    with pytest.raises(GaveUp, match=r"(?s)last state: .*chat-\S+ Pending.*Insufficient nvidia"):
+        bed.wait("rollout", "status", "deployment/chat", namespace=namespace, standstill_s=1.0)
 
 
 def is_unschedulable(bed: Bed, namespace: str) -> bool:
@@ -100,7 +97,7 @@ def is_unschedulable(bed: Bed, namespace: str) -> bool:
 
 def test_deleted_pods_go(bed: Bed, namespace: str, three_nodes: str) -> None:
     bed.apply([deployment("chat", namespace, replicas=3, gpus=1, pool=three_nodes)])
-    bed.kubectl("rollout", "status", "deployment/chat", "-n", namespace, "--timeout=30s")
+    bed.wait("rollout", "status", "deployment/chat", namespace=namespace)
     bed.kubectl("scale", "deployment/chat", "-n", namespace, "--replicas=0")
     assert eventually(lambda: pods(bed, namespace) == [])
 
@@ -204,7 +201,7 @@ def test_the_api_server_comes_back_on_its_port_with_its_data(other: Bed) -> None
     assert not other.client.healthy()
     other.apiserver.start()
     assert other.server == server
-    other.kubectl("rollout", "status", "deployment/chat", "--timeout=60s")
+    other.wait("rollout", "status", "deployment/chat")
 
 
 def test_the_bed_goes_on_running_pods_after_its_api_server_was_away(other: Bed) -> None:
@@ -212,7 +209,7 @@ def test_the_bed_goes_on_running_pods_after_its_api_server_was_away(other: Bed) 
     other.apiserver.start()
     other.add_nodes(["later-0"], labels={"pool": "later"})
     other.apply([deployment("late", "default", replicas=1, gpus=8, pool="later")])
-    other.kubectl("rollout", "status", "deployment/late", "--timeout=60s")
+    other.wait("rollout", "status", "deployment/late")
 
 
 def test_every_request_is_in_the_audit_log(other: Bed) -> None:

@@ -33,7 +33,7 @@ def group(name: str, *, size: int, replicas: int = 1) -> Object:
 
 def test_a_group_becomes_available_and_its_workers_know_their_leader(led: Bed) -> None:
     led.apply([group("chat", size=3, replicas=2)])
-    led.kubectl("wait", "leaderworkerset/chat", "--for=condition=Available", "--timeout=60s")
+    led.wait("wait", "leaderworkerset/chat", "--for=condition=Available")
     pods = json.loads(led.kubectl("get", "pods", "-o", "json"))["items"]
     names = sorted(pod["metadata"]["name"] for pod in pods)
     assert names == ["chat-0", "chat-0-1", "chat-0-2", "chat-1", "chat-1-1", "chat-1-2"]
@@ -49,4 +49,4 @@ def test_a_bad_group_is_refused_by_the_webhook(led: Bed) -> None:
 
 def test_pods_of_others_do_not_pass_the_webhook(led: Bed) -> None:
     led.kubectl("create", "deployment", "plain", "--image=none")
-    led.kubectl("rollout", "status", "deployment/plain", "--timeout=30s")
+    led.wait("rollout", "status", "deployment/plain")

@@ -88,7 +88,7 @@ def test_a_split_of_stand_ins_is_served_by_the_router(node_bed: NodeBed, node_na
         half(standin, "decode", "consumer", command=module),
         pod("router", router, *flags, path="/readiness"),
     )
-    space.kubectl("wait", "pod", "--all", "--for=condition=Ready", "--timeout=120s")
+    space.wait("wait", "pod", "--all", "--for=condition=Ready", standstill_s=120.0)
 
     url = f"http://{address(space, 'router')}:{PORT}/v1/completions"
     body = {"model": "tiny", "prompt": "one two three", "max_tokens": 8}

@@ -1,10 +1,11 @@
 """Whoever waits is patient as long as something moves, and says at the end what it saw and what to do."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from testbed.cluster.waits import GaveUp, wait_for
+from testbed.cluster.waits import GaveUp, states_of, wait_for
 
 
 class Time:
@@ -91,3 +92,26 @@ def test_who_gives_up_says_what_was_seen_last_and_why(time: Time) -> None:
         "last state: 0 of 1 replicas are ready",
         "pod chat-0: CUDA out of memory",
     ]
+
+
+def test_the_state_of_pods_names_each_container_that_is_not_ready() -> None:
+    waiting = {"name": "engine", "ready": False, "state": {"waiting": {"reason": "ContainerCreating"}}}
+    fetched = {"name": "fetch", "ready": True, "state": {"terminated": {"reason": "Completed"}}}
+    starting = {"name": "engine", "ready": False, "state": {"running": {"startedAt": "now"}}}
+    pods: list[dict[str, Any]] = [
+        {"metadata": {"name": "new"}},
+        {"metadata": {"name": "bound"}, "status": {"phase": "Pending", "containerStatuses": [waiting]}},
+        {
+            "metadata": {"name": "begun"},
+            "status": {
+                "phase": "Running",
+                "initContainerStatuses": [fetched],
+                "containerStatuses": [starting, {"name": "other", "ready": False}],
+            },
+        },
+    ]
+    assert states_of(pods) == (
+        "new not yet seen by the scheduler; bound Pending (engine ContainerCreating); "
+        "begun Running (fetch ready, engine running, other unknown)"
+    )
+    assert states_of([]) == "no pods"
