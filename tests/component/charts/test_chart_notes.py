@@ -19,9 +19,8 @@ def notes(values: dict[str, Any] | None = None, *, upgrade: bool = False) -> str
 
 
 def manifests(text: str) -> list[dict[str, Any]]:
-    """The documents that the notes feed to kubectl."""
-    found = re.findall(r"<<EOF\n(.*?)  EOF", text, flags=re.S)
-    return [yaml.safe_load(re.sub(r"^  ", "", one, flags=re.M)) for one in found]
+    """The documents that the notes feed to kubectl; a shell ends each at a line of EOF alone."""
+    return [yaml.safe_load(one) for one in re.findall(r"<<EOF\n(.*?)^EOF$", text, flags=re.S | re.M)]
 
 
 def test_the_first_commands_serve_a_model_and_declare_a_row() -> None:
