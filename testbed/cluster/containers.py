@@ -76,10 +76,16 @@ class Containers:
 
     def load(self, archive: Path) -> tuple[str, ...]:
         """Import the images of an archive (docker's or OCI's); gives their names."""
-        told = self._machine.run(
-            "ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", "import", archive
-        )
+        told = self._images("import", archive)
         return tuple(re.findall(r"^unpacking (\S+)", told, re.MULTILINE))
+
+    def tag(self, name: str, another: str) -> None:
+        """Give an image another name beside its own, such as that of a registry."""
+        self._images("tag", name, another)
+
+    def _images(self, *arguments: str | Path) -> str:
+        """What containerd's client prints about the images that the kubelet uses."""
+        return self._machine.run("ctr", "--address", SOCKET, "--namespace", "k8s.io", "images", *arguments)
 
     def _with_gpus(self) -> Path:
         """The runtime that puts fake GPUs into containers, as a program of the bed."""

@@ -13,23 +13,20 @@ from loadline_api.inference_services import InferenceServiceSpec
 from loadline_api.names import RESOURCES
 from loadline_api.power_domains import PowerDomainSpec
 from loadline_cli.app import app
+from testbed import pages
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *ROOT.glob("examples/*.md"),
-        *ROOT.glob("charts/*/*.md"),
-    ]
-)
+README = pages.README.read_text("utf-8")
+BLOCKS = list(pages.blocks(pages.README))
+FOLDERS = ("charts", "docs", "examples", "simulator", "tests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 SPECS: dict[str, type[BaseModel]] = {"PowerDomain": PowerDomainSpec, "InferenceService": InferenceServiceSpec}
 
 
 def typed(pattern: str) -> set[str]:
     """What README says to type, in blocks and in sentences, as far as it looks like this."""
-    code = [*re.findall(r"```console\n(.*?)```", README, re.DOTALL), *re.findall(r"`([^`\n]+)`", README)]
+    code = [command for block in BLOCKS if block.language == "console" for command in block.commands]
+    code += re.findall(r"`([^`\n]+)`", README)
     return {found for text in code for found in re.findall(pattern, text)}
 
 
@@ -105,7 +102,12 @@ def test_readme_asks_for_kinds_by_their_full_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "manifest", list(yaml.safe_load_all("---\n".join(re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))))
+    "block", [one for one in BLOCKS if one.language == "yaml"], ids=lambda block: block.section
 )
-def test_a_manifest_of_readme_is_taken(manifest: dict[str, Any]) -> None:
+def test_a_manifest_of_readme_is_taken(block: pages.Block) -> None:
+    manifest = yaml.safe_load(block.text)
     SPECS[manifest["kind"]].model_validate(manifest["spec"])
+
+
+def test_readme_shows_each_file_that_it_applies() -> None:
+    assert typed(r"kubectl apply --filename (\S+)") == {block.file for block in BLOCKS if block.file}

@@ -15,6 +15,7 @@ from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Manife
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.manifests import OPTIONAL_KINDS, Wanted, wanted
+from testbed import pages
 from testbed.cluster import definitions
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import APPLY, Object
@@ -193,6 +194,15 @@ def test_restricted_asks_for_a_user_and_nothing_else(server: Bed, guarded: dict[
 def test_every_example_is_taken(server: Bed, example: Path) -> None:
     for one in yaml.safe_load_all(example.read_text()):
         tried(server, one)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [one for one in pages.blocks(pages.README) if one.language == "yaml"],
+    ids=lambda block: block.section,
+)
+def test_every_manifest_of_readme_is_taken(server: Bed, block: pages.Block) -> None:
+    tried(server, yaml.safe_load(block.text))
 
 
 @pytest.mark.parametrize(
