@@ -26,13 +26,15 @@ KINDS: Sequence[tuple[str, str, Sequence[tuple[str, Iterable[ConditionType]]]]] 
 )
 
 READING = (
-    "A condition's `status` is `True` where its sentence below holds, `False` where it doesn't, and"
-    " `Unknown` where its writer can't tell. `reason` is one of the words in the last table, and `message`"
-    " says the same with the values of this object: names, watts, what to do. A condition whose sentence"
-    " names a fault, like `Conflict`, is `False` where all is well.",
-    "The coordinator is the agent of the node that leads the domain. Where it, or a node's agent, no longer"
-    " refreshes a status, the operator sets the conditions that only they can vouch for to `Unknown` with the"
-    " reason `NotRefreshed`. `Enforcing` of a NodeCapacity stays, since the limits outlive the agent.",
+    "A condition's `status` is `True` if its sentence below is true, `False` if it isn't, and `Unknown` if"
+    " its writer doesn't know. `reason` is one of the words in the last table, and `message` explains it with"
+    " the values of this object: names, watts, and what to do. A condition whose sentence names a fault, like"
+    " `Conflict`, is `False` if all is well.",
+    "The coordinator is one of the domain's agents, elected by them; it sets the limits of the whole domain."
+    " If it, or a node's agent, no longer refreshes a status, the operator sets the conditions that this"
+    " agent writes to `Unknown` with the reason `NotRefreshed`. Only `Enforcing` of a NodeCapacity stays,"
+    " because the limits on the GPUs outlive the agent. S1 and S2 are the two promises to the breaker,"
+    " which [reliability.md](../reliability.md) explains.",
     fenced("kubectl describe powerdomain row-a\nkubectl wait llsvc/chat --for=condition=Ready", "sh"),
 )
 
@@ -43,8 +45,8 @@ def page() -> Page:
         file="conditions.md",
         title="Conditions and reasons",
         about=(
-            "Every object of Loadline reports in `status.conditions` what is so, why, and since when. This"
-            " page lists the conditions of each kind, who writes them, and every reason that they may have."
+            "Loadline reports the state of each of its objects in `status.conditions`. This page lists the"
+            " conditions of each kind, who writes them, and every reason that they may have."
         ),
         source="`crds/loadline_api/conditions.py`",
         sections=(*READING, *(part for kind in KINDS for part in _kind(*kind)), "## Reasons", _reasons()),

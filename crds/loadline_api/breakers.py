@@ -22,7 +22,8 @@ class CurvePoint(Spec):
     percent: int = Field(strict=True, ge=100, le=1000, description="Load in percent of budgetWatts.")
     seconds: Seconds | None = Field(
         default=None,
-        description="How long a cold breaker bears that load; left out at the first point: for ever.",
+        description="How long a cold breaker carries that load; unset at the first point, which it carries"
+        " for ever.",
     )
 
 
@@ -42,20 +43,20 @@ class Breaker(Spec):
             rule(
                 "!has(self.curve) || self.curve.map(p, p.percent).isSorted()"
                 " && self.curve.all(p, self.curve.exists_one(q, q.percent == p.percent))",
-                says="'breaker.curve has its percent at %s: let them rise from point to point'"
+                says="'breaker.curve has percent %s: make each point higher than the one before'"
                 ".format([self.curve.map(p, p.percent)])",
             ),
             rule(
                 "!has(self.curve) || !has(self.curve[0].seconds)"
                 " && self.curve.filter(p, has(p.seconds)).size() == self.curve.size() - 1",
-                message="breaker.curve must be borne for ever at its first point and nowhere else:"
-                " leave seconds out there, and give seconds at every other point",
+                message="the first point of breaker.curve is the load that the breaker carries for ever:"
+                " remove seconds there, and set seconds at every other point",
             ),
             rule(
                 "!has(self.curve) || self.curve.filter(p, has(p.seconds)).map(p, 0 - p.seconds).isSorted()"
                 " && self.curve.all(p, !has(p.seconds)"
                 " || self.curve.exists_one(q, has(q.seconds) && q.seconds == p.seconds))",
-                says="'breaker.curve has its seconds at %s: let them fall from point to point'"
+                says="'breaker.curve has seconds %s: make each point shorter than the one before'"
                 ".format([self.curve.filter(p, has(p.seconds)).map(p, p.seconds)])",
             ),
         )
@@ -65,11 +66,14 @@ class Breaker(Spec):
         default=DEFAULT_CURVE,
         min_length=2,
         max_length=MAX_CURVE_POINTS,
-        description="How long each load is borne from cold; percent rise, seconds fall, the first point is"
-        " borne for ever. Between points the time is log-log, beyond the last one constant I²t.",
+        description="How long a cold breaker carries each load before it trips: with each point percent rise"
+        " and seconds fall. Between points the time is interpolated log-log, beyond the last one I²t is"
+        " constant.",
     )
     cooling_seconds: Seconds = Field(
-        default=600, description="Time constant with which the breaker cools below the curve's first point."
+        default=600,
+        description="Time constant with which the breaker cools while the load is below the curve's first"
+        " point.",
     )
 
     def to_curve(self) -> Curve:

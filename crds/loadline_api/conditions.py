@@ -42,11 +42,11 @@ class ConditionType(Explained):
     READY = "Ready", "Everything that the spec asks for is running and answers requests."
     WORKLOADS_READY = (
         "WorkloadsReady",
-        "In every pool as many engine pods as asked for run and pass their probes.",
+        "Every pool has as many engine pods that run and pass their probes as the spec asks for.",
     )
     ROUTER_READY = (
         "RouterReady",
-        "The router's pods are ready, and so is every pool that they send requests to.",
+        "The router's pods are ready, and every pool has a ready pod to which they can send requests.",
     )
     ATTACHED = (
         "Attached",
@@ -54,11 +54,11 @@ class ConditionType(Explained):
     )
     PLUGIN_MISSING = (
         "PluginMissing",
-        "The engine runs without Loadline's plugin, so the loops that need it can't act.",
+        "The engine runs without Loadline's plugin, so the experts and kv loops can't act.",
     )
     SCALING_READY = (
         "ScalingReady",
-        "The replica count can be changed: by hand, by an autoscaler or by a loop.",
+        "A user or an autoscaler can change the replica count.",
     )
     POLICY_VALID = (
         "PolicyValid",
@@ -71,7 +71,7 @@ class ConditionType(Explained):
     ENFORCEABLE = "Enforceable", "The coordinator reacts at least twice as fast as the breaker can trip (S2)."
     SELECTOR_TRUSTED = (
         "SelectorTrusted",
-        "The nodeSelector uses only labels that kubelets may not change on their own nodes.",
+        "The nodeSelector uses only labels that a kubelet can't change on its own node.",
     )
     ENFORCING = "Enforcing", "Agents set power limits as leases order; False means that they set none."
     REPORTING = "Reporting", "The agents of all members report to the coordinator in time."
@@ -90,10 +90,10 @@ class Reason(Explained):
     """Why a condition has its status."""
 
     AS_DECLARED = "AsDeclared", "Everything is as the spec declares it."
-    OBSERVED = "Observed", "The status was measured."
+    OBSERVED = "Observed", "The workload's own controller reports it."
     PROGRESSING = "Progressing", "Pods are being created or are starting."
     UNAVAILABLE = "Unavailable", "Fewer pods are ready than the spec asks for."
-    NO_WORKLOAD = "NoWorkload", "The workload does not exist yet."
+    NO_WORKLOAD = "NoWorkload", "The workload that workloadRef names does not exist or is being deleted."
     NO_ROLE = "NoRole", "The workload has no role with the name in workloadRef.role."
     SCALED_TO_ZERO = "ScaledToZero", "The spec asks for no replicas, so the service answers no requests."
     CRASH_LOOP = "CrashLoop", "A container of the pod keeps exiting, and the kubelet restarts it each time."
@@ -111,13 +111,13 @@ class Reason(Explained):
         "SchedulingGated",
         "The pod has scheduling gates that another controller must remove first.",
     )
-    NOT_SCHEDULED = "NotScheduled", "The scheduler that the pod names has not reported anything about it."
+    NOT_SCHEDULED = "NotScheduled", "The scheduler that the pod names has reported nothing about the pod."
     PAUSED = "Paused", "The workload is paused, so its controller creates no pods."
     PROBE_FAILING = "ProbeFailing", "The container runs but fails its probe."
     MODEL_UNAVAILABLE = "ModelUnavailable", "The model's files can't be fetched or mounted."
     QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace allows no more pods."
     API_MISSING = "ApiMissing", "The API that the spec needs is not installed in the cluster."
-    NAME_TAKEN = "NameTaken", "An object of this name exists and is not Loadline's."
+    NAME_TAKEN = "NameTaken", "An object of this name exists already, and Loadline did not create it."
     NOT_SCALABLE = "NotScalable", "The workload has no scale subresource."
     OTHER_SCALER = "OtherScaler", "Another program changes the replicas of an object that Loadline owns."
     OWNED_BY_CONTROLLER = (
@@ -126,7 +126,11 @@ class Reason(Explained):
     )
     SCALER_FAILING = "ScalerFailing", "The service's autoscaler reports that it can't work."
     CLAIMED_TWICE = "ClaimedTwice", "Two InferenceServices name the same workload, so neither acts on it."
-    PODS_SHARED = "PodsShared", "The workload's label selector also matches pods of another workload."
+    PODS_SHARED = (
+        "PodsShared",
+        "The workload's label selector also matches pods of another workload, so Loadline acts on none of "
+        "them.",
+    )
     OWN_WORKLOAD = (
         "OwnWorkload",
         "Loadline itself created the workload, for an InferenceService that has a model.",
@@ -135,7 +139,7 @@ class Reason(Explained):
         "ReadOnly",
         "The spec has no scaling section, so Loadline reads the workload's replicas and never sets them.",
     )
-    NOT_ASKED = "NotAsked", "The spec does not ask for it."
+    NOT_ASKED = "NotAsked", "The spec does not ask for what the condition is about."
     PLUGIN_PRESENT = "PluginPresent", "The engines report Loadline's plugin."
     PLUGIN_ABSENT = "PluginAbsent", "An engine does not report Loadline's plugin."
     LIMITED = "Limited", "A GPU of the service is limited below its maximum."
@@ -149,7 +153,7 @@ class Reason(Explained):
         "EngineSilent",
         "An engine serves no metrics at the address where the agent asked for them.",
     )
-    OBJECTIVE_MET = "ObjectiveMet", "All latencies are within their objectives."
+    OBJECTIVE_MET = "ObjectiveMet", "All latencies, at the percentile of their objective, are within it."
     SCALE_REFUSED = "ScaleRefused", "The API server refused to change the replicas."
     TEMPLATE_REFUSED = (
         "TemplateRefused",
@@ -175,7 +179,10 @@ class Reason(Explained):
         "Releasing",
         "Agents are restoring, node by node, the limits found before Loadline's first write.",
     )
-    RELEASE_WAITS = "ReleaseWaits", "For ten minutes the budget has had no room to release a node."
+    RELEASE_WAITS = (
+        "ReleaseWaits",
+        "For ten minutes the coordinator could release no node, because the budget lacks headroom for it.",
+    )
     LEFT_BEHIND = (
         "LeftBehind",
         "The node was released, but a GPU did not take back its original limit in three tries.",
@@ -241,24 +248,24 @@ class Reason(Explained):
         "NotRefreshed",
         "The agent that writes this status has stopped refreshing it, so it is out of date.",
     )
-    ALL_SEEN = "AllSeen", "All GPUs of the node answer."
+    ALL_SEEN = "AllSeen", "The agent can read all GPUs of the node."
     NO_GPUS = "NoGpus", "The NVIDIA driver lists no GPU on this node."
-    GPU_LOST = "GpuLost", "A GPU has fallen off the bus; it counts at its maximum."
+    GPU_LOST = "GpuLost", "The driver has lost a GPU; Loadline counts it at its maximum."
     GPU_UNREADABLE = (
         "GpuUnreadable",
-        "The driver can't read a GPU; it counts at the highest draw that is possible.",
+        "The driver can't read a GPU; Loadline counts it at the most that it may draw.",
     )
     SENSOR_STUCK = (
         "SensorStuck",
-        "A GPU's power sensor repeats one value, and its energy counter contradicts it.",
+        "A GPU's power sensor repeats one value, which its energy counter does not confirm.",
     )
     SENSOR_IMPLAUSIBLE = (
         "SensorImplausible",
-        "The driver reports an impossible power draw for a GPU; the GPU counts at its limit.",
+        "The driver reports an impossible draw for a GPU; Loadline counts it at its limit.",
     )
     SENSOR_MISSING = (
         "SensorMissing",
-        "The driver reports no power draw for a GPU; the GPU counts at its limit.",
+        "The driver reports no draw for a GPU; Loadline counts it at its limit.",
     )
     DRIVER_MISSING = "DriverMissing", "The agent can't load the NVIDIA driver's library (libnvidia-ml.so.1)."
     DRIVER_MISMATCH = (
@@ -267,19 +274,20 @@ class Reason(Explained):
     )
     PERSISTENCE_OFF = (
         "PersistenceOff",
-        "A limit was set and read back, but persistence mode is off: the driver forgets limits when its "
-        "last client exits.",
+        "The agent set a limit and read it back, but persistence mode is off: the driver forgets limits when "
+        "its last client exits.",
     )
     CLOCKS_UNLISTED = (
         "ClocksUnlisted",
-        "A limit was set and read back, but no clock can be locked: policy levels that only lock clocks "
+        "The agent set a limit and read it back, but can lock no clock: policy levels that only lock clocks "
         "have no effect.",
     )
-    WRITABLE = "Writable", "A limit was set and read back."
-    NOT_WRITTEN = "NotWritten", "No limit has been written on this node yet, so none was read back."
+    WRITABLE = "Writable", "The agent set a limit on this node and read it back."
+    NOT_WRITTEN = "NotWritten", "The agent has set no limit on this node yet, so it could read none back."
     WRITES_FAIL = (
         "WritesFail",
-        "A limit couldn't be written or read back; the GPU counts at the highest limit that it may hold.",
+        "The agent couldn't write or read back a limit; Loadline counts the GPU at the highest limit that "
+        "it may have.",
     )
     MISSING_PRIVILEGE = "MissingPrivilege", "The agent lacks CAP_SYS_ADMIN, so it only observes this node."
     RANGE_UNKNOWN = "RangeUnknown", "The driver does not report which limits a GPU accepts."
@@ -288,14 +296,14 @@ class Reason(Explained):
     ALL_OWNED = "AllOwned", "The agent knows the pod behind every GPU that draws power."
     OWNER_UNKNOWN = (
         "OwnerUnknown",
-        "A GPU is in use, but the agent knows no pod that has it; it counts at the highest priority.",
+        "A GPU is in use, but the agent knows no pod that has it; the GPU counts at the highest priority.",
     )
     STATE_LOST = (
         "StateLost",
         "The agent has lost its state directory and can't reach the API server, so it only observes this "
         "node.",
     )
-    NOT_TOLD = "NotTold", "No agent has reported on it yet."
+    NOT_TOLD = "NotTold", "No agent or controller has reported yet what the condition needs."
 
 
 OPERATOR_DOMAIN_CONDITIONS = frozenset(
@@ -357,14 +365,16 @@ LISTED_BY_TYPE: JsonDict = {**list_map("type"), "maxItems": MAX_CONDITIONS}
 class Condition(Status):
     """One fact about an object, why it is so, and since when."""
 
-    type: str = Field(max_length=64, description="What the condition says, in CamelCase.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
-    reason: str = Field(min_length=1, max_length=64, description="Why, in one CamelCase word.")
+    type: str = Field(max_length=64, description="Type of the condition, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition is met.")
+    reason: str = Field(
+        min_length=1, max_length=64, description="Why it has this status, in one CamelCase word."
+    )
     message: str = Field(
-        default="", max_length=MOST_MESSAGE, description="Why, in a sentence with the values."
+        default="", max_length=MOST_MESSAGE, description="Why it has this status, in a sentence with values."
     )
     observed_generation: Count | None = Field(
-        default=None, description="The generation of the spec that was looked at."
+        default=None, description="Generation of the spec that the condition describes."
     )
     last_transition_time: str = Field(
         default="", description="When the status last changed.", json_schema_extra={"format": "date-time"}

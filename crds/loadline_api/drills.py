@@ -29,7 +29,7 @@ SHOWN: Final = 64
 
 FORM: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)/([0-9]{1,3})")
 
-MEND: Final = "write a time in UTC and a number of seconds, as 2026-01-02T03:04:05Z/10"
+MEND: Final = "write a time in UTC and a number of seconds, such as 2026-01-02T03:04:05Z/10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class DrillText:
             raise InvalidInput(DRILL_ANNOTATION, text, mend=MEND) from error
         seconds = int(found[2])
         if not SHORTEST_S <= seconds <= LONGEST_S:
-            mend = f"give {SHORTEST_S:.0f} to {LONGEST_S:.0f} seconds"
+            mend = f"use {SHORTEST_S:.0f} to {LONGEST_S:.0f} seconds"
             raise InvalidInput(DRILL_ANNOTATION, text, mend=mend)
         return cls(requested, seconds)
 
@@ -70,57 +70,56 @@ class DrilledNodeStatus(Status):
     )
     after_milliseconds: Count | None = Field(
         default=None,
-        description="When the last of them was first seen so, from the hold's beginning; left out unless all"
-        " were.",
+        description="Time from the beginning of the hold until the last GPU of the node was read back so;"
+        " absent unless all were.",
     )
     over_watts: Count | None = Field(
         default=None,
-        description="By how much the worst GPU was above its safe limit when last read; left out where one"
-        " was not read at all.",
+        description="Watts by which the worst GPU was above its safe limit when last read; absent if one was"
+        " not read.",
     )
 
 
 class DrillStatus(Status):
     """The last order for a drill, and what came of it. Only what was read back is said."""
 
-    order: str = Field(max_length=SHOWN, description="The order as it was written.")
+    order: str = Field(max_length=SHOWN, description="The order, as written in the annotation.")
     outcome: str = Field(
         max_length=16,
-        description="Holding while it lasts; Done when it has ended by itself; Stopped before its time;"
-        " Refused without a beginning.",
+        description="Holding: in progress; Done: ended by itself; Stopped: ended early; Refused: not begun.",
     )
     message: str = Field(
-        default="", max_length=512, description="Why it was refused or stopped, and what to do."
+        default="", max_length=512, description="Why the drill was refused or stopped, and what to do."
     )
     held_time: str | None = Field(
         default=None,
-        description="When the hold began; left out if it never did.",
+        description="When the hold began; absent if it never did.",
         json_schema_extra={"format": "date-time"},
     )
     nodes: Count | None = Field(default=None, description="Members when the hold began.")
     nodes_at_safe: Count | None = Field(
-        default=None, description="Those of them whose GPUs were all read back at or below their safe limits."
+        default=None, description="Members whose GPUs were all read back at or below their safe limits."
     )
     gpus: Count | None = Field(default=None, description="GPUs of the members.")
     gpus_at_safe: Count | None = Field(
-        default=None, description="Those read back at or below their safe limits, and never above after that."
+        default=None, description="GPUs read back at or below their safe limits, and never above after that."
     )
     safe_watts: ReportedWatts | None = Field(
-        default=None, description="What was promised: the sum of all safe limits, hosts at their maximum."
+        default=None, description="The promise: the sum of all safe limits, with hosts at their maximum."
     )
     budget_watts: ReportedWatts | None = Field(default=None, description="The budget at that time.")
     watts_before: ReportedWatts | None = Field(
         default=None,
-        description="Draw of the domain when the hold began, GPU sensors 5 percent up, silent nodes at"
-        " their worst.",
+        description="Draw of the domain when the hold began: GPU sensors plus 5 percent, silent nodes at the"
+        " most that they may draw.",
     )
     highest_watts: ReportedWatts | None = Field(
         default=None,
-        description="The most of the same during the hold, once limits and sensors had their time; left out"
-        " if it wasn't measured.",
+        description="Highest such draw during the hold, after the time that limits and sensors need to"
+        " settle; absent if not measured.",
     )
     listed: tuple[DrilledNodeStatus, ...] = Field(
         default=(),
         max_length=LISTED_NODES,
-        description="Nodes, those that are not at safe or were last first.",
+        description="Nodes of the domain; those not at their safe limits, or there last, come first.",
     )

@@ -111,9 +111,9 @@ class Model(Spec):
         json_schema_extra=validations(
             rule(
                 f"!({_CREDENTIALS})",
-                message="model.uri has a user, a password or a token before the host, for all to read who may"
-                " read the service: leave it out, and give HF_TOKEN from a Secret, or imagePullSecrets, in"
-                " template",
+                message="model.uri has a user, a password or a token before the host, visible to everyone who"
+                " may read this service: remove it, and set HF_TOKEN from a Secret, or"
+                " imagePullSecrets, in template",
                 at=".uri",
             ),
             rule(
@@ -129,22 +129,23 @@ class Model(Spec):
             _uri(
                 "pvc",
                 rest="[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^[:space:]]*)?",
-                mend="write pvc://CLAIM[/PATH], the claim as PersistentVolumeClaims are named",
+                mend="write pvc://CLAIM[/PATH], where CLAIM is the name of a PersistentVolumeClaim",
             ),
             _uri(
                 "oci",
                 rest="[A-Za-z0-9][A-Za-z0-9._:@/-]*[A-Za-z0-9]",
-                mend="write oci://IMAGE[/PATH], the image as pods name it",
+                mend="write oci://IMAGE[/PATH], where IMAGE is an image reference as in a pod",
             ),
-            _uri("file", rest="/[^[:space:]]+", mend="write file:///PATH, from the root of the pod"),
+            _uri("file", rest="/[^[:space:]]+", mend="write file:///PATH, an absolute path in the pod"),
             rule(
                 "!self.uri.matches('/[.][.](/|$)')",
-                says="'model.uri is %s: leave out /.., which leads out of the model'.format([self.uri])",
+                says="'model.uri is %s: remove /.., which leaves the directory of the model'"
+                ".format([self.uri])",
                 at=".uri",
             ),
             rule(
                 "!has(self.name) || self.name.matches('^[^[:space:],]+$')",
-                says="'model.name is \"%s\": leave out blanks and commas, clients send it as it is'"
+                says="'model.name is \"%s\": remove spaces and commas; clients send this name in requests'"
                 ".format([self.name])",
                 at=".name",
             ),
@@ -155,13 +156,13 @@ class Model(Spec):
         min_length=1,
         max_length=1024,
         description="Where the weights are: hf://ORG/MODEL[@REVISION], pvc://CLAIM[/PATH], oci://IMAGE[/PATH]"
-        " or file:///PATH in the pod.",
+        " or file:///PATH, which is a path in the pod.",
     )
     name: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
-        description="Name that clients ask for; left out: the service's name.",
+        description="Model name in clients' requests; defaults to the service's name.",
     )
 
 
@@ -178,33 +179,40 @@ class Engine(Spec):
             ),
             rule(
                 f"!self.arguments.exists(a, a.matches('{PASSWORD_IN_URL}'))",
-                message="engine.arguments has an address with a password, for all to read who may read the"
-                " service: give a variable from a Secret in template's env, and write --name=$(VARIABLE)",
+                message="engine.arguments has a URL with a password, visible to everyone who may read this"
+                " service: set a variable from a Secret in template's env, and write"
+                " --name=$(VARIABLE)",
                 at=".arguments",
             ),
             _argument(
                 FROM_FIELDS,
-                "which follows from model, parallelism, engine or kvCache: set it there and remove it here",
+                "which the operator derives from model, parallelism, engine or kvCache: set that field and"
+                " remove the argument",
             ),
-            _argument(FROM_OPERATOR, "which the operator sets for probes, routers and other pods: remove it"),
+            _argument(
+                FROM_OPERATOR,
+                "which the operator sets, so that probes, routers and other pods reach the engine: remove it",
+            ),
             rule(
                 f"!self.arguments.exists(a, a.matches('{CLIENTS_PROVED}'))",
-                message="engine.arguments has the engine ask each client for a certificate, and probes and"
-                " scrapes have none: leave --ssl-cert-reqs out, or set it to 1",
+                message="engine.arguments makes the engine require a certificate of each client, and the"
+                " kubelet's probes and the agents have none: remove --ssl-cert-reqs, or set it to 1",
                 at=".arguments",
             ),
         )
     )
 
     max_model_length: Tokens | None = Field(
-        default=None, description="Most tokens of a prompt and its answer; left out: the model's own."
+        default=None,
+        description="Most tokens of a prompt and its answer together; defaults to the model's own limit.",
     )
     max_sequences: Tokens | None = Field(
-        default=None, description="Most requests in one step; left out: the engine's own."
+        default=None,
+        description="Most requests that an engine runs at the same time; defaults to the engine's own limit.",
     )
     arguments: tuple[Argument, ...] = Field(
         default=(),
-        description="Further arguments of the engine, after ours, each as --name=value.",
+        description="Further arguments of the engine, appended to the operator's, each as --name=value.",
         json_schema_extra={"maxItems": 64, "x-kubernetes-list-type": "atomic"},
     )
 
@@ -236,5 +244,5 @@ class KvDtype(StrEnum):
 class KvCache(Spec):
     """The memory of keys and values."""
 
-    dtype: KvDtype = Field(default=KvDtype.AUTO, description="Type in which keys and values are kept.")
+    dtype: KvDtype = Field(default=KvDtype.AUTO, description="Data type of the KV cache.")
     policy_ref: PolicyName | None = policy_of(Loop.KV)

@@ -44,35 +44,35 @@ class InferenceServiceSpec(Spec):
         json_schema_extra=validations(
             rule(
                 "has(self.model) != has(self.workloadRef)",
-                message="say what is served by one of model and workloadRef: model to have it run,"
-                " workloadRef to attach to what runs already",
+                message="set exactly one of model and workloadRef: model to have Loadline run the engines,"
+                " workloadRef to attach to a workload that exists already",
             ),
             rule(
                 "has(self.model) == has(oldSelf.model)",
-                message="model and workloadRef cannot take each other's place, since what runs for the one is"
-                " nothing to the other: delete this service and make another",
+                message="model and workloadRef cannot replace each other, because their pods have different"
+                " owners: delete this InferenceService and create another one",
             ),
             rule(
                 "!has(self.workloadRef) || !(has(self.prefill) || has(self.parallelism) || has(self.template)"
                 " || has(self.router) || has(self.engine) || has(self.rolloutStrategy))",
-                message="workloadRef names a workload that somebody else shapes: remove prefill, parallelism,"
-                " template, router, engine and rolloutStrategy, or give model instead",
+                message="Loadline does not create the pods of a workloadRef: remove prefill, parallelism,"
+                " template, router, engine and rolloutStrategy, or set model instead of workloadRef",
             ),
             rule(
                 "!has(self.workloadRef) || !has(self.kvCache) || self.kvCache.dtype == 'auto'",
-                says="'kvCache.dtype is %s, but workloadRef names an engine of somebody else: remove it'"
-                ".format([self.kvCache.dtype])",
+                says="'kvCache.dtype is %s, but Loadline does not start the engines of a workloadRef: remove"
+                " kvCache.dtype'.format([self.kvCache.dtype])",
                 at=".kvCache.dtype",
             ),
             rule(
                 "!has(self.prefill) || has(self.router)",
-                message="prefill splits requests in two, which needs somebody to send both halves: add router"
-                " (`router: {}` will do) or leave prefill out",
+                message="prefill needs a router, which sends each request first to a prefill engine and then"
+                " to a decode engine: add router (`router: {}` is enough) or remove prefill",
             ),
             rule(
                 f"!has(self.router) || !has(self.engine) || {_SERVES_TLS}.size() == 0",
-                says="'engine.arguments has %s, by which the engine serves TLS, and routers ask engines by"
-                " HTTP: leave router out, or remove it and end TLS before the router'"
+                says="'engine.arguments has %s, which makes the engine serve HTTPS, but routers connect to"
+                " engines by HTTP: remove router, or remove the argument and terminate TLS before the router'"
                 f".format([{_SERVES_TLS}[0]])",
                 at=".engine.arguments",
             ),
@@ -81,53 +81,57 @@ class InferenceServiceSpec(Spec):
         )
     )
 
-    model: Model | None = Field(default=None, description="What is served.")
+    model: Model | None = Field(default=None, description="The model to serve.")
     replicas: Replicas = Field(
         default=1,
-        description="Desired replicas of the main or decode pool; /scale moves it. With workloadRef: until"
-        " somebody sets it, the count that the workload has.",
+        description="Desired replicas of the main or decode pool; /scale sets it. With workloadRef, the"
+        " operator copies the workload's own count here until a user or an autoscaler sets it.",
     )
     scaling: Scaling | None = Field(
         default=None,
-        description="Bounds of the sizing loop, which then moves replicas; leave it out under an HPA. With"
-        " workloadRef: the bounds in which the workload's replicas follow this service's.",
+        description="With workloadRef: the operator sets the workload's replicas to this service's,"
+        " within these bounds. With model: no effect in this version.",
     )
     parallelism: Parallelism | None = Field(
-        default=None, description="How one replica is spread over GPUs; left out: one GPU."
+        default=None, description="How one replica is spread over GPUs; defaults to one GPU."
     )
-    engine: Engine | None = Field(default=None, description="What the engine is started with.")
+    engine: Engine | None = Field(default=None, description="Options of the engine.")
     prefill: Prefill | None = Field(
-        default=None, description="A pool of its own for prefill; left out: one mixed pool."
+        default=None,
+        description="A separate pool for prefill; without it, the main pool does both prefill and decode.",
     )
     template: dict[str, Any] | None = Field(
         default=None,
         description="Parts of a pod template, merged into the engine's pods by container name; the engine's"
-        " container is `vllm`. It takes the right to create Deployments.",
+        " container is `vllm`. To set it, you need permission to create Deployments.",
         json_schema_extra=template_schema("the engine's pods"),
     )
     router: Router | None = Field(
-        default=None, description="The proxy in front of the pools; left out: a Service only."
+        default=None,
+        description="The router (vllm-router) in front of the pools; without it, clients reach the engines"
+        " through the Service.",
     )
     rollout_strategy: RolloutStrategy | None = Field(
-        default=None, description="How new pods replace old ones; left out: one more, none less."
+        default=None,
+        description="How new pods replace old ones; defaults to maxSurge 1 and maxUnavailable 0.",
     )
     priority: int = Field(
         default=0,
         strict=True,
         ge=-MAX_PRIORITY,
         le=MAX_PRIORITY,
-        description="Who is slowed last: higher wins. Above the default it needs the right to `use` the"
-        " priority class that the admission policy names.",
+        description="When power is short, services of lower priority are capped first. Above the chart's"
+        " priority.default you need the RBAC verb `use` on the PriorityClass priority.className.",
         json_schema_extra=INT32,
     )
     slo: Slo | None = Field(default=None, description="Latency objectives.")
-    power: Power | None = Field(default=None, description="What the service's GPUs may draw.")
-    experts: Experts | None = Field(default=None, description="How the experts' loop treats the service.")
-    kv_cache: KvCache | None = Field(default=None, description="The memory of keys and values.")
+    power: Power | None = Field(default=None, description="Power limits of the service's GPUs.")
+    experts: Experts | None = Field(default=None, description="Options of the experts loop.")
+    kv_cache: KvCache | None = Field(default=None, description="The engine's KV cache.")
     workload_ref: WorkloadRef | None = Field(
         default=None,
-        description="A workload that somebody else owns, to which the loops attach; it takes the right to"
-        " patch it.",
+        description="An existing workload to attach to, instead of a model to run. To set it, you need"
+        " permission to patch that workload.",
     )
 
     @property
@@ -148,10 +152,10 @@ class PolicyInForce(Status):
     loop: str = Field(max_length=32, description="The loop: experts, kv, phases or sizing.")
     policy: str = Field(default="", max_length=64, description="The policy that the document names.")
     name: str | None = Field(
-        default=None, max_length=253, description="Name of the policy's ConfigMap; left out: it is built in."
+        default=None, max_length=253, description="Name of the policy's ConfigMap; absent if built in."
     )
     namespace: str | None = Field(
-        default=None, max_length=63, description="Namespace of the ConfigMap; left out: it is built in."
+        default=None, max_length=63, description="Namespace of the ConfigMap; absent if built in."
     )
     hash: str = Field(max_length=64, description="Hash of the document in force.")
 
@@ -160,22 +164,25 @@ class PoolStatus(Status):
     """How one pool stands."""
 
     name: str = Field(max_length=32, description="The pool: main (or decode), prefill or router.")
-    replicas: Count = Field(default=0, description="Replicas that were asked for.")
+    replicas: Count = Field(default=0, description="Replicas that the pool should have.")
     ready_replicas: Count = Field(default=0, description="Replicas that are ready.")
-    updated_replicas: Count = Field(default=0, description="Replicas that are as the spec says now.")
+    updated_replicas: Count = Field(default=0, description="Replicas created from the current spec.")
 
 
 class AttachedWorkload(Status):
     """The workload that `spec.replicas` are about, and whether somebody asks for them."""
 
-    uid: str = Field(max_length=128, description="Its uid; another object's count is taken over anew.")
+    uid: str = Field(
+        max_length=128,
+        description="UID of the workload; if it changes, the operator copies the count anew.",
+    )
     replicas: Count | None = Field(
         default=None,
-        description="The count that replicas took over from it, while nobody has asked for another; left out:"
-        " replicas are what somebody asks for.",
+        description="Count that the operator copied from the workload to spec.replicas; absent once a user"
+        " or an autoscaler has set spec.replicas.",
     )
     declared: bool | None = Field(
-        default=None, description="True where replicas are in the service's own manifest."
+        default=None, description="True if the service's manifest sets spec.replicas."
     )
 
 
@@ -190,7 +197,7 @@ class Shown(Status):
         default=None, max_length=MOST_SHOWN, description="Kind and name of an attached workload."
     )
     model: str | None = Field(
-        default=None, max_length=MOST_SHOWN, description="Where the model comes from, as far as it is told."
+        default=None, max_length=MOST_SHOWN, description="Where the model comes from, if known."
     )
 
 
@@ -198,12 +205,12 @@ class InferenceServiceStatus(Status):
     """How the service stands."""
 
     observed_generation: Count | None = Field(
-        default=None, description="Generation of the spec that was acted on."
+        default=None, description="Generation of the spec that this status describes."
     )
     desired_replicas: Count | None = Field(
         default=None,
-        description="Replicas that the main or decode pool's workload is asked for; left out where its kind"
-        " doesn't tell.",
+        description="Replicas that the main or decode pool's workload should have; absent if its kind"
+        " doesn't report it.",
     )
     replicas: Count | None = Field(
         default=None, description="Replicas of the main or decode pool that exist."
@@ -218,11 +225,11 @@ class InferenceServiceStatus(Status):
         default=None,
         max_length=MOST_TEXT,
         description="Label selector of all pods of an attached workload whose replicas are groups of pods;"
-        " left out where selector finds them all.",
+        " absent if selector matches them all.",
     )
     shown: Shown | None = Field(default=None, description="Texts for the columns of `kubectl get`.")
     workload: AttachedWorkload | None = Field(
-        default=None, description="The attached workload, and whether its replicas follow this service's."
+        default=None, description="What the operator has noted about the attached workload's replicas."
     )
     url: str | None = Field(
         default=None, max_length=MOST_TEXT, description="Where clients in the cluster send their requests."
@@ -234,11 +241,11 @@ class InferenceServiceStatus(Status):
     )
     policies: tuple[PolicyInForce, ...] = Field(
         default=(),
-        description="Policies in force, one a loop.",
+        description="Policies in force, one for each loop.",
         json_schema_extra={**list_map("loop"), "maxItems": 8},
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="What is so, why and since when.", json_schema_extra=LISTED_BY_TYPE
+        default=(), description="Conditions of the service.", json_schema_extra=LISTED_BY_TYPE
     )
 
 
@@ -254,15 +261,15 @@ class InferenceService(ApiObject[InferenceServiceSpec, InferenceServiceStatus]):
 ROOT_RULES: JsonDict = validations(
     rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$')",
-        says="'metadata.name is %s: use at most 53 letters, digits and dashes, a letter first, since Services"
-        " and labels are named after it'.format([self.metadata.name])",
+        says="'metadata.name is %s: use at most 53 lowercase letters, digits and dashes, beginning with a"
+        " letter, because Services and labels are named after it'.format([self.metadata.name])",
     ),
     rule(
         "size(self.metadata.name) <= 40 || !((has(self.spec.parallelism) && self.spec.parallelism.nodes > 1)"
         " || (has(self.spec.prefill) && has(self.spec.prefill.parallelism)"
         " && self.spec.prefill.parallelism.nodes > 1))",
-        says="'metadata.name is %s: shorten it to 40 characters, since a replica of several nodes is a"
-        " StatefulSet, which makes no pods under a name above 52'.format([self.metadata.name])",
+        says="'metadata.name is %s: shorten it to 40 characters, because a replica on several nodes is a"
+        " StatefulSet, which creates no pods if its name is longer than 52'.format([self.metadata.name])",
     ),
 )
 """Rules that need the object's name: pools append a suffix and 63 characters are the most.

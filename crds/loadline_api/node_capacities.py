@@ -34,12 +34,14 @@ class NodeCapacitySpec(Spec):
     certificate: str = Field(
         max_length=8192,
         pattern=CERTIFICATE_PATTERN,
-        description="Self-signed certificate of the agent, PEM; members of its domain trust exactly this.",
+        description="Self-signed certificate of the agent, in PEM; the agents of its domain accept this one"
+        " only.",
     )
     address: str = Field(
         max_length=260,
         pattern=ADDRESS_PATTERN,
-        description="Where the agent listens for its domain: host:port, an IPv6 host in brackets.",
+        description="Where the agent listens for the agents of its domain: host:port, an IPv6 host in"
+        " brackets.",
     )
 
 
@@ -60,18 +62,17 @@ class Gpu(Status):
     max_watts: GpuWatts | None = Field(default=None, description="Highest power limit that can be set.")
     enforced_watts: GpuWatts | None = Field(default=None, description="Power limit in force, read back.")
     clock_cap_mhz: Count | None = Field(
-        default=None, description="Upper end of the locked SM clock; left out if unlocked."
+        default=None, description="Upper end of the SM clock lock, in MHz; absent if unlocked."
     )
     persistence_mode: PersistenceMode | None = Field(
         default=None,
-        description="Whether the driver keeps limits while no client has the GPU open; Unknown where it"
-        " doesn't"
-        " tell, left out by older agents.",
+        description="Whether the driver keeps limits while no client has the GPU open; Unknown if the driver"
+        " doesn't report it, absent from older agents.",
     )
     module_limit_watts: GpuWatts | None = Field(
         default=None,
-        description="Power limit in force of the module that the GPU shares with a Grace CPU, as the driver"
-        " tells it; Loadline never sets it. Left out where the driver tells none.",
+        description="Power limit in force of the module that the GPU shares with a Grace CPU; Loadline never"
+        " sets it. Absent if the driver reports none.",
     )
 
 
@@ -80,22 +81,22 @@ class ServiceOnNode(Status):
 
     service: str = Field(min_length=1, max_length=317, description="The service, as namespace/name.")
     pods: Count = Field(default=0, description="Pods of the service on the node that use GPUs.")
-    gpus: Count = Field(default=0, description="GPUs that they use.")
+    gpus: Count = Field(default=0, description="GPUs that these pods use.")
     capped: bool = Field(
         default=False,
         description="Whether a power limit or clock lock below the maximum applies to one of them.",
     )
     slo_met: bool | None = Field(
-        default=None, description="Whether its latencies here meet its objectives; left out if unknown."
+        default=None, description="Whether its latencies here meet its objectives; absent if unknown."
     )
     plugin: bool | None = Field(
-        default=None, description="Whether its engines report Loadline's plugin; left out if unknown."
+        default=None, description="Whether its engines report Loadline's plugin; absent if unknown."
     )
     silent_engine: str | None = Field(
         default=None,
         max_length=MOST_OF_SILENT,
         description="An engine of the service here that serves no metrics: its pod, the address that was"
-        " asked, and the fault; left out where all serve them.",
+        " asked, and the fault; absent if all serve them.",
     )
 
 
@@ -103,7 +104,7 @@ class NodeCapacityStatus(Status):
     """What the node's agent has found and what it holds."""
 
     observed_generation: Count | None = Field(
-        default=None, description="Generation of the spec at the time of writing."
+        default=None, description="Generation of the spec when this status was written."
     )
     observed_time: str | None = Field(
         default=None,
@@ -112,19 +113,18 @@ class NodeCapacityStatus(Status):
     )
     refresh_seconds: RefreshSeconds | None = Field(
         default=None,
-        description="The agent writes again within so many seconds; after three times as many seconds"
-        " without a refresh"
-        " its conditions become Unknown, all but Enforcing.",
+        description="The agent refreshes this status within this many seconds; after three times as many"
+        " without a refresh, the operator sets its conditions to Unknown, all but Enforcing.",
     )
     domain: str | None = Field(
         default=None, max_length=253, description="PowerDomain that the node belongs to."
     )
     wire_version: Count | None = Field(
         default=None,
-        description="Version of the messages between nodes that the agent speaks; left out before 2.",
+        description="Version of the messages that the agent exchanges with other agents; absent before 2.",
     )
     host_max_watts: HostWattage | None = Field(
-        default=None, description="Most watts of the server without its GPUs."
+        default=None, description="Most watts that the server draws without its GPUs."
     )
     gpus: tuple[Gpu, ...] = Field(
         default=(),
@@ -138,7 +138,7 @@ class NodeCapacityStatus(Status):
     )
     conditions: tuple[Condition, ...] = Field(
         default=(),
-        description="Conditions of the node: what is so, why, and since when.",
+        description="Conditions of the node.",
         json_schema_extra=LISTED_BY_TYPE,
     )
 

@@ -17,16 +17,16 @@ class PolicyName(Spec):
     """A policy ConfigMap, by name."""
 
     name: Name = Field(
-        description="Name of the policy's ConfigMap, of the service's namespace where that may have policies"
-        " of its own, else of the system namespace."
+        description="Name of the ConfigMap, in the service's namespace if the chart's policyNamespaces lists"
+        " that, else in Loadline's."
     )
 
 
 def policy_of(loop: Loop) -> PolicyName | None:
     """The field by which a part of a service chooses its loop's policy."""
     text = (
-        f"Policy of the {loop} loop; left out: the ConfigMap `{default_policy(loop)}`, or the built-in"
-        " policy."
+        f"Policy of the {loop} loop; defaults to ConfigMap `{default_policy(loop)}`, else to the built-in"
+        " one."
     )
     field: PolicyName | None = Field(default=None, description=text)
     return field
@@ -39,15 +39,14 @@ class Scaling(Spec):
         json_schema_extra=validations(
             rule(
                 "self.minReplicas <= self.maxReplicas",
-                says="'scaling.minReplicas is %d, above scaling.maxReplicas (%d): lower the one or raise the"
-                " other'"
-                ".format([self.minReplicas, self.maxReplicas])",
+                says="'scaling.minReplicas is %d, above scaling.maxReplicas (%d): lower minReplicas or raise"
+                " maxReplicas'.format([self.minReplicas, self.maxReplicas])",
             )
         )
     )
 
-    min_replicas: Replicas = Field(default=1, description="Fewest replicas that the sizing loop keeps.")
-    max_replicas: SomeReplicas = Field(description="Most replicas that the sizing loop asks for.")
+    min_replicas: Replicas = Field(default=1, description="Lower bound of the replicas.")
+    max_replicas: SomeReplicas = Field(description="Upper bound of the replicas.")
     policy_ref: PolicyName | None = policy_of(Loop.SIZING)
 
 
@@ -58,12 +57,12 @@ class Slo(Spec):
         json_schema_extra=validations(
             rule(
                 "has(self.ttftMs) || has(self.itlMs)",
-                message="slo sets no objective: give slo.ttftMs, slo.itlMs or both",
+                message="slo sets no objective: set slo.ttftMs, slo.itlMs or both",
             ),
             rule(
                 "!has(self.ttftMs) || !has(self.itlMs) || self.ttftMs >= self.itlMs",
-                says="'slo.ttftMs is %d, below slo.itlMs (%d): the first token takes a step too, so raise the"
-                " one or lower the other'.format([self.ttftMs, self.itlMs])",
+                says="'slo.ttftMs is %d, below slo.itlMs (%d), but the first token takes at least as long as"
+                " a later one: raise ttftMs or lower itlMs'.format([self.ttftMs, self.itlMs])",
             ),
         )
     )
@@ -77,7 +76,7 @@ class Slo(Spec):
         strict=True,
         ge=50,
         le=99,
-        description="Percentile at which the objectives hold.",
+        description="Percentile of the measured latencies that is compared with the objectives.",
         json_schema_extra=INT32,
     )
 
@@ -87,7 +86,8 @@ class Power(Spec):
 
     max_watts: GpuWatts | None = Field(
         default=None,
-        description="Highest power limit of each GPU that the service runs on, whatever the budget allows.",
+        description="Highest power limit of each GPU that the service runs on, even if the budget allows"
+        " more.",
     )
 
 

@@ -34,7 +34,8 @@ CountOrPercent = Annotated[
             **validations(
                 rule(
                     f"type(self) == int || self.matches('{PERCENT}')",
-                    says="'%s is neither a count nor a percentage: write 1, or \"25%%\"'.format([self])",
+                    says="'%s is neither a count nor a percentage: write a count, such as 1, or a percentage,"
+                    ' such as "25%%"\'.format([self])',
                 )
             ),
         }
@@ -59,13 +60,14 @@ class Parallelism(Spec):
     )
 
     tensor: Degree = Field(default=1, description="GPUs that share each layer.")
-    pipeline: Degree = Field(default=1, description="Stages that the layers are cut into.")
+    pipeline: Degree = Field(default=1, description="Stages into which the layers are divided.")
     data: Degree = Field(default=1, description="Copies of the attention layers, or of the whole model.")
     expert: bool = Field(
-        default=False, description="Whether experts are spread over the GPUs instead of cut."
+        default=False,
+        description="Distribute whole experts over the GPUs instead of splitting each one.",
     )
     nodes: Degree = Field(
-        default=1, description="Nodes that one replica spans; above one it needs LeaderWorkerSet installed."
+        default=1, description="Nodes that one replica spans; more than 1 needs LeaderWorkerSet installed."
     )
 
     @property
@@ -86,20 +88,20 @@ class Prefill(Spec):
         json_schema_extra=validations(
             rule(
                 "has(self.replicas) != has(self.perDecode)",
-                message="prefill needs one size: set prefill.replicas for a fixed count or prefill.perDecode"
-                " for a ratio, one of the two",
+                message="prefill needs one size: set either prefill.replicas, a fixed count, or"
+                " prefill.perDecode, a ratio",
             ),
             rule(
                 "!has(self.replicas) || self.replicas > 0",
-                message="prefill.replicas is 0, and nobody would prefill for the decode pool: raise it, or"
-                " leave prefill out",
+                message="prefill.replicas is 0, so the decode pool would have no prefill engine: set it to 1"
+                " or more, or remove prefill",
                 at=".replicas",
             ),
             rule(
                 f"!has(self.perDecode) || !self.perDecode.matches('{DECIMAL}')"
                 " || double(self.perDecode) > 0.0",
                 at=".perDecode",
-                says="'prefill.perDecode is %s: give a ratio above zero, or leave prefill out'"
+                says="'prefill.perDecode is %s: set a ratio above 0, or remove prefill'"
                 ".format([self.perDecode])",
             ),
         )
@@ -108,15 +110,16 @@ class Prefill(Spec):
     replicas: Replicas | None = Field(default=None, description="Fixed count of prefill replicas.")
     per_decode: DecimalText | None = Field(
         default=None,
-        description='Prefill replicas for each decode replica, a decimal string ("0.5"), rounded up;'
-        " follows /scale.",
+        description='Prefill replicas for each decode replica, a decimal string ("0.5"); the operator'
+        " multiplies it by spec.replicas and rounds up.",
     )
     parallelism: Parallelism | None = Field(
-        default=None, description="How one prefill replica is spread; left out: like the main pool."
+        default=None,
+        description="How one prefill replica is spread over GPUs; defaults to spec.parallelism.",
     )
     template: dict[str, Any] | None = Field(
         default=None,
-        description="As spec.template, for the prefill pods alone; laid over it.",
+        description="Like spec.template, but for prefill pods only; merged after spec.template.",
         json_schema_extra=template_schema("the prefill pods"),
     )
     policy_ref: PolicyName | None = policy_of(Loop.PHASES)
@@ -135,9 +138,9 @@ class RouterPolicy(StrEnum):
 class Router(Spec):
     """The proxy in front of the pools."""
 
-    replicas: Degree = Field(default=1, description="How many routers.")
+    replicas: Degree = Field(default=1, description="Number of router pods.")
     policy: RouterPolicy = Field(
-        default=RouterPolicy.CACHE_AWARE, description="How a replica is chosen for a request."
+        default=RouterPolicy.CACHE_AWARE, description="How the router chooses an engine for a request."
     )
     template: dict[str, Any] | None = Field(
         default=None,
@@ -155,14 +158,15 @@ class RolloutStrategy(Spec):
                 "!((type(self.maxSurge) == int ? self.maxSurge == 0 : self.maxSurge == '0%')"
                 " && (type(self.maxUnavailable) == int ? self.maxUnavailable == 0"
                 " : self.maxUnavailable == '0%'))",
-                message="rolloutStrategy lets no pod come and none go: raise maxSurge or maxUnavailable",
+                message="rolloutStrategy has maxSurge and maxUnavailable 0, so no pod could be replaced:"
+                " raise one of them",
             )
         )
     )
 
     max_surge: CountOrPercent = Field(
-        default=1, description="Pods above the desired count while rolling, a count or a percentage."
+        default=1, description="Pods above the desired count during a rollout, a count or a percentage."
     )
     max_unavailable: CountOrPercent = Field(
-        default=0, description="Pods below the desired count while rolling, a count or a percentage."
+        default=0, description="Pods below the desired count during a rollout, a count or a percentage."
     )

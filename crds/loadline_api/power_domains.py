@@ -46,7 +46,7 @@ class PolicyRef(Spec):
 
     name: Name = Field(
         default=DEFAULT_POWER_POLICY,
-        description="Name of a ConfigMap in the system namespace, labelled loadline.dev/policy: power.",
+        description="Name of a ConfigMap in Loadline's namespace, labelled loadline.dev/policy: power.",
     )
 
 
@@ -56,8 +56,8 @@ class NodeSelector(Spec):
     match_labels: dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]] = Field(
         min_length=1,
         max_length=8,
-        description="Labels that a node must have, all of them; node-restriction.kubernetes.io/ labels are"
-        " best, since a kubelet can't change them.",
+        description="Labels that a node must have, all of them; choose labels below"
+        " node-restriction.kubernetes.io/, which a kubelet can't change on its own node.",
     )
 
 
@@ -68,20 +68,20 @@ class HostWatts(Spec):
         json_schema_extra=validations(
             rule(
                 "!has(self.idle) || self.idle <= self.max",
-                says="'hostWatts.idle is %d, above hostWatts.max (%d): lower the one or raise the other'"
+                says="'hostWatts.idle is %d, above hostWatts.max (%d): lower idle or raise max'"
                 ".format([self.idle, self.max])",
             )
         )
     )
 
     max: HostWattage = Field(
-        description="Most watts of one server without its GPUs, Grace CPUs included; safe limits count with"
-        " it. A Node's label"
-        f" {HOST_MAX_WATTS_LABEL} says another one for that server."
+        description="Most watts that one server draws without its GPUs, Grace CPUs included; Loadline"
+        f" computes safe limits with it. The Node label {HOST_MAX_WATTS_LABEL} overrides it for one server."
     )
     idle: HostWattage | None = Field(
         default=None,
-        description="Watts of one server at rest without its GPUs; left out: as much as max, always.",
+        description="Watts that one server draws without its GPUs while these are idle; without it, the"
+        " server always counts at max.",
     )
 
 
@@ -101,13 +101,13 @@ class PowerDomainSpec(Spec):
         json_schema_extra=validations(
             rule(
                 "!has(self.hostWatts) || self.hostWatts.max < self.budgetWatts",
-                says="'budgetWatts is %d, not above hostWatts.max of one server (%d): raise it, in watts'"
-                ".format([self.budgetWatts, self.hostWatts.max])",
+                says="'budgetWatts is %d, and one server without its GPUs already draws hostWatts.max (%d):"
+                " raise budgetWatts, in watts'.format([self.budgetWatts, self.hostWatts.max])",
             ),
             rule(
                 "!has(self.nodeSelector) || has(self.hostWatts)",
-                message="hostWatts is missing beside nodeSelector: give hostWatts.max, the most watts of one"
-                " server without its GPUs",
+                message="nodeSelector needs hostWatts: set hostWatts.max to the most watts that one server"
+                " draws without its GPUs",
             ),
         )
     )
@@ -118,10 +118,10 @@ class PowerDomainSpec(Spec):
     parent: Name | None = Field(
         default=None,
         max_length=63,
-        description="PowerDomain whose budget this one draws from; left out at the top.",
+        description="PowerDomain whose budget includes this one's; unset for the topmost.",
     )
     node_selector: NodeSelector | None = Field(
-        default=None, description="Nodes behind this breaker; left out where only other domains are."
+        default=None, description="Nodes behind this breaker; unset if only child domains are behind it."
     )
     policy_ref: PolicyRef = Field(
         default=PolicyRef(), description="Policy that decides which GPUs to cap, and when."
@@ -132,10 +132,10 @@ class PowerDomainSpec(Spec):
     )
     ceiling: Ceiling = Field(
         default=Ceiling.FOUND,
-        description="How high Loadline may set a limit: Found is the limit that the GPU's owner had set"
-        " before, Default what the driver begins with, Maximum all that the hardware takes.",
+        description="Highest limit that Loadline may set on a GPU: Found is the limit before Loadline's first"
+        " write, Default the driver's default limit, Maximum the highest that the hardware accepts.",
     )
-    breaker: Breaker = Field(default=Breaker(), description="When the breaker trips.")
+    breaker: Breaker = Field(default=Breaker(), description="Trip curve of the breaker.")
     host_watts: HostWatts | None = Field(default=None, description="What one server draws without its GPUs.")
     telemetry: Telemetry = Field(default=Telemetry(), description="Where the domain's watts come from.")
     lease_seconds: int = Field(
@@ -162,7 +162,9 @@ class MembershipStatus(Status):
         default=(), max_length=MAX_CANDIDATES, description="Members that may coordinate the domain."
     )
     lease_name: str | None = Field(
-        default=None, max_length=253, description="Lease of the system namespace that elects the coordinator."
+        default=None,
+        max_length=253,
+        description="Kubernetes Lease, in Loadline's namespace, by which the coordinator is elected.",
     )
     policy_hash: str | None = Field(
         default=None,
@@ -182,11 +184,12 @@ class MembershipStatus(Status):
     )
     trip_milliseconds: Count | None = Field(
         default=None,
-        description="Time in which the warm breaker would trip at maxWatts; left out if it never would.",
+        description="Time in which the warm breaker would trip at maxWatts; absent if it never would.",
     )
     tolerates_silent_nodes: Count | None = Field(
         default=None,
-        description="Members that may fall silent at full draw, all others at safe, without harm.",
+        description="Members that may be silent at full draw without a trip, while all others are at their"
+        " safe limits.",
     )
 
 
@@ -209,8 +212,8 @@ class RowStatus(Status):
     )
     refresh_seconds: RefreshSeconds | None = Field(
         default=None,
-        description="The coordinator writes again within so many seconds; after three times as many without"
-        " a word its conditions become Unknown.",
+        description="The coordinator refreshes this status within this many seconds; after three times as"
+        " many without a refresh, the operator sets its conditions to Unknown.",
     )
     headroom_watts: ReportedWatts | None = Field(default=None, description="budgetWatts less observedWatts.")
     nodes_reporting: Count | None = Field(default=None, description="Members whose last report is recent.")
@@ -218,18 +221,18 @@ class RowStatus(Status):
         default=(), max_length=MEMBERS, description="Members that don't report, sorted."
     )
     brakes: Count | None = Field(
-        default=None, description="Times above 100 percent of the budget under this coordinator."
+        default=None, description="Times that the draw rose above the budget under this coordinator."
     )
     heat_percent: Count | None = Field(
-        default=None, description="Share of the breaker's dose that is spent; it trips at 100."
+        default=None, description="Heat of the breaker in percent of the heat at which it trips."
     )
     applied_policy_hash: str | None = Field(
         default=None,
         max_length=64,
-        description="Hash of the policy document that the coordinator decides by.",
+        description="Hash of the policy document that the coordinator uses.",
     )
     drill: DrillStatus | None = Field(
-        default=None, description="The last order for a drill, and what was read back of it."
+        default=None, description="The last order for a drill, and its result as read back."
     )
 
 
@@ -238,7 +241,7 @@ class PowerDomainStatus(MembershipStatus, RowStatus):
 
     conditions: tuple[Condition, ...] = Field(
         default=(),
-        description="What is so, why and since when; each type has one writer.",
+        description="Conditions of the domain; each type has one writer.",
         json_schema_extra=LISTED_BY_TYPE,
     )
 
@@ -267,12 +270,12 @@ class PowerDomain(ApiObject[PowerDomainSpec, PowerDomainStatus]):
 ROOT_RULES: JsonDict = validations(
     rule(
         "size(self.metadata.name) <= 63",
-        says="'metadata.name has %d characters: shorten it to 63, since it becomes a label'"
+        says="'metadata.name has %d characters: shorten it to 63, because it is used as the value of a label'"
         ".format([size(self.metadata.name)])",
     ),
     rule(
         "!has(self.spec) || !has(self.spec.parent) || self.spec.parent != self.metadata.name",
-        says="'spec.parent is %s, the domain itself: name another domain or leave it out'"
+        says="'spec.parent is %s, the domain itself: name another domain or remove parent'"
         ".format([self.spec.parent])",
     ),
 )

@@ -46,7 +46,7 @@ PRODUCT_RULES = (
         f"!has(self.prefill) || !({_RATIO})"
         f" || double(self.replicas) * double(self.prefill.perDecode) <= {MOST_REPLICAS}.0",
         says="'replicas is %d and prefill.perDecode is %s, which makes %d prefill replicas, and a pool has at"
-        f' most {MOST_REPLICAS}: lower one of the two; one prefill replica for two of decode is "0.5"\''
+        f' most {MOST_REPLICAS}: lower one of the two; "0.5" is one prefill replica for two decode replicas\''
         ".format([self.replicas, self.prefill.perDecode,"
         " int(double(self.replicas) * double(self.prefill.perDecode))])",
         at=".prefill.perDecode",
@@ -62,15 +62,15 @@ PRODUCT_RULES = (
         f"!has(self.prefill) || {_of_prefill('nodes')} == 1"
         f" || {_PREFILL} * double({_of_prefill('nodes')}) <= {MOST_PODS}.0",
         says="'prefill has %d replicas of %d nodes each, which makes %d pods, and a pool has at most"
-        f" {MOST_PODS}: lower prefill.replicas or prefill.perDecode, or the nodes of its parallelism'"
+        f" {MOST_PODS}: lower prefill.replicas, prefill.perDecode or parallelism.nodes of prefill'"
         f".format([int({_PREFILL}), {_of_prefill('nodes')},"
         f" int({_PREFILL} * double({_of_prefill('nodes')}))])",
         at=".prefill",
     ),
     rule(
         f"(self.replicas > 0 ? self.replicas : 1) * {_gpus('main')} <= {MOST_GPUS}",
-        says="'replicas is %d, and parallelism gives each %d GPUs (tensor × pipeline × data), which makes %d,"
-        f" and a pool has at most {MOST_GPUS}: lower one of them'"
+        says="'replicas is %d, and parallelism gives each %d GPUs (tensor × pipeline × data), which makes %d"
+        f" GPUs, and a pool has at most {MOST_GPUS}: lower replicas or parallelism'"
         f".format([self.replicas, {_gpus('main')}, self.replicas * {_gpus('main')}])",
         at=".parallelism",
     ),
@@ -78,7 +78,7 @@ PRODUCT_RULES = (
         f"!has(self.prefill) || ({_PREFILL} > 1.0 ? {_PREFILL} : 1.0) * double({_gpus('prefill')})"
         f" <= {MOST_GPUS}.0",
         says="'prefill has %d replicas, and parallelism gives each %d GPUs (tensor × pipeline × data), which"
-        f" makes %d, and a pool has at most {MOST_GPUS}: lower one of them'"
+        f" makes %d GPUs, and a pool has at most {MOST_GPUS}: lower its replicas or its parallelism'"
         f".format([int({_PREFILL}), {_gpus('prefill')}, int({_PREFILL} * double({_gpus('prefill')}))])",
         at=".prefill",
     ),

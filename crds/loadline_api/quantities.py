@@ -33,7 +33,7 @@ DECIMAL = "^[0-9]{1,4}([.][0-9]{1,4})?$"
 
 def _decimal(text: str) -> str:
     if not re.match(DECIMAL, text):
-        raise ValueError('write a decimal in quotes, as "0.5"')
+        raise ValueError('write a decimal number in quotes, such as "0.5"')
     return text
 
 
@@ -88,7 +88,7 @@ DecimalText = Annotated[
         json_schema_extra=validations(
             rule(
                 f"self.matches('{DECIMAL}')",
-                says="'%s is no ratio: write a decimal in quotes, as \"0.5\"'.format([self])",
+                says="'%s is not a ratio: write a decimal number in quotes, such as \"0.5\"'.format([self])",
             )
         ),
     ),
@@ -107,8 +107,8 @@ Name = Annotated[
         json_schema_extra=validations(
             rule(
                 "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-                says="'%s is no name of an object: use small letters, digits, dashes and dots, a letter or"
-                " digit at both ends'.format([self])",
+                says="'%s is not a valid object name: use lowercase letters, digits, dashes and dots, with a"
+                " letter or digit at both ends'.format([self])",
             )
         ),
     ),

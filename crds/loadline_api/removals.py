@@ -33,7 +33,7 @@ OURS: Final = (ENGINE_CONTAINER, ROUTER_CONTAINER)
 
 _STEP: Final = re.compile(r"[.]?([A-Za-z][A-Za-z0-9]*)|\[([^\[\]]+)\]")
 _WHOLE: Final = (
-    "write the names of fields with dots, keys and entries in brackets, as"
+    "join field names by dots, and put keys and entries in brackets, as in"
     " resources.limits[nvidia.com/gpu], livenessProbe or env[HF_TOKEN]"
 )
 
@@ -75,19 +75,19 @@ KEPT: Final = (
             rf"(spec[.])?containers(\[[\x22\x27]?({'|'.join(OURS)})[\x22\x27]?\].*)?",
         ),
         of_containers=False,
-        mend="nothing serves without it; name the container in `container` and what goes of it in `path`, or"
-        " lay other values over it in template.containers",
+        mend="the pod needs it; remove fields of a container by `container` and `path`, or set others in"
+        " template.containers",
     ),
     Kept(
         paths=(r"metadata[.]labels(\[[\x22\x27]?(loadline[.]dev|app[.]kubernetes[.]io)/.*)?",),
         of_containers=False,
-        mend="Services and workloads find the pod by its labels; remove others one by one, as"
+        mend="Services and workloads select the pod by its labels; remove others one by one, as in"
         " metadata.labels[example.com/team]",
     ),
     Kept(
         paths=("(spec[.])?serviceAccountName",),
         of_containers=False,
-        mend="rights are bound to it; lay another name over it by serviceAccountName in the template",
+        mend="permissions are bound to it; set another serviceAccountName in the template",
     ),
     Kept(
         paths=(
@@ -98,8 +98,8 @@ KEPT: Final = (
             _entries("env", "LOADLINE_[A-Z]+", "VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_[A-Z]+"),
         ),
         of_containers=True,
-        mend="probes, Services and other pods find the container by it; remove other entries one by one, as"
-        " env[HF_TOKEN], or lay another value over it in template.containers",
+        mend="probes, Services and other pods reach the container by it; remove other entries one by one, as"
+        " in env[HF_TOKEN], or set another value in template.containers",
     ),
 )
 """What nothing works without, or what others find it by."""
@@ -136,13 +136,13 @@ class Removal(Spec):
         default=None,
         min_length=1,
         max_length=63,
-        description="The container that loses it: `vllm`, `router`, `fetch-model` or one of the chart's; left"
-        " out: the path is one of the pod.",
+        description="Container of the field: `vllm`, `router`, `fetch-model` or one of the chart's;"
+        " unset for a field of the pod.",
     )
     path: Annotated[str, AfterValidator(_path)] = Field(
         min_length=1,
         max_length=256,
-        description="What goes, as the API server writes fields: `resources.limits[nvidia.com/gpu]`,"
+        description="Field to remove, as in `resources.limits[nvidia.com/gpu]`,"
         " `livenessProbe`, `env[HF_TOKEN]`, `volumeMounts[/dev/shm]`; of the pod `volumes[shm]`,"
         " `metadata.annotations[example.com/a]`.",
     )
@@ -152,7 +152,7 @@ class Removal(Spec):
         for one in KEPT:
             mine = self.container in OURS if one.of_containers else self.container is None
             if mine and re.match(one.pattern, self.path):
-                raise ValueError(f"{self.path} stays: {one.mend}")
+                raise ValueError(f"{self.path} can't be removed: {one.mend}")
         return self
 
     @property
@@ -167,7 +167,7 @@ class Removal(Spec):
 def template_schema(what: str) -> JsonDict:
     """The schema's extension of a template, which takes anything beside a list of removals of `what`."""
     items = Removal.model_json_schema(by_alias=True)
-    described = f"Keys that go out of {what} before the rest of the template is laid over it."
+    described = f"Fields to remove from {what} before the rest of the template is merged."
     atomic: JsonDict = {"x-kubernetes-list-type": "atomic", "maxItems": MOST}
     return {
         "x-kubernetes-preserve-unknown-fields": True,
@@ -185,7 +185,7 @@ def check_removals(template: Mapping[str, Any]) -> None:
     """Refuse what the API server would not let pass in a service; a ValueError names the entry."""
     listed = template.get("remove", [])
     if not isinstance(listed, list):
-        raise ValueError("remove is no list: give a list of {container, path}")
+        raise ValueError("remove is not a list: write a list of {container, path}")
     for number, entry in enumerate(listed):
         try:
             Removal.model_validate(entry)

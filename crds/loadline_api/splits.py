@@ -22,26 +22,27 @@ _REFUSED = f"self.engine.arguments.filter(a, a.matches('{forms(NEVER_SPLIT)}'))"
 SPLIT_RULES = (
     rule(
         "!has(self.prefill) || !has(self.parallelism) || self.parallelism.pipeline == 1",
-        says="'parallelism.pipeline is %d, which the KV transfer between prefill and decode cannot do: set"
-        " it to 1 and raise tensor, or leave prefill out'.format([self.parallelism.pipeline])",
+        says="'parallelism.pipeline is %d, but the KV transfer between prefill and decode supports only 1:"
+        " set it to 1 and raise tensor, or remove prefill'.format([self.parallelism.pipeline])",
         at=".parallelism.pipeline",
     ),
     rule(
         f"!has(self.prefill) || !{_OWN} || self.prefill.parallelism.pipeline == 1",
-        says="'prefill.parallelism.pipeline is %d, which the KV transfer between prefill and decode cannot"
-        " do: set it to 1 and raise tensor'.format([self.prefill.parallelism.pipeline])",
+        says="'prefill.parallelism.pipeline is %d, but the KV transfer between prefill and decode supports"
+        " only 1: set it to 1 and raise tensor'.format([self.prefill.parallelism.pipeline])",
         at=".prefill.parallelism.pipeline",
     ),
     rule(
         f"!has(self.prefill) || {_TENSOR} % {_MAIN} == 0 || {_MAIN} % {_TENSOR} == 0",
-        says="'prefill.parallelism.tensor is %d and parallelism.tensor is %d: let one divide the other, since"
-        f" each engine takes whole parts of the other one'.format([{_TENSOR}, {_MAIN}])",
+        says="'prefill.parallelism.tensor is %d and parallelism.tensor is %d, but the KV transfer"
+        " needs one to be a multiple of the other: change one of them'"
+        f".format([{_TENSOR}, {_MAIN}])",
         at=".prefill.parallelism.tensor",
     ),
     rule(
         f"!has(self.prefill) || !has(self.engine) || {_REFUSED}.size() == 0",
-        says="'engine.arguments has %s, which the KV transfer between prefill and decode refuses: remove it,"
-        f" or leave prefill out'.format([{_REFUSED}[0]])",
+        says="'engine.arguments has %s, which the KV transfer between prefill and decode does not support:"
+        f" remove the argument, or remove prefill'.format([{_REFUSED}[0]])",
         at=".engine.arguments",
     ),
 )

@@ -42,20 +42,20 @@ class MetricsEndpoint(Spec):
 
     port: Port | None = Field(
         default=None,
-        description="Port of the pod; left out: the one of its annotation prometheus.io/port, of --port, of"
-        " the container port named http, of a probe, or the only one.",
+        description="Port of the pod; defaults to the annotation prometheus.io/port, else --port, else the"
+        " container port named http, else a probe's port, else the only port, else 8000 (SGLang: 30000).",
     )
     scheme: MetricsScheme | None = Field(
         default=None,
-        description="HTTP, or HTTPS with any certificate; left out: HTTPS where the engine is given a"
-        " certificate or probed by it.",
+        description="HTTP, or HTTPS without verifying the certificate; defaults to the annotation"
+        " prometheus.io/scheme, else to HTTPS if the engine has --ssl-certfile or an HTTPS probe.",
     )
     path: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
         pattern=r"^/[\x21-\x7e]*$",
-        description="Path; left out: the one of the annotation prometheus.io/path, or /metrics.",
+        description="Path; defaults to the annotation prometheus.io/path, else to /metrics.",
     )
 
 
@@ -71,7 +71,7 @@ class WorkloadRef(Spec):
             ),
             rule(
                 "!has(self.role) || self.kind == 'DisaggregatedSet'",
-                says="'workloadRef.role is %s, but a %s has no roles: remove it'"
+                says="'workloadRef.role is %s, but a %s has no roles: remove role'"
                 ".format([self.role, self.kind])",
                 at=".role",
             ),
@@ -92,10 +92,10 @@ class WorkloadRef(Spec):
         default=None,
         min_length=1,
         max_length=63,
-        description="Role of a DisaggregatedSet that replicas are about; left out: decode.",
+        description="Role of a DisaggregatedSet whose replicas this service has; defaults to decode.",
     )
     metrics: MetricsEndpoint | None = Field(
         default=None,
-        description="Where its engines, vLLM or SGLang, answer with their metrics; left out: where their pods"
-        " say.",
+        description="Where the workload's engines (vLLM or SGLang) serve their metrics; what is unset is"
+        " taken from their pods.",
     )

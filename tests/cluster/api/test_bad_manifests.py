@@ -58,12 +58,14 @@ BAD_DOMAINS = [
         ("spec.budgetWatts", "less than or equal to"),
         id="budget-in-milliwatts",
     ),
-    pytest.param({"budgetWatts": 2600}, ("budgetWatts is 2600", "2600", "raise it"), id="budget-of-a-host"),
+    pytest.param(
+        {"budgetWatts": 2600}, ("budgetWatts is 2600", "2600", "raise budgetWatts"), id="budget-of-a-host"
+    ),
     pytest.param({"mode": "enforce"}, ("spec.mode", '"Observe", "Enforce"'), id="mode-unknown"),
     pytest.param({"parent": "row-a"}, ("spec.parent is row-a", "name another domain"), id="own-parent"),
     pytest.param({"leaseSeconds": 1}, ("spec.leaseSeconds", "greater than or equal to 2"), id="lease-short"),
     pytest.param({"leaseSeconds": 31}, ("spec.leaseSeconds", "less than or equal to 30"), id="lease-long"),
-    pytest.param({"hostWatts": None}, ("hostWatts is missing", "hostWatts.max"), id="hosts-unknown"),
+    pytest.param({"hostWatts": None}, ("nodeSelector needs hostWatts", "hostWatts.max"), id="hosts-unknown"),
     pytest.param(
         {"hostWatts": {"max": 2600, "idle": 2700}},
         ("hostWatts.idle is 2700", "2600", "lower"),
@@ -77,21 +79,27 @@ BAD_DOMAINS = [
     ),
     pytest.param(
         curve((105, None), (130, 40), (108, 60)),
-        ("percent at [105, 130, 108]", "let them rise"),
+        ("percent [105, 130, 108]", "higher than the one before"),
         id="curve-falls",
     ),
     pytest.param(
         curve((105, None), (108, 60), (108, 40)),
-        ("percent at [105, 108, 108]", "let them rise"),
+        ("percent [105, 108, 108]", "higher than the one before"),
         id="curve-twice",
     ),
     pytest.param(
-        curve((105, None), (108, 40), (130, 60)), ("seconds at [40, 60]", "let them fall"), id="seconds-rise"
+        curve((105, None), (108, 40), (130, 60)),
+        ("seconds [40, 60]", "shorter than the one before"),
+        id="seconds-rise",
     ),
     pytest.param(
-        curve((105, None), (108, 60), (130, 60)), ("seconds at [60, 60]", "let them fall"), id="seconds-twice"
+        curve((105, None), (108, 60), (130, 60)),
+        ("seconds [60, 60]", "shorter than the one before"),
+        id="seconds-twice",
     ),
-    pytest.param(curve((105, 600), (130, 40)), ("breaker.curve", "leave seconds out"), id="never-for-ever"),
+    pytest.param(
+        curve((105, 600), (130, 40)), ("breaker.curve", "remove seconds there"), id="never-for-ever"
+    ),
     pytest.param(
         curve((105, None), (108, None), (130, 40)),
         ("breaker.curve", "at every other point"),

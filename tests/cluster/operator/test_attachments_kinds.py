@@ -170,7 +170,7 @@ def test_a_model_and_a_workload_do_not_take_each_others_place(harbour: Bed, name
     swapped = {
         "spec": {"model": None, "workloadRef": attached("Deployment", namespace)["spec"]["workloadRef"]}
     }
-    with pytest.raises(ApiError, match="delete this service and make another"):
+    with pytest.raises(ApiError, match="delete this InferenceService and create another one"):
         harbour.client.patch(path, swapped)
 
 

@@ -54,8 +54,8 @@ def attached(**ref: str) -> Object:
 
 
 MODELS = (
-    refused("nothing-served", {"model": None}, "model and workloadRef", "say what is served"),
-    refused("served-twice", {"workloadRef": DEPLOYMENT}, "model and workloadRef", "say what is served"),
+    refused("nothing-served", {"model": None}, "model and workloadRef", "set exactly one"),
+    refused("served-twice", {"workloadRef": DEPLOYMENT}, "model and workloadRef", "set exactly one"),
     refused("uri-missing", {"model": {}}, "spec.model.uri", "Required"),
     refused("uri-empty", {"model": {"uri": ""}}, "spec.model.uri", "at least 1"),
     refused("uri-a-name", {"model": {"uri": "org/model"}}, "model.uri is org/model", "begin it with hf://"),
@@ -69,12 +69,12 @@ MODELS = (
     refused("hf-with-a-blank", {"model": {"uri": "hf://org/my model"}}, "org/my model", "hf://ORG/MODEL"),
     refused("hf-revision-empty", {"model": {"uri": "hf://org/model@"}}, "org/model@", "[@REVISION]"),
     refused("pvc-without-claim", {"model": {"uri": "pvc:///llama"}}, "pvc:///llama", "write pvc://CLAIM"),
-    refused("pvc-in-capitals", {"model": {"uri": "pvc://Weights/l"}}, "pvc://Weights", "the claim as"),
-    refused("pvc-climbs-out", {"model": {"uri": "pvc://weights/../secret"}}, "/../secret", "leave out /.."),
+    refused("pvc-in-capitals", {"model": {"uri": "pvc://Weights/l"}}, "pvc://Weights", "where CLAIM is"),
+    refused("pvc-climbs-out", {"model": {"uri": "pvc://weights/../secret"}}, "/../secret", "remove /.."),
     refused(
         "oci-with-a-blank", {"model": {"uri": "oci://reg.io/my image"}}, "my image", "oci://IMAGE[/PATH]"
     ),
-    refused("file-relative", {"model": {"uri": "file://models/l"}}, "file://models/l", "from the root"),
+    refused("file-relative", {"model": {"uri": "file://models/l"}}, "file://models/l", "an absolute path"),
     refused(
         "name-too-long", {"model": {"uri": "hf://o/m", "name": LONG}}, "spec.model.name", "may not be more"
     ),
@@ -82,7 +82,7 @@ MODELS = (
         "name-with-a-blank",
         {"model": {"uri": "hf://o/m", "name": "my chat"}},
         '"my chat"',
-        "leave out blanks",
+        "remove spaces",
     ),
     refused("model-a-text", {"model": "hf://org/model"}, "spec.model", "object"),
     *(
@@ -110,7 +110,7 @@ COUNTS = (
         {"replicas": 10_000, "prefill": {"perDecode": "9999"}, "router": {}},
         "replicas is 10000 and prefill.perDecode is 9999",
         "makes 99990000 prefill replicas",
-        'for two of decode is "0.5"',
+        '"0.5" is one prefill replica',
     ),
     refused(
         "flood-of-nodes",
@@ -164,10 +164,13 @@ COUNTS = (
     ),
     refused("scaling-unbounded", {"scaling": {"minReplicas": 1}}, "spec.scaling.maxReplicas", "Required"),
     refused(
-        "rollout-stuck", {"rolloutStrategy": {"maxSurge": 0, "maxUnavailable": "0%"}}, "lets no pod", "raise"
+        "rollout-stuck",
+        {"rolloutStrategy": {"maxSurge": 0, "maxUnavailable": "0%"}},
+        "no pod could be replaced",
+        "raise",
     ),
     refused(
-        "rollout-percent", {"rolloutStrategy": {"maxSurge": "101%"}}, "101% is neither a count", "write 1"
+        "rollout-percent", {"rolloutStrategy": {"maxSurge": "101%"}}, "101% is neither a count", "such as 1"
     ),
     refused("rollout-bare-text", {"rolloutStrategy": {"maxUnavailable": "1"}}, "1 is neither a count", "25%"),
     refused(
@@ -187,26 +190,24 @@ SPREADS = (
     refused("nodes-zero", {"parallelism": {"nodes": 0}}, "parallelism.nodes", "equal to 1"),
 )
 SPLITS = (
-    refused("prefill-without-router", {"prefill": {"replicas": 1}}, "prefill splits", "add router"),
+    refused("prefill-without-router", {"prefill": {"replicas": 1}}, "prefill needs a router", "add router"),
     refused("prefill-unsized", {"prefill": {}, "router": {}}, "prefill needs one size", "prefill.perDecode"),
     refused(
         "prefill-sized-twice",
         {"prefill": {"replicas": 2, "perDecode": "0.5"}, "router": {}},
         "prefill needs one size",
-        "one of the two",
+        "either prefill.replicas",
     ),
     refused(
         "prefill-none",
         {"prefill": {"replicas": 0}, "router": {}},
         "prefill.replicas is 0",
-        "leave prefill out",
+        "remove prefill",
     ),
-    refused("ratio-a-word", {"prefill": {"perDecode": "half"}, "router": {}}, "half is no ratio", "0.5"),
+    refused("ratio-a-word", {"prefill": {"perDecode": "half"}, "router": {}}, "half is not a ratio", "0.5"),
     refused("ratio-a-float", {"prefill": {"perDecode": 0.5}, "router": {}}, "perDecode", "string"),
-    refused(
-        "ratio-zero", {"prefill": {"perDecode": "0"}, "router": {}}, "prefill.perDecode is 0", "above zero"
-    ),
-    refused("ratio-negative", {"prefill": {"perDecode": "-1"}, "router": {}}, "-1 is no ratio", "0.5"),
+    refused("ratio-zero", {"prefill": {"perDecode": "0"}, "router": {}}, "prefill.perDecode is 0", "above 0"),
+    refused("ratio-negative", {"prefill": {"perDecode": "-1"}, "router": {}}, "-1 is not a ratio", "0.5"),
     refused(
         "decode-in-stages",
         {**SPLIT, "parallelism": {"pipeline": 2}},
@@ -227,7 +228,7 @@ SPLITS = (
             "parallelism": {"tensor": 4},
         },
         "prefill.parallelism.tensor is 3 and parallelism.tensor is 4",
-        "divide",
+        "a multiple of the other",
     ),
     refused(
         "split-never", {**SPLIT, **arguments("--use-replayssm")}, "--use-replayssm", "KV transfer", "remove"
@@ -238,27 +239,31 @@ SPLITS = (
 ENGINES = (
     refused("argument-ours", arguments("--port=80"), "--port=80", "the operator sets", "remove it"),
     refused(
-        "argument-of-a-field", arguments("--tensor-parallel-size=2"), "-size=2", "parallelism", "set it there"
+        "argument-of-a-field",
+        arguments("--tensor-parallel-size=2"),
+        "-size=2",
+        "parallelism",
+        "set that field",
     ),
     refused(
         "argument-underscored", arguments("--tensor_parallel_size=2"), "tensor_parallel_size=2", "parallelism"
     ),
     refused("argument-dotted", arguments("--kv-transfer-config.kv_role=kv_both"), "kv_role", "remove it"),
-    refused("argument-negated", arguments("--no-enable-expert-parallel"), "--no-enable", "set it there"),
+    refused("argument-negated", arguments("--no-enable-expert-parallel"), "--no-enable", "set that field"),
     refused(
         "argument-with-a-password",
         arguments("--otlp-traces-endpoint=https://user:hunter2@traces.example:4317"),
-        "engine.arguments has an address with a password",
+        "engine.arguments has a URL with a password",
         "--name=$(VARIABLE)",
     ),
     refused(
         "password-within-an-argument",
         arguments('--speculative-config={"model": "https://u:hunter2@h/m"}'),
-        "has an address with a password",
+        "has a URL with a password",
     ),
     refused("argument-cut-short", arguments("--por=9000"), "--por=9000", "the operator sets", "remove it"),
     refused("degree-cut-short", arguments("--tensor-parallel=4"), "--tensor-parallel=4", "parallelism"),
-    refused("name-cut-short", arguments("--served_model=x"), "--served_model=x", "model", "set it there"),
+    refused("name-cut-short", arguments("--served_model=x"), "--served_model=x", "model", "set that field"),
     refused("transfer-cut-short", arguments("--kv-transfer={}"), "--kv-transfer={}", "the operator sets"),
     refused("argument-of-another-server", arguments("--grpc"), "--grpc", "remove it"),
     refused("argument-and-value", arguments("--port 9000"), '"--port 9000"', "one entry", "--name=value"),
@@ -267,14 +272,14 @@ ENGINES = (
         "tls-behind-a-router",
         {**arguments("--ssl-certfile=/tls/tls.crt"), "router": {}},
         "--ssl-certfile=/tls/tls.crt",
-        "routers ask engines by HTTP",
-        "leave router out",
+        "routers connect to engines by HTTP",
+        "remove router",
     ),
     refused(
         "tls-for-known-clients",
         arguments("--ssl_cert_reqs=2"),
-        "probes and scrapes have none",
-        "leave --ssl-cert-reqs out",
+        "the kubelet's probes and the agents have none",
+        "remove --ssl-cert-reqs",
     ),
     refused("argument-short", arguments("-tp=2"), '"-tp=2"', "--name=value"),
     refused("argument-apart", arguments("--seed", "7"), '"7"', "one entry"),
@@ -311,7 +316,10 @@ PROMISES = (
     refused("watts-with-a-unit", {"power": {"maxWatts": "350W"}}, "power.maxWatts", "integer"),
     refused("policy-nameless", {"experts": {"policyRef": {}}}, "policyRef.name", "Required"),
     refused(
-        "policy-misnamed", {"kvCache": {"policyRef": {"name": "My KV"}}}, "My KV is no name", "small letters"
+        "policy-misnamed",
+        {"kvCache": {"policyRef": {"name": "My KV"}}},
+        "My KV is not a valid object name",
+        "lowercase letters",
     ),
     refused("field-unknown", {"replica": 3}, "spec.replica", "unknown field"),
 )
@@ -327,7 +335,9 @@ ATTACHMENTS = (
         "name one of Deployment",
     ),
     refused("workload-nameless", attached(name=""), "workloadRef.name", "at least 1"),
-    refused("workload-misnamed", attached(name="Chat_1"), "Chat_1 is no name", "small letters"),
+    refused(
+        "workload-misnamed", attached(name="Chat_1"), "Chat_1 is not a valid object name", "lowercase letters"
+    ),
     refused("workload-elsewhere", attached(namespace="other"), "workloadRef.namespace", "unknown field"),
     refused("workload-routed", {**attached(), "router": {}}, "workloadRef", "remove prefill"),
     refused("workload-split", {**attached(), **SPLIT}, "workloadRef", "remove prefill"),
@@ -429,8 +439,8 @@ TEMPLATES = (
         {**engine(args=["--model=/m", "--ssl-certfile=/tls/tls.crt"]), "router": {}},
         "Ready",
         "Contradiction",
-        "the template has the engines of pool main serve TLS",
-        "leave router out",
+        "the template makes the engines of pool main serve HTTPS",
+        "remove router",
     ),
     told(
         "pools-at-two-ports",
@@ -443,8 +453,8 @@ TEMPLATES = (
         },
         "Ready",
         "Contradiction",
-        "port 8000 and at 9000",
-        "let the templates agree",
+        "port 8000 and on 9000",
+        "set the same port in all templates",
     ),
     told(
         "node-missing",
@@ -460,7 +470,7 @@ NOTES = (
         {"template": {"remove": [{"container": "vllm", "path": "livenesProbe"}]}},
         "Ready",
         "AsDeclared",
-        "template.remove has livenesProbe of container vllm, where nothing is: correct the path",
+        "template.remove has livenesProbe of container vllm, which no pod has: correct the path",
     ),
     told(
         "container-twice",
@@ -495,7 +505,7 @@ NOTES = (
         engine(env=[{"name": "HTTPS_PROXY", "value": "http://user:hunter2@proxy:3128"}]),
         "Ready",
         "AsDeclared",
-        "env[HTTPS_PROXY].value has an address with a password",
+        "env[HTTPS_PROXY].value has a URL with a password",
         "valueFrom.secretKeyRef",
     ),
     told(
@@ -503,7 +513,7 @@ NOTES = (
         {"parallelism": {"tensor": 4}, **engine(resources={"limits": {"nvidia.com/gpu": "2"}})},
         "Ready",
         "AsDeclared",
-        "gives vllm 2 nvidia.com/gpu, and parallelism uses 4",
+        "requests 2 nvidia.com/gpu for vllm, but parallelism uses 4",
     ),
 )
 CLUSTERS = (
@@ -799,7 +809,7 @@ def test_the_api_server_refuses(harbour: Bed, change: Object, words: tuple[str, 
     ("name", "words"),
     [
         ("c" * 54, ("use at most 53",)),
-        ("1st", ("a letter first",)),
+        ("1st", ("beginning with a letter",)),
         ("chat.v2", ("letters, digits and dashes",)),
         ("Chat", ("metadata.name", "lower case")),
         ("chat-", ("metadata.name", "start and end")),

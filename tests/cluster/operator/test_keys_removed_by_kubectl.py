@@ -135,13 +135,16 @@ def test_a_path_that_leads_nowhere_is_told_beside_how_the_service_stands(
 @pytest.mark.parametrize(
     ("removal", "words"),
     [
-        ({"container": "vllm", "path": "/livenessProbe"}, "has the path /livenessProbe: write the names of"),
+        (
+            {"container": "vllm", "path": "/livenessProbe"},
+            "has the path /livenessProbe: join field names by dots",
+        ),
         ({"container": "vllm", "path": "limits.nvidia.com/gpu"}, "has the path limits.nvidia.com/gpu"),
         ({"container": "vllm", "path": "ports[http]"}, "has the path ports[http]: probes, Services"),
         ({"container": "router", "path": "ports"}, "has the path ports: probes, Services"),
-        ({"container": "vllm", "path": "env[LOADLINE_POOL]"}, "env[HF_TOKEN], or lay another value"),
-        ({"path": "containers[vllm]"}, "nothing serves without it"),
-        ({"path": "metadata.labels"}, "find the pod by its labels"),
+        ({"container": "vllm", "path": "env[LOADLINE_POOL]"}, "env[HF_TOKEN], or set another value"),
+        ({"path": "containers[vllm]"}, "the pod needs it"),
+        ({"path": "metadata.labels"}, "select the pod by its labels"),
         ({"container": "vllm"}, "path: Required"),
         ({"container": "vllm", "paths": "livenessProbe", "path": "a"}, "unknown field"),
         ("livenessProbe", "remove"),

@@ -30,8 +30,8 @@ def test_what_is_written_is_read(requested: datetime, seconds: int) -> None:
         ("٢٠٢٦-01-02T03:04:05Z/10", "write a time"),
         ("2026-13-02T03:04:05Z/10", "write a time"),
         ("0000-01-02T03:04:05Z/10", "write a time"),
-        ("2026-01-02T03:04:05Z/4", "give 5 to 30 seconds"),
-        ("2026-01-02T03:04:05Z/31", "give 5 to 30 seconds"),
+        ("2026-01-02T03:04:05Z/4", "use 5 to 30 seconds"),
+        ("2026-01-02T03:04:05Z/31", "use 5 to 30 seconds"),
         ("2026-01-02T03:04:05Z/999999", "write a time"),
     ],
 )

@@ -92,7 +92,7 @@ GOES = [
 
 @pytest.mark.parametrize(("container", "path"), STAYS)
 def test_what_others_find_a_pod_by_stays(container: str | None, path: str) -> None:
-    with pytest.raises(ValidationError, match=re.escape(f"{path} stays: ")):
+    with pytest.raises(ValidationError, match=re.escape(f"{path} can't be removed: ")):
         Removal(container=container, path=path)
 
 
@@ -118,9 +118,9 @@ def test_what_was_never_admitted_takes_nothing_away() -> None:
 @pytest.mark.parametrize(
     ("remove", "words"),
     [
-        ("livenessProbe", "remove is no list: give a list of"),
-        ([{"path": "/a"}], r"remove\[0\]: write the names of fields with dots"),
-        ([{"container": "vllm", "path": "ports"}], r"remove\[0\]: ports stays: probes, Services"),
+        ("livenessProbe", "remove is not a list: write a list of"),
+        ([{"path": "/a"}], r"remove\[0\]: join field names by dots"),
+        ([{"container": "vllm", "path": "ports"}], r"remove\[0\]: ports can't be removed: probes, Services"),
     ],
 )
 def test_a_cluster_wide_template_is_checked_alike(remove: object, words: str) -> None:

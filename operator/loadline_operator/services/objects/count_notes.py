@@ -29,8 +29,8 @@ def _bounded(one: Description) -> Iterator[str]:
         if pool.asked > pool.replicas:
             of_nodes = f" of {nodes} nodes" if nodes > 1 else ""
             yield (
-                f"{pool.name} has {pool.replicas} replicas and not {pool.asked}{of_nodes}, since a pool has"
-                f" at most {MOST_PODS} pods: lower {_fields(one, pool)}"
+                f"{pool.name} gets {pool.replicas} replicas instead of {pool.asked}{of_nodes}, because a pool"
+                f" has at most {MOST_PODS} pods: lower {_fields(one, pool)}"
             )
 
 
@@ -51,11 +51,11 @@ def _gpus(one: Description, pool: Pool) -> Iterator[str]:
     got = _amount(_engine(one, pool), resource)
     if got in (0, spread.gpus_of_a_pod):
         return
-    each = f" in each of {spread.nodes} pods, {got * spread.nodes} together" if spread.nodes > 1 else ""
+    each = f" in each of {spread.nodes} pods ({got * spread.nodes} in all)" if spread.nodes > 1 else ""
     yield (
-        f"{pool.name}: the template gives {ENGINE_CONTAINER} {got} {resource}{each}, and"
+        f"{pool.name}: the template requests {got} {resource} for {ENGINE_CONTAINER}{each}, but"
         f" parallelism uses {spread.gpus} (tensor {spread.tensor} × pipeline {spread.pipeline} × data"
-        f" {spread.data}): leave the number to parallelism, or let the two agree"
+        f" {spread.data}): remove the number from the template, or make the two equal"
     )
 
 

@@ -96,14 +96,14 @@ class Description:
         secured = [pool.name for pool in self.pools if pool.engine.tls]
         if secured:
             return (
-                f"the template has the engines of pool {secured[0]} serve TLS, and routers ask engines by"
-                " HTTP: leave router out, or end TLS before the router"
+                f"the template makes the engines of pool {secured[0]} serve HTTPS, but routers connect to"
+                " engines by HTTP: remove router, or terminate TLS before the router"
             )
         ports = sorted({pool.engine.port for pool in self.pools})
         if len(ports) > 1:
             return (
-                f"templates have engines listen at port {ports[0]} and at {ports[1]}, and routers ask all"
-                " engines at one port: let the templates agree"
+                f"templates make engines listen on port {ports[0]} and on {ports[1]}, but routers connect to"
+                " all engines on one port: set the same port in all templates"
             )
         return None
 

@@ -78,7 +78,7 @@ def _leading_nowhere(one: Description, templates: Mapping[str, Template]) -> Ite
         found[key] = found.get(key, False) or finds
     for (field, what), finds in found.items():
         if not finds:
-            yield f"{field}.remove has {what}, where nothing is: correct the path or leave it out"
+            yield f"{field}.remove has {what}, which no pod has: correct the path or remove the entry"
 
 
 def _outcomes(one: Description) -> Iterator[tuple[Template, Removal, bool]]:
@@ -97,7 +97,7 @@ def _twice(node: Any, path: str) -> Iterator[str]:
         if isinstance(value, list) and key.removeprefix(".") in NAMED:
             names = Counter(name for name in map(entry_name, value) if isinstance(name, str))
             yield from (
-                f"{here} lists {name} {times} times, and what the later says counts: make one of them"
+                f"{here} lists {name} {times} times, and the last entry wins: merge them into one"
                 for name, times in names.items()
                 if times > 1
             )
@@ -109,8 +109,8 @@ def _passwords(node: Any, path: str) -> Iterator[str]:
     for key, value in _children(node):
         if isinstance(value, str) and _PASSWORD.search(value):
             yield (
-                f"{path}{key} has an address with a password, for all to read who may read the service: take"
-                " it from a Secret (env with valueFrom.secretKeyRef)"
+                f"{path}{key} has a URL with a password, visible to everyone who may read the"
+                " InferenceService: take it from a Secret (env with valueFrom.secretKeyRef)"
             )
         yield from _passwords(value, f"{path}{key}")
 

@@ -29,8 +29,8 @@ FLOOD: dict[str, Any] = {"replicas": 10_000, "prefill": {"perDecode": "9999"}, "
 def test_a_flood_that_was_stored_before_is_bounded_and_told() -> None:
     assert sizes(**FLOOD) == {"main": 10_000, "prefill": 10_000}
     assert told(**FLOOD) == (
-        "prefill has 10000 replicas and not 99990000, since a pool has at most 10000 pods: lower replicas or"
-        " prefill.perDecode",
+        "prefill gets 10000 replicas instead of 99990000, because a pool has at most 10000 pods: lower"
+        " replicas or prefill.perDecode",
     )
 
 
@@ -38,8 +38,8 @@ def test_groups_of_nodes_are_bounded_by_their_pods() -> None:
     wide: dict[str, Any] = {"replicas": 10_000, "parallelism": {"tensor": 1024, "nodes": 1024}}
     assert sizes(**wide) == {"main": 9}
     assert told(**wide) == (
-        "main has 9 replicas and not 10000 of 1024 nodes, since a pool has at most 10000 pods: lower replicas"
-        " or parallelism.nodes",
+        "main gets 9 replicas instead of 10000 of 1024 nodes, because a pool has at most 10000 pods: lower"
+        " replicas or parallelism.nodes",
     )
     own = {"replicas": 5000, "parallelism": {"tensor": 4, "nodes": 4}}
     assert sizes(prefill=own, router={}) == {"main": 1, "prefill": 2500}
@@ -59,11 +59,11 @@ def gpus(amount: object, resource: str = "nvidia.com/gpu", **more: Any) -> dict[
 
 def test_gpus_of_a_template_that_the_engine_will_not_use_or_lacks_are_told() -> None:
     assert told(parallelism={"tensor": 8}, **gpus("2")) == (
-        "main: the template gives vllm 2 nvidia.com/gpu, and parallelism uses 8 (tensor 8 × pipeline 1 × data"
-        " 1): leave the number to parallelism, or let the two agree",
+        "main: the template requests 2 nvidia.com/gpu for vllm, but parallelism uses 8 (tensor 8 × pipeline 1"
+        " × data 1): remove the number from the template, or make the two equal",
     )
     (note,) = told(parallelism={"tensor": 4, "nodes": 2}, **gpus(8))
-    assert "8 nvidia.com/gpu in each of 2 pods, 16 together, and parallelism uses 4" in note
+    assert "8 nvidia.com/gpu for vllm in each of 2 pods (16 in all), but parallelism uses 4" in note
     (note,) = told(parallelism={"data": 2}, **gpus(1))
     assert "parallelism uses 2 (tensor 1 × pipeline 1 × data 2)" in note
 

@@ -177,12 +177,14 @@ def test_templates_that_contradict_the_spec_make_nothing_and_say_why() -> None:
     obstacle = manifests.obstacle(secured, ALL)
     assert obstacle is not None
     assert obstacle.reason.value == "Contradiction"
-    assert obstacle.text.startswith("the template has the engines of pool main serve TLS, and routers ask")
+    assert obstacle.text.startswith(
+        "the template makes the engines of pool main serve HTTPS, but routers connect"
+    )
     assert manifests.wanted(secured, offered=ALL) == ()
     elsewhere = of_engine(ports=[{"name": "http", "containerPort": 9000}])
     apart = described(prefill={"replicas": 1, "template": elsewhere}, router={})
     assert apart.contradiction is not None
-    assert "port 8000 and at 9000" in apart.contradiction
+    assert "port 8000 and on 9000" in apart.contradiction
     agreed = described(prefill={"replicas": 1}, template=elsewhere, router={})
     assert agreed.contradiction is None
 

@@ -22,7 +22,7 @@ def removing(*paths: str, container: str | None = "vllm") -> dict[str, Any]:
     return {"remove": [{**named, "path": path} for path in paths]}
 
 
-NOWHERE = "where nothing is: correct the path or leave it out"
+NOWHERE = "which no pod has: correct the path or remove the entry"
 
 
 def test_nothing_is_told_of_a_template_that_does_what_it_says() -> None:
@@ -144,9 +144,7 @@ def test_headers_of_one_name_and_mounts_of_one_volume_are_no_mistake() -> None:
 def test_a_password_is_told_without_it(address: str) -> None:
     env = [{"name": "HTTPS_PROXY", "value": address}]
     (note,) = told(template={"spec": {"containers": [{"name": "vllm", "env": env}]}})
-    assert note.startswith(
-        "template.spec.containers[vllm].env[HTTPS_PROXY].value has an address with a password"
-    )
+    assert note.startswith("template.spec.containers[vllm].env[HTTPS_PROXY].value has a URL with a password")
     assert "hunter2" not in note
 
 
