@@ -23,7 +23,7 @@ from loadline_policies.errors import HardwareError
 AGAIN_S: Final = 30.0
 """How often a node without a driver looks for one. Chosen."""
 
-NOT_LOOKED: Final = "the driver hasn't been looked for yet"
+NOT_LOOKED: Final = "the agent has not looked for the driver yet"
 
 log = structlog.get_logger("loadline.agent")
 

@@ -36,12 +36,14 @@ class Gauge:
 GPU = ("gpu",)
 GPU_WATTS = Gauge(
     "loadline_power_gpu_watts",
-    "Draw of the GPU in watts; its limit in force while its sensor is not trusted.",
+    "Draw of the GPU in watts; its limit in force while loadline_power_gpu_ok is 0.",
     GPU,
 )
-GPU_OK = Gauge("loadline_power_gpu_ok", "1 while the GPU's power sensor is trusted, else 0.", GPU)
+GPU_OK = Gauge(
+    "loadline_power_gpu_ok", "1 while the GPU answers and its power readings are plausible, else 0.", GPU
+)
 GPU_ABLE = Gauge(
-    "loadline_power_gpu_able", "1 while the agent can rely on setting the GPU's limit, else 0.", GPU
+    "loadline_power_gpu_able", "1 while the agent can set the GPU's limit and read it back, else 0.", GPU
 )
 GPU_LIMIT_WATTS = Gauge("loadline_power_gpu_limit_watts", "Power limit in force in watts, as read back.", GPU)
 GPU_CLOCK_CAP_MHZ = Gauge(
@@ -94,7 +96,7 @@ GUARD_ERRORS = Gauge(
 )
 CONFLICT = Gauge(
     "loadline_power_conflict",
-    "1 while the agent finds this conflict, else 0; its reason is one of the condition Conflict.",
+    "1 while the agent finds a conflict, else 0; reason is that of the condition Conflict.",
     ("reason",),
 )
 

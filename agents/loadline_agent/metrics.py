@@ -41,7 +41,8 @@ class Labelled:
 
 EXCHANGES = Labelled(
     "loadline_power_exchanges",
-    "Reports that this node sent to its coordinator, by outcome.",
+    "Reports that this node sent to its coordinator, by outcome; refused: this node refused the lease that"
+    " answered.",
     "outcome",
     EXCHANGE_OUTCOMES,
 )
@@ -62,7 +63,7 @@ FAILED_LIMITS = Labelled(
 )
 ENGINE_SCRAPES = Labelled(
     "loadline_engine_scrapes",
-    "Scrapes of the metrics of engines on this node, by outcome.",
+    "Scrapes of engines on this node, by outcome; foreign: the metrics are of neither vLLM nor SGLang.",
     "outcome",
     SCRAPE_OUTCOMES,
 )
@@ -82,11 +83,11 @@ class Metrics:
         self.engine_scrapes = self._labelled(ENGINE_SCRAPES)
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
-            "Reports sent early because the node's draw passed its trigger.",
+            "Reports sent early because the node's draw rose above the trigger in its lease.",
         )
         self.step_downs = self._single(
             "loadline_power_step_downs",
-            "Times that the node stepped down to its safe limits without a coordinator.",
+            "Times that the node stepped down to its safe limits because it had no lease.",
         )
         self.limit_writes = self._single(
             "loadline_power_limit_writes", "NVML calls that set a power limit or a clock."

@@ -163,7 +163,7 @@ async def _end(tasks: list[asyncio.Task[None]], stop: asyncio.Task[bool], *, sto
     results = await asyncio.gather(stop, *tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
-            log.error("a part of the operator gave up", error=repr(result), exc_info=result)
+            log.error("a task of the operator failed", error=repr(result), exc_info=result)
     return 0 if stopped else 1
 
 

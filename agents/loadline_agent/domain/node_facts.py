@@ -163,10 +163,9 @@ def _clocks_unlisted(uuids: list[str]) -> str:
 
 def _orphaned(domain: str, node: str) -> str:
     return (
-        f"PowerDomain {domain}, which armed this node, was deleted; the node stays at its safe limits. Make"
-        " one of that"
-        " name again, or have another in mode Enforce select the node. Or, once the breaker bears all that it"
-        f" may draw then, run `loadline release --node {node}`"
+        f"PowerDomain {domain}, which armed this node, was deleted; the node stays at its safe limits. Create"
+        " a PowerDomain of that name again, or let another one in mode Enforce select the node. Or, if the"
+        f" breaker can carry the node at its maximum, run `loadline release --node {node}`"
     )
 
 
@@ -184,7 +183,7 @@ def _found_below_default(gpu: GpuState) -> bool:
 
 
 def _found_and_default(gpu: GpuState) -> str:
-    return f"{gpu.uuid}: found {gpu.found_watts:.0f} W, the driver's default is {gpu.default_watts:.0f} W"
+    return f"{gpu.uuid}: original limit {gpu.found_watts:.0f} W, driver's default {gpu.default_watts:.0f} W"
 
 
 def _as_found(gpu: GpuState) -> bool:

@@ -152,7 +152,7 @@ class ReportClient:
     async def _peer(self, domain: str, peers: tuple[Peer, ...]) -> Peer:
         await self._forget(set(peers))
         if self._over:
-            raise Unanswered("Over", "this agent ends: a connection opened now would be nobody's to close")
+            raise Unanswered("Over", "this agent is shutting down, so it opens no new connection")
         if not peers:
             raise Unanswered("NoCandidates", f"domain {domain!r} has no candidate with a certificate yet")
         peer = chosen(peers, named=self._named, passed_over=self._passed_over)
@@ -187,7 +187,9 @@ class ReportClient:
         self._pass_over(peer)
         if status == 421:
             self._named = _coordinator_in(body)
-            raise Unanswered("NotLeading", f"{peer.node} doesn't lead; it names {self._named or 'nobody'}")
+            raise Unanswered(
+                "NotLeading", f"{peer.node} is not the coordinator; it names {self._named or 'none'}"
+            )
         raise Unanswered(f"Refused{status}", f"{peer.node}: {body[:300].decode(errors='replace')}")
 
     def _pass_over(self, peer: Peer) -> None:

@@ -168,7 +168,8 @@ class ReportServer:
         return web.json_response({"coordinator": named or None}, status=421)
 
     def _no_member(self, report: Report) -> web.Response:
-        sentence = f"{report.node!r} is no member of {report.domain!r} here: see its nodeSelector"
+        known = f"this agent knows no member {report.node!r} of {report.domain!r}"
+        sentence = f"{known}: check the domain's nodeSelector"
         return self._refuse("NotAMember", 404, sentence=sentence)
 
     def _log_implausible(self, node: str, sentence: str) -> None:
@@ -176,7 +177,7 @@ class ReportServer:
         now = asyncio.get_running_loop().time()
         if now - self._logged_s.get(node, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged_s[node] = now
-            log.warning("a report can't be true", node=node, why=sentence)
+            log.warning("a report is implausible", node=node, why=sentence)
 
     def _refuse(self, reason: str, status: int, *, sentence: str) -> web.Response:
         self._refused(reason)

@@ -55,5 +55,5 @@ class Strangers:
             try:
                 await self._relist()
             except Exception as error:  # whatever a stranger set off must not be the last look
-                log.warning("new certificates can't be looked for", error=repr(error))
+                log.warning("the published certificates can't be read again", error=repr(error))
             await asyncio.sleep(self._every_s)

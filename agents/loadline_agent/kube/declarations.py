@@ -252,16 +252,16 @@ class Declarations:
         key = f"{self._namespace}/{name}"
         if key in self._policies.items:
             return self._policies.items[key].document, None
-        missing = f"no ConfigMap {key} labelled {POLICY_LABEL}: power holds a usable policy"
+        missing = f"no ConfigMap {key} labelled {POLICY_LABEL}: power has a valid policy"
         if key in self._checkpoint.policies:
             try:
                 good = parse_power(self._checkpoint.policies[key])
             except InvalidInput as error:  # another version of the agent took it
-                missing = f"{missing}, and the last good one can't be used any more ({error})"
+                missing = f"{missing}, and this version can't use the last good one ({error})"
             else:
                 return good, f"{missing}; the last good one stays in force"
         shipped = resources.files("loadline_policies") / "defaults" / "power.yaml"
-        return parse_power(shipped.read_text()), f"{missing}; the shipped default is in force"
+        return parse_power(shipped.read_text()), f"{missing}; the policy shipped with Loadline is in force"
 
     def _outdate(self) -> None:
         self._stale = True

@@ -63,14 +63,17 @@ def _waits(waits: ReleaseWait) -> str:
     many = len(waits.nodes) != 1
     who = f"{_named(waits.nodes)} {'wait' if many else 'waits'} to be released"
     lacks = f"the next lacks {waits.lacking_watts:.0f} W of headroom"
-    what = lacks if waits.lacking_watts else "headroom is there"
+    what = lacks if waits.lacking_watts else "there is enough headroom"
     if not waits.long:
         return f"{who}; {what}."
-    help = "take load off the row or raise budgetWatts" if waits.lacking_watts else "check the agents there"
+    help = (
+        "reduce the load on the domain or raise budgetWatts"
+        if waits.lacking_watts
+        else "check the agents on them"
+    )
     return (
         f"For ten minutes no node could be released: {who}; {what}. So {help}, or run `loadline release"
-        " --node"
-        f" {waits.nodes[0]}`, which ignores headroom."
+        f" --node {waits.nodes[0]}`, which ignores headroom."
     )
 
 
@@ -111,7 +114,7 @@ def _over(domain_state: DomainState) -> str:
         f" {evidence.over_watts:.0f} W above the budget ({evidence.budget_watts:.0f} W)"
         + "".join(f"; {one}" for one in why)
         + ". All GPUs that take limits are at their lowest: reduce the load now, then fix or remove those"
-        " nodes, or raise budgetWatts if the breaker bears more."
+        " nodes, or raise budgetWatts if the breaker is rated for more."
     )
 
 
@@ -134,7 +137,9 @@ def _capped(domain_state: DomainState) -> Condition:
             message=f"{sentence}, and no limit is enforced.",
         )
     if domain_state.relieved:
-        sentence += f"; relieved of it, since they miss their objectives: {_named(domain_state.relieved)}"
+        sentence += (
+            f"; relieved of its caps, because they miss their objectives: {_named(domain_state.relieved)}"
+        )
     return condition(ConditionType.POWER_CAPPED, so=True, reason=Reason.LEVEL_RAISED, message=f"{sentence}.")
 
 
@@ -153,9 +158,9 @@ def _within(domain_state: DomainState) -> Condition:
         return condition(type, so=False, reason=Reason.ABOVE_BUDGET)
     if domain_state.silent:
         text = (
-            f"{_unheard(domain_state)}; the other members draw {evidence.heard_watts:.0f} W of"
-            f" {evidence.budget_watts:.0f} W, with those at the most that they may draw the domain draws"
-            f" {domain_state.watts:.0f} W."
+            f"{_unheard(domain_state)}. The other members draw {evidence.heard_watts:.0f} W, and with the"
+            f" silent ones at the most that they may draw the domain draws {domain_state.watts:.0f} W; the"
+            f" budget is {evidence.budget_watts:.0f} W."
         )
         return condition(type, so=None, reason=Reason.NODES_SILENT, message=text)
     return condition(type, so=True, reason=Reason.BELOW_BUDGET)

@@ -289,9 +289,9 @@ def _owners_known(facts: Facts) -> Condition:
     if not facts.unowned:
         return condition(ConditionType.OWNERS_KNOWN, so=True, reason=Reason.ALL_OWNED)
     text = (
-        f"no known pod has {', '.join(facts.unowned)}, and it may be in use: each counts at the"
-        " highest priority. Let only pods use GPUs, and let the agent ask the kubelet"
-        " (agent.kubeletPodResources)"
+        f"the agent knows no pod that has {', '.join(facts.unowned)}, but it may be in use: each counts at"
+        " the highest priority. Let only pods use GPUs, and check that the agent reaches the kubelet's"
+        " pod-resources socket (agent.kubeletPodResources)"
     )
     return condition(ConditionType.OWNERS_KNOWN, so=False, reason=Reason.OWNER_UNKNOWN, message=text)
 

@@ -186,7 +186,7 @@ def host_problem(labels: Mapping[str, str]) -> str | None:
     try:
         host_draw(labels, None)
     except InvalidInput as error:
-        return f"{error}; until then hostWatts of its domain counts"
+        return f"{error}; until then spec.hostWatts of its PowerDomain applies"
     return None
 
 
@@ -195,9 +195,8 @@ def _conflict(claims: Sequence[Declared]) -> str | None:
         return None
     names = ", ".join(sorted(claim.name for claim in claims))
     return (
-        f"the PowerDomains {names} all select this node, and it stays in {claims[0].name}: let one"
-        " nodeSelector"
-        " match it"
+        f"the PowerDomains {names} all select this node, and it stays in {claims[0].name}:"
+        " change the nodeSelectors so that only one matches"
     )
 
 

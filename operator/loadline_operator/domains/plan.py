@@ -144,20 +144,20 @@ def _fault(domain: Domain, members: tuple[Node, ...], observed: Observed) -> Fin
     loop = trees.loop_through(domain.name, trees.parents_of(observed.domains))
     if loop:
         text = (
-            f"parent is {parent}, which leads back to this domain ({' → '.join(loop)}): give one of them no"
-            " parent"
+            f"spec.parent is {parent}, which leads back to this domain ({' → '.join(loop)}): remove parent"
+            " from one of them"
         )
         return Finding(so=False, reason=Reason.OWN_ANCESTOR, text=text)
     if parent is not None and parent not in {one.name for one in observed.domains}:
-        text = f"parent is {parent}: create that PowerDomain, or leave parent out"
+        text = f"spec.parent is {parent}, which does not exist: create that PowerDomain, or remove parent"
         return Finding(so=False, reason=Reason.PARENT_MISSING, text=text)
     armed = {name: one.armed_for for name, one in observed.capacities.items() if one.armed_for is not None}
     claimed = trees.rivals(domain, members, observed.domains, armed_for=armed)
     if claimed:
         node, other = next(iter(claimed.items()))
         text = (
-            f"nodeSelector matches {counted(len(claimed), 'node')} that another domain has"
-            f" ({node} is in {other}): let every node match one domain"
+            f"nodeSelector matches {counted(len(claimed), 'node')} of another domain ({node} is in {other}):"
+            " change the nodeSelectors so that each node matches only one"
         )
         return Finding(so=False, reason=Reason.NODE_CLAIMED_TWICE, text=text)
     if domain.labels and not members:
@@ -170,10 +170,10 @@ def _memberless(domain: Domain) -> Finding:
     for key, value in sorted(domain.labels.items()):
         fault = label_forms.fault(key, value)
         if fault is not None:
-            text = f"nodeSelector.matchLabels asks for {key}: {value}, which no node can have: {fault}"
+            text = f"nodeSelector.matchLabels has {key}: {value}, which no node can have: {fault}"
             return Finding(so=False, reason=Reason.SELECTOR_INVALID, text=text)
     asked = ", ".join(f"{key}: {value}" for key, value in sorted(domain.labels.items()))
-    text = f"nodeSelector.matchLabels asks for {asked}: no node has these labels"
+    text = f"no node has the labels of nodeSelector.matchLabels ({asked}): label the nodes, or change it"
     return Finding(so=False, reason=Reason.NO_MEMBERS, text=text)
 
 
@@ -183,8 +183,8 @@ def _overspent(domain: Domain, observed: Observed) -> Finding | None:
     if promised <= domain.spec.budget_watts:
         return None
     text = (
-        f"budgetWatts is {domain.spec.budget_watts}: the children {', '.join(c.name for c in children)} have"
-        f" {promised} W together; raise it or lower theirs"
+        f"budgetWatts is {domain.spec.budget_watts}, but the child domains"
+        f" {', '.join(c.name for c in children)} have {promised} W together: raise it, or lower theirs"
     )
     return Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text)
 
@@ -196,7 +196,7 @@ def _parent(domain: Domain, observed: Observed) -> Finding:
         return Finding(so=False, reason=Reason.NO_MEMBERS, text=text)
     promised = sum(child.spec.budget_watts for child in children)
     family = counted(len(children), "child", "children")
-    text = f"the budgets of {family} sum up to {promised} W, within budgetWatts"
+    text = f"the budgets of {family} add up to {promised} W, within budgetWatts"
     return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
 
 
@@ -212,7 +212,7 @@ def _policy(domain: Domain, document: Document | None) -> Finding:
         text = f"policyRef.name is {name}: no ConfigMap of that name labelled loadline.dev/policy: power"
         kept = f"; the last good policy ({last}) stays in force" if last else ""
         return Finding(
-            so=False, reason=Reason.POLICY_MISSING, text=f"{text} is in the system namespace{kept}"
+            so=False, reason=Reason.POLICY_MISSING, text=f"{text} is in Loadline's namespace{kept}"
         )
     if document.valid:
         text = f"{name} is in force: {document.policy}, {document.good_hash}"
@@ -227,7 +227,7 @@ def _kept(good: str | None, published: str | None) -> str:
         return f"the last good policy ({good}) stays in force"
     if published is not None:
         return f"the coordinator keeps the last good policy ({published}), which this operator has not read"
-    return "no usable version has been seen yet"
+    return "the operator has not read a valid version yet"
 
 
 def _selector(domain: Domain) -> Finding:

@@ -63,7 +63,7 @@ def of_domain(raw: Manifest) -> Told:
         stale_after_s=stale_after_s(promised) if promised and led else None,
         types=COORDINATOR_DOMAIN_CONDITIONS,
         conditions=_of_types(status.conditions, COORDINATOR_DOMAIN_CONDITIONS),
-        means="Each node steps down to its safe limits at its own deadline.",
+        means="Each node steps down to its safe limits when its own lease ends.",
     )
 
 

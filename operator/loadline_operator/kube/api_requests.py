@@ -62,7 +62,7 @@ class ApiRequests:
         try:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
-            raise Unavailable(f"{method} {path}: the answer is no object ({error})") from error
+            raise Unavailable(f"{method} {path}: the answer is not an object ({error})") from error
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], accept: str, timeout: aiohttp.ClientTimeout

@@ -168,7 +168,7 @@ class ListWatch:
         if sentence != self._said:
             self._said = sentence
             kind, where = self.kind.plural, self.namespace
-            log.info("a kind can't be followed now", kind=kind, where=where, error=sentence)
+            log.info("a kind can't be watched now", kind=kind, where=where, error=sentence)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or less if somebody pokes."""

@@ -91,7 +91,10 @@ def _loop(config_map: Manifest, loops: Collection[Loop]) -> Loop:
     if found is not None:
         return found
     if told == Loop.POWER:
-        mend = f"put power policies into the system namespace; here are those of {', '.join(OF_SERVICES)}"
+        mend = (
+            "move the power policy to Loadline's namespace; this namespace may have policies of"
+            f" {', '.join(OF_SERVICES)}"
+        )
         raise InvalidPolicy(POLICY_LABEL, told, mend=mend)
     raise InvalidPolicy(POLICY_LABEL, told, mend=f"set the label to one of {', '.join(loops)}")
 

@@ -118,7 +118,7 @@ def unmoved(found: Attachment, service: InferenceService, refusal: str) -> Attac
     whose, count = "the workload", found.scale_to
     if found.take_over is not None:
         whose, count = "this service", found.take_over
-    text = f"the replicas of {whose} cannot be moved to {count}: {refusal}"
+    text = f"the replicas of {whose} cannot be set to {count}: {refusal}"
     scaling = Finding(so=False, reason=Reason.SCALE_REFUSED, text=text)
     return replace(
         found,
@@ -154,7 +154,7 @@ def _attached(
     if there.made_by:
         text = (
             f"{named} was created by Loadline for {INFERENCE_SERVICES.full_name}/{there.made_by}:"
-            " set its loops on that service, or name another workload"
+            " configure that InferenceService instead, or name another workload"
         )
         return Finding(so=False, reason=Reason.OWN_WORKLOAD, text=text)
     if there.roles and not there.role:
@@ -168,17 +168,16 @@ def _told_apart(there: ForeignWorkload, others: Iterable[ForeignWorkload]) -> Fi
     """What is in the way if pods of another workload can't be told from those of this one."""
     if there.pods and not there.selector:
         text = (
-            f"pods of {there} have no label in common that the owner keeps on all of them: keep one such"
-            " label"
+            f"the pods of {there} have no label in common by which to select them: set the same label in its"
+            " spec.labels and spec.prefill.labels"
         )
         return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
     sharing = sorted(str(one) for one in others if foreign_workloads.shares_pods(there, one))
     if not sharing:
         return None
     text = (
-        f"pods of {sharing[0]} carry all the labels that select the pods of {there}"
-        f" ({there.selector}):"
-        " give the pods of one of them a label of its own"
+        f"the labels that select the pods of {there} ({there.selector}) also select pods of {sharing[0]}:"
+        " give the pods of one of the two a label that the other's don't have"
     )
     return Finding(so=False, reason=Reason.PODS_SHARED, text=text)
 
@@ -186,8 +185,8 @@ def _told_apart(there: ForeignWorkload, others: Iterable[ForeignWorkload]) -> Fi
 def _how(there: ForeignWorkload) -> str:
     if there.unmatched:
         return (
-            f"{there} is attached, but no agent acts on its pods, since agents match equal labels only"
-            f" and its selector has `{there.unmatched[0]}`: say it in selector.matchLabels"
+            f"{there} is attached, but no agent acts on its pods, because its selector has"
+            f" `{there.unmatched[0]}` and agents support only matchLabels: use selector.matchLabels"
         )
     whose = f", its replicas those of role {there.role}" if there.role else ""
     return f"{there} is attached; its pods are those with {there.selector}{whose}"
@@ -253,18 +252,18 @@ def _scaling(
         return Finding(so=False, reason=Reason.READ_ONLY, text=text), None
     if scaler:
         text = (
-            f"{scaler} scales {there} itself: set its scaleTargetRef to"
+            f"{scaler} scales {there} directly: set its scaleTargetRef to"
             f" {INFERENCE_SERVICES.full_name}/{service.metadata.name}, or remove scaling"
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text), None
     if not wish:
         count = counted(there.asked, "replica") if there.asked is not None else "replicas"
-        text = f"{there} keeps its {count} until the replicas of this service are set"
+        text = f"{there} keeps its {count} until spec.replicas of this service is set"
         return Finding(so=True, reason=Reason.NOT_ASKED, text=text), None
     wanted = min(max(service.spec.replicas, bounds.min_replicas), bounds.max_replicas)
     text = f"the replicas of {there} follow this service: {wanted}"
     if wanted != service.spec.replicas:
-        text += f", since scaling allows {bounds.min_replicas} to {bounds.max_replicas}"
+        text += f", because spec.scaling allows {bounds.min_replicas} to {bounds.max_replicas}"
     finding = Finding(so=True, reason=Reason.AS_DECLARED, text=text)
     return finding, wanted if wanted != there.asked else None
 

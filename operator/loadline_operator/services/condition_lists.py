@@ -39,9 +39,9 @@ def _unsaid(type: ConditionType, finding: Finding, said: Mapping[ConditionType, 
     for earlier, words in said.items():
         if text == words or (len(text) >= A_SENTENCE and text in words):
             status = {True: "True", False: "False", None: "Unknown"}[finding.so]
-            return f"{earlier} says why {type} is {status}"
+            return f"condition {earlier} explains why {type} is {status}"
         if len(words) >= A_SENTENCE:
-            text = text.replace(words, f"see {earlier}")
+            text = text.replace(words, f"see condition {earlier}")
     return text
 
 

@@ -202,7 +202,7 @@ def _obstacle(desired: Desired, observed: Observed, states: Mapping[Ref, ObjectS
     taken = [ref for ref, one in states.items() if one is ObjectState.TAKEN]
     if not taken:
         return None
-    text = f"{taken[0]} exists and is not Loadline's: rename one of the two"
+    text = f"{taken[0]} exists, and Loadline did not create it: rename it, or the InferenceService"
     return Finding(so=False, reason=Reason.NAME_TAKEN, text=text)
 
 

@@ -59,7 +59,7 @@ def _finding(
         )
     if told:
         return False, Reason.PLUGIN_PRESENT, "its engines report Loadline's plugin"
-    needed = f"{loops} can't act: run the engine with Loadline's plugin, or leave them out"
+    needed = f"{loops} can't act: run the engine with Loadline's plugin, or remove {loops} from the spec"
     if told is False:
         return True, Reason.PLUGIN_ABSENT, f"its engines don't report Loadline's plugin, so {needed}"
     if configured is False:

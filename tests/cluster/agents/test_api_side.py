@@ -393,7 +393,7 @@ async def test_a_policy_is_hot_and_a_bad_edit_keeps_the_last_good_one(
     background(told.run())
     told.lead()
     await until(lambda: told.domain() is not None)
-    assert "the shipped default is in force" in " ".join(told.problems)
+    assert "the policy shipped with Loadline is in force" in " ".join(told.problems)
 
     row.apply([config_map(POLICY % 70)])
     await until(lambda: _first_threshold(told) == 70, within_s=2.0)
@@ -441,7 +441,7 @@ async def test_who_may_lead_knows_the_last_good_policy_from_before_a_bad_edit(
         await until(lambda: "threshold1Percent" in " ".join(heir.problems), within_s=2.0)
     heir.lead()
     await until(lambda: heir.domain() is not None)
-    assert ("the shipped default is in force" in " ".join(heir.problems)) is (threshold is None)
+    assert ("the policy shipped with Loadline is in force" in " ".join(heir.problems)) is (threshold is None)
     assert threshold is None or _first_threshold(heir) == threshold
     heir.stop_leading()
     row.client.delete(f"{CONFIG_MAPS}/trial")

@@ -195,7 +195,7 @@ def test_what_keeps_the_pods_of_groups_away_is_told(roads: Bed) -> None:
         apply_in(roads, namespace, service("wide", **WIDE), a_set("theirs"), service("on-set", **ON_SET))
         for name in ("wide", "on-set"):
             text = told_of(roads, name, "Ready", namespace, reason="QuotaExceeded")
-            assert "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise it" in text
+            assert "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise the quota" in text
             text = told_of(roads, name, "CapacityLimited", namespace, reason="QuotaExceeded", status="True")
             assert "which allows pods=0" in text
         roads.kubectl("delete", "resourcequota", "few", "-n", namespace)

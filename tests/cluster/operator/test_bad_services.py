@@ -344,7 +344,10 @@ ATTACHMENTS = (
     refused("workload-spread", {**attached(), "parallelism": {"tensor": 2}}, "workloadRef", "remove prefill"),
     refused("workload-started", {**attached(), **arguments("--seed=7")}, "workloadRef", "remove prefill"),
     refused(
-        "workload-typed", {**attached(), "kvCache": {"dtype": "fp8"}}, "kvCache.dtype is fp8", "remove it"
+        "workload-typed",
+        {**attached(), "kvCache": {"dtype": "fp8"}},
+        "kvCache.dtype is fp8",
+        "remove kvCache.dtype",
     ),
 )
 
@@ -584,7 +587,7 @@ CLUSTERS = (
         {},
         "Ready",
         "NameTaken",
-        "Deployment deployment-taken exists and is not Loadline's",
+        "Deployment deployment-taken exists, and Loadline did not create it",
         before=(there("apps/v1", "Deployment", "deployment-taken", spec=THEIR_DEPLOYMENT),),
     ),
     told(
@@ -592,7 +595,7 @@ CLUSTERS = (
         {},
         "Ready",
         "NameTaken",
-        "Service service-taken exists and is not Loadline's",
+        "Service service-taken exists, and Loadline did not create it",
         before=(there("v1", "Service", "service-taken", spec={"ports": [{"port": 80}]}),),
     ),
     told(
@@ -781,7 +784,7 @@ LATE = (
         template(schedulerName="volcano"),
         "Ready",
         "NotScheduled",
-        "the scheduler volcano, which has not reported on it",
+        "the scheduler volcano, which has reported nothing about it",
     ),
 )
 """What is told half a minute after the pod was made, so this is made first and looked at last."""

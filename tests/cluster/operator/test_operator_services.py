@@ -157,7 +157,7 @@ def test_objects_of_somebody_else_are_left_alone(harbour: Bed, namespace: str) -
     harbour.apply([service("chat", namespace=namespace)])
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="NameTaken"))
     text = says(harbour, "chat", "Ready", namespace=namespace, status="False")["message"]
-    assert "Deployment chat exists and is not Loadline's: rename one of the two" in text
+    assert "Deployment chat exists, and Loadline did not create it: rename it" in text
     found = deployment(harbour, "chat", namespace)
     assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "theirs"
     assert "ownerReferences" not in found["metadata"]

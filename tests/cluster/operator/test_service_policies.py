@@ -149,5 +149,5 @@ def test_a_power_policy_of_a_tenant_is_refused_where_it_lies(
 
 def test_a_namespace_that_is_not_there_keeps_nobody_from_starting(operator: LoneOperator) -> None:
     assert operator.readiness()[0] == 200
-    (line,) = (one for one in operator.logged("a kind can't be followed now") if one["where"] == "not-there")
+    (line,) = (one for one in operator.logged("a kind can't be watched now") if one["where"] == "not-there")
     assert "forbidden" in line["error"]

@@ -42,7 +42,7 @@ def driver() -> Driver:
 
 def test_until_it_has_looked_it_says_that_it_has_not(driver: Driver) -> None:
     assert not driver.search.looked
-    assert driver.search.missing == {"DriverMissing": "the driver hasn't been looked for yet"}
+    assert driver.search.missing == {"DriverMissing": "the agent has not looked for the driver yet"}
 
 
 def test_a_driver_of_another_version_is_there_and_told_with_its_cause_and_fix(driver: Driver) -> None:

@@ -90,7 +90,7 @@ def scaling(service: Key, rivals: Mapping[str, str], autoscalers: Iterable[Autos
     for what, who in sorted(rivals.items()):
         text = (
             f"{who} scales {what}, and Loadline does not interfere: set its scaleTargetRef to"
-            f" {INFERENCE_SERVICES.full_name}/{service.name}, then both pools move together"
+            f" {INFERENCE_SERVICES.full_name}/{service.name}, which then scales all pools"
         )
         return Finding(so=False, reason=Reason.OTHER_SCALER, text=text)
     ours = Target(group=INFERENCE_SERVICES.group, kind=INFERENCE_SERVICES.kind, key=service)
@@ -98,7 +98,7 @@ def scaling(service: Key, rivals: Mapping[str, str], autoscalers: Iterable[Autos
         if one.target == ours and one.failing:
             text = f"HorizontalPodAutoscaler {one.key.name}: {one.failing}"
             return Finding(so=False, reason=Reason.SCALER_FAILING, text=text)
-    return Finding(so=True, reason=Reason.AS_DECLARED, text="replicas follow /scale")
+    return Finding(so=True, reason=Reason.AS_DECLARED, text="the replica count can be set by /scale")
 
 
 def _failing(conditions: Iterable[Mapping[str, str]]) -> str:

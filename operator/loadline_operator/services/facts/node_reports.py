@@ -84,10 +84,10 @@ def _unmeasured(seen: Collection[NodeReport]) -> Finding:
     silent = min((one.silent_engine for one in seen if one.silent_engine), default="")
     if silent:
         text = (
-            f"an engine serves no metrics: {silent}; for an attached workload set workloadRef.metrics to"
-            " where"
+            f"an engine serves no metrics: {silent}; for an attached workload, set workloadRef.metrics to the"
+            " address at which it serves them"
         )
-        return Finding(so=None, reason=Reason.ENGINE_SILENT, text=f"{text} it serves them")
+        return Finding(so=None, reason=Reason.ENGINE_SILENT, text=text)
     if seen:
         text = (
             "its latencies are unknown: the engines had too few requests lately, or an objective lies"

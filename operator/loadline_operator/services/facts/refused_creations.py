@@ -145,7 +145,7 @@ def refused_pods(said: str) -> PodFault:
     quota = QUOTA.search(said)
     if quota is not None:
         who = f"one of {what}" if what else "a pod"
-        text = f"ResourceQuota {quota[1]} allows {quota[3]} and {who} asks for {quota[2]}: raise it"
+        text = f"ResourceQuota {quota[1]} allows {quota[3]} and {who} asks for {quota[2]}: raise the quota"
         waits_for = f"more of ResourceQuota {quota[1]}, which allows {quota[3]}"
         return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text, waits_for=waits_for)
     words = _sorted(said[found.end() :] if found is not None else said)

@@ -66,8 +66,8 @@ def unseen(pod: Manifest) -> PodFault | None:
         return None
     scheduler = pod["spec"].get("schedulerName") or DEFAULT_SCHEDULER
     text = (
-        f"pod {pod['metadata']['name']} waits for the scheduler {scheduler}, which has not reported on it:"
-        " check that it is installed and running, or correct schedulerName"
+        f"pod {pod['metadata']['name']} waits for the scheduler {scheduler}, which has reported nothing about"
+        " it: check that it is installed and running, or correct schedulerName"
     )
     waits_for = f"the scheduler {scheduler}, so it is unknown whether nodes have room for them"
     return PodFault(reason=Reason.NOT_SCHEDULED, text=text, waits_for=waits_for)

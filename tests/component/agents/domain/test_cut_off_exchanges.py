@@ -72,7 +72,7 @@ async def test_exchanges_that_are_over_open_nothing(members: tuple[Identity, Ide
     async with peer(trusting(*members)) as server:
         async with exchanges(server, *members) as made:
             pass
-        with pytest.raises(Unanswered, match="this agent ends"):
+        with pytest.raises(Unanswered, match="this agent is shutting down"):
             await made.exchange(REPORT)
         assert server.came == 0
 

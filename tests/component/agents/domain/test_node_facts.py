@@ -256,7 +256,7 @@ def test_a_limit_found_below_the_default_is_told_while_the_node_is_armed(
         enforce(lowered, *[250.0] * 8)
         told = facts.problems()["FoundBelowDefault"]
         lowered.close()
-    assert told == f"{board.uuids(0)[5]}: found 300 W, the driver's default is 400 W"
+    assert told == f"{board.uuids(0)[5]}: original limit 300 W, driver's default 400 W"
 
 
 @pytest.mark.parametrize("armed", [True, False])

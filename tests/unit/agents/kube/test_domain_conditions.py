@@ -135,8 +135,8 @@ def test_holdable_false_is_worth_a_warning_and_unknown_is_not() -> None:
 def test_a_budget_that_only_silent_nodes_can_break_is_told_with_both_figures() -> None:
     text = said(replace(ONE_SILENT, watts=5_900.0), WITHIN).message
     assert text == (
-        "1 of 10 nodes don't report: n9; the other members draw 4000 W of 5200 W, with those at the most"
-        " that they may draw the domain draws 5900 W."
+        "1 of 10 nodes don't report: n9. The other members draw 4000 W, and with the silent ones at the most"
+        " that they may draw the domain draws 5900 W; the budget is 5200 W."
     )
 
 
@@ -147,7 +147,7 @@ def capped_message(*relieved: str) -> str:
 def test_who_is_let_off_a_cap_is_named_and_some_of_many() -> None:
     assert capped_message() == "The policy's level is High."
     assert capped_message("prod/chat", "prod/search") == (
-        "The policy's level is High; relieved of it, since they miss their objectives: prod/chat,"
+        "The policy's level is High; relieved of its caps, because they miss their objectives: prod/chat,"
         " prod/search."
     )
     assert capped_message(*"abcdefg").endswith(": a, b, c, d, e and others.")

@@ -168,7 +168,7 @@ def test_a_release_says_who_waits_and_how_many_watts_the_next_one_lacks() -> Non
 
 def test_one_that_takes_long_says_what_a_person_can_do_and_is_worth_a_warning() -> None:
     assert "For ten minutes no node could be released: node-00, node-01 wait" in sentence(LONG)
-    assert "lacks 540 W of headroom. So take load off the row or raise budgetWatts" in sentence(LONG)
+    assert "lacks 540 W of headroom. So reduce the load on the domain or raise budgetWatts" in sentence(LONG)
     assert "`loadline release --node node-00`" in sentence(LONG)
     before = status(replace(CALM, release=WAITS), enforce=False)
     assert [one.reason for one in news(before, status(LONG, enforce=False))] == ["ReleaseWaits"]
@@ -176,6 +176,6 @@ def test_one_that_takes_long_says_what_a_person_can_do_and_is_worth_a_warning() 
 
 def test_one_that_takes_long_though_there_is_headroom_says_where_to_look() -> None:
     free = ReleaseWait(nodes=("node-00",), lacking_watts=0.0, long=True)
-    assert "node-00 waits to be released; headroom is there. So check the agents there" in sentence(
+    assert "node-00 waits to be released; there is enough headroom. So check the agents on them" in sentence(
         replace(CALM, release=free)
     )

@@ -112,7 +112,9 @@ def test_a_condition_says_which_right_is_missing() -> None:
 def test_gpus_in_use_by_nobody_that_is_known_are_named_with_what_they_count_as() -> None:
     found = find(status_of(replace(facts(), unowned=("A", "B"))).conditions, ConditionType.OWNERS_KNOWN)
     assert found is not None
-    assert found.message.startswith("no known pod has A, B, and it may be in use: each counts at the")
+    assert found.message.startswith(
+        "the agent knows no pod that has A, B, but it may be in use: each counts at"
+    )
 
 
 def test_limits_that_are_not_kept_say_so_where_they_can_be_set() -> None:

@@ -309,10 +309,13 @@ def test_a_label_that_no_node_can_have_is_told_from_one_that_none_has() -> None:
     changes = plan(odd, seen(odd, members=()), now=NOON)
     assert verdict(changes) == ("False", "SelectorInvalid")
     text = said(changes, ConditionType.ACCEPTED).message
-    assert "asks for Größe/x: y z, which no node can have: the key's part before the slash" in text
+    assert "has Größe/x: y z, which no node can have: the key's part before the slash" in text
     changes = plan(absent, seen(absent, members=()), now=NOON)
     assert verdict(changes) == ("False", "NoMembers")
-    assert "asks for hall: b, row: a: no node has these" in said(changes, ConditionType.ACCEPTED).message
+    assert (
+        "no node has the labels of nodeSelector.matchLabels (hall: b, row: a)"
+        in said(changes, ConditionType.ACCEPTED).message
+    )
 
 
 def test_two_domains_may_not_claim_one_node() -> None:

@@ -66,7 +66,7 @@ def test_a_label_that_names_no_loop_is_told_the_loops() -> None:
 
 def test_power_policies_lie_in_the_system_namespace_alone() -> None:
     fault = read(config_map(GOOD), None, loops=OF_SERVICES).fault or ""
-    assert "put power policies into the system namespace" in fault
+    assert "move the power policy to Loadline's namespace" in fault
 
 
 def test_a_document_that_changes_its_loop_keeps_nothing_of_the_other() -> None:

@@ -476,6 +476,6 @@ def test_what_was_refused_is_told_and_nothing_is_noted() -> None:
     asked = unmoved(found, service(noted={"uid": "u", "replicas": 3}), "the freeze")
     finding = asked.findings[ConditionType.SCALING_READY]
     assert (finding.so, finding.reason) == (False, Reason.SCALE_REFUSED)
-    assert finding.text == "the replicas of this service cannot be moved to 8: the freeze"
+    assert finding.text == "the replicas of this service cannot be set to 8: the freeze"
     assert asked.noted is not None
     assert asked.noted.replicas == 3

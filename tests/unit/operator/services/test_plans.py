@@ -190,7 +190,10 @@ def test_an_object_of_somebody_else_is_not_taken_over(labels: dict[str, str]) ->
     assert "Deployment chat" not in refs(changes)
     assert "Service chat" in refs(changes)
     assert told(changes)[1] == "NameTaken"
-    assert told(changes)[2] == "Deployment chat exists and is not Loadline's: rename one of the two"
+    assert (
+        told(changes)[2]
+        == "Deployment chat exists, and Loadline did not create it: rename it, or the InferenceService"
+    )
     assert changes.waits
 
 

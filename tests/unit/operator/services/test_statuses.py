@@ -123,7 +123,7 @@ def test_one_sentence_is_said_once() -> None:
     found = {ConditionType.READY: same, ConditionType.WORKLOADS_READY: same}
     texts = messages(attached(found))
     assert texts["Ready"] == NO_GPU
-    assert texts["WorkloadsReady"] == "Ready says why WorkloadsReady is False"
+    assert texts["WorkloadsReady"] == "condition Ready explains why WorkloadsReady is False"
     assert len(set(texts.values())) == len(texts)
 
 
@@ -135,8 +135,8 @@ def test_a_sentence_within_another_is_said_once_too() -> None:
         ConditionType.WORKLOADS_READY: Finding(so=False, reason=Reason.GPU_MISSING, text=NO_GPU[:27]),
     }
     texts = messages(attached(found))
-    assert texts["RouterReady"] == "the router has no main pod to send requests to: see Ready"
-    assert texts["WorkloadsReady"] == "Ready says why WorkloadsReady is False"
+    assert texts["RouterReady"] == "the router has no main pod to send requests to: see condition Ready"
+    assert texts["WorkloadsReady"] == "condition Ready explains why WorkloadsReady is False"
 
 
 @given(found_by_type)

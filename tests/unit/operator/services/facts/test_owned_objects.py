@@ -109,7 +109,7 @@ def test_a_quota_is_told_alike_at_each_attempt(pod: str, used: str) -> None:
     assert found.reason is Reason.QUOTA_EXCEEDED
     assert found.text == (
         "ResourceQuota team-a allows requests.nvidia.com/gpu=16"
-        " and a pod asks for requests.nvidia.com/gpu=8: raise it"
+        " and a pod asks for requests.nvidia.com/gpu=8: raise the quota"
     )
 
 

@@ -51,7 +51,7 @@ def test_a_quota_against_a_stateful_set_is_told_by_its_name() -> None:
     found = refused(maker(), [event(tried("wide-0", QUOTA))])
     assert found is not None
     assert found.reason is Reason.QUOTA_EXCEEDED
-    assert found.text == "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise it"
+    assert found.text == "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise the quota"
     assert found.waits_for == "more of ResourceQuota few, which allows pods=0"
 
 

@@ -136,7 +136,7 @@ def test_a_scheduler_that_says_nothing_is_named() -> None:
     found = unseen({**one, "spec": {**one["spec"], "schedulerName": "volcano"}})
     assert found is not None
     assert found.reason is Reason.NOT_SCHEDULED
-    assert "the scheduler volcano, which has not reported on it" in found.text
+    assert "the scheduler volcano, which has reported nothing about it" in found.text
     assert unplaced(one) is None
     assert unseen(pod("")) is None, "it has said no"
     assert unseen({**one, "spec": {**one["spec"], "nodeName": "node-0"}}) is None
