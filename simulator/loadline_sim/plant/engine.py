@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadline_sim.plant.compiled import compiled
+from loadline_sim.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -4,7 +4,7 @@ The one door to the compiler, so that compiled functions keep their types.
 Numba ships no type hints, and an untyped decorator would make every function under
 it untyped as well. Machine code is cached beside the module that holds the function,
 by that file's own time stamp only: compiled functions that call each other therefore
-live in one module, `engine`, or a change in one would not recompile the other.
+live in one module, or a change in one would not recompile the other.
 """
 
 from collections.abc import Callable
