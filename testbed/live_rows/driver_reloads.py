@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from loadline_agent.hardware.node_gpus import BLIND_AFTER_S, RELOAD_EVERY_S
+from loadline_agent.hardware.driver_watches import BLIND_AFTER_S, RELOAD_EVERY_S
 from testbed.fakegpu.board import boottime
 from testbed.live_rows.domain_statements import CAPPED_WATTS
 from testbed.live_rows.rows import CALM, MAX_WATTS, NODES, PEAK

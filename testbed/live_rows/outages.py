@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from loadline_agent.hardware.node_gpus import RELOAD_EVERY_S
+from loadline_agent.hardware.driver_watches import RELOAD_EVERY_S
 from loadline_agent.hardware.sensors import TOLD_FOR_S
 from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S
 from testbed.fakegpu.board import Board, boottime

@@ -6,10 +6,6 @@ event loop, and never two at once. The order in them is what keeps the node safe
 promise is in the record, where the guard reads it, before the hardware may rise;
 the record is disarmed only after what was found is back, or was tried three times. What the GPUs hold is
 believed as read back and no other way.
-
-A limit that isn't ours is a conflict only if it is seen twice and the guard hasn't
-stepped in between: the guard lowers limits when this process was stopped, and that
-is no stranger.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,46 +16,27 @@ from typing import Final
 
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
+from loadline_agent.hardware.driver_watches import DriverChange, DriverWatch
 from loadline_agent.hardware.left_gpus import as_left, left_gpu, left_sentence, not_back
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.nvml import OtherVersion
 from loadline_agent.hardware.opened_gpus import GpuInfo
+from loadline_agent.hardware.orders import in_force, order_of, same
+from loadline_agent.hardware.other_writers import Conflict, OtherWriters
+from loadline_agent.hardware.read_backs import ReadBacks
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
-from loadline_agent.hardware.slow_readings import READ_EVERY_S
 from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
 from loadline_api.conditions import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
-from loadline_policies.power.protocol.foreign_writes import ForeignWrites
 from loadline_policies.power.protocol.messages import GpuLimit
-from loadline_policies.power.protocol.node_states import UNREADABLE_AFTER_S, GpuState, NodeState
-from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS
+from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.release_tries import ReleaseTries
-from loadline_policies.power.protocol.write_proofs import WriteProof
 
 LOOK_IDLE_EVERY_S: Final = 10.0
 """How often limits are read back where nothing is enforced. Chosen: slow facts for status."""
 
 LOOK_ARMED_EVERY_S: Final = 1.0
 """How often at least they are read back on an armed node, also while no lease comes."""
-
-COUNT_EVERY_S: Final = 10.0
-"""How often it is asked whether there are GPUs that didn't answer before. Chosen."""
-
-BLIND_AFTER_S: Final = 5.0
-"""How long no GPU may answer before NVML is loaded anew. Chosen: a reset of one takes longer."""
-
-RELOAD_EVERY_S: Final = 10.0
-"""How often at most NVML is loaded anew; that can take a driver seconds. As the guard does."""
-
-OUTDATED_AFTER_S: Final = 60.0
-"""How long NVML must say nothing but that it is of another version before this process ends. Chosen, as for
-the guard: an upgrade replaces library and driver one after the other."""
-
-SUSPECT_FOR_S: Final = 60.0
-"""A stranger's limit seen twice within this time is a conflict. Chosen: other agents write once a minute."""
-
-CONFLICT_FOR_S: Final = 600.0
-"""How long a conflict is told after it was last seen, and keeps a node from being armed. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,25 +61,10 @@ class Done:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
-    """Somebody else's limit where ours should be."""
-
-    uuid: str
-    wanted_watts: float
-    requested_watts: float
-    enforced_watts: float
-
-    def __str__(self) -> str:
-        asked = f"{self.requested_watts:g} W are asked of it, {self.enforced_watts:g} W in force"
-        return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
-
-
 class NodeGpus:
     """The node's GPUs, their limits, and the record that the guard acts by.
 
-    `record` is the one on file; `held` what was last read back, by UUID; `conflict_s`
-    when a stranger's limit was last seen; `settable` turns False once no GPU lets this process set it.
+    `record` is the one on file; `settable` turns False once no GPU lets this process set it.
     """
 
     def __init__(
@@ -115,9 +77,7 @@ class NodeGpus:
         settable: bool = True,
     ) -> None:
         self.record: ArmedRecord = state.read()
-        self.held: dict[str, HeldLimit] = {}
         self.settable = settable
-        self.conflict_s = float("-inf")
         self._interventions = 0
         found = {
             gpu.uuid: OriginalLimit(watts=gpu.found_watts, clock_mhz=gpu.found_mhz)
@@ -128,18 +88,12 @@ class NodeGpus:
         self._limits = Limits(gpus, clock=clock, found=found)
         self._orders: tuple[Order, ...] = ()
         self._inherited = self.record.armed
-        self._suspected_s: dict[str, float] = {}
-        self._disturbed = False
-        self.conflicts: tuple[Conflict, ...] = ()
-        self._looked_s = self._applied_s = self._sampled_s = self._written_s = float("-inf")
+        self._applied_s = self._sampled_s = float("-inf")
         self._samples: tuple[GpuSample, ...] = ()
-        self._proofs = {info.uuid: WriteProof() for info in gpus.infos}
-        self._foreign = {info.uuid: ForeignWrites() for info in gpus.infos}
-        self._unread: dict[str, float] = {}
-        self._read_s: dict[str, float] = {}
+        self._read_backs, self._writers = ReadBacks(), OtherWriters()
         self._tries = ReleaseTries[str]()
-        self._counted_s = self._loaded_s = self._slowly_s = clock()
-        self._outdated_since_s: float | None = None
+        self._driver = DriverWatch(gpus, clock)
+        self._know()
         self.look()
 
     @classmethod
@@ -159,6 +113,16 @@ class NodeGpus:
         return self._gpus.infos
 
     @property
+    def held(self) -> Mapping[str, HeldLimit]:
+        """What was last read back, by UUID."""
+        return self._read_backs.held
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """The conflicts seen last."""
+        return self._writers.conflicts
+
+    @property
     def xids(self) -> Mapping[str, int]:
         """The last XID that each GPU told, of those that told one."""
         return self._gpus.xids
@@ -167,7 +131,7 @@ class NodeGpus:
         """One round of all sensors; where nobody else does, limits are read back now and then too."""
         now = self._clock()
         every_s = LOOK_ARMED_EVERY_S if self.record.armed else LOOK_IDLE_EVERY_S
-        if now - self._looked_s >= every_s:
+        if now - self._read_backs.looked_s >= every_s:
             self.look()
         self._samples, self._sampled_s = self._gpus.sample(now), now
 
@@ -178,50 +142,34 @@ class NodeGpus:
         next lease gives back what is more than safe. Raises OtherVersion where only a new process can
         load the library of the driver that is there by now.
         """
-        now = self._clock()
-        if now - self._counted_s < COUNT_EVERY_S and not self._is_blind(now):
-            return None
-        self._counted_s = now
-        if not self._is_blind(now):
-            if self._gpus.refresh():
-                self._take_in()
-            if now - self._slowly_s >= READ_EVERY_S:
-                self._slowly_s = now
-                self._gpus.read_slowly()
-            return None
-        outdated_since_s, self._outdated_since_s = self._outdated_since_s, None
         try:
-            self._gpus.reopen()
+            change = self._driver.look()
         except OtherVersion:
-            self._outdated_since_s = now if outdated_since_s is None else outdated_since_s
-            if now - self._outdated_since_s >= OUTDATED_AFTER_S:
-                raise
-            return None
-        except HardwareError:
-            return None
-        finally:
             self._forget_driver()
-        return self.step_down() if self.record.armed and self.infos else None
+            raise
+        if change is DriverChange.MORE_GPUS:
+            self._take_in()
+        elif change is not DriverChange.NONE:
+            self._forget_driver()
+        loaded = change is DriverChange.LOADED
+        return self.step_down() if loaded and self.record.armed and self.infos else None
 
-    def _is_blind(self, now: float) -> bool:
-        """Whether NVML is to be loaded anew: no GPU of several answers, or none is open."""
-        if now - self._loaded_s < RELOAD_EVERY_S:
-            return False
-        return self._gpus.blind_s(now) >= BLIND_AFTER_S or not self.infos
+    def _know(self) -> None:
+        """Follow each GPU that is open."""
+        uuids = [info.uuid for info in self.infos]
+        self._read_backs.take_in(uuids)
+        self._writers.take_in(uuids)
 
     def _take_in(self) -> None:
         """Know each GPU that is open; what was sampled is of others."""
-        for info in self.infos:
-            self._proofs.setdefault(info.uuid, WriteProof())
-            self._foreign.setdefault(info.uuid, ForeignWrites())
+        self._know()
         self._samples = ()
         self.look()
 
     def _forget_driver(self) -> None:
         """Believe nothing any more of what an earlier driver said, or proved: it may be another one."""
-        self._loaded_s = self._clock()
-        for known in (self.held, self._read_s, self._proofs, self._foreign, self._unread, self._suspected_s):
-            known.clear()
+        self._read_backs.forget()
+        self._writers.forget()
         self._limits.forget_locks()
         self._orders, self._inherited = (), self.record.armed
         self._take_in()
@@ -235,7 +183,7 @@ class NodeGpus:
         return NodeState(
             gpus=tuple([self._gpu_state(sample, info, safe) for sample, info in rows]) + unopened,
             sampled_s=self._sampled_s,
-            read_s=self._looked_s,
+            read_s=self._read_backs.looked_s,
             armed=self.record.armed,
             deadline_s=self.record.deadline_s,
             plan_version=self.record.plan_version,
@@ -251,12 +199,10 @@ class NodeGpus:
     def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe: Mapping[str, float]) -> GpuState:
         if not info.has_range:
             return rangeless_state(sample, info, safe=safe, armed=self.record.armed)
-        held, foreign, now = self.held.get(info.uuid), self._foreign[info.uuid], self._looked_s
-        if self._unreadable(info.uuid):
-            held = None
+        held, now = self._read_backs.known(info.uuid), self._read_backs.looked_s
         requested_watts = held.requested_watts if held is not None else None
         if requested_watts is not None:
-            requested_watts = max(requested_watts, foreign.highest_watts(now))
+            requested_watts = max(requested_watts, self._writers.highest_watts(info.uuid, now))
         return GpuState(
             uuid=info.uuid,
             sensor_watts=sample.watts,
@@ -269,8 +215,8 @@ class NodeGpus:
             requested_watts=requested_watts,
             safe_watts=safe.get(info.uuid),
             clock_mhz=held.clock_mhz if held is not None else None,
-            able=self._proofs[info.uuid].able and not foreign.often(now),
-            proven=self._proofs[info.uuid].proven,
+            able=self._read_backs.able(info.uuid) and not self._writers.often(info.uuid, now),
+            proven=self._read_backs.proven(info.uuid),
             found_watts=self._found_watts(info.uuid, held),
             default_watts=info.default_watts,
         )
@@ -296,7 +242,7 @@ class NodeGpus:
         self._promise(limits, plan_version, deadline_s=deadline_s, domain=domain)
         self.look()
         orders = tuple([order_of(limit, infos[limit.uuid]) for limit in limits])
-        if orders == self._orders and not failed and not self._disturbed and not self._inherited:
+        if orders == self._orders and not failed and not self._writers.disturbed and not self._inherited:
             return Done()
         done = Done.of(self._proven(self._apply(orders, deadline_s) + failed))
         self._orders = () if done.errors or done.late else orders
@@ -309,7 +255,7 @@ class NodeGpus:
     def _is_forbidden(self, done: Done, uuids: Iterable[str]) -> bool:
         """Whether this process lacks the right to set limits; a GPU that refuses beside others only fails."""
         refused = any(isinstance(error, NoPermission) for error in done.errors)
-        return refused and not done.writes and not any(self._proofs[uuid].able for uuid in uuids)
+        return refused and not done.writes and not any(map(self._read_backs.able, uuids))
 
     def step_down(self) -> Done:
         """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""
@@ -328,7 +274,7 @@ class NodeGpus:
         """
         self._write(self.record._replace(deadline_s=deadline_s))
         self._orders = ()
-        self._unread.clear()
+        self._read_backs.await_none()
         outcomes = self._limits.restore(deadline_s)
         done = Done.of(outcomes)
         left = tuple(error for error in done.errors if not isinstance(error, GpuLost))
@@ -354,7 +300,7 @@ class NodeGpus:
         self._write(ArmedRecord(self._boot, gpus=gpus))
         self._limits.forget(found.keys() - left)
         self._inherited, self._tries = False, ReleaseTries()
-        self._foreign = {info.uuid: ForeignWrites() for info in self.infos}
+        self._writers.begin(info.uuid for info in self.infos)
 
     def _watch_left(self) -> None:
         """See whether somebody has set a GPU that was left behind."""
@@ -367,83 +313,42 @@ class NodeGpus:
             self._state.write(self.record)
 
     def look(self) -> None:
-        """Read back what holds, and tell strangers' limits from our own and the guard's."""
-        now = self._looked_s = self._clock()
-        held = self._limits.read_back()
-        self.held |= {one.uuid: one for one in held}
-        self._read_s |= dict.fromkeys([one.uuid for one in held], now)
+        """Read back what holds, and tell others' limits from our own and the guard's."""
+        now = self._clock()
+        self._read_backs.looked(self._limits.read_back(), now)
         if not self.record.armed:
-            self._suspected_s.clear()
+            self._writers.suspect_none()
             self._watch_left()
             return
         guard_acted = self._guard_has_acted()
         if guard_acted:
             self._orders = ()
-            self._unread.clear()
-            self._suspected_s.clear()
-        self._read_back(now)
-        self._watch_writers(guard_acted=guard_acted, now=now)
-        conflicts = self._conflicts(now)
-        self._disturbed = bool(conflicts)
-        if any(0.0 < now - self._suspected_s.get(one.uuid, now) < SUSPECT_FOR_S for one in conflicts):
-            self.conflict_s, self.conflicts = now, conflicts
-        self._suspected_s |= {one.uuid: now for one in conflicts}
+            self._read_backs.await_none()
+            self._writers.suspect_none()
+        for uuid in self._read_backs.check(now):
+            self._tries.forgive(uuid)
+        just_read = self._read_backs.just_read
+        self._writers.watch(self.record.gpus, just_read, guard_acted=guard_acted, now=now)
+        settled = now - self._applied_s >= SETTLE_S
+        self._writers.compare(self._orders if settled else (), just_read, now)
 
     def _proven(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         """The same, with each failure held against its GPU, and each write to be read back."""
+        self._read_backs.wrote(outcomes, self._clock())
         for outcome in outcomes:
-            if outcome.uuid not in self._proofs:
-                continue  # the record names it, and it wasn't here when this process began
-            if outcome.error is not None and not outcome.of_clock and not outcome.unasked:
-                self._proofs[outcome.uuid].failed()
             if outcome.limit_watts is not None:
-                self._foreign[outcome.uuid].know(outcome.limit_watts)
-                self._unread[outcome.uuid] = outcome.limit_watts
-                self._written_s = self._clock()
+                self._writers.know(outcome.uuid, outcome.limit_watts)
         return outcomes
-
-    def _unreadable(self, uuid: str) -> bool:
-        """Whether a GPU hasn't answered looks for so long that anything may hold there."""
-        return self._looked_s - self._read_s.get(uuid, float("-inf")) > UNREADABLE_AFTER_S
-
-    def _just_read(self, uuid: str) -> HeldLimit | None:
-        """What the last look has read of a GPU: what an earlier one did may be of before our own write."""
-        return self.held.get(uuid) if self._read_s.get(uuid) == self._looked_s else None
-
-    def _read_back(self, now: float) -> None:
-        """Hold what is read against what was written; what isn't there in time has failed."""
-        for uuid in filter(self._unreadable, self._proofs):
-            self._proofs[uuid].failed()
-        for uuid, watts in list(self._unread.items()):
-            held = self._just_read(uuid)
-            if held is not None and same(held.requested_watts, watts):
-                self._proofs[uuid].succeeded(now)
-                self._tries.forgive(uuid)
-            elif now - self._written_s >= SETTLE_S:
-                self._proofs[uuid].failed()
-            else:
-                continue
-            del self._unread[uuid]
-
-    def _watch_writers(self, *, guard_acted: bool, now: float) -> None:
-        """See which requested limits are neither ours nor the guard's."""
-        for gpu in self.record.gpus:
-            held = self._just_read(gpu.uuid)
-            if held is None:
-                continue
-            if guard_acted:
-                self._foreign[gpu.uuid].know(held.requested_watts)
-            self._foreign[gpu.uuid].seen(held.requested_watts, safe_watts=gpu.safe_watts, now=now)
 
     @property
     def settled(self) -> bool:
         """Whether every limit that was ordered is requested, and nothing above it is in force."""
-        return all(_in_force(order, self.held.get(order.uuid)) for order in self._orders)
+        return all(in_force(order, self.held.get(order.uuid)) for order in self._orders)
 
     @property
     def in_conflict(self) -> bool:
-        """Whether somebody else has written limits here lately."""
-        return self._clock() - self.conflict_s < CONFLICT_FOR_S
+        """Whether another program has written limits here lately."""
+        return self._writers.in_conflict(self._clock())
 
     def _promise(
         self, limits: tuple[GpuLimit, ...], plan_version: int, *, deadline_s: float, domain: str
@@ -470,25 +375,6 @@ class NodeGpus:
     def _write(self, record: ArmedRecord) -> None:
         self._state.write(record)
         self.record = record
-
-    def _conflicts(self, now: float) -> tuple[Conflict, ...]:
-        """Requested limits that aren't what was ordered, also where an order had nothing to write.
-
-        One in force below what is requested is a BMC's or a module's own: that is the safe side.
-        """
-        if now - self._applied_s < SETTLE_S:
-            return ()
-        read = [(order, self._just_read(order.uuid)) for order in self._orders]
-        return tuple(
-            Conflict(
-                uuid=order.uuid,
-                wanted_watts=order.watts,
-                requested_watts=held.requested_watts,
-                enforced_watts=held.enforced_watts,
-            )
-            for order, held in read
-            if held is not None and not same(held.requested_watts, order.watts)
-        )
 
     def _apply(self, orders: tuple[Order, ...], deadline_s: float) -> tuple[Outcome, ...]:
         if self._inherited:
@@ -517,25 +403,3 @@ class NodeGpus:
 
 def _unsampled(info: GpuInfo) -> GpuSample:
     return GpuSample(uuid=info.uuid, watts=0.0, age_s=0.0, ok=False, fault=None)
-
-
-def _in_force(order: Order, held: HeldLimit | None) -> bool:
-    if held is None:
-        return False
-    return same(held.requested_watts, order.watts) and held.enforced_watts < order.watts + ROUNDING_WATTS
-
-
-def same(watts: float, other_watts: float) -> bool:
-    """Whether two limits are one: they travel as watts and are kept as milliwatts."""
-    return abs(watts - other_watts) < ROUNDING_WATTS
-
-
-def order_of(limit: GpuLimit, info: GpuInfo) -> Order:
-    """A lease's word on a GPU, with a clock that this model has: a policy's clock may be another's.
-
-    Where no lower clock than the highest is listed, none is locked: that would hold nobody back.
-    """
-    clock_mhz = limit.clock_mhz if info.min_mhz < info.max_mhz else None
-    if clock_mhz is not None:
-        clock_mhz = None if clock_mhz >= info.max_mhz else max(info.min_mhz, clock_mhz)
-    return Order(uuid=limit.uuid, watts=limit.watts, safe_watts=limit.safe_watts, clock_mhz=clock_mhz)

@@ -8,15 +8,14 @@ import pytest
 
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.armed_records import ArmedRecordFile
-from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
-from loadline_agent.hardware.node_gpus import (
+from loadline_agent.hardware.driver_watches import (
     BLIND_AFTER_S,
     COUNT_EVERY_S,
     OUTDATED_AFTER_S,
     RELOAD_EVERY_S,
-    Done,
-    NodeGpus,
 )
+from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
+from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import HardwareError
 from loadline_policies.power.protocol.messages import UNIDENTIFIED, GpuLimit

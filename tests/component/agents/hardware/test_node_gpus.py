@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GuardReport
-from loadline_agent.hardware.node_gpus import SUSPECT_FOR_S, Conflict, Done, NodeGpus
+from loadline_agent.hardware.node_gpus import Done, NodeGpus
+from loadline_agent.hardware.other_writers import SUSPECT_FOR_S, Conflict
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.errors import GpuLost
 from loadline_policies.power.protocol.messages import GpuLimit

@@ -6,8 +6,9 @@ import pynvml  # type: ignore[import-untyped]
 import pytest
 
 from loadline_agent.hardware import nvml
+from loadline_agent.hardware.driver_watches import COUNT_EVERY_S
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
-from loadline_agent.hardware.node_gpus import COUNT_EVERY_S, NodeGpus
+from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.slow_readings import READ_EVERY_S, SlowReadings
 from loadline_api.node_capacities import PersistenceMode
 from testbed.clocks import Clock

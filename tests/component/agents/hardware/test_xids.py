@@ -6,8 +6,9 @@ from typing import Any
 import pynvml  # type: ignore[import-untyped]
 import pytest
 
+from loadline_agent.hardware.driver_watches import BLIND_AFTER_S, COUNT_EVERY_S, RELOAD_EVERY_S
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
-from loadline_agent.hardware.node_gpus import BLIND_AFTER_S, COUNT_EVERY_S, RELOAD_EVERY_S, NodeGpus
+from loadline_agent.hardware.node_gpus import NodeGpus
 from testbed.clocks import Clock
 from testbed.doubles.gpu_nodes import opened
 from testbed.fakegpu.board import Board

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import chosen
-from loadline_agent.hardware.node_gpus import order_of
 from loadline_agent.hardware.opened_gpus import GpuInfo
+from loadline_agent.hardware.orders import order_of
 from loadline_api.journals import Component, Journal
 from loadline_policies.decisions import Decision
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
