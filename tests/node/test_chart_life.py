@@ -6,6 +6,7 @@ real Jobs of the real image, the agent sets limits on (fake) GPUs, a service ser
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,13 +90,13 @@ def story() -> Iterator[Story]:
     """Install, test, enforce, upgrade, uninstall."""
     with ServingCluster(Engine.STANDIN, gpus=2) as cluster:
         cluster.install(tests={"service": "default/chat"})
-        hooks_left = named(cluster, "crds")
         cluster.apply(SERVICE)
         chat = cluster.service("chat")
         chat.until("Ready", "True")
         trial = cluster.helm("test", "loadline", "--logs")
         found = limits(cluster)
         theirs = attached(cluster)
+        hooks_left = named(cluster, "crds") + named(cluster, "test")
         cluster.apply(ROW)
         cluster.gpus.board.set_sensors(watts=SURGE_WATTS)
         api_callers.eventually(lambda: slowed(cluster), patience_s=90.0)
@@ -125,13 +126,14 @@ def story() -> Iterator[Story]:
         )
 
 
-def test_the_definitions_were_brought_by_a_job_that_is_gone(story: Story) -> None:
-    assert story.hooks_left == []
-
-
-def test_helms_test_had_a_completion_from_the_service(story: Story) -> None:
+def test_helms_test_asked_the_operator_the_api_and_the_service(story: Story) -> None:
     assert "the operator is ready" in story.trial
-    assert "http://chat.default:8000 completed" in story.trial
+    assert "the API server serves inferenceservices, powerdomains, nodecapacities" in story.trial
+    assert re.search(r"http://chat.default:8000 completed \d+ tokens of chat in [\d.]+ s", story.trial)
+
+
+def test_the_jobs_of_definitions_and_of_helms_test_are_gone(story: Story) -> None:
+    assert story.hooks_left == []
 
 
 def test_limits_were_in_force_before_the_removal(story: Story) -> None:

@@ -1,7 +1,6 @@
-"""`helm test`: it passes when operator, API and service answer, and else says who does not."""
+"""`helm test` says who does not answer; that it passes when all do is seen on a node, in a chart's life."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
 
@@ -10,7 +9,6 @@ import pytest
 from demos.serving.helms import Helm, HelmFailed
 from loadline_api import names
 from testbed.chart_hooks import Hooks
-from testbed.charts import ROOT
 from testbed.cluster import ports
 from testbed.cluster.bed import Bed
 
@@ -33,41 +31,6 @@ def operator(quay: Bed) -> Start:
         return f"http://127.0.0.1:{port}"
 
     return start
-
-
-@pytest.fixture
-def engine(quay: Bed) -> Start:
-    """A stand-in for an engine, which answers as vLLM does."""
-
-    def start() -> str:
-        port = ports.free()
-        command = [sys.executable, "-m", "testbed.engines.standin", "serve", "/models/tiny"]
-        command += ["--served-model-name", "chat", "--host", "127.0.0.1", "--port", str(port)]
-        quay.spawn("engine", command, environment={**os.environ, "PYTHONPATH": str(ROOT)})
-        return f"http://127.0.0.1:{port}"
-
-    return start
-
-
-def test_it_asks_the_operator_the_api_and_the_service(
-    helm: Helm, hooks: Hooks, new: str, operator: Start, engine: Start
-) -> None:
-    helm("install", "loadline", new, "--create-namespace", "--set", "tests.service=prod/chat")
-    hooks.addresses |= {OPERATOR: operator(), SERVICE: engine()}
-    helm("test", "loadline")
-    told = hooks.output["test"]
-    assert "the operator is ready" in told
-    assert "the API server serves inferenceservices, powerdomains, nodecapacities" in told
-    assert re.search(r"completed \d+ tokens of chat in [\d.]+ s", told)
-
-
-def test_it_leaves_nothing_behind(
-    helm: Helm, hooks: Hooks, new: str, operator: Start, released: Callable[..., list[str]]
-) -> None:
-    helm("install", "loadline", new, "--create-namespace")
-    hooks.addresses |= {OPERATOR: operator()}
-    helm("test", "loadline")
-    assert "loadline-test" not in released("pods", "serviceaccounts")
 
 
 def test_an_operator_that_does_not_answer_fails_it(helm: Helm, hooks: Hooks, new: str) -> None:
