@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,17 +15,36 @@ NODE_ID = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 THREAD = re.compile(r"\]\(https://github\.com/[\w.-]+/[\w.-]+/issues/\d+\)")
 
 PAINS = 15
+KNOWN = {"Reported", "In Loadline", "Missing", "Shown by"}
 
 
-def rows() -> list[list[str]]:
-    """The table's rows, cell by cell."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| **")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pain:
+    """A section of the page: its heading, and its paragraphs by the word in bold at their beginning."""
+
+    heading: str
+    paragraphs: dict[str, str]
 
 
-def told(cell: str) -> list[tuple[str, str]]:
-    """File and name of each test in a cell."""
-    return NODE_ID.findall(cell)
+def pains() -> list[Pain]:
+    """The page's sections, from top to bottom."""
+    _, *sections = re.split(r"^## ", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    return [
+        Pain(
+            heading=section.partition("\n")[0],
+            paragraphs=dict(
+                re.findall(
+                    r"^\*\*([A-Z][a-zA-Z ]+)\.?\*\*(.*?)(?=^\*\*|\Z)", section, re.DOTALL | re.MULTILINE
+                )
+            ),
+        )
+        for section in sections
+    ]
+
+
+def told(text: str) -> list[tuple[str, str]]:
+    """File and name of each test in a text."""
+    return NODE_ID.findall(text)
 
 
 @cache
@@ -38,21 +58,20 @@ def named_in(file: str) -> dict[str, bool]:
 
 
 def test_it_tells_of_every_pain_in_order() -> None:
-    numbers = [int(re.sub(r"\D.*", "", first.removeprefix("**"))) for first, *_ in rows()]
-    assert numbers == list(range(1, PAINS + 1))
-    assert {len(row) for row in rows()} == {4}
+    assert [int(pain.heading.partition(".")[0]) for pain in pains()] == list(range(1, PAINS + 1))
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0].strip("*").replace(" ", "-"))
-def test_every_pain_has_threads_and_tests_that_hold(row: list[str]) -> None:
-    _, elsewhere, _, shown = row
-    assert THREAD.search(elsewhere)
-    assert told(shown)
-    assert [one for one in told(shown) if named_in(one[0]).get(one[1]) is not False] == []
+@pytest.mark.parametrize("pain", pains(), ids=lambda pain: pain.heading.replace(" ", "-"))
+def test_every_pain_has_threads_and_tests_that_hold(pain: Pain) -> None:
+    assert {"Reported", "In Loadline", "Shown by"} <= pain.paragraphs.keys() <= KNOWN
+    shown = told(pain.paragraphs["Shown by"])
+    assert THREAD.search(pain.paragraphs["Reported"])
+    assert shown
+    assert [one for one in shown if named_in(one[0]).get(one[1]) is not False] == []
 
 
 def test_what_is_missing_is_seen_to_be_missing() -> None:
-    named = [one for row in rows() for one in told(row[2])]
+    named = [one for pain in pains() for one in told(pain.paragraphs.get("Missing", ""))]
     assert [one for one in named if named_in(one[0]).get(one[1]) is not True] == []
 
 
