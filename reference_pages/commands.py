@@ -20,9 +20,9 @@ CODES = re.compile(r"Exit codes: (.+)\.$", re.MULTILINE)
 ONE_CODE = re.compile(r"(\d+) (.+?)(?=, \d+ |$)")
 
 READING = (
-    "Each command works as `loadline …` and, where the program `kubectl-loadline` is in the `PATH`, as"
-    " `kubectl loadline …`. Results go to stdout, everything else to stderr: a line with `error:` says what"
-    " is wrong, a line with `hint:` what to do. With `-o json` a command prints what a program can read.",
+    "Call each command as `loadline …` or, if the program `kubectl-loadline` is in the `PATH`, as"
+    " `kubectl loadline …`. Results go to stdout, everything else to stderr: a line with `error:` names the"
+    " error, a line with `hint:` the fix. With `-o json` a command prints JSON.",
 )
 
 

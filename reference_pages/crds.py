@@ -11,10 +11,10 @@ from reference_pages.markdown import code, fenced, folded, prose, table
 from reference_pages.pages import Page
 
 READING = (
-    "A field that is neither required nor has a default may be left out; its description says what that"
-    " means. The API server refuses a value outside of its bounds. It refuses a manifest that breaks a rule"
-    " with the sentence that the table of rules quotes, in which `…` stands for values of the manifest."
-    " Statuses have no defaults, and only Loadline writes them."
+    "You may leave out a field that is neither required nor has a default; its description explains what"
+    " happens then. The API server rejects values that are out of bounds, and manifests that break a rule,"
+    " with the message in the table of rules; there, `…` stands for values of the manifest. Statuses have no"
+    " defaults, and only Loadline writes them."
 )
 
 
@@ -42,8 +42,10 @@ def _kind(definition: Definition) -> Iterator[str]:
     for part in ("spec", "status"):
         yield f"### {resource.kind}: {part}"
         yield _fields(schema["properties"][part], part)
-    yield f"### {resource.kind}: rules"
-    yield from _rules(cel_rules.rules(schema))
+    rules = cel_rules.rules(schema)
+    if rules:
+        yield f"### {resource.kind}: rules"
+        yield from _rules(rules)
     yield f"### {resource.kind}: columns of `kubectl get`"
     yield _columns(version["additionalPrinterColumns"])
 
@@ -67,7 +69,7 @@ def _fields(schema: dict[str, Any], path: str) -> str:
 def _rules(found: list[CelRule]) -> Iterator[str]:
     numbered = list(enumerate(found, start=1))
     rows = ((str(number), _named(one), prose(one.message) + _when(one)) for number, one in numbered)
-    yield table(("Rule", "Fields", "Sentence of the API server"), rows)
+    yield table(("Rule", "Fields", "Message of the API server"), rows)
     listed = "\n\n".join(f"Rule {number}:\n\n{fenced(one.cel, 'cel')}" for number, one in numbered)
     yield folded("The same rules in CEL, by number", listed)
 

@@ -26,10 +26,10 @@ CONTROLLER = "CONTROLLER"
 
 READING = (
     f"Agents serve their metrics at port {AGENT_METRICS_PORT} of their pods, the operator at port"
-    f" {OPERATOR_METRICS_PORT}, both under `/metrics`; the chart's `monitoring` values have Prometheus scrape"
-    " them and add the alerts. Where all values of a label are known, they are listed with it. Counters and"
-    " labels with known values start at zero, so that a rate sees the first event. Each counter and histogram"
-    " also has a gauge `…_created`: the time when it began, in Unix seconds."
+    f" {OPERATOR_METRICS_PORT}, both under `/metrics`; with the chart's `monitoring` values the Prometheus"
+    " operator scrapes them and loads the alerts. If all values of a label are known, they are listed."
+    " Counters and labels with known values start at zero, so that a rate sees the first event. Each counter"
+    " and histogram also has a gauge `…_created`: the time when it began, in Unix seconds."
 )
 
 

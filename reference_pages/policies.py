@@ -15,9 +15,9 @@ from reference_pages.pages import Page
 
 READING = (
     "A document is a ConfigMap with the label `loadline.dev/policy`, whose value is the loop, and with one"
-    " YAML document under a key of its `data`. A document that can't be used is refused with the field, its"
-    " value and what to do, and the last good one stays in force; `loadline policies check FILE` says"
-    " beforehand which of both will happen. This is the document that the chart ships:"
+    " YAML document under the key `policy.yaml` of its `data`. If a document is invalid, the condition"
+    " `PolicyValid` has the field, its value and what to do, and the last valid document stays in force;"
+    " `loadline policies check FILE` checks a document before you apply it. The chart ships this one:"
 )
 
 LOOPS = {
@@ -80,13 +80,13 @@ def _loop(loop: Loop) -> Iterator[str]:
 
 def _yet(loop: Loop) -> str:
     acts = any(not isinstance(policy, NoOpPolicy) for policy in POLICIES[loop].values())
-    return "" if acts else " It has no policy yet that changes anything."
+    return "" if acts else " So far no policy of this loop changes anything."
 
 
 def _sentences(loop: Loop, policy: Policy) -> Iterator[str]:
     yield prose(policy.summary)
     if loop in OF_SERVICES and policy is documents.built_in(loop).policy:
-        yield "This policy is in force where no document says otherwise."
+        yield "This policy is in force unless a document chooses another one."
     if isinstance(policy, PowerPolicy) and policy.levels:
         yield f"Its levels, from the mildest to the strictest: {', '.join(map(code, policy.levels))}."
 
@@ -96,4 +96,4 @@ def _settings(policy: Policy) -> Iterator[str]:
         (code(one.path.removeprefix(".")), one.type, one.default, one.bounds, prose(one.description))
         for one in schema_fields.fields(structural(policy.config, defaults=True), "")
     ]
-    yield table(HEADS, rows) if rows else "It has nothing to set."
+    yield table(HEADS, rows) if rows else "It has no settings."
