@@ -112,7 +112,7 @@ bench-safety-live: $(READY) ## Attack rows of real agents for 20 min; check thei
 mutants: $(READY) ## Break safety-relevant lines one at a time, and check that a test fails for each
 	@python -m benchmarks.mutants
 
-bench-agent: $(READY) ## Measure what an agent and its guard cost a node, beside a bare loop over pynvml
+bench-agent: $(READY) ## Measure what an agent and its guard cost a node, compared with a bare loop over pynvml
 	@python -m benchmarks.agent
 
 bench-wire: $(READY) ## Let one member send arbitrary reports, and measure the effect on its row
@@ -121,7 +121,7 @@ bench-wire: $(READY) ## Let one member send arbitrary reports, and measure the e
 bench-reaction: $(READY) ## Measure how fast rows of 52 and of 1,024 nodes react to an overload, and what their coordinator costs
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.reaction
 
-bench-truth: $(READY) ## Check that statuses are true and replica counts stay, with odd manifests and texts and other operators' bugs; 20 min
+bench-truth: $(READY) ## Check that statuses are true and replica counts stay, under odd manifests and known bugs of other operators; 20 min
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.truth
 
 bench-demo: $(READY) ## Run the live demo without a terminal; writes benchmarks/results/demo.json
@@ -130,13 +130,13 @@ bench-demo: $(READY) ## Run the live demo without a terminal; writes benchmarks/
 bench-documents: $(READY) ## Measure what parsing the worst policy documents costs, and whether one ends a process
 	@python -m benchmarks.documents
 
-bench-gpu: $(READY) ## Read a real GPU: what sampling it costs, and its watts by phase; sets nothing; needs torch
+bench-gpu: $(READY) ## Read a real GPU: the cost of sampling it, and its watts by phase; sets nothing; needs torch
 	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status
 
-bench-operator: $(READY) ## Measure what 200 services cost the operator, beside kopf alone, and how fast it is
+bench-operator: $(READY) ## Measure what 200 services cost the operator, compared with kopf alone, and how fast it reconciles
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
 
-bench-operator-plans: $(READY) ## Measure what one changed node costs the operator that plans a thousand domains
+bench-operator-plans: $(READY) ## Measure what the change of one node costs an operator with a thousand domains
 	@python -m benchmarks.operator_plans
 
 ##@ Work on it

@@ -113,8 +113,8 @@ ACTS = (
         start_s=540.0,
         end_s=600.0,
         cues=((540.0, Cue.RELEASE), (600.0, Cue.END)),
-        detail="The power domain is set back to Observe. As headroom allows, node after node gets the limits "
-        "and clocks back that it had before Loadline's first write.",
+        detail="The power domain is set back to Observe. As far as headroom allows, the coordinator "
+        "restores, node after node, the limits and clocks from before Loadline's first write.",
     ),
 )
 
