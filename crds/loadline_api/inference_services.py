@@ -174,7 +174,7 @@ class AttachedWorkload(Status):
 
     uid: str = Field(
         max_length=128,
-        description="UID of the workload; if it changes, the operator copies the count anew.",
+        description="UID of the workload; if it changes, the operator copies its count again.",
     )
     replicas: Count | None = Field(
         default=None,

@@ -49,7 +49,7 @@ class Metrics:
         )
         self.queued = self._gauge("queue_objects", "Objects in the work queue, by controller (loop).", "loop")
         self.resyncs = self._counter(
-            "resyncs", "Times that a watch began anew and all objects were listed and reconciled again."
+            "resyncs", "Times that a watch restarted, so that all objects were listed and reconciled again."
         )
         self.policies = self._gauge("policies", "Policy documents (ConfigMaps) that the operator watches.")
         self.policies_invalid = self._gauge(

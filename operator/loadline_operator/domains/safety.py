@@ -150,9 +150,12 @@ def _in_time(spec: PowerDomainSpec, ratings: tuple[NodeRating, ...], *, trip_s: 
         assess(ratings, budget_watts=float(spec.budget_watts), curve=spec.breaker.to_curve(), timings=times)
     except UnsafeDomain as error:
         return Finding(so=False, reason=Reason.REACTION_TOO_SLOW, text=str(error))
-    borne = f"for {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "for ever"
-    text = f"with all nodes at their maximum the breaker holds {borne}; twice the reaction time is"
-    return Finding(so=True, reason=Reason.REACTION_IN_TIME, text=f"{text} {2 * times.reaction_s:.1f} s")
+    trips = f"would trip after {trip_s:.1f} s when warm" if math.isfinite(trip_s) else "would never trip"
+    text = (
+        f"with all nodes at their maximum the breaker {trips}; twice the reaction time is"
+        f" {2 * times.reaction_s:.1f} s"
+    )
+    return Finding(so=True, reason=Reason.REACTION_IN_TIME, text=text)
 
 
 def _fits(safe_watts: float, *, max_watts: float, spec: PowerDomainSpec) -> str:

@@ -24,7 +24,7 @@ DURATION_S = 15.0
 
 
 def test_a_lease_that_holds_something_else_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="let the operator make the Lease anew"):
+    with pytest.raises(InvalidInput, match="delete the Lease, and the operator creates it again"):
         record_of({"metadata": {"uid": UID}, "spec": {"leaseTransitions": "many"}})
 
 
