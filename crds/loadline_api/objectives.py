@@ -17,8 +17,8 @@ class PolicyName(Spec):
     """A policy ConfigMap, by name."""
 
     name: Name = Field(
-        description="Name of the ConfigMap, in the service's namespace if the chart's policyNamespaces lists"
-        " that, else in Loadline's."
+        description="Name of the ConfigMap, looked up in the service's namespace, if the chart's"
+        " policyNamespaces lists that, and then in Loadline's."
     )
 
 
