@@ -43,7 +43,10 @@ GPU_OK = Gauge(
     "loadline_power_gpu_ok", "1 while the GPU answers and its power readings are plausible, else 0.", GPU
 )
 GPU_ABLE = Gauge(
-    "loadline_power_gpu_able", "1 while the agent can set the GPU's limit and read it back, else 0.", GPU
+    "loadline_power_gpu_able",
+    "0 while writes of the GPU's limit fail, the agent can't read it, or another program writes it; else 1,"
+    " also before the first write.",
+    GPU,
 )
 GPU_LIMIT_WATTS = Gauge("loadline_power_gpu_limit_watts", "Power limit in force in watts, as read back.", GPU)
 GPU_CLOCK_CAP_MHZ = Gauge(
