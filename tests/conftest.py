@@ -1,17 +1,17 @@
 """
-What all tests share: how Hypothesis looks for examples, the test bed, and no empty success.
+What all tests share: the test bed, and no empty success.
 
 A folder says what a test needs, so that nobody has to remember a marker: what lies in
 `cluster` or `e2e` needs the control plane, what lies in `node` needs a node on which pods
 really run, and `make check` leaves both out.
 """
 
-import os
 import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+
+from testbed import hypothesis_profiles
 
 pytest_plugins = ["testbed.cluster.fixtures", "testbed.engines.fixtures"]
 
@@ -20,20 +20,12 @@ NEED_A_CLUSTER = {"cluster", "e2e"}
 NEED_A_NODE = {"node"}
 NEED_AN_ENGINE = {"engine"}
 
-# A busy machine is not a failure: neither an example's time nor the making of examples is judged.
-# A failure is shrunk but not explained: explaining runs it some hundred times more.
-PATIENT = settings(
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[phase for phase in Phase if phase is not Phase.explain],
-)
+INSIDE_AN_ENGINE = "inside_engine"
+"""What needs torch, which the engine's interpreter has and this one hasn't; tests/engine runs it there."""
 
-# `make check` looks a quarter as long as CI, which looks as long as Hypothesis does by itself.
-settings.register_profile("default", PATIENT, max_examples=25)
-settings.register_profile("ci", PATIENT, derandomize=True, database=None)
-settings.register_profile("thorough", PATIENT, max_examples=2_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+collect_ignore = [INSIDE_AN_ENGINE]
+
+hypothesis_profiles.load()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
