@@ -7,8 +7,8 @@ own files. Here handshakes have a few seconds. Where too many are under way, the
 once it has had the time that a member's takes; until then nobody else is let in, and whoever comes
 waits in the kernel. So a row that comes at once gets in, and strangers cost no more than that many
 connections in that time. What is established is bounded for each certificate, so that no member can
-take another's place, and on a plain port, where all are alike, for everybody together. What failed
-handshakes may cost is in `failure_budgets`.
+take another's place; on a plain port, where nobody shows one, for each address or for everybody
+together. What failed handshakes may cost is in `failure_budgets`.
 """
 
 import asyncio
@@ -37,6 +37,9 @@ MOST_DESCRIPTORS: Final = 16384
 MOST_PER_PEER: Final = 4
 """Connections of one certificate: an agent holds two, and those of its life before may still stand."""
 
+MOST_ADDRESSES: Final = 256
+"""Addresses with connections to a plain port that counts by address: twice the pods of a node. Chosen."""
+
 MOST_PLAIN: Final = 64
 """Connections to a port without TLS: probes, scrapes, and a few people. Chosen."""
 
@@ -51,7 +54,8 @@ class BoundedListener:
     """Accepts at bound `sockets`, and gives each connection a `handler` once it is established.
 
     `context` gives the one for the next handshake, and `failed` gets what ended one.
-    `exhausted` is told why nothing can be accepted for a moment.
+    `exhausted` is told why nothing can be accepted for a moment. `by_address` bounds the connections to a
+    plain port for each address.
     """
 
     def __init__(
@@ -62,8 +66,9 @@ class BoundedListener:
         context: Callable[[], ssl.SSLContext] | None = None,
         failed: Callable[[Exception], None] = lambda error: None,
         exhausted: Callable[[OSError], None] = lambda error: None,
+        by_address: bool = False,
     ) -> None:
-        self._handler, self.sockets = handler, sockets
+        self._handler, self.sockets, self._by_address = handler, sockets, by_address
         self._context, self._failed, self._exhausted = context, failed, exhausted
         self._loop = asyncio.get_running_loop()
         self._failures = FailureBudget(self._loop.time)
@@ -157,11 +162,14 @@ class BoundedListener:
             self._failed(error)
             return
         shaken: Any = transport.get_extra_info("ssl_object")
-        self._keep(transport, peer=shaken.getpeercert(binary_form=True) or b"" if shaken is not None else b"")
+        if shaken is not None:
+            self._keep(transport, peer=shaken.getpeercert(binary_form=True) or b"")
+        else:
+            self._keep(transport, peer=(source or "").encode() if self._by_address else b"")
 
     def _keep(self, transport: asyncio.Transport, *, peer: bytes) -> None:
         """Let a connection stand beside the few youngest of the same peer."""
-        most = MOST_PER_PEER if self._context is not None else MOST_PLAIN
+        most = MOST_PER_PEER if self._context is not None or self._by_address else MOST_PLAIN
         standing = self._established.setdefault(peer, deque())
         standing.append(transport)
         for one in [one for one in standing if one.is_closing()]:
@@ -170,6 +178,9 @@ class BoundedListener:
             standing.popleft().abort()
         if len(self._established) > 2 * self._peers_when_swept:
             self._sweep()
+        if self._by_address and len(self._established) > MOST_ADDRESSES:
+            for one in self._established.pop(next(iter(self._established))):
+                one.abort()
 
     def _sweep(self) -> None:
         """Forget peers that are gone."""

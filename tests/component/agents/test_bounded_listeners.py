@@ -188,6 +188,37 @@ async def test_of_many_connections_to_a_plain_port_the_oldest_gives_way(plain: D
     assert not await ended(idle[-1], within_s=0.1)
 
 
+async def test_a_port_that_counts_by_address_lets_no_address_take_anothers_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_listeners, "source_of", str)
+    async with AsyncExitStack() as stack:
+        runner, port = await serve(pages(), "127.0.0.1", port=0, by_address=True)
+        stack.push_async_callback(runner.cleanup)
+        door = Door(port, {}, stack)
+        other = await door.connect()
+        assert await door.ask(other) != b""
+        many = [await door.connect(host="127.0.0.9") for _ in range(12)]
+        assert await door.ask(many[-1]) == b"HTTP/1.1 200 OK\r\n"
+        assert all([await ended(one) for one in many[: -bounded_listeners.MOST_PER_PEER]])
+        assert await door.ask(other) == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_of_very_many_addresses_the_one_that_came_first_gives_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_listeners, "source_of", str)
+    monkeypatch.setattr(bounded_listeners, "MOST_ADDRESSES", 3)
+    async with AsyncExitStack() as stack:
+        runner, port = await serve(pages(), "127.0.0.1", port=0, by_address=True)
+        stack.push_async_callback(runner.cleanup)
+        door = Door(port, {}, stack)
+        first, *others = [await door.connect(host=f"127.0.0.{number}") for number in range(2, 6)]
+        assert await ended(first)
+        for one in others:
+            assert await door.ask(one) == b"HTTP/1.1 200 OK\r\n"
+
+
 async def test_requests_that_are_none_write_one_line_of_log(
     plain: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
