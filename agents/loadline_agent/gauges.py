@@ -174,6 +174,16 @@ SERVICE_MISSED_RATIO = Gauge(
     " missed.",
     SERVICE,
 )
+SERVICE_WORKERS = Gauge(
+    "loadline_service_workers",
+    "Engines of the service on this node whose plugin reports to the agent.",
+    SERVICE,
+)
+SERVICE_SETTLED_WORKERS = Gauge(
+    "loadline_service_settled_workers",
+    "Those of them in which all ranks hold the settings that the agent gave last.",
+    SERVICE,
+)
 
 ALL = tuple([one for one in globals().values() if isinstance(one, Gauge)])
 """Every gauge above, in its order."""

@@ -26,6 +26,11 @@ LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSu
 
 SCRAPE_OUTCOMES = ("read", "unreachable", "unreadable", "foreign")
 
+WORKER_OUTCOMES = (
+    *("answered", "Unreadable", "NoToken", "WrongToken", "NotAPod", "ForeignPod", "OtherNode"),
+    *("OtherService", "UnknownPod", "TooMany", "NotReviewed", "NoSettings"),
+)
+
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -67,6 +72,12 @@ ENGINE_SCRAPES = Labelled(
     "outcome",
     SCRAPE_OUTCOMES,
 )
+WORKER_REPORTS = Labelled(
+    "loadline_worker_reports",
+    "Reports of the plugins in this node's engines, by outcome: answered, or the reason of the refusal.",
+    "outcome",
+    WORKER_OUTCOMES,
+)
 
 
 class Metrics:
@@ -81,6 +92,7 @@ class Metrics:
         self.report_refusals = self._labelled(REFUSED_REPORTS)
         self.limit_errors = self._labelled(FAILED_LIMITS)
         self.engine_scrapes = self._labelled(ENGINE_SCRAPES)
+        self.worker_reports = self._labelled(WORKER_REPORTS)
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
             "Reports sent early because the node's draw rose above the trigger in its lease.",

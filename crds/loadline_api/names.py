@@ -156,11 +156,21 @@ OPERATOR_METRICS_PORT = 9477
 AGENT_METRICS_PORT = 9478
 """The agent's metrics, health and journal, plain HTTP."""
 
+AGENT_WORKERS_PORT = 9479
+"""Where an agent takes the reports of the plugins in its node's engines, plain HTTP."""
+
+WORKERS_SERVICE = "loadline-agent-workers"
+"""The Service by which a pod reaches that port of its own node's agent."""
+
 STATE_DIRECTORY = "/var/lib/loadline"
 """The agent's and the guard's host directory."""
 
 TOKEN_NODE_NAME = "authentication.kubernetes.io/node-name"
 """The extra of a bound token's user that names the node."""
+
+TOKEN_POD_NAME = "authentication.kubernetes.io/pod-name"
+TOKEN_POD_UID = "authentication.kubernetes.io/pod-uid"
+"""The extras that name the pod, of a token that is bound to one."""
 
 
 def lease_name(domain: str) -> str:
