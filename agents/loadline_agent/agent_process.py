@@ -39,11 +39,16 @@ from loadline_agent.logs import configure
 from loadline_agent.problem_logs import ProblemLog
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
+from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.token_reviews import TokenReviews
+from loadline_agent.workers.worker_servers import WorkerServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.bounded_listeners import ask_for_descriptors
 from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
+from loadline_policies.documents import built_in
 from loadline_policies.errors import LoadlineError
+from loadline_policies.loops import OF_WORKERS
 
 PREDECESSOR_S = 45.0
 """How long a successor waits for its predecessor: longer than a pod has to end, shorter than probes allow."""
@@ -102,6 +107,16 @@ class AgentProcess:
             metrics=self._status_server.metrics,
             gpu_resource=chosen.gpu_resource,
         )
+        no_op = sections_of(map(built_in, OF_WORKERS))
+        self._workers = WorkerServer(
+            TokenReviews(self._kube, clock=boottime, wall=time.time),
+            node=chosen.node,
+            service_of=self._workloads.worker,
+            settings_for=lambda service, pool: no_op,
+            metrics=self._status_server.metrics,
+            clock=boottime,
+        )
+        self._status_server.workers = self._workers.shown
         self._status_writer = DomainStatusWriter(
             self._kube, chosen.node, domain=self._declarations.domain, clock=boottime
         )
@@ -121,6 +136,8 @@ class AgentProcess:
         log.info("agent started", node=self._settings.node, address=self._identity.address)
         await self._status_server.open()
         try:
+            if self._settings.workers_port is not None:
+                await self._workers.open(self._settings.listen, port=self._settings.workers_port)
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(work)
@@ -137,6 +154,7 @@ class AgentProcess:
                     work.cancel()
         finally:
             self._declarations.stop_leading()
+            await self._workers.close()
             await self._status_server.close()
             await self._kube.close()
         log.info("agent stopped", node=self._settings.node)

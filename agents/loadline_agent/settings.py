@@ -68,6 +68,13 @@ class Settings(BaseModel):
         le=65535,
         description="Port for metrics, health and journal (plain HTTP); 0 chooses a free port.",
     )
+    workers_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port for the plugins in this node's engines (plain HTTP, with their pods' tokens);"
+        " 0 chooses a free port. Default: none.",
+    )
     pod_resources: Path = Field(
         default=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
         description="The kubelet's pod-resources socket, where the agent reads which pod has which GPU.",

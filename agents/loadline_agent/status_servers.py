@@ -20,17 +20,26 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StatusServer:
-    """The door, with what is shown there; `unready` says why the node isn't ready, None if it is."""
+    """The door, with what is shown there; `unready` says why the node isn't ready, None if it is.
+
+    `workers` gives the engines whose plugins report, as JSON.
+    """
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self.metrics = Metrics()
         self.unready: Callable[[], str | None] = lambda: None
+        self.workers: Callable[[], list[dict[str, object]]] = list
         self._settings, self._journal = settings, journal
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
         if self._runner is None:
-            app = status_app(self._journal, metrics=self.metrics.text, unready=lambda: self.unready())
+            app = status_app(
+                self._journal,
+                metrics=self.metrics.text,
+                unready=lambda: self.unready(),
+                workers=lambda: self.workers(),
+            )
             self._runner, _ = await serve(app, self._settings.listen, port=self._settings.metrics_port)
 
     async def close(self) -> None:
@@ -40,9 +49,13 @@ class StatusServer:
 
 
 def status_app(
-    journal: Journal, *, metrics: Callable[[], bytes], unready: Callable[[], str | None]
+    journal: Journal,
+    *,
+    metrics: Callable[[], bytes],
+    unready: Callable[[], str | None],
+    workers: Callable[[], list[dict[str, object]]],
 ) -> web.Application:
-    """Metrics, health and journal; `unready` says why the node isn't ready, None if it is."""
+    """Metrics, health, journal and workers; `unready` says why the node isn't ready, None if it is."""
 
     async def show_metrics(request: web.Request) -> web.Response:
         return web.Response(
@@ -63,12 +76,16 @@ def status_app(
             return web.Response(text=f"{error}\n", status=400)
         return web.Response(text=text, content_type="application/x-ndjson")
 
+    async def show_workers(request: web.Request) -> web.Response:
+        return web.json_response({"workers": workers()})
+
     app = web.Application()
     paths: dict[str, Handler] = {
         "/metrics": show_metrics,
         "/healthz": alive,
         "/readyz": ready,
         "/v1/journal": show_journal,
+        "/v1/workers": show_workers,
     }
     for path, handler in paths.items():
         app.router.add_get(path, handler)

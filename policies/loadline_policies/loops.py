@@ -21,3 +21,6 @@ class Loop(StrEnum):
 
 OF_SERVICES = tuple(loop for loop in Loop if loop is not Loop.POWER)
 """Loops whose policy each service may choose."""
+
+OF_WORKERS = (Loop.EXPERTS, Loop.KV)
+"""Loops that act inside an engine, and get their settings by the channel of its plugin."""

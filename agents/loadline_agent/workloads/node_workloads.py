@@ -86,6 +86,15 @@ class NodeWorkloads:
         """The services on a GPU; one in use of which nobody knows whose it is has an owner of its own."""
         return self._placement.owners(uuid) or ((UNKNOWN_OWNER,) if uuid in self._unowned.uuids else ())
 
+    def worker(self, namespace: str, pod: str) -> tuple[str, str] | None:
+        """The service (`namespace/name`) and the pool of a pod of this node; None if it is of no service.
+
+        The pool is empty where the pod has no label for it, as in an attached workload.
+        """
+        found = self._pods.items.get(f"{namespace}/{pod}")
+        service = self._services.service_of(found) if found is not None else None
+        return (service, found.pool) if found is not None and service is not None else None
+
     def see_gpus(self, gpus: Sequence[GpuState]) -> None:
         """Know which GPUs the node has, and which of them draw."""
         self._resources.here(frozenset([gpu.uuid for gpu in gpus]))

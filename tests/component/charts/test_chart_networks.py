@@ -37,7 +37,7 @@ def test_the_operator_is_asked_for_metrics_and_asks_the_api_server() -> None:
 
 def test_agents_talk_to_each_other_and_to_engines() -> None:
     spec = policy("loadline-agent", enginePorts=[8000, 9000])
-    assert ports(spec["ingress"]) == {names.AGENT_PORT, names.AGENT_METRICS_PORT}
+    assert ports(spec["ingress"]) == {names.AGENT_PORT, names.AGENT_METRICS_PORT, names.AGENT_WORKERS_PORT}
     assert ports(spec["egress"]) == {443, 6443, 53, names.AGENT_PORT, 8000, 9000}
 
 
@@ -45,6 +45,13 @@ def test_the_domain_loop_is_for_agents_alone() -> None:
     spec = policy("loadline-agent")
     (loop,) = (rule for rule in spec["ingress"] if ports([rule]) == {names.AGENT_PORT})
     assert loop["from"] == [{"podSelector": spec["podSelector"]}]
+
+
+def test_engines_of_any_namespace_reach_the_agents_port_for_them() -> None:
+    (rule,) = (
+        one for one in policy("loadline-agent")["ingress"] if ports([one]) == {names.AGENT_WORKERS_PORT}
+    )
+    assert rule["from"] == [{"namespaceSelector": {}}]
 
 
 def test_who_may_read_metrics_can_be_said() -> None:

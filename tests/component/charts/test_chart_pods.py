@@ -127,8 +127,22 @@ def test_the_agent_knows_its_node_and_sees_all_gpus() -> None:
     assert env["NVIDIA_VISIBLE_DEVICES"] == "all"
     assert env["NVIDIA_DRIVER_CAPABILITIES"] == "utility"
     ports = agents()["agent"]["ports"]
-    assert [port["containerPort"] for port in ports] == [names.AGENT_PORT, names.AGENT_METRICS_PORT]
+    assert [port["containerPort"] for port in ports] == [
+        names.AGENT_PORT,
+        names.AGENT_METRICS_PORT,
+        names.AGENT_WORKERS_PORT,
+    ]
     assert not any("hostPort" in port for port in ports)
+
+
+def test_an_engine_reaches_the_agent_of_its_own_node_and_no_other() -> None:
+    spec = charts.one("Service", names.WORKERS_SERVICE)["spec"]
+    assert (spec["type"], spec["internalTrafficPolicy"]) == ("ClusterIP", "Local")
+    assert spec["selector"] == charts.one("DaemonSet", "loadline-agent")["spec"]["selector"]["matchLabels"]
+    (port,) = spec["ports"]
+    by_name = {one["name"]: one["containerPort"] for one in agents()["agent"]["ports"]}
+    assert port["port"] == by_name[port["targetPort"]] == names.AGENT_WORKERS_PORT
+    assert environment(agents()["agent"])["LOADLINE_WORKERS_PORT"] == str(names.AGENT_WORKERS_PORT)
 
 
 def test_the_agent_is_told_only_what_it_understands() -> None:

@@ -50,6 +50,7 @@ def test_an_agent_has_these_rights_and_no_others() -> None:
         (names.GROUP, "nodecapacities", "create update patch"),
         (names.GROUP, "nodecapacities/status", "update patch"),
         (names.GROUP, "powerdomains/status", "patch"),
+        ("authentication.k8s.io", "tokenreviews", "create"),
         ("", "events", "create"),
     )
     assert rights("Role", names.AGENT_ACCOUNT) == spelled(
