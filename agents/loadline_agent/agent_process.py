@@ -39,16 +39,12 @@ from loadline_agent.logs import configure
 from loadline_agent.problem_logs import ProblemLog
 from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
-from loadline_agent.workers.loop_settings import sections_of
-from loadline_agent.workers.token_reviews import TokenReviews
-from loadline_agent.workers.worker_servers import WorkerServer
+from loadline_agent.workers.node_workers import NodeWorkers
 from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.bounded_listeners import ask_for_descriptors
 from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
-from loadline_policies.documents import built_in
 from loadline_policies.errors import LoadlineError
-from loadline_policies.loops import OF_WORKERS
 
 PREDECESSOR_S = 45.0
 """How long a successor waits for its predecessor: longer than a pod has to end, shorter than probes allow."""
@@ -107,14 +103,8 @@ class AgentProcess:
             metrics=self._status_server.metrics,
             gpu_resource=chosen.gpu_resource,
         )
-        no_op = sections_of(map(built_in, OF_WORKERS))
-        self._workers = WorkerServer(
-            TokenReviews(self._kube, clock=boottime, wall=time.time),
-            node=chosen.node,
-            service_of=self._workloads.worker,
-            settings_for=lambda service, pool: no_op,
-            metrics=self._status_server.metrics,
-            clock=boottime,
+        self._workers = NodeWorkers(
+            self._kube, chosen, self._workloads, metrics=self._status_server.metrics, clock=boottime
         )
         self._status_server.workers = self._workers.shown
         self._status_writer = DomainStatusWriter(
@@ -123,7 +113,7 @@ class AgentProcess:
         self._capacity_writer = NodeCapacityWriter(
             self._kube, self._identity, facts=self._facts, clock=boottime, found=self._workloads.recall
         )
-        self._problem_log = ProblemLog(lambda: self._declarations.problems)
+        self._problem_log = ProblemLog(lambda: (*self._declarations.problems, *self._workers.problems))
         gpus = partial(NodeGpus.open, chosen.state_dir, boottime)
         self._search = DriverSearch(gpus, chosen.node, clock=boottime)
         self._agent: NodeAgent | None = None
@@ -136,14 +126,14 @@ class AgentProcess:
         log.info("agent started", node=self._settings.node, address=self._identity.address)
         await self._status_server.open()
         try:
-            if self._settings.workers_port is not None:
-                await self._workers.open(self._settings.listen, port=self._settings.workers_port)
+            await self._workers.open()
             async with asyncio.TaskGroup() as tasks:
                 works = [
                     tasks.create_task(work)
                     for work in (
                         self._declarations.run(),
                         self._workloads.run(),
+                        self._workers.run(),
                         self._status_writer.run(),
                         self._capacity_writer.run(),
                         self._problem_log.run(),

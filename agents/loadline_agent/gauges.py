@@ -179,6 +179,12 @@ SERVICE_WORKERS = Gauge(
     "Engines of the service on this node whose plugin reports to the agent.",
     SERVICE,
 )
+SERVICE_POLICY = Gauge(
+    "loadline_service_policy",
+    "1 for the policy whose settings the agent gives to the service's engines on this node, with the hash"
+    " of its document.",
+    ("service", "loop", "policy", "policy_hash"),
+)
 SERVICE_SETTLED_WORKERS = Gauge(
     "loadline_service_settled_workers",
     "Those of them in which all ranks hold the settings that the agent gave last.",

@@ -52,6 +52,11 @@ class Settings(BaseModel):
         min_length=1,
         description="Namespace of the domains' Leases and of power policies.",
     )
+    policy_namespaces: str = Field(
+        default="",
+        description="Namespaces, separated by commas, whose services may have policies of their own for the"
+        " loops in engines. Default: none.",
+    )
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address at which other agents reach this one."
     )
@@ -93,6 +98,11 @@ class Settings(BaseModel):
         pattern="^(debug|info|warning|error)$",
         description="Lowest level that is logged: debug, info, warning or error.",
     )
+
+    @property
+    def own_policies(self) -> frozenset[str]:
+        """The namespaces of `policy_namespaces`."""
+        return frozenset(filter(None, (one.strip() for one in self.policy_namespaces.split(","))))
 
     @property
     def address(self) -> str:

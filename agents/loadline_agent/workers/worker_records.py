@@ -111,7 +111,7 @@ class WorkerRecords:
         ]
 
     def readings(self, now: float) -> Iterator[Reading]:
-        """How many workers of each service report, and how many hold what they were given."""
+        """For each service: how many workers report, how many hold what they were given, and its policies."""
         by_service: dict[str, list[Worker]] = {}
         for one in self.workers(now):
             by_service.setdefault(one.service, []).append(one)
@@ -119,6 +119,9 @@ class WorkerRecords:
             settled = sum(one.holds == one.generation for one in here)
             yield gauges.SERVICE_WORKERS.reading(len(here), service)
             yield gauges.SERVICE_SETTLED_WORKERS.reading(settled, service)
+            given = max(here, key=lambda one: one.reported_s)
+            for loop, section in sorted(given.sections.items()):
+                yield gauges.SERVICE_POLICY.reading(1.0, service, loop, section.policy, section.policy_hash)
 
     def _forget(self, now: float) -> None:
         """Drop workers that are silent for long, and the longest silent ones of too many."""

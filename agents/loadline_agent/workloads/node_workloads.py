@@ -35,6 +35,7 @@ from loadline_agent.workloads.unowned_gpus import UnownedGpus
 from loadline_api.names import GPU_RESOURCE, PREFILL_POOL, UNKNOWN_OWNER
 from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
 from loadline_api.visible_texts import told
+from loadline_policies.loops import OF_WORKERS, Loop
 from loadline_policies.power.protocol.messages import ServiceReport
 from loadline_policies.power.protocol.node_states import GpuState
 
@@ -94,6 +95,11 @@ class NodeWorkloads:
         found = self._pods.items.get(f"{namespace}/{pod}")
         service = self._services.service_of(found) if found is not None else None
         return (service, found.pool) if found is not None and service is not None else None
+
+    def worker_loops(self, service: str) -> dict[Loop, str | None] | None:
+        """The loops of workers that a service asks for, and the policies that it names; None if unknown."""
+        known = self._services.get(service)
+        return {loop: name for loop, name in known.loops if loop in OF_WORKERS} if known is not None else None
 
     def see_gpus(self, gpus: Sequence[GpuState]) -> None:
         """Know which GPUs the node has, and which of them draw."""

@@ -3,8 +3,8 @@ The services that may have pods on this node: what they are promised, and whose 
 
 Only coordinators follow all services. A node follows those of the namespaces in which it
 has GPU pods, and none while it has none: one watch for a namespace, seldom more than a
-few, and nothing for a tenant elsewhere. Of a service two things matter here, its
-objectives and, if it is attached to a foreign workload, the selector of its pods; the
+few, and nothing for a tenant elsewhere. Of a service three things matter here, its
+objectives, its loops and, if it is attached to a foreign workload, the selector of its pods; the
 rest of its status changes all the time and wakes nobody.
 """
 
@@ -21,15 +21,20 @@ from loadline_api.inference_services import InferenceService
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_api.workload_refs import MetricsEndpoint
 from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
 
 Labels = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a node needs of an InferenceService; `selector` and `metrics` are empty but for attached ones."""
+    """What a node needs of an InferenceService; `selector` and `metrics` are empty but for attached ones.
+
+    `loops` are those that the service asks for, each with the name of its policy, if the service names one.
+    """
 
     objectives: Objectives
+    loops: tuple[tuple[Loop, str | None], ...] = ()
     selector: Labels = frozenset()
     metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
 
@@ -103,12 +108,15 @@ def service_of(thing: Object) -> Service:
         if slo is not None
         else Objectives()
     )
+    named = service.spec.loops.items()
+    loops = tuple((loop, policy.name if policy is not None else None) for loop, policy in named)
     ref = service.spec.workload_ref
     if ref is None:
-        return Service(objectives=objectives)
+        return Service(objectives=objectives, loops=loops)
     selector = service.status.pod_selector or service.status.selector
     return Service(
         objectives=objectives,
+        loops=loops,
         selector=labels_of(selector or ""),
         metrics=ref.metrics or MetricsEndpoint(),
     )

@@ -15,7 +15,9 @@ import pytest
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.metrics import Metrics
+from loadline_agent.workers import kept_policies
 from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.service_policies import ServicePolicies
 from loadline_agent.workers.token_reviews import PATH, TokenReviews
 from loadline_agent.workers.worker_servers import WorkerServer
 from loadline_agent.workloads.node_workloads import NodeWorkloads
@@ -29,8 +31,8 @@ from loadline_api.worker_messages import (
     decode_worker_settings,
     encode,
 )
-from loadline_policies.documents import built_in
-from loadline_policies.loops import OF_WORKERS
+from loadline_policies.documents import SCHEMA, built_in
+from loadline_policies.loops import OF_WORKERS, Loop
 from testbed import api_callers, charts
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
@@ -93,6 +95,24 @@ def engine(bed: Bed, namespace: str, name: str, *, node: str = NODES[0]) -> Obje
     return bed.client.create(f"/api/v1/namespaces/{namespace}/pods", body)
 
 
+def service(namespace: str) -> dict[str, Any]:
+    """The service `chat`, which asks for both loops of workers and names a policy for one."""
+    spec = {"model": {"uri": "hf://org/llm"}, "experts": {}, "kvCache": {"policyRef": {"name": "mine"}}}
+    metadata = {"name": "chat", "namespace": namespace}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceService",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def document(text: str) -> dict[str, Any]:
+    """The policy that the service names, in the system namespace."""
+    metadata = {"name": "mine", "namespace": SYSTEM_NAMESPACE, "labels": {names.POLICY_LABEL: "kv"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {names.POLICY_KEY: text}}
+
+
 def token_of(bed: Bed, pod: Object, *, audience: str = WORKER_AUDIENCE) -> str:
     """The token that a kubelet would project into the pod."""
     metadata = pod["metadata"]
@@ -129,7 +149,7 @@ async def answered(port: int, pod: Object, token: str, **changes: Any) -> int:
                 told = decode_worker_settings(body)
                 assert told.sections == SECTIONS
                 return told.generation
-            assert status in (404, 429), body
+            assert status in (404, 429, 503), body
             await asyncio.sleep(1.0)
 
 
@@ -156,6 +176,7 @@ async def test_a_pod_is_answered_as_itself_and_as_no_other(
 async def test_an_agents_process_that_was_restarted_gives_the_worker_the_next_number(
     quay: Bed, namespace: str, tmp_path: Path
 ) -> None:
+    quay.apply([service(namespace)])
     pod = engine(quay, namespace, "chat-0")
     token = token_of(quay, pod)
     peers, status, workers = free_ports(3)
@@ -176,6 +197,7 @@ async def test_an_agents_process_that_was_restarted_gives_the_worker_the_next_nu
             ):
                 (shown,) = (await response.json())["workers"]
             assert (shown["service"], shown["generation"]) == (f"{namespace}/chat", given[-1])
+            assert list(shown["policies"]) == ["experts", "kv"]
             process.send(signal.SIGTERM)
             assert process.wait(20) == 0
     assert given == [1, 2]
@@ -196,3 +218,53 @@ async def test_the_token_of_a_pod_that_is_gone_is_refused(
     api_callers.eventually(gone)
     _, port = await start()
     assert (await post(port, pod, token))[0] == 401
+
+
+async def test_a_policy_is_followed_and_the_last_good_one_outlives_a_broken_edit_and_the_agent(
+    quay: Bed, namespace: str, tmp_path: Path
+) -> None:
+    good = f"schema: {SCHEMA}\nloop: kv\npolicy: {built_in(Loop.KV).policy.name}\n# edit %d\n"
+    quay.apply([service(namespace), document(good % 1)])
+    engine(quay, namespace, "chat-0")
+    bound = quay.identity(names.AGENT_ACCOUNT, SYSTEM_NAMESPACE, node=NODES[0])
+    kube = Kube(credentials.find(bound.kubeconfig))
+    here = NodeWorkloads(
+        kube, NODES[0], socket=tmp_path / "none.sock", clock=time.monotonic, metrics=Metrics()
+    )
+    chat = f"{namespace}/chat"
+
+    def started() -> ServicePolicies:
+        return ServicePolicies(kube, SYSTEM_NAMESPACE, named=here.worker_loops, state_dir=tmp_path)
+
+    def text(policies: ServicePolicies) -> str:
+        """The text in force for the loop that the service names a policy for, once it is known."""
+        if policies.of(chat) is None:
+            return ""
+        return kept_policies.recall(tmp_path)[chat][Loop.KV].text
+
+    policies = started()
+    tasks = [asyncio.create_task(one.run()) for one in (here, policies)]
+    await until(lambda: text(policies) == good % 1)
+    quay.apply([document(good % 2)])
+    await until(lambda: text(policies) == good % 2, within_s=5.0)
+    quay.apply([document("policy: none\n")])
+    await until(lambda: any(f"{SYSTEM_NAMESPACE}/mine: " in one for one in policies.problems))
+    assert text(policies) == good % 2
+
+    successor = started()
+    assert text(successor) == good % 2, "from the file, before the API server has answered"
+    tasks.append(asyncio.create_task(successor.run()))
+    await until(lambda: any(f"{SYSTEM_NAMESPACE}/mine: " in one for one in successor.problems))
+    assert text(successor) == good % 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await kube.close()
+
+
+async def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    for _ in range(int(within_s / 0.05)):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not so after {within_s:g} s")

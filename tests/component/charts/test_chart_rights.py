@@ -69,14 +69,15 @@ def test_the_operator_has_these_rights_and_no_others() -> None:
     )
 
 
-def test_a_namespace_with_policies_of_its_own_lets_the_operator_read_them_and_nothing_else() -> None:
+def test_a_namespace_with_policies_of_its_own_lets_operator_and_agents_read_them_and_nothing_else() -> None:
     values = {"policyNamespaces": ["team-a"]}
     own = [one for one in charts.rendered(values) if one["metadata"].get("namespace") == "team-a"]
     assert {one["kind"] for one in own} == {"Role", "RoleBinding"}
     role, binding = own
     assert given(role["rules"]) == spelled(("", "configmaps", "list watch"))
-    (subject,) = binding["subjects"]
-    assert (binding["roleRef"]["name"], subject["name"]) == (role["metadata"]["name"], names.OPERATOR_ACCOUNT)
+    readers = [subject["name"] for subject in binding["subjects"]]
+    assert readers == [names.OPERATOR_ACCOUNT, names.AGENT_ACCOUNT]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 OPERATOR = spelled(

@@ -84,6 +84,7 @@ def test_a_service_is_counted_by_who_reports_and_by_who_holds_what_it_was_given(
     assert told == [
         ("loadline_service_workers", 2.0, SERVICE),
         ("loadline_service_settled_workers", 1.0, SERVICE),
+        ("loadline_service_policy", 1.0, SERVICE, "kv", "some", "3f2a"),
     ]
     assert list(records.readings(LEASE_S + 0.1)) == []
 

@@ -1,0 +1,69 @@
+"""
+The workers of one node, put together: whose reports are taken, by which policies, and at which port.
+
+`agent_process` runs it beside the agent proper, with which it shares only the client of the API server. So
+reports are answered on nodes without GPUs too, and whether the node is ready doesn't depend on them.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from loadline_agent.kube.clients import Kube
+from loadline_agent.metrics import Metrics
+from loadline_agent.settings import Settings
+from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.service_policies import Named, ServicePolicies
+from loadline_agent.workers.token_reviews import TokenReviews
+from loadline_agent.workers.worker_records import Sections
+from loadline_agent.workers.worker_servers import WorkerServer
+
+
+class Pods(Protocol):
+    """What workers need to know of the node's pods; `workloads.node_workloads` does."""
+
+    def worker(self, namespace: str, pod: str) -> tuple[str, str] | None: ...
+
+    def worker_loops(self, service: str) -> Named | None: ...
+
+
+class NodeWorkers:
+    """The port for workers of one agent, with the policies that it answers by."""
+
+    def __init__(
+        self, kube: Kube, settings: Settings, pods: Pods, *, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._policies = ServicePolicies(
+            kube,
+            settings.namespace,
+            named=pods.worker_loops,
+            own=settings.own_policies,
+            state_dir=settings.state_dir,
+        )
+        self._server = WorkerServer(
+            TokenReviews(kube, clock=clock, wall=time.time),
+            node=settings.node,
+            service_of=pods.worker,
+            settings_for=self._settings_for,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.run = self._policies.run
+        self.close = self._server.close
+        self.shown = self._server.shown
+
+    async def open(self) -> None:
+        """Listen, if the settings have a port for workers."""
+        if self._settings.workers_port is not None:
+            await self._server.open(self._settings.listen, port=self._settings.workers_port)
+
+    @property
+    def problems(self) -> Iterator[str]:
+        """What isn't as it should be in the policies, a sentence each."""
+        return self._policies.problems
+
+    def _settings_for(self, service: str, pool: str) -> Sections | None:
+        """Pools of a service have the same settings so far."""
+        documents = self._policies.of(service)
+        return sections_of(documents) if documents is not None else None
