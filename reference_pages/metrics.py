@@ -16,6 +16,7 @@ from loadline_agent.metrics import Metrics as AgentMetrics
 from loadline_api.names import AGENT_METRICS_PORT, OPERATOR_METRICS_PORT
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
+from loadline_vllm.channel import channel_metrics
 from reference_pages.markdown import code, prose, table
 from reference_pages.pages import Page
 
@@ -50,7 +51,8 @@ def page() -> Page:
             "## Operator",
             _table(_of_text(_operator_text())),
             "## Plugin of the engines",
-            "The engine serves these beside its own metrics, where it runs with Loadline's plugin.",
+            "The engine serves these beside its own metrics, where it runs with Loadline's plugin; those of"
+            " reports and settings, where the plugin has an agent to report to.",
             _table(_of_plugin()),
         ),
     )
@@ -82,6 +84,9 @@ def _labels(family: Metric) -> str:
 
 
 def _label(name: str, known: Iterable[str]) -> str:
+    """A label and its known values; nothing without a label."""
+    if not name:
+        return ""
     told = [value for value in known if value != CONTROLLER]
     return f"{code(name)}: {', '.join(told)}" if told else code(name)
 
@@ -92,5 +97,8 @@ def _of_agent_gauges() -> Iterator[Row]:
 
 
 def _of_plugin() -> Iterator[Row]:
-    for flag in (presence.INFO, presence.OFF):
+    for flag in (presence.INFO, presence.OFF, presence.CHANNEL_OFF):
         yield code(flag.name), "gauge", code(flag.label), prose(flag.help)
+    for series in channel_metrics.ALL:
+        name = f"{series.name}_total" if series.type == "counter" else series.name
+        yield code(name), series.type, _label(series.label, series.values), prose(series.help)

@@ -8,6 +8,7 @@ there are.
 import base64
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -67,7 +68,7 @@ class WorkerAgent:
         default_factory=lambda: {(one.namespace, one.name): (SERVICE, "main") for one in (POD, OTHER)}
     )
     sections: Sections | None = field(default_factory=dict)
-    clock: Clock = field(default_factory=Clock)
+    clock: Callable[[], float] = field(default_factory=Clock)
     api_is_away: bool = False
     reviews: int = 0
     port: int = 0

@@ -16,6 +16,7 @@ from loadline_api import names
 from loadline_api.conditions import ConditionType, Explained, Reason
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
+from loadline_vllm.channel import channel_metrics
 
 Compare = Callable[[str, str], None]
 
@@ -46,7 +47,8 @@ def test_metrics_keep_their_names_and_labels(same_as_before: Compare) -> None:
     same_as_before(
         "metrics-agent-gauges", lines(f"{one.name}{{{','.join(sorted(one.labels))}}}" for one in gauges.ALL)
     )
-    same_as_before("metrics-worker", lines((presence.INFO.name, presence.OFF.name)))
+    flags = (presence.INFO, presence.OFF, presence.CHANNEL_OFF)
+    same_as_before("metrics-worker", lines(one.name for one in (*flags, *channel_metrics.ALL)))
 
 
 def test_labels_annotations_and_paths_keep_their_names(same_as_before: Compare) -> None:

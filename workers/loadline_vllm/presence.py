@@ -21,6 +21,12 @@ class Flag:
 
 INFO = Flag("loadline:plugin_info", "1: Loadline's plugin is loaded.", "version")
 OFF = Flag("loadline:plugin_off", "1: Loadline's plugin is loaded but disabled.", "reason")
+CHANNEL_OFF = Flag(
+    "loadline:channel_off",
+    "1: the plugin asks no agent for settings. unset: the environment names no agent or no pod; failure: see"
+    " the engine's log.",
+    "reason",
+)
 
 
 def package_version() -> str:
@@ -39,6 +45,11 @@ def publish_present() -> None:
 def publish_off(reason: str) -> None:
     """Publish that the plugin is loaded but disabled, and why: asked, settings or failure."""
     _publish(OFF, reason)
+
+
+def publish_channel_off(reason: str) -> None:
+    """Publish that the plugin asks no agent for settings, and why: unset or failure."""
+    _publish(CHANNEL_OFF, reason)
 
 
 def _publish(flag: Flag, value: str) -> None:

@@ -77,6 +77,7 @@ def test_every_metric_is_listed_by_the_name_that_prometheus_has() -> None:
     named = [*(gauge.name for gauge in gauges.ALL), presence.INFO.name, "loadline_operator_requests_total"]
     assert [name for name in named if f"| `{name}` | " not in page] == []
     assert "| `loadline_engine_scrapes_total` | counter | `outcome`: read, unreachable" in page
+    assert "| `loadline:agent_reports_total` | counter | `outcome`: answered, unreachable" in page
     assert "CONTROLLER" not in page
 
 

@@ -23,14 +23,20 @@ from loadline_api.worker_messages import (
     decode_worker_settings,
     encode,
 )
+from testbed.clocks import Clock
 from testbed.doubles.worker_agents import NODE, OTHER, POD, SERVICE, TOKEN, WorkerAgent, report, token
 
 SECTIONS = {"kv": SettingsSection(policy="keep-all", policy_hash="3f2a")}
 
 
 @pytest.fixture
-async def agent() -> AsyncIterator[WorkerAgent]:
-    async with WorkerAgent(sections=SECTIONS) as agent:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def agent(clock: Clock) -> AsyncIterator[WorkerAgent]:
+    async with WorkerAgent(sections=SECTIONS, clock=clock) as agent:
         yield agent
 
 
@@ -122,41 +128,41 @@ async def test_an_agent_that_does_not_know_the_policies_yet_gives_no_settings(ag
     assert agent.counted("NoSettings") == 1.0
 
 
-async def test_a_review_is_kept_for_a_while(agent: WorkerAgent) -> None:
+async def test_a_review_is_kept_for_a_while(agent: WorkerAgent, clock: Clock) -> None:
     for _ in range(3):
         assert (await post(agent))[0] == 200
-    agent.clock.now += KEPT_S - 1.0
+    clock.now += KEPT_S - 1.0
     assert ((await post(agent))[0], agent.reviews) == (200, 1)
-    agent.clock.now += 1.0
+    clock.now += 1.0
     assert ((await post(agent))[0], agent.reviews) == (200, 2)
 
 
-async def test_a_review_is_not_kept_beyond_the_tokens_end(agent: WorkerAgent) -> None:
+async def test_a_review_is_not_kept_beyond_the_tokens_end(agent: WorkerAgent, clock: Clock) -> None:
     short = token("pod-0", expires_s=time.time() + 2.0)
     agent.pods[short] = POD
     assert (await post(agent, bearer=short))[0] == 200
-    agent.clock.now += 2.0
+    clock.now += 2.0
     del agent.pods[short]
     assert (await post(agent, bearer=short))[0] == 401
 
 
-async def test_a_bad_token_is_reviewed_again_soon(agent: WorkerAgent) -> None:
+async def test_a_bad_token_is_reviewed_again_soon(agent: WorkerAgent, clock: Clock) -> None:
     for _ in range(3):
         assert (await post(agent, bearer="new"))[0] == 401
     assert agent.reviews == 1
     agent.pods["new"] = POD
-    agent.clock.now += REFUSED_S
+    clock.now += REFUSED_S
     assert (await post(agent, bearer="new"))[0] == 200
 
 
 async def test_without_the_api_server_tokens_that_were_reviewed_are_known_and_no_others(
-    agent: WorkerAgent,
+    agent: WorkerAgent, clock: Clock
 ) -> None:
     await post(agent)
     agent.api_is_away = True
     assert (await post(agent))[0] == 200
     assert (await post(agent, bearer="another"))[0] == 503
-    agent.clock.now += KEPT_S
+    clock.now += KEPT_S
     assert (await post(agent))[0] == 503
     assert agent.counted("NotReviewed") == 2.0
     agent.api_is_away = False
@@ -183,7 +189,6 @@ async def test_an_address_with_many_false_tokens_costs_few_reviews_and_stops_no_
 async def test_all_requests_together_have_a_bound(
     agent: WorkerAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent.clock.now += 1.0
     monkeypatch.setattr(agent.server._all, "_burst", 2.0)
     assert [(await post(agent))[0] for _ in range(3)] == [200, 200, 429]
 
