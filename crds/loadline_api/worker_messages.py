@@ -40,6 +40,9 @@ WORKER_PATH: Final = "/v1/workers"
 WORKER_AUDIENCE: Final = "loadline-worker"
 """Audience of the token by which a report proves its pod; the API server itself refuses such a token."""
 
+TOKEN_FILE: Final = "/var/run/secrets/loadline.dev/worker/token"
+"""Where that token is in an engine's container."""
+
 LONGEST_WORKER_MESSAGE: Final = 64 * 1024
 """Bytes of a message. Chosen: eight sections with some thousand counters each have half of it."""
 

@@ -28,7 +28,7 @@ def register() -> None:
 
 def _start() -> None:
     from loadline_policies.errors import InvalidInput
-    from loadline_vllm import presence, settings
+    from loadline_vllm import presence, rank_settings, settings
 
     presence.publish_present()
     try:
@@ -40,7 +40,11 @@ def _start() -> None:
     if not found.plugin:
         presence.publish_off("asked")
         return
-    logger.info("Loadline's plugin %s is loaded; this version changes nothing", presence.package_version())
+    try:
+        rank_settings.install(rank_settings.worker_class())
+    except (ImportError, AttributeError, ValueError) as error:  # `endpoint` finds it missing, and says so
+        logger.warning("this engine's ranks can't take Loadline's settings: %s", error)
+    logger.info("Loadline's plugin %s is loaded; no loop acts yet", presence.package_version())
 
 
 def _publish_off(reason: str) -> None:

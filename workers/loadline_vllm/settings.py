@@ -1,19 +1,34 @@
 """
 The plugin's settings, from `LOADLINE_*` variables in the environment of the engine's container.
 
-This version of the plugin doesn't use them. It reads and checks them at its start, so that an
-invalid setting is reported now, and not only by the version that uses it.
+They say where the engine belongs, and how it reaches the agent of its node. The operator sets them in the
+pods that it creates; the owner of an attached workload sets them there.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import environ
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from loadline_api.worker_messages import TOKEN_FILE
 from loadline_policies.errors import InvalidInput
 from loadline_policies.mends import mend_of
 
 PREFIX = "LOADLINE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """All that the channel to the agent needs: where the agent is, and who reports."""
+
+    agent: str
+    token_file: str
+    namespace: str
+    service: str
+    pool: str
+    pod_name: str
+    pod_uid: str
 
 
 class Settings(BaseModel):
@@ -30,8 +45,37 @@ class Settings(BaseModel):
     pool: str | None = Field(default=None, max_length=63)
     """Pool of the InferenceService in which the engine is, such as `main` or `prefill`."""
 
+    pod_name: str | None = Field(default=None, max_length=253)
+    """Name of the engine's pod."""
+
+    pod_uid: str | None = Field(default=None, max_length=253)
+    """Uid of the engine's pod."""
+
+    agent: str | None = Field(default=None, max_length=512, pattern="^https?://[^/]+/?$")
+    """Address of the agent of the node; None: the plugin gets no settings, and its loops do nothing."""
+
+    token_file: str = Field(default=TOKEN_FILE, max_length=512)
+    """File with the pod's projected token of audience `loadline-worker`."""
+
     plugin: bool = True
     """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
+
+    @property
+    def worker(self) -> Worker | None:
+        """What the channel needs; None unless all of it is set."""
+        if not (self.agent and self.namespace and self.service and self.pool):
+            return None
+        if not (self.pod_name and self.pod_uid):
+            return None
+        return Worker(
+            agent=self.agent,
+            token_file=self.token_file,
+            namespace=self.namespace,
+            service=self.service,
+            pool=self.pool,
+            pod_name=self.pod_name,
+            pod_uid=self.pod_uid,
+        )
 
 
 def read(environment: Mapping[str, str] = environ) -> Settings:

@@ -129,9 +129,10 @@ def test_the_plug_in_that_vllm_finds_is_there_without_an_extra(installed: Path) 
         installed,
         "-c",
         "import importlib.metadata as m;"
-        "print(*[e.load().__module__ for e in m.entry_points(group='vllm.general_plugins')])",
+        "print(*[e.load().__module__ for group in ('general', 'endpoint')"
+        " for e in m.entry_points(group=f'vllm.{group}_plugins')])",
     )
-    assert told.split() == ["loadline_vllm.plugin"]
+    assert told.split() == ["loadline_vllm.plugin", "loadline_vllm.endpoint"]
 
 
 @pytest.mark.parametrize("command", ["loadline", "kubectl-loadline"])

@@ -8,6 +8,7 @@ from loadline_vllm import settings
 
 def test_nothing_is_asked_for_by_default() -> None:
     assert settings.read({}) == settings.Settings(namespace=None, service=None, pool=None, plugin=True)
+    assert settings.read({}).worker is None
 
 
 def test_it_knows_its_place() -> None:
@@ -27,3 +28,9 @@ def test_what_is_meant_for_others_is_let_be() -> None:
 def test_a_wrong_value_is_refused_by_the_variables_name() -> None:
     with pytest.raises(InvalidInput, match=r"LOADLINE_NAMESPACE is 'n+': string should have at most 63"):
         settings.read({"LOADLINE_NAMESPACE": "n" * 64})
+
+
+@pytest.mark.parametrize("agent", ["ftp://a:1", "http://a:1/path", "a:1", "http://" + "a" * 512])
+def test_what_is_no_agents_address_is_refused(agent: str) -> None:
+    with pytest.raises(InvalidInput, match="LOADLINE_AGENT is "):
+        settings.read({"LOADLINE_AGENT": agent})

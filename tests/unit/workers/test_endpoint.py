@@ -1,0 +1,144 @@
+"""The entry into the engine's front-end: it starts the channel once, and never raises into the engine."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import prometheus_client
+import pytest
+from prometheus_client import CollectorRegistry
+
+from loadline_vllm import presence, rank_settings
+from loadline_vllm.endpoint import Endpoint
+
+WORKER = {
+    "NAMESPACE": "prod",
+    "SERVICE": "chat",
+    "POOL": "main",
+    "POD_NAME": "chat-main-0",
+    "POD_UID": "uid-0",
+    "AGENT": "http://127.0.0.1:1",
+}
+
+
+class WorkerBase:
+    """In the place of vLLM's class of workers."""
+
+
+class Core:
+    """Two engines for data parallelism, with two ranks each."""
+
+    def __init__(self) -> None:
+        self.core_engines = [b"0", b"1"]
+        self.ranks = [WorkerBase() for _ in range(4)]
+        self.called: list[tuple[Any, ...]] = []
+
+    async def call_utility_all_async(self, *call: Any) -> list[list[str]]:
+        self.called.append(call)
+        (utility, method, _timeout, (text,), _) = call
+        assert utility == "collective_rpc"
+        answers = [getattr(rank, method)(text) for rank in self.ranks]
+        return [answers[:2], answers[2:]]
+
+
+def client(core: Core, *, rank: int = 0) -> Any:
+    config = SimpleNamespace(parallel_config=SimpleNamespace(world_size=2, _api_process_rank=rank))
+    return SimpleNamespace(vllm_config=config, engine_core=core)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CollectorRegistry]:
+    """A fresh process of an engine with the general plugin in it, and all that its pod is told."""
+    registry = CollectorRegistry()
+    for kind in ("Counter", "Gauge"):
+        made = getattr(prometheus_client, kind)
+        monkeypatch.setattr(
+            prometheus_client, kind, lambda *args, made=made, **more: made(*args, registry=registry, **more)
+        )
+    for name, value in WORKER.items():
+        monkeypatch.setenv(f"LOADLINE_{name}", value)
+    monkeypatch.setenv("LOADLINE_TOKEN_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(rank_settings, "worker_class", lambda: WorkerBase)
+    rank_settings.install(WorkerBase)
+    yield registry
+    delattr(WorkerBase, rank_settings.METHOD)
+
+
+async def started(engine_client: Any) -> Endpoint:
+    endpoint = Endpoint()
+    endpoint.attach_router(object())
+    await endpoint.init_state(engine_client, object(), object())
+    await asyncio.sleep(0.05)
+    return endpoint
+
+
+def off(registry: CollectorRegistry, reason: str) -> float | None:
+    return registry.get_sample_value(presence.CHANNEL_OFF.name, {"reason": reason})
+
+
+async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout(
+    registry: CollectorRegistry,
+) -> None:
+    core = Core()
+    endpoint = await started(client(core))
+    ((_, method, timeout, arguments, keywords),) = core.called
+    assert (method, timeout, keywords) == (rank_settings.METHOD, None, None)
+    assert [type(one) for one in arguments] == [str]
+    assert [getattr(rank, rank_settings.HELD) for rank in core.ranks] == [{}] * 4
+    assert endpoint._running is not None
+    endpoint._running.cancel()
+    assert off(registry, "failure") is None
+
+
+@pytest.mark.parametrize("rank", [1, 7])
+async def test_only_the_first_api_server_has_the_channel(registry: CollectorRegistry, rank: int) -> None:
+    core = Core()
+    assert (await started(client(core, rank=rank)))._running is None
+    assert core.called == []
+
+
+async def test_a_server_without_an_engine_has_no_channel(registry: CollectorRegistry) -> None:
+    assert (await started(None))._running is None
+
+
+@pytest.mark.parametrize("name", sorted(WORKER))
+async def test_an_engine_that_is_not_told_who_it_is_has_no_channel(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(f"LOADLINE_{name}")
+    assert (await started(client(Core())))._running is None
+    assert off(registry, "unset") == 1.0
+
+
+async def test_ranks_without_the_method_are_never_called(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bare:
+        pass
+
+    monkeypatch.setattr(rank_settings, "worker_class", lambda: Bare)
+    core = Core()
+    assert (await started(client(core)))._running is None
+    assert (core.called, off(registry, "failure")) == ([], 1.0)
+
+
+@pytest.mark.parametrize(
+    "engine_client",
+    [object(), SimpleNamespace(vllm_config=None), client(Core(), rank=0).vllm_config],
+    ids=["nothing", "no-config", "another-object"],
+)
+async def test_a_front_end_of_another_make_is_left_alone(
+    registry: CollectorRegistry, engine_client: Any
+) -> None:
+    assert (await started(engine_client))._running is None
+    assert off(registry, "failure") == 1.0
+
+
+async def test_a_channel_that_ends_is_published_and_ends_nothing(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadline_vllm.channel.settings_leases.SettingsLease.due", None)
+    await started(client(Core()))
+    assert off(registry, "failure") == 1.0

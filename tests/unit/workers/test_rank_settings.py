@@ -1,0 +1,65 @@
+"""What one rank answers to a change, whatever it is sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loadline_api.worker_messages import SettingsSection
+from loadline_vllm import rank_settings
+from loadline_vllm.channel.settings_leases import NO_OP, Change
+
+CHANGE = Change(7, {"kv": SettingsSection(policy="some", policy_hash="3f2a", settings={"strength": 1})})
+
+
+class Worker:
+    """In the place of vLLM's class of workers."""
+
+
+@pytest.fixture
+def worker() -> Any:
+    class Fresh(Worker):
+        pass
+
+    rank_settings.install(Fresh)
+    return Fresh()
+
+
+def test_a_rank_holds_what_it_is_sent_and_says_which_generation(worker: Any) -> None:
+    answer = worker.loadline_hold(rank_settings.sent(CHANGE))
+    assert rank_settings.acknowledged([answer]) == [7]
+    assert worker.loadline_held == {
+        "kv": {"policy": "some", "policy_hash": "3f2a", "settings": {"strength": 1}}
+    }
+    assert rank_settings.acknowledged([worker.loadline_hold(rank_settings.sent(NO_OP))]) == [0]
+    assert worker.loadline_held == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"generation": 1}', '{"generation": "x", "sections": {}}'])
+def test_a_rank_never_raises(worker: Any, text: str) -> None:
+    assert rank_settings.acknowledged([worker.loadline_hold(text)]) == [None]
+
+
+@pytest.mark.parametrize("answer", [None, 7, b"{}", "", "{}", "[]", '{"generation": "7"}', "null"])
+def test_an_answer_that_says_nothing_is_no_acknowledgement(answer: object) -> None:
+    assert rank_settings.acknowledged([answer, json.dumps({"generation": 1})]) == [None, 1]
+
+
+def test_a_method_of_somebody_else_is_left_alone() -> None:
+    class Theirs(Worker):
+        def loadline_hold(self, text: str) -> str:
+            return text
+
+    with pytest.raises(ValueError, match="already has a method loadline_hold that isn't Loadline's"):
+        rank_settings.install(Theirs)
+    assert not rank_settings.is_installed(Theirs)
+
+
+def test_a_second_installation_does_nothing() -> None:
+    class Fresh(Worker):
+        pass
+
+    assert not rank_settings.is_installed(Fresh)
+    rank_settings.install(Fresh)
+    rank_settings.install(Fresh)
+    assert rank_settings.is_installed(Fresh)
