@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from loadline_api import names
 from loadline_operator.services.objects import defaults
 from loadline_operator.services.objects.defaults import Defaults
 from testbed import charts
@@ -14,8 +15,14 @@ def text(values: dict[str, Any] | None = None) -> str:
 
 
 def test_what_nobody_gave_is_the_operators_own() -> None:
-    assert defaults.parse(text()) == Defaults()
-    assert yaml.safe_load(text()) == {"gpuResource": "nvidia.com/gpu"}
+    without_agents = text({"agent": {"enabled": False}})
+    assert defaults.parse(without_agents) == Defaults()
+    assert yaml.safe_load(without_agents) == {"gpuResource": "nvidia.com/gpu"}
+
+
+def test_engines_are_told_of_the_service_before_the_agents() -> None:
+    url = f"http://{names.WORKERS_SERVICE}.{names.SYSTEM_NAMESPACE}.svc:{names.AGENT_WORKERS_PORT}"
+    assert defaults.parse(text()) == Defaults(agent_url=url)
 
 
 def test_every_default_reaches_the_operator() -> None:
@@ -32,7 +39,7 @@ def test_every_default_reaches_the_operator() -> None:
         "inferencePool": {"endpointPicker": "{service}-picker"},
         "monitoring": {"engines": {"labels": {"team": "sre"}}},
     }
-    assert defaults.parse(text(values)) == Defaults(
+    assert defaults.parse(text({**values, "agent": {"enabled": False}})) == Defaults(
         gpu_resource="amd.com/gpu",
         ip_family="IPv6",
         engine_image="registry.example/vllm:v1",

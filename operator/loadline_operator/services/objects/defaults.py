@@ -28,6 +28,7 @@ ROUTER_IMAGE = "docker.io/vllm/vllm-router:v0.1.17"
 
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 Directory = Annotated[str, Field(pattern=r"^(/[^/:]+)+$", max_length=512)]
+Url = Annotated[str, Field(pattern=r"^https?://[^/]+$", max_length=512)]
 Picker = Annotated[str, Field(pattern=r"^([-a-z0-9]|\{service\})+$", max_length=63)]
 
 
@@ -46,6 +47,7 @@ MENDS = {
 }
 PATTERN_MENDS = {
     "modelCache": "set it to an absolute path without a slash at its end",
+    "agentUrl": "set it to a URL without a path",
     "endpointPicker": "set it to a Service's name, in which {service} stands for the InferenceService's name",
 }
 """What to do about a fault, by its kind or its field; for others `mends` has a sentence."""
@@ -75,6 +77,9 @@ class Defaults(BaseModel):
     engine_template: Template | None = None
     router_template: Template | None = None
     """Parts of a pod template for all engines or routers, below what the service says itself."""
+
+    agent_url: Url | None = None
+    """Where the plugin in an engine reaches the agent of its node; None: engines are told of none."""
 
     endpoint_picker: Picker | None = None
     """Service that a Gateway asks where to send a request; `{service}` stands for the service's name.

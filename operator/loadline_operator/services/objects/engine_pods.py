@@ -17,7 +17,7 @@ from typing import Any
 from loadline_api.names import ENGINE_CONTAINER, HTTP_PORT
 from loadline_api.removals import Removal
 from loadline_operator.kube.kinds import Manifest
-from loadline_operator.services.objects import named_ports
+from loadline_operator.services.objects import named_ports, worker_channels
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.engine_args import KV_PORT, Member, arguments
 from loadline_operator.services.objects.engine_traits import container_of
@@ -83,6 +83,7 @@ def _spec(one: Description, pool: Pool, *, source: Source, member: Member) -> Ma
     volumes: list[Manifest] = [
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
         {"name": "home", "emptyDir": {}},
+        *([worker_channels.volume()] if one.defaults.agent_url else []),
     ]
     return {
         "serviceAccountName": one.engine_account,
@@ -100,11 +101,11 @@ def _engine(one: Description, pool: Pool, *, source: Source, member: Member) -> 
         "name": ENGINE_CONTAINER,
         "image": one.defaults.engine_image,
         "args": arguments(one, pool, member=member),
-        "env": _environment(pool, source),
+        "env": _environment(one, pool, source),
         "resources": {"limits": {one.defaults.gpu_resource: str(pool.parallelism.gpus_of_a_pod)}},
         "securityContext": confined_container(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(source),
+        "volumeMounts": _mounts(one, source),
     }
     if member is Member.FOLLOWER:
         return container
@@ -117,10 +118,12 @@ def _port(pool: Pool) -> Manifest:
     return {"name": HTTP_PORT, "containerPort": pool.engine.port, "protocol": "TCP"}
 
 
-def _environment(pool: Pool, source: Source) -> list[Manifest]:
+def _environment(one: Description, pool: Pool, source: Source) -> list[Manifest]:
     address = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     known = {"HOME": HOME, **_place(pool), **source.environment}
     environment: list[Manifest] = [{"name": name, "value": value} for name, value in known.items()]
+    if one.defaults.agent_url:
+        environment += worker_channels.environment(one.defaults.agent_url)
     if pool.spans_nodes:
         environment.append({"name": "VLLM_HOST_IP", **address})
     if pool.phase is not Phase.MIXED:
@@ -138,10 +141,11 @@ def _place(pool: Pool) -> dict[str, str]:
     }
 
 
-def _mounts(source: Source) -> list[Manifest]:
+def _mounts(one: Description, source: Source) -> list[Manifest]:
     mounts: list[Manifest] = [
         {"name": "shm", "mountPath": "/dev/shm"},
         {"name": "home", "mountPath": HOME},
+        *([worker_channels.mount()] if one.defaults.agent_url else []),
     ]
     if source.volume is None:
         return mounts
@@ -230,7 +234,8 @@ def _fetcher(engine: Manifest, pool: Pool, *, source: Source) -> Manifest:
     if is_named(environment := alike.get("env")):
         alike["env"] = [PLAINLY, *(one for one in environment if one["name"] != PLAINLY["name"])]
     mounts = engine.get("volumeMounts")
-    others = [one for one in mounts if one.get("mountPath") != source.directory] if is_named(mounts) else []
+    own = (source.directory, worker_channels.DIRECTORY)
+    others = [one for one in mounts if one.get("mountPath") not in own] if is_named(mounts) else []
     cache = {"name": source.volume["name"] if source.volume else "", "mountPath": source.directory}
     return {
         "name": FETCHER,

@@ -52,6 +52,9 @@ SHAPES_NO_POD_OF = {
 }
 """The same of the parts of a spec that shape pods in part, or those of one pool only."""
 
+UNASKED = "agent_url"
+"""The default that comes with a newer chart, and that nobody asked for."""
+
 
 class PodHash(NamedTuple):
     """What a workload's pods were made for, and what they were made as."""
@@ -102,7 +105,7 @@ def _asked_for(one: Description, pool: str) -> list[Any]:
     told: list[Any] = [
         pool,
         spec.prefill is not None,
-        one.defaults.model_dump(mode="json", exclude_unset=True),
+        one.defaults.model_dump(mode="json", exclude_unset=True, exclude={UNASKED}),
     ]
     if pool == ROUTER_POOL:
         return [*told, _shaping(spec.router, SHAPES_NO_POD_OF["router"])]

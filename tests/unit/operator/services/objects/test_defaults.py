@@ -17,6 +17,7 @@ ipFamily: IPv6
 kvBufferDevice: cpu
 engineTemplate: {tolerations: [{operator: Exists}]}
 routerTemplate: {nodeSelector: {pool: cpu}}
+agentUrl: http://loadline-agent-workers.loadline-system.svc:9479
 endpointPicker: "{service}-epp"
 monitorLabels: {release: prometheus}
 """

@@ -349,3 +349,34 @@ def test_whatever_a_template_holds_makes_a_template(parts: Manifest, whole: bool
 def test_even_one_that_is_no_pod_at_all(spec: Any, metadata: Any) -> None:
     made = template(template={"spec": spec, "metadata": metadata})
     assert made["metadata"]["labels"]["loadline.dev/pool"] == "main"
+
+
+WITH_AGENTS = Defaults(agent_url="http://loadline-agent-workers.loadline-system.svc:9479")
+
+
+@pytest.mark.parametrize("member", Member)
+def test_the_plugin_is_told_its_pod_its_agent_and_a_token_that_nobody_else_takes(member: Member) -> None:
+    made = spec_of(defaults=WITH_AGENTS, member=member)
+    told = values(engine(made))
+    assert told["LOADLINE_AGENT"] == WITH_AGENTS.agent_url
+    assert told["LOADLINE_POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert told["LOADLINE_POD_UID"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
+    (volume,) = (one for one in made["volumes"] if "projected" in one)
+    (source,) = volume["projected"]["sources"]
+    assert source["serviceAccountToken"]["audience"] == "loadline-worker"
+    (mount,) = (one for one in engine(made)["volumeMounts"] if one["name"] == volume["name"])
+    file = f"{mount['mountPath']}/{source['serviceAccountToken']['path']}"
+    assert (file, mount["readOnly"]) == (settings.read({}).token_file, True)
+    texts = {name: "chat-0" if isinstance(value, dict) else value for name, value in told.items()}
+    assert settings.read(texts).worker is not None
+
+
+def test_whoever_fetches_the_model_has_no_token() -> None:
+    mounts = fetcher(spec_of(defaults=WITH_AGENTS))["volumeMounts"]
+    assert "loadline-worker" not in {one["name"] for one in mounts}
+
+
+def test_without_agents_the_plugin_is_told_of_none() -> None:
+    made = spec_of()
+    assert not any(name == "LOADLINE_AGENT" for name in values(engine(made)))
+    assert not any("projected" in one for one in made["volumes"])

@@ -213,3 +213,11 @@ def test_a_kept_group_finds_its_leader_as_before(network: Manifest) -> None:
 def test_labels_are_those_that_select() -> None:
     labels = workloads(BASE)["chat"].manifest["metadata"]["labels"]
     assert labels[names.SERVICE_LABEL] == "chat"
+
+
+def test_agents_that_come_with_a_newer_chart_replace_no_pods() -> None:
+    with_agents = Defaults(agent_url="http://loadline-agent-workers.loadline-system.svc:9479")
+    there = pod_hashes(BASE)["chat"]
+    wanted = pod_hashes(BASE, with_agents)["chat"]
+    assert wanted.pods != there.pods
+    assert stays(wanted, there, service=service(BASE))
