@@ -18,6 +18,17 @@ def kilowatts(watts: float) -> str:
     return f"{watts / 1e3:,.1f} kW".replace(",", " ")
 
 
+def gibibytes(count: float) -> str:
+    """Bytes as GiB, with one decimal."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def megabytes(count: float) -> str:
+    """Bytes as MB with three digits, from a thousand MB on as GB."""
+    value, unit = (count / 1e9, "GB") if count >= 1e9 else (count / 1e6, "MB")
+    return f"{value:.{max(0, 3 - len(str(int(value))))}f} {unit}"
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A fraction as percent."""
     return MISSING if share is None or math.isnan(share) else f"{share * 100:.{digits}f} %"

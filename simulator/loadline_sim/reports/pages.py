@@ -1,26 +1,20 @@
 """
-The report of a run: `report.html` for people, `summary.json` for programs.
+The report of a demo's run, as a page and as a summary.
 
-The page is one file that loads no other, and is readable in light and dark mode, on a phone
-and in print. It is filled from `Findings`, so that page and summary can't differ, and `plots`
-draws its plots. Both demos call `write`; nothing in this module computes a figure.
+Both are filled from `Findings`, so that they can't differ, and `plots` draws the page's plots. Both
+demos call `write`; nothing in this module computes a figure.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
-from loadline_sim.reports import formats, plots
+from loadline_sim.reports import page_files, plots
 from loadline_sim.reports.checks import broken, kept, late
 from loadline_sim.reports.figures import Floats
 from loadline_sim.reports.findings import Findings
 from loadline_sim.reports.promises import REACTION_GOAL_S
-
-PAGE, SUMMARY = "report.html", "summary.json"
 
 QUANTILES: Floats = np.linspace(0.01, 0.99, 99)
 """The quantiles at which the plot compares latencies."""
@@ -28,33 +22,18 @@ QUANTILES: Floats = np.linspace(0.01, 0.99, 99)
 
 def write(findings: Findings, folder: Path) -> tuple[Path, Path]:
     """Write both files into `folder`, which is created if needed, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page, summary = folder / PAGE, folder / SUMMARY
-    page.write_text(html(findings), "utf-8")
-    summary.write_text(json.dumps(summary_of(findings), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    return page, summary
+    return page_files.write(folder, page=html(findings), summary=summary_of(findings))
 
 
 def html(findings: Findings) -> str:
     """The HTML page."""
-    environment = Environment(
-        loader=PackageLoader("loadline_sim.reports"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_files.rendered(
+        "report.html",
+        found=findings,
+        plots=page_files.drawings(lambda wide: _drawn(findings, wide=wide)),
+        broken=broken(findings.checks),
+        late=late(findings.checks),
     )
-    for name in ("kilowatts", "percent", "change", "seconds", "minutes", "number", "prose"):
-        environment.filters[name] = getattr(formats, name)
-    return environment.get_template("report.html").render(
-        found=findings, plots=_drawings(findings), broken=broken(findings.checks), late=late(findings.checks)
-    )
-
-
-def _drawings(found: Findings) -> dict[str, tuple[Markup, Markup]]:
-    """Every plot by its name, as SVG for a wide and for a narrow page."""
-    wide, narrow = _drawn(found, wide=True), _drawn(found, wide=False)
-    return {name: (Markup(wide[name]), Markup(narrow[name])) for name in wide}
 
 
 def _drawn(found: Findings, *, wide: bool) -> dict[str, str]:

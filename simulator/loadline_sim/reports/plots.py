@@ -6,16 +6,15 @@ Each function takes plain series and returns an SVG element; `figures` explains 
 so that a reader can compare watts, clocks and heat at the same moment.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from loadline_policies.power.safety.breakers import WARM, Curve
+from loadline_sim.reports.axes import apart, beside, margins, size
 from loadline_sim.reports.figures import Floats, Span, step_s, thinned
 from loadline_sim.reports.formats import minutes
 from loadline_sim.reports.styles import ROLES, canvas, svg
@@ -69,20 +68,20 @@ def row_power(
         _budget_labels(axes, budget_watts, thresholds=thresholds)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} kW"))
         _time_axis(axes, t_s, wide=wide)
-        _margins(figure, wide=wide)
+        margins(figure, wide=wide)
         return svg(
             figure,
-            name=f"row-{_size(wide)}",
+            name=f"row-{size(wide)}",
             label="Row power over time against the budget, with and without Loadline",
         )
 
 
 def _budget_labels(axes: Axes, budget_watts: float, *, thresholds: Sequence[Line]) -> None:
-    _beside(axes, budget_watts / 1e3, text="budget", role="budget")
+    beside(axes, budget_watts / 1e3, text="budget", role="budget")
     last = max((line.span[1] for line in thresholds), default=0.0)
     at_the_end = sorted(line.level for line in thresholds if line.span[1] == last)
     for i, level in enumerate(at_the_end, 1):
-        _beside(axes, level / 1e3, text=f"T{i} {level / budget_watts:.0%}", role="warn")
+        beside(axes, level / 1e3, text=f"T{i} {level / budget_watts:.0%}", role="warn")
 
 
 def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Band], wide: bool) -> str:
@@ -97,12 +96,12 @@ def clocks(t_s: Floats, high_mhz: Floats, low_mhz: Floats, *, bands: Sequence[Ba
         axes.set_ylim(900 if lowest > 1000 else 0, 1480)
         axes.yaxis.set_major_locator(MultipleLocator(200 if lowest > 1000 else 500))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} MHz".replace(",", " ")))
-        ends = _apart([float(high_mhz[-1]), float(low_mhz[-1])], gap=0.13 * (580 if lowest > 1000 else 1480))
+        ends = apart([float(high_mhz[-1]), float(low_mhz[-1])], gap=0.13 * (580 if lowest > 1000 else 1480))
         for level, name in zip(ends, ("high", "low"), strict=True):
-            _beside(axes, level, text=name, role=name)
+            beside(axes, level, text=name, role=name)
         _time_axis(axes, t_s, wide=wide)
-        _margins(figure, wide=wide)
-        return svg(figure, name=f"clocks-{_size(wide)}", label="Mean SM clock by priority over time")
+        margins(figure, wide=wide)
+        return svg(figure, name=f"clocks-{size(wide)}", label="Mean SM clock by priority over time")
 
 
 def heat(
@@ -125,27 +124,27 @@ def heat(
         axes.set_ylim(0, 1.15)
         axes.yaxis.set_major_locator(MultipleLocator(0.5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-        _beside(axes, 1.0, text="trips", role="budget")
-        _beside(axes, WARM, text="warm", role="muted")
+        beside(axes, 1.0, text="trips", role="budget")
+        beside(axes, WARM, text="warm", role="muted")
         _time_axis(axes, t_s, wide=wide)
-        _margins(figure, wide=wide)
-        return svg(figure, name=f"heat-{_size(wide)}", label="The breaker's heat over time")
+        margins(figure, wide=wide)
+        return svg(figure, name=f"heat-{size(wide)}", label="The breaker's heat over time")
 
 
 def latency_ratios(quantiles: Floats, ratios: Sequence[tuple[str, str, Floats]], *, wide: bool) -> str:
     """Capped ÷ uncapped latency at every quantile, one line for each of (name, role, ratios)."""
     with canvas(wide=wide, height_inches=2.7) as (figure, axes):
         axes.axhline(1.0, color=ROLES["muted"], lw=0.9)
-        levels = _apart([float(values[-1]) for _, _, values in ratios], gap=0.07 * _spread(ratios))
+        levels = apart([float(values[-1]) for _, _, values in ratios], gap=0.07 * _spread(ratios))
         for (name, role, values), level in zip(ratios, levels, strict=True):
             axes.plot(quantiles * 100, values, color=ROLES[role], lw=1.8)
-            _beside(axes, level, text=name, role=role)
+            beside(axes, level, text=name, role=role)
         axes.set_xlim(0, 100)
         axes.xaxis.set_major_locator(MultipleLocator(10 if wide else 25))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"P{value:.0f}"))
         axes.yaxis.set_major_formatter(FuncFormatter(_change))
-        _margins(figure, wide=wide)
-        return svg(figure, name=f"ratios-{_size(wide)}", label="Latency ÷ uncapped, by quantile")
+        margins(figure, wide=wide)
+        return svg(figure, name=f"ratios-{size(wide)}", label="Latency ÷ uncapped, by quantile")
 
 
 def _spread(ratios: Sequence[tuple[str, str, Floats]]) -> float:
@@ -165,8 +164,8 @@ def reactions(reaction_s: Sequence[float], *, goal_s: float, wide: bool) -> str:
         axes.grid(visible=False)
         axes.set_yticks([])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
-        _margins(figure, wide=wide)
-        return svg(figure, name=f"reactions-{_size(wide)}", label="Reaction times against the goal")
+        margins(figure, wide=wide)
+        return svg(figure, name=f"reactions-{size(wide)}", label="Reaction times against the goal")
 
 
 def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> str:
@@ -185,15 +184,15 @@ def breaker_curve(curve: Curve, *, load: float, asked_s: float, wide: bool) -> s
         )  # fmt: skip
         axes.set_ylim(0, float(cold_s[np.isfinite(cold_s)].max()) * 1.12)
         names = ("cold", "warm", "required")
-        levels = _apart([float(cold_s[-1]), float(cold_s[-1]) * (1.0 - WARM), asked_s], gap=5.0)
+        levels = apart([float(cold_s[-1]), float(cold_s[-1]) * (1.0 - WARM), asked_s], gap=5.0)
         for level, name, role in zip(levels, names, ("heat", "heat", "budget"), strict=True):
-            _beside(axes, level, text=name, role=role)
+            beside(axes, level, text=name, role=role)
         axes.xaxis.set_major_locator(MultipleLocator(5 if wide else 10))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
         axes.set_xlim(float(loads[0]) * 100, float(loads[-1]) * 100)
-        _margins(figure, wide=wide)
-        return svg(figure, name=f"curve-{_size(wide)}", label="Time until the breaker trips, by load")
+        margins(figure, wide=wide)
+        return svg(figure, name=f"curve-{size(wide)}", label="Time until the breaker trips, by load")
 
 
 def slowdown_role(priority: str) -> str:
@@ -228,23 +227,6 @@ def _two_lines(title: str) -> str:
     return f"{title[:middle]}\n{title[middle + 1 :]}"
 
 
-def _beside(axes: Axes, level: float, *, text: str, role: str) -> None:
-    """A name beside the end of a line, outside the axes."""
-    axes.annotate(
-        text, (1.0, level), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points",
-        va="center", color=ROLES[role], annotation_clip=False, fontweight="bold", fontsize=8.5,
-    )  # fmt: skip
-
-
-def _apart(levels: list[float], gap: float) -> list[float]:
-    """The levels moved apart to `gap`, the lower ones downwards, their order kept."""
-    order = sorted(range(len(levels)), key=lambda i: -levels[i])
-    moved = list(levels)
-    for above, below in itertools.pairwise(order):
-        moved[below] = min(moved[below], moved[above] - gap)
-    return moved
-
-
 def _time_axis(axes: Axes, t_s: Floats, *, wide: bool) -> None:
     axes.set_xlim(float(t_s[0]) - step_s(t_s), float(t_s[-1]))
     length_s = float(t_s[-1] - t_s[0])
@@ -254,18 +236,5 @@ def _time_axis(axes: Axes, t_s: Floats, *, wide: bool) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minutes(value)))
 
 
-def _margins(figure: Figure, *, wide: bool) -> None:
-    """The same margins for all plots, so that their axes line up."""
-    width, height = figure.get_size_inches()
-    left, right = (0.78, 0.62) if wide else (0.7, 0.66)
-    figure.subplots_adjust(
-        left=left / width, right=1 - right / width, top=1 - 0.12 / height, bottom=0.3 / height
-    )
-
-
 def _change(ratio: float, _: object) -> str:
     return f"{ratio - 1:+.0%}" if abs(ratio - 1) > 1e-9 else "±0%"
-
-
-def _size(wide: bool) -> str:
-    return "wide" if wide else "narrow"
