@@ -21,14 +21,17 @@ from loadline_sim.experts.routings import Floats, Ints
 class Sharing(StrEnum):
     """How slots are shared out among the layers."""
 
-    NONE = "any layer"
-    EVEN = "each layer as many"
-    DEMAND = "by the layers' demand"
+    NONE = "shared by all layers"
+    EVEN = "as many for each layer"
+    DEMAND = "for each layer by its demand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A cache policy. With `queued`, Belady's knows the queued tokens only; `needs` says what it takes."""
+    """A cache policy. With `queued`, Belady's knows the queued tokens only.
+
+    `needs` says what it takes; `buildable` is false for bounds, and for what takes another kind of model.
+    """
 
     name: str
     title: str
@@ -39,6 +42,7 @@ class Policy:
     prefetching: bool = False
     source: str = ""
     needs: str = ""
+    buildable: bool = True
 
 
 BOUND = "belady"
@@ -47,10 +51,12 @@ POLICIES = (
     Policy(
         name=BOUND, title="Belady, all known", rule=caches.BELADY,
         source="Belady 1966", needs="the whole future: a bound, no policy",
+        buildable=False,
     ),
     Policy(
         name="belady-queued", title="Belady, queued tokens known", rule=caches.BELADY, queued=True,
-        source="Read-ME", needs="one router for all layers, that runs before the first",
+        source="Read-ME", needs="tokens known beforehand, and one router that runs before all layers",
+        buildable=False,
     ),
     Policy(name="lru", title="LRU", rule=caches.LRU),
     Policy(name="lfu", title="LFU", rule=caches.LFU),
@@ -76,6 +82,7 @@ POLICIES = (
     Policy(
         name="plec-perfect", title="PLEC, perfect predictor", rule=caches.PLEC, sharing=Sharing.DEMAND,
         predictor="perfect", prefetching=True, needs="the next layer's routing: a bound, no policy",
+        buildable=False,
     ),
 )  # fmt: skip
 

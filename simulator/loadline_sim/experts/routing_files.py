@@ -20,6 +20,7 @@ import gzip
 import lzma
 import math
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -43,6 +44,10 @@ MOST_EXPERTS = 4096
 """The most experts in a layer that are believed: an id beyond it is a mistake, and would fill the memory."""
 
 
+UNREADABLE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, UnicodeDecodeError, csv.Error)
+"""What is raised for a file that isn't what its name says."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One token in one layer; `where` names its row for an error."""
@@ -63,10 +68,17 @@ def example() -> Routing:
 
 def read(path: Path, *, experts: int | None = None) -> Routing:
     """Read a table or a folder; `experts` is the number in each layer, by default the highest id + 1."""
-    if path.is_dir():
-        return read_folder(path, experts=experts)
-    with _opened(path) as file:
-        return read_table(file, path.name, experts=experts)
+    try:
+        if path.is_dir():
+            return read_folder(path, experts=experts)
+        with _opened(path) as file:
+            return read_table(file, path.name, experts=experts)
+    except UNREADABLE as error:
+        raise InvalidTrace(
+            f"{path.name}: what can't be read of it",
+            str(error),
+            mend="give a CSV file in UTF-8, plain or packed by gzip or xz, or a folder of ESFT",
+        ) from error
 
 
 def _opened(path: Path) -> TextIO:

@@ -8,7 +8,7 @@ it, and its *slot key*, `layer index · E + id`, which is unique in the model.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +61,15 @@ class Routing:
 
     def only(self, sequences: Iterable[int]) -> "Routing":
         """The tokens of some of the requests, in the order of the file."""
-        chosen = np.isin(self.sequence, np.fromiter(sequences, dtype=np.int64))
-        return Routing(
-            name=self.name,
-            experts=self.experts,
-            layer_numbers=self.layer_numbers,
-            ids=self.ids[chosen],
-            weights=self.weights[chosen],
-            sequence=self.sequence[chosen],
+        return self._chosen(np.flatnonzero(np.isin(self.sequence, np.fromiter(sequences, dtype=np.int64))))
+
+    def first(self, tokens: int) -> "Routing":
+        """The first tokens; the last request may be cut."""
+        return self._chosen(np.arange(min(tokens, self.tokens)))
+
+    def _chosen(self, tokens: Ints) -> "Routing":
+        return replace(
+            self, ids=self.ids[tokens], weights=self.weights[tokens], sequence=self.sequence[tokens]
         )
 
 

@@ -17,6 +17,9 @@ EXAMPLE_PARAMETERS = 3 * 2048 * 1408
 DEFAULT_SHARE = 0.25
 """The share of all experts that have a slot, where no memory is set."""
 
+MOST_QUEUED = 1_000_000
+"""Steps that may be known ahead; more than any trace has."""
+
 MOST_CELLS = 2**27
 """Tokens × layers × E of a routing that a study takes: 0.5 GiB for each of its arrays."""
 
@@ -49,6 +52,10 @@ class Settings:
         for option, value in (("--expert-params", self.expert_parameters), ("--link-gbs", self.link_gbs)):
             if not 0.0 < value < 1e15:
                 raise InvalidInput(option, value, mend="give a number above 0")
+        if self.grouped > self.waiting:
+            raise InvalidInput("--grouped", self.grouped, mend=f"give at most `--waiting`, {self.waiting}")
+        if self.queued > MOST_QUEUED:
+            raise InvalidInput("--queued", self.queued, mend=f"give at most {MOST_QUEUED}")
         if not 0.0 <= self.layer_ms < 1e6:
             raise InvalidInput("--layer-ms", self.layer_ms, mend="give milliseconds from 0 to 1000000")
 

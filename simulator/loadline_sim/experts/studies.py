@@ -55,6 +55,11 @@ class PrecisionOutcome:
         """The outcome of the policy of that name."""
         return next(one for one in self.outcomes if one.policy.name == policy)
 
+    @property
+    def best(self) -> Outcome:
+        """The policy with the least stall of those that can be built for this kind of model."""
+        return least_stall(self.outcomes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSize:
@@ -99,6 +104,11 @@ class Study:
         """The outcome of the policy of that name, with the study's memory."""
         return next(one for one in self.outcomes if one.policy.name == policy)
 
+    @property
+    def best(self) -> Outcome:
+        """The policy with the least stall of those that can be built for this kind of model."""
+        return least_stall(self.outcomes)
+
 
 def run(routing: Routing, settings: Settings, progress: Progress) -> Study:
     """Run the whole study; InvalidInput if the settings don't fit the routing."""
@@ -128,6 +138,11 @@ def run(routing: Routing, settings: Settings, progress: Progress) -> Study:
         grouped=grouped,
         checks=_checked((outcomes, *curves)),
     )
+
+
+def least_stall(outcomes: tuple[Outcome, ...]) -> Outcome:
+    """Of the policies that can be built, the one with the least stall; of equals the first."""
+    return min((one for one in outcomes if one.policy.buildable), key=lambda one: one.stall_s)
 
 
 def outcomes_of(

@@ -40,9 +40,11 @@ def change(ratio: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with three digits, in milliseconds below one."""
+    """Seconds with three digits, in milliseconds below one, with two digits below ten of these."""
     if value is None or math.isnan(value):
         return MISSING
+    if 0 < value < 0.01:
+        return f"{value * 1e3:.2g} ms"
     if 0 < value < 1:
         return f"{value * 1e3:.0f} ms"
     digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
@@ -57,8 +59,9 @@ def minutes(value_s: float) -> str:
 
 
 def prose(text: str) -> Markup:
-    """A sentence as HTML: text in backticks becomes code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """A sentence as HTML: text in backticks becomes code, between two asterisks bold."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", coded))
 
 
 def number(value: float | None) -> str:

@@ -49,10 +49,7 @@ def test_the_perfect_predictor_is_perfect_and_no_other_is_better(routing: Routin
 def test_the_future_of_a_token_is_not_used(routing: Routing, batch: int, name: str) -> None:
     """What is predicted for the tokens so far doesn't change when later tokens are cut off."""
     kept = routing.tokens - 1
-    shorter = Routing(
-        name=routing.name, experts=routing.experts, layer_numbers=routing.layer_numbers,
-        ids=routing.ids[:kept], weights=routing.weights[:kept], sequence=routing.sequence[:kept],
-    )  # fmt: skip
+    shorter = routing.first(kept)
     whole, part = PREDICTORS[name](routing, routing)[:kept], PREDICTORS[name](routing, shorter)
     assert whole == pytest.approx(part, abs=1e-5)
 

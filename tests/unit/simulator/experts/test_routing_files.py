@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -86,6 +87,23 @@ def test_packed_files_read_as_plain_ones(tmp_path: Path) -> None:
         assert routing_files.read(tmp_path / name).ids.tolist() == [[[3, 0], [1, 2]]]
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("t.csv.gz", b"no gzip"), ("t.csv.gz", gzip.compress(b"a" * 99)[:-9]), ("t.csv.xz", b"no xz"),
+     ("t.csv", b"\xff\xfe"), ("t.csv", HEADER.encode() + b"a" * 200_000)],
+    ids=["no-gzip", "cut-off", "no-xz", "no-utf-8", "too-long-a-field"],
+)  # fmt: skip
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InvalidTrace, match="give a CSV file in UTF-8, plain or packed by gzip or xz"):
+        routing_files.read(tmp_path / name)
+
+
+def test_the_first_tokens_of_a_routing() -> None:
+    routing = routing_files.example().first(50)
+    assert np.bincount(routing.sequence).tolist() == [40, 10]
+
+
 def test_a_folder_has_a_file_for_each_layer_and_a_line_for_each_request(tmp_path: Path) -> None:
     first, second = range(6), range(6, 12)
     text = line(*first, *second) + line(*second)
@@ -127,10 +145,7 @@ def test_the_example_is_as_its_readme_says() -> None:
 
 def test_an_excerpt_is_read_as_it_was_cut() -> None:
     routing = routing_files.example()
-    long = Routing(
-        name="long", experts=64, layer_numbers=routing.layer_numbers, ids=routing.ids,
-        weights=routing.weights, sequence=np.repeat(np.arange(8), 120),
-    )  # fmt: skip
+    long = replace(routing, sequence=np.repeat(np.arange(8), 120))
     cut = routing_files.read_table(StringIO(excerpts.cut(long)), "cut.csv", experts=64)
     kept = np.concatenate([np.arange(64, 104) + 120 * i for i in range(8)])
     assert (cut.ids == routing.ids[kept]).all()

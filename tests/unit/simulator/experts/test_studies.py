@@ -142,8 +142,10 @@ def test_settings_that_do_not_fit_are_refused(
         ({"link_gbs": float("nan")}, r"--link-gbs is nan"),
         ({"expert_parameters": -1}, r"--expert-params is -1"),
         ({"layer_ms": -1.0}, r"--layer-ms is -1.0: give milliseconds"),
+        ({"grouped": 65}, r"--grouped is 65: give at most `--waiting`, 64"),
+        ({"queued": 10**30}, r"--queued is 10+: give at most 1000000"),
     ],
-    ids=["both", "no-link", "nan", "no-weights", "negative"],
+    ids=["both", "no-link", "nan", "no-weights", "negative", "no-choice", "too-far"],
 )
 def test_settings_that_can_not_be_are_refused(settings: dict[str, object], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):

@@ -107,10 +107,26 @@ def test_both_files_are_written_and_the_summary_is_strict_json(found: Findings, 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (0, "0 s"), (0.4213, "421 ms"), (2.714, "2.71 s"), (13.7, "13.7 s"), (60, "60 s")],
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (0.4213, "421 ms"),
+        (0.00782, "7.8 ms"),
+        (0.00069, "0.69 ms"),
+        (2.714, "2.71 s"),
+        (13.7, "13.7 s"),
+        (60, "60 s"),
+    ],
 )
 def test_seconds_have_three_digits(value: float | None, shown: str) -> None:
     assert formats.seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(17.3e6, "17.3 MB"), (826e6, "826 MB"), (1.306e9, "1.31 GB"), (0.8651e6, "0.87 MB")]
+)
+def test_bytes_have_three_digits(count: float, shown: str) -> None:
+    assert formats.megabytes(count) == shown
 
 
 @pytest.mark.parametrize(("ratio", "shown"), [(1.004, "+0.4 %"), (0.99, "−1.0 %"), (float("nan"), "–")])
