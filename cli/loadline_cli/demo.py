@@ -9,17 +9,15 @@ return a recording of the row and the facts about the run that the report needs.
 
 import importlib
 import sys
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.live_view import LiveView
 from loadline_cli.outputs import Output, aside, print_json, screen, table
+from loadline_cli.progress import progress_bars
+from loadline_cli.report_files import write_report
 from loadline_sim.demo import demonstrations
 from loadline_sim.plant.recordings import Recording
 from loadline_sim.reports import formats, pages
@@ -44,11 +42,8 @@ def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Outp
         run_virtually(seed, demonstrations.run_virtual) if virtual else run_live(seed, live_runner())
     )
     found = found_in(recording, run)
-    page, summary = write(found, out)
     print_checks(found, output)
-    aside().print(f"report: {page}\nfigures: {summary}", soft_wrap=True)
-    if open_report:
-        webbrowser.open(page.resolve().as_uri())
+    write_report(lambda folder: pages.write(found, folder), out, open_report=open_report)
     return Exit.OK if kept(found.checks) else Exit.FAILURE
 
 
@@ -75,25 +70,14 @@ def _find_checkout() -> None:
 
 def run_virtually(seed: int, runner: Virtual) -> Recorded:
     """Run in virtual time, with a progress bar on stderr."""
-    with _bars() as bars:
-        return runner(seed, _advance(bars))
+    with progress_bars() as progress:
+        return runner(seed, progress)
 
 
 def run_live(seed: int, runner: Live) -> Recorded:
     """Run live: progress bars during the preparations, then the live view of the row."""
     with LiveView(aside()) as view:
         return runner(seed, view.prepare, view.show)
-
-
-def write(found: Findings, out: Path) -> tuple[Path, Path]:
-    """Write the report's two files and return their paths; CommandError if they can't be written."""
-    try:
-        return pages.write(found, out)
-    except OSError as error:
-        raise CommandError(
-            f"can't write the report into `{out}`: {(error.strerror or 'unknown error').lower()}",
-            hint="choose another folder with `--out`",
-        ) from error
 
 
 def print_checks(found: Findings, output: Output) -> None:
@@ -119,22 +103,3 @@ def verdict(check: Check) -> str:
     if check.ok is None:
         return f"not measured: {check.reason}"
     return "yes" if check.ok else f"no: {check.reason}"
-
-
-def _bars() -> Bars:
-    return Bars(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
-        console=aside(), transient=True,
-    )  # fmt: skip
-
-
-def _advance(bars: Bars) -> Progress:
-    """A progress callback that shows one bar for each step."""
-    tasks: dict[str, TaskID] = {}
-
-    def progress(what: str, share: float) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=1.0)
-        bars.update(tasks[what], completed=share)
-
-    return progress

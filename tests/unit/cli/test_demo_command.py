@@ -11,7 +11,9 @@ import pytest
 from loadline_cli import demo
 from loadline_cli.exits import CommandError
 from loadline_cli.outputs import Output
+from loadline_cli.report_files import write_report
 from loadline_sim.plant.recordings import Act, Recording, Requests, RunMeta
+from loadline_sim.reports import pages
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import run_of
 from loadline_sim.reports.snapshots import Progress
@@ -115,7 +117,7 @@ def test_json_is_the_summary_and_nothing_else(found: Findings, capsys: pytest.Ca
 def test_a_report_that_cannot_be_written_says_where(found: Findings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CommandError, match="can't write the report into"):
-        demo.write(found, tmp_path / "file")
+        write_report(lambda folder: pages.write(found, folder), tmp_path / "file", open_report=False)
 
 
 def test_an_unmeasured_check_is_neither_kept_nor_missed(found: Findings) -> None:

@@ -14,7 +14,7 @@ from loadline_cli.exits import CommandError, Exit
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "drill", "release", "policies", "policies list", "policies check"],
+    ["", "demo", "drill", "release", "policies", "policies list", "policies check", "study", "study experts"],
     ids=lambda name: name or "loadline",
 )
 def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], None]) -> None:
@@ -23,7 +23,7 @@ def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], 
     same_as_before(f"help-{command.replace(' ', '-') or 'loadline'}", ended.out)
 
 
-@pytest.mark.parametrize("command", ["", "policies"])
+@pytest.mark.parametrize("command", ["", "policies", "study"])
 def test_without_a_command_help_is_shown(command: str, loadline: Any) -> None:
     assert loadline(*command.split()).out == loadline(*command.split(), "--help").out
 
@@ -114,7 +114,7 @@ def test_an_error_without_a_hint_is_one_line() -> None:
 
 
 def test_every_command_has_an_example_and_its_exit_codes() -> None:
-    for command in (app.demo, app.drill, app.list_policies, app.check):
+    for command in (app.demo, app.drill, app.list_policies, app.check, app.experts):
         text = inspect.cleandoc(command.__doc__ or "")
         assert "\n  loadline " in text
         assert "Exit codes: 0 " in text
