@@ -20,11 +20,12 @@ from loadline_cli.progress import progress_bars
 from loadline_cli.report_files import write_report
 from loadline_sim.demo import demonstrations
 from loadline_sim.plant.recordings import Recording
+from loadline_sim.progress import Progress
 from loadline_sim.reports import formats, pages
 from loadline_sim.reports.checks import Check, kept, late
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import Run
-from loadline_sim.reports.snapshots import Progress, Show
+from loadline_sim.reports.snapshots import Show
 
 Recorded = tuple[Recording, Run]
 Virtual = Callable[[int, Progress], Recorded]

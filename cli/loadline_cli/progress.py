@@ -2,16 +2,14 @@
 Progress bars on stderr, one for each step that a command reports.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from loadline_cli.outputs import aside
-
-Progress = Callable[[str, float], None]
-"""Receives the name of the current step, and the share of it that is done (0 to 1)."""
+from loadline_sim.progress import Progress
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from loadline_policies.models import parameters
 from loadline_sim.demo import acts, replays, scenarios
 from loadline_sim.demo.scenarios import Scenario
 from loadline_sim.plant.recordings import Act, Recording
+from loadline_sim.progress import Progress
 from loadline_sim.reports import runs
 from loadline_sim.reports.runs import Run
-from loadline_sim.reports.snapshots import Progress, Show
+from loadline_sim.reports.snapshots import Show
 
 OUT = Path("build/demo")
 LOOK_EVERY_S, SHOW_EVERY_S, COST_EVERY_S = 0.1, 1.0, 5.0

@@ -21,7 +21,7 @@ from loadline_api import names
 from loadline_api.sentences import some_of
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim.demo.scenarios import Scenario
-from loadline_sim.reports.snapshots import Progress
+from loadline_sim.progress import Progress
 from testbed import charts
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object

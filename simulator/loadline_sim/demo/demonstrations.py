@@ -10,9 +10,9 @@ from loadline_policies.models.parameters import ServerModel
 from loadline_sim.demo import acts, replays, scenarios
 from loadline_sim.demo.virtual_rows import VirtualRow
 from loadline_sim.plant.recordings import Act, Level, Recorder, Recording
+from loadline_sim.progress import Progress
 from loadline_sim.reports import runs
 from loadline_sim.reports.runs import Run
-from loadline_sim.reports.snapshots import Progress
 
 STEP_S = 5.0
 

@@ -6,7 +6,7 @@ come from one half; all figures come from the other, replayed once under each po
 cache. `Study` holds all figures; `loadline_sim.reports` shows them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,7 @@ from loadline_sim.experts.preparations import Prepared, prepare
 from loadline_sim.experts.routings import Routing, distinct_experts
 from loadline_sim.experts.schedules import Grouping
 from loadline_sim.experts.settings import Settings, slots_of
-
-Progress = Callable[[str, float], None]
-"""Receives the name of the current step, and the share of it that is done (0 to 1)."""
+from loadline_sim.progress import Progress
 
 SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
 """The memories of the curves, as shares of all experts."""

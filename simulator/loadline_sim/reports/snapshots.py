@@ -94,6 +94,3 @@ class Snapshot:
 
 Show = Callable[[Snapshot], None]
 """Receives each snapshot of the row."""
-
-Progress = Callable[[str, float], None]
-"""Receives the name of the current step, and the share of it that is done (0 to 1)."""

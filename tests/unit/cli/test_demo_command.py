@@ -13,10 +13,10 @@ from loadline_cli.exits import CommandError
 from loadline_cli.outputs import Output
 from loadline_cli.report_files import write_report
 from loadline_sim.plant.recordings import Act, Recording, Requests, RunMeta
+from loadline_sim.progress import Progress
 from loadline_sim.reports import pages
 from loadline_sim.reports.findings import Findings, found_in
 from loadline_sim.reports.runs import run_of
-from loadline_sim.reports.snapshots import Progress
 
 BUDGET_WATTS = 243_200.0
 
