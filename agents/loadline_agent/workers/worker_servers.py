@@ -3,8 +3,8 @@ Where the plugins in this node's engines report: the agent's port for workers.
 
 A report is taken only from the pod that it names, proven by the pod's token, and only if that pod runs on
 this node for the service that the report names. The answer is the settings of the service's loops, with a
-lease. Everything that costs something comes after a bound: connections and reviews are bounded for each
-address, reports for each pod, so that one bad worker stops no other.
+lease. Everything that costs something comes after a bound: connections, requests and reviews are bounded
+for each address, reports for each pod, so that one bad worker stops no other.
 
 The port speaks plain HTTP: reports come through a Service that doesn't leave the node, and the token in them
 is of no use anywhere else.
@@ -41,6 +41,10 @@ REVIEWS_BURST: Final = 10.0
 """For each address: a good token is reviewed once a minute. Chosen so that a node whose pods share an address
 still has thirty workers."""
 
+ADDRESS_PER_S: Final = 20.0
+ADDRESS_BURST: Final = 60.0
+"""For each address, before anything is read: sixty workers that share one. Chosen."""
+
 ALL: Final = "all"
 ALL_PER_S: Final = 100.0
 ALL_BURST: Final = 200.0
@@ -75,6 +79,7 @@ class WorkerServer:
         self._service_of, self._settings_for = service_of, settings_for
         self._metrics, self._clock = metrics, clock
         self._records = WorkerRecords()
+        self._addressed = RateBound(clock, per_s=ADDRESS_PER_S, burst=ADDRESS_BURST)
         self._all = RateBound(clock, per_s=ALL_PER_S, burst=ALL_BURST)
         self._asked = RateBound(clock, per_s=REVIEWS_PER_S, burst=REVIEWS_BURST)
         self._reported = RateBound(clock, per_s=REPORTS_PER_S, burst=REPORTS_BURST)
@@ -112,6 +117,8 @@ class WorkerServer:
         return web.Response(body=answer, content_type="application/json")
 
     async def _answer(self, request: web.Request) -> bytes:
+        if not self._addressed.allows(request.remote or ""):
+            raise ReportRefused("TooMany", "too many reports from this address: report every few seconds")
         if not self._all.allows(ALL):
             raise ReportRefused("TooMany", "this agent gets too many reports: report every few seconds")
         pod = await self._sender(request)

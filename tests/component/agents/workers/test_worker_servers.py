@@ -14,7 +14,7 @@ from loadline_agent.metrics import WORKER_OUTCOMES
 from loadline_agent.workers import worker_servers
 from loadline_agent.workers.refusals import STATUSES
 from loadline_agent.workers.token_reviews import KEPT_S, LONGEST_TOKEN, REFUSED_S, TokenPod
-from loadline_agent.workers.worker_servers import REPORTS_BURST, REVIEWS_BURST
+from loadline_agent.workers.worker_servers import ALL_BURST, REPORTS_BURST, REVIEWS_BURST
 from loadline_api.worker_messages import (
     LONGEST_WORKER_MESSAGE,
     WORKER_PATH,
@@ -183,6 +183,12 @@ async def test_an_address_with_many_false_tokens_costs_few_reviews_and_stops_no_
         await post(agent, bearer=f"false-{number}", source="127.0.0.9")
     assert agent.reviews == REVIEWS_BURST
     assert agent.counted("TooMany") == 20.0
+    assert (await post(agent))[0] == 200
+
+
+async def test_an_address_that_sends_without_pause_stops_no_other(agent: WorkerAgent) -> None:
+    statuses = {(await post(agent, bearer="false", source="127.0.0.9"))[0] for _ in range(int(ALL_BURST) + 1)}
+    assert statuses == {401, 429}
     assert (await post(agent))[0] == 200
 
 
