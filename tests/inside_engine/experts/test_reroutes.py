@@ -112,10 +112,10 @@ def test_padding_is_inert(case: Case, gamma: int, rounds: int) -> None:
     assert torch.equal(left.experts[case.shape.tokens :], case.own.experts[case.shape.tokens :])
 
 
-def test_a_bias_chooses_and_the_score_ranks() -> None:
-    """Two tokens want expert 0: the bias sends the first there, the unbiased score keeps the second."""
+def test_a_bias_chooses_the_next_expert_and_the_score_weighs_it() -> None:
+    """Both tokens go to expert 0; the first is rejected, and would go to expert 1 without the bias."""
     scores = torch.tensor([[0.1, 0.5, 0.4], [0.6, 0.3, 0.1]])
-    selection = scores + torch.tensor([1.0, 0.0, 0.1])
+    selection = scores + torch.tensor([1.0, 0.0, 0.2])
     own = Chosen(
         selection.argmax(1, keepdim=True),
         torch.tensor([[0.1], [0.6]]),
@@ -132,8 +132,8 @@ def test_a_bias_chooses_and_the_score_ranks() -> None:
         most_rounds=2,
     )
     assert own.experts.tolist() == [[0], [0]]
-    assert left.experts.tolist() == [[1], [0]]
-    assert left.weights.tolist() == [[0.5], [0.6000000238418579]]
+    assert left.experts.tolist() == [[2], [0]]
+    assert torch.equal(left.weights, torch.tensor([[0.4], [0.6]]))
 
 
 def test_with_all_experts_chosen_there_is_no_other() -> None:
