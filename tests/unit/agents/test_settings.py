@@ -19,6 +19,8 @@ def test_the_promised_defaults() -> None:
         listen="",
         port=9476,
         metrics_port=9478,
+        workers_port=None,
+        policy_namespaces="",
         pod_resources=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
         journal=None,
         log_level="info",
@@ -41,6 +43,7 @@ def test_an_empty_variable_is_as_none() -> None:
         ("--port", "0"),
         ("--port", "many"),
         ("--metrics-port", "70000"),
+        ("--workers-port", "70000"),
         ("--log-level", "loud"),
         ("--node", ""),
     ],
@@ -58,6 +61,15 @@ def test_every_flag_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')}" in said for name in Settings.model_fields)
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "namespaces"), [("", set()), ("team-a", {"team-a"}), ("team-a, team-b,", {"team-a", "team-b"})]
+)
+def test_namespaces_with_policies_of_their_own_are_separated_by_commas(
+    text: str, namespaces: set[str]
+) -> None:
+    assert parse([], environ={"LOADLINE_POLICY_NAMESPACES": text}).own_policies == namespaces
 
 
 @pytest.mark.parametrize(("host", "address"), [("10.0.0.1", "10.0.0.1:9476"), ("fd00::1", "[fd00::1]:9476")])

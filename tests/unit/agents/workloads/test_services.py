@@ -8,6 +8,7 @@ from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.services import labels_of, service_of
 from loadline_policies.errors import InvalidInput
+from loadline_policies.loops import Loop
 
 
 def service(selector: str = "", **spec: Any) -> dict[str, Any]:
@@ -62,6 +63,13 @@ def test_a_status_that_counts_replicas_is_no_change() -> None:
     before, after = service("app=theirs", workloadRef=REF), service("app=theirs", workloadRef=REF)
     after["status"] |= {"replicas": 3, "readyReplicas": 2}
     assert service_of(before) == service_of(after)
+
+
+@pytest.mark.parametrize("made", [{"model": {"uri": "hf://org/name"}}, {"workloadRef": REF}], ids=list)
+def test_a_service_asks_for_the_loops_that_its_spec_has_a_part_for(made: dict[str, Any]) -> None:
+    found = service_of(service(**made, experts={}, kvCache={"policyRef": {"name": "mine"}}))
+    assert found.loops == ((Loop.EXPERTS, None), (Loop.KV, "mine"))
+    assert service_of(service(**made)).loops == ()
 
 
 @pytest.mark.parametrize("selector", ["app in (a,b)", "app!=x", "app", "!app"])
