@@ -167,28 +167,42 @@ def _replayed(  # noqa: PLR0917
             past.uses[key] += 1
             past.coming[key] = demand.next_use[i]
         free_s = layer_s - owed_s
-        owed_s = max(-free_s, 0.0)
         if free_s >= 0.0:
             on_its_way = NONE
         if cache.prefetching and group + 1 < groups:
-            _mark_predicted(demand, past, group + 1)
-            for j in range(demand.predicted.shape[1]):
-                key = demand.predicted[group + 1, j]
-                if key == NONE or free_s <= 0.0:
-                    break
-                if past.resident[key]:
-                    continue
-                victim = _victim(key, demand, cache, past, group + 1, True)
-                if victim == NONE and past.filled[cache.pool_of[key]] == cache.slots[cache.pool_of[key]]:
-                    continue
-                _admit(key, victim, cache, past)
-                past.last[key] = demand.group_starts[group + 1] - 1
-                prefetched += 1
-                free_s -= transfer_s
-                if free_s < 0.0:
-                    owed_s = -free_s
-                    on_its_way = key
+            begun, free_s, newest = _prefetch(demand, cache, past, group + 1, free_s, transfer_s)
+            prefetched += begun
+            if free_s < 0.0 and begun:
+                on_its_way = newest
+        owed_s = max(-free_s, 0.0)
     return hits, late, misses, prefetched, stall_s
+
+
+@compiled
+def _prefetch(  # noqa: PLR0917
+    demand: _Demand, cache: _Cache, past: _Past, group: int, free_s: float, transfer_s: float
+) -> tuple[int, float, int]:
+    """Begin transfers of what is predicted for `group`, as long as the layer before it computes.
+
+    Returns their number, the time that is left (below zero: what the last one takes beyond it), and the
+    last one.
+    """
+    begun, newest = 0, NONE
+    _mark_predicted(demand, past, group)
+    for j in range(demand.predicted.shape[1]):
+        key = demand.predicted[group, j]
+        if key == NONE or free_s <= 0.0:
+            break
+        if past.resident[key]:
+            continue
+        pool = cache.pool_of[key]
+        victim = _victim(key, demand, cache, past, group, True)
+        if victim == NONE and past.filled[pool] == cache.slots[pool]:
+            continue
+        _admit(key, victim, cache, past)
+        past.last[key] = demand.group_starts[group] - 1
+        begun, newest, free_s = begun + 1, key, free_s - transfer_s
+    return begun, free_s, newest
 
 
 @compiled

@@ -43,7 +43,8 @@ def test_textbook_counts(rule: str, misses: int) -> None:
 
 
 def test_lfu_keeps_what_is_used_most() -> None:
-    assert replayed([0, 0, 0, 1, 2, 1, 0], "lfu", slots=2).hits == 3
+    assert replayed([0, 0, 1, 2, 0], "lfu", slots=2).hits == 2
+    assert replayed([0, 0, 1, 2, 0], "lru", slots=2).hits == 1
 
 
 def test_belady_that_knows_nothing_is_lru() -> None:
@@ -149,6 +150,18 @@ def test_a_wrong_prefetch_delays_the_load_that_is_needed() -> None:
         layer_s=0.25,
     )
     assert (done.misses, done.prefetched, done.stall_s) == (2, 1, 1.0 + 0.75 + 1.0)
+
+
+def test_a_prefetch_evicts_nothing_that_is_predicted_for_the_same_layer() -> None:
+    done = caches.replay(
+        one_by_one([0, 1]),
+        caches.shared(1, layers=1, experts=8),
+        rule=caches.LRU,
+        predicted=np.array([[-1, -1], [1, 2]]),
+        prefetching=True,
+        layer_s=9.0,
+    )
+    assert (done.hits, done.prefetched) == (1, 1)
 
 
 def test_plec_evicts_first_what_is_not_predicted() -> None:
