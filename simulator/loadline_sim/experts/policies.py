@@ -21,9 +21,9 @@ from loadline_sim.experts.routings import Floats, Ints
 class Sharing(StrEnum):
     """How slots are shared out among the layers."""
 
-    NONE = "shared by all layers"
-    EVEN = "as many for each layer"
-    DEMAND = "for each layer by its demand"
+    NONE = "slots shared by all layers"
+    EVEN = "as many slots for each layer"
+    DEMAND = "slots for each layer by its demand"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
