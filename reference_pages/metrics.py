@@ -51,8 +51,8 @@ def page() -> Page:
             "## Operator",
             _table(_of_text(_operator_text())),
             "## Plugin of the engines",
-            "The engine serves these beside its own metrics, where it runs with Loadline's plugin; those of"
-            " reports and settings, where the plugin has an agent to report to.",
+            "An engine that runs with Loadline's plugin serves these beside its own metrics; those about"
+            " reports and settings only if the plugin knows the agent of its node.",
             _table(_of_plugin()),
         ),
     )

@@ -181,13 +181,13 @@ SERVICE_WORKERS = Gauge(
 )
 SERVICE_POLICY = Gauge(
     "loadline_service_policy",
-    "1 for the policy whose settings the agent gives to the service's engines on this node, with the hash"
+    "1 for the policy whose settings the agent sends to the service's engines on this node, with the hash"
     " of its document.",
     ("service", "loop", "policy", "policy_hash"),
 )
 SERVICE_SETTLED_WORKERS = Gauge(
     "loadline_service_settled_workers",
-    "Those of them in which all ranks hold the settings that the agent gave last.",
+    "Engines of the service on this node in which all ranks hold the settings that the agent sent last.",
     SERVICE,
 )
 

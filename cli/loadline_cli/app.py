@@ -316,8 +316,8 @@ def experts(  # noqa: PLR0917
         Path | None,
         typer.Argument(
             metavar="[TRACE]",
-            help="Recorded routing: a CSV file (.csv, .gz, .xz) or a folder of ESFT. Default: an excerpt of "
-            "DeepSeek-V2-Lite's.",
+            help="Recorded routing: a CSV file (.csv, .gz, .xz) or a folder in ESFT's format. Default: "
+            "an excerpt of DeepSeek-V2-Lite's routing.",
         ),
     ] = None,
     memory_gib: Annotated[
@@ -327,7 +327,8 @@ def experts(  # noqa: PLR0917
         ),
     ] = None,
     slots: Annotated[
-        int | None, typer.Option("--slots", metavar="N", min=1, help="The same as a number of experts.")
+        int | None,
+        typer.Option("--slots", metavar="N", min=1, help="Instead of --memory-gib: how many experts fit."),
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", metavar="NAME", help="bf16, fp8, int4, mxfp4 or qmoe.")
@@ -369,14 +370,23 @@ def experts(  # noqa: PLR0917
     queued: Annotated[
         int,
         typer.Option(
-            "--queued", metavar="N", min=0, help="Steps ahead that Belady's with queued tokens knows."
+            "--queued",
+            metavar="N",
+            min=0,
+            help="Future steps known to `Belady, queued tokens known`.",
         ),
     ] = 4,
     waiting: Annotated[
-        int, typer.Option("--waiting", metavar="N", min=1, help="Tokens from which Algorithm 1 chooses.")
+        int,
+        typer.Option(
+            "--waiting", metavar="N", min=1, help="Waiting tokens from which Read-ME's Algorithm 1 chooses."
+        ),
     ] = 64,
     grouped: Annotated[
-        int, typer.Option("--grouped", metavar="N", min=1, help="Tokens that Algorithm 1 puts into a batch.")
+        int,
+        typer.Option(
+            "--grouped", metavar="N", min=1, help="Tokens that Read-ME's Algorithm 1 puts into a batch."
+        ),
     ] = 8,
     seed: Annotated[
         int,
@@ -384,7 +394,7 @@ def experts(  # noqa: PLR0917
             "--seed",
             metavar="N",
             min=0,
-            help="Random seed: which requests are learned from, and in which order tokens wait.",
+            help="Random seed: from which requests policies learn, and in which order tokens wait.",
         ),
     ] = 1,
     out: Annotated[
@@ -411,7 +421,7 @@ def experts(  # noqa: PLR0917
 
     \b
     TRACE has a row for each token and layer, with the ids of its experts and the router's
-    weights, a request's tokens and a token's layers in order:
+    weights; a request's tokens and a token's layers come in order:
       sequence,token,layer,experts,weights
       chat-1,1,1,8 26 56,0.41 0.33 0.26
 

@@ -23,8 +23,8 @@ INFO = Flag("loadline:plugin_info", "1: Loadline's plugin is loaded.", "version"
 OFF = Flag("loadline:plugin_off", "1: Loadline's plugin is loaded but disabled.", "reason")
 CHANNEL_OFF = Flag(
     "loadline:channel_off",
-    "1: the plugin asks no agent for settings. unset: the environment names no agent or no pod; failure: see"
-    " the engine's log.",
+    "1: the plugin requests no settings from an agent. unset: the environment names no agent or no pod;"
+    " failure: see the engine's log.",
     "reason",
 )
 

@@ -31,7 +31,7 @@ REPORTS: Final = Series(
 )
 WITHDRAWALS: Final = Series(
     "loadline:settings_withdrawals",
-    "Changes of settings that were withdrawn because not all ranks took them.",
+    "Changes of settings that were withdrawn because not all ranks accepted them.",
 )
 LAPSES: Final = Series(
     "loadline:settings_lapses", "Leases of settings that ended because no answer of the agent renewed them."
