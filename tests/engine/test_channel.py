@@ -1,4 +1,4 @@
-"""A real engine with the plugin in it takes settings from an agent's port, and serves on without one."""
+"""A real engine of two ranks takes settings from an agent's port, and serves on without the agent."""
 
 import asyncio
 import subprocess
@@ -16,7 +16,7 @@ from testbed.doubles.worker_agents import POD, TOKEN, WorkerAgent
 from testbed.engines.processes import Engines, Server
 from testbed.engines.venvs import ENVIRONMENT, Venv
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 USED = """
 from vllm.config import ParallelConfig
@@ -62,7 +62,7 @@ async def test_an_engine_takes_settings_and_serves_on_without_its_agent(
 
             await until(holds)
             assert [(one["pod"], one["ranks"]) for one in agent.server.shown()] == [
-                ({"uid": POD.uid, "name": POD.name, "namespace": POD.namespace}, 1)
+                ({"uid": POD.uid, "name": POD.name, "namespace": POD.namespace}, 2)
             ]
             assert server.metric("loadline:settings_in_force") == 1.0
             assert await asyncio.to_thread(server.complete, PROMPT) == before
@@ -99,6 +99,6 @@ def start(engines: Engines, agent: WorkerAgent, token_file: Path) -> Server:
         "TOKEN_FILE": str(token_file),
     }
     environment = {f"LOADLINE_{name}": value for name, value in told.items()}
-    server = engines.start("chat", VLLM_PLUGINS="loadline", **environment)
+    server = engines.start("chat", "--tensor-parallel-size", "2", VLLM_PLUGINS="loadline", **environment)
     server.wait()
     return server
