@@ -22,7 +22,11 @@ from testbed.cluster.clients import APPLY, Object
 from testbed.cluster.errors import ApiError
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
-PICKED = Defaults(endpoint_picker="{service}-epp", monitor_labels={"release": "prometheus"})
+PICKED = Defaults(
+    endpoint_picker="{service}-epp",
+    monitor_labels={"release": "prometheus"},
+    agent_url="http://loadline-agent-workers.loadline-system.svc:9479",
+)
 CACHED = Defaults(model_cache="/var/lib/loadline-models")
 
 SPECS: dict[str, dict[str, Any]] = {
