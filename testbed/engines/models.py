@@ -70,10 +70,19 @@ def ensure() -> Path:
 
 def write(directory: Path) -> None:
     """Write the model as engines load it: configuration, tokenizer and weights."""
-    directory.mkdir(parents=True, exist_ok=True)
     vocabulary, merges = words_in_pieces()
+    write_documents(directory, vocabulary, merges, config=config(len(vocabulary)))
+    said = [vocabulary["Ġ" + word] for word in WORDS]
+    (directory / "model.safetensors").write_bytes(safetensors(weights(len(vocabulary), said)))
+
+
+def write_documents(
+    directory: Path, vocabulary: dict[str, int], merges: list[list[str]], *, config: dict[str, Any]
+) -> None:
+    """Write what engines read beside the weights: the configuration and the tokenizer."""
+    directory.mkdir(parents=True, exist_ok=True)
     documents = {
-        "config.json": config(len(vocabulary)),
+        "config.json": config,
         "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
         "tokenizer.json": tokenizer(vocabulary, merges),
         "tokenizer_config.json": {
@@ -87,8 +96,6 @@ def write(directory: Path) -> None:
     }
     for name, document in documents.items():
         (directory / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    said = [vocabulary["Ġ" + word] for word in WORDS]
-    (directory / "model.safetensors").write_bytes(safetensors(weights(len(vocabulary), said)))
 
 
 def config(vocabulary_size: int) -> dict[str, Any]:
