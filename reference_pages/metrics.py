@@ -17,6 +17,7 @@ from loadline_api.names import AGENT_METRICS_PORT, OPERATOR_METRICS_PORT
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
 from loadline_vllm.channel import channel_metrics
+from loadline_vllm.expert_layers import metrics as experts_metrics
 from reference_pages.markdown import code, prose, table
 from reference_pages.pages import Page
 
@@ -102,3 +103,5 @@ def _of_plugin() -> Iterator[Row]:
     for series in channel_metrics.ALL:
         name = f"{series.name}_total" if series.type == "counter" else series.name
         yield code(name), series.type, _label(series.label, series.values), prose(series.help)
+    for gauge in experts_metrics.ALL:
+        yield code(gauge.name), "gauge", "; ".join(map(code, gauge.labels)), prose(gauge.help)

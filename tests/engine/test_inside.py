@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.engines import expert_models
 from testbed.engines.venvs import Venv
 
 INSIDE = Path(__file__).parents[1] / "inside_engine"
@@ -19,13 +20,23 @@ def test_there_are_files() -> None:
     assert FILES
 
 
-@pytest.mark.timeout(600)
+@pytest.fixture(scope="module")
+def models() -> Path:
+    """The directory of the small models of experts, each in one of its name."""
+    (directory,) = {expert_models.ensure(name).parent for name in expert_models.ARCHITECTURES}
+    return directory
+
+
+@pytest.mark.timeout(1200)  # Mixtral is compiled; on a busy machine that takes minutes
 @pytest.mark.parametrize("file", FILES)
-def test_file(engine_venv: Venv, file: str) -> None:
+def test_file(engine_venv: Venv, models: Path, file: str) -> None:
     command = (engine_venv.python, "-m", "pytest", "--quiet", "--no-header", "-c", INSIDE / "pytest.ini")
     done = subprocess.run(
         [*command, "--confcutdir", INSIDE, INSIDE / file],
-        env={name: value for name, value in os.environ.items() if name in KEPT},
+        env={
+            **{name: value for name, value in os.environ.items() if name in KEPT},
+            "LOADLINE_EXPERT_MODELS": str(models),
+        },
         cwd=INSIDE,
         capture_output=True,
         text=True,

@@ -44,7 +44,11 @@ def _start() -> None:
         rank_settings.install(rank_settings.worker_class())
     except (ImportError, AttributeError, ValueError) as error:  # `endpoint` finds it missing, and says so
         logger.warning("this engine's ranks can't take Loadline's settings: %s", error)
-    logger.info("Loadline's plugin %s is loaded; no loop acts yet", presence.package_version())
+    if found.experts != "off":
+        from loadline_vllm.expert_layers import registrations
+
+        registrations.register(found)
+    logger.info("Loadline's plugin %s is loaded", presence.package_version())
 
 
 def _publish_off(reason: str) -> None:

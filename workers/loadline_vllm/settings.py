@@ -8,6 +8,7 @@ pods that it creates; the owner of an attached workload sets them there.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import environ
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,6 +60,21 @@ class Settings(BaseModel):
 
     plugin: bool = True
     """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
+
+    experts: Literal["off", "observe"] = "observe"
+    """How far layers of experts are served. `off`: they stay as vLLM builds them. `observe`: their load is
+    counted."""
+
+    experts_modular: bool = False
+    """Whether vLLM is kept from kernels that route by themselves, so that every layer's router is called.
+    Those kernels may be faster."""
+
+    experts_least_tokens: int = Field(default=256, ge=1, le=65_536)
+    """Tokens of the smallest batch that may count as large. A smaller one costs nearly nothing; on a GPU this
+    is decided when a graph is captured, so it can't change at run time."""
+
+    experts_ranks: int | None = Field(default=None, ge=1, le=1_024)
+    """Count loads as if the experts were on this many ranks; None: on as many as they are."""
 
     @property
     def worker(self) -> Worker | None:

@@ -1,6 +1,7 @@
 """The plugin's entry: it shows itself once, and whatever fails, the engine goes on."""
 
 import logging
+import sys
 
 import prometheus_client
 import pytest
@@ -37,6 +38,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     monkeypatch.setattr(plugin, "_registered", False)
     for name in ("NAMESPACE", "SERVICE", "POOL", "PLUGIN"):
         monkeypatch.delenv(f"LOADLINE_{name}", raising=False)
+    monkeypatch.setenv("LOADLINE_EXPERTS", "off")  # this interpreter has no torch, and no vLLM
     return shown
 
 
@@ -90,3 +92,12 @@ def test_not_even_a_broken_metric_is_raised(
     with caplog.at_level(logging.ERROR):
         plugin.register()
     assert "could not publish its metric" in caplog.text
+
+
+def test_layers_of_experts_that_can_not_be_replaced_disable_it(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setenv("LOADLINE_EXPERTS", "observe")
+    plugin.register()
+    assert shown(presence.OFF.name, reason="failure") == 1

@@ -1,0 +1,146 @@
+"""DeepSeek-V2 without torch.compile: a router with groups, shared experts, a first layer without experts."""
+
+import os
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from loadline_policies.experts.capacities import GRID_THOUSANDTHS
+from loadline_policies.experts.placements import contiguous
+from loadline_policies.experts.shadow_tables import count
+from loadline_vllm import plugin
+from loadline_vllm.expert_layers import registrations, worker_rpc
+from loadline_vllm.expert_layers.layers import PROCESS
+from loadline_vllm.expert_layers.probes import LayerFacts
+from loadline_vllm.settings import Settings
+from testbed.experts.small_engines import (
+    ANSWER_TOKENS,
+    PROMPT_TOKENS,
+    PROMPTS,
+    SmallEngine,
+    batches,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+EXPERTS, TOP_K, RANKS = 8, 2, 4
+SMALL, LARGE = 0, 1
+
+
+@pytest.fixture(scope="module")
+def engine() -> SmallEngine:
+    return SmallEngine(Path(os.environ["LOADLINE_EXPERT_MODELS"]) / "deepseek-v2", eager=True)
+
+
+@pytest.fixture(scope="module")
+def baseline(engine: SmallEngine) -> list[list[int]]:
+    with engine.without_plugin():
+        return engine.answers()
+
+
+def test_each_layer_with_experts_is_served(engine: SmallEngine) -> None:
+    found = worker_rpc.counts()
+    assert found["bypassed"] == {}
+    assert sorted(found["layers"]) == [f"model.layers.{layer}.mlp.experts" for layer in (1, 2, 3)]
+
+
+def test_off_and_observe_answer_as_without_the_plugin(engine: SmallEngine, baseline: list[list[int]]) -> None:
+    for mode in ("off", "observe"):
+        worker_rpc.hold({"mode": mode, "min_tokens": 16})
+        assert engine.answers() == baseline
+
+
+def test_what_is_counted_is_what_was_routed(engine: SmallEngine) -> None:
+    worker_rpc.hold({"min_tokens": 16})
+    with engine.captured() as captured:
+        engine.answers()
+    placement = contiguous(EXPERTS, RANKS)
+    for name, layer in worker_rpc.counts()["layers"].items():
+        routed = batches(captured[name])
+        by_size = [[one for one in routed if (len(one) >= 16) is large] for large in (False, True)]
+        for row, of_size in enumerate(by_size):
+            pairs = [expert for batch in of_size for token in batch for expert in token]
+            assert layer["loads"][row] == [pairs.count(expert) for expert in range(EXPERTS)]
+            assert layer["batches"][row] == len(of_size)
+            assert layer["tokens"][row] == sum(map(len, of_size))
+        expected = [
+            count(
+                [sum(token.count(expert) for token in batch) for expert in range(EXPERTS)],
+                tokens=len(batch),
+                top_k=TOP_K,
+                placement=placement,
+            )
+            for batch in by_size[LARGE]
+        ]
+        total = sum(expected[1:], expected[0])
+        assert layer["expert_most"] == total.expert_most
+        assert layer["rank_most"] == total.rank_most
+        assert layer["dropped"] == list(total.dropped)
+        assert layer["capped_rank_most"] == list(total.capped_rank_most)
+        assert len(layer["dropped"]) == len(GRID_THOUSANDTHS)
+
+
+def test_prefill_is_counted_apart_from_decode(engine: SmallEngine) -> None:
+    worker_rpc.hold({"min_tokens": 16})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert layer["tokens"] == [PROMPTS * (ANSWER_TOKENS - 1), PROMPTS * PROMPT_TOKENS]
+        assert layer["batches"][SMALL] == ANSWER_TOKENS - 1
+
+
+def test_load_is_uneven_and_a_larger_gamma_drops_less(engine: SmallEngine) -> None:
+    worker_rpc.hold({"min_tokens": 16})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert layer["dropped"][0] > 0
+        assert all(less <= more for more, less in pairwise(layer["dropped"]))
+
+
+def test_nothing_is_counted_when_it_is_off(engine: SmallEngine) -> None:
+    worker_rpc.hold({"mode": "off"})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert not any(map(any, layer["loads"]))
+        assert layer["batches"] == [0, 0]
+
+
+def test_a_second_registration_changes_nothing(engine: SmallEngine) -> None:
+    from vllm.model_executor.custom_op import op_registry_oot
+
+    before = dict(op_registry_oot)
+    plugin.register()
+    registrations.register(Settings())
+    assert op_registry_oot == before
+
+
+def broken(*_: object, **__: object) -> LayerFacts:
+    raise AttributeError("not the layer that this version of vLLM builds")
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [(lambda *_, **__: LayerFacts(zero_experts=True), "ZeroExperts"), (broken, "Failure")],
+    ids=["refused", "failed"],
+)
+def test_a_layer_that_is_not_served_answers_as_vllm_built_it(
+    engine: SmallEngine,
+    baseline: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    facts: Callable[..., LayerFacts],
+    reason: str,
+) -> None:
+    name, runner = next(iter(engine.runners.items()))
+    wrapped, served = runner.router, PROCESS.served[name]
+    monkeypatch.setattr(registrations, "facts_of", facts)
+    runner.router = wrapped.inner
+    with engine.configured():
+        registrations.serve(runner, Settings())
+    try:
+        assert runner.router is wrapped.inner
+        assert worker_rpc.counts()["bypassed"] == {name: reason}
+        assert engine.answers() == baseline
+    finally:
+        runner.router = wrapped
+        PROCESS.serve(name, served, runner)

@@ -1,0 +1,77 @@
+"""Mixtral with torch.compile, which traces the router on a CPU: settings change without another trace."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadline_vllm.expert_layers import worker_rpc
+from testbed.experts.small_engines import PROMPT_TOKENS, PROMPTS, SmallEngine
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+LAYERS, TOP_K = 4, 2
+LARGE = 1
+OBSERVE = {"min_tokens": 16}
+
+
+@pytest.fixture(scope="module")
+def engine() -> SmallEngine:
+    return SmallEngine(Path(os.environ["LOADLINE_EXPERT_MODELS"]) / "mixtral", eager=False)
+
+
+@pytest.fixture(scope="module")
+def baseline(engine: SmallEngine) -> list[list[int]]:
+    with engine.without_plugin():
+        return engine.answers()
+
+
+def compilations() -> dict[str, Any]:
+    """All that vLLM and Dynamo have compiled so far."""
+    from torch._dynamo.utils import counters
+    from vllm.compilation.counter import compilation_counter
+
+    return {**vars(compilation_counter), **counters["stats"], **counters["frames"]}
+
+
+def test_all_layers_are_served_and_traced_under_their_own_key(engine: SmallEngine) -> None:
+    assert len(worker_rpc.counts()["layers"]) == LAYERS
+    config = engine.llm.llm_engine.vllm_config
+    with_plugin = config.compute_hash()
+    marked = config.additional_config.pop("loadline_experts")
+    assert sorted(marked) == sorted(engine.runners)
+    assert config.compute_hash() != with_plugin
+    config.additional_config["loadline_experts"] = marked
+
+
+def test_off_and_observe_answer_as_without_the_plugin_and_compile_nothing(
+    engine: SmallEngine, baseline: list[list[int]]
+) -> None:
+    engine.answers()
+    before = compilations()
+    for mode in ("off", "observe"):
+        worker_rpc.hold({"mode": mode, "min_tokens": 16})
+        assert engine.answers() == baseline
+    assert compilations() == before
+
+
+def test_a_trace_counts_as_python_does(engine: SmallEngine) -> None:
+    worker_rpc.hold(OBSERVE)
+    engine.answers()
+    traced = worker_rpc.counts()
+    worker_rpc.hold(OBSERVE)
+    with engine.traces_off():
+        engine.answers()
+    assert worker_rpc.counts() == traced
+    for layer in traced["layers"].values():
+        assert layer["tokens"][LARGE] == PROMPTS * PROMPT_TOKENS
+        assert sum(layer["loads"][LARGE]) == TOP_K * PROMPTS * PROMPT_TOKENS
+
+
+def test_the_size_from_which_batches_are_large_changes_while_it_runs(engine: SmallEngine) -> None:
+    worker_rpc.hold({"min_tokens": 10_000})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert layer["tokens"][LARGE] == 0
+        assert sum(layer["loads"][0]) > 0

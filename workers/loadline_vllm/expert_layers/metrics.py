@@ -1,0 +1,92 @@
+"""
+The metrics of the layers of experts, in the engine's own `/metrics`.
+
+Their number is bounded: one series for each layer, for each rank, and for each γ, but none for a layer's
+experts or a layer's ranks. Whoever needs those reads the counts themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadline_policies.experts.shadow_tables import shadow_table
+from loadline_vllm.expert_layers.observations import SIZES, Observation, total
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsGauge:
+    """A gauge by at most one label."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+OBSERVED = ExpertsGauge("loadline:experts_observed_layers", "Layers of experts whose load is counted.")
+BYPASSED = ExpertsGauge(
+    "loadline:experts_bypassed", "Layers of experts that stay as vLLM built them.", ("reason",)
+)
+BATCHES = ExpertsGauge(
+    "loadline:experts_batches", "Batches that were counted since the settings changed.", ("size",)
+)
+IMBALANCE = ExpertsGauge(
+    "loadline:experts_imbalance", "Load of a layer's fullest expert as a multiple of the mean.", ("layer",)
+)
+RANK_IMBALANCE = ExpertsGauge(
+    "loadline:experts_rank_imbalance", "Load of a layer's fullest rank as a multiple of the mean.", ("layer",)
+)
+RANK_LOAD = ExpertsGauge(
+    "loadline:experts_rank_load", "Load of a rank, over all layers, as a multiple of the mean.", ("rank",)
+)
+DROP_FRACTION = ExpertsGauge(
+    "loadline:experts_shadow_drop_fraction",
+    "Share of the pairs that a capacity of this gamma would have dropped.",
+    ("gamma",),
+)
+RANK_MOST = ExpertsGauge(
+    "loadline:experts_shadow_rank_imbalance",
+    "Load of the fullest rank that a capacity of this gamma would have left, as a multiple of the mean.",
+    ("gamma",),
+)
+ALL = (OBSERVED, BYPASSED, BATCHES, IMBALANCE, RANK_IMBALANCE, RANK_LOAD, DROP_FRACTION, RANK_MOST)
+
+
+@dataclass(slots=True)
+class ExpertsMetrics:
+    """The gauges in the process that serves `/metrics`; made when they are first published."""
+
+    _gauges: dict[str, Any] = field(default_factory=dict)
+
+    def publish(self, observation: Observation) -> None:
+        """Publish what the ranks counted; a gauge of which nothing is known keeps its last value."""
+        self._set(OBSERVED, len(observation.layers))
+        for reason, layers in observation.bypassed.items():
+            self._set(BYPASSED, layers, reason)
+        for name, layer in observation.layers.items():
+            if layer.counts.expert_imbalance is not None and layer.counts.rank_imbalance is not None:
+                self._set(IMBALANCE, layer.counts.expert_imbalance, name)
+                self._set(RANK_IMBALANCE, layer.counts.rank_imbalance, name)
+        for layer in [*observation.layers.values()][:1]:  # a batch passes all layers
+            for size, batches in zip(SIZES, layer.batches, strict=True):
+                self._set(BATCHES, batches, size)
+        self._publish_ranks([layer.rank_loads for layer in observation.layers.values()])
+        counts = total(observation)
+        for row in shadow_table(counts) if counts else ():
+            gamma = f"{row.gamma_thousandths / 1000:g}"
+            self._set(DROP_FRACTION, row.dropped_fraction, gamma)
+            self._set(RANK_MOST, row.capped_rank_most, gamma)
+
+    def _publish_ranks(self, loads: Sequence[Sequence[float]]) -> None:
+        sums = [sum(of_rank) for of_rank in zip(*loads, strict=True)]
+        for rank, load in enumerate(sums if sum(sums) else ()):
+            self._set(RANK_LOAD, load * len(sums) / sum(sums), str(rank))
+
+    def _set(self, gauge: ExpertsGauge, value: float, *labels: str) -> None:
+        if gauge.name not in self._gauges:
+            from prometheus_client import Gauge  # the engine's, as vLLM depends on it
+
+            self._gauges[gauge.name] = Gauge(
+                gauge.name, gauge.help, labelnames=gauge.labels, multiprocess_mode="mostrecent"
+            )
+        found = self._gauges[gauge.name]
+        (found.labels(*labels) if labels else found).set(value)

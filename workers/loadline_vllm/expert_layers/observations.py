@@ -1,0 +1,72 @@
+"""
+What an engine's front-end makes of the counts that its ranks give: one table for each layer.
+
+Ranks of a tensor-parallel group route the same tokens and count the same, so one of them is taken. Ranks of
+different pipeline stages have different layers. A front-end gets the answers of one data-parallel engine
+only, since vLLM 0.32 returns no others; so a table is of the tokens of that engine.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadline_policies.experts.shadow_tables import Counts
+
+SIZES = ("small", "large")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerObservation:
+    """The counts of one layer since its settings changed; `batches` is by size, all else is of large ones."""
+
+    batches: tuple[int, int]
+    loads: tuple[int, ...]
+    """Offered pairs of each expert."""
+
+    rank_loads: tuple[float, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All layers of an engine, and how many stay as vLLM built them, by reason."""
+
+    layers: Mapping[str, LayerObservation]
+    bypassed: Mapping[str, int]
+
+
+def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
+    """The observation of an engine, from what `worker_rpc.counts` answered on each of its ranks."""
+    layers: dict[str, LayerObservation] = {}
+    bypassed: dict[str, str] = {}
+    for answer in answers:
+        bypassed |= answer["bypassed"]
+        for name, found in answer["layers"].items():
+            layers.setdefault(name, _of_layer(found))
+    return Observation(layers, Counter(bypassed.values()))
+
+
+def _of_layer(found: Mapping[str, Any]) -> LayerObservation:
+    loads = tuple(found["loads"][1])
+    pairs = sum(loads)
+    return LayerObservation(
+        batches=tuple(found["batches"]),
+        loads=loads,
+        rank_loads=tuple(found["rank_loads"]),
+        counts=Counts(
+            pairs=pairs,
+            expert_mean=pairs / len(loads),
+            expert_most=found["expert_most"],
+            rank_mean=pairs / len(found["rank_loads"]),
+            rank_most=found["rank_most"],
+            dropped=tuple(found["dropped"]),
+            capped_rank_most=tuple(found["capped_rank_most"]),
+        ),
+    )
+
+
+def total(observation: Observation) -> Counts | None:
+    """The counts of all layers together, as one table of the model; None without a layer."""
+    counts = [layer.counts for layer in observation.layers.values()]
+    return sum(counts[1:], counts[0]) if counts else None

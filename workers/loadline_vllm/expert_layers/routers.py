@@ -1,0 +1,50 @@
+"""
+The router that stands around a model's own one, and sees what it chose.
+
+It is one of vLLM's routers itself, and only computes the choice, by asking the model's own. What vLLM's base
+class does with a choice stays in vLLM: the map from logical to physical experts, EPLB's record of loads, the
+capture of routed experts and the type of the ids.
+"""
+
+from functools import cache
+from typing import Any
+
+from loadline_vllm.expert_layers.layers import ExpertsLayer
+
+
+@cache
+def router_class() -> type[Any]:
+    """The class, made once in a process: its base is vLLM's, which is imported here only."""
+    from vllm.forward_context import get_forward_context, is_forward_context_available
+    from vllm.model_executor.layers.fused_moe.router.base_router import BaseRouter
+
+    class ExpertsRouter(BaseRouter):
+        """A model's own router, whose choice is counted."""
+
+        def __init__(self, inner: Any, layer: ExpertsLayer) -> None:
+            super().__init__(inner.top_k, inner.global_num_experts, inner.eplb_state)
+            self.inner, self.layer = inner, layer
+            self.bias_vl, self.image_sentinel_lo = inner.bias_vl, inner.image_sentinel_lo
+
+        @property
+        def routing_method_type(self) -> Any:
+            """The method of the model's own router: its choice isn't changed."""
+            return self.inner.routing_method_type
+
+        def _compute_routing(
+            self, hidden_states: Any, router_logits: Any, indices_type: Any, *, input_ids: Any = None
+        ) -> tuple[Any, Any]:
+            weights, ids = self.inner._compute_routing(
+                hidden_states, router_logits, indices_type, input_ids=input_ids
+            )
+            self.layer.observe(ids, weights, real=real_rows(ids.shape[0]))
+            return weights, ids
+
+    def real_rows(count: int) -> Any:
+        """The mask of the rows that are no padding; None where vLLM has none, and all are real."""
+        if not is_forward_context_available():
+            return None
+        padding = get_forward_context().is_padding
+        return None if padding is None else ~padding[:count]
+
+    return ExpertsRouter

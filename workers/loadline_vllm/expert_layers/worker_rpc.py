@@ -1,0 +1,48 @@
+"""
+What one rank answers: it takes settings, and gives its counts as plain lists.
+
+vLLM's `collective_rpc` calls a rank between two steps, so a change never falls into a step, and the counts
+are of whole steps. The channel carries both; nothing here knows how.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from loadline_vllm.expert_layers.device_counters import LARGE
+from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
+from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
+
+
+def hold(settings: Mapping[str, JsonValue]) -> None:
+    """Take settings for all layers, and count from 0; InvalidInput, before anything is changed."""
+    read_settings = ExpertsSettings.read(settings)
+    PROCESS.settings = read_settings
+    for layer in PROCESS.served.values():
+        layer.hold(read_settings)
+
+
+def counts() -> dict[str, Any]:
+    """The counts of each layer since `hold`, and why layers aren't served."""
+    reasons = PROCESS.reasons()
+    return {
+        "layers": {
+            name: _counts(name, layer) for name, layer in PROCESS.served.items() if name not in reasons
+        },
+        "bypassed": {name: reason.value for name, reason in reasons.items()},
+    }
+
+
+def _counts(name: str, layer: ExpertsLayer) -> dict[str, Any]:
+    found = layer.counters.read()
+    rank_loads = layer.placement.rank_loads(found["loads"][LARGE])
+    _follow_eplb(PROCESS.runners[name], layer)
+    return {**found, "rank_loads": rank_loads}
+
+
+def _follow_eplb(runner: Any, layer: ExpertsLayer) -> None:
+    """Count from now on by the placement that EPLB has made, where an engine balances its experts."""
+    state = runner.eplb_state
+    if state is not None and state.logical_to_physical_map is not None:
+        layer.placement.move(state.logical_to_physical_map, physical=runner.moe_config.num_experts)
