@@ -21,6 +21,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
+    "LOADLINE_EXPERTS": "enforce",
     "LOADLINE_EXPERTS_LEAST_TOKENS": "16",
     "LOADLINE_EXPERTS_RANKS": "4",
 }

@@ -61,9 +61,12 @@ class Settings(BaseModel):
     plugin: bool = True
     """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
 
-    experts: Literal["off", "observe"] = "observe"
-    """How far layers of experts are served. `off`: they stay as vLLM builds them. `observe`: their load is
-    counted."""
+    experts: Literal["off", "observe", "enforce"] = "observe"
+    """How far layers of experts may be served. `off`: they stay as vLLM builds them. `observe`: their load is
+    counted. `enforce`: a policy may also bound it, which changes what the model answers."""
+
+    experts_rounds: int = Field(default=2, ge=1, le=8)
+    """The most rounds that rerouting may have."""
 
     experts_modular: bool = False
     """Whether vLLM is kept from kernels that route by themselves, so that every layer's router is called.

@@ -30,7 +30,7 @@ def chosen(tokens: int, seed: int = 0) -> Tensor:
 
 
 def observe(one: ExpertsLayer, ids: Tensor, real: Tensor | None = None) -> None:
-    one.observe(ids, torch.ones(ids.shape), real=real)
+    one.route(torch.zeros((len(ids), EXPERTS)), ids, torch.ones(ids.shape), real=real)
 
 
 def test_batches_add_up_one_by_one() -> None:
@@ -90,10 +90,10 @@ def test_settings_are_filled_in_place() -> None:
 
 def test_a_trace_reads_the_settings_that_hold_now() -> None:
     one = layer(traced=True)
-    traced = torch.compile(one.observe, fullgraph=True, dynamic=True, backend="eager")
+    traced = torch.compile(one.route, fullgraph=True, dynamic=True, backend="eager")
     for mode, batches in (("observe", 1), ("off", 0), ("observe", 1)):
         one.hold(ExpertsSettings.model_validate({"mode": mode, "min_tokens": FLOOR}))
-        traced(chosen(24), torch.ones((24, TOP_K)), real=None)
+        traced(torch.zeros((24, EXPERTS)), chosen(24), torch.ones((24, TOP_K)), real=None)
         assert one.counters.read()["batches"] == [0, batches]
 
 

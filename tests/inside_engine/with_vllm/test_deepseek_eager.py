@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from loadline_policies.experts.capacities import GRID_THOUSANDTHS
 from loadline_policies.experts.placements import contiguous
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 EXPERTS, TOP_K, RANKS = 8, 2, 4
 SMALL, LARGE = 0, 1
+ENFORCE: dict[str, JsonValue] = {"mode": "enforce", "gamma_thousandths": 1000, "min_tokens": 16}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,58 @@ def test_nothing_is_counted_when_it_is_off(engine: SmallEngine) -> None:
         assert layer["batches"] == [0, 0]
 
 
+@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop"])
+def test_no_load_exceeds_its_capacity(engine: SmallEngine, strategy: str) -> None:
+    worker_rpc.hold({**ENFORCE, "strategy": strategy})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        bound = layer["bound"]
+        assert bound["bounded_batches"] == layer["batches"][LARGE]
+        assert bound["offered"] == TOP_K * layer["tokens"][LARGE]
+        assert bound["dropped"] > 0
+        assert bound["excess"] <= 0
+
+
+def test_token_drop_drops_what_the_shadow_counts_say(engine: SmallEngine) -> None:
+    worker_rpc.hold({**ENFORCE, "strategy": "drop"})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert layer["bound"]["dropped"] == layer["dropped"][0]
+        assert layer["bound"]["rerouted"] == 0
+
+
+def test_rerouting_drops_less_than_dropping(engine: SmallEngine) -> None:
+    dropped = {}
+    for strategy in ("drop", "reroute"):
+        worker_rpc.hold({**ENFORCE, "strategy": strategy, "rounds": 2})
+        engine.answers()
+        found = worker_rpc.counts()["layers"].values()
+        dropped[strategy] = sum(layer["bound"]["dropped"] for layer in found)
+    assert dropped["reroute"] < dropped["drop"]
+    assert all(layer["bound"]["rerouted"] > 0 for layer in found)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"gamma_thousandths": 10_000_000}, {"min_tokens": 10_000}, {"mode": "observe"}],
+    ids=["no gamma", "only decode", "observe"],
+)
+def test_what_bounds_nothing_answers_as_without_the_plugin(
+    engine: SmallEngine, baseline: list[list[int]], settings: dict[str, JsonValue]
+) -> None:
+    worker_rpc.hold(ENFORCE)
+    assert engine.answers() != baseline
+    worker_rpc.hold({**ENFORCE, **settings})
+    assert engine.answers() == baseline
+
+
+def test_the_cpus_kernel_gets_valid_ids(engine: SmallEngine) -> None:
+    worker_rpc.hold(ENFORCE)
+    with engine.captured() as captured:
+        engine.answers()
+    assert all(int(ids.min()) >= 0 and int(ids.max()) < EXPERTS for ids in chain(*captured.values()))
+
+
 def test_a_second_registration_changes_nothing(engine: SmallEngine) -> None:
     from vllm.model_executor.custom_op import op_registry_oot
 
@@ -143,4 +197,4 @@ def test_a_layer_that_is_not_served_answers_as_vllm_built_it(
         assert engine.answers() == baseline
     finally:
         runner.router = wrapped
-        PROCESS.serve(name, served, runner)
+        PROCESS.serve(name, served, runner, unbounded=None)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from loadline_vllm.expert_layers import worker_rpc
 from testbed.experts.small_engines import PROMPT_TOKENS, PROMPTS, SmallEngine
@@ -13,7 +14,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 LAYERS, TOP_K = 4, 2
 LARGE = 1
-OBSERVE = {"min_tokens": 16}
+OBSERVE: dict[str, JsonValue] = {"min_tokens": 16}
+ENFORCE: dict[str, JsonValue] = {"mode": "enforce", "gamma_thousandths": 1000, "min_tokens": 16}
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +47,46 @@ def test_all_layers_are_served_and_traced_under_their_own_key(engine: SmallEngin
     config.additional_config["loadline_experts"] = marked
 
 
-def test_off_and_observe_answer_as_without_the_plugin_and_compile_nothing(
+def test_modes_change_while_it_runs_and_compile_nothing(
     engine: SmallEngine, baseline: list[list[int]]
 ) -> None:
     engine.answers()
     before = compilations()
-    for mode in ("off", "observe"):
-        worker_rpc.hold({"mode": mode, "min_tokens": 16})
+    unbounding: list[dict[str, JsonValue]] = [
+        {"mode": "off"},
+        OBSERVE,
+        {"mode": "enforce"},
+        {**ENFORCE, "min_tokens": 10_000},
+    ]
+    for settings in unbounding:
+        worker_rpc.hold(settings)
         assert engine.answers() == baseline
+    changes: list[dict[str, JsonValue]] = [
+        {"gamma_thousandths": 100},
+        {"gamma_thousandths": 200, "metric": "random"},
+        {"gamma_thousandths": 100, "strategy": "rank_drop"},
+        {"gamma_thousandths": 100, "strategy": "reroute"},
+    ]
+    for changed in changes:
+        worker_rpc.hold({**ENFORCE, **changed})
+        assert engine.answers() != baseline, changed
+    worker_rpc.hold(OBSERVE)
+    assert engine.answers() == baseline
     assert compilations() == before
+
+
+@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop"])
+def test_a_trace_bounds_as_python_does(engine: SmallEngine, strategy: str) -> None:
+    worker_rpc.hold({**ENFORCE, "strategy": strategy})
+    answers, traced = engine.answers(), worker_rpc.counts()
+    worker_rpc.hold({**ENFORCE, "strategy": strategy})
+    with engine.traces_off():
+        assert engine.answers() == answers
+    assert worker_rpc.counts() == traced
+    for layer in traced["layers"].values():
+        assert layer["bound"]["bounded_batches"] == layer["batches"][LARGE]
+        assert layer["bound"]["dropped"] > 0
+        assert layer["bound"]["excess"] <= 0
 
 
 def test_a_trace_counts_as_python_does(engine: SmallEngine) -> None:

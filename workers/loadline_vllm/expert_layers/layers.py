@@ -1,7 +1,7 @@
 """
 One layer of experts as the plugin serves it: its settings, its counters, its placement.
 
-A layer's router calls `observe` with what it chose. On a GPU that is Python that runs inside an operation
+A layer's router calls `route` with what it chose. On a GPU that is Python that runs inside an operation
 which torch.compile doesn't trace, so a branch on the size of the batch costs nothing in a captured graph.
 On a CPU Dynamo traces it, once for all sizes: there a branch on a size would be taken for ever as at the
 trace, and only tensors decide.
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.device_counters import DeviceCounters
 from loadline_vllm.expert_layers.experts_settings import ExpertsSettings, Mode
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement
@@ -26,44 +27,74 @@ class ExpertsLayer(nn.Module):
     """The state of one layer; a module, so that all its tensors are buffers of the model.
 
     `traced` is whether Dynamo traces the router. Batches of fewer than `floor` tokens are always small.
+    Without `bound` the routing is never changed. `replicated` is whether EPLB may give experts replicas.
     """
 
     def __init__(
-        self, *, ranks: Tensor, rank_count: int, device: torch.device, floor: int, traced: bool
+        self,
+        *,
+        ranks: Tensor,
+        rank_count: int,
+        device: torch.device,
+        floor: int,
+        traced: bool,
+        bound: LayerBound | None = None,
+        replicated: bool = False,
     ) -> None:
         super().__init__()
         self.experts, self.floor, self.traced = len(ranks), floor, traced
         self.settings = LayerSettings(device=device, floor=floor)
         self.counters = DeviceCounters(experts=self.experts, device=device)
         self.placement = LayerPlacement(ranks, count=rank_count, device=device)
+        self.bound, self.replicated = bound, replicated
 
-    def observe(self, ids: Tensor, weights: Tensor, *, real: Tensor | None) -> None:
-        """Count what the router chose, `ids` [T, K]; rows that aren't `real` are padding."""
+    def route(
+        self, logits: Tensor, ids: Tensor, weights: Tensor, *, real: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Count what the router chose, and bound it: the weights and the ids [T, K] for the kernel.
+
+        Rows that aren't `real` are padding.
+        """
         own = routings.chosen(ids, weights, experts=self.experts, real=real)
         counting = self.settings.mode != Mode.OFF.value  # Dynamo takes a tensor and an enum for different
         if not self.traced and ids.shape[0] < self.floor:
             self.counters.add_small(own, counting=counting)
-            return
+            return weights, ids
+        placement, min_tokens = self.placement, self.settings.min_tokens
         self.counters.add(
             own,
-            shares=self.placement.shares,
-            replicas=self.placement.replicas,
-            min_tokens=self.settings.min_tokens,
+            shares=placement.shares,
+            replicas=placement.replicas,
+            min_tokens=min_tokens,
             counting=counting,
+        )
+        if self.bound is None:
+            return weights, ids
+        return self.bound.constrain(
+            own, ids, weights, logits=logits, placement=placement, min_tokens=min_tokens
         )
 
     def rehearse(self, *, top_k: int) -> None:
-        """Count batches without a real token once, so that what can't run here fails before serving."""
+        """Route a small and a large batch once, so that what can't run here fails before serving."""
         device = self.settings.mode.device
+        self.hold(ExpertsSettings(mode="enforce", gamma_thousandths=1000))
         for tokens in (1, self.floor):
-            ids = torch.full((tokens, top_k), -1, dtype=torch.int32, device=device)
-            self.observe(ids, torch.zeros_like(ids, dtype=torch.float32), real=None)
-        self.counters.clear()
+            ids = torch.arange(top_k, dtype=torch.int32, device=device).repeat(tokens, 1)
+            logits = torch.zeros((tokens, self.experts), device=device)
+            self.route(logits, ids, torch.ones_like(ids, dtype=torch.float32), real=None)
+        self.hold(ExpertsSettings())
 
     def hold(self, settings: ExpertsSettings) -> None:
         """Take settings from the next step on, and count from 0."""
         self.settings.hold(settings)
         self.counters.clear()
+        if self.bound is not None:
+            self.bound.hold(settings if self._can(settings) else ExpertsSettings())
+            self.bound.clear()
+
+    def _can(self, settings: ExpertsSettings) -> bool:
+        """Whether the bound applies: an expert with replicas on several ranks has no rank of its own."""
+        return settings.strategy != "rank_drop" or not self.replicated
 
 
 @dataclass(slots=True)
@@ -71,19 +102,24 @@ class ProcessLayers:
     """All layers of experts in this process, by vLLM's name of the layer.
 
     `runners` has vLLM's part of each layer that is served; `bypassed` the layers that aren't, with the
-    reason, under the empty name what holds for all.
+    reason, under the empty name what holds for all. `unbounded` has why the routing of a served one is never
+    changed.
     """
 
     served: dict[str, ExpertsLayer] = field(default_factory=dict)
     runners: dict[str, Any] = field(default_factory=dict)
     bypassed: dict[str, Bypass] = field(default_factory=dict)
+    unbounded: dict[str, Bypass] = field(default_factory=dict)
     settings: ExpertsSettings = field(default_factory=ExpertsSettings)
 
-    def serve(self, name: str, layer: ExpertsLayer, runner: Any) -> None:
+    def serve(self, name: str, layer: ExpertsLayer, runner: Any, *, unbounded: Bypass | None) -> None:
         """Take a layer, with the settings that hold now."""
         layer.hold(self.settings)
         self.served[name], self.runners[name] = layer, runner
         self.bypassed.pop(name, None)
+        self.unbounded.pop(name, None)
+        if unbounded is not None:
+            self.unbounded[name] = unbounded
 
     def bypass(self, name: str, reason: Bypass) -> None:
         """Note that a layer stays as vLLM built it."""

@@ -5,12 +5,12 @@ Their number is bounded: one series for each layer, for each rank, and for each 
 experts or a layer's ranks. Whoever needs those reads the counts themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from loadline_policies.experts.shadow_tables import shadow_table
-from loadline_vllm.expert_layers.observations import SIZES, Observation, total
+from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,33 @@ RANK_MOST = ExpertsGauge(
     "Load of the fullest rank that a capacity of this gamma would have left, as a multiple of the mean.",
     ("gamma",),
 )
-ALL = (OBSERVED, BYPASSED, BATCHES, IMBALANCE, RANK_IMBALANCE, RANK_LOAD, DROP_FRACTION, RANK_MOST)
+UNBOUNDED = ExpertsGauge(
+    "loadline:experts_unbounded", "Layers of experts whose load is counted and never bounded.", ("reason",)
+)
+DROPPED = ExpertsGauge(
+    "loadline:experts_dropped_fraction", "Share of the pairs of bounded batches that were dropped."
+)
+REROUTED = ExpertsGauge(
+    "loadline:experts_rerouted_fraction", "Share of the pairs of bounded batches that another expert got."
+)
+WITHOUT_EXPERT = ExpertsGauge(
+    "loadline:experts_tokens_without_expert",
+    "Tokens that lost all experts of a layer, since the settings changed, over all layers.",
+)
+ALL = (
+    OBSERVED,
+    BYPASSED,
+    UNBOUNDED,
+    BATCHES,
+    IMBALANCE,
+    RANK_IMBALANCE,
+    RANK_LOAD,
+    DROP_FRACTION,
+    RANK_MOST,
+    DROPPED,
+    REROUTED,
+    WITHOUT_EXPERT,
+)
 
 
 @dataclass(slots=True)
@@ -62,6 +88,8 @@ class ExpertsMetrics:
         self._set(OBSERVED, len(observation.layers))
         for reason, layers in observation.bypassed.items():
             self._set(BYPASSED, layers, reason)
+        for reason, layers in observation.unbounded.items():
+            self._set(UNBOUNDED, layers, reason)
         for name, layer in observation.layers.items():
             if layer.counts.expert_imbalance is not None and layer.counts.rank_imbalance is not None:
                 self._set(IMBALANCE, layer.counts.expert_imbalance, name)
@@ -75,6 +103,14 @@ class ExpertsMetrics:
             gamma = f"{row.gamma_thousandths / 1000:g}"
             self._set(DROP_FRACTION, row.dropped_fraction, gamma)
             self._set(RANK_MOST, row.capped_rank_most, gamma)
+
+        self._publish_bound(bound_total(observation))
+
+    def _publish_bound(self, found: Mapping[str, int]) -> None:
+        if offered := found.get("offered"):
+            self._set(DROPPED, found["dropped"] / offered)
+            self._set(REROUTED, found["rerouted"] / offered)
+            self._set(WITHOUT_EXPERT, found["without_expert"])
 
     def _publish_ranks(self, loads: Sequence[Sequence[float]]) -> None:
         sums = [sum(of_rank) for of_rank in zip(*loads, strict=True)]

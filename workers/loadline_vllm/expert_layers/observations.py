@@ -26,25 +26,30 @@ class LayerObservation:
 
     rank_loads: tuple[float, ...]
     counts: Counts
+    bound: Mapping[str, int | None]
+    """What the bound has done (`bounds.OUTCOMES` and `excess`); empty where the routing is never changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All layers of an engine, and how many stay as vLLM built them, by reason."""
+    """All layers of an engine; by reason, how many aren't served, and how many are never bounded."""
 
     layers: Mapping[str, LayerObservation]
     bypassed: Mapping[str, int]
+    unbounded: Mapping[str, int]
 
 
 def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
     """The observation of an engine, from what `worker_rpc.counts` answered on each of its ranks."""
     layers: dict[str, LayerObservation] = {}
     bypassed: dict[str, str] = {}
+    unbounded: dict[str, str] = {}
     for answer in answers:
         bypassed |= answer["bypassed"]
+        unbounded |= answer["unbounded"]
         for name, found in answer["layers"].items():
             layers.setdefault(name, _of_layer(found))
-    return Observation(layers, Counter(bypassed.values()))
+    return Observation(layers, Counter(bypassed.values()), Counter(unbounded.values()))
 
 
 def _of_layer(found: Mapping[str, Any]) -> LayerObservation:
@@ -54,6 +59,7 @@ def _of_layer(found: Mapping[str, Any]) -> LayerObservation:
         batches=tuple(found["batches"]),
         loads=loads,
         rank_loads=tuple(found["rank_loads"]),
+        bound=found["bound"] or {},
         counts=Counts(
             pairs=pairs,
             expert_mean=pairs / len(loads),
@@ -70,3 +76,11 @@ def total(observation: Observation) -> Counts | None:
     """The counts of all layers together, as one table of the model; None without a layer."""
     counts = [layer.counts for layer in observation.layers.values()]
     return sum(counts[1:], counts[0]) if counts else None
+
+
+def bound_total(observation: Observation) -> dict[str, int]:
+    """What the bound has done in all layers together, by the names of `bounds.OUTCOMES`."""
+    found: Counter[str] = Counter()
+    for layer in observation.layers.values():
+        found.update({name: value or 0 for name, value in layer.bound.items() if name != "excess"})
+    return dict(found)

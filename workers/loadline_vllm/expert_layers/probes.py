@@ -22,6 +22,7 @@ class Bypass(Enum):
     """Why a layer, or its routing, is left alone; the value is the label of the metric."""
 
     OTHER_PLUGIN = "OtherPlugin"
+    NOT_ALLOWED = "NotAllowed"
     FAILURE = "Failure"
     MONOLITHIC_KERNEL = "MonolithicKernel"
     UNKNOWN_ROUTER = "UnknownRouter"
@@ -43,6 +44,9 @@ class Bypass(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFacts:
     """What the probe has to know of a layer as vLLM built it, and of its engine."""
+
+    may_enforce: bool = True
+    """The engine was started so that its routing may be changed."""
 
     monolithic: bool = False
     """The kernel routes by itself, and never calls the router."""
@@ -108,6 +112,7 @@ NOT_OBSERVED: tuple[Condition, ...] = (
 """The first that applies is the reason."""
 
 NOT_ENFORCED: tuple[Condition, ...] = (
+    (Bypass.NOT_ALLOWED, lambda facts: not facts.may_enforce),
     (Bypass.BATCH_INVARIANT, lambda facts: facts.batch_invariant),
     (Bypass.HASH_ROUTING, lambda facts: facts.hash_routing),
     (
@@ -131,7 +136,7 @@ def _first(conditions: Iterable[Condition], facts: LayerFacts) -> Bypass | None:
     return next((bypass for bypass, applies in conditions if applies(facts)), None)
 
 
-def facts_of(runner: Any, config: Any) -> LayerFacts:
+def facts_of(runner: Any, config: Any, *, may_enforce: bool) -> LayerFacts:
     """The facts of a MoERunner that vLLM has just built, given the engine's VllmConfig.
 
     An attribute that a router of its kind doesn't have is a fact too. Attributes that every layer must have
@@ -143,6 +148,7 @@ def facts_of(runner: Any, config: Any) -> LayerFacts:
 
     router, moe = runner.router, runner.moe_config
     return LayerFacts(
+        may_enforce=may_enforce,
         monolithic=runner.is_monolithic,
         base_router=isinstance(router, BaseRouter),
         zero_experts=isinstance(router, ZeroExpertRouter),

@@ -17,10 +17,13 @@ from typing import Any
 
 import torch
 
+from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.layer_placements import linear, round_robin
 from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
 from loadline_vllm.expert_layers.probes import Bypass, facts_of, probe
 from loadline_vllm.expert_layers.routers import router_class
+from loadline_vllm.expert_layers.selections import rule_of
+from loadline_vllm.experts.dropped_slots import slot_for
 from loadline_vllm.settings import Settings
 
 logger = logging.getLogger("vllm.loadline")
@@ -108,17 +111,17 @@ def serve(runner: Any, settings: Settings) -> None:
         from vllm.config import get_current_vllm_config
 
         config = get_current_vllm_config()
-        reason = probe(facts_of(runner, config)).observe
-        if reason is None:
-            _wrap(runner, config, settings)
+        finding = probe(facts_of(runner, config, may_enforce=settings.experts == "enforce"))
+        if finding.observe is None:
+            _wrap(runner, config, settings, unbounded=finding.enforce)
         else:
-            PROCESS.bypass(name, reason)
+            PROCESS.bypass(name, finding.observe)
     except Exception:
         logger.exception("Loadline leaves %s as it is: it could not be probed", name)
         PROCESS.bypass(name, Bypass.FAILURE)
 
 
-def _wrap(runner: Any, config: Any, settings: Settings) -> None:
+def _wrap(runner: Any, config: Any, settings: Settings, *, unbounded: Bypass | None) -> None:
     from vllm.platforms import current_platform
 
     moe, router = runner.moe_config, runner.router
@@ -126,20 +129,38 @@ def _wrap(runner: Any, config: Any, settings: Settings) -> None:
     place = round_robin if runner.expert_placement_strategy == "round_robin" else linear
     traced = current_platform.is_cpu()
     captured = 0 if traced else moe.max_capture_size
+    device = torch.device(moe.device)
+    bound = None
+    if unbounded is None:
+        bound = LayerBound(
+            rule_of(router, experts=moe.num_logical_experts),
+            slot=slot_for(_kernel(runner)),
+            most_rounds=settings.experts_rounds,
+            traced=traced,
+            device=device,
+        )
     layer = ExpertsLayer(
         ranks=place(moe.num_logical_experts, count),
         rank_count=count,
-        device=torch.device(moe.device),
+        device=device,
         floor=max(settings.experts_least_tokens, captured + 1),
         traced=traced,
+        bound=bound,
+        replicated=router.eplb_state is not None,
     )
     layer.rehearse(top_k=router.top_k)
     wrapped = router_class()(router, layer)
     if traced:
         _mark_traces(config, runner.layer_name)
-    PROCESS.serve(runner.layer_name, layer, runner)
+    PROCESS.serve(runner.layer_name, layer, runner, unbounded=unbounded)
     runner.loadline_experts = layer
     runner.router = wrapped
+
+
+def _kernel(runner: Any) -> str:
+    """vLLM's name of the kernel of unquantised experts; empty for any other."""
+    backend = getattr(runner.routed_experts.quant_method, "unquantized_backend", None)
+    return backend.name if backend is not None else ""
 
 
 def _mark_traces(config: Any, name: str) -> None:

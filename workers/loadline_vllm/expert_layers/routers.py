@@ -1,5 +1,5 @@
 """
-The router that stands around a model's own one, and sees what it chose.
+The router that stands around a model's own one, counts what it chose, and may bound it.
 
 It is one of vLLM's routers itself, and only computes the choice, by asking the model's own. What vLLM's base
 class does with a choice stays in vLLM: the map from logical to physical experts, EPLB's record of loads, the
@@ -19,7 +19,7 @@ def router_class() -> type[Any]:
     from vllm.model_executor.layers.fused_moe.router.base_router import BaseRouter
 
     class ExpertsRouter(BaseRouter):
-        """A model's own router, whose choice is counted."""
+        """A model's own router, whose choice is counted and may be bounded."""
 
         def __init__(self, inner: Any, layer: ExpertsLayer) -> None:
             super().__init__(inner.top_k, inner.global_num_experts, inner.eplb_state)
@@ -28,7 +28,7 @@ def router_class() -> type[Any]:
 
         @property
         def routing_method_type(self) -> Any:
-            """The method of the model's own router: its choice isn't changed."""
+            """The method of the model's own router, by which it chooses."""
             return self.inner.routing_method_type
 
         def _compute_routing(
@@ -37,8 +37,7 @@ def router_class() -> type[Any]:
             weights, ids = self.inner._compute_routing(
                 hidden_states, router_logits, indices_type, input_ids=input_ids
             )
-            self.layer.observe(ids, weights, real=real_rows(ids.shape[0]))
-            return weights, ids
+            return self.layer.route(router_logits, ids, weights, real=real_rows(ids.shape[0]))
 
     def real_rows(count: int) -> Any:
         """The mask of the rows that are no padding; None where vLLM has none, and all are real."""

@@ -24,13 +24,14 @@ def hold(settings: Mapping[str, JsonValue]) -> None:
 
 
 def counts() -> dict[str, Any]:
-    """The counts of each layer since `hold`, and why layers aren't served."""
+    """The counts of each layer since `hold`, and why layers aren't served, or are never bounded."""
     reasons = PROCESS.reasons()
     return {
         "layers": {
             name: _counts(name, layer) for name, layer in PROCESS.served.items() if name not in reasons
         },
         "bypassed": {name: reason.value for name, reason in reasons.items()},
+        "unbounded": {name: reason.value for name, reason in PROCESS.unbounded.items()},
     }
 
 
@@ -38,7 +39,8 @@ def _counts(name: str, layer: ExpertsLayer) -> dict[str, Any]:
     found = layer.counters.read()
     rank_loads = layer.placement.rank_loads(found["loads"][LARGE])
     _follow_eplb(PROCESS.runners[name], layer)
-    return {**found, "rank_loads": rank_loads}
+    bound = layer.bound.read() if layer.bound is not None else None
+    return {**found, "rank_loads": rank_loads, "bound": bound}
 
 
 def _follow_eplb(runner: Any, layer: ExpertsLayer) -> None:

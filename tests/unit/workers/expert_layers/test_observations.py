@@ -18,6 +18,14 @@ FOUND: dict[str, Any] = {
     "dropped": [30, 20, 12, 0, 0],
     "capped_rank_most": [50.0, 60.0, 68.0, 80.0, 80.0],
     "rank_loads": [80.0, 20.0],
+    "bound": {
+        "bounded_batches": 2,
+        "offered": 100,
+        "dropped": 12,
+        "rerouted": 5,
+        "without_expert": 1,
+        "excess": 0,
+    },
 }
 EMPTY: dict[str, Any] = {
     **FOUND,
@@ -28,11 +36,12 @@ EMPTY: dict[str, Any] = {
     "dropped": [0] * 5,
     "capped_rank_most": [0.0] * 5,
     "rank_loads": [0.0, 0.0],
+    "bound": None,
 }
 
 
 def answer(bypassed: dict[str, str] | None = None, **layers: dict[str, Any]) -> dict[str, Any]:
-    return {"layers": layers, "bypassed": bypassed or {}}
+    return {"layers": layers, "bypassed": bypassed or {}, "unbounded": {"a": "HashRouting"} if layers else {}}
 
 
 def test_ranks_that_count_the_same_are_counted_once() -> None:
@@ -80,7 +89,11 @@ def test_all_metrics_are_published(registry: CollectorRegistry) -> None:
     value = registry.get_sample_value
     assert value("loadline:experts_observed_layers") == 1
     assert value("loadline:experts_bypassed", {"reason": "ZeroExperts"}) == 1
+    assert value("loadline:experts_unbounded", {"reason": "HashRouting"}) == 1
     assert value("loadline:experts_batches", {"size": "large"}) == 2
+    assert value("loadline:experts_dropped_fraction") == 0.12
+    assert value("loadline:experts_rerouted_fraction") == 0.05
+    assert value("loadline:experts_tokens_without_expert") == 1
     assert value("loadline:experts_imbalance", {"layer": "a"}) == 2.0
     assert value("loadline:experts_rank_imbalance", {"layer": "a"}) == 1.6
     assert value("loadline:experts_rank_load", {"rank": "0"}) == 1.6
@@ -92,5 +105,6 @@ def test_what_is_not_known_is_not_published(registry: CollectorRegistry) -> None
     ExpertsMetrics().publish(of_ranks([answer(a=EMPTY)]))
     assert {metric.name for metric in registry.collect()} == {
         "loadline:experts_observed_layers",
+        "loadline:experts_unbounded",
         "loadline:experts_batches",
     }

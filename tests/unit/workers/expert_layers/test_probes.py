@@ -32,6 +32,7 @@ def test_a_layer_that_can_not_be_counted_is_not_changed_either(facts: LayerFacts
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
+        (LayerFacts(may_enforce=False), Bypass.NOT_ALLOWED),
         (LayerFacts(batch_invariant=True), Bypass.BATCH_INVARIANT),
         (LayerFacts(hash_routing=True), Bypass.HASH_ROUTING),
         (LayerFacts(custom_routing=True), Bypass.UNKNOWN_SCORING),
