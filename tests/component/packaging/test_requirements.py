@@ -30,8 +30,8 @@ EXTRA_OF = {
 }
 """Which installation each floor must run in."""
 
-BY_THE_ENGINE = {"workers": {"prometheus-client"}}
-"""What a floor imports of its host: vLLM depends on it, so the wheel needn't."""
+BY_THE_ENGINE = {"workers": {"aiohttp", "prometheus-client", "torch", "vllm"}}
+"""What a floor imports of its host: vLLM and what it depends on, so the wheel needn't."""
 
 PART_OF = {"pydantic-core": "pydantic"}
 """What comes with another distribution in exactly one version, and is imported as its documentation says."""

@@ -17,7 +17,7 @@ import importlib, pkgutil, sys
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
     for found in pkgutil.walk_packages(package.__path__, name + "."):
-        if not found.name.startswith("loadline_vllm.experts."):
+        if not found.name.startswith(("loadline_vllm.experts.", "loadline_vllm.expert_layers.")):
             importlib.import_module(found.name)
 """
 """All but what needs torch: that is the engine's, and `tests/inside_engine` runs it there."""
