@@ -10,9 +10,11 @@ import pytest
 
 from loadline_agent.workers import worker_records
 from loadline_agent.workers.loop_settings import sections_of
+from loadline_api.worker_messages import SettingsSection
 from loadline_policies.documents import built_in
 from loadline_policies.loops import OF_WORKERS
 from testbed.doubles.worker_agents import POD, TOKEN, WorkerAgent
+from testbed.engines import expert_models
 from testbed.engines.processes import Engines, Server
 from testbed.engines.venvs import ENVIRONMENT, Venv
 
@@ -36,6 +38,8 @@ assert all(hasattr(one, "call_utility_all_async") for one in (AsyncMPClient, DPL
 
 PROMPT = "Where is the harbour?"
 
+EXPERTS = SettingsSection(policy="some", policy_hash="3f2a", settings={"min_tokens": 4})
+
 
 async def until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
     end_s = time.monotonic() + within_s
@@ -45,14 +49,15 @@ async def until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
 
 
 async def test_an_engine_takes_settings_and_serves_on_without_its_agent(
-    engine_venv: Venv, tiny_model: Path, plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine_venv: Venv, plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_records, "LEASE_S", 8.0)
     file = tmp_path / "token"
     file.write_text(TOKEN)
-    sections = sections_of(map(built_in, OF_WORKERS))
+    sections = {**sections_of(map(built_in, OF_WORKERS)), "experts": EXPERTS}
+    model = expert_models.ensure("olmoe")
     async with WorkerAgent(sections=sections, clock=time.monotonic) as agent:
-        with Engines(engine_venv, tiny_model, plugins=plugins) as engines:
+        with Engines(engine_venv, model, plugins=plugins) as engines:
             server = await asyncio.to_thread(start, engines, agent, file)
             before = await asyncio.to_thread(server.complete, PROMPT)
 
@@ -66,6 +71,9 @@ async def test_an_engine_takes_settings_and_serves_on_without_its_agent(
             ]
             assert server.metric("loadline:settings_in_force") == 1.0
             assert await asyncio.to_thread(server.complete, PROMPT) == before
+            await until(lambda: "loadline:experts_imbalance{" in server.metrics())
+            assert server.metric("loadline:experts_observed_layers") == expert_models.LAYERS
+            assert server.metric("loadline:experts_imbalance", layer="model.layers.0.mlp.experts") > 1
 
             await agent.server.close()
             await until(lambda: server.metric("loadline:settings_lapses_total") == 1.0)
@@ -97,6 +105,7 @@ def start(engines: Engines, agent: WorkerAgent, token_file: Path) -> Server:
         "POD_UID": POD.uid,
         "AGENT": f"http://127.0.0.1:{agent.port}",
         "TOKEN_FILE": str(token_file),
+        "EXPERTS_LEAST_TOKENS": "4",
     }
     environment = {f"LOADLINE_{name}": value for name, value in told.items()}
     server = engines.start("chat", "--tensor-parallel-size", "2", VLLM_PLUGINS="loadline", **environment)

@@ -6,17 +6,22 @@ vLLM calls `init_state` in each API server process, once the engine is ready, of
 none, it starts the channel. Several API servers share one engine, so only the first one does that.
 
 What is used of vLLM beside its documented interface: `parallel_config.world_size` and `_api_process_rank`,
-`engine_core.core_engines` and `engine_core.call_utility_all_async`. The client's own `collective_rpc` returns
-the answers of the first engine only, if there are several for data parallelism.
+`engine_core.core_engines` and `engine_core.call_utility_all_async`, and the client's `reset_prefix_cache`.
+The client's own `collective_rpc` returns the answers of the first engine only, if there are several for data
+parallelism.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from loadline_vllm import presence, settings
+
+EXPERTS = "experts"
 
 logger = logging.getLogger("vllm.loadline")
 
@@ -43,32 +48,60 @@ class Endpoint:
             if not found.plugin or worker is None:
                 _off("unset")
                 return
-            self._running = asyncio.create_task(_channel(engine_client, worker).run())
+            self._running = asyncio.create_task(_channel(engine_client, worker))
             self._running.add_done_callback(_ended)
         except Exception:
             logger.exception("Loadline's channel to its agent is disabled: it could not start")
             _off("failure")
 
 
-def _channel(engine_client: Any, worker: settings.Worker) -> Any:
+def _channel(engine_client: Any, worker: settings.Worker) -> Coroutine[Any, Any, None]:
+    """The channel, to be run until cancelled; RuntimeError where the ranks can't be called."""
     from loadline_api.worker_messages import WorkerPod
     from loadline_vllm import rank_settings
     from loadline_vllm.channel.agent_clients import AgentClient
     from loadline_vllm.channel.channel_metrics import ChannelMetrics
-    from loadline_vllm.channel.pollers import Poller
+    from loadline_vllm.channel.pollers import EVERY_S, Counters, Poller
     from loadline_vllm.channel.settings_leases import Change
+    from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
 
     if not rank_settings.is_installed(rank_settings.worker_class()):
         raise RuntimeError(f"vLLM's workers lack {rank_settings.METHOD}: the general plugin is disabled")
-    core = engine_client.engine_core
+    core, experts = engine_client.engine_core, ExpertsFrontEnd()
+
+    async def call(method: str, argument: str) -> list[object]:
+        # No timeout: an answer that came after it would be taken for the answer to the next call.
+        engines = await core.call_utility_all_async("collective_rpc", method, None, (argument,), None)
+        return [answer for engine in engines for answer in engine]
+
+    latest: dict[str, dict[str, JsonValue]] = {}
+    changes = 0
 
     async def apply(change: Change) -> Sequence[int | None]:
-        # No timeout: an answer that came after it would be taken for the answer to the next call.
-        told = rank_settings.METHOD, None, (rank_settings.sent(change),), None
-        engines = await core.call_utility_all_async("collective_rpc", *told)
-        return rank_settings.acknowledged([answer for engine in engines for answer in engine])
+        nonlocal changes
+        told = rank_settings.acknowledged(await call(rank_settings.METHOD, rank_settings.sent(change)))
+        changes += 1
+        latest.clear()  # counts of other settings
+        section = change.sections.get(EXPERTS)
+        flushed = await experts.held(engine_client, section.settings if section else {})
+        return told if flushed else [None for _ in told]
 
-    return Poller(
+    async def read() -> None:
+        """Read the counts apart from the reports, which a slow engine must not delay."""
+        while True:
+            before = changes
+            try:
+                found = rank_settings.counted(await call(rank_settings.COUNTS, ""), EXPERTS)
+                if found and before == changes:
+                    latest[EXPERTS] = experts.counted(found)
+            except Exception:
+                logger.exception("what the ranks have counted could not be read")
+            await asyncio.sleep(EVERY_S)
+
+    async def counters() -> Counters:
+        return dict(latest)
+
+    poller = Poller(
         AgentClient(worker.agent, token_file=Path(worker.token_file)),
         apply,
         pod=WorkerPod(uid=worker.pod_uid, name=worker.pod_name, namespace=worker.namespace),
@@ -76,7 +109,15 @@ def _channel(engine_client: Any, worker: settings.Worker) -> Any:
         pool=worker.pool,
         ranks=engine_client.vllm_config.parallel_config.world_size * len(core.core_engines),
         metrics=ChannelMetrics(),
+        counters=counters,
     )
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(poller.run())
+            tasks.create_task(read())
+
+    return run()
 
 
 def _index(engine_client: Any) -> int:

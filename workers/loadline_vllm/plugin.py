@@ -45,9 +45,10 @@ def _start() -> None:
     except (ImportError, AttributeError, ValueError) as error:  # `endpoint` finds it missing, and says so
         logger.warning("this engine's ranks can't take Loadline's settings: %s", error)
     if found.experts != "off":
-        from loadline_vllm.expert_layers import registrations
+        from loadline_vllm.expert_layers import registrations, worker_rpc
 
         registrations.register(found)
+        rank_settings.LOOPS["experts"] = rank_settings.Loop(worker_rpc.hold, worker_rpc.counts)
     logger.info("Loadline's plugin %s is loaded", presence.package_version())
 
 

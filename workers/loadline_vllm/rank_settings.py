@@ -1,27 +1,48 @@
 """
-What one rank of an engine holds: the settings that the channel sent last.
+What one rank of an engine holds: the settings that the channel sent last; and what it has counted.
 
-vLLM's front-end calls a method of the worker in each rank's process by name, with one string, between two
-steps. `install` adds this method to vLLM's class of all workers. The method never raises: vLLM's executor
-reads one answer from each rank, and after an exception in one of them the answers of the others would stay
-in its queues. So a rank that can't take a change answers so.
+vLLM's front-end calls methods of the worker in each rank's process by name, with one string, between two
+steps. `install` adds them to vLLM's class of all workers. They never raise: vLLM's executor reads one answer
+from each rank, and after an exception in one of them the answers of the others would stay in its queues. So
+a rank that can't take a change answers so.
+
+A loop that acts in this process is one of `LOOPS`. It gets its section of each change, or none.
 """
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from pydantic import JsonValue
 
 from loadline_vllm.channel.settings_leases import Change
 
 METHOD: Final = "loadline_hold"
 """The method's name in vLLM's worker class."""
 
+COUNTS: Final = "loadline_counts"
+"""The name of the method that gives what the loops counted."""
+
 HELD: Final = "loadline_held"
 """The worker's attribute with the sections that it holds, by loop, as JSON gives them."""
 
 logger = logging.getLogger("vllm.loadline")
+
+
+class Loop(NamedTuple):
+    """What a loop does in a rank: it holds settings, none being its no-op, and gives counts as plain values.
+
+    `hold` raises before it changes anything, or not at all.
+    """
+
+    hold: Callable[[Mapping[str, JsonValue]], None]
+    counts: Callable[[], dict[str, Any]]
+
+
+LOOPS: Final[dict[str, Loop]] = {}
+"""The loops that act in this process, by name."""
 
 
 def worker_class() -> type:
@@ -31,26 +52,52 @@ def worker_class() -> type:
 
 
 def install(worker_class: type) -> None:
-    """Add the method to vLLM's worker class; ValueError if the class has another one of that name."""
-    if getattr(worker_class, METHOD, hold) is not hold:
-        raise ValueError(f"{worker_class} already has a method {METHOD} that isn't Loadline's")
-    setattr(worker_class, METHOD, hold)
+    """Add the methods to vLLM's worker class; ValueError if the class has another one of such a name."""
+    for name, method in _methods().items():
+        if getattr(worker_class, name, method) is not method:
+            raise ValueError(f"{worker_class} already has a method {name} that isn't Loadline's")
+    for name, method in _methods().items():
+        setattr(worker_class, name, method)
+
+
+def _methods() -> dict[str, Callable[[Any, str], str]]:
+    return {METHOD: hold, COUNTS: counts}
 
 
 def is_installed(worker_class: type) -> bool:
-    """Whether the class has the method; without it the ranks must not be called."""
-    return getattr(worker_class, METHOD, None) is hold
+    """Whether the class has the methods; without them the ranks must not be called."""
+    return all(getattr(worker_class, name, None) is method for name, method in _methods().items())
 
 
 def hold(worker: Any, change: str) -> str:
     """Hold a change from the next step on; the answer is the generation held, null if it wasn't taken."""
     try:
         told = json.loads(change)
-        setattr(worker, HELD, told["sections"])
-        return json.dumps({"generation": int(told["generation"])})
+        generation, sections = int(told["generation"]), told["sections"]
+        for name, loop in LOOPS.items():
+            loop.hold(sections[name]["settings"] if name in sections else {})
+        setattr(worker, HELD, sections)
+        return json.dumps({"generation": generation})
     except Exception:
         logger.exception("this rank can't take Loadline's settings")
         return json.dumps({"generation": None})
+
+
+def counts(worker: Any, _: str) -> str:
+    """What each loop of this rank has counted, as JSON; of one that fails there is nothing."""
+    found = {}
+    for name, loop in LOOPS.items():
+        try:
+            found[name] = json.dumps(loop.counts())
+        except Exception:
+            logger.exception("this rank can't give the counts of the loop %s", name)
+    return json.dumps(found)
+
+
+def counted(answers: Sequence[object], loop: str) -> list[dict[str, Any]]:
+    """What the ranks counted for a loop, by their answers; a rank without it isn't among them."""
+    found = [json.loads(answer) for answer in answers if isinstance(answer, str)]
+    return [json.loads(one[loop]) for one in found if loop in one]
 
 
 def sent(change: Change) -> str:

@@ -1,7 +1,7 @@
 """The entry into the engine's front-end: it starts the channel once, and never raises into the engine."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +64,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Collec
     rank_settings.install(WorkerBase)
     yield registry
     delattr(WorkerBase, rank_settings.METHOD)
+    delattr(WorkerBase, rank_settings.COUNTS)
 
 
 async def started(engine_client: Any) -> Endpoint:
@@ -83,13 +84,37 @@ async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout
 ) -> None:
     core = Core()
     endpoint = await started(client(core))
-    ((_, method, timeout, arguments, keywords),) = core.called
-    assert (method, timeout, keywords) == (rank_settings.METHOD, None, None)
-    assert [type(one) for one in arguments] == [str]
+    assert {call[1] for call in core.called} == {rank_settings.METHOD, rank_settings.COUNTS}
+    for _, _, timeout, arguments, keywords in core.called:
+        assert (timeout, keywords) == (None, None)
+        assert [type(one) for one in arguments] == [str]
     assert [getattr(rank, rank_settings.HELD) for rank in core.ranks] == [{}] * 4
     assert endpoint._running is not None
     endpoint._running.cancel()
     assert off(registry, "failure") is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "layers"),
+    [
+        (lambda: {"layers": {}, "bypassed": {"a": "ZeroExperts"}, "unbounded": {}}, 1.0),
+        (lambda: {"layers": "of another form"}, None),
+        (dict, None),
+    ],
+    ids=["counts", "nonsense", "nothing"],
+)
+async def test_what_the_ranks_counted_is_published_and_never_raised(
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    counts: Callable[[], dict[str, Any]],
+    layers: float | None,
+) -> None:
+    monkeypatch.setitem(rank_settings.LOOPS, "experts", rank_settings.Loop(lambda _: None, counts))
+    endpoint = await started(client(Core()))
+    assert registry.get_sample_value("loadline:experts_bypassed", {"reason": "ZeroExperts"}) == layers
+    assert off(registry, "failure") is None
+    assert endpoint._running is not None
+    endpoint._running.cancel()
 
 
 @pytest.mark.parametrize("rank", [1, 7])

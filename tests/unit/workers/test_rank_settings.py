@@ -63,3 +63,43 @@ def test_a_second_installation_does_nothing() -> None:
     rank_settings.install(Fresh)
     rank_settings.install(Fresh)
     assert rank_settings.is_installed(Fresh)
+
+
+class Counting:
+    """A loop that remembers what it holds."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.held: list[Any] = []
+        self.refuses = refuses
+
+    def hold(self, settings: Any) -> None:
+        if self.refuses:
+            raise ValueError("not these")
+        self.held.append(settings)
+
+    def counts(self) -> dict[str, Any]:
+        if self.refuses:
+            raise RuntimeError("no counts today")
+        return {"seen": len(self.held)}
+
+
+def looping(monkeypatch: pytest.MonkeyPatch, loop: Counting) -> Counting:
+    monkeypatch.setitem(rank_settings.LOOPS, "kv", rank_settings.Loop(loop.hold, loop.counts))
+    return loop
+
+
+def test_a_loop_holds_its_section_and_none_without_one(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = looping(monkeypatch, Counting())
+    for change in (CHANGE, NO_OP):
+        worker.loadline_hold(rank_settings.sent(change))
+    assert loop.held == [{"strength": 1}, {}]
+    answers = [worker.loadline_counts(""), None, "{}"]
+    assert rank_settings.counted(answers, "kv") == [{"seen": 2}]
+    assert rank_settings.counted(answers, "experts") == []
+
+
+def test_a_change_that_a_loop_refuses_is_not_taken(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looping(monkeypatch, Counting(refuses=True))
+    assert rank_settings.acknowledged([worker.loadline_hold(rank_settings.sent(CHANGE))]) == [None]
+    assert not hasattr(worker, rank_settings.HELD)
+    assert rank_settings.counted([worker.loadline_counts("")], "kv") == []

@@ -2,8 +2,8 @@
 What an engine's front-end makes of the counts that its ranks give: one table for each layer.
 
 Ranks of a tensor-parallel group route the same tokens and count the same, so one of them is taken. Ranks of
-different pipeline stages have different layers. A front-end gets the answers of one data-parallel engine
-only, since vLLM 0.32 returns no others; so a table is of the tokens of that engine.
+different pipeline stages have different layers. Data-parallel engines route different tokens; those of the
+first engine are taken as a sample of all.
 """
 
 from collections import Counter
