@@ -105,6 +105,7 @@ def start(engines: Engines, agent: WorkerAgent, token_file: Path) -> Server:
         "POD_UID": POD.uid,
         "AGENT": f"http://127.0.0.1:{agent.port}",
         "TOKEN_FILE": str(token_file),
+        "EXPERTS": "observe",
         "EXPERTS_LEAST_TOKENS": "4",
     }
     environment = {f"LOADLINE_{name}": value for name, value in told.items()}

@@ -61,9 +61,10 @@ class Settings(BaseModel):
     plugin: bool = True
     """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
 
-    experts: Literal["off", "observe", "enforce"] = "observe"
+    experts: Literal["off", "observe", "enforce"] = "off"
     """How far layers of experts may be served. `off`: they stay as vLLM builds them. `observe`: their load is
-    counted. `enforce`: a policy may also bound it, which changes what the model answers."""
+    counted. `enforce`: a policy may also bound it, which changes what the model answers. Off by default,
+    because what counting costs was never measured on a GPU."""
 
     experts_rounds: int = Field(default=2, ge=1, le=8)
     """The most rounds that rerouting may have."""

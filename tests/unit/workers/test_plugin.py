@@ -36,9 +36,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
 
     monkeypatch.setattr(prometheus_client, "Gauge", gauge)
     monkeypatch.setattr(plugin, "_registered", False)
-    for name in ("NAMESPACE", "SERVICE", "POOL", "PLUGIN"):
+    for name in ("NAMESPACE", "SERVICE", "POOL", "PLUGIN", "EXPERTS"):
         monkeypatch.delenv(f"LOADLINE_{name}", raising=False)
-    monkeypatch.setenv("LOADLINE_EXPERTS", "off")  # this interpreter has no torch, and no vLLM
     return shown
 
 

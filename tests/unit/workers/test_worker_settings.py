@@ -34,3 +34,7 @@ def test_a_wrong_value_is_refused_by_the_variables_name() -> None:
 def test_what_is_no_agents_address_is_refused(agent: str) -> None:
     with pytest.raises(InvalidInput, match="LOADLINE_AGENT is "):
         settings.read({"LOADLINE_AGENT": agent})
+
+
+def test_layers_of_experts_stay_as_vllm_builds_them_unless_asked_otherwise() -> None:
+    assert settings.read({}).experts == "off"
