@@ -30,8 +30,8 @@ def exclusive(state_dir: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         end_s = time.monotonic() + patience_s
         while not _locked(file):
             if time.monotonic() >= end_s:
-                mend = "an agent runs with it; stop that one, or set its domain's mode to Observe"
-                raise InvalidInput("state directory", str(state_dir), mend=mend)
+                fix = "an agent runs with it; stop that one, or set its domain's mode to Observe"
+                raise InvalidInput("state directory", str(state_dir), fix=fix)
             time.sleep(LOOK_AGAIN_S)
         yield
     finally:

@@ -23,7 +23,7 @@ from loadline_api.names import (
     SYSTEM_NAMESPACE,
 )
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 PREFIX = "LOADLINE_"
 
@@ -127,9 +127,7 @@ def parse(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise InvalidInput(
-            f"{_flag(name)} ({_variable(name)})", first["input"], mend=mend_of(first)
-        ) from error
+        raise InvalidInput(f"{_flag(name)} ({_variable(name)})", first["input"], fix=fix_of(first)) from error
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

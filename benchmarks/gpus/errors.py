@@ -11,7 +11,7 @@ REFUSED = 2
 class Unmeasured(Exception):
     """There is no GPU, nothing to load it with, or what was kept doesn't belong together.
 
-    The text says what to mend.
+    The text says what to fix.
     """
 
 

@@ -118,7 +118,7 @@ def _parsed(where: str, text: str) -> tuple[str, documents.Document]:
         return where, documents.parse(text)
     except InvalidPolicy as error:
         raise CommandError(
-            f"`{where}`: `{error.field}` is {error.shown}", hint=error.mend, code=Exit.FAILURE
+            f"`{where}`: `{error.field}` is {error.shown}", hint=error.fix, code=Exit.FAILURE
         ) from error
 
 

@@ -65,7 +65,7 @@ def experts(
             progress("reading the routing", 1.0)
             study = studies.run(routing if tokens is None else routing.first(tokens), settings, progress)
     except InvalidInput as error:
-        raise CommandError(f"`{error.field}` is {error.shown}", hint=error.mend) from error
+        raise CommandError(f"`{error.field}` is {error.shown}", hint=error.fix) from error
     show(study, output)
     write_report(lambda folder: expert_pages.write(study, folder), out, open_report=open_report)
     return Exit.OK if kept(expert_pages.checks_of(study)) else Exit.FAILURE

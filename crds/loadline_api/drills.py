@@ -47,15 +47,15 @@ class DrillText:
         """The order in an annotation; InvalidInput names what of it can't be used."""
         found = FORM.fullmatch(text[: SHOWN + 1])
         if found is None:
-            raise InvalidInput(DRILL_ANNOTATION, text[:SHOWN], mend=MEND)
+            raise InvalidInput(DRILL_ANNOTATION, text[:SHOWN], fix=MEND)
         try:
             requested = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError as error:
-            raise InvalidInput(DRILL_ANNOTATION, text, mend=MEND) from error
+            raise InvalidInput(DRILL_ANNOTATION, text, fix=MEND) from error
         seconds = int(found[2])
         if not SHORTEST_S <= seconds <= LONGEST_S:
-            mend = f"use {SHORTEST_S:.0f} to {LONGEST_S:.0f} seconds"
-            raise InvalidInput(DRILL_ANNOTATION, text, mend=mend)
+            fix = f"use {SHORTEST_S:.0f} to {LONGEST_S:.0f} seconds"
+            raise InvalidInput(DRILL_ANNOTATION, text, fix=fix)
         return cls(requested, seconds)
 
 

@@ -1,7 +1,7 @@
 """
 What an engine serves and is started with: the model, its limits, its arguments, its KV memory.
 
-What can't work is refused here, with the field and the mend: an engine that only fails
+What can't work is refused here, with the field and the fix: an engine that only fails
 once it has loaded its weights costs its owner a quarter of an hour. So the address of a
 model is checked by its scheme, and an argument that would contradict another field is
 not taken in any of the forms in which the engine takes it (`engine_options`).
@@ -85,21 +85,21 @@ CLIENTS_PROVED = forms(("--ssl-cert-reqs",)).removesuffix("([=.]|$)") + "=2$"
 """The argument by which the engine serves only those that prove who they are."""
 
 
-def _argument(names: Iterable[str], mend: str) -> JsonDict:
+def _argument(names: Iterable[str], fix: str) -> JsonDict:
     """The rule that refuses arguments of these names."""
     found = f"self.arguments.filter(a, a.matches('{forms(names)}'))"
     return rule(
         f"{found}.size() == 0",
-        says=f"'engine.arguments has %s, {mend}'.format([{found}[0]])",
+        says=f"'engine.arguments has %s, {fix}'.format([{found}[0]])",
         at=".arguments",
     )
 
 
-def _uri(scheme: str, *, rest: str, mend: str) -> JsonDict:
+def _uri(scheme: str, *, rest: str, fix: str) -> JsonDict:
     """The rule of addresses of one scheme."""
     return rule(
         f"{_CREDENTIALS} || !self.uri.startsWith('{scheme}://') || self.uri.matches('^{scheme}://{rest}$')",
-        says=f"'model.uri is %s: {mend}'.format([self.uri])",
+        says=f"'model.uri is %s: {fix}'.format([self.uri])",
         at=".uri",
     )
 
@@ -124,19 +124,19 @@ class Model(Spec):
             _uri(
                 "hf",
                 rest=f"({HF_NAME}/)?{HF_NAME}(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
-                mend="write hf://ORG/MODEL[@REVISION]",
+                fix="write hf://ORG/MODEL[@REVISION]",
             ),
             _uri(
                 "pvc",
                 rest="[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^[:space:]]*)?",
-                mend="write pvc://CLAIM[/PATH], where CLAIM is the name of a PersistentVolumeClaim",
+                fix="write pvc://CLAIM[/PATH], where CLAIM is the name of a PersistentVolumeClaim",
             ),
             _uri(
                 "oci",
                 rest="[A-Za-z0-9][A-Za-z0-9._:@/-]*[A-Za-z0-9]",
-                mend="write oci://IMAGE[/PATH], where IMAGE is an image reference as in a pod",
+                fix="write oci://IMAGE[/PATH], where IMAGE is an image reference as in a pod",
             ),
-            _uri("file", rest="/[^[:space:]]+", mend="write file:///PATH, an absolute path in the pod"),
+            _uri("file", rest="/[^[:space:]]+", fix="write file:///PATH, an absolute path in the pod"),
             rule(
                 "!self.uri.matches('/[.][.](/|$)')",
                 says="'model.uri is %s: remove /.., which leaves the directory of the model'"

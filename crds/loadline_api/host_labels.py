@@ -37,14 +37,14 @@ def host_draw(labels: Mapping[str, str], declared: HostWatts | None) -> HostDraw
     """
     if HOST_MAX_WATTS_LABEL not in labels:
         if HOST_IDLE_WATTS_LABEL in labels:
-            mend = f"label the node with {HOST_MAX_WATTS_LABEL} too, or remove it"
-            raise InvalidInput(HOST_IDLE_WATTS_LABEL, labels[HOST_IDLE_WATTS_LABEL], mend=mend)
+            fix = f"label the node with {HOST_MAX_WATTS_LABEL} too, or remove it"
+            raise InvalidInput(HOST_IDLE_WATTS_LABEL, labels[HOST_IDLE_WATTS_LABEL], fix=fix)
         return declared_draw(declared)
     max_watts = _watts(labels, HOST_MAX_WATTS_LABEL)
     idle_watts = _watts(labels, HOST_IDLE_WATTS_LABEL) if HOST_IDLE_WATTS_LABEL in labels else max_watts
     if idle_watts > max_watts:
-        mend = f"lower it to {HOST_MAX_WATTS_LABEL}, which is {max_watts}, or raise that"
-        raise InvalidInput(HOST_IDLE_WATTS_LABEL, idle_watts, mend=mend)
+        fix = f"lower it to {HOST_MAX_WATTS_LABEL}, which is {max_watts}, or raise that"
+        raise InvalidInput(HOST_IDLE_WATTS_LABEL, idle_watts, fix=fix)
     return HostDraw(max_watts=float(max_watts), idle_watts=float(idle_watts))
 
 
@@ -52,5 +52,5 @@ def _watts(labels: Mapping[str, str], label: str) -> int:
     text, (least, most) = labels[label], HOST_WATTS
     digits = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
     if not digits or not least <= int(text) <= most:
-        raise InvalidInput(label, text, mend=f"give whole watts, {least} to {most}")
+        raise InvalidInput(label, text, fix=f"give whole watts, {least} to {most}")
     return int(text)

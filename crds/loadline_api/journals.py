@@ -121,7 +121,7 @@ class Journal:
     def asked_for(self, last: str) -> str:
         """The entries that `/v1/journal?last=` asks for, all if empty; InvalidInput if it is no number."""
         if last and not (last.isdecimal() and len(last) <= MOST_DIGITS):
-            raise InvalidInput("last", last, mend="give a whole number of entries")
+            raise InvalidInput("last", last, fix="give a whole number of entries")
         return self.text(int(last) if last else None)
 
     def text(self, last: int | None = None) -> str:

@@ -6,7 +6,7 @@ Field names follow KServe's LLMInferenceService where it has one (`parallelism`,
 Whatever has no field here goes through `template`, which is laid over the pods that the
 operator makes.
 
-What can't work together is refused by CEL, with the field and the mend. What one engine
+What can't work together is refused by CEL, with the field and the fix. What one engine
 is started with is in `engines`.
 """
 

@@ -8,7 +8,7 @@ name of a list's entry (a mount by its path), `resources.limits[nvidia.com/gpu]`
 brackets may be left out.
 
 What nothing works without (the engine's container, the names by which probes, Services and other
-pods find it) is refused by the API server, with the mend. Whether a path leads anywhere is known
+pods find it) is refused by the API server, with the fix. Whether a path leads anywhere is known
 only where the pod is made.
 """
 
@@ -48,11 +48,11 @@ def _entries(listed: str, *names: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Paths that nobody may remove: of our containers or of the pod; what to do is `mend`."""
+    """Paths that nobody may remove: of our containers or of the pod; what to do is `fix`."""
 
     paths: tuple[str, ...]
     of_containers: bool
-    mend: str
+    fix: str
 
     @property
     def pattern(self) -> str:
@@ -75,19 +75,19 @@ KEPT: Final = (
             rf"(spec[.])?containers(\[[\x22\x27]?({'|'.join(OURS)})[\x22\x27]?\].*)?",
         ),
         of_containers=False,
-        mend="the pod needs it; remove fields of a container by `container` and `path`, or set others in"
+        fix="the pod needs it; remove fields of a container by `container` and `path`, or set others in"
         " template.containers",
     ),
     Kept(
         paths=(r"metadata[.]labels(\[[\x22\x27]?(loadline[.]dev|app[.]kubernetes[.]io)/.*)?",),
         of_containers=False,
-        mend="Services and workloads select the pod by its labels; remove others one by one, as in"
+        fix="Services and workloads select the pod by its labels; remove others one by one, as in"
         " metadata.labels[example.com/team]",
     ),
     Kept(
         paths=("(spec[.])?serviceAccountName",),
         of_containers=False,
-        mend="permissions are bound to it; set another serviceAccountName in the template",
+        fix="permissions are bound to it; set another serviceAccountName in the template",
     ),
     Kept(
         paths=(
@@ -98,7 +98,7 @@ KEPT: Final = (
             _entries("env", "LOADLINE_[A-Z]+", "VLLM_HOST_IP", "VLLM_NIXL_SIDE_CHANNEL_[A-Z]+"),
         ),
         of_containers=True,
-        mend="probes, Services and other pods reach the container by it; remove other entries one by one, as"
+        fix="probes, Services and other pods reach the container by it; remove other entries one by one, as"
         " in env[HF_TOKEN], or set another value in template.containers",
     ),
 )
@@ -124,7 +124,7 @@ class Removal(Spec):
             *(
                 rule(
                     f"!({one.condition})",
-                    says=f"'template.remove has the path %s: {one.mend}'.format([self.path])",
+                    says=f"'template.remove has the path %s: {one.fix}'.format([self.path])",
                     at=".path",
                 )
                 for one in KEPT
@@ -152,7 +152,7 @@ class Removal(Spec):
         for one in KEPT:
             mine = self.container in OURS if one.of_containers else self.container is None
             if mine and re.match(one.pattern, self.path):
-                raise ValueError(f"{self.path} can't be removed: {one.mend}")
+                raise ValueError(f"{self.path} can't be removed: {one.fix}")
         return self
 
     @property

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 from loadline_policies.power.protocol.messages import Lease, Report
 
 WIRE_VERSION: Final = 2
@@ -61,10 +61,10 @@ def decode_lease(body: bytes) -> Lease:
 
 def _decoded(adapter: TypeAdapter[M], body: bytes, *, kind: str) -> M:
     if len(body) > LONGEST_MESSAGE:
-        raise InvalidInput(kind, f"{len(body)} bytes", mend=f"send at most {LONGEST_MESSAGE}")
+        raise InvalidInput(kind, f"{len(body)} bytes", fix=f"send at most {LONGEST_MESSAGE}")
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         first: ErrorDetails = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in (kind, *first["loc"]))
-        raise InvalidInput(field, first.get("input"), mend=mend_of(first)) from error
+        raise InvalidInput(field, first.get("input"), fix=fix_of(first)) from error

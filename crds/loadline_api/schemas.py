@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 
 def rule(cel: str, *, message: str = "", says: str = "", at: str = "") -> JsonDict:
@@ -106,4 +106,4 @@ class ApiObject(Status, Generic[S, T]):
 def _explained(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return InvalidInput(field, first["input"], mend=mend_of(first))
+    return InvalidInput(field, first["input"], fix=fix_of(first))

@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 WORKER_WIRE_VERSION: Final = 1
 """The `version` of every message that is written here, and the only one that is read."""
@@ -189,14 +189,14 @@ def decode_worker_settings(body: bytes) -> WorkerSettings:
 
 def _decoded(model: type[M], body: bytes, *, kind: str) -> M:
     if len(body) > LONGEST_WORKER_MESSAGE:
-        raise InvalidInput(kind, f"{len(body)} bytes", mend=f"send at most {LONGEST_WORKER_MESSAGE}")
+        raise InvalidInput(kind, f"{len(body)} bytes", fix=f"send at most {LONGEST_WORKER_MESSAGE}")
     try:
         version = _Version.model_validate_json(body).version
         if version != WORKER_WIRE_VERSION:
-            mend = f"send version {WORKER_WIRE_VERSION}: upgrade the older of plugin and agent"
-            raise InvalidInput(f"{kind}.version", version, mend=mend)
+            fix = f"send version {WORKER_WIRE_VERSION}: upgrade the older of plugin and agent"
+            raise InvalidInput(f"{kind}.version", version, fix=fix)
         return model.model_validate_json(body)
     except ValidationError as error:
         first: ErrorDetails = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in (kind, *first["loc"]))
-        raise InvalidInput(field, first.get("input"), mend=mend_of(first)) from error
+        raise InvalidInput(field, first.get("input"), fix=fix_of(first)) from error

@@ -27,14 +27,14 @@ MOST_MESSAGE_BYTES = 1024
 
 
 def policy_invalid(document: Key, *, uid: str, version: str, fault: str, now: datetime) -> Manifest:
-    """A policy document was refused; what it says and how to mend it is in `fault`."""
+    """A policy document was refused; what it says and how to fix it is in `fault`."""
     text = f"{fault}; the last good policy stays in force"
     return _event(
         CONFIG_MAPS, document, uid=uid, version=version, reason=Reason.POLICY_INVALID, text=text, now=now
     )
 
 
-def policy_mended(document: Key, *, uid: str, version: str, hash: str, now: datetime) -> Manifest:
+def policy_fixed(document: Key, *, uid: str, version: str, hash: str, now: datetime) -> Manifest:
     """A policy document that was refused is good again."""
     text = f"the policy can be parsed again and is in force as {hash}"
     return _event(

@@ -40,7 +40,7 @@ def read(text: str) -> Any:
     """The content of one YAML document; InvalidInput if it is not valid YAML or beyond a bound."""
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(
-            "document", excerpt(text), mend=f"shorten it to at most {MAX_CHARACTERS} characters"
+            "document", excerpt(text), fix=f"shorten it to at most {MAX_CHARACTERS} characters"
         )
     try:
         return _Reader(_bounded(yaml.parse(text, Loader=PARSER))).get_single_data()
@@ -49,8 +49,8 @@ def read(text: str) -> Any:
     except yaml.YAMLError as error:
         raise _broken(text, getattr(error, "problem_mark", None)) from error
     except Exception as error:  # any error of the library is caused by the text
-        mend = f"write plain YAML: the parser failed with {type(error).__name__}"
-        raise InvalidInput("document", excerpt(text), mend=mend) from error
+        fix = f"write plain YAML: the parser failed with {type(error).__name__}"
+        raise InvalidInput("document", excerpt(text), fix=fix) from error
 
 
 def excerpt(text: str, most: int = SHOWN_CHARACTERS) -> str:
@@ -63,8 +63,8 @@ def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
     depth = values = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            mend = "replace the alias by its value: aliases are not supported"
-            raise InvalidInput(_line(event), f"*{event.anchor}", mend=mend)
+            fix = "replace the alias by its value: aliases are not supported"
+            raise InvalidInput(_line(event), f"*{event.anchor}", fix=fix)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -74,18 +74,18 @@ def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
             _check_tag(event)
         if depth > MAX_DEPTH:
             raise InvalidInput(
-                _line(event), f"nested {depth} levels deep", mend=f"use at most {MAX_DEPTH} levels"
+                _line(event), f"nested {depth} levels deep", fix=f"use at most {MAX_DEPTH} levels"
             )
         if values > MAX_VALUES:
-            mend = f"use at most {MAX_VALUES} keys and values"
-            raise InvalidInput(_line(event), f"beyond {MAX_VALUES} keys and values", mend=mend)
+            fix = f"use at most {MAX_VALUES} keys and values"
+            raise InvalidInput(_line(event), f"beyond {MAX_VALUES} keys and values", fix=fix)
         yield event
 
 
 def _check_tag(event: Any) -> None:
     if event.tag is not None:
-        mend = "remove the tag: tags are not supported"
-        raise InvalidInput(_line(event), excerpt(event.tag), mend=mend)
+        fix = "remove the tag: tags are not supported"
+        raise InvalidInput(_line(event), excerpt(event.tag), fix=fix)
 
 
 def _line(of: Any) -> str:
@@ -95,10 +95,10 @@ def _line(of: Any) -> str:
 def _broken(text: str, mark: Any) -> InvalidInput:
     """The error of a YAML parser with its line; an unclosed bracket is reported at the last line."""
     if mark is None:
-        return InvalidInput("document", excerpt(text), mend="write plain YAML without control characters")
+        return InvalidInput("document", excerpt(text), fix="write plain YAML without control characters")
     lines = text.splitlines() or [""]
     line = min(mark.line, len(lines) - 1)
-    return InvalidInput(f"line {line + 1}", excerpt(lines[line]), mend="fix the YAML syntax of this line")
+    return InvalidInput(f"line {line + 1}", excerpt(lines[line]), fix="fix the YAML syntax of this line")
 
 
 class _Resolver(BaseResolver):
@@ -138,8 +138,8 @@ class _Reader(Composer, SafeConstructor, _Resolver):
         node = super().compose_scalar_node(anchor)
         number = node.tag in (f"{_CORE}int", f"{_CORE}float")
         if number and len(node.value) > MAX_NUMBER_CHARACTERS:
-            mend = f"shorten the number to {MAX_NUMBER_CHARACTERS} characters, or put a string in quotes"
-            raise InvalidInput(_line(node), excerpt(node.value), mend=mend)
+            fix = f"shorten the number to {MAX_NUMBER_CHARACTERS} characters, or put a string in quotes"
+            raise InvalidInput(_line(node), excerpt(node.value), fix=fix)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -147,6 +147,6 @@ class _Reader(Composer, SafeConstructor, _Resolver):
         for key, _ in node.value:
             named = (key.tag, key.value if isinstance(key, yaml.ScalarNode) else f"{key.start_mark}")
             if named in seen:
-                raise InvalidInput(_line(key), excerpt(named[1]), mend="remove the duplicate key")
+                raise InvalidInput(_line(key), excerpt(named[1]), fix="remove the duplicate key")
             seen.add(named)
         return BaseConstructor.construct_mapping(self, node, deep=deep)

@@ -23,8 +23,8 @@ from pydantic import ValidationError
 
 from loadline_policies import bounded_yaml, registry
 from loadline_policies.errors import InvalidInput, InvalidPolicy
+from loadline_policies.fixes import fix_of
 from loadline_policies.loops import Loop
-from loadline_policies.mends import mend_of
 from loadline_policies.power.documents import PowerDocument
 from loadline_policies.registry import P, Policy
 from loadline_policies.settings import Settings
@@ -64,8 +64,8 @@ def parse(text: str, loop: Loop | None = None) -> Document:
     _expect(content, key="schema", value=SCHEMA)
     found = _loop(content)
     if loop is not None and found is not loop:
-        mend = f"set it to `{loop}`, or change the ConfigMap's label loadline.dev/policy to `{found}`"
-        raise InvalidPolicy("loop", str(found), mend=mend)
+        fix = f"set it to `{loop}`, or change the ConfigMap's label loadline.dev/policy to `{found}`"
+        raise InvalidPolicy("loop", str(found), fix=fix)
     return _power(content) if found is Loop.POWER else _of_services(content, found)
 
 
@@ -86,7 +86,7 @@ def _named(policies: Mapping[str, P], content: dict[Any, Any]) -> P:
     """The policy that a document names; InvalidPolicy if no policy has that name."""
     name = str(content.get("policy"))
     if name not in policies:
-        raise InvalidPolicy("policy", name, mend=f"use one of {', '.join(sorted(policies))}")
+        raise InvalidPolicy("policy", name, fix=f"use one of {', '.join(sorted(policies))}")
     return policies[name]
 
 
@@ -95,10 +95,10 @@ def _power(content: dict[Any, Any]) -> PowerDocument:
     policy = _named(registry.POWER, content)
     high_from = content.get("highPriorityFrom", DEFAULT_HIGH_PRIORITY_FROM)
     if not isinstance(high_from, int) or isinstance(high_from, bool):
-        raise InvalidPolicy("highPriorityFrom", high_from, mend="set it to an integer")
+        raise InvalidPolicy("highPriorityFrom", high_from, fix="set it to an integer")
     relief = content.get("sloRelief", DEFAULT_SLO_RELIEF)
     if not isinstance(relief, bool):
-        raise InvalidPolicy("sloRelief", relief, mend="set it to true or false")
+        raise InvalidPolicy("sloRelief", relief, fix="set it to true or false")
     config = _settings(policy, content)
     meaning = [policy.name, high_from, relief, config.model_dump(mode="json")]
     return PowerDocument(policy, config, high_from, _hash(meaning), relief)
@@ -116,16 +116,16 @@ def _mapping(text: str) -> dict[Any, Any]:
     try:
         content = bounded_yaml.read(text)
     except InvalidInput as error:
-        raise InvalidPolicy(error.field, error.value, mend=error.mend) from error
+        raise InvalidPolicy(error.field, error.value, fix=error.fix) from error
     if not isinstance(content, dict):
-        mend = "write a YAML mapping with the keys schema, loop and policy"
-        raise InvalidPolicy("document", bounded_yaml.excerpt(text), mend=mend)
+        fix = "write a YAML mapping with the keys schema, loop and policy"
+        raise InvalidPolicy("document", bounded_yaml.excerpt(text), fix=fix)
     return content
 
 
 def _expect(content: dict[Any, Any], *, key: str, value: str) -> None:
     if content.get(key) != value:
-        raise InvalidPolicy(key, content.get(key), mend=f"set it to `{value}`")
+        raise InvalidPolicy(key, content.get(key), fix=f"set it to `{value}`")
 
 
 def _loop(content: dict[Any, Any]) -> Loop:
@@ -133,20 +133,20 @@ def _loop(content: dict[Any, Any]) -> Loop:
     try:
         return Loop(str(named))
     except ValueError as error:
-        raise InvalidPolicy("loop", named, mend=f"set it to one of {', '.join(Loop)}") from error
+        raise InvalidPolicy("loop", named, fix=f"set it to one of {', '.join(Loop)}") from error
 
 
 def _refuse_unknown(content: dict[Any, Any], more: set[str]) -> None:
     """Raise InvalidPolicy for the first key that documents of the loop don't have; `more` are its own."""
     for key in sorted(content.keys() - HEAD - more, key=str):
-        mend = "remove it, or move it under `settings` if it is a setting of the policy"
-        raise InvalidPolicy(str(key), content[key], mend=mend)
+        fix = "remove it, or move it under `settings` if it is a setting of the policy"
+        raise InvalidPolicy(str(key), content[key], fix=fix)
 
 
 def _settings(policy: Policy, content: dict[Any, Any]) -> Settings:
     given = content.get("settings") or {}
     if not isinstance(given, dict):
-        raise InvalidPolicy("settings", given, mend="write a mapping of settings to values")
+        raise InvalidPolicy("settings", given, fix="write a mapping of settings to values")
     config = policy.config
     try:
         return config.model_validate(given)
@@ -158,13 +158,13 @@ def _explained(error: ValidationError, config: type[Settings]) -> InvalidPolicy:
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InvalidPolicy):
-        return InvalidPolicy(f"settings.{cause.field}", cause.value, mend=cause.mend)
+        return InvalidPolicy(f"settings.{cause.field}", cause.value, fix=cause.fix)
     field = ".".join(str(part) for part in ("settings", *first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(sorted(info.alias or name for name, info in config.model_fields.items()))
-        mend = f"remove it or use one of {known}" if known else "remove it: this policy has no settings"
-        return InvalidPolicy(field, first["input"], mend=mend)
-    return InvalidPolicy(field, first["input"], mend=mend_of(first))
+        fix = f"remove it or use one of {known}" if known else "remove it: this policy has no settings"
+        return InvalidPolicy(field, first["input"], fix=fix)
+    return InvalidPolicy(field, first["input"], fix=fix_of(first))
 
 
 def _hash(meaning: object) -> str:

@@ -39,14 +39,14 @@ class LoadlineError(Exception):
 
 
 class InvalidInput(LoadlineError, ValueError):
-    """A user's input is invalid; the last valid one stays in force. `mend` says how to fix the field.
+    """A user's input is invalid; the last valid one stays in force. `fix` says how to fix the field.
 
     Also a ValueError, so that pydantic's validators may raise it.
     """
 
-    def __init__(self, field: str, value: object, *, mend: str) -> None:
-        self.field, self.value, self.mend = _cut(field), value, _cut(mend, MOST_MEND)
-        super().__init__(f"{self.field} is {self.shown}: {self.mend}")
+    def __init__(self, field: str, value: object, *, fix: str) -> None:
+        self.field, self.value, self.fix = _cut(field), value, _cut(fix, MOST_MEND)
+        super().__init__(f"{self.field} is {self.shown}: {self.fix}")
 
     @property
     def shown(self) -> str:

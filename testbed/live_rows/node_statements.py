@@ -21,7 +21,7 @@ def settable(sight: Sight) -> Contradictions:
         if one is None:
             continue
         dead, silent = set(truth.dead[node]), truth.silent(node)
-        mended = {
+        fixed = {
             uuid
             for uuid in truth.uuids[node]
             if truth.at_s - truth.healed_s.get(uuid, float("-inf")) < AGAIN_WITHIN_S
@@ -31,7 +31,7 @@ def settable(sight: Sight) -> Contradictions:
             yield node, f"LimitsSettable={one.status} names {len(named)} GPUs, {len(dead)} refuse"
         elif silent and one.status == "True":
             yield node, f"LimitsSettable=True, and {len(silent)} GPUs can't be read"
-        elif named - dead - mended - truth.may_be_told(node, for_s=AGAIN_WITHIN_S) or (
+        elif named - dead - fixed - truth.may_be_told(node, for_s=AGAIN_WITHIN_S) or (
             one.status == "False" and not named
         ):
             yield node, f"LimitsSettable=False/{one.reason}: {one.message[:60]}…, and none refuses"

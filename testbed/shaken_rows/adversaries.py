@@ -3,7 +3,7 @@ An adversary that chooses its moment: rules like «whenever it is so, do that»,
 
 What random events did not find in 2,800 schedules, killing whoever led whenever the row was above
 what it bears found in six: a fault hurts at one moment and not at others. So each rule watches the
-true row and acts when its moment has come, again after a rest, and mends what it did after a while.
+true row and acts when its moment has come, again after a rest, and undoes what it did after a while.
 The search keeps the rules that made the breaker hottest inside the fault budget, and changes them a
 little. What it did is a schedule like any other.
 """
@@ -23,7 +23,7 @@ SECONDS: Final = 120.0
 MENDS: Final[Mapping[str, str]] = {
     "kill": "restart",
     "stop": "resume",
-    "isolate": "mend",
+    "isolate": "reconnect",
     "kill with guard": "restart",
     "setters fail": "setters work",
     "one setter fails": "setters work",
@@ -45,7 +45,7 @@ MENDS: Final[Mapping[str, str]] = {
     "timings": "",
     "policy": "",
     "observe": "mode",
-    "cut": "mend",
+    "cut": "reconnect",
     "hostile": "honest",
 }
 """What an adversary may do, and what takes it back; nothing where it ends by itself."""
@@ -135,7 +135,7 @@ TRIGGERS: Final[Mapping[str, Callable[[Bench, float], bool]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Whenever `when` is so (by `level`, 0 to 1), do `kind` to `whom`, mend it after `back_s`, then rest."""
+    """Whenever `when` is so (by `level`, 0 to 1), do `kind` to `whom`, undo it after `back_s`, then rest."""
 
     when: str
     level: float
@@ -259,12 +259,12 @@ class _Hand:
     def __init__(self, play: Play, rules: tuple[Rule, ...], random: Random) -> None:
         self._play, self._rules, self._random = play, rules, random
         self._rested = [0] * len(rules)
-        self._mends: dict[int, list[tuple[str, int]]] = {}
+        self._fixes: dict[int, list[tuple[str, int]]] = {}
         self._same = random.randrange(len(play.bench.agents))
 
     def turn(self, turn: int) -> None:
         """Mend what is due, then act where the moment has come."""
-        for kind, index in self._mends.pop(turn, ()):
+        for kind, index in self._fixes.pop(turn, ()):
             self._play.happen(kind, index)
         for number, rule in enumerate(self._rules):
             if turn >= self._rested[number] and TRIGGERS[rule.when](self._play.bench, rule.level):
@@ -278,7 +278,7 @@ class _Hand:
         self._play.happen(rule.kind, index)
         if MENDS[rule.kind]:
             due = turn + max(1, round(rule.back_s / TURN_S))
-            self._mends.setdefault(due, []).append((MENDS[rule.kind], index))
+            self._fixes.setdefault(due, []).append((MENDS[rule.kind], index))
 
     def _whom(self, whom: str) -> int | None:
         bench = self._play.bench

@@ -228,7 +228,7 @@ def _bmc(bench: Bench, index: int) -> None:
 
 
 def _cut(bench: Bench, index: int) -> None:
-    """One way from a node to another, or all of them mended."""
+    """One way from a node to another, or all of them fixed."""
     names = [agent.name for agent in bench.agents]
     source, target = names[index], bench.random.choice(names)
     both = {(source, target), (target, source)}
@@ -242,7 +242,7 @@ def _isolate(bench: Bench, index: int) -> None:
     bench.site.link.cut |= {(name, other) for other in others} | {(other, name) for other in others}
 
 
-def _mend(bench: Bench, index: int) -> None:
+def _reconnect(bench: Bench, index: int) -> None:
     bench.site.link.cut.clear()
     if bench.site.cut_off:
         bench.site.cut_off.clear()
@@ -350,7 +350,7 @@ EVENTS: Mapping[str, Callable[[Bench, int], None]] = {
     "bmc": _bmc,
     "cut": _cut,
     "isolate": _isolate,
-    "mend": _mend,
+    "reconnect": _reconnect,
     "fault": _fault,
     "sound": _sound,
     "rival": _rival,

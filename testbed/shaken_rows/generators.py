@@ -28,7 +28,7 @@ THEMES: Final = (
     ("usurp", "budget", "member", "pause leader"),
     ("lose GPU", "find GPU", "stranger", "worst"),
     ("driver reload", "worst", "idle"),
-    ("stop", "resume", "pause", "isolate", "mend"),
+    ("stop", "resume", "pause", "isolate", "reconnect"),
     ("drill", "no drill", "worst", "idle", "member", "kill leader"),
 )
 

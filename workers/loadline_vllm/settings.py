@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadline_api.worker_messages import TOKEN_FILE
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 PREFIX = "LOADLINE_"
 
@@ -113,4 +113,4 @@ def read(environment: Mapping[str, str] = environ) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = PREFIX + str(fault["loc"][0]).upper()
-        raise InvalidInput(name, fault["input"], mend=mend_of(fault)) from error
+        raise InvalidInput(name, fault["input"], fix=fix_of(fault)) from error

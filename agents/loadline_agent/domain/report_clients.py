@@ -218,7 +218,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         return b""
     if response.content_length is None or response.content_length > LONGEST_MESSAGE:
         raise InvalidInput(
-            "answer", response.content_length, mend=f"give a length of at most {LONGEST_MESSAGE}"
+            "answer", response.content_length, fix=f"give a length of at most {LONGEST_MESSAGE}"
         )
     return await response.read()
 

@@ -115,12 +115,12 @@ class ReportServer:
         spoken = request.headers.get(VERSION_HEADER, str(WIRE_VERSION))
         if spoken not in READ_VERSIONS:
             raise InvalidInput(
-                VERSION_HEADER, spoken, mend=f"this agent speaks {WIRE_VERSION}: update the older one"
+                VERSION_HEADER, spoken, fix=f"this agent speaks {WIRE_VERSION}: update the older one"
             )
         try:
             return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
-            raise InvalidInput("report", "too long", mend=f"send at most {LONGEST_MESSAGE} bytes") from error
+            raise InvalidInput("report", "too long", fix=f"send at most {LONGEST_MESSAGE} bytes") from error
 
     async def _answer(self, report: Report) -> Answer:
         """What becomes of a report, now or when its time is over."""

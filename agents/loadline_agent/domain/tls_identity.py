@@ -62,7 +62,7 @@ class Identity:
                 _create(state_dir, node)
         except OSError as error:
             raise InvalidInput(
-                "state-dir", str(state_dir), mend=f"give one that this process may write ({error})"
+                "state-dir", str(state_dir), fix=f"give one that this process may write ({error})"
             ) from error
         key_file, certificate_file = state_dir / KEY_FILE, state_dir / CERTIFICATE_FILE
         return cls(
@@ -136,7 +136,7 @@ def der_of(pem: str) -> bytes:
         if found != 1:
             raise ValueError(f"there are {found} in it")
     except (ValueError, ssl.SSLError) as error:
-        raise InvalidInput("certificate", pem[:40], mend=f"publish one PEM certificate ({error})") from error
+        raise InvalidInput("certificate", pem[:40], fix=f"publish one PEM certificate ({error})") from error
     return der
 
 
@@ -150,7 +150,7 @@ def own_certificate(pem: str, *, node: str) -> bytes:
         raise InvalidInput(
             "certificate",
             pem[:40],
-            mend=f"it names another node: publish the one that the agent on {node} made for itself",
+            fix=f"it names another node: publish the one that the agent on {node} made for itself",
         )
     return der
 

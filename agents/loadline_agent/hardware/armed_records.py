@@ -114,7 +114,7 @@ def prepare(directory: str) -> None:
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise InvalidInput(
-            "state directory", directory, mend="name a real directory that the agent's user owns"
+            "state directory", directory, fix="name a real directory that the agent's user owns"
         )
     if found.st_mode & 0o077:
         os.chmod(directory, 0o700)  # a hostPath volume is made with 0755
@@ -130,7 +130,7 @@ class ArmedRecordFile:
     def write(self, record: ArmedRecord) -> None:
         """Replace the agent's record; OSError if the disk refuses, and the one before stays."""
         if len(record.gpus) > MAX_GPUS:
-            raise InvalidInput("gpus", len(record.gpus), mend=f"a record holds at most {MAX_GPUS}")
+            raise InvalidInput("gpus", len(record.gpus), fix=f"a record holds at most {MAX_GPUS}")
         gpus = b"".join(_packed(gpu) for gpu in record.gpus)
         counted = (record.armed, len(record.gpus), record.deadline_s, record.plan_version)
         # The domain comes last, where a version that doesn't know of it never looks.
@@ -219,7 +219,7 @@ def _record_in(slot: _Slot) -> ArmedRecord:
 def _packed(gpu: GpuRecord) -> bytes:
     uuid = gpu.uuid.encode()
     if len(uuid) > UUID_BYTES:
-        raise InvalidInput("uuid", gpu.uuid, mend=f"a record holds at most {UUID_BYTES} bytes of it")
+        raise InvalidInput("uuid", gpu.uuid, fix=f"a record holds at most {UUID_BYTES} bytes of it")
     found_mw = _FOUND_NOTHING if gpu.found_watts is None else round(gpu.found_watts * 1000)
     return _GPU.pack(uuid, round(gpu.safe_watts * 1000), found_mw, gpu.found_mhz or 0)
 

@@ -128,9 +128,9 @@ class GpuThread:
         assert self._loop is not None
         if self._clock() >= self._deadline_s():
             self._step_down(self._loop)
-        mended = self._node_gpus.mend()
-        if mended is not None:
-            self._loop.call_soon_threadsafe(self._stepped, mended, REOPENED)
+        fixed = self._node_gpus.fix()
+        if fixed is not None:
+            self._loop.call_soon_threadsafe(self._stepped, fixed, REOPENED)
         self._node_gpus.sample()
         self.state = self._node_gpus.state()
         if self._is_news(self.state, self._clock()):

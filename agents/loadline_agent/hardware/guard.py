@@ -179,13 +179,13 @@ class Guard:
         """Every GPU of the last armed record to min(current, safe); errors are counted, and tried again."""
         if not self._last.armed:
             return
-        self._mend([self._attempt(partial(self._lower, gpu)) for gpu in self._last.gpus])
+        self._fix([self._attempt(partial(self._lower, gpu)) for gpu in self._last.gpus])
 
     def _make_ready(self) -> None:
         ready = self._driver.ready
-        self._mend([self._attempt(partial(ready, gpu.uuid)) for gpu in self._last.gpus])
+        self._fix([self._attempt(partial(ready, gpu.uuid)) for gpu in self._last.gpus])
 
-    def _mend(self, done: list[bool]) -> None:
+    def _fix(self, done: list[bool]) -> None:
         """Load NVML anew where nothing works, and now and then where a GPU doesn't: it may be back."""
         now = self._clock()
         if any(done):

@@ -267,8 +267,8 @@ def _in_range(order: Order, device: Device) -> int:
         raise OutOfRange(f"watts of {order.uuid} is {order.watts:g}: ask for {lowest:g} to {highest:g}")
     clock_mhz = order.clock_mhz
     if clock_mhz is not None and not device.lowest_mhz <= clock_mhz <= device.highest_mhz:
-        mend = f"ask for {device.lowest_mhz} to {device.highest_mhz}"
-        raise OutOfRange(f"clock_mhz of {order.uuid} is {clock_mhz}: {mend}")
+        fix = f"ask for {device.lowest_mhz} to {device.highest_mhz}"
+        raise OutOfRange(f"clock_mhz of {order.uuid} is {clock_mhz}: {fix}")
     if not order.safe_watts > 0.0:
         raise OutOfRange(f"safe_watts of {order.uuid} is {order.safe_watts:g}: it must be above 0")
     return round(order.watts * 1000)

@@ -135,7 +135,7 @@ class NodeGpus:
             self.look()
         self._samples, self._sampled_s = self._gpus.sample(now), now
 
-    def mend(self) -> Done | None:
+    def fix(self) -> Done | None:
         """Take in GPUs that answer by now. Where none does any more, load NVML anew, and step down.
 
         None where nothing was done about limits. A driver that was loaded anew has forgotten them; the

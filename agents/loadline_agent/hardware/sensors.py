@@ -53,7 +53,7 @@ _CAP_SYS_ADMIN: Final = 21
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSample:
-    """One reading. `watts` counts only if `ok`; `fault` says what was wrong, mended or not.
+    """One reading. `watts` counts only if `ok`; `fault` says what was wrong, fixed or not.
 
     `age_s` is how long ago the watts were true.
     """

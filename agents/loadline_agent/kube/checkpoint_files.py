@@ -64,7 +64,7 @@ def recall(state_dir: Path) -> Checkpoint:
         return found.model_copy(update={"candidates": candidates})
     except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors, as are those of text
         raise InvalidInput(
-            FILE, str(path), mend="remove it; the agent writes it again with what the API server has"
+            FILE, str(path), fix="remove it; the agent writes it again with what the API server has"
         ) from error
 
 

@@ -75,11 +75,11 @@ def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVIC
     """Credentials that a kubelet gave the pod."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise InvalidInput("kubeconfig", "", mend="give --kubeconfig or set KUBECONFIG outside of a pod")
+        raise InvalidInput("kubeconfig", "", fix="give --kubeconfig or set KUBECONFIG outside of a pod")
     authority = directory / "ca.crt"
     if not authority.exists():
         raise InvalidInput(
-            "serviceaccount", str(authority), mend="let the pod mount its service account's token"
+            "serviceaccount", str(authority), fix="let the pod mount its service account's token"
         )
     address = f"[{host}]" if ":" in host else host
     return Credentials(
@@ -92,19 +92,17 @@ def from_kubeconfig(path: Path) -> Credentials:
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise InvalidInput("kubeconfig", str(path), mend=f"give one that can be read ({error})") from error
+        raise InvalidInput("kubeconfig", str(path), fix=f"give one that can be read ({error})") from error
     if not isinstance(document, dict):
         raise InvalidInput(
-            "kubeconfig", str(path), mend="give a YAML mapping with clusters, users and contexts"
+            "kubeconfig", str(path), fix="give a YAML mapping with clusters, users and contexts"
         )
     context = _named(document, kind="context", name=str(document.get("current-context", "")))
     cluster = _named(document, kind="cluster", name=str(context.get("cluster", "")))
     user = _named(document, kind="user", name=str(context.get("user", "")))
     for program in ("exec", "auth-provider"):
         if program in user:
-            raise InvalidInput(
-                f"users.{program}", user[program], mend="use tokenFile or a client certificate"
-            )
+            raise InvalidInput(f"users.{program}", user[program], fix="use tokenFile or a client certificate")
     home = path.parent
     token_file = user.get("tokenFile")
     return Credentials(
@@ -121,7 +119,7 @@ def _named(document: Mapping[str, Any], *, kind: str, name: str) -> Mapping[str,
     for entry in document.get(f"{kind}s") or ():
         if entry.get("name") == name and isinstance(entry.get(kind), dict):
             return dict(entry[kind])
-    raise InvalidInput(f"{kind}s", name, mend=f"add a {kind} of that name, or change what refers to it")
+    raise InvalidInput(f"{kind}s", name, fix=f"add a {kind} of that name, or change what refers to it")
 
 
 def _pem(entry: Mapping[str, Any], key: str, *, home: Path) -> str:
@@ -131,4 +129,4 @@ def _pem(entry: Mapping[str, Any], key: str, *, home: Path) -> str:
             return base64.b64decode(entry[f"{key}-data"], validate=True).decode()
         return (home / str(entry[key])).read_text() if key in entry else ""
     except (OSError, binascii.Error, UnicodeDecodeError) as error:
-        raise InvalidInput(key, entry.get(key, "…"), mend=f"give PEM that can be read ({error})") from error
+        raise InvalidInput(key, entry.get(key, "…"), fix=f"give PEM that can be read ({error})") from error

@@ -199,7 +199,7 @@ def record_of(lease: Object) -> Record:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(
-            "lease.spec", spec, mend=f"delete the Lease, and the operator creates it again ({error})"
+            "lease.spec", spec, fix=f"delete the Lease, and the operator creates it again ({error})"
         ) from error
 
 

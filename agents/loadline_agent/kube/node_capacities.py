@@ -174,7 +174,7 @@ class NodeCapacityWriter:
             self._checked_s = float("-inf")  # whatever happened, read before writing again
 
     async def _check(self) -> None:
-        """Read what is there; mend the spec, and remember the status to compare with."""
+        """Read what is there; fix the spec, and remember the status to compare with."""
         self._settled = None
         try:
             existing = NodeCapacity.parse(await self._kube.get(self._path))

@@ -137,7 +137,7 @@ def policy_of(thing: Object) -> Policy:
     """The power policy in a ConfigMap."""
     data = thing.get("data") or {}
     if POLICY_KEY not in data:
-        raise InvalidPolicy("data", sorted(data), mend=f"put the document under the key `{POLICY_KEY}`")
+        raise InvalidPolicy("data", sorted(data), fix=f"put the document under the key `{POLICY_KEY}`")
     text = str(data[POLICY_KEY])
     return Policy(text, parse_power(text))
 

@@ -42,7 +42,7 @@ def policy_in(thing: Object) -> InForce:
     """The policy in a ConfigMap; InvalidPolicy if it can't be used."""
     metadata, data = thing["metadata"], thing.get("data") or {}
     if POLICY_KEY not in data:
-        raise InvalidPolicy("data", sorted(data), mend=f"put the document under the key `{POLICY_KEY}`")
+        raise InvalidPolicy("data", sorted(data), fix=f"put the document under the key `{POLICY_KEY}`")
     text, loop = str(data[POLICY_KEY]), (metadata.get("labels") or {}).get(POLICY_LABEL)
     return InForce(document_in(text, loop), f"{metadata['namespace']}/{metadata['name']}", text)
 
@@ -51,7 +51,7 @@ def policy_in(thing: Object) -> InForce:
 def document_in(text: str, loop: str) -> ServiceDocument:
     """The document in a text; InvalidPolicy if it can't be used, or isn't of that loop of workers."""
     if loop not in OF_WORKERS:
-        raise InvalidPolicy(POLICY_LABEL, loop, mend=f"set the label to one of {', '.join(OF_WORKERS)}")
+        raise InvalidPolicy(POLICY_LABEL, loop, fix=f"set the label to one of {', '.join(OF_WORKERS)}")
     document = parse(text, Loop(loop))
     assert isinstance(document, ServiceDocument)
     return document

@@ -138,5 +138,5 @@ def _generation(before: Worker | None, report: WorkerReport, sections: Sections,
             return before.generation
     newest = max(report.highest, before.generation if before is not None else 0)
     if newest >= LAST_GENERATION:
-        raise InvalidInput("report.highest", report.highest, mend="restart the engine")
+        raise InvalidInput("report.highest", report.highest, fix="restart the engine")
     return newest + 1

@@ -167,8 +167,8 @@ async def _body(request: web.Request) -> bytes:
         async with asyncio.timeout(BODY_S):
             return await request.read()
     except TimeoutError as error:
-        raise InvalidInput("report", "incomplete", mend=f"send it within {BODY_S:.0f} s") from error
+        raise InvalidInput("report", "incomplete", fix=f"send it within {BODY_S:.0f} s") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise InvalidInput(
-            "report", "too long", mend=f"send at most {LONGEST_WORKER_MESSAGE} bytes"
+            "report", "too long", fix=f"send at most {LONGEST_WORKER_MESSAGE} bytes"
         ) from error

@@ -112,13 +112,13 @@ def _bound(line: bytes) -> float:
         if at >= 0:
             start = at + len(opening)
             return _number(line[start : line.find(b'"', start)], line)
-    raise InvalidInput("metrics", line[:80], mend="give every bucket its le")
+    raise InvalidInput("metrics", line[:80], fix="give every bucket its le")
 
 
 def _value(line: bytes) -> float:
     value = _number(line[line.rfind(b"}") + 1 :].strip(), line)
     if not math.isfinite(value):
-        raise InvalidInput("metrics", line[:80], mend="give a finite number")
+        raise InvalidInput("metrics", line[:80], fix="give a finite number")
     return value
 
 
@@ -126,4 +126,4 @@ def _number(text: bytes, line: bytes) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise InvalidInput("metrics", line[:80], mend="give a number") from error
+        raise InvalidInput("metrics", line[:80], fix="give a number") from error

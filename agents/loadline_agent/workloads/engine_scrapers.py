@@ -252,5 +252,5 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > LONGEST_ANSWER:
-            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", mend="send fewer series")
+            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", fix="send fewer series")
     return bytes(body)

@@ -61,7 +61,7 @@ def histogram_of(counts: Mapping[float, float]) -> Histogram:
     rising = tuple(counts[bound] for bound in bounds)
     usual = all(math.isfinite(count) and count >= 0 for count in rising) and rising == tuple(sorted(rising))
     if not bounds or bounds[-1] != INFINITE or not usual:
-        raise InvalidInput("buckets", dict(counts), mend="give cumulative counts up to le=+Inf")
+        raise InvalidInput("buckets", dict(counts), fix="give cumulative counts up to le=+Inf")
     return Histogram(bounds, rising)
 
 

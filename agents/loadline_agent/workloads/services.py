@@ -131,5 +131,5 @@ def _equality(term: str) -> tuple[str, str]:
     name, equals, value = term.partition("=")
     value = value.removeprefix("=")
     if not equals or "!" in name or " " in term.strip():
-        raise InvalidInput("status.selector", term, mend="use equalities, `label=value`")
+        raise InvalidInput("status.selector", term, fix="use equalities, `label=value`")
     return name.strip(), value.strip()

@@ -68,7 +68,7 @@ def _host_watts(node: Node, spec: PowerDomainSpec) -> float:
     try:
         return host_draw(node.labels, spec.host_watts).max_watts
     except InvalidInput as error:
-        raise InvalidInput(f"{node.name}: {error.field}", error.value, mend=error.mend) from error
+        raise InvalidInput(f"{node.name}: {error.field}", error.value, fix=error.fix) from error
 
 
 def _rating(capacity: Capacity | None, host_watts: float) -> NodeRating | None:

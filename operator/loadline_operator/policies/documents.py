@@ -91,12 +91,12 @@ def _loop(config_map: Manifest, loops: Collection[Loop]) -> Loop:
     if found is not None:
         return found
     if told == Loop.POWER:
-        mend = (
+        fix = (
             "move the power policy to Loadline's namespace; this namespace may have policies of"
             f" {', '.join(OF_SERVICES)}"
         )
-        raise InvalidPolicy(POLICY_LABEL, told, mend=mend)
-    raise InvalidPolicy(POLICY_LABEL, told, mend=f"set the label to one of {', '.join(loops)}")
+        raise InvalidPolicy(POLICY_LABEL, told, fix=fix)
+    raise InvalidPolicy(POLICY_LABEL, told, fix=f"set the label to one of {', '.join(loops)}")
 
 
 def _text(config_map: Manifest) -> str:
@@ -104,6 +104,6 @@ def _text(config_map: Manifest) -> str:
     if POLICY_KEY not in data:
         keys = ", ".join(sorted(data)) or "no key"
         raise InvalidPolicy(
-            POLICY_KEY, None, mend=f"put the document under this key; the ConfigMap has {keys}"
+            POLICY_KEY, None, fix=f"put the document under this key; the ConfigMap has {keys}"
         )
     return str(data[POLICY_KEY])

@@ -160,4 +160,4 @@ def _event(key: Key, document: Document, *, at: _Version, context: Context) -> M
     if document.fault is not None:
         return events.policy_invalid(key, uid=at.uid, version=at.version, fault=document.fault, now=now)
     good = document.good_hash or ""
-    return events.policy_mended(key, uid=at.uid, version=at.version, hash=good, now=now)
+    return events.policy_fixed(key, uid=at.uid, version=at.version, hash=good, now=now)

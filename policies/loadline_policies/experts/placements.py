@@ -27,7 +27,7 @@ class Placement:
         placed = {expert for rank in self.ranks for expert in rank}
         if not placed or placed != set(range(max(placed) + 1)):
             raise InvalidInput(
-                "experts.placement", self.ranks, mend="place each expert from 0 upwards on at least one rank"
+                "experts.placement", self.ranks, fix="place each expert from 0 upwards on at least one rank"
             )
 
     @cached_property

@@ -54,9 +54,9 @@ class PrefillSection(Section):
     @model_validator(mode="after")
     def _check_knots(self) -> Self:
         if not len(self.tokens) == len(self.seconds) == len(self.shares):
-            raise InvalidPolicy("prefill", len(self.tokens), mend="give as many seconds and shares as tokens")
+            raise InvalidPolicy("prefill", len(self.tokens), fix="give as many seconds and shares as tokens")
         if list(self.tokens) != sorted(set(self.tokens)):
-            raise InvalidPolicy("prefill.tokens", self.tokens, mend="let the knots rise")
+            raise InvalidPolicy("prefill.tokens", self.tokens, fix="let the knots rise")
         return self
 
 

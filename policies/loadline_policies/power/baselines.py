@@ -56,7 +56,7 @@ class OneThresholdConfig(Settings):
             raise InvalidPolicy(
                 "hysteresisPercent",
                 self.hysteresis_percent,
-                mend=f"set it below thresholdPercent ({self.threshold_percent})",
+                fix=f"set it below thresholdPercent ({self.threshold_percent})",
             )
         return self
 

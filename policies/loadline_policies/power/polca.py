@@ -70,19 +70,19 @@ class Config(Settings):
             raise InvalidPolicy(
                 "threshold1Percent",
                 self.threshold1_percent,
-                mend=f"set it below threshold2Percent ({self.threshold2_percent})",
+                fix=f"set it below threshold2Percent ({self.threshold2_percent})",
             )
         if self.hysteresis_percent >= self.threshold1_percent:
             raise InvalidPolicy(
                 "hysteresisPercent",
                 self.hysteresis_percent,
-                mend=f"set it below threshold1Percent ({self.threshold1_percent})",
+                fix=f"set it below threshold1Percent ({self.threshold1_percent})",
             )
         if self.low_deep_mhz > self.low_shallow_mhz:
             raise InvalidPolicy(
                 "lowDeepMhz",
                 self.low_deep_mhz,
-                mend=f"set it to lowShallowMhz ({self.low_shallow_mhz}) or less",
+                fix=f"set it to lowShallowMhz ({self.low_shallow_mhz}) or less",
             )
         return self
 

@@ -59,4 +59,4 @@ def find(name: str) -> Precision:
         if precision.name == name:
             return precision
     names = ", ".join(precision.name for precision in PRECISIONS)
-    raise InvalidInput("--precision", name, mend=f"use one of {names}")
+    raise InvalidInput("--precision", name, fix=f"use one of {names}")

@@ -74,16 +74,16 @@ def _check_size(routing: Routing, settings: Settings) -> None:
         raise InvalidInput(
             f"{routing.name}: the number of requests",
             requests,
-            mend="give two or more: one half is learned from",
+            fix="give two or more: one half is learned from",
         )
     replayed = requests - requests // 2
     if settings.batch > replayed:
         raise InvalidInput(
-            "--batch", settings.batch, mend=f"{replayed} requests are replayed: give at most that many"
+            "--batch", settings.batch, fix=f"{replayed} requests are replayed: give at most that many"
         )
     cells = routing.tokens * routing.model_experts
     if cells > MOST_CELLS:
         most = MOST_CELLS // routing.model_experts
         raise InvalidInput(
-            f"{routing.name}: the number of tokens", routing.tokens, mend=f"use `--tokens {most}`"
+            f"{routing.name}: the number of tokens", routing.tokens, fix=f"use `--tokens {most}`"
         )

@@ -77,7 +77,7 @@ def read(path: Path, *, experts: int | None = None) -> Routing:
         raise InvalidTrace(
             f"{path.name}: what can't be read of it",
             str(error),
-            mend="give a CSV file in UTF-8, plain or packed by gzip or xz, or a folder of ESFT",
+            fix="give a CSV file in UTF-8, plain or packed by gzip or xz, or a folder of ESFT",
         ) from error
 
 
@@ -93,7 +93,7 @@ def read_table(file: TextIO, name: str, *, experts: int | None = None) -> Routin
     """Read a table; rows are counted as an editor shows them, the header is row 1."""
     reader = csv.DictReader(file)
     if any(column not in (reader.fieldnames or ()) for column in COLUMNS):
-        raise InvalidTrace(f"{name} row 1", reader.fieldnames, mend=f"name the columns {', '.join(COLUMNS)}")
+        raise InvalidTrace(f"{name} row 1", reader.fieldnames, fix=f"name the columns {', '.join(COLUMNS)}")
     rows = (_row(row, f"{name} row {number}", experts) for number, row in enumerate(reader, start=2))
     return _routing(_tokens(rows), name, experts)
 
@@ -101,7 +101,7 @@ def read_table(file: TextIO, name: str, *, experts: int | None = None) -> Routin
 def _row(row: Mapping[str, str | None], where: str, experts: int | None) -> _Row:
     empty = [column for column in COLUMNS if not (row[column] or "").strip()]
     if empty:
-        raise InvalidTrace(f"{where} {empty[0]}", row[empty[0]], mend="fill the hole, or take the token out")
+        raise InvalidTrace(f"{where} {empty[0]}", row[empty[0]], fix="fill the hole, or take the token out")
     text = {column: row[column] or "" for column in COLUMNS}
     ids = _ids(text["experts"].split(), f"{where} experts", experts)
     return _Row(
@@ -132,26 +132,26 @@ def _tokens(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 def _check_order(row: _Row, before: _Row | None, ended: set[str]) -> None:
     if row.sequence in ended:
-        raise InvalidTrace(f"{row.where} sequence", row.sequence, mend="keep a request's tokens together")
+        raise InvalidTrace(f"{row.where} sequence", row.sequence, fix="keep a request's tokens together")
     if before is not None and before.sequence == row.sequence and row.token < before.token:
-        raise InvalidTrace(f"{row.where} token", row.token, mend="sort a request's tokens in ascending order")
+        raise InvalidTrace(f"{row.where} token", row.token, fix="sort a request's tokens in ascending order")
 
 
 def _check_token(token: list[_Row], first: list[_Row]) -> None:
     where = f"{token[0].where} layers of token {token[0].token}"
     layers, wanted = [row.layer for row in token], [row.layer for row in first]
     if sorted(set(layers)) != layers:
-        raise InvalidTrace(where, layers, mend="give each layer once, in ascending order")
+        raise InvalidTrace(where, layers, fix="give each layer once, in ascending order")
     if layers != wanted:
         raise InvalidTrace(
-            where, layers, mend=f"give every token the same layers, as the first: {_few(wanted)}"
+            where, layers, fix=f"give every token the same layers, as the first: {_few(wanted)}"
         )
     for row in token:
         if len(row.ids) != len(first[0].ids):
             raise InvalidTrace(
                 f"{row.where} experts",
                 " ".join(map(str, row.ids)),
-                mend=f"give as many experts as in the first row: {len(first[0].ids)}",
+                fix=f"give as many experts as in the first row: {len(first[0].ids)}",
             )
 
 
@@ -171,7 +171,7 @@ def _routing(tokens: Iterable[list[_Row]], name: str, experts: int | None) -> Ro
         weights.append([row.weights for row in token])
         sequence.append(sequences.setdefault(token[0].sequence, len(sequences)))
     if not ids:
-        raise InvalidTrace(name, 0, mend="give a routing with at least one token")
+        raise InvalidTrace(name, 0, fix="give a routing with at least one token")
     return _made(
         name, layers=layers, ids=np.array(ids), weights=np.array(weights), sequence=np.array(sequence),
         experts=experts,
@@ -202,7 +202,7 @@ def read_folder(folder: Path, *, experts: int | None = None) -> Routing:
         raise InvalidTrace(
             f"{folder.name}: the number of files expert_weights_N.txt",
             0,
-            mend="name the folder of one task, or a CSV file",
+            fix="name the folder of one task, or a CSV file",
         )
     numbers = sorted(named)
     layers = [_layer(named[number], experts) for number in numbers]
@@ -223,7 +223,7 @@ def _layer(path: Path, experts: int | None) -> list[tuple[Ints, Floats]]:
     """Ids and weights of each line, of shape (tokens, experts per token)."""
     lines = path.read_text("utf-8").splitlines()
     if not lines:
-        raise InvalidTrace(f"{path.name}: the number of rows", 0, mend="give one for each request")
+        raise InvalidTrace(f"{path.name}: the number of rows", 0, fix="give one for each request")
     return [_line(line, f"{path.name} row {number}", experts) for number, line in enumerate(lines, start=1)]
 
 
@@ -233,7 +233,7 @@ def _line(line: str, where: str, experts: int | None) -> tuple[Ints, Floats]:
     told = ids.split()
     if not told or len(told) % width:
         raise InvalidTrace(
-            f"{where}: the number of experts", len(told), mend=f"give {width} for each token, and two tabs"
+            f"{where}: the number of experts", len(told), fix=f"give {width} for each token, and two tabs"
         )
     rows = [
         _ids(told[i : i + width], f"{where}, token {i // width + 1}, experts", experts)
@@ -248,14 +248,14 @@ def _check_layer(
 ) -> None:
     if len(lines) != len(first):
         raise InvalidTrace(
-            f"{name}: the number of rows", len(lines), mend=f"give as many as {first_name} has: {len(first)}"
+            f"{name}: the number of rows", len(lines), fix=f"give as many as {first_name} has: {len(first)}"
         )
     for number, ((ids, _), (wanted, _)) in enumerate(zip(lines, first, strict=True), start=1):
         if len(ids) != len(wanted):
             raise InvalidTrace(
                 f"{name} row {number}: the number of tokens",
                 len(ids),
-                mend=f"give as many as {first_name} row {number} has: {len(wanted)}",
+                fix=f"give as many as {first_name} row {number} has: {len(wanted)}",
             )
 
 
@@ -264,17 +264,17 @@ def _ids(texts: list[str], where: str, experts: int | None) -> tuple[int, ...]:
     ids = tuple(_whole(text, where) for text in texts)
     for one in ids:
         if one >= bound:
-            mend = "`--experts`" if experts else "the most that is believed"
-            raise InvalidTrace(where, one, mend=f"give ids below {bound}, {mend}")
+            fix = "`--experts`" if experts else "the most that is believed"
+            raise InvalidTrace(where, one, fix=f"give ids below {bound}, {fix}")
     if len(set(ids)) < len(ids):
-        raise InvalidTrace(where, " ".join(texts), mend="name each expert of a token once")
+        raise InvalidTrace(where, " ".join(texts), fix="name each expert of a token once")
     return ids
 
 
 def _weights(texts: list[str], where: str, count: int) -> tuple[float, ...]:
     if len(texts) != count:
         raise InvalidTrace(
-            f"{where}: the number of weights", len(texts), mend=f"give one for each expert: {count}"
+            f"{where}: the number of weights", len(texts), fix=f"give one for each expert: {count}"
         )
     return tuple(_weight(text, where) for text in texts)
 
@@ -283,9 +283,9 @@ def _weight(text: str, where: str) -> float:
     try:
         weight = float(text)
     except ValueError as error:
-        raise InvalidTrace(where, text, mend="give weights that are numbers") from error
+        raise InvalidTrace(where, text, fix="give weights that are numbers") from error
     if not math.isfinite(weight) or weight < 0.0:
-        raise InvalidTrace(where, text, mend="give weights that are finite and not negative")
+        raise InvalidTrace(where, text, fix="give weights that are finite and not negative")
     return weight
 
 
@@ -293,7 +293,7 @@ def _whole(text: str, where: str) -> int:
     try:
         number = int(text)
     except ValueError as error:
-        raise InvalidTrace(where, text, mend="give whole numbers") from error
+        raise InvalidTrace(where, text, fix="give whole numbers") from error
     if number < 0:
-        raise InvalidTrace(where, number, mend="give a number that is not negative")
+        raise InvalidTrace(where, number, fix="give a number that is not negative")
     return number

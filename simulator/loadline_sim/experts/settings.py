@@ -48,16 +48,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.memory_gib is not None and self.slots is not None:
-            raise InvalidInput("--slots", self.slots, mend="set either `--slots` or `--memory-gib`")
+            raise InvalidInput("--slots", self.slots, fix="set either `--slots` or `--memory-gib`")
         for option, value in (("--expert-params", self.expert_parameters), ("--link-gbs", self.link_gbs)):
             if not 0.0 < value < 1e15:
-                raise InvalidInput(option, value, mend="give a number above 0")
+                raise InvalidInput(option, value, fix="give a number above 0")
         if self.grouped > self.waiting:
-            raise InvalidInput("--grouped", self.grouped, mend=f"give at most `--waiting`, {self.waiting}")
+            raise InvalidInput("--grouped", self.grouped, fix=f"give at most `--waiting`, {self.waiting}")
         if self.queued > MOST_QUEUED:
-            raise InvalidInput("--queued", self.queued, mend=f"give at most {MOST_QUEUED}")
+            raise InvalidInput("--queued", self.queued, fix=f"give at most {MOST_QUEUED}")
         if not 0.0 <= self.layer_ms < 1e6:
-            raise InvalidInput("--layer-ms", self.layer_ms, mend="give milliseconds from 0 to 1000000")
+            raise InvalidInput("--layer-ms", self.layer_ms, fix="give milliseconds from 0 to 1000000")
 
     @property
     def layer_s(self) -> float:
@@ -81,7 +81,7 @@ def slots_of(settings: Settings, routing: Routing, *, expert_bytes: float) -> in
         raise InvalidInput(
             "--memory-gib" if by_memory else "--slots",
             settings.memory_gib if by_memory else slots,
-            mend=f"give memory for one expert in each of the {routing.layers} layers: {routing.layers} "
+            fix=f"give memory for one expert in each of the {routing.layers} layers: {routing.layers} "
             f"slots, which are {least_gib:.2f} GiB at this precision",
         )
     return min(slots, routing.model_experts)
@@ -89,5 +89,5 @@ def slots_of(settings: Settings, routing: Routing, *, expert_bytes: float) -> in
 
 def _that_fit(memory_gib: float, expert_bytes: float) -> int:
     if not 0.0 < memory_gib < 1e9:
-        raise InvalidInput("--memory-gib", memory_gib, mend="give a number above 0")
+        raise InvalidInput("--memory-gib", memory_gib, fix="give a number above 0")
     return int(memory_gib * GIB / expert_bytes)

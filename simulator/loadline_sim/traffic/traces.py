@@ -88,7 +88,7 @@ def read(file: TextIO, name: str) -> Trace:
     reader = csv.DictReader(file)
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
-        raise InvalidTrace(f"{name} row 1", reader.fieldnames, mend=f"name the columns {', '.join(COLUMNS)}")
+        raise InvalidTrace(f"{name} row 1", reader.fieldnames, fix=f"name the columns {', '.join(COLUMNS)}")
     return _trace(_requests(reader, name), name)
 
 
@@ -98,7 +98,7 @@ def _requests(rows: Iterable[Mapping[str, str | None]], name: str) -> Iterable[t
         where = f"{name} row {number}"
         time_s = _seconds(row["TIMESTAMP"], f"{where} TIMESTAMP")
         if time_s < last_s:
-            raise InvalidTrace(f"{where} TIMESTAMP", row["TIMESTAMP"], mend="sort the trace by TIMESTAMP")
+            raise InvalidTrace(f"{where} TIMESTAMP", row["TIMESTAMP"], fix="sort the trace by TIMESTAMP")
         last_s = time_s
         prompt = _tokens(row["ContextTokens"], f"{where} ContextTokens")
         yield time_s, prompt, _tokens(row["GeneratedTokens"], f"{where} GeneratedTokens")
@@ -107,7 +107,7 @@ def _requests(rows: Iterable[Mapping[str, str | None]], name: str) -> Iterable[t
 def _trace(requests: Iterable[tuple[float, int, int]], name: str) -> Trace:
     columns = list(zip(*requests, strict=True))
     if not columns:
-        raise InvalidTrace(name, 0, mend="give a trace with at least one request")
+        raise InvalidTrace(name, 0, fix="give a trace with at least one request")
     times, prompts, outputs = columns
     return Trace(np.array(times), np.array(prompts, dtype=np.int64), np.array(outputs, dtype=np.int64))
 
@@ -115,13 +115,13 @@ def _trace(requests: Iterable[tuple[float, int, int]], name: str) -> Trace:
 def _seconds(text: str | None, where: str) -> float:
     """Seconds since the epoch of a plain number or a timestamp; finer than microseconds is cut off."""
     if not text or not text.strip():
-        raise InvalidTrace(where, text, mend="fill the hole, or take the row out")
+        raise InvalidTrace(where, text, fix="fill the hole, or take the row out")
     try:
         seconds = float(text)
     except ValueError:
         seconds = _timestamp(text, where)
     if not math.isfinite(seconds):
-        raise InvalidTrace(where, text, mend="give a time that is a number")
+        raise InvalidTrace(where, text, fix="give a time that is a number")
     return seconds
 
 
@@ -129,18 +129,16 @@ def _timestamp(text: str, where: str) -> float:
     try:
         return datetime.fromisoformat(text.strip()[:26] + "+00:00").timestamp()
     except ValueError as error:
-        raise InvalidTrace(
-            where, text, mend="write it as seconds or as YYYY-MM-DD HH:MM:SS.ffffff"
-        ) from error
+        raise InvalidTrace(where, text, fix="write it as seconds or as YYYY-MM-DD HH:MM:SS.ffffff") from error
 
 
 def _tokens(text: str | None, where: str) -> int:
     if not text or not text.strip():
-        raise InvalidTrace(where, text, mend="fill the hole, or take the row out")
+        raise InvalidTrace(where, text, fix="fill the hole, or take the row out")
     try:
         tokens = int(text)
     except ValueError as error:
-        raise InvalidTrace(where, text, mend="give a whole number of tokens") from error
+        raise InvalidTrace(where, text, fix="give a whole number of tokens") from error
     if tokens < 0:
-        raise InvalidTrace(where, tokens, mend="give a number of tokens that is not negative")
+        raise InvalidTrace(where, tokens, fix="give a number of tokens that is not negative")
     return tokens

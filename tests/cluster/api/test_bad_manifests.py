@@ -1,5 +1,5 @@
 """
-What the API server refuses of domains and capacities, with the field and the mend in its sentence.
+What the API server refuses of domains and capacities, with the field and the fix in its sentence.
 
 Bad InferenceServices are in one table beside the operator's tests, since half of them are told by it.
 """

@@ -170,10 +170,10 @@ def test_an_agent_may_neither_make_nor_remove_leases(agents: list[Caller], made:
 
 def test_a_stranger_with_leases_rights_is_refused(tenant: Caller, held: dict[str, Any]) -> None:
     usurped = changed(held, holderIdentity="berth-9", leaseTransitions=3)
-    mend = "only the operator may create or change Leases labelled loadline.dev/domain"
-    assert mend in tenant.refusal("PUT", f"{PATH}/{NAME}", usurped)
-    assert mend in tenant.refusal("POST", PATH, lease("pier"))
-    assert mend in tenant.refusal("DELETE", f"{PATH}/{NAME}")
+    fix = "only the operator may create or change Leases labelled loadline.dev/domain"
+    assert fix in tenant.refusal("PUT", f"{PATH}/{NAME}", usurped)
+    assert fix in tenant.refusal("POST", PATH, lease("pier"))
+    assert fix in tenant.refusal("DELETE", f"{PATH}/{NAME}")
     tenant.send("POST", PATH, body=lease("their-own", labels={}), dryRun="All")
 
 

@@ -73,7 +73,7 @@ def test_the_status_and_other_fields_are_written(stored: Bed, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"),
+    ("name", "fix"),
     [
         ("flood", {"prefill": {"perDecode": "0.5"}}),
         ("wide", {"replicas": 1, "parallelism": {"tensor": 8, "nodes": 2}}),
@@ -82,8 +82,8 @@ def test_the_status_and_other_fields_are_written(stored: Bed, name: str) -> None
         ("odd", {"template": {"remove": [{"container": "vllm", "path": "livenessProbe"}]}}),
     ],
 )
-def test_it_can_be_put_right(stored: Bed, name: str, mend: Object) -> None:
-    stored.client.patch(path(name), {"spec": mend})
+def test_it_can_be_put_right(stored: Bed, name: str, fix: Object) -> None:
+    stored.client.patch(path(name), {"spec": fix})
 
 
 def test_an_autoscaler_is_told_where_a_pool_ends(stored: Bed) -> None:

@@ -1,7 +1,7 @@
 """
 Everything that a person may write wrongly into an InferenceService, and who says what about it.
 
-One table: the API server refuses what it can know, with the field and the mend; what only
+One table: the API server refuses what it can know, with the field and the fix; what only
 the cluster can know is taken, and a condition says it. Nothing is taken in silence.
 """
 

@@ -151,7 +151,7 @@ def test_a_path_that_leads_nowhere_is_told_beside_how_the_service_stands(
     ],
     ids=lambda case: str(case.get("path", "pathless")) if isinstance(case, dict) else "",
 )
-def test_a_wrong_removal_is_refused_with_the_mend(
+def test_a_wrong_removal_is_refused_with_the_fix(
     harbour: Bed, namespace: str, removal: Any, words: str
 ) -> None:
     for field in ({"template": {"remove": [removal]}}, {"router": {"template": {"remove": [removal]}}}):

@@ -105,7 +105,7 @@ def test_a_document_may_come_from_stdin(loadline: Any, monkeypatch: pytest.Monke
     ],
     ids=["order", "unknown-key", "unknown-policy", "empty-config-map", "broken-yaml"],
 )
-def test_an_invalid_document_is_the_users_failure_and_says_the_mend(
+def test_an_invalid_document_is_the_users_failure_and_says_the_fix(
     text: str, error: str, hint: str, loadline: Any, document: Any
 ) -> None:
     ended = loadline("policies", "check", document(text))

@@ -76,7 +76,7 @@ def test_a_status_of_a_newer_writer_is_read() -> None:
         ({"mode": "Limit"}, ("spec.mode", "Limit", "'Observe' or 'Enforce'")),
     ],
 )
-def test_a_spec_that_cannot_be_used_names_field_value_and_mend(
+def test_a_spec_that_cannot_be_used_names_field_value_and_fix(
     spec: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     with pytest.raises(InvalidInput) as refused:

@@ -18,7 +18,7 @@ def test_what_is_written_is_read(requested: datetime, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("", "write a time"),
         ("now", "write a time"),
@@ -35,8 +35,8 @@ def test_what_is_written_is_read(requested: datetime, seconds: int) -> None:
         ("2026-01-02T03:04:05Z/999999", "write a time"),
     ],
 )
-def test_everything_else_is_refused_with_what_to_write(text: str, mend: str) -> None:
-    with pytest.raises(InvalidInput, match=mend):
+def test_everything_else_is_refused_with_what_to_write(text: str, fix: str) -> None:
+    with pytest.raises(InvalidInput, match=fix):
         DrillText.parse(text)
 
 

@@ -37,7 +37,7 @@ def test_generating_twice_gives_the_same_bytes() -> None:
     assert generate.files() == generate.files()
 
 
-def test_a_changed_file_is_found_stale_and_mended(tmp_path: Path) -> None:
+def test_a_changed_file_is_found_stale_and_fixed(tmp_path: Path) -> None:
     (tmp_path / "charts" / "loadline").mkdir(parents=True)
     assert generate.main(["--root", str(tmp_path)]) == 0
     assert generate.main(["--root", str(tmp_path), "--check"]) == 0

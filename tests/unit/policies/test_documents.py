@@ -55,7 +55,7 @@ def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
         (KV.replace("v1alpha1", "v9"), r"schema is .*: set it to"),
     ],
 )
-def test_a_fault_is_told_with_field_value_and_mend(text: str, told: str) -> None:
+def test_a_fault_is_told_with_field_value_and_fix(text: str, told: str) -> None:
     with pytest.raises(InvalidPolicy, match=told):
         parse(text)
 

@@ -38,7 +38,7 @@ class Mode(StrEnum):
 )
 def test_no_python_is_shown(value: object, text: str) -> None:
     assert shown(value) == text
-    assert str(InvalidInput("field", value, mend="mend it")) == f"field is {text}: mend it"
+    assert str(InvalidInput("field", value, fix="fix it")) == f"field is {text}: fix it"
 
 
 json = st.recursive(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 
 class Mode(IntEnum):
@@ -67,4 +67,4 @@ class ExpertsSettings(BaseModel):
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             field = ".".join(str(part) for part in ("experts", *fault["loc"]))
-            raise InvalidInput(field, fault["input"], mend=mend_of(fault)) from error
+            raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error

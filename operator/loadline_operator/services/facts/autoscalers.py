@@ -3,7 +3,7 @@ Who else sets replicas: autoscalers that aim at a service, and those that aim at
 
 `/scale` of the service is the one place to scale it, so that decode and prefill move
 together. An autoscaler that sets the replicas of a Deployment of ours instead is not
-fought: the manifest leaves `replicas` out, and the condition names it and the mend. A
+fought: the manifest leaves `replicas` out, and the condition names it and the fix. A
 HorizontalPodAutoscaler is known by what it aims at, any other by the API server's record
 of who set a field by `/scale`. A person's kubectl is no autoscaler, and what an HPA set
 that is gone by now is history.

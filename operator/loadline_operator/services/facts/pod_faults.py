@@ -1,5 +1,5 @@
 """
-What is wrong with a pod, in one reason and one sentence that names the pod and the mend.
+What is wrong with a pod, in one reason and one sentence that names the pod and the fix.
 
 A kubelet tells the same misfortune in turns: a container that crashes is waiting, then
 running, then ended; a failing pull is an error, then a back-off. A status that followed

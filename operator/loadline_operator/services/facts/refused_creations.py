@@ -149,8 +149,8 @@ def refused_pods(said: str) -> PodFault:
         waits_for = f"more of ResourceQuota {quota[1]}, which allows {quota[3]}"
         return PodFault(reason=Reason.QUOTA_EXCEEDED, text=text, waits_for=waits_for)
     words = _sorted(said[found.end() :] if found is not None else said)
-    mend = ": create it, or correct serviceAccountName" if NO_ACCOUNT.search(words) else ""
-    text = f"the API server refuses to create {what or 'pods'}: {words}{mend}"
+    fix = ": create it, or correct serviceAccountName" if NO_ACCOUNT.search(words) else ""
+    text = f"the API server refuses to create {what or 'pods'}: {words}{fix}"
     return PodFault(reason=Reason.TEMPLATE_REFUSED, text=text)
 
 

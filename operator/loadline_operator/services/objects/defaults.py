@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from loadline_api.names import GPU_RESOURCE
 from loadline_api.removals import check_removals
 from loadline_policies.errors import InvalidInput
-from loadline_policies.mends import mend_of
+from loadline_policies.fixes import fix_of
 
 ENGINE_IMAGE = "docker.io/vllm/vllm-openai:v0.32.0"
 """The engine that the plugins are built for."""
@@ -50,7 +50,7 @@ PATTERN_MENDS = {
     "agentUrl": "set it to a URL without a path",
     "endpointPicker": "set it to a Service's name, in which {service} stands for the InferenceService's name",
 }
-"""What to do about a fault, by its kind or its field; for others `mends` has a sentence."""
+"""What to do about a fault, by its kind or its field; for others `fixes` has a sentence."""
 
 
 class Defaults(BaseModel):
@@ -96,7 +96,7 @@ def read(path: Path) -> Defaults:
     try:
         text = path.read_text()
     except OSError as error:
-        raise InvalidInput("--defaults", str(path), mend=f"name a readable file ({error})") from error
+        raise InvalidInput("--defaults", str(path), fix=f"name a readable file ({error})") from error
     return parse(text)
 
 
@@ -105,7 +105,7 @@ def parse(text: str) -> Defaults:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InvalidInput("--defaults", "not YAML", mend=str(error).replace("\n", " ")) from error
+        raise InvalidInput("--defaults", "not YAML", fix=str(error).replace("\n", " ")) from error
     try:
         return Defaults.model_validate({} if content is None else content)
     except ValidationError as error:
@@ -126,5 +126,5 @@ def with_family(wanted: Defaults, *, service_host: str) -> Defaults:
 def _explained(fault: ErrorDetails) -> InvalidInput:
     field = ".".join(str(part) for part in fault["loc"]) or "--defaults"
     kinds = {**MENDS, "string_pattern_mismatch": PATTERN_MENDS.get(field, "")}
-    mend = kinds.get(fault["type"]) or mend_of(fault)
-    return InvalidInput(field, fault["input"], mend=mend)
+    fix = kinds.get(fault["type"]) or fix_of(fault)
+    return InvalidInput(field, fault["input"], fix=fix)

@@ -40,7 +40,7 @@ class GpuFault(NamedTuple):
 class GpuState(NamedTuple):
     """One GPU at one look; a tuple, since eight are made at every look of every node.
 
-    `sensor_watts` counts only if `ok`; `fault` says what was wrong, mended or not, and `age_s` how
+    `sensor_watts` counts only if `ok`; `fault` says what was wrong, fixed or not, and `age_s` how
     long before the look the watts were true. Without `has_range` nothing can be set, and `min_watts` and
     `max_watts` are both the most that it may draw. `enforced_watts` and `requested_watts` are the limits
     last read back, None where they never were, or not within `UNREADABLE_AFTER_S` of the last look:

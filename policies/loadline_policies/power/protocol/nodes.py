@@ -52,7 +52,7 @@ LAST_REPORTS: Final = 3
 """How often a released node reports to a coordinator that isn't its own any more. Chosen."""
 
 BROKEN_FOR_S: Final = 60.0
-"""How long a failed promise is told, and keeps a node from being armed. Chosen: people mend disks."""
+"""How long a failed promise is told, and keeps a node from being armed. Chosen: people fix disks."""
 
 
 @dataclass(slots=True)

@@ -36,25 +36,25 @@ OVERSHOOT: Final = 2.0
 
 def check(report: Report) -> None:
     """InvalidInput where a report contradicts itself, or tells of hardware that there isn't."""
-    _check(report.age_s >= 0, "ageSeconds", report.age_s, mend="ages are 0 or more")
+    _check(report.age_s >= 0, "ageSeconds", report.age_s, fix="ages are 0 or more")
     _check(
         0 <= report.host_max_watts <= HOST_WATTS[1],
         "hostMaxWatts",
         report.host_max_watts,
-        mend=f"a host draws 0 to {HOST_WATTS[1]:g} W",
+        fix=f"a host draws 0 to {HOST_WATTS[1]:g} W",
     )
-    _check(len(report.gpus) <= GPUS[1], "gpus", len(report.gpus), mend=f"a node has at most {GPUS[1]}")
+    _check(len(report.gpus) <= GPUS[1], "gpus", len(report.gpus), fix=f"a node has at most {GPUS[1]}")
     _check_epoch(report.epoch)
     _check_counts(report)
     _check_names(report)
     uuids = {gpu.uuid for gpu in report.gpus}
-    _check(len(uuids) == len(report.gpus), "gpus", len(report.gpus), mend="each has a UUID of its own")
+    _check(len(uuids) == len(report.gpus), "gpus", len(report.gpus), fix="each has a UUID of its own")
     for gpu in report.gpus:
         _check(
             0 < gpu.min_watts <= gpu.max_watts <= GPU_WATTS[1],
             f"gpus[{gpu.uuid}]",
             f"{gpu.min_watts:g} to {gpu.max_watts:g} W",
-            mend=f"a settable range lies within 0 to {GPU_WATTS[1]:g} W",
+            fix=f"a settable range lies within 0 to {GPU_WATTS[1]:g} W",
         )
 
 
@@ -102,7 +102,7 @@ def _check_counts(report: Report) -> None:
         ("leaseSequence", report.lease_sequence),
         ("planVersion", report.plan_version),
     ):
-        _check(abs(value) <= COUNTS, field, value, mend=f"at most {COUNTS}, an int64")
+        _check(abs(value) <= COUNTS, field, value, fix=f"at most {COUNTS}, an int64")
 
 
 def _check_names(report: Report) -> None:
@@ -112,24 +112,24 @@ def _check_names(report: Report) -> None:
         ("services", [one.service for one in report.services], OWNERS * GPUS[1]),
         *((f"gpus[{gpu.uuid}].owners", gpu.owners, OWNERS) for gpu in report.gpus),
     ):
-        _check(len(names) <= most, field, len(names), mend=f"at most {most}")
+        _check(len(names) <= most, field, len(names), fix=f"at most {most}")
         _check(
-            all(len(name) <= NAMES for name in names), field, names, mend=f"{NAMES} characters each at most"
+            all(len(name) <= NAMES for name in names), field, names, fix=f"{NAMES} characters each at most"
         )
     long = next((gpu.uuid for gpu in report.gpus if len(gpu.uuid) > NAMES), "")
-    _check(not long, "gpus.uuid", long, mend=f"{NAMES} characters at most")
+    _check(not long, "gpus.uuid", long, fix=f"{NAMES} characters at most")
     for field, name in (("armedFor", report.armed_for), ("policyLevel", report.policy_level)):
-        _check(len(name or "") <= NAMES, field, name, mend=f"{NAMES} characters at most")
+        _check(len(name or "") <= NAMES, field, name, fix=f"{NAMES} characters at most")
 
 
 def _check_epoch(epoch: Epoch | None) -> None:
     if epoch is not None:
         inside = 0 <= epoch.transitions <= TRANSITIONS
-        _check(inside, "epoch.transitions", epoch.transitions, mend=f"0 to {TRANSITIONS}, an int32")
+        _check(inside, "epoch.transitions", epoch.transitions, fix=f"0 to {TRANSITIONS}, an int32")
         uid = epoch.lease_uid
-        _check(len(uid) <= NAMES, "epoch.leaseUid", uid, mend=f"{NAMES} characters at most")
+        _check(len(uid) <= NAMES, "epoch.leaseUid", uid, fix=f"{NAMES} characters at most")
 
 
-def _check(so: bool, field: str, value: object, *, mend: str) -> None:
+def _check(so: bool, field: str, value: object, *, fix: str) -> None:
     if not so:
-        raise InvalidInput(f"report.{field}", value, mend=mend)
+        raise InvalidInput(f"report.{field}", value, fix=fix)

@@ -43,18 +43,18 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.points) < 2 or self.points[0][1] != FOREVER:
             raise InvalidDomain(
-                "breaker.curve", self.points, mend="give at least two points, the first one borne for ever"
+                "breaker.curve", self.points, fix="give at least two points, the first one borne for ever"
             )
         for (load, seconds), (next_load, next_seconds) in zip(self.points, self.points[1:], strict=False):
             if not (0 < load < next_load and 0 < next_seconds < seconds):
                 raise InvalidDomain(
                     "breaker.curve",
                     self.points,
-                    mend="let the loads rise and the seconds fall from point to point",
+                    fix="let the loads rise and the seconds fall from point to point",
                 )
         if not self.cooling_s > 0:
             raise InvalidDomain(
-                "breaker.coolingSeconds", self.cooling_s, mend="give a positive number of seconds"
+                "breaker.coolingSeconds", self.cooling_s, fix="give a positive number of seconds"
             )
 
     @property

@@ -175,7 +175,7 @@ class Safety:
 
 
 def assess(ratings: Iterable[NodeRating], *, budget_watts: float, curve: Curve, timings: Timings) -> Safety:
-    """S1 and S2 of these nodes under this budget; UnsafeDomain says which fails and what would mend it."""
+    """S1 and S2 of these nodes under this budget; UnsafeDomain says which fails and what would fix it."""
     rows = tuple(ratings)
     limits = safe_limits(rows, budget_watts)
     max_load = sum(rating.nameplate_watts for rating in rows) / budget_watts

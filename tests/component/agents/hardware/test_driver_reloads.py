@@ -55,7 +55,7 @@ class Machine:
         done, end_s = [], self.clock.now + seconds
         while self.clock.now < end_s:
             self.clock.now += SAMPLE_EVERY_S
-            done.append(node_gpus.mend())
+            done.append(node_gpus.fix())
             node_gpus.sample()
         return [one for one in done if one is not None]
 

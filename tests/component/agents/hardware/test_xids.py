@@ -23,7 +23,7 @@ def turns(node_gpus: NodeGpus, clock: Clock, seconds: float) -> None:
     end_s = clock.now + seconds
     while clock.now < end_s:
         clock.now += SAMPLE_EVERY_S
-        node_gpus.mend()
+        node_gpus.fix()
         node_gpus.sample()
 
 

@@ -115,7 +115,7 @@ class Colors:
     def _parse(thing: dict[str, Any]) -> str:
         color = str(thing["color"])
         if color == "mauve":
-            raise InvalidInput("color", color, mend="use another")
+            raise InvalidInput("color", color, fix="use another")
         return color
 
 

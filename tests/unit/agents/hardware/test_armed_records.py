@@ -138,7 +138,7 @@ def test_noise_is_unreadable_or_unarmed_and_never_a_crash(
         assert noise.strip(b"\x00")
 
 
-def test_a_torn_record_is_mended_by_the_next_write(state: ArmedRecordFile, file: Path) -> None:
+def test_a_torn_record_is_fixed_by_the_next_write(state: ArmedRecordFile, file: Path) -> None:
     file.write_bytes(b"\xff" * 4 * SLOT)
     state.write(armed(5.0))
     assert state.read().deadline_s == 5.0

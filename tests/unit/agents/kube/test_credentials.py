@@ -47,17 +47,15 @@ def test_a_kubeconfig_with_a_client_certificate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "mend"),
+    ("user", "fix"),
     [
         ({"exec": {"command": "aws"}}, "use tokenFile or a client certificate"),
         ({"client-key": "missing.pem"}, "give PEM that can be read"),
         ({"client-key-data": "%%%"}, "give PEM that can be read"),
     ],
 )
-def test_a_kubeconfig_that_cannot_be_used_says_why(
-    tmp_path: Path, user: dict[str, object], mend: str
-) -> None:
-    with pytest.raises(InvalidInput, match=mend):
+def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path: Path, user: dict[str, object], fix: str) -> None:
+    with pytest.raises(InvalidInput, match=fix):
         credentials.find(kubeconfig(tmp_path / "config", user), environ={})
 
 

@@ -253,7 +253,7 @@ NO_PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 @pytest.mark.parametrize(
-    ("certificate", "mend"),
+    ("certificate", "fix"),
     [
         pytest.param(NO_PEM, "one PEM", id="none"),
         pytest.param(many(pem("node-00"), pem("node-01")), "one PEM", id="two-in-one"),
@@ -263,11 +263,11 @@ NO_PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     ],
 )
 def test_a_certificate_that_isnt_the_nodes_own_makes_no_peer_and_hides_no_gpu(
-    certificate: str, mend: str
+    certificate: str, fix: str
 ) -> None:
     known = known_of(capacity("node-01", certificate=certificate))
     assert known.peer is None
-    assert mend in str(known.problem)
+    assert fix in str(known.problem)
     assert known.gpus == (GpuRating("GPU-0", 100.0, 400.0),)
 
 

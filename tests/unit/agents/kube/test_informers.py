@@ -11,7 +11,7 @@ from loadline_agent.kube.informers import Informer
 from loadline_policies.errors import InvalidInput
 
 ERRORS = (
-    InvalidInput("a", 1, mend="b"),
+    InvalidInput("a", 1, fix="b"),
     TypeError("x" * 9000),
     RecursionError(),
     KeyError("metadata"),

@@ -43,7 +43,7 @@ def test_the_key_that_is_missing_is_named() -> None:
     assert "other" in (document.fault or "")
 
 
-def test_a_mended_document_is_good_again() -> None:
+def test_a_fixed_document_is_good_again() -> None:
     broken = Document(loop=Loop.POWER, good_hash=None, policy=None, fault="x")
     assert read(config_map(GOOD), broken).valid
 

@@ -135,7 +135,7 @@ def test_u_above_k_by_orders_alone() -> None:
     let(bench, "isolate", three)
     shaken(bench, most_load=1.0)
     assert not held(bench), "they are planned for, though nothing but orders speaks against them"
-    happen(bench, "mend", index=0)
+    happen(bench, "reconnect", index=0)
     bench.demand(80.0)
     bench.run(240.0)
     assert free(bench), "heard again, they count as before"
@@ -219,9 +219,9 @@ def test_a_budget_too_small_by_faults() -> None:
     let(bench, "setters work", range(8))
     bench.run(120.0)
     assert leader.level != "CannotBeHeld"
-    mended = evidence(bench)
-    assert (mended.unholdable, mended.over_watts, mended.unlowered) == (False, 0.0, ())
-    assert mended.armed == 10
+    fixed = evidence(bench)
+    assert (fixed.unholdable, fixed.over_watts, fixed.unlowered) == (False, 0.0, ())
+    assert fixed.armed == 10
     assert bench.load() <= CURVE.borne_load
 
 
@@ -330,7 +330,7 @@ def test_a_leader_without_members_in_a_one_node_row() -> None:
     assert len(bench.leaders()) == 1
     assert bench.site.lease.record.transitions == transitions
     assert bench.load() <= 1.0
-    happen(bench, "mend", index=0)
+    happen(bench, "reconnect", index=0)
     bench.demand(80.0)
     bench.run(240.0)
     assert free(bench)

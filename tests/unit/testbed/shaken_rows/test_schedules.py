@@ -68,7 +68,7 @@ PLANTED = Schedule(
 
 @pytest.mark.slow
 def test_a_planted_fault_is_found_and_the_schedule_shrunk_to_what_matters() -> None:
-    noisy = replace(PLANTED, events=(*PLANTED.events, Event(9.0, "missed", 0), Event(9.5, "mend", 7)))
+    noisy = replace(PLANTED, events=(*PLANTED.events, Event(9.0, "missed", 0), Event(9.5, "reconnect", 7)))
     assert played(noisy).breaches == ()
     with FAULTS["#1 setters that fail count at safe"].planted():
         (breach, *_) = played(noisy).breaches

@@ -63,7 +63,7 @@ def test_another_scaler_is_named_by_its_manager() -> None:
     assert autoscalers.rival(DEPLOYMENTS, CHAT, manager="keda-operator", autoscalers=[]) == "keda-operator"
 
 
-def test_a_rival_is_told_with_the_mend() -> None:
+def test_a_rival_is_told_with_the_fix() -> None:
     found = autoscalers.scaling(CHAT, {"Deployment chat": "keda-operator"}, [])
     assert (found.so, found.reason) == (False, Reason.OTHER_SCALER)
     assert found.text.startswith(

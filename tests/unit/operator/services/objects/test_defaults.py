@@ -1,4 +1,4 @@
-"""The cluster's defaults are read whole or refused with the field, the value and the mend."""
+"""The cluster's defaults are read whole or refused with the field, the value and the fix."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def test_every_key_is_read() -> None:
         ("a: b: c", "--defaults is 'not YAML': mapping values are not allowed here"),
     ],
 )
-def test_a_fault_names_field_value_and_mend(text: str, sentence: str) -> None:
+def test_a_fault_names_field_value_and_fix(text: str, sentence: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         defaults.parse(text)
     assert str(caught.value).startswith(sentence)

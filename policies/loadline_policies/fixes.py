@@ -32,7 +32,7 @@ WORDS: Final[Mapping[str, str]] = {
 """By pydantic's error type."""
 
 
-def mend_of(fault: "ErrorDetails") -> str:
+def fix_of(fault: "ErrorDetails") -> str:
     """How to fix one error of pydantic's: our sentence for its type, else pydantic's message."""
     message = fault["msg"]
     return WORDS.get(fault["type"]) or message[:1].lower() + message[1:]
