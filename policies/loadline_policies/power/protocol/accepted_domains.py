@@ -34,16 +34,14 @@ class AcceptedDomain:
     """`domain` is in force, with its `safety`; `problem` says why the declared one isn't, None if it is.
 
     `unholdable` says that not even the lowest limits fit the budget in force any more: members can't
-    be lowered that could be before. Then the plan is the lowest limits for everybody. `limits` are the
-    safe limits to plan by; None while there are none. They are there without `safety` where all that is
-    known is what armed members were found to fall to.
+    be lowered that could be before. Then the plan is the lowest limits for everybody.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.domain = self._declared = domain
         self.safety: Safety | None = None
-        self.limits: SafeLimits | None = None
         self._found_watts: dict[str, float] = {}
+        self._found_limits: SafeLimits | None = None
         self.problem: UnsafeDomain | None = None
         self.unholdable = False
 
@@ -57,6 +55,11 @@ class AcceptedDomain:
             self._found_watts[member.name] = member.rating.watts_at(member.promised_watts())
 
     @property
+    def limits(self) -> SafeLimits | None:
+        """The safe limits to plan by; without `safety` by what was found, None if there are none yet."""
+        return self.safety.limits if self.safety is not None else self._found_limits
+
+    @property
     def borne_watts(self) -> float:
         """The draw that the breaker bears for ever; where its curve is refused, the budget."""
         return self.domain.budget_watts * (self.domain.curve.borne_load if self.safety is not None else 1.0)
@@ -64,21 +67,17 @@ class AcceptedDomain:
     def assess(self, members: Roster, *, patient: bool, now: float) -> None:
         """Look anew at what is declared and at what is in force, with the members as they are now known."""
         try:
-            self._take(_safety(self._declared, members, patient=patient, now=now))
+            self.safety = _safety(self._declared, members, patient=patient, now=now)
             self.domain, self.problem, self.unholdable = self._declared, None, False
             return
         except UnsafeDomain as error:
             self.problem = error
         if not members.enforcing:
-            self.domain, self.unholdable = self._declared, False
-            self.limits = None if self.safety is None else self.limits
+            self.domain, self.unholdable, self._found_limits = self._declared, False, None
         elif self.safety is None:
             self._plan_as_found(members, patient=patient)
         else:
             self._keep(self.safety, self.problem, members, patient=patient, now=now)
-
-    def _take(self, safety: Safety) -> None:
-        self.safety, self.limits = safety, safety.limits
 
     def _keep(
         self, safety: Safety, problem: UnsafeDomain, members: Roster, *, patient: bool, now: float
@@ -86,27 +85,27 @@ class AcceptedDomain:
         """Go on by the last good declaration."""
         self._put_in_force(_kept(self.domain, self._declared, joins=problem.reason == MEMBERS_UNKNOWN))
         try:
-            self._take(_safety(self.domain, members, patient=patient, now=now))
+            self.safety = _safety(self.domain, members, patient=patient, now=now)
             self.unholdable = False
         except UnsafeDomain as error:
             self.unholdable = error.reason == BUDGET_TOO_SMALL
             if self.unholdable:
                 ratings = [member.rating for member in members.values() if member.rating is not None]
-                self.problem = error
-                self._take(_lowest(safety, ratings))
+                self.problem, self.safety = error, _lowest(safety, ratings)
 
     def _plan_as_found(self, members: Roster, *, patient: bool) -> None:
         """Plan by what was found, once all were heard or had the time."""
         found = {name: watts for name, watts in self._found_watts.items() if name in members}
         if not found or (patient and not members.acquainted):
-            self.domain, self.limits, self.unholdable = self._declared, None, False
+            self.domain, self._found_limits, self.unholdable = self._declared, None, False
             return
         self._put_in_force(replace(self._declared, budget_watts=sum(found.values())))
         ratings = [members[name].counted_rating(patient=patient) for name in found]
         try:
-            self.limits, self.unholdable = safe_limits(ratings, self.domain.budget_watts), False
+            self._found_limits = safe_limits(ratings, self.domain.budget_watts)
+            self.unholdable = False
         except UnsafeDomain:
-            self.limits, self.unholdable = _lowest_limits(ratings), True
+            self._found_limits, self.unholdable = _lowest_limits(ratings), True
 
     def _put_in_force(self, domain: Domain) -> None:
         """The same object stays until something is other than before."""
