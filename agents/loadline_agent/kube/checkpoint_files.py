@@ -8,11 +8,11 @@ API server has spoken, and not a moment longer. What a later version wrote besid
 and so is a candidate with another node's certificate, which an earlier one believed.
 """
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from loadline_agent import private_files
 from loadline_agent.domain.tls_identity import der_of, own_certificate
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.node_states import Home
@@ -70,8 +70,4 @@ def recall(state_dir: Path) -> Checkpoint:
 
 def keep(state_dir: Path, checkpoint: Checkpoint) -> None:
     """Replace what was kept, as a whole; OSError when the directory can't be written."""
-    path = state_dir / FILE
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(checkpoint.model_dump_json())
-    os.replace(fresh, path)
+    private_files.replace(state_dir / FILE, checkpoint.model_dump_json())

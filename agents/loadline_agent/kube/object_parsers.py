@@ -135,11 +135,16 @@ def terms_of(thing: Object) -> ServiceTerms:
 
 def policy_of(thing: Object) -> Policy:
     """The power policy in a ConfigMap."""
+    text = policy_text(thing)
+    return Policy(text, parse_power(text))
+
+
+def policy_text(thing: Object) -> str:
+    """The text of the policy document in a ConfigMap; InvalidPolicy where there is none."""
     data = thing.get("data") or {}
     if POLICY_KEY not in data:
         raise InvalidPolicy("data", sorted(data), fix=f"put the document under the key `{POLICY_KEY}`")
-    text = str(data[POLICY_KEY])
-    return Policy(text, parse_power(text))
+    return str(data[POLICY_KEY])
 
 
 def _peer_or_why_not(capacity: NodeCapacity) -> tuple[Peer | None, str | None]:

@@ -5,13 +5,13 @@ An agent that starts while the API server is away, or while a document can't be 
 force. A file that can't be read is no memory: the loops then are what is built in.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from loadline_agent import private_files
 from loadline_agent.workers.policy_choices import InForce, document_in
 from loadline_policies.documents import built_in
 from loadline_policies.errors import InvalidPolicy
@@ -61,11 +61,7 @@ def keep(state_dir: Path, services: Mapping[str, Policies]) -> None:
             for service, policies in services.items()
         }
     )
-    path = state_dir / FILE
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(content.model_dump_json())
-    os.replace(fresh, path)
+    private_files.replace(state_dir / FILE, content.model_dump_json())
 
 
 def _usable(loops: Mapping[str, _Kept]) -> Policies:

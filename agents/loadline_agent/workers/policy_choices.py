@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from loadline_agent.kube.clients import Object
-from loadline_api.names import POLICY_KEY, POLICY_LABEL, default_policy
+from loadline_agent.kube.object_parsers import policy_text
+from loadline_api.names import POLICY_LABEL, default_policy
 from loadline_policies.documents import ServiceDocument, built_in, parse
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import OF_WORKERS, Loop
@@ -40,10 +41,8 @@ class Documents:
 
 def policy_in(thing: Object) -> InForce:
     """The policy in a ConfigMap; InvalidPolicy if it can't be used."""
-    metadata, data = thing["metadata"], thing.get("data") or {}
-    if POLICY_KEY not in data:
-        raise InvalidPolicy("data", sorted(data), fix=f"put the document under the key `{POLICY_KEY}`")
-    text, loop = str(data[POLICY_KEY]), (metadata.get("labels") or {}).get(POLICY_LABEL)
+    text, metadata = policy_text(thing), thing["metadata"]
+    loop = (metadata.get("labels") or {}).get(POLICY_LABEL)
     return InForce(document_in(text, loop), f"{metadata['namespace']}/{metadata['name']}", text)
 
 
