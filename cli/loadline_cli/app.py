@@ -13,7 +13,15 @@ from typing import Annotated
 import typer
 
 from loadline_api.names import SYSTEM_NAMESPACE
+from loadline_cli import study_app
 from loadline_cli.exits import CommandError, Exit
+from loadline_cli.options import (
+    ContextOption,
+    DryRunOption,
+    KubeconfigOption,
+    OutputOption,
+    show_help_without_a_command,
+)
 from loadline_cli.outputs import Output
 
 app = typer.Typer(
@@ -24,23 +32,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 policies = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-study = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-
-OutputOption = Annotated[
-    Output,
-    typer.Option("--output", "-o", metavar="table|json", help="Print a table or JSON."),
-]
-
-ContextOption = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="kubeconfig context to use.")
-]
-KubeconfigOption = Annotated[
-    Path | None,
-    typer.Option("--kubeconfig", metavar="FILE", help="kubeconfig to use instead of kubectl's default."),
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would happen and exit without changing anything.")
-]
 
 
 def run(arguments: list[str], program: str) -> int:
@@ -63,11 +54,6 @@ def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"loadline {metadata.version('loadline')}")
         raise typer.Exit
-
-
-def _show_help_without_a_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 @app.callback()
@@ -98,7 +84,7 @@ def _loadline(
 
     Exit codes: 0 success, 1 a check failed, 2 the command could not run.
     """
-    _show_help_without_a_command(context)
+    show_help_without_a_command(context)
 
 
 @app.command(short_help="Watch 52 servers share a power budget sized for 40.")
@@ -242,7 +228,7 @@ def _policies(context: typer.Context) -> None:
     Check an edited policy document before you apply it:
       loadline policies check power.yaml
     """
-    _show_help_without_a_command(context)
+    show_help_without_a_command(context)
 
 
 @policies.command("list", short_help="List the available policies and their settings.")
@@ -299,156 +285,6 @@ app.add_typer(
 )
 
 
-@study.callback()
-def _study(context: typer.Context) -> None:
-    """Replay recordings to find out what a change would save, before you make it.
-
-    \b
-    Half of a model's experts in memory, instead of all:
-      loadline study experts --memory-gib 13.4
-    """
-    _show_help_without_a_command(context)
-
-
-@study.command(short_help="Find out what an expert cache would save, on recorded routing.")
-def experts(  # noqa: PLR0917
-    trace: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[TRACE]",
-            help="Recorded routing: a CSV file (.csv, .gz, .xz) or a folder in ESFT's format. Default: "
-            "an excerpt of DeepSeek-V2-Lite's routing.",
-        ),
-    ] = None,
-    memory_gib: Annotated[
-        float | None,
-        typer.Option(
-            "--memory-gib", metavar="GIB", help="Memory for routed experts. Default: a quarter of them fits."
-        ),
-    ] = None,
-    slots: Annotated[
-        int | None,
-        typer.Option("--slots", metavar="N", min=1, help="Instead of --memory-gib: how many experts fit."),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="bf16, fp8, int4, mxfp4 or qmoe.")
-    ] = "bf16",
-    expert_parameters: Annotated[
-        int | None,
-        typer.Option(
-            "--expert-params",
-            metavar="N",
-            min=1,
-            help="Weights of one routed expert: 3 × hidden size × expert width. Needed with a TRACE.",
-        ),
-    ] = None,
-    experts_per_layer: Annotated[
-        int | None,
-        typer.Option(
-            "--experts",
-            metavar="N",
-            min=2,
-            max=4096,
-            help="Routed experts in each layer. Default: the highest id in TRACE + 1.",
-        ),
-    ] = None,
-    tokens: Annotated[
-        int | None, typer.Option("--tokens", metavar="N", min=2, help="Use only the first N tokens of TRACE.")
-    ] = None,
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, help="Requests that decode together.")
-    ] = 4,
-    link_gbs: Annotated[
-        float, typer.Option("--link-gbs", metavar="GB/S", help="Bandwidth from the host's memory to the GPU.")
-    ] = 25.0,
-    layer_ms: Annotated[
-        float,
-        typer.Option(
-            "--layer-ms", metavar="MS", help="Time in which a layer computes; prefetches run meanwhile."
-        ),
-    ] = 0.3,
-    queued: Annotated[
-        int,
-        typer.Option(
-            "--queued",
-            metavar="N",
-            min=0,
-            help="Future steps known to `Belady, queued tokens known`.",
-        ),
-    ] = 4,
-    waiting: Annotated[
-        int,
-        typer.Option(
-            "--waiting", metavar="N", min=1, help="Waiting tokens from which Read-ME's Algorithm 1 chooses."
-        ),
-    ] = 64,
-    grouped: Annotated[
-        int,
-        typer.Option(
-            "--grouped", metavar="N", min=1, help="Tokens that Read-ME's Algorithm 1 puts into a batch."
-        ),
-    ] = 8,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed",
-            metavar="N",
-            min=0,
-            help="Random seed: from which requests policies learn, and in which order tokens wait.",
-        ),
-    ] = 1,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
-    ] = Path("build/study-experts"),
-    open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
-    ] = False,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Find out what an expert cache would save, on recorded routing, and write a report.
-
-    \b
-    The example, with 8 GiB for experts; takes about 20 s and no GPU:
-      loadline study experts --memory-gib 8 --open
-    Your own model's routing (here Mixtral's experts), as JSON:
-      loadline study experts routing.csv --expert-params 176160768 -o json
-
-    A mixture-of-experts model whose experts don't all fit into the GPU's memory loads them
-    when they are needed. This command replays which experts the tokens of TRACE used,
-    under several policies (LRU, LFU, PLEC, with and without prefetch, and Belady's as the
-    bound) and precisions, and reports hits, bytes moved, and how long a token waits. It
-    models a cache and a link; it runs no engine, and vLLM 0.32 has no such cache.
-
-    \b
-    TRACE has a row for each token and layer, with the ids of its experts and the router's
-    weights; a request's tokens and a token's layers come in order:
-      sequence,token,layer,experts,weights
-      chat-1,1,1,8 26 56,0.41 0.33 0.26
-
-    Exit codes: 0 success, 1 a check of the study failed, 2 the study could not run.
-    """
-    from loadline_cli import studies
-
-    code = studies.experts(
-        trace,
-        expert_parameters=expert_parameters,
-        experts_per_layer=experts_per_layer,
-        tokens=tokens,
-        precision=precision,
-        memory_gib=memory_gib,
-        slots=slots,
-        batch=batch,
-        link_gbs=link_gbs,
-        layer_ms=layer_ms,
-        queued=queued,
-        waiting=waiting,
-        grouped=grouped,
-        seed=seed,
-        out=out,
-        open_report=open_report,
-        output=output,
-    )
-    raise typer.Exit(code)
-
-
-app.add_typer(study, name="study", short_help="Replay recordings to find out what a change would save.")
+app.add_typer(
+    study_app.study, name="study", short_help="Replay recordings to find out what a change would save."
+)
