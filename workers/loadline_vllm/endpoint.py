@@ -13,15 +13,18 @@ parallelism.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from loadline_policies.loops import Loop
 from loadline_vllm import presence, settings
 
-EXPERTS = "experts"
+if TYPE_CHECKING:
+    from loadline_vllm.channel.pollers import Counters
+    from loadline_vllm.channel.settings_leases import Change
 
 logger = logging.getLogger("vllm.loadline")
 
@@ -48,58 +51,39 @@ class Endpoint:
             if not found.plugin or worker is None:
                 _off("unset")
                 return
-            self._running = asyncio.create_task(_channel(engine_client, worker))
+            self._running = asyncio.create_task(_channel(engine_client, found, worker))
             self._running.add_done_callback(_ended)
         except Exception:
             logger.exception("Loadline's channel to its agent is disabled: it could not start")
             _off("failure")
 
 
-def _channel(engine_client: Any, worker: settings.Worker) -> Coroutine[Any, Any, None]:
+def _channel(
+    engine_client: Any, found: settings.Settings, worker: settings.Worker
+) -> Coroutine[Any, Any, None]:
     """The channel, to be run until cancelled; RuntimeError where the ranks can't be called."""
     from loadline_api.worker_messages import WorkerPod
     from loadline_vllm import rank_settings
     from loadline_vllm.channel.agent_clients import AgentClient
     from loadline_vllm.channel.channel_metrics import ChannelMetrics
-    from loadline_vllm.channel.pollers import EVERY_S, Counters, Poller
+    from loadline_vllm.channel.pollers import Poller, no_counters
     from loadline_vllm.channel.settings_leases import Change
-    from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
 
     if not rank_settings.is_installed(rank_settings.worker_class()):
         raise RuntimeError(f"vLLM's workers lack {rank_settings.METHOD}: the general plugin is disabled")
-    core, experts = engine_client.engine_core, ExpertsFrontEnd()
+    core = engine_client.engine_core
 
     async def call(method: str, argument: str) -> list[object]:
         # No timeout: an answer that came after it would be taken for the answer to the next call.
         engines = await core.call_utility_all_async("collective_rpc", method, None, (argument,), None)
         return [answer for engine in engines for answer in engine]
 
-    latest: dict[str, dict[str, JsonValue]] = {}
-    changes = 0
+    experts = _Experts(engine_client, call) if found.experts != "off" else None
 
     async def apply(change: Change) -> Sequence[int | None]:
-        nonlocal changes
         told = rank_settings.acknowledged(await call(rank_settings.METHOD, rank_settings.sent(change)))
-        changes += 1
-        latest.clear()  # counts of other settings
-        section = change.sections.get(EXPERTS)
-        flushed = await experts.held(engine_client, section.settings if section else {})
-        return told if flushed else [None for _ in told]
-
-    async def read() -> None:
-        """Read the counts apart from the reports, which a slow engine must not delay."""
-        while True:
-            before = changes
-            try:
-                found = rank_settings.counted(await call(rank_settings.COUNTS, ""), EXPERTS)
-                if found and before == changes:
-                    latest[EXPERTS] = experts.counted(found)
-            except Exception:
-                logger.exception("what the ranks have counted could not be read")
-            await asyncio.sleep(EVERY_S)
-
-    async def counters() -> Counters:
-        return dict(latest)
+        held = experts is None or await experts.held(change)
+        return told if held else [None for _ in told]
 
     poller = Poller(
         AgentClient(worker.agent, token_file=Path(worker.token_file)),
@@ -109,15 +93,56 @@ def _channel(engine_client: Any, worker: settings.Worker) -> Coroutine[Any, Any,
         pool=worker.pool,
         ranks=engine_client.vllm_config.parallel_config.world_size * len(core.core_engines),
         metrics=ChannelMetrics(),
-        counters=counters,
+        counters=no_counters if experts is None else experts.counters,
     )
 
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(poller.run())
-            tasks.create_task(read())
+            if experts is not None:
+                tasks.create_task(experts.read())
 
     return run()
+
+
+class _Experts:
+    """The experts' part of the channel, in an engine whose layers of experts are served.
+
+    `call` calls a method of all ranks with one string.
+    """
+
+    def __init__(self, engine_client: Any, call: Callable[[str, str], Awaitable[list[object]]]) -> None:
+        from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
+
+        self._client, self._call, self._front_end = engine_client, call, ExpertsFrontEnd()
+        self._latest: dict[str, dict[str, JsonValue]] = {}
+        self._changes = 0
+
+    async def held(self, change: "Change") -> bool:
+        """All ranks were sent a change; whether no KV of other answers can be reused."""
+        self._changes += 1
+        self._latest.clear()  # counts of other settings
+        section = change.sections.get(Loop.EXPERTS)
+        return await self._front_end.held(self._client, section.settings if section else {})
+
+    async def read(self) -> None:
+        """Read the counts apart from the reports, which a slow engine must not delay."""
+        from loadline_vllm import rank_settings
+        from loadline_vllm.channel.pollers import EVERY_S
+
+        while True:
+            before = self._changes
+            try:
+                counted = rank_settings.counted(await self._call(rank_settings.COUNTS, ""), Loop.EXPERTS)
+                if counted and before == self._changes:
+                    self._latest[Loop.EXPERTS] = self._front_end.counted(counted)
+            except Exception:
+                logger.exception("what the ranks have counted could not be read")
+            await asyncio.sleep(EVERY_S)
+
+    async def counters(self) -> "Counters":
+        """What was read last, for a report."""
+        return dict(self._latest)
 
 
 def _index(engine_client: Any) -> int:

@@ -60,6 +60,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Collec
     for name, value in WORKER.items():
         monkeypatch.setenv(f"LOADLINE_{name}", value)
     monkeypatch.setenv("LOADLINE_TOKEN_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("LOADLINE_EXPERTS", "observe")
     monkeypatch.setattr(rank_settings, "worker_class", lambda: WorkerBase)
     rank_settings.install(WorkerBase)
     yield registry
@@ -92,6 +93,16 @@ async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout
     assert endpoint._running is not None
     endpoint._running.cancel()
     assert off(registry, "failure") is None
+
+
+@pytest.mark.usefixtures("registry")
+async def test_ranks_that_count_nothing_are_not_asked_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOADLINE_EXPERTS", "off")
+    core = Core()
+    endpoint = await started(client(core))
+    assert {call[1] for call in core.called} == {rank_settings.METHOD}
+    assert endpoint._running is not None
+    endpoint._running.cancel()
 
 
 @pytest.mark.parametrize(
