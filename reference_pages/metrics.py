@@ -98,10 +98,6 @@ def _of_agent_gauges() -> Iterator[Row]:
 
 
 def _of_plugin() -> Iterator[Row]:
-    for flag in (presence.INFO, presence.OFF, presence.CHANNEL_OFF):
-        yield code(flag.name), "gauge", code(flag.label), prose(flag.help)
-    for series in channel_metrics.ALL:
+    for series in (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL):
         name = f"{series.name}_total" if series.type == "counter" else series.name
-        yield code(name), series.type, _label(series.label, series.values), prose(series.help)
-    for gauge in experts_metrics.ALL:
-        yield code(gauge.name), "gauge", "; ".join(map(code, gauge.labels)), prose(gauge.help)
+        yield code(name), series.type, _label("; ".join(series.labels), series.values), prose(series.help)

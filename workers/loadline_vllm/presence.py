@@ -6,27 +6,23 @@ instead the files that all its processes write into one directory. A gauge works
 in the second, vLLM serves the largest value of all processes.
 """
 
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from loadline_vllm.metric_series import Series
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A gauge with one label, which is 1 where the plugin publishes it and is absent elsewhere."""
-
-    name: str
-    help: str
-    label: str
-
-
-INFO = Flag("loadline:plugin_info", "1: Loadline's plugin is loaded.", "version")
-OFF = Flag("loadline:plugin_off", "1: Loadline's plugin is loaded but disabled.", "reason")
-CHANNEL_OFF = Flag(
-    "loadline:channel_off",
-    "1: the plugin requests no settings from an agent. unset: the environment names no agent or no pod;"
-    " failure: see the engine's log.",
-    "reason",
+INFO = Series(name="loadline:plugin_info", help="1: Loadline's plugin is loaded.", labels=("version",))
+OFF = Series(
+    name="loadline:plugin_off", help="1: Loadline's plugin is loaded but disabled.", labels=("reason",)
 )
+CHANNEL_OFF = Series(
+    name="loadline:channel_off",
+    help="1: the plugin requests no settings from an agent. unset: the environment names no agent or no pod;"
+    " failure: see the engine's log.",
+    labels=("reason",),
+)
+"""Each flag is 1 where the plugin publishes it, and absent elsewhere."""
+
+FLAGS = (INFO, OFF, CHANNEL_OFF)
 
 
 def package_version() -> str:
@@ -52,7 +48,7 @@ def publish_channel_off(reason: str) -> None:
     _publish(CHANNEL_OFF, reason)
 
 
-def _publish(flag: Flag, value: str) -> None:
+def _publish(flag: Series, value: str) -> None:
     from prometheus_client import Gauge  # the engine's, as vLLM depends on it
 
-    Gauge(flag.name, flag.help, labelnames=(flag.label,), multiprocess_mode="max").labels(value).set(1)
+    Gauge(flag.name, flag.help, labelnames=flag.labels, multiprocess_mode="max").labels(value).set(1)

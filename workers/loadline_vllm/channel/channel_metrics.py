@@ -4,42 +4,35 @@ The channel's metrics in the engine's own `/metrics`.
 They appear only in the process that runs the channel, which with several API servers is the first one.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from loadline_vllm.channel.settings_leases import NO_OP_GENERATION, SettingsLease
+from loadline_vllm.metric_series import Series
 
 OUTCOMES: Final = ("answered", "unreachable", "refused", "unreadable", "stale", "no_token", "failure")
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A counter or a gauge: its name and what it says, its label and the label's values, if it has one."""
-
-    name: str
-    help: str
-    label: str = ""
-    values: tuple[str, ...] = ()
-    type: str = "counter"
-
-
 REPORTS: Final = Series(
-    "loadline:agent_reports",
-    "Reports of Loadline's plugin to the agent of its node, by outcome.",
-    "outcome",
-    OUTCOMES,
+    name="loadline:agent_reports",
+    help="Reports of Loadline's plugin to the agent of its node, by outcome.",
+    labels=("outcome",),
+    values=OUTCOMES,
+    type="counter",
 )
 WITHDRAWALS: Final = Series(
-    "loadline:settings_withdrawals",
-    "Changes of settings that were withdrawn because not all ranks accepted them.",
+    name="loadline:settings_withdrawals",
+    help="Changes of settings that were withdrawn because not all ranks accepted them.",
+    type="counter",
 )
 LAPSES: Final = Series(
-    "loadline:settings_lapses", "Leases of settings that ended because no answer of the agent renewed them."
+    name="loadline:settings_lapses",
+    help="Leases of settings that ended because no answer of the agent renewed them.",
+    type="counter",
 )
 IN_FORCE: Final = Series(
-    "loadline:settings_in_force",
-    "1 while all ranks hold settings that the agent has leased, 0 while they hold no-op settings or differ.",
-    type="gauge",
+    name="loadline:settings_in_force",
+    help="1 while all ranks hold settings that the agent has leased, 0 while they hold no-op settings or"
+    " differ.",
 )
 
 ALL: Final = (REPORTS, WITHDRAWALS, LAPSES, IN_FORCE)
@@ -51,7 +44,7 @@ class ChannelMetrics:
     def __init__(self) -> None:
         from prometheus_client import Counter, Gauge  # the engine's, as vLLM depends on it
 
-        self._reports = Counter(REPORTS.name, REPORTS.help, [REPORTS.label])
+        self._reports = Counter(REPORTS.name, REPORTS.help, REPORTS.labels)
         for outcome in REPORTS.values:
             self._reports.labels(outcome)
         self._withdrawals = Counter(WITHDRAWALS.name, WITHDRAWALS.help)

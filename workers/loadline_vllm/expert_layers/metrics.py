@@ -11,55 +11,59 @@ from typing import Any
 
 from loadline_policies.experts.shadow_tables import shadow_table
 from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, total
+from loadline_vllm.metric_series import Series
 
-
-@dataclass(frozen=True, slots=True)
-class ExpertsGauge:
-    """A gauge by at most one label."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-OBSERVED = ExpertsGauge("loadline:experts_observed_layers", "Layers of experts whose load is counted.")
-BYPASSED = ExpertsGauge(
-    "loadline:experts_bypassed", "Layers of experts that stay as vLLM built them.", ("reason",)
+OBSERVED = Series(name="loadline:experts_observed_layers", help="Layers of experts whose load is counted.")
+BYPASSED = Series(
+    name="loadline:experts_bypassed",
+    help="Layers of experts that stay as vLLM built them.",
+    labels=("reason",),
 )
-BATCHES = ExpertsGauge(
-    "loadline:experts_batches", "Batches that were counted since the settings changed.", ("size",)
+BATCHES = Series(
+    name="loadline:experts_batches",
+    help="Batches that were counted since the settings changed.",
+    labels=("size",),
 )
-IMBALANCE = ExpertsGauge(
-    "loadline:experts_imbalance", "Load of a layer's fullest expert as a multiple of the mean.", ("layer",)
+IMBALANCE = Series(
+    name="loadline:experts_imbalance",
+    help="Load of a layer's fullest expert as a multiple of the mean.",
+    labels=("layer",),
 )
-RANK_IMBALANCE = ExpertsGauge(
-    "loadline:experts_rank_imbalance", "Load of a layer's fullest rank as a multiple of the mean.", ("layer",)
+RANK_IMBALANCE = Series(
+    name="loadline:experts_rank_imbalance",
+    help="Load of a layer's fullest rank as a multiple of the mean.",
+    labels=("layer",),
 )
-RANK_LOAD = ExpertsGauge(
-    "loadline:experts_rank_load", "Load of a rank, over all layers, as a multiple of the mean.", ("rank",)
+RANK_LOAD = Series(
+    name="loadline:experts_rank_load",
+    help="Load of a rank, over all layers, as a multiple of the mean.",
+    labels=("rank",),
 )
-DROP_FRACTION = ExpertsGauge(
-    "loadline:experts_shadow_drop_fraction",
-    "Share of the pairs that a capacity of this gamma would have dropped.",
-    ("gamma",),
+DROP_FRACTION = Series(
+    name="loadline:experts_shadow_drop_fraction",
+    help="Share of the pairs that a capacity of this gamma would have dropped.",
+    labels=("gamma",),
 )
-RANK_MOST = ExpertsGauge(
-    "loadline:experts_shadow_rank_imbalance",
-    "Load of the fullest rank that a capacity of this gamma would have left, as a multiple of the mean.",
-    ("gamma",),
+RANK_MOST = Series(
+    name="loadline:experts_shadow_rank_imbalance",
+    help="Load of the fullest rank that a capacity of this gamma would have left, as a multiple of the mean.",
+    labels=("gamma",),
 )
-UNBOUNDED = ExpertsGauge(
-    "loadline:experts_unbounded", "Layers of experts whose load is counted and never bounded.", ("reason",)
+UNBOUNDED = Series(
+    name="loadline:experts_unbounded",
+    help="Layers of experts whose load is counted and never bounded.",
+    labels=("reason",),
 )
-DROPPED = ExpertsGauge(
-    "loadline:experts_dropped_fraction", "Share of the pairs of bounded batches that were dropped."
+DROPPED = Series(
+    name="loadline:experts_dropped_fraction", help="Share of the pairs of bounded batches that were dropped."
 )
-REROUTED = ExpertsGauge(
-    "loadline:experts_rerouted_fraction", "Share of the pairs of bounded batches that another expert got."
+REROUTED = Series(
+    name="loadline:experts_rerouted_fraction",
+    help="Share of the pairs of bounded batches that another expert got.",
 )
-WITHOUT_EXPERT = ExpertsGauge(
-    "loadline:experts_tokens_without_expert",
-    "Tokens that lost all experts of a layer, since the settings changed, over all layers.",
+WITHOUT_EXPERT = Series(
+    name="loadline:experts_tokens_without_expert",
+    help="Tokens that lost all experts of a layer, since the settings changed, over all layers.",
 )
 ALL = (
     OBSERVED,
@@ -103,7 +107,6 @@ class ExpertsMetrics:
             gamma = f"{row.gamma_thousandths / 1000:g}"
             self._set(DROP_FRACTION, row.dropped_fraction, gamma)
             self._set(RANK_MOST, row.capped_rank_most, gamma)
-
         self._publish_bound(bound_total(observation))
 
     def _publish_bound(self, found: Mapping[str, int]) -> None:
@@ -117,7 +120,7 @@ class ExpertsMetrics:
         for rank, load in enumerate(sums if sum(sums) else ()):
             self._set(RANK_LOAD, load * len(sums) / sum(sums), str(rank))
 
-    def _set(self, gauge: ExpertsGauge, value: float, *labels: str) -> None:
+    def _set(self, gauge: Series, value: float, *labels: str) -> None:
         if gauge.name not in self._gauges:
             from prometheus_client import Gauge  # the engine's, as vLLM depends on it
 
