@@ -13,9 +13,6 @@ from benchmarks.commits import Uncommitted
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
-FROM_A_DIRTY_TREE = {"serving.json"}
-"""Measured before such trees were refused, and marked so; the next run of it takes the name out of here."""
-
 
 def refusal(root: Path) -> Uncommitted:
     with pytest.raises(Uncommitted) as caught:
@@ -79,6 +76,5 @@ def test_what_is_no_hash_names_no_commit(given: str) -> None:
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.name)
 def test_every_result_file_names_its_commit_in_one_form(file: Path) -> None:
-    form = r"[0-9a-f]{10}-dirty" if file.name in FROM_A_DIRTY_TREE else r"[0-9a-f]{10}"
     commit = json.loads(file.read_text("utf-8"))["commit"]
-    assert re.fullmatch(form, commit), f"{file.name}: {commit}"
+    assert re.fullmatch(r"[0-9a-f]{10}", commit), f"{file.name}: {commit}"
