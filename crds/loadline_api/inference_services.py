@@ -19,7 +19,8 @@ from pydantic.config import JsonDict
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engine_options import forms
 from loadline_api.engines import TLS, Engine, KvCache, Model
-from loadline_api.objectives import Experts, PolicyName, Power, Scaling, Slo
+from loadline_api.experts import EXPERTS_RULES, Experts, ExpertsStatus
+from loadline_api.objectives import PolicyName, Power, Scaling, Slo
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.products import PRODUCT_RULES
 from loadline_api.quantities import INT32, Count, Replicas
@@ -78,6 +79,7 @@ class InferenceServiceSpec(Spec):
             ),
             *SPLIT_RULES,
             *PRODUCT_RULES,
+            *EXPERTS_RULES,
         )
     )
 
@@ -243,6 +245,9 @@ class InferenceServiceStatus(Status):
         default=(),
         description="Policies in force, one for each loop.",
         json_schema_extra={**list_map("loop"), "maxItems": 8},
+    )
+    experts: ExpertsStatus | None = Field(
+        default=None, description="How the layers of experts are loaded; absent if no engine reports it."
     )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Conditions of the service.", json_schema_extra=LISTED_BY_TYPE

@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
+from loadline_api.experts import ExpertsStatus
 from loadline_api.quantities import Count, GpuWatts, HostWattage, RefreshSeconds
 from loadline_api.schemas import ApiObject, Spec, Status, list_map
 from loadline_policies.power.protocol.bounds import GPUS
@@ -97,6 +98,10 @@ class ServiceOnNode(Status):
         max_length=MOST_OF_SILENT,
         description="An engine of the service here that serves no metrics: its pod, the address that was"
         " asked, and the fault; absent if all serve them.",
+    )
+    experts: ExpertsStatus | None = Field(
+        default=None,
+        description="How the layers of experts are loaded in its engines here; absent if none reports it.",
     )
 
 

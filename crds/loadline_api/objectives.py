@@ -89,9 +89,3 @@ class Power(Spec):
         description="Highest power limit of each GPU that the service runs on, even if the budget allows"
         " more.",
     )
-
-
-class Experts(Spec):
-    """How the experts' loop treats the service."""
-
-    policy_ref: PolicyName | None = policy_of(Loop.EXPERTS)
