@@ -26,9 +26,14 @@ from loadline_operator.services import health, statuses
 from loadline_operator.services.attachments import Attachment, attachment, unmoved
 from loadline_operator.services.facts import autoscalers, claimed_workloads, pods, workload_roles
 from loadline_operator.services.facts.autoscalers import Target
-from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS, scaler_of
+from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS, SET_LABEL, scaler_of
 from loadline_operator.services.facts.faults import PodFault
-from loadline_operator.services.facts.foreign_workloads import ForeignWorkload
+from loadline_operator.services.facts.foreign_workloads import (
+    DISAGGREGATED_SETS,
+    GROUPS,
+    ForeignWorkload,
+    foreign_workload,
+)
 from loadline_operator.services.facts.index import ServiceIndex
 from loadline_operator.services.facts.owned_objects import Rollout
 from loadline_operator.services.facts.pods import PodFact
@@ -176,11 +181,23 @@ class AttachedServices:
 
     async def _with_refused_pods(self, case: _Case, found: Sequence[PodFact]) -> _Case:
         """The same case, with what Events say against pods that aren't made."""
-        there, maker = case.there, _maker(case.there)
-        if there is None or maker is None or not _view(there, found).lacks_pods:
+        there = case.there
+        if there is None or not (there.roles or _view(there, found).lacks_pods):
             return case
-        complaint = await pod_refusal(self._context.applier, maker)
-        return replace(case, there=replace(there, complaint=complaint))
+        complaint = await pod_refusal(self._context.applier, await self._makers(there))
+        return replace(case, there=replace(there, complaint=complaint or there.complaint))
+
+    async def _makers(self, there: ForeignWorkload) -> list[PodMaker]:
+        """What is to make the workload's pods; a set of roles has a LeaderWorkerSet for each of its roles."""
+        if there.kind is not DISAGGREGATED_SETS:
+            return _maker(there)
+        namespace, selector = there.key.namespace, f"{SET_LABEL}={there.key.name}"
+        try:
+            listed = await self._context.applier.selected(GROUPS, namespace=namespace, selector=selector)
+        except Refused as error:
+            log.warning("groups of a set of roles cannot be listed", selector=selector, error=str(error))
+            return []
+        return [maker for raw in listed for maker in _maker(foreign_workload(GROUPS, raw))]
 
     def _changes(self, case: _Case, found: Attachment, bad: tuple[PodFact, ...]) -> Changes:
         service, now = case.service, self._context.clock()
@@ -225,12 +242,12 @@ def _view(there: ForeignWorkload, found: Sequence[PodFact]) -> PoolView:
     )
 
 
-def _maker(there: ForeignWorkload | None) -> PodMaker | None:
-    """Who is to make the workload's pods, where its own status doesn't tell why it can't."""
-    if there is None or there.kind.kind not in (STATEFUL_SET, LEADER_WORKER_SETS.kind):
-        return None
+def _maker(there: ForeignWorkload) -> list[PodMaker]:
+    """The workload itself, where its own status doesn't tell why it can't make its pods."""
+    if there.kind.kind not in (STATEFUL_SET, LEADER_WORKER_SETS.kind):
+        return []
     groups = max(there.asked or 0, there.there or 0)
-    return PodMaker(kind=there.kind.kind, key=there.key, uid=there.uid, since=there.since, groups=groups)
+    return [PodMaker(kind=there.kind.kind, key=there.key, uid=there.uid, since=there.since, groups=groups)]
 
 
 def _works(found: Attachment) -> bool:

@@ -205,22 +205,27 @@ def _works(there: ForeignWorkload, fault: PodFault | None) -> Finding:
         )
     if there.ready >= there.asked:
         return Finding(so=True, reason=Reason.AS_DECLARED, text=text)
-    told = [one for one in (fault, there.complaint) if one is not None]
-    why = next((one for one in told if one.lasting), told[0] if told else None)
+    why = _why(there, fault)
     if why is not None:
         return Finding(so=False, reason=why.reason, text=f"{text}: {why.text}")
     return Finding(so=False, reason=Reason.PROGRESSING, text=text)
 
 
+def _why(there: ForeignWorkload, fault: PodFault | None) -> PodFault | None:
+    """What keeps a pod from running, or from being created: rather what doesn't pass by itself."""
+    told = [one for one in (fault, there.complaint) if one is not None]
+    return next((one for one in told if one.lasting), told[0] if told else None)
+
+
 def _as_said(there: ForeignWorkload, fault: PodFault | None) -> Finding:
-    said = there.said
+    said, why = there.said, _why(there, fault)
     if said is None or said.ready is None:
         words = said.text if said is not None else "its controller reports no health"
         return Finding(so=None, reason=Reason.NOT_TOLD, text=f"{there}: {words}")
     if said.ready:
         return Finding(so=True, reason=Reason.OBSERVED, text=f"{there} reports that it is ready")
-    words = "; ".join(filter(None, (said.text, fault.text if fault is not None else "")))
-    reason = fault.reason if fault is not None else Reason.UNAVAILABLE
+    words = "; ".join(filter(None, (said.text, why.text if why is not None else "")))
+    reason = why.reason if why is not None else Reason.UNAVAILABLE
     return Finding(so=False, reason=reason, text=f"{there} reports that it isn't ready: {words}")
 
 

@@ -114,7 +114,7 @@ class ManagedServices:
         """What was observed, with what Events say against pods that aren't made."""
         makers = pod_makers(description, observed)
         applier = self._context.applier
-        found = await asyncio.gather(*(pod_refusal(applier, one) for one in makers.values()))
+        found = await asyncio.gather(*(pod_refusal(applier, (one,)) for one in makers.values()))
         refused = {ref: fault for ref, fault in zip(makers, found, strict=True) if fault is not None}
         return replace(observed, refused_pods=refused)
 

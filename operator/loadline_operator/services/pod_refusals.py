@@ -5,6 +5,8 @@ Reading Events is a right of its own, which a chart of before doesn't give. With
 says no reason, and everything else goes on.
 """
 
+from collections.abc import Iterable
+
 import structlog
 
 from loadline_api.api_errors import Refused
@@ -15,11 +17,15 @@ from loadline_operator.services.facts.refused_creations import PodMaker, refused
 log = structlog.get_logger("loadline.operator")
 
 
-async def pod_refusal(applier: Applier, maker: PodMaker) -> PodFault | None:
-    """Why the pods of a workload aren't made, if anybody says it."""
-    try:
-        events = await applier.events(maker.key.namespace, maker.fields)
-    except Refused as error:
-        log.warning("events of a workload cannot be listed", object=str(maker.key), error=str(error))
-        return None
-    return refused(maker, events)
+async def pod_refusal(applier: Applier, makers: Iterable[PodMaker]) -> PodFault | None:
+    """Why the pods of a workload aren't made, if anybody says it: of several makers, the first by name."""
+    for maker in sorted(makers, key=lambda one: one.key):
+        try:
+            events = await applier.events(maker.key.namespace, maker.fields)
+        except Refused as error:
+            log.warning("events of a workload cannot be listed", object=str(maker.key), error=str(error))
+            continue
+        fault = refused(maker, events)
+        if fault is not None:
+            return fault
+    return None

@@ -181,6 +181,8 @@ WIDE: Object = {"parallelism": {"tensor": 2, "nodes": 2}}
 GHOST: Object = {"template": {"serviceAccountName": "ghost"}}
 
 
+SET_LABELS = "disaggregatedset.x-k8s.io"
+
 ON_SET: Object = {"workloadRef": ref(LWS, "LeaderWorkerSet", "theirs")}
 
 
@@ -472,3 +474,20 @@ def test_a_set_of_roles_is_scaled_by_the_scaler_of_its_decode_role(roads: Bed, r
     assert our_part(roads.client.get(f"/apis/{roles}/namespaces/default/disaggregatedsets/split")) == []
     roads.client.delete(names.INFERENCE_SERVICES.path("split", namespace="default"))
     is_there(roads.client.get(path)["spec"], replicas=3)
+
+
+def test_what_keeps_the_pods_of_a_role_away_is_told(roads: Bed, roles: str) -> None:
+    """A role has LeaderWorkerSets of the controller of sets; that doesn't run, so the test creates one."""
+    group = a_set("split-0-7f9b8c-prefill")
+    group["metadata"]["labels"] = {f"{SET_LABELS}/name": "split", f"{SET_LABELS}/role": "prefill"}
+    attached = service("mine", workloadRef=ref(roles, "DisaggregatedSet", "split"))
+    with own_namespace(roads, "roles") as namespace:
+        quota(roads, namespace, pods="0")
+        apply_in(roads, namespace, a_set_of_roles(roles, "split"), group, attached)
+        status = {"type": "Available", "status": "False", "reason": "Waits", "message": "prefill: 0 of 2"}
+        status["lastTransitionTime"] = "2026-01-01T12:00:00Z"
+        path = f"/apis/{roles}/namespaces/{namespace}/disaggregatedsets/split/status"
+        roads.client.patch(path, {"status": {"conditions": [status]}})
+        text = told_of(roads, "mine", "Ready", namespace, reason="QuotaExceeded")
+        assert "prefill: 0 of 2" in text
+        assert "ResourceQuota few allows pods=0 and a pod asks for pods=1: raise the quota" in text

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadline_api.names import API_VERSION, INFERENCE_SERVICES
-from loadline_operator.kube.kinds import Key, Kind, Manifest
+from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Kind, Manifest
 from loadline_operator.services.facts import disaggregated_sets, label_selectors
 from loadline_operator.services.facts.disaggregated_sets import AVAILABLE, ROLE_SCALERS, Role
 from loadline_operator.services.facts.faults import PodFault
@@ -238,6 +238,9 @@ FOREIGN_KINDS = tuple(_ROWS)
 _READERS = {kind: row.read for kind, row in _ROWS.items()} | {ROLE_SCALERS: disaggregated_sets.read_scaler}
 
 DISAGGREGATED_SETS = next(kind for kind in FOREIGN_KINDS if kind.group == ROLE_SCALERS.group)
+GROUPS = next(kind for kind in FOREIGN_KINDS if kind.kind == LEADER_WORKER_SETS.kind)
+"""LeaderWorkerSets of others; those of ours are `kinds.LEADER_WORKER_SETS`."""
+
 COMPANIONS = {DISAGGREGATED_SETS: ROLE_SCALERS}
 """Kinds that tell what those that a service names leave to them."""
 
