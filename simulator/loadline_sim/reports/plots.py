@@ -237,4 +237,5 @@ def _time_axis(axes: Axes, t_s: Floats, *, wide: bool) -> None:
 
 
 def _change(ratio: float, _: object) -> str:
-    return f"{ratio - 1:+.0%}" if abs(ratio - 1) > 1e-9 else "±0%"
+    """A tick's change in percent, with as many digits as tell it from the next tick."""
+    return f"{100 * (ratio - 1):+.3g}%" if abs(ratio - 1) > 1e-9 else "±0%"
