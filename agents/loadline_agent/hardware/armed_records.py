@@ -166,7 +166,7 @@ class ArmedRecordFile:
             body = _HEAD.pack(_MAGIC, 0, len(payload), sequence)[_CRC_FROM:] + payload
             data = _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
             if os.pwrite(file, data, (first + sequence % 2) * _SLOT) != len(data):
-                raise OSError(f"writing {self._path}: the disk took only a part; make room on it")
+                raise OSError(f"writing {self._path}: the disk is full; free space on it")
         finally:
             os.close(file)
 
@@ -176,7 +176,7 @@ class ArmedRecordFile:
         except FileNotFoundError:
             return _Slot(0, b"")
         except OSError as error:
-            raise Unreadable(f"reading {self._path}: {error}; give it back to the agent's user") from error
+            raise Unreadable(f"reading {self._path}: {error}; make the agent's user its owner") from error
         try:
             slots = _slots(file, first)
         except OSError as error:
@@ -185,9 +185,11 @@ class ArmedRecordFile:
             os.close(file)
         newest = max((slot for slot in slots if slot), default=_Slot(0, b""))
         if newest.sequence == 0 and None in slots:
-            raise Unreadable(f"record is torn in both slots of {self._path}; delete it, restart the agent")
+            raise Unreadable(
+                f"both copies of the record in {self._path} are damaged; delete it and restart the agent"
+            )
         if not newest.known:
-            raise Unreadable(f"the record in {self._path} is in another version's form; {_MEND}")
+            raise Unreadable(f"the record in {self._path} has the format of another version; {_MEND}")
         return newest
 
 

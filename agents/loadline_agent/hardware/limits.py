@@ -264,10 +264,10 @@ class Limits:
 def _in_range(order: Order, device: Device) -> int:
     lowest, highest = device.lowest_mw / 1000, device.highest_mw / 1000
     if not lowest <= order.watts <= highest:
-        raise OutOfRange(f"watts of {order.uuid} is {order.watts:g}: ask for {lowest:g} to {highest:g}")
+        raise OutOfRange(f"watts of {order.uuid} is {order.watts:g}: set {lowest:g} to {highest:g}")
     clock_mhz = order.clock_mhz
     if clock_mhz is not None and not device.lowest_mhz <= clock_mhz <= device.highest_mhz:
-        fix = f"ask for {device.lowest_mhz} to {device.highest_mhz}"
+        fix = f"set {device.lowest_mhz} to {device.highest_mhz}"
         raise OutOfRange(f"clock_mhz of {order.uuid} is {clock_mhz}: {fix}")
     if not order.safe_watts > 0.0:
         raise OutOfRange(f"safe_watts of {order.uuid} is {order.safe_watts:g}: it must be above 0")

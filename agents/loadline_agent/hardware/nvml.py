@@ -84,11 +84,11 @@ def translated(code: int, *, uuid: str, doing: str) -> HardwareError:
     if code == pynvml.NVML_ERROR_NO_PERMISSION:
         return NoPermission(f"{where}; give the agent CAP_SYS_ADMIN")
     if code == pynvml.NVML_ERROR_INVALID_ARGUMENT:
-        return OutOfRange(f"{where}; ask for a value in the GPU's settable range")
+        return OutOfRange(f"{where}; set a value that the GPU accepts")
     if code in (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND):
-        return NotSupported(f"{where}; leave this setting to another model or driver")
+        return NotSupported(f"{where}; this model or driver has no such setting")
     if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        return LibraryMissing(f"{where}; install the driver, or have the container runtime show it")
+        return LibraryMissing(f"{where}; install the driver, or let the container runtime mount it")
     if code == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return OtherVersion(f"{where}; {OTHER_VERSION}")
     return HardwareError(where)
@@ -119,7 +119,7 @@ def listed() -> tuple[Listed, ...]:
     """All GPUs that the driver counts, in its order, whether they answer or not."""
     count = _call("the driver", "counting GPUs", pynvml.nvmlDeviceGetCount)
     if count > GPUS[1]:
-        raise HardwareError(f"the driver counts {count} GPUs: a node has at most {GPUS[1]}")
+        raise HardwareError(f"the driver reports {count} GPUs, and Loadline supports at most {GPUS[1]}")
     return tuple([_listed(index) for index in range(count)])
 
 
@@ -131,7 +131,7 @@ def _listed(index: int) -> Listed:
     except HardwareError as error:
         return Listed(index, None, error)
     if not 0 < len(uuid.encode()) <= UUID_BYTES:
-        return Listed(index, None, HardwareError(f"the UUID of {which} is {shown(uuid)}: that can't be"))
+        return Listed(index, None, HardwareError(f"{which} has an invalid UUID: {shown(uuid)}"))
     return Listed(index, uuid)
 
 
@@ -232,7 +232,7 @@ class Device:
     def _verify(self) -> None:
         actual = self._ask("reading the UUID", pynvml.nvmlDeviceGetUUID, self.handle)
         if actual != self.uuid:
-            raise GpuLost(f"uuid is {actual!r} where {self.uuid!r} was asked for; restart the agent")
+            raise GpuLost(f"the driver found GPU {actual!r} instead of {self.uuid!r}; restart the agent")
 
     def _found_module(self) -> Fields | None:
         """The fields of the GPU's module; None where not one answers, as on most boards."""
@@ -296,8 +296,8 @@ class Device:
         if requested is None:
             requested = self._ask("reading the limit", pynvml.nvmlDeviceGetPowerManagementLimit, self.handle)
         if not (believable(enforced) and believable(requested)):
-            told = f"{enforced / 1000:g} W in force, {requested / 1000:g} W asked for"
-            raise HardwareError(f"reading the limits of {self.uuid}: {told}, which can't be")
+            told = f"{enforced / 1000:g} W in force, {requested / 1000:g} W set"
+            raise HardwareError(f"reading the limits of {self.uuid}: {told}, which is impossible")
         return enforced, requested
 
     @property
@@ -356,7 +356,7 @@ def _call(uuid: str, doing: str, function: Callable[..., T], *arguments: object)
     except pynvml.NVMLError as error:
         raise translated(error.value, uuid=uuid, doing=doing) from error
     except UnicodeDecodeError as error:
-        raise HardwareError(f"{doing} of {uuid}: NVML answered no text") from error
+        raise HardwareError(f"{doing} of {uuid}: NVML returned no text") from error
 
 
 def believable(limit_mw: int) -> bool:

@@ -157,7 +157,7 @@ def missing(known: Iterable[str], unopened: Mapping[str, GpuFault]) -> dict[str,
 def _unknown(one: nvml.Listed) -> GpuFault:
     if one.error is not None:
         return fault_of(one.error)
-    return GpuFault(Reason.GPU_UNREADABLE.value, f"GPU {one.place} has {one.uuid} for a UUID, as another has")
+    return GpuFault(Reason.GPU_UNREADABLE.value, f"GPU {one.place} has the UUID {one.uuid} of another GPU")
 
 
 def _worst_watts(devices: Iterable[nvml.Device]) -> float:

@@ -32,7 +32,7 @@ class Conflict:
     enforced_watts: float
 
     def __str__(self) -> str:
-        asked = f"{self.requested_watts:g} W are asked of it, {self.enforced_watts:g} W in force"
+        asked = f"its limit is now {self.requested_watts:g} W, with {self.enforced_watts:g} W in force"
         return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
 
 

@@ -88,7 +88,7 @@ class _Trail:
         """Take note of watts that can't be; what is told of them."""
         if self.impossible is None:
             told = (
-                f"its driver has told a draw of {watts:.0f} W,"
+                f"its driver reported a draw of {watts:.0f} W,"
                 f" above {nvml.MOST_SHARE:g} times its highest limit"
             )
             self.impossible = GpuFault(Reason.SENSOR_IMPLAUSIBLE.value, told)
@@ -329,13 +329,13 @@ def _doubted(device: nvml.Device, trail: _Trail, *, age_s: float, now: float, me
     """A reading that repeats: right, replaced by the energy's mean, or not to be used."""
     uuid, watts = device.uuid, trail.watts
     if mean.watts == 0.0:
-        told = f"neither its power sensor, which says {watts:.1f} W, nor its energy counter moves"
+        told = f"neither its power sensor, which reads {watts:.1f} W, nor its energy counter moves"
         fault = GpuFault(Reason.SENSOR_STUCK.value, told)
         return GpuSample(uuid=uuid, watts=watts, age_s=now - trail.frozen_since_s, ok=False, fault=fault)
     if mean.watts > _most_watts(device):
         return _refused(device, trail, watts=mean.watts, now=now)
     if abs(mean.watts - watts) <= max(STUCK_WATTS, STUCK_SHARE * watts):
         return GpuSample(uuid=uuid, watts=watts, age_s=age_s, ok=True, fault=trail.told(now))
-    told = f"its power sensor repeats {watts:.1f} W, which its energy counter doesn't bear out"
+    told = f"its power sensor repeats {watts:.1f} W, which its energy counter doesn't confirm"
     fault = GpuFault(Reason.SENSOR_STUCK.value, told)
     return GpuSample(uuid=uuid, watts=mean.watts, age_s=age_s, ok=True, fault=fault)

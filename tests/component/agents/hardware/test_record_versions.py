@@ -142,5 +142,5 @@ def test_the_agents_process_says_so_and_ends(file: Path) -> None:
     command = [sys.executable, "-m", "loadline_agent.main", "run", "--node", "node-00", "--state-dir"]
     done = subprocess.run([*command, str(file.parent)], text=True, capture_output=True, check=False)
     assert done.returncode == 1
-    assert "is in another version's form; run the version that wrote it" in done.stderr
+    assert "has the format of another version; run the version that wrote it" in done.stderr
     assert "Traceback" not in done.stderr

@@ -135,7 +135,7 @@ def test_a_stuck_sensor_is_replaced_by_the_energy(board: Board, gpus: GpuSensors
     sample = sampled(board, gpus, 5.0, watts=63.0, true_watts=380.0)
     assert sample.ok
     assert sample.watts == pytest.approx(380.0)
-    said = "its power sensor repeats 63.0 W, which its energy counter doesn't bear out"
+    said = "its power sensor repeats 63.0 W, which its energy counter doesn't confirm"
     assert sample.fault == ("SensorStuck", said)
 
 
@@ -149,7 +149,7 @@ def test_a_frozen_gpu_is_not_to_be_used(board: Board, gpus: GpuSensors) -> None:
     assert not sample.ok
     assert sample.age_s == pytest.approx(4.75, abs=0.3)
     assert sample.fault is not None
-    assert "neither its power sensor, which says 300.0 W, nor" in sample.fault.sentence
+    assert "neither its power sensor, which reads 300.0 W, nor" in sample.fault.sentence
 
 
 @pytest.mark.parametrize("watts", [0.0, 15.0, 300.0])
