@@ -100,10 +100,11 @@ class Experts(Spec):
 
     policy_ref: PolicyName | None = policy_of(Loop.EXPERTS)
     mode: ExpertsMode = Field(
-        default=ExpertsMode.OBSERVE,
+        default=ExpertsMode.OFF,
         description="Off: vLLM's layers of experts stay as they are. Observe: the plugin counts their load"
         " and changes no answer. Enforce: the policy may also bound it, which changes answers, while an"
-        " objective of slo is missed. With model, changing it restarts the engines.",
+        " objective of slo is missed. With model, changing it restarts the engines, and all but Off set"
+        " VLLM_PLUGINS, so list other plugins of the engine's image in VLLM_PLUGINS of the template.",
     )
     gamma: Gamma | None = Field(default=None, description="Bounds of γ; the policy has its own as well.")
     strategy: Strategy = Field(

@@ -19,7 +19,7 @@ from pydantic.config import JsonDict
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engine_options import forms
 from loadline_api.engines import TLS, Engine, KvCache, Model
-from loadline_api.experts import EXPERTS_RULES, Experts, ExpertsStatus
+from loadline_api.experts import EXPERTS_RULES, Experts, ExpertsMode, ExpertsStatus
 from loadline_api.objectives import PolicyName, Power, Scaling, Slo
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.products import PRODUCT_RULES
@@ -135,6 +135,11 @@ class InferenceServiceSpec(Spec):
         description="An existing workload to attach to, instead of a model to run. To set it, you need"
         " permission to patch that workload.",
     )
+
+    @property
+    def experts_mode(self) -> ExpertsMode:
+        """How far the plugin may go in the service's engines."""
+        return self.experts.mode if self.experts is not None else ExpertsMode.OFF
 
     @property
     def loops(self) -> dict[Loop, PolicyName | None]:

@@ -27,12 +27,9 @@ from loadline_operator.services.objects.pools import Phase, Pool, recommended
 from loadline_operator.services.objects.probes import GRACE_S, engine_probes, forgotten_first
 from loadline_operator.services.objects.removed_keys import finds, outcomes, without_removed_of
 from loadline_operator.services.objects.security_contexts import confined_container, confined_pod
+from loadline_operator.services.objects.worker_channels import PLUGIN, PLUGINS
 
 HOME = "/home/engine"
-PLUGIN = "loadline"
-"""Our plugin's name among the engine's; without that variable the engine loads all there are."""
-
-PLUGINS = "VLLM_PLUGINS"
 OFFLINE = "HF_HUB_OFFLINE"
 TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 """As the Hub's library reads it."""
@@ -123,7 +120,8 @@ def _environment(one: Description, pool: Pool, source: Source) -> list[Manifest]
     known = {"HOME": HOME, **_place(pool), **source.environment}
     environment: list[Manifest] = [{"name": name, "value": value} for name, value in known.items()]
     if one.defaults.agent_url:
-        environment += worker_channels.environment(one.defaults.agent_url)
+        mode = one.service.spec.experts_mode
+        environment += worker_channels.environment(one.defaults.agent_url, experts=mode)
     if pool.spans_nodes:
         environment.append({"name": "VLLM_HOST_IP", **address})
     if pool.phase is not Phase.MIXED:

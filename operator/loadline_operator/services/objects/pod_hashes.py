@@ -39,13 +39,13 @@ SHAPES_NO_POD = frozenset(
         "priority",
         "slo",
         "power",
-        "experts",
         "workload_ref",
     }
 )
 """Fields of a spec that shape no pod: a field that isn't listed does, so that none is forgotten."""
 
 SHAPES_NO_POD_OF = {
+    "experts": frozenset({"policy_ref", "gamma", "strategy", "min_tokens", "guard"}),
     "prefill": frozenset({"replicas", "per_decode", "policy_ref"}),
     "router": frozenset({"replicas"}),
     "kv_cache": frozenset({"policy_ref"}),
@@ -116,7 +116,8 @@ def _asked_for(one: Description, pool: str) -> list[Any]:
     if pool == PREFILL_POOL:
         told.append(_shaping(spec.prefill, SHAPES_NO_POD_OF["prefill"]))
     others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype"})
-    return [*told, others] if others else told
+    experts = _shaping(spec.experts, SHAPES_NO_POD_OF["experts"])
+    return [*told, *([others] if others else ()), *([{"experts": experts}] if experts else ())]
 
 
 def _shaping(part: Any, without: AbstractSet[str]) -> Any:

@@ -2,14 +2,18 @@
 What an engine's pod needs so that the plugin in it can report to the agent of its node.
 
 A token of an audience of its own, which no other server takes and which names the pod; the agent's address;
-and which pod this is. Every engine's pod has them, whatever loops its service asks for, so that asking for
-one restarts nothing. The pods of a replica that spans nodes are alike in this too, though only the first one
-reports.
+and which pod this is. Every engine's pod has them, whatever loops its service asks for. The pods of a replica
+that spans nodes are alike in this too, though only the first one reports.
+
+vLLM starts the part of the plugin that reports only if `VLLM_PLUGINS` names the plugin, and loads no plugin
+then that the variable doesn't name. So the variable is set only where the service asks for the loop of
+experts, which can't work without reports.
 """
 
 from pathlib import PurePath
 from typing import Final
 
+from loadline_api.experts import ExpertsMode
 from loadline_api.worker_messages import TOKEN_FILE, WORKER_AUDIENCE
 from loadline_operator.kube.kinds import Manifest
 
@@ -17,6 +21,12 @@ VOLUME: Final = "loadline-worker"
 
 TOKEN_SECONDS: Final = 3600
 """How long a token lives; the kubelet renews it before that. As Kubernetes does for its own."""
+
+PLUGINS: Final = "VLLM_PLUGINS"
+"""Plugins that vLLM loads; without this variable it loads all that are installed."""
+
+PLUGIN: Final = "loadline"
+"""Loadline's plugin in that list."""
 
 DIRECTORY: Final = str(PurePath(TOKEN_FILE).parent)
 
@@ -36,10 +46,18 @@ def mount() -> Manifest:
     return {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}
 
 
-def environment(agent_url: str) -> list[Manifest]:
-    """The agent's address and the pod's name and uid, as the plugin reads them."""
+def environment(agent_url: str, *, experts: ExpertsMode) -> list[Manifest]:
+    """The agent's address, the pod's name and uid, and how far the plugin may go in layers of experts."""
     return [
         {"name": "LOADLINE_AGENT", "value": agent_url},
         {"name": "LOADLINE_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "LOADLINE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        *(_of_experts(experts) if experts is not ExpertsMode.OFF else ()),
+    ]
+
+
+def _of_experts(mode: ExpertsMode) -> list[Manifest]:
+    return [
+        {"name": PLUGINS, "value": PLUGIN},
+        {"name": "LOADLINE_EXPERTS", "value": mode.value.lower()},
     ]

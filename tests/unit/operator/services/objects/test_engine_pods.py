@@ -371,6 +371,47 @@ def test_the_plugin_is_told_its_pod_its_agent_and_a_token_that_nobody_else_takes
     assert settings.read(texts).worker is not None
 
 
+EXPERTS_ENV = ("LOADLINE_EXPERTS", "VLLM_PLUGINS")
+
+
+@pytest.mark.parametrize(
+    ("experts", "told"),
+    [
+        (None, (None, None)),
+        ({}, (None, None)),
+        ({"mode": "Off", "policyRef": {"name": "careful"}}, (None, None)),
+        ({"mode": "Observe"}, ("observe", "loadline")),
+        ({"mode": "Enforce"}, ("enforce", "loadline")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("member", Member)
+def test_experts_are_counted_where_the_service_asks_for_it(
+    member: Member, experts: Manifest | None, told: tuple[str | None, str | None]
+) -> None:
+    asked = {"experts": experts} if experts is not None else {}
+    found = values(engine(spec_of(defaults=WITH_AGENTS, member=member, slo={"itlMs": 50}, **asked)))
+    assert tuple(map(found.get, EXPERTS_ENV)) == told
+
+
+@pytest.mark.parametrize(
+    ("theirs", "plugins"),
+    [
+        ({"name": "VLLM_PLUGINS", "value": "lora_resolver"}, "lora_resolver,loadline"),
+        ({"name": "VLLM_PLUGINS", "value": "loadline"}, "loadline"),
+        ({"name": "HOME", "value": "/tmp"}, "loadline"),
+    ],
+    ids=["others", "ours", "none"],
+)
+def test_plugins_that_a_template_lists_are_kept_beside_ours(theirs: Manifest, plugins: str) -> None:
+    made = spec_of(defaults=WITH_AGENTS, experts={"mode": "Observe"}, template=own(env=[theirs]))
+    assert values(engine(made))["VLLM_PLUGINS"] == plugins
+
+
+def test_without_agents_nothing_can_act_so_all_plugins_are_loaded() -> None:
+    assert not values(engine(spec_of(experts={"mode": "Observe"}))).keys() & {*EXPERTS_ENV}
+
+
 def test_whoever_fetches_the_model_has_no_token() -> None:
     mounts = fetcher(spec_of(defaults=WITH_AGENTS))["volumeMounts"]
     assert "loadline-worker" not in {one["name"] for one in mounts}

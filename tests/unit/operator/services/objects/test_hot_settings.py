@@ -44,12 +44,22 @@ HOT = st.fixed_dictionaries(
         "priority": st.integers(-10, 10),
         "slo": st.just({"ttftMs": 500, "itlMs": 20}),
         "power": st.just({"maxWatts": 400}),
-        "experts": st.just({"policyRef": {"name": "careful"}}),
         "scaling": st.just({"maxReplicas": 4}),
     },
 )
 POLICY_REFS = st.none() | st.just({"name": "bulk"})
 DTYPES = st.sampled_from(["auto", "fp8"])
+MODES = st.sampled_from(["Off", "Observe", "Enforce"])
+EXPERTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "policyRef": st.just({"name": "careful"}),
+        "gamma": st.just({"minPercent": 150}),
+        "strategy": st.just("Reroute"),
+        "minTokens": st.just(512),
+        "guard": st.just({"maxDroppedPercent": 5}),
+    },
+)
 SIZES = st.one_of(
     st.builds(lambda n: {"replicas": n}, st.integers(0, 9)), st.sampled_from([{"perDecode": "0.5"}])
 )
@@ -60,7 +70,7 @@ def templates(spec: Spec) -> dict[str, Manifest]:
     metadata = {"name": "chat", "namespace": "serving", "uid": "u"}
     one = InferenceService.parse({"metadata": metadata, "spec": spec})
     found: dict[str, Manifest] = {}
-    described = describe(one, Defaults(model_cache="/var/lib/models"))
+    described = describe(one, Defaults(model_cache="/var/lib/models", agent_url="http://agents:9479"))
     for each in wanted(described, offered=frozenset(OPTIONAL_KINDS)):
         whole = each.manifest.get("spec", {})
         if each.kind is LEADER_WORKER_SETS:
@@ -81,20 +91,23 @@ def with_kv(spec: Spec, dtype: str, policy: Spec | None) -> Spec:
     cold=COLD,
     dtype=DTYPES,
     split=st.booleans(),
-    before=st.tuples(HOT, POLICY_REFS, SIZES, st.integers(1, 3)),
-    after=st.tuples(HOT, POLICY_REFS, SIZES, st.integers(1, 3)),
+    mode=MODES,
+    before=st.tuples(HOT, EXPERTS, POLICY_REFS, SIZES, st.integers(1, 3)),
+    after=st.tuples(HOT, EXPERTS, POLICY_REFS, SIZES, st.integers(1, 3)),
 )
 def test_hot_settings_never_change_a_pod(
     cold: Spec,
     dtype: str,
     split: bool,
-    before: tuple[Spec, Spec | None, Spec, int],
-    after: tuple[Spec, Spec | None, Spec, int],
+    mode: str,
+    before: tuple[Spec, Spec, Spec | None, Spec, int],
+    after: tuple[Spec, Spec, Spec | None, Spec, int],
 ) -> None:
     made = []
-    for hot, policy, size, routers in (before, after):
+    for hot, experts, policy, size, routers in (before, after):
         pools = {"prefill": size, "router": {"replicas": routers}} if split else {}
-        made.append(templates({**with_kv(cold, dtype, policy), **hot, **pools}))
+        asked = {"experts": {"mode": mode, **experts}}
+        made.append(templates({**with_kv(cold, dtype, policy), **hot, **pools, **asked}))
     assert made[0] == made[1]
 
 
@@ -121,5 +134,16 @@ def test_what_prefill_is_told_restarts_prefill_alone(cold: Spec) -> None:
 
 def test_a_cold_setting_does_change_the_pods() -> None:
     plain = {"model": {"uri": "hf://org/llm"}}
-    for change in ({"kvCache": {"dtype": "fp8"}}, {"engine": {"maxSequences": 8}}, {"template": {"a": "b"}}):
+    for change in (
+        {"kvCache": {"dtype": "fp8"}},
+        {"engine": {"maxSequences": 8}},
+        {"template": {"a": "b"}},
+        {"experts": {"mode": "Observe"}},
+    ):
         assert templates(plain) != templates({**plain, **change})
+
+
+@given(cold=COLD, experts=EXPERTS)
+def test_experts_that_no_mode_was_asked_for_change_no_pod(cold: Spec, experts: Spec) -> None:
+    """Services of earlier versions have a policyRef there, and an upgrade restarts nothing."""
+    assert templates({**cold, "experts": experts}) == templates(cold)

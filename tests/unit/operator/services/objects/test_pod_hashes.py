@@ -28,8 +28,12 @@ BASE: dict[str, Any] = {
     "router": {"replicas": 1},
     "prefill": {"replicas": 1},
     "kvCache": {},
+    "experts": {"mode": "Observe"},
+    "slo": {"ttftMs": 900},
     "template": {"spec": {"nodeSelector": {"gpu": "a100"}}},
 }
+
+WITH_AGENTS = Defaults(agent_url="http://loadline-agent-workers.loadline-system.svc:9479")
 
 
 def service(spec: dict[str, Any], *, generation: int = 3, observed: int = 3) -> InferenceService:
@@ -59,7 +63,12 @@ EDITS: dict[str, Any] = {
     "priority": 7,
     "slo": {"ttftMs": 500},
     "power": {"maxWatts": 300},
-    "experts": {"policyRef": {"name": "careful"}},
+    "experts.policy_ref": {"name": "careful"},
+    "experts.mode": "Enforce",
+    "experts.gamma": {"minPercent": 150},
+    "experts.strategy": "Reroute",
+    "experts.min_tokens": 512,
+    "experts.guard": {"maxDroppedPercent": 5},
     "workload_ref": None,
     "prefill.replicas": 3,
     "prefill.per_decode": "2",
@@ -88,7 +97,7 @@ def fields() -> Iterator[str]:
 def edited(path: str) -> dict[str, Any]:
     name, _, field = path.partition(".")
     part = to_camel(name)
-    return {part: {**BASE.get(part, {}), field: EDITS[path]} if field else EDITS[path]}
+    return {part: {**BASE.get(part, {}), to_camel(field): EDITS[path]} if field else EDITS[path]}
 
 
 def shapes(path: str) -> bool:
@@ -98,7 +107,8 @@ def shapes(path: str) -> bool:
 
 
 def pods(spec: dict[str, Any]) -> dict[str, Manifest]:
-    return {name: one.manifest["spec"][TEMPLATES[one.kind]] for name, one in workloads(spec).items()}
+    made = workloads(spec, WITH_AGENTS)
+    return {name: one.manifest["spec"][TEMPLATES[one.kind]] for name, one in made.items()}
 
 
 def test_every_field_of_a_spec_is_edited_here() -> None:
@@ -114,7 +124,9 @@ def test_a_field_shapes_pods_or_is_listed_as_one_that_does_not(path: str) -> Non
 
 
 def test_the_hash_of_a_request_is_that_of_earlier_versions() -> None:
+    """Experts too: earlier versions had only their policyRef, which shaped no pod."""
     spec = {**BASE, "kvCache": {"dtype": "fp8"}, "parallelism": {"tensor": 2}, "priority": 5}
+    spec = {**spec, "experts": {"policyRef": {"name": "careful"}}}
     found = {name: one.asked for name, one in pod_hashes(spec, Defaults(gpu_resource="amd.com/gpu")).items()}
     assert found == {
         "chat": "0741629d76a1a10c",
@@ -147,6 +159,7 @@ def test_counts_and_objectives_are_no_request_for_other_pods(change: dict[str, A
     ("change", "whose"),
     [
         ({"model": {"uri": "hf://org/other"}}, {"chat", "chat-prefill"}),
+        ({"experts": {"mode": "Enforce"}}, {"chat", "chat-prefill"}),
         ({"engine": {"maxModelLength": 9}}, {"chat", "chat-prefill"}),
         ({"kvCache": {"dtype": "fp8"}}, {"chat", "chat-prefill"}),
         ({"template": {"spec": {}}}, {"chat", "chat-prefill"}),
@@ -216,8 +229,7 @@ def test_labels_are_those_that_select() -> None:
 
 
 def test_agents_that_come_with_a_newer_chart_replace_no_pods() -> None:
-    with_agents = Defaults(agent_url="http://loadline-agent-workers.loadline-system.svc:9479")
     there = pod_hashes(BASE)["chat"]
-    wanted = pod_hashes(BASE, with_agents)["chat"]
+    wanted = pod_hashes(BASE, WITH_AGENTS)["chat"]
     assert wanted.pods != there.pods
     assert stays(wanted, there, service=service(BASE))

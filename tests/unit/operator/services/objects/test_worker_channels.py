@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from loadline_api import names
+from loadline_api.experts import ExpertsMode
 from loadline_operator.services.objects import worker_channels
+from loadline_operator.services.objects.pod_templates import lay_over
 from loadline_vllm import settings
 
 ROOT = Path(__file__).parents[5]
@@ -22,17 +24,27 @@ def snippet() -> dict[str, Any]:
     return spec
 
 
-def test_the_snippet_has_the_operators_volume_and_mount() -> None:
-    spec = snippet()
-    assert spec["volumes"] == [worker_channels.volume()]
-    assert spec["containers"][0]["volumeMounts"] == [worker_channels.mount()]
+PLACE = ("LOADLINE_NAMESPACE", "LOADLINE_SERVICE", "LOADLINE_POOL")
+"""Which service a pod belongs to: the operator knows it of its own pods without being told."""
+
+
+def test_a_pod_with_the_snippet_has_what_the_operators_own_pods_have() -> None:
+    engine = {"name": "vllm", "image": "mine", "env": [{"name": "A", "value": "1"}]}
+    pod = lay_over({"spec": {"containers": [engine]}}, {"spec": snippet()})["spec"]
+    (container,) = pod["containers"]
+    assert pod["volumes"] == [worker_channels.volume()]
+    assert container["volumeMounts"] == [worker_channels.mount()]
+    given = {one["name"]: one for one in container["env"]}
+    made = worker_channels.environment(URL, experts=ExpertsMode.OBSERVE)
+    assert {name: one for name, one in given.items() if name not in ("A", *PLACE)} == {
+        one["name"]: one for one in made
+    }
 
 
 def test_the_snippet_tells_the_plugin_all_that_it_needs() -> None:
     environment = snippet()["containers"][0]["env"]
-    assert [one for one in worker_channels.environment(URL) if one not in environment] == []
     told = {one["name"]: one.get("value", "from-a-field") for one in environment}
-    found = settings.read(told).worker
-    assert found is not None
-    assert (found.agent, found.service, found.pool) == (URL, "mine", "main")
-    assert told["VLLM_PLUGINS"] == "loadline"
+    found = settings.read(told)
+    assert found.worker is not None
+    assert (found.worker.agent, found.worker.service, found.worker.pool) == (URL, "mine", "main")
+    assert found.experts == "observe"
