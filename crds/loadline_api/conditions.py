@@ -66,6 +66,12 @@ class ConditionType(Explained):
     )
     POWER_CAPPED = "PowerCapped", "A power limit or a clock lock holds GPUs below their maximum."
     SLO_MET = "SLOMet", "The measured latencies are within the service's objectives."
+    EXPERTS_OBSERVED = "ExpertsObserved", "Engines report how their layers of experts are loaded."
+    EXPERTS_BOUNDED = (
+        "ExpertsBounded",
+        "A capacity bounds the experts of at least one engine, so its answers may differ from the model's "
+        "own.",
+    )
     CAPACITY_LIMITED = "CapacityLimited", "The service asks for more than nodes, GPUs, quotas or watts allow."
     ACCEPTED = "Accepted", "The domain has members, and their safe limits together fit its budget (S1)."
     ENFORCEABLE = "Enforceable", "The coordinator reacts at least twice as fast as the breaker can trip (S2)."
@@ -154,6 +160,26 @@ class Reason(Explained):
         "An engine serves no metrics at the address where the agent asked for them.",
     )
     OBJECTIVE_MET = "ObjectiveMet", "All latencies, at the percentile of their objective, are within it."
+    COUNTED = "Counted", "Engines count the load of at least one layer of experts."
+    NO_EXPERTS = "NoExperts", "The engines report that they have no layer of experts: the model is dense."
+    LAYERS_LEFT_ALONE = (
+        "LayersLeftAlone",
+        "All layers of experts stay as vLLM built them; the engine's metric loadline:experts_bypassed has "
+        "the reason.",
+    )
+    NOT_ALLOWED = "NotAllowed", "spec.experts.mode isn't Enforce, so no capacity bounds the experts."
+    COOLING_DOWN = "CoolingDown", "The policy waits for a while after its last change of the capacity."
+    PLACEMENT_FIRST = (
+        "PlacementFirst",
+        "Another placement of the experts would shorten the fullest rank's time, and changes no answer.",
+    )
+    NO_SUITABLE_GAMMA = (
+        "NoSuitableGamma",
+        "No capacity within the bounds saves enough time without dropping more than the guard allows.",
+    )
+    GUARD_BREACHED = "GuardBreached", "A reading exceeded a limit of the guard, which ended the capacity."
+    READINGS_UNKNOWN = "ReadingsUnknown", "The agent lacks a reading that the policy or the guard needs."
+    POLICY_OBSERVES = "PolicyObserves", "The policy in force bounds no experts."
     SCALE_REFUSED = "ScaleRefused", "The API server refused to change the replicas."
     TEMPLATE_REFUSED = (
         "TemplateRefused",
@@ -326,6 +352,8 @@ SERVICE_CONDITIONS = (
     ConditionType.POWER_CAPPED,
     ConditionType.SLO_MET,
     ConditionType.PLUGIN_MISSING,
+    ConditionType.EXPERTS_OBSERVED,
+    ConditionType.EXPERTS_BOUNDED,
     ConditionType.POLICY_VALID,
 )
 """An InferenceService's conditions, which the operator writes and counts, in the order in which people read

@@ -24,9 +24,9 @@ from loadline_api.names import MAIN_POOL
 from loadline_operator import events
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
-from loadline_operator.services import condition_lists
+from loadline_operator.services import condition_lists, expert_conditions
 from loadline_operator.services.attachments import Attachment
-from loadline_operator.services.facts import node_reports
+from loadline_operator.services.facts import expert_loads, node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.descriptions import Description
@@ -44,6 +44,9 @@ PASSING = frozenset(
     }
 )
 """Reasons of Ready that are worth no warning: they pass by themselves, or somebody wants it so."""
+
+WARNED = (ConditionType.READY, ConditionType.POLICY_VALID, ConditionType.EXPERTS_BOUNDED)
+"""Conditions whose failures are Events; that experts aren't bounded is one only after a breach."""
 
 
 def own(
@@ -70,6 +73,7 @@ def own(
         url=description.url,
         pools=tuple(_pool(one) for one in pools),
         policies=policies.in_force,
+        experts=expert_loads.put_together(seen),
         conditions=condition_lists.conditions(
             told, plugin_missing(service, told=node_reports.has_plugin(seen)), generation
         ),
@@ -110,15 +114,18 @@ def attached(
         workload=attachment.noted,
         url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
+        experts=expert_loads.put_together(seen),
         conditions=condition_lists.conditions(told, plugin, generation),
     )
 
 
 def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Findings:
-    """What the nodes tell; without objectives there is none to be met."""
+    """What the nodes report; objectives and experts only where the spec has some."""
     told = {ConditionType.POWER_CAPPED: node_reports.capped(seen)}
     if service.spec.slo is not None:
         told[ConditionType.SLO_MET] = node_reports.slo_met(seen)
+    if service.spec.experts is not None:
+        told |= expert_conditions.findings(service.spec.experts_mode, seen)
     return told
 
 
@@ -155,7 +162,7 @@ def manifest(service: InferenceService, status: InferenceServiceStatus) -> Manif
 def warnings(
     service: InferenceService, wanted: Iterable[Condition], *, now: datetime
 ) -> tuple[Manifest, ...]:
-    """An Event for each of Ready and PolicyValid that has just turned to a failure; none while it lasts."""
+    """An Event for each of `WARNED` that has just turned to a failure; none while it lasts."""
     key, told = Key(service.metadata.namespace, service.metadata.name), tuple(wanted)
     return tuple(
         events.service_failing(
@@ -166,7 +173,7 @@ def warnings(
             text=turned.message,
             now=now,
         )
-        for type in (ConditionType.READY, ConditionType.POLICY_VALID)
+        for type in WARNED
         if (turned := _failing(service, find(told, type))) is not None
     )
 
@@ -174,6 +181,8 @@ def warnings(
 def _failing(service: InferenceService, now_so: Condition | None) -> Condition | None:
     """The condition, if it says a failure that the status didn't say before."""
     if now_so is None or now_so.status != "False" or now_so.reason in PASSING:
+        return None
+    if now_so.type == ConditionType.EXPERTS_BOUNDED and now_so.reason != Reason.GUARD_BREACHED:
         return None
     before = {one.type: (one.status, one.reason) for one in service.status.conditions}
     return None if before.get(now_so.type) == (now_so.status, now_so.reason) else now_so

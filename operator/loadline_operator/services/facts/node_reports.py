@@ -1,15 +1,17 @@
 """
-What the nodes' agents tell of services: held back or not, in time or not, plugin or not.
+What the nodes' agents report of services: capped or not, in time or not, plugin or not.
 
-Only agents see limits, latencies and engines, so each says in its NodeCapacity what is
+Only agents can read limits, latencies and engines, so each reports in its NodeCapacity what is
 so of the services on its node, and here the nodes are put together. Yes and no only: a
-count of nodes would move a status with every pod that moves.
+count of nodes would move a status with every pod that moves. The exception is the load of
+experts, which agents keep for a minute or longer; `expert_loads` puts it together.
 """
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
+from loadline_api.experts import ExpertsStatus
 from loadline_api.node_capacities import NodeCapacity
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Manifest
@@ -27,6 +29,7 @@ class NodeReport:
     slo_met: bool | None = None
     plugin: bool | None = None
     silent_engine: str = ""
+    experts: ExpertsStatus | None = None
 
 
 NodeReports = dict[str, NodeReport]
@@ -41,6 +44,7 @@ def node_reports(raw: Manifest) -> NodeReports:
             slo_met=one.slo_met,
             plugin=one.plugin,
             silent_engine=one.silent_engine or "",
+            experts=one.experts,
         )
         for one in NodeCapacity.parse(raw).status.services
     }
@@ -58,7 +62,7 @@ def capped(seen: Iterable[NodeReport]) -> Finding:
     if any(told):
         return Finding(so=True, reason=Reason.LIMITED)
     if not told or len(told) < len(seen):
-        return _not_told(seen)
+        return not_told(seen)
     return Finding(so=False, reason=Reason.UNLIMITED)
 
 
@@ -69,7 +73,7 @@ def slo_met(seen: Iterable[NodeReport]) -> Finding:
     if not all(told):
         return Finding(so=False, reason=Reason.OBJECTIVE_MISSED)
     if not all(one.believed for one in seen):
-        return _not_told(seen)
+        return not_told(seen)
     return Finding(so=True, reason=Reason.OBJECTIVE_MET) if told else _unmeasured(seen)
 
 
@@ -94,10 +98,11 @@ def _unmeasured(seen: Collection[NodeReport]) -> Finding:
             " within a histogram bucket"
         )
         return Finding(so=None, reason=Reason.NOT_MEASURED, text=text)
-    return _not_told(seen)
+    return not_told(seen)
 
 
-def _not_told(seen: Collection[NodeReport]) -> Finding:
+def not_told(seen: Collection[NodeReport]) -> Finding:
+    """That what is asked isn't known: no agent reports of the service, or one has stopped to."""
     text = "no agent has reported pods of the service"
     if seen:
         text = "the agent of a node that runs pods of the service has stopped reporting"

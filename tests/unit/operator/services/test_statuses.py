@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType, Reason
+from loadline_api.experts import ExpertsStatus
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
 from loadline_api.visible_texts import visible
 from loadline_operator.findings import Finding
 from loadline_operator.services import statuses
 from loadline_operator.services.attachments import Attachment
+from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.health import Findings
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
@@ -86,6 +88,54 @@ def test_what_is_longer_than_its_field_is_left_out(field: str) -> None:
     status = attached(findings, **{field: "a" * 1025})
     assert getattr(status, field) is None
     assert isinstance(status.conditions[0], Condition)
+
+
+IN_FORCE = ExpertsStatus(
+    engines=2, bounded_engines=1, gamma_percent=150, layers=4, batches=90, reason="ObjectiveMissed"
+)
+BREACHED = ExpertsStatus(engines=2, layers=4, batches=95, dropped_permille=140, reason="GuardBreached")
+
+
+def with_experts(
+    experts: ExpertsStatus | None, *, before: InferenceServiceStatus | None = None
+) -> tuple[InferenceService, InferenceServiceStatus]:
+    """A service that asks for experts, and its status once a node has reported these."""
+    spec = {"model": {"uri": "hf://org/m"}, "slo": {"itlMs": 50}, "experts": {"mode": "Enforce"}}
+    status = before.to_api() if before is not None else {}
+    metadata = {"name": "chat", "namespace": "shop"}
+    one = InferenceService.parse({"metadata": metadata, "spec": spec, "status": status})
+    seen = (NodeReport(experts=experts),)
+    found = {ConditionType.READY: LIMITED}
+    wanted = statuses.own(describe(one, Defaults()), found, (), seen=seen, policies=Policies())
+    return one, statuses.written(one, wanted, now=NOON) or one.status
+
+
+def events(one: InferenceService, status: InferenceServiceStatus) -> list[str]:
+    return [each["reason"] for each in statuses.warnings(one, status.conditions, now=NOON)]
+
+
+def test_experts_are_in_the_status_as_agents_report_them_and_written_once() -> None:
+    _, status = with_experts(IN_FORCE)
+    assert status.experts == IN_FORCE
+    one, again = with_experts(IN_FORCE, before=status)
+    assert again is one.status, "nothing is written again"
+    assert with_experts(None, before=status)[1].experts is None
+
+
+def test_only_services_with_experts_have_conditions_of_them() -> None:
+    of_experts = {ConditionType.EXPERTS_OBSERVED, ConditionType.EXPERTS_BOUNDED}
+    assert of_experts <= messages(with_experts(None)[1]).keys()
+    assert not of_experts & set(statuses.on_nodes(service(), (NodeReport(experts=IN_FORCE),)))
+
+
+def test_a_breach_of_the_guard_is_an_event_and_other_ends_of_a_capacity_are_none() -> None:
+    _, in_force = with_experts(IN_FORCE)
+    one, breached = with_experts(BREACHED, before=in_force)
+    assert events(one, breached) == ["GuardBreached"]
+    assert events(with_experts(BREACHED, before=breached)[0], breached) == []
+    for reason in ("ObjectiveMet", "NoSuitableGamma", "ReadingsUnknown"):
+        one, ended = with_experts(BREACHED.model_copy(update={"reason": reason}), before=in_force)
+        assert events(one, ended) == []
 
 
 NO_GPU = "0 of 2 replicas are ready: pod chat-0 asks for 8 nvidia.com/gpu, and no node has them free"

@@ -3,6 +3,7 @@
 import pytest
 
 from loadline_api.conditions import Reason
+from loadline_api.experts import ExpertsStatus
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.node_reports import (
     NodeReport,
@@ -31,6 +32,12 @@ def test_counts_are_not_remembered() -> None:
 
     assert told(1) == told(2) == {"serving/chat": NodeReport(capped=True)}
     assert node_reports(capacity()) == {}
+
+
+def test_loads_of_experts_are_remembered_as_they_are_reported() -> None:
+    told = {"service": "serving/chat", "experts": {"engines": 1, "layers": 4, "reason": "ObjectiveMet"}}
+    (one,) = node_reports(capacity(told)).values()
+    assert one.experts == ExpertsStatus(engines=1, layers=4, reason="ObjectiveMet")
 
 
 def test_what_no_agent_writes_is_refused_by_name() -> None:
