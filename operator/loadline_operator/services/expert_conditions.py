@@ -8,22 +8,29 @@ run the policy. A word that this version doesn't know is shown, and tells nothin
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.experts import ExpertsMode, ExpertsStatus
+from loadline_api.inference_services import InferenceServiceSpec
 from loadline_operator.findings import Finding
 from loadline_operator.services.facts import expert_loads
 from loadline_operator.services.facts.expert_loads import BY_WORD
 from loadline_operator.services.facts.node_reports import NodeReport, not_told
+from loadline_operator.services.plugin_presence import SNIPPET
 
+UNREPORTED = "no engine has reported yet how its layers of experts are loaded"
 BYPASSED = "the engine's metric loadline:experts_bypassed has the reasons"
 
 
-def findings(mode: ExpertsMode, seen: Collection[NodeReport]) -> dict[ConditionType, Finding]:
+def findings(spec: InferenceServiceSpec, seen: Collection[NodeReport]) -> dict[ConditionType, Finding]:
     """The conditions of a service whose spec has experts."""
-    loads = expert_loads.put_together(seen)
+    mode, loads = spec.experts_mode, expert_loads.put_together(seen)
+    observed = _observed(mode, loads, seen)
+    if observed.so is None and observed.text == UNREPORTED and spec.workload_ref is not None:
+        observed = replace(observed, text=f"{UNREPORTED}; if none does, add to its pod template {SNIPPET}")
     return {
-        ConditionType.EXPERTS_OBSERVED: _observed(mode, loads, seen),
+        ConditionType.EXPERTS_OBSERVED: observed,
         ConditionType.EXPERTS_BOUNDED: _bounded(mode, loads, seen),
     }
 
@@ -95,8 +102,7 @@ def _unreported(seen: Collection[NodeReport]) -> Finding:
     """Engines report no loads, though agents may report the service."""
     if not seen or not _all_believed(seen):
         return not_told(seen)
-    text = "no engine has reported yet how its layers of experts are loaded"
-    return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
+    return Finding(so=None, reason=Reason.NOT_TOLD, text=UNREPORTED)
 
 
 def _all_believed(seen: Collection[NodeReport]) -> bool:

@@ -1,21 +1,25 @@
 """
 Whether loops are asked for that need Loadline's plugin in the engine, and it isn't there.
 
-Experts and KV memory are steered from inside the engine. An engine without the plugin
-serves as before, so nothing would tell its owner that the loops he asked for do nothing.
-What the engines themselves have told the nodes counts most. A container that is told to
-load other plugins only proves that this one is missing; no container proves the contrary.
+The loops of experts and KV memory act inside the engine. An engine without the plugin serves
+as before, so nothing else would report to its owner that these loops do nothing. What the
+engines themselves have reported to the nodes counts most. A container whose list of plugins
+lacks this one only proves that it is missing; no container proves the contrary.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from loadline_api.conditions import Condition, ConditionType, Reason, condition
+from loadline_api.experts import ExpertsMode
 from loadline_api.inference_services import InferenceService
+from loadline_operator.services.objects.worker_channels import PLUGIN, PLUGINS
 
-VARIABLE = "VLLM_PLUGINS"
-PLUGIN = "loadline"
-"""vLLM loads all plugins that are installed, unless this variable of its container lists others."""
+SNIPPET = (
+    "VLLM_PLUGINS, LOADLINE_EXPERTS, LOADLINE_AGENT and the other variables, and the volume with its token,"
+    " that docs/serving.md lists under «Attaching to a workload of your own»"
+)
+"""What the owner of an attached workload adds to its pod template."""
 
 
 def plugin_missing(
@@ -42,31 +46,34 @@ def configured_in(template: Mapping[str, Any]) -> bool | None:
 def _values(containers: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     for container in containers:
         for variable in container.get("env") or ():
-            if variable.get("name") == VARIABLE and "value" in variable:
+            if variable.get("name") == PLUGINS and "value" in variable:
                 yield str(variable["value"])
 
 
 def _finding(
     service: InferenceService, *, told: bool | None, configured: bool | None
 ) -> tuple[bool | None, Reason, str]:
-    asking = {"experts": service.spec.experts, "kvCache": service.spec.kv_cache}
-    loops = " and ".join(name for name, part in asking.items() if part is not None)
+    spec = service.spec
+    asking = {"experts": spec.experts_mode is not ExpertsMode.OFF, "kvCache": spec.kv_cache is not None}
+    loops = " and ".join(name for name, asked in asking.items() if asked)
     if not loops:
-        return (
-            False,
-            Reason.NOT_ASKED,
-            "the spec has neither experts nor kvCache, so no loop needs the plugin",
-        )
+        text = "the spec has neither experts with a mode above Off nor kvCache, so no loop needs the plugin"
+        return False, Reason.NOT_ASKED, text
     if told:
         return False, Reason.PLUGIN_PRESENT, "its engines report Loadline's plugin"
-    needed = f"{loops} can't act: run the engine with Loadline's plugin, or remove {loops} from the spec"
+    needed = f"{loops} can't act: {_fix(service)}, or remove {loops} from the spec"
     if told is False:
         return True, Reason.PLUGIN_ABSENT, f"its engines don't report Loadline's plugin, so {needed}"
     if configured is False:
-        text = f"{VARIABLE} of its engine does not list `{PLUGIN}`, so {needed}"
+        text = f"{PLUGINS} of its engine does not list `{PLUGIN}`, so {needed}"
         return True, Reason.PLUGIN_ABSENT, text
     return (
         None,
         Reason.NOT_TOLD,
         f"no engine has reported yet whether it has Loadline's plugin, which {loops} need",
     )
+
+
+def _fix(service: InferenceService) -> str:
+    run = "run the engine with Loadline's plugin"
+    return f"{run}, and add to its pod template {SNIPPET}" if service.spec.workload_ref is not None else run

@@ -125,7 +125,7 @@ def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Finding
     if service.spec.slo is not None:
         told[ConditionType.SLO_MET] = node_reports.slo_met(seen)
     if service.spec.experts is not None:
-        told |= expert_conditions.findings(service.spec.experts_mode, seen)
+        told |= expert_conditions.findings(service.spec, seen)
     return told
 
 

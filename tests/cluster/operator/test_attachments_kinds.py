@@ -158,7 +158,7 @@ def test_an_autoscaler_of_the_workload_itself_is_not_fought(harbour: Bed, namesp
 def test_an_engine_that_is_told_to_leave_the_plugin_out_is_named(harbour: Bed, namespace: str) -> None:
     engine = {"name": "vllm", "image": "theirs", "env": [{"name": "VLLM_PLUGINS", "value": "lora"}]}
     harbour.apply([theirs("Deployment", namespace, containers=[engine])])
-    harbour.apply([attached("Deployment", namespace, experts={})])
+    harbour.apply([attached("Deployment", namespace, experts={"mode": "Observe"})])
     eventually(lambda: says(harbour, "mine", "PluginMissing", namespace=namespace, reason="PluginAbsent"))
     text = says(harbour, "mine", "PluginMissing", namespace=namespace, status="True")["message"]
     assert "experts can't act" in text

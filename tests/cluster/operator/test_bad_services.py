@@ -321,6 +321,44 @@ PROMISES = (
         "My KV is not a valid object name",
         "lowercase letters",
     ),
+    refused(
+        "gamma-bounds-contradict",
+        {"experts": {"gamma": {"minPercent": 200, "maxPercent": 150}}},
+        "experts.gamma.minPercent is 200, above maxPercent (150)",
+        "lower minPercent or raise maxPercent",
+    ),
+    refused(
+        "gamma-below-the-mean",
+        {"experts": {"gamma": {"minPercent": 99}}},
+        "gamma.minPercent",
+        "greater than or equal to 100",
+    ),
+    refused(
+        "gamma-above-the-default-maximum",
+        {"experts": {"gamma": {"minPercent": 400}}},
+        "experts.gamma.minPercent is 400, above maxPercent (300)",
+    ),
+    refused(
+        "strategy-unknown",
+        {"experts": {"strategy": "Shuffle"}},
+        "experts.strategy",
+        '"Drop", "Reroute", "RankDrop"',
+    ),
+    refused("experts-mode-unknown", {"experts": {"mode": "Bound"}}, "mode", '"Off", "Observe", "Enforce"'),
+    refused(
+        "enforced-without-objectives",
+        {"experts": {"mode": "Enforce"}},
+        "experts.mode is Enforce",
+        "add slo, or set experts.mode to Observe",
+    ),
+    refused("min-tokens-none", {"experts": {"minTokens": 0}}, "minTokens", "greater than or equal to 1"),
+    refused(
+        "guard-beyond-all",
+        {"experts": {"guard": {"maxDroppedPercent": 101}}},
+        "maxDroppedPercent",
+        "less than or equal to 100",
+    ),
+    refused("experts-field-unknown", {"experts": {"gama": {}}}, "experts.gama", "unknown field"),
     refused("field-unknown", {"replica": 3}, "spec.replica", "unknown field"),
 )
 ATTACHMENTS = (
@@ -626,7 +664,21 @@ CLUSTERS = (
         "PolicyMissing",
         "policyRef.name is nowhere: no ConfigMap of that name labelled loadline.dev/policy: experts is in",
     ),
-    told("plugin-unknown", {"experts": {}}, "PluginMissing", "NotTold", "Loadline's plugin", "experts"),
+    told(
+        "plugin-unknown",
+        {"experts": {"mode": "Observe"}},
+        "PluginMissing",
+        "NotTold",
+        "Loadline's plugin",
+        "experts",
+    ),
+    told(
+        "experts-unreported",
+        {"experts": {"mode": "Enforce"}, "slo": {"itlMs": 50}},
+        "ExpertsBounded",
+        "NotTold",
+        "no agent has reported",
+    ),
 )
 FOREIGN = (
     told("attached-to-nothing", attached(), "Ready", "NoWorkload", "Deployment", "does not exist: create it"),

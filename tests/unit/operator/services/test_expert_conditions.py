@@ -7,6 +7,7 @@ import pytest
 
 from loadline_api.conditions import ConditionType, Reason
 from loadline_api.experts import ExpertsMode, ExpertsStatus
+from loadline_api.inference_services import InferenceServiceSpec
 from loadline_operator.findings import Finding
 from loadline_operator.services.expert_conditions import findings
 from loadline_operator.services.facts.expert_loads import GRAVEST_FIRST
@@ -25,12 +26,17 @@ DENSE = node(layers=0)
 BYPASSED = node(layers=0, left_alone_layers=4)
 
 
+def spec(mode: ExpertsMode, **of: Any) -> InferenceServiceSpec:
+    made = of or {"model": {"uri": "hf://org/m"}}
+    return InferenceServiceSpec.model_validate({**made, "experts": {"mode": mode}})
+
+
 def observed(mode: ExpertsMode, *seen: NodeReport) -> Finding:
-    return findings(mode, seen)[ConditionType.EXPERTS_OBSERVED]
+    return findings(spec(mode), seen)[ConditionType.EXPERTS_OBSERVED]
 
 
 def bounded(mode: ExpertsMode, *seen: NodeReport) -> Finding:
-    return findings(mode, seen)[ConditionType.EXPERTS_BOUNDED]
+    return findings(spec(mode), seen)[ConditionType.EXPERTS_BOUNDED]
 
 
 @pytest.mark.parametrize(
@@ -139,3 +145,10 @@ def test_a_breach_on_another_node_is_mentioned_while_a_capacity_is_in_force() ->
     found = bounded(ENFORCE, bounding, node(reason="GuardBreached"))
     assert (found.so, found.reason) == (True, Reason.OBJECTIVE_MISSED)
     assert "on another node the agent reports GuardBreached" in found.text
+
+
+def test_the_owner_of_an_attached_workload_is_told_what_its_pods_need() -> None:
+    theirs = spec(OBSERVE, workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"})
+    text = findings(theirs, [UNREPORTED])[ConditionType.EXPERTS_OBSERVED].text
+    assert "docs/serving.md" in text
+    assert "docs/serving.md" not in observed(OBSERVE, UNREPORTED).text

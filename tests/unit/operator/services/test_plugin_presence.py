@@ -1,5 +1,6 @@
 """Loops that need Loadline's plugin say when the engine runs without it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from loadline_operator.services.plugin_presence import configured_in, plugin_mis
 
 
 def missing(*, told: bool | None = None, configured: bool | None = None, **spec: Any) -> Condition:
-    raw = {"metadata": {"name": "chat", "generation": 4}, "spec": {"model": {"uri": "hf://org/m"}, **spec}}
+    whole = spec if "workloadRef" in spec else {"model": {"uri": "hf://org/m"}, **spec}
+    raw = {"metadata": {"name": "chat", "generation": 4}, "spec": whole}
     return plugin_missing(InferenceService.parse(raw), told=told, configured=configured)
 
 
@@ -18,8 +20,12 @@ def template(*environment: dict[str, Any]) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "proxy"}, {"name": "vllm", "env": list(environment)}]}}
 
 
-def test_nobody_misses_what_nobody_asked_for() -> None:
-    one = missing(told=False)
+ASKED: dict[str, Any] = {"experts": {"mode": "Observe"}, "kvCache": {}}
+
+
+@pytest.mark.parametrize("spec", [{}, {"experts": {}}, {"experts": {"mode": "Off"}}], ids=str)
+def test_nobody_misses_what_nobody_asked_for(spec: dict[str, Any]) -> None:
+    one = missing(told=False, **spec)
     assert (one.status, one.reason) == ("False", Reason.NOT_ASKED)
 
 
@@ -33,17 +39,26 @@ def test_nobody_misses_what_nobody_asked_for() -> None:
         (None, None, "Unknown", Reason.NOT_TOLD),
     ],
 )
-@pytest.mark.parametrize("loop", ["experts", "kvCache"])
+@pytest.mark.parametrize("loop", ASKED)
 def test_what_the_engines_tell_counts_most(
     loop: str, told: bool | None, configured: bool | None, status: str, reason: Reason
 ) -> None:
-    one = missing(told=told, configured=configured, **{loop: {}})
+    one = missing(told=told, configured=configured, **{loop: ASKED[loop]})
     assert (one.status, one.reason) == (status, reason)
     assert loop in one.message or told
 
 
 def test_the_sentence_names_every_loop_that_is_asked_for() -> None:
-    assert "experts and kvCache can't act" in missing(told=False, experts={}, kvCache={}).message
+    assert "experts and kvCache can't act" in missing(told=False, **ASKED).message
+
+
+def test_the_owner_of_an_attached_workload_is_told_what_its_pods_need() -> None:
+    theirs: dict[str, Any] = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"}}
+    text = missing(told=False, **ASKED, **theirs).message
+    named = text[text.index("docs/serving.md lists under «") :].split("»")[0].split("«")[1]
+    docs = (Path(__file__).parents[4] / "docs" / "serving.md").read_text("utf-8")
+    assert f"\n## {named}\n" in docs
+    assert "docs/serving.md" not in missing(told=False, **ASKED).message
 
 
 @pytest.mark.parametrize(
