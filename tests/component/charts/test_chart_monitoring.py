@@ -1,5 +1,6 @@
 """Monitors and alerts: they need a flag and an API, and speak of series that exist."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from testbed import charts
 from testbed.charts import CHART, ROOT
 
 RULES = CHART / "files" / "rules" / "loadline.yaml"
+DASHBOARD = CHART / "files" / "dashboards" / "experts.json"
 KINDS = {
     "serviceMonitor": ("ServiceMonitor", "monitors.yaml"),
     "podMonitor": ("PodMonitor", "monitors.yaml"),
@@ -55,6 +57,42 @@ def test_alerts_speak_of_series_that_are_told() -> None:
             assert re.search(rf"\b{series}\b", told), f"{rule['alert']} asks for {series}"
 
 
+def of_engines() -> set[str]:
+    """Series of the plugin in engines, as the reference lists them."""
+    return set(
+        re.findall(r"`(loadline:\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8"))
+    )
+
+
+def test_alerts_and_dashboards_speak_of_series_that_engines_have() -> None:
+    asked = {series for rule in rules() for series in re.findall(r"loadline:\w+", rule["expr"])}
+    asked |= {series for panel in panels() for series in re.findall(r"loadline:\w+", str(panel["targets"]))}
+    assert asked
+    assert asked <= of_engines()
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    return found
+
+
+def test_the_dashboard_is_created_as_it_is_where_it_is_asked_for() -> None:
+    assert "loadline-dashboards" not in [one["metadata"]["name"] for one in charts.rendered()]
+    values = {"monitoring": {"dashboards": {"enabled": True}}}
+    made = charts.one("ConfigMap", "loadline-dashboards", values=values)
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert made["data"] == {"experts.json": DASHBOARD.read_text("utf-8")}, (
+        "no legend was taken for a template"
+    )
+
+
+def test_the_dashboard_shows_imbalance_and_the_shadow_table() -> None:
+    asked = " ".join(str(panel["targets"]) for panel in panels())
+    for series in ("imbalance", "rank_imbalance", "shadow_drop_fraction", "shadow_rank_imbalance"):
+        assert f"loadline:experts_{series}{{" in asked
+    assert all(panel["description"] for panel in panels())
+
+
 def test_every_alert_says_what_to_do_and_how_grave_it_is() -> None:
     for rule in rules():
         assert rule["alert"].startswith("Loadline")
@@ -63,5 +101,5 @@ def test_every_alert_says_what_to_do_and_how_grave_it_is() -> None:
 
 
 def test_labels_in_a_sentence_are_labels_of_the_series() -> None:
-    labels = {"domain", "instance", "gpu", "error", "kind", "loop", "reason"}
+    labels = {"domain", "instance", "gpu", "error", "kind", "loop", "reason", "namespace", "pod"}
     assert set(re.findall(r"\$labels\.(\w+)", RULES.read_text())) <= labels

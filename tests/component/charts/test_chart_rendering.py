@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from loadline_api import names
+from loadline_policies.documents import built_in, parse
+from loadline_policies.loops import Loop
 from testbed import charts
 from testbed.charts import CHART
 
@@ -84,6 +86,13 @@ def test_the_policy_shipped_is_the_packages_own() -> None:
     shipped = charts.one("ConfigMap", names.DEFAULT_POWER_POLICY)
     assert shipped["metadata"]["labels"][names.POLICY_LABEL] == "power"
     assert shipped["data"][names.POLICY_KEY].strip() == (charts.POLICIES / "power.yaml").read_text().strip()
+
+
+def test_the_experts_policy_shipped_bounds_nothing() -> None:
+    shipped = charts.one("ConfigMap", names.default_policy(Loop.EXPERTS))
+    assert shipped["metadata"]["labels"][names.POLICY_LABEL] == "experts"
+    document = parse(shipped["data"][names.POLICY_KEY], Loop.EXPERTS)
+    assert document.hash == built_in(Loop.EXPERTS).hash
 
 
 def test_a_policys_settings_are_merged_over() -> None:
