@@ -677,7 +677,7 @@ CLUSTERS = (
         {"experts": {"mode": "Enforce"}, "slo": {"itlMs": 50}},
         "ExpertsBounded",
         "NotTold",
-        "no agent has reported",
+        "PowerCapped explains why ExpertsBounded is Unknown",
     ),
 )
 FOREIGN = (
