@@ -70,6 +70,9 @@ class Metrics:
         self.services = self._gauge(
             "services", "InferenceServices, by condition and its status.", "condition", "status"
         )
+        self.guards_breached = self._gauge(
+            "experts_guards_breached", "InferenceServices of which a guard has ended the capacity of experts."
+        )
         self.ready = self._gauge("ready", "1 once every watch has delivered all objects, else 0.")
         self.measures: list[Callable[[], None]] = []
         self._bear()

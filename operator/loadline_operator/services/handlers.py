@@ -193,7 +193,7 @@ class Services(Controller[Key]):
         log.info("a service was brought up to date", object=key, did=did, reason=reason)
 
     def _measure(self) -> None:
-        """Count services by condition and status."""
+        """Count services by condition and status, and those of which a guard ended a capacity."""
         counts = {(condition, verdict): 0 for condition in SERVICE_CONDITIONS for verdict in VERDICTS}
         for fact in self.facts.services.facts():
             for told in fact.conditions:
@@ -201,3 +201,5 @@ class Services(Controller[Key]):
                     counts[told] += 1
         for (condition, verdict), count in counts.items():
             self._context.metrics.services.labels(condition, verdict).set(count)
+        breached = sum(fact.guard_breached for fact in self.facts.services.facts())
+        self._context.metrics.guards_breached.set(breached)

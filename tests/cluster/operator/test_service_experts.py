@@ -11,11 +11,12 @@ from loadline_policies.documents import SCHEMA
 from testbed.api_callers import eventually
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
-from testbed.doubles.operators import lines_of, says, service, status_of, warnings_of, written
+from testbed.doubles.operators import LoneOperator, lines_of, says, service, status_of, warnings_of, written
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
 ENFORCE: Object = {"slo": {"itlMs": 50}, "experts": {"mode": "Enforce"}}
+BREACHED = "loadline_operator_experts_guards_breached"
 TABLE = [{"gammaPercent": 150, "droppedPermille": 20, "rankLoadPercent": 150, "savingPercent": 30}]
 
 
@@ -32,7 +33,9 @@ def has_warned(bed: Bed, namespace: str, reason: str) -> None:
     assert reason in warnings_of(bed, name="chat", namespace=namespace)
 
 
-def test_what_nodes_report_of_experts_is_put_together(harbour: Bed, row: Any, namespace: str) -> None:
+def test_what_nodes_report_of_experts_is_put_together(
+    harbour: Bed, operator: LoneOperator, row: Any, namespace: str
+) -> None:
     def tell(node: str, **told: Any) -> None:
         one.tell([node], services=[{"service": f"{namespace}/chat", "pods": 1, "experts": experts(**told)}])
 
@@ -60,10 +63,12 @@ def test_what_nodes_report_of_experts_is_put_together(harbour: Bed, row: Any, na
     bounded("True", "ObjectiveMissed")
     shows(harbour, namespace, boundedEngines=1, gammaPercent=150, droppedPermille=18)
     assert "GuardBreached" not in warnings_of(harbour, name="chat", namespace=namespace)
+    assert operator.metric(BREACHED) == 0
 
     tell(first, reason="GuardBreached", droppedPermille=140)
     bounded("False", "GuardBreached")
     eventually(partial(has_warned, harbour, namespace, "GuardBreached"))
+    assert operator.metric(BREACHED) == 1
     since = lines_of(harbour)
     tell(first, reason="GuardBreached", droppedPermille=140)
     time.sleep(1.0)  # the same again moves nothing

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import Condition
+from loadline_api.conditions import Condition, ConditionType, Reason, find
 from loadline_api.inference_services import InferenceService
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts import claimed_workloads
@@ -21,6 +21,7 @@ class ServiceFact:
     foreign: Kind | None = None
     loops: frozenset[Loop] = frozenset()
     conditions: tuple[tuple[str, str], ...] = ()
+    guard_breached: bool = False
 
 
 def service_fact(raw: Manifest) -> ServiceFact:
@@ -38,7 +39,14 @@ def service_fact(raw: Manifest) -> ServiceFact:
         foreign=claimed_workloads.kind_of(service),
         loops=frozenset(service.spec.loops),
         conditions=tuple(_told(one) for one in service.status.conditions),
+        guard_breached=_guard_breached(service),
     )
+
+
+def _guard_breached(service: InferenceService) -> bool:
+    """Whether a guard has ended the capacity of the service's experts, as the status says."""
+    bounded = find(service.status.conditions, ConditionType.EXPERTS_BOUNDED)
+    return bounded is not None and bounded.reason == Reason.GUARD_BREACHED
 
 
 def _told(condition: Condition) -> tuple[str, str]:
