@@ -19,6 +19,7 @@ from loadline_operator.services.facts.expert_loads import BY_WORD
 from loadline_operator.services.facts.node_reports import NodeReport, not_told
 from loadline_operator.services.plugin_presence import SNIPPET
 
+PARTLY_UNREPORTED = "the agent of a node with pods of the service has not reported how its experts are loaded"
 UNREPORTED = "no engine has reported yet how its layers of experts are loaded"
 BYPASSED = "the engine's metric loadline:experts_bypassed has the reasons"
 
@@ -65,6 +66,8 @@ def _bounded(mode: ExpertsMode, loads: ExpertsStatus | None, seen: Collection[No
         return Finding(so=False, reason=Reason.NOT_ALLOWED, text="experts.mode is Off")
     if loads is None or not loads.engines:
         return _unreported(seen)
+    if any(one.experts is None for one in seen):
+        return Finding(so=None, reason=Reason.NOT_TOLD, text=PARTLY_UNREPORTED)
     if mode is ExpertsMode.OBSERVE:
         return Finding(so=False, reason=Reason.NOT_ALLOWED, text="experts.mode is Observe")
     return _unbounded(loads.reason)

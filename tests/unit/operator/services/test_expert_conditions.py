@@ -108,6 +108,8 @@ def test_a_capacity_that_is_read_back_counts_whatever_the_spec_says(mode: Expert
         (OBSERVE, [UNREPORTED], None, Reason.NOT_TOLD),
         (OBSERVE, [node(reason="PolicyObserves")], False, Reason.NOT_ALLOWED),
         (OBSERVE, [node(), SILENT], None, Reason.NOT_TOLD),
+        (OBSERVE, [node(), UNREPORTED], None, Reason.NOT_TOLD),
+        (ENFORCE, [node(reason="ObjectiveMet"), UNREPORTED], None, Reason.NOT_TOLD),
         (ENFORCE, [], None, Reason.NOT_TOLD),
         (ENFORCE, [node(reason="ObjectiveMet"), SILENT], None, Reason.NOT_TOLD),
         (ENFORCE, [node()], None, Reason.NOT_TOLD),
