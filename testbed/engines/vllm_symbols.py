@@ -104,6 +104,12 @@ SYMBOLS: tuple[Symbol, ...] = (
         "pcp_size",
         "is_sequence_parallel",
     ),
+    Symbol("vllm.distributed.eplb.policy", "DefaultEplbPolicy"),
+    Symbol(
+        "vllm.distributed.eplb.policy.default",
+        "DefaultEplbPolicy.rebalance_experts",
+        ("weight", "num_replicas", "num_groups", "num_nodes", "num_ranks"),
+    ),
     *_members("vllm.distributed.eplb.eplb_state", "EplbLayerState", "logical_to_physical_map"),
     Symbol("vllm.forward_context", "get_forward_context"),
     Symbol("vllm.forward_context", "is_forward_context_available"),
