@@ -6,6 +6,7 @@ The part of the experts' benchmark that needs torch: the engine's interpreter ru
 `compared` counts, for each strategy, the batches on which the product keeps what an oracle keeps.
 `timed` has, for each shape of a layer, what keeping the capacities takes beside a router's softmax and
 top-k, in turns (ABAB): one thread's time on the processor, which a busy machine changes least.
+`redundancy` has what redundant experts by layer gain on recorded routing (`expert_redundancies`).
 """
 
 import json
@@ -19,6 +20,9 @@ from typing import Any
 
 import torch
 
+from benchmarks import expert_redundancies
+from loadline_sim.experts import routing_files
+from loadline_vllm.expert_layers.eplb_plans import planned
 from loadline_vllm.experts import positions
 from testbed.experts import comparisons
 from testbed.experts.comparisons import Comparison
@@ -130,7 +134,13 @@ def main() -> None:
     """Measure, and print one JSON document."""
     count, seconds = int(sys.argv[1]), float(sys.argv[2])
     torch.set_num_threads(1)
-    print(json.dumps({"compared": compared(count), "timed": timed(seconds), "torch": torch.__version__}))
+    found = {
+        "compared": compared(count),
+        "timed": timed(seconds),
+        "redundancy": expert_redundancies.rows(routing_files.example(), plan=planned),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
