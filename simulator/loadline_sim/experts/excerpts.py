@@ -8,6 +8,7 @@ kept: the beginnings are the same template in all of them, and would make any po
 
 import lzma
 import sys
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,11 +21,17 @@ SEQUENCES, SKIPPED, KEPT = 24, 64, 40
 
 
 def cut(routing: Routing) -> str:
-    """The excerpt as a table, weights with three digits after the point."""
+    """The excerpt as a table."""
+    sequences = routing.sequences[:SEQUENCES].tolist()
+    return table(routing, sequences=sequences, kept=slice(SKIPPED, SKIPPED + KEPT))
+
+
+def table(routing: Routing, *, sequences: Iterable[int], kept: slice) -> str:
+    """The `kept` tokens of some requests as a table, weights with three digits after the point."""
     lines = [",".join(routing_files.COLUMNS)]
-    for sequence in routing.sequences[:SEQUENCES].tolist():
-        tokens = np.flatnonzero(routing.sequence == sequence)[SKIPPED : SKIPPED + KEPT]
-        for number, token in enumerate(tokens.tolist(), SKIPPED + 1):
+    for sequence in sequences:
+        tokens = np.flatnonzero(routing.sequence == sequence).tolist()
+        for number, token in list(enumerate(tokens, 1))[kept]:
             for layer, name in enumerate(routing.layer_numbers):
                 ids = " ".join(map(str, routing.ids[token, layer].tolist()))
                 weights = " ".join(f"{weight:.3f}" for weight in routing.weights[token, layer].tolist())

@@ -67,6 +67,16 @@ class Routing:
         """The first tokens; the last request may be cut."""
         return self._chosen(np.arange(min(tokens, self.tokens)))
 
+    def in_layers(self, numbers: Iterable[int]) -> "Routing":
+        """All tokens in some of the layers, given by their numbers in the model."""
+        indices = [self.layer_numbers.index(number) for number in numbers]
+        return replace(
+            self,
+            layer_numbers=tuple(self.layer_numbers[index] for index in indices),
+            ids=self.ids[:, indices],
+            weights=self.weights[:, indices],
+        )
+
     def _chosen(self, tokens: Ints) -> "Routing":
         return replace(
             self, ids=self.ids[tokens], weights=self.weights[tokens], sequence=self.sequence[tokens]
