@@ -98,7 +98,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-documents bench-experts bench-gpu bench-operator bench-operator-plans \
+.PHONY: bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-operator bench-operator-plans \
   bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
 bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
@@ -132,6 +132,9 @@ bench-documents: $(READY) ## Measure what parsing the worst policy documents cos
 
 bench-experts: $(READY) ## Compare capacity-aware experts with a reference on random batches, and time their sort; needs the engine
 	@python -m benchmarks.experts
+
+bench-experts-ep: $(READY) ## Time the steps of expert-parallel ranks on real routing, with experts placed and bounded; needs the engine and idle cores
+	@python -m benchmarks.experts_ep
 
 bench-gpu: $(READY) ## Read a real GPU: the cost of sampling it, and its watts by phase; sets nothing; needs torch
 	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status
