@@ -34,5 +34,5 @@ WORDS: Final[Mapping[str, str]] = {
 
 def fix_of(fault: "ErrorDetails") -> str:
     """How to fix one error of pydantic's: our sentence for its type, else pydantic's message."""
-    message = fault["msg"]
+    message = fault["msg"].removeprefix("Value error, ")
     return WORDS.get(fault["type"]) or message[:1].lower() + message[1:]

@@ -12,7 +12,7 @@ and leaves ranks fuller.
 Source: the paper's equation 11, with its γ·N̄ rounded up to a capacity, as token drop does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadline_policies.experts.capacities import GRID_THOUSANDTHS, capacities
@@ -53,6 +53,12 @@ class Counts:
     def rank_imbalance(self) -> float | None:
         """The fullest rank's load as a multiple of the mean; None without a pair."""
         return self.rank_most / self.rank_mean if self.pairs else None
+
+
+def summed(counts: Iterable[Counts]) -> Counts | None:
+    """The counts of several layers or batches together; None without one."""
+    found = list(counts)
+    return sum(found[1:], found[0]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

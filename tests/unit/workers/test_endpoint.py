@@ -108,7 +108,7 @@ async def test_ranks_that_count_nothing_are_not_asked_for_counts(monkeypatch: py
 @pytest.mark.parametrize(
     ("counts", "layers"),
     [
-        (lambda: {"layers": {}, "bypassed": {"a": "ZeroExperts"}, "unbounded": {}}, 1.0),
+        (lambda: {"layers": {}, "bypassed": {"a": "ZeroExperts"}, "unbounded": {}, "settings": {}}, 1.0),
         (lambda: {"layers": "of another form"}, None),
         (dict, None),
     ],

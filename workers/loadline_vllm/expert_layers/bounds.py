@@ -26,7 +26,7 @@ from loadline_vllm.experts.priorities import Metric, Ranking, priorities
 from loadline_vllm.experts.reroutes import reroute
 from loadline_vllm.experts.routings import Capped, Chosen
 
-OUTCOMES = ("bounded_batches", "offered", "dropped", "rerouted", "without_expert")
+OUTCOMES = ("bounded_batches", "tokens", "offered", "dropped", "rerouted", "without_expert")
 
 
 class _Batch(NamedTuple):
@@ -173,7 +173,9 @@ class LayerBound(nn.Module):
         tokens = real_tokens(own.offered)
         bounding = (self.gamma < UNBOUNDED_THOUSANDTHS) & (tokens >= min_tokens) & (tokens > 0)
         one = torch.ones_like(found.dropped)
-        batch = torch.stack((one, own.offered.sum(), found.dropped, found.rerouted, found.without_expert))
+        batch = torch.stack(
+            (one, tokens, own.offered.sum(), found.dropped, found.rerouted, found.without_expert)
+        )
         self.outcomes.add_(bounding * batch)
         worse = torch.where(bounding, torch.maximum(self.excess, bounded.excess), self.excess)
         self.excess.copy_(worse)

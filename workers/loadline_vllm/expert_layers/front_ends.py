@@ -15,12 +15,24 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from loadline_api.expert_counts import (
+    LONGEST_NAME,
+    MOST_LAYERS,
+    MOST_RANKS_NAMED,
+    BoundCounts,
+    ExpertCounts,
+    LayerCounts,
+    RankLoad,
+)
 from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 from loadline_vllm.expert_layers.metrics import ExpertsMetrics
-from loadline_vllm.expert_layers.observations import LayerObservation, Observation, bound_total, of_ranks
-
-MOST_LAYERS = 128
-"""Layers in a report, of 17 numbers each; vLLM's largest models have fewer."""
+from loadline_vllm.expert_layers.observations import (
+    LayerObservation,
+    Observation,
+    bound_total,
+    of_ranks,
+    rank_multiples,
+)
 
 
 class ExpertsFrontEnd:
@@ -53,25 +65,26 @@ class ExpertsFrontEnd:
 
 def section(observation: Observation) -> dict[str, JsonValue]:
     """The counts as a report has them."""
-    layers = [*observation.layers.items()][:MOST_LAYERS]
-    return {
-        "layers": {name: _of_layer(layer) for name, layer in layers},
-        "layers_left_out": len(observation.layers) - len(layers),
-        "bypassed": dict(observation.bypassed),
-        "unbounded": dict(observation.unbounded),
-        "bound": {**bound_total(observation)},
-    }
+    named = [(name, layer) for name, layer in observation.layers.items() if len(name) <= LONGEST_NAME]
+    layers = {name: _of_layer(layer) for name, layer in named[:MOST_LAYERS]}
+    settings = observation.settings
+    return ExpertCounts(
+        mode=settings.mode if settings else None,
+        gamma_thousandths=settings.gamma_thousandths if settings else None,
+        strategy=settings.strategy if settings else None,
+        layers=layers,
+        layers_left_out=len(observation.layers) - len(layers),
+        bypassed=dict(observation.bypassed),
+        unbounded=dict(observation.unbounded),
+        bound=BoundCounts(**bound_total(observation)),
+        fullest_ranks=_fullest(rank_multiples(observation)),
+    ).encode()
 
 
-def _of_layer(layer: LayerObservation) -> dict[str, JsonValue]:
-    counts = layer.counts
-    return {
-        "batches": [*layer.batches],
-        "pairs": counts.pairs,
-        "expert_mean": counts.expert_mean,
-        "expert_most": counts.expert_most,
-        "rank_mean": counts.rank_mean,
-        "rank_most": counts.rank_most,
-        "dropped": [*counts.dropped],
-        "capped_rank_most": [*counts.capped_rank_most],
-    }
+def _of_layer(layer: LayerObservation) -> LayerCounts:
+    return LayerCounts.of(layer.counts, batches=layer.batches)
+
+
+def _fullest(loads: Sequence[float]) -> tuple[RankLoad, ...]:
+    ranks = sorted(range(len(loads)), key=lambda rank: -loads[rank])
+    return tuple(RankLoad(rank=rank, load=loads[rank]) for rank in ranks[:MOST_RANKS_NAMED])

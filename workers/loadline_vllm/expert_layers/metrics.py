@@ -5,12 +5,12 @@ Their number is bounded: one series for each layer, for each rank, and for each 
 experts or a layer's ranks. Whoever needs those reads the counts themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from loadline_policies.experts.shadow_tables import shadow_table
-from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, total
+from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, rank_multiples, total
 from loadline_vllm.metric_series import Series
 
 OBSERVED = Series(name="loadline:experts_observed_layers", help="Layers of experts whose load is counted.")
@@ -101,7 +101,8 @@ class ExpertsMetrics:
         for layer in [*observation.layers.values()][:1]:  # a batch passes all layers
             for size, batches in zip(SIZES, layer.batches, strict=True):
                 self._set(BATCHES, batches, size)
-        self._publish_ranks([layer.rank_loads for layer in observation.layers.values()])
+        for rank, load in enumerate(rank_multiples(observation)):
+            self._set(RANK_LOAD, load, str(rank))
         counts = total(observation)
         for row in shadow_table(counts) if counts else ():
             gamma = f"{row.gamma_thousandths / 1000:g}"
@@ -114,11 +115,6 @@ class ExpertsMetrics:
             self._set(DROPPED, found["dropped"] / offered)
             self._set(REROUTED, found["rerouted"] / offered)
             self._set(WITHOUT_EXPERT, found["without_expert"])
-
-    def _publish_ranks(self, loads: Sequence[Sequence[float]]) -> None:
-        sums = [sum(of_rank) for of_rank in zip(*loads, strict=True)]
-        for rank, load in enumerate(sums if sum(sums) else ()):
-            self._set(RANK_LOAD, load * len(sums) / sum(sums), str(rank))
 
     def _set(self, gauge: Series, value: float, *labels: str) -> None:
         if gauge.name not in self._gauges:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadline_policies.experts.shadow_tables import Counts
+from loadline_policies.experts.shadow_tables import Counts, summed
+from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 
 SIZES = ("small", "large")
 
@@ -37,6 +38,8 @@ class Observation:
     layers: Mapping[str, LayerObservation]
     bypassed: Mapping[str, int]
     unbounded: Mapping[str, int]
+    settings: ExpertsSettings | None
+    """What all ranks hold; None where they differ."""
 
 
 def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
@@ -49,7 +52,12 @@ def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
         unbounded |= answer["unbounded"]
         for name, found in answer["layers"].items():
             layers.setdefault(name, _of_layer(found))
-    return Observation(layers, Counter(bypassed.values()), Counter(unbounded.values()))
+    return Observation(layers, Counter(bypassed.values()), Counter(unbounded.values()), _agreed(answers))
+
+
+def _agreed(answers: Sequence[Mapping[str, Any]]) -> ExpertsSettings | None:
+    held = {ExpertsSettings.read(answer["settings"]) for answer in answers}
+    return held.pop() if len(held) == 1 else None
 
 
 def _of_layer(found: Mapping[str, Any]) -> LayerObservation:
@@ -74,8 +82,14 @@ def _of_layer(found: Mapping[str, Any]) -> LayerObservation:
 
 def total(observation: Observation) -> Counts | None:
     """The counts of all layers together, as one table of the model; None without a layer."""
-    counts = [layer.counts for layer in observation.layers.values()]
-    return sum(counts[1:], counts[0]) if counts else None
+    return summed(layer.counts for layer in observation.layers.values())
+
+
+def rank_multiples(observation: Observation) -> list[float]:
+    """The load of each rank over all layers, as a multiple of the mean; empty before a large batch."""
+    layers = [layer.rank_loads for layer in observation.layers.values()]
+    sums = [sum(of_rank) for of_rank in zip(*layers, strict=True)]
+    return [load * len(sums) / sum(sums) for load in sums] if sum(sums) else []
 
 
 def bound_total(observation: Observation) -> dict[str, int]:

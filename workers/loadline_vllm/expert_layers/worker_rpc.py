@@ -24,9 +24,10 @@ def hold(settings: Mapping[str, JsonValue]) -> None:
 
 
 def counts() -> dict[str, Any]:
-    """The counts of each layer since `hold`, and why layers aren't served, or are never bounded."""
+    """The settings held, the counts of each layer since then, and why layers aren't served or bounded."""
     reasons = PROCESS.reasons()
     return {
+        "settings": PROCESS.settings.model_dump(),
         "layers": {
             name: _counts(name, layer) for name, layer in PROCESS.served.items() if name not in reasons
         },

@@ -20,6 +20,7 @@ FOUND: dict[str, Any] = {
     "rank_loads": [80.0, 20.0],
     "bound": {
         "bounded_batches": 2,
+        "tokens": 50,
         "offered": 100,
         "dropped": 12,
         "rerouted": 5,
@@ -41,7 +42,12 @@ EMPTY: dict[str, Any] = {
 
 
 def answer(bypassed: dict[str, str] | None = None, **layers: dict[str, Any]) -> dict[str, Any]:
-    return {"layers": layers, "bypassed": bypassed or {}, "unbounded": {"a": "HashRouting"} if layers else {}}
+    return {
+        "layers": layers,
+        "bypassed": bypassed or {},
+        "unbounded": {"a": "HashRouting"} if layers else {},
+        "settings": {},
+    }
 
 
 def test_ranks_that_count_the_same_are_counted_once() -> None:
