@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.bounds import LayerBound
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 from loadline_vllm.expert_layers.layer_placements import linear
 from loadline_vllm.expert_layers.layers import ExpertsLayer
 from loadline_vllm.expert_layers.selections import RouterRule, scores_of

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.capacities import GRID_THOUSANDTHS
 from loadline_policies.experts.placements import contiguous
 from loadline_policies.experts.shadow_tables import count
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement, linear, round_robin
 from loadline_vllm.expert_layers.layers import ExpertsLayer
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement
 from loadline_vllm.expert_layers.selections import RouterRule, scores_of, selection_of
 from loadline_vllm.experts import counters

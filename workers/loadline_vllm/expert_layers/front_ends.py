@@ -24,7 +24,7 @@ from loadline_api.expert_counts import (
     LayerCounts,
     RankLoad,
 )
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.metrics import ExpertsMetrics
 from loadline_vllm.expert_layers.observations import (
     LayerObservation,

@@ -6,10 +6,20 @@ step, and nothing is compiled again. What would need another trace is no setting
 environment.
 """
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor, nn
 
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings, Mode
+from loadline_api.expert_settings import ExpertsSettings
+
+
+class Mode(IntEnum):
+    """`ExpertsSettings.mode` as a number, which a tensor can hold."""
+
+    OFF = 0
+    OBSERVE = 1
+    ENFORCE = 2
 
 
 class LayerSettings(nn.Module):

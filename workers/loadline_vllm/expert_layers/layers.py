@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.device_counters import DeviceCounters
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings, Mode
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement
-from loadline_vllm.expert_layers.layer_settings import LayerSettings
+from loadline_vllm.expert_layers.layer_settings import LayerSettings, Mode
 from loadline_vllm.expert_layers.probes import Bypass
 from loadline_vllm.experts import routings
 
@@ -94,6 +94,8 @@ class ExpertsLayer(nn.Module):
 
     def _can(self, settings: ExpertsSettings) -> bool:
         """Whether the bound applies: an expert with replicas on several ranks has no rank of its own."""
+        if settings.strategy in {"expanded", "threshold"}:  # no layer carries them yet
+            return False
         return settings.strategy != "rank_drop" or not self.replicated
 
 

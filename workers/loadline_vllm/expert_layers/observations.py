@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.shadow_tables import Counts, summed
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 
 SIZES = ("small", "large")
 
@@ -56,8 +56,8 @@ def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
 
 
 def _agreed(answers: Sequence[Mapping[str, Any]]) -> ExpertsSettings | None:
-    held = {ExpertsSettings.read(answer["settings"]) for answer in answers}
-    return held.pop() if len(held) == 1 else None
+    held = [ExpertsSettings.read(answer["settings"]) for answer in answers]
+    return held[0] if held and all(one == held[0] for one in held) else None
 
 
 def _of_layer(found: Mapping[str, Any]) -> LayerObservation:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.device_counters import LARGE
-from loadline_vllm.expert_layers.experts_settings import ExpertsSettings
 from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
 
 
