@@ -22,7 +22,7 @@ READING = (
 
 LOOPS = {
     Loop.POWER: ("which GPUs of a PowerDomain are capped, and how low", "spec.policyRef"),
-    Loop.EXPERTS: ("where the experts of a service's model are placed", "spec.experts.policyRef"),
+    Loop.EXPERTS: ("how full an expert of a service's model may get", "spec.experts.policyRef"),
     Loop.KV: ("which keys and values a service's engines keep", "spec.kvCache.policyRef"),
     Loop.PHASES: ("how many pods of a service prefill and how many decode", "spec.prefill.policyRef"),
     Loop.SIZING: ("how many replicas a service has", "spec.scaling.policyRef"),

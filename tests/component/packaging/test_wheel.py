@@ -79,6 +79,7 @@ def test_no_floor_is_a_package_that_hides_another(floor: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
+        "loadline_policies/defaults/experts.yaml",
         "loadline_policies/defaults/power.yaml",
         "loadline_policies/models/a100-bloom-176b.yaml",
         "loadline_sim/data/*.csv.gz",

@@ -51,7 +51,7 @@ def test_what_is_built_in_changes_nothing() -> None:
 
 
 def test_before_its_line_nobody_knows_the_policy() -> None:
-    with pytest.raises(InvalidPolicy, match="use one of all-tokens"):
+    with pytest.raises(InvalidPolicy, match="use one of all-tokens, capacity-factor"):
         parse(TEXT)
 
 
