@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.documents import ServiceDocument, parse
-from loadline_policies.experts.capacity_factor import CAPACITY_FACTOR, Config, State, decide
+from loadline_policies.experts.capacity_factor import CAPACITY_FACTOR, State, decide
+from loadline_policies.experts.capacity_settings import Config
 from loadline_policies.experts.service_loads import (
     Allowance,
     Capacity,

@@ -13,7 +13,8 @@ from random import Random
 
 import pytest
 
-from loadline_policies.experts.capacity_factor import Config, State, decide
+from loadline_policies.experts.capacity_factor import State, decide
+from loadline_policies.experts.capacity_settings import Config
 from loadline_policies.experts.service_loads import (
     Allowance,
     GammaForecast,
