@@ -20,11 +20,14 @@ from typing import Final
 
 import aiohttp
 
+from loadline_agent import engine_clients
+from loadline_agent.engine_clients import OtherStatus
 from loadline_agent.metrics import SCRAPE_OUTCOMES
 from loadline_agent.workloads.engine_metrics import Scrape, scrape_of
 from loadline_agent.workloads.histograms import STALE_S, Histogram, Window, increase
 from loadline_agent.workloads.objectives import Objectives, worst
 from loadline_policies.errors import InvalidInput
+from loadline_policies.experts.service_loads import Pressure
 
 EVERY_S: Final = 5.0
 """Between two rounds. Chosen: a miss is seen in a dozen seconds, and eight engines cost 0.1 % of a core."""
@@ -90,6 +93,7 @@ class EngineScraper:
 
     def __init__(self, clock: Callable[[], float], count: Callable[[str], object]) -> None:
         self.measured: dict[str, Measured] = {}
+        self._pressures: dict[tuple[str, str], tuple[Pressure | None, float]] = {}
         self._clock, self._count = clock, count
         self._engines: dict[str, ScrapedEngine] = {}
         self._last: dict[str, tuple[Scrape, float]] = {}
@@ -109,7 +113,12 @@ class EngineScraper:
             self._some.set()
         else:
             self._some.clear()
-            self.measured = {}
+            self.measured, self._pressures = {}, {}
+
+    def pressure(self, service: str, pool: str) -> tuple[Pressure | None, float]:
+        """How a pool stands against its objectives, None if unknown, and the age of that in seconds."""
+        found, at_s = self._pressures.get((service, pool), (None, 0.0))
+        return found, self._clock() - at_s if found is not None else 0.0
 
     async def run(self) -> None:
         """Ask in rounds as long as there is somebody to ask; until cancelled."""
@@ -132,14 +141,17 @@ class EngineScraper:
         for engine in self._engines.values():
             by_service.setdefault(engine.service, []).append(engine)
         self.measured = {service: self._measure(group, now) for service, group in by_service.items()}
+        self._pressures = {
+            _pool_of(engine): (self._pressure(engine, now), now) for engine in self._engines.values()
+        }
 
     async def _ask(self, session: aiohttp.ClientSession, engine: ScrapedEngine) -> Scrape | None:
         scrape = None
         try:
-            async with self._turns, session.get(engine.url, allow_redirects=False) as response:
-                scrape = scrape_of(await _body(response))
+            async with self._turns:
+                scrape = scrape_of(await engine_clients.get(session, engine.url, most_bytes=LONGEST_ANSWER))
                 outcome, does = (READ, "") if scrape is not None else (FOREIGN, MISSING[FOREIGN])
-        except _OtherStatus as error:
+        except OtherStatus as error:
             outcome, does = UNREADABLE, f"answers with status {error.status}"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             outcome = UNREADABLE if isinstance(error, InvalidInput) else UNREACHABLE
@@ -160,6 +172,13 @@ class EngineScraper:
         for window, was, known in ((pool.ttft, before.ttft, scrape.ttft), (pool.itl, before.itl, scrape.itl)):
             if was is not None and known is not None:
                 window.add(increase(was, known), now)
+
+    def _pressure(self, engine: ScrapedEngine, now: float) -> Pressure | None:
+        pool, objectives = self._pools.get(_pool_of(engine)), engine.objectives
+        if pool is None:
+            return None
+        ttft, itl = pool.ttft.recent(now, objectives.samples), pool.itl.recent(now, objectives.samples)
+        return objectives.pressure(ttft, itl)
 
     def _measure(self, engines: list[ScrapedEngine], now: float) -> Measured:
         known = (self._last[engine.pod] for engine in engines if engine.pod in self._last)
@@ -222,35 +241,6 @@ def _pool_of(engine: ScrapedEngine) -> tuple[str, str]:
     return engine.service, engine.pool
 
 
-class _OtherStatus(Exception):
-    """An answer, but none with figures."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 def sessions() -> aiohttp.ClientSession:
-    """A client that asks engines and trusts them with nothing."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            force_close=True,  # vLLM would close it after 5 s anyway
-            ssl=False,  # a pod's address is in no certificate, and figures of tenants prove nothing anyway
-        ),
-        timeout=aiohttp.ClientTimeout(total=ANSWER_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        skip_auto_headers=("User-Agent", "Accept-Encoding"),
-        auto_decompress=False,
-    )
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    if response.status != 200:
-        raise _OtherStatus(response.status)
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LONGEST_ANSWER:
-            raise InvalidInput("metrics", f"over {LONGEST_ANSWER} bytes", fix="send fewer series")
-    return bytes(body)
+    """A client for engines' metrics."""
+    return engine_clients.sessions(answer_s=ANSWER_S)

@@ -11,7 +11,8 @@ Pure. What of it is written into the API goes through `debounced_facts`, or it w
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from loadline_agent.workloads.histograms import Histogram, Quantile, quantile
+from loadline_agent.workloads.histograms import INFINITE, Histogram, Quantile, quantile
+from loadline_policies.experts.service_loads import Pressure
 
 LEAST_SAMPLES = 20
 """Below so many a percentile is an anecdote. Chosen."""
@@ -44,16 +45,40 @@ class Objectives:
 
     def missed(self, ttft: Histogram | None, itl: Histogram | None) -> float | None:
         """The worst of percentile ÷ objective; None if it isn't known."""
-        asked = [(ttft, self.ttft_s), (itl, self.itl_s)]
-        if ttft is not None and ttft.total and itl is not None and not itl.total:
-            del asked[1]  # one token for each request, so there is no time between tokens
-        return worst([self._ratio(found, objective_s) for found, objective_s in asked if objective_s])
+        return worst([self._ratio(found, objective_s) for found, objective_s in self._asked(ttft, itl)])
+
+    def pressure(self, ttft: Histogram | None, itl: Histogram | None) -> Pressure | None:
+        """The same, with the bounds of what is known of it; None if nothing is asked or known.
+
+        Where one objective is missed, whatever isn't known of the other doesn't matter.
+        """
+        asked = self._asked(ttft, itl)
+        found = [self.quantile(histogram) for histogram, _ in asked]
+        known = [
+            pressure(one, objective_s)
+            for one, (_, objective_s) in zip(found, asked, strict=True)
+            if one is not None
+        ]
+        if not known or (len(known) < len(asked) and not any(one.missed for one in known)):
+            return None
+        return Pressure(
+            least=max(one.least for one in known),
+            estimate=max(one.estimate for one in known),
+            most=max(one.most for one in known),
+        )
 
     def quantile(self, histogram: Histogram | None) -> Quantile | None:
         """Where the percentile lies; None if there are too few samples."""
         if histogram is None or histogram.total < self.samples:
             return None
         return quantile(histogram, self.percentile)
+
+    def _asked(self, ttft: Histogram | None, itl: Histogram | None) -> list[tuple[Histogram | None, float]]:
+        """The latencies that have an objective, each with it in seconds."""
+        asked = [(ttft, self.ttft_s), (itl, self.itl_s)]
+        if ttft is not None and ttft.total and itl is not None and not itl.total:
+            del asked[1]  # one token for each request, so there is no time between tokens
+        return [(histogram, objective_s) for histogram, objective_s in asked if objective_s]
 
     def _ratio(self, histogram: Histogram | None, objective_s: float) -> float | None:
         found = self.quantile(histogram)
@@ -67,6 +92,15 @@ def ratio(found: Quantile, objective_s: float) -> float | None:
     if found.high <= objective_s:
         return found.estimate / objective_s
     return max(found.estimate / objective_s, JUST_MISSED)
+
+
+def pressure(found: Quantile, objective_s: float) -> Pressure:
+    """The percentile ÷ its objective, and the bounds of its bucket; above the last bucket it is a miss."""
+    missed = found.low >= objective_s
+    estimate = max(found.estimate / objective_s, JUST_MISSED if missed else 0.0)
+    most = estimate if found.high == INFINITE else max(found.high / objective_s, estimate)
+    least = min(found.low / objective_s, estimate)
+    return Pressure(least=least, estimate=estimate, most=most)
 
 
 def worst(ratios: Collection[float | None]) -> float | None:

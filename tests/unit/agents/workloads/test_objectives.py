@@ -147,3 +147,30 @@ def test_two_turns_are_never_closer_than_a_fact_must_hold(looks: list[tuple[floa
         if shown != before:
             turns.append(now)
     assert all(later - earlier >= HOLD_S for earlier, later in pairwise(turns))
+
+
+@pytest.mark.parametrize(
+    ("counts", "missed", "met"),
+    [
+        ({0.1: 100.0, 0.5: 100.0, math.inf: 100.0}, False, True),
+        ({0.1: 0.0, 0.5: 100.0, math.inf: 100.0}, False, False),  # the bucket holds the objective
+        ({0.1: 0.0, 0.5: 0.0, math.inf: 100.0}, True, False),
+    ],
+)
+def test_pressure_says_how_far_a_percentile_is_known(
+    counts: dict[float, float], missed: bool, met: bool
+) -> None:
+    objectives = Objectives(itl_s=0.2, percentile=95)
+    found = objectives.pressure(None, histogram_of(counts))
+    assert found is not None
+    assert (found.missed, found.met) == (missed, met)
+    assert found.least <= found.estimate <= found.most
+
+
+def test_pressure_is_unknown_where_an_objective_is_unless_another_is_missed() -> None:
+    objectives = Objectives(ttft_s=0.2, itl_s=0.2, percentile=95)
+    met, missed = (histogram_of({0.1: count, 0.5: count, math.inf: 100.0}) for count in (100.0, 0.0))
+    assert objectives.pressure(met, None) is None
+    found = objectives.pressure(missed, None)
+    assert found is not None
+    assert found.missed
