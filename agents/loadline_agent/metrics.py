@@ -26,6 +26,9 @@ LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSu
 
 SCRAPE_OUTCOMES = ("read", "unreachable", "unreadable", "foreign")
 
+CANARY_OUTCOMES = ("measured", "unreachable", "refused", "unreadable", "overtaken")
+EXPERT_FAULTS = ("counts", "policy")
+
 WORKER_OUTCOMES = (
     *("answered", "Unreadable", "NoToken", "WrongToken", "NotAPod", "ForeignPod", "OtherNode"),
     *("OtherService", "UnknownPod", "TooMany", "NotReviewed", "NoSettings"),
@@ -78,6 +81,20 @@ WORKER_REPORTS = Labelled(
     "outcome",
     WORKER_OUTCOMES,
 )
+CANARIES = Labelled(
+    "loadline_experts_canaries",
+    "Measurements of the canary prompts in this node's engines, by outcome; refused: by its HTTP status,"
+    " overtaken: the settings changed meanwhile.",
+    "outcome",
+    CANARY_OUTCOMES,
+)
+EXPERTS_FAULTS = Labelled(
+    "loadline_experts_faults",
+    "Reports after which an engine's experts were only observed, because its counts were unusable or the"
+    " policy failed, by part.",
+    "part",
+    EXPERT_FAULTS,
+)
 
 
 class Metrics:
@@ -93,6 +110,12 @@ class Metrics:
         self.limit_errors = self._labelled(FAILED_LIMITS)
         self.engine_scrapes = self._labelled(ENGINE_SCRAPES)
         self.worker_reports = self._labelled(WORKER_REPORTS)
+        self.canaries = self._labelled(CANARIES)
+        self.experts_faults = self._labelled(EXPERTS_FAULTS)
+        self.experts_changes = self._single(
+            "loadline_experts_changes",
+            "Changes of an engine's capacity that the policy of the experts' loop decided.",
+        )
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
             "Reports sent early because the node's draw rose above the trigger in its lease.",
