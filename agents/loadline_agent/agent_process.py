@@ -104,8 +104,14 @@ class AgentProcess:
             gpu_resource=chosen.gpu_resource,
         )
         self._workers = NodeWorkers(
-            self._kube, chosen, self._workloads, metrics=self._status_server.metrics, clock=boottime
+            self._kube,
+            chosen,
+            self._workloads,
+            journal=self._journal,
+            metrics=self._status_server.metrics,
+            clock=boottime,
         )
+        self._workloads.experts = self._workers.experts
         self._status_server.workers = self._workers.shown
         self._status_writer = DomainStatusWriter(
             self._kube, chosen.node, domain=self._declarations.domain, clock=boottime

@@ -191,5 +191,28 @@ SERVICE_SETTLED_WORKERS = Gauge(
     SERVICE,
 )
 
+EXPERTS_GAMMA_RATIO = Gauge(
+    "loadline_experts_gamma_ratio",
+    "Lowest γ in force in the service's engines on this node, as a multiple of the mean load; absent if none"
+    " is.",
+    SERVICE,
+)
+EXPERTS_REASON_ENGINES = Gauge(
+    "loadline_experts_reason_engines",
+    "Engines of the service on this node by the reason for which their experts are bounded or aren't.",
+    ("service", "reason"),
+)
+EXPERTS_DROPPED_RATIO = Gauge(
+    "loadline_experts_dropped_ratio",
+    "Largest share of pairs (a token at an expert) that the capacity in force has dropped in an engine of the"
+    " service on this node.",
+    SERVICE,
+)
+EXPERTS_CANARY_DRIFT_NATS = Gauge(
+    "loadline_experts_canary_drift_nats",
+    "Largest fall of the mean log-probability of the canary prompts under a capacity, in nats.",
+    SERVICE,
+)
+
 ALL = tuple([one for one in globals().values() if isinstance(one, Gauge)])
 """Every gauge above, in its order."""

@@ -81,7 +81,7 @@ class WorkerAgent:
             TokenReviews(self._kube, clock=self.clock, wall=time.time),
             node=NODE,
             service_of=lambda namespace, name: self.services.get((namespace, name)),
-            settings_for=lambda service, pool: self.sections,
+            settings_for=lambda report: self.sections,
             metrics=self.metrics,
             clock=self.clock,
         )

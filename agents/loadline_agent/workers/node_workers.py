@@ -5,18 +5,25 @@ The workers of one node, put together: whose reports are taken, by which policie
 reports are answered on nodes without GPUs too, and whether the node is ready doesn't depend on them.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from loadline_agent.experts.canaries import Canaries
+from loadline_agent.experts.expert_loops import ExpertLoop, ServedEngine
+from loadline_agent.experts.service_statuses import ServiceStatuses
 from loadline_agent.kube.clients import Kube
 from loadline_agent.metrics import Metrics
 from loadline_agent.settings import Settings
-from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.loop_settings import answered
 from loadline_agent.workers.service_policies import Named, ServicePolicies
 from loadline_agent.workers.token_reviews import TokenReviews
 from loadline_agent.workers.worker_records import Sections
 from loadline_agent.workers.worker_servers import WorkerServer
+from loadline_api.journals import Journal
+from loadline_api.worker_messages import WorkerReport
+from loadline_policies.loops import Loop
 
 
 class Pods(Protocol):
@@ -26,14 +33,32 @@ class Pods(Protocol):
 
     def worker_loops(self, service: str) -> Named | None: ...
 
+    def engine(self, namespace: str, pod: str) -> ServedEngine | None: ...
+
 
 class NodeWorkers:
-    """The port for workers of one agent, with the policies that it answers by."""
+    """The port for workers of one agent, with the policies that it answers by.
+
+    `experts` gives how the experts of a service (`namespace/name`) are loaded, for its NodeCapacity.
+    """
 
     def __init__(
-        self, kube: Kube, settings: Settings, pods: Pods, *, metrics: Metrics, clock: Callable[[], float]
+        self,
+        kube: Kube,
+        settings: Settings,
+        pods: Pods,
+        *,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._canaries = Canaries(clock, lambda outcome: metrics.canaries.labels(outcome).inc())
+        loop = ExpertLoop(pods.engine, self._canaries, journal=journal, metrics=metrics, clock=clock)
+        self._loops = {Loop.EXPERTS: loop.section}
+        statuses = ServiceStatuses(loop, clock)
+        self.experts = statuses.of
+        metrics.read(statuses.readings)
         self._policies = ServicePolicies(
             kube,
             settings.namespace,
@@ -49,7 +74,6 @@ class NodeWorkers:
             metrics=metrics,
             clock=clock,
         )
-        self.run = self._policies.run
         self.close = self._server.close
         self.shown = self._server.shown
 
@@ -58,12 +82,18 @@ class NodeWorkers:
         if self._settings.workers_port is not None:
             await self._server.open(self._settings.listen, port=self._settings.workers_port)
 
+    async def run(self) -> None:
+        """Follow policies and measure engines, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._policies.run())
+            group.create_task(self._canaries.run())
+
     @property
     def problems(self) -> Iterator[str]:
         """What isn't as it should be in the policies, a sentence each."""
         return self._policies.problems
 
-    def _settings_for(self, service: str, pool: str) -> Sections | None:
-        """Pools of a service have the same settings so far."""
-        documents = self._policies.of(service)
-        return sections_of(documents) if documents is not None else None
+    def _settings_for(self, report: WorkerReport) -> Sections | None:
+        """Pools of a service have the same policies."""
+        documents = self._policies.of(f"{report.pod.namespace}/{report.service}")
+        return answered(report, documents, self._loops) if documents is not None else None

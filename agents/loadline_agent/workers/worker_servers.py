@@ -58,8 +58,8 @@ BEARER: Final = "Bearer "
 ServiceOf = Callable[[str, str], tuple[str, str] | None]
 """The service (`namespace/name`) and the pool of a pod, by its namespace and name; None if it has none."""
 
-SettingsFor = Callable[[str, str], Sections | None]
-"""The settings of each loop for a service (`namespace/name`) and a pool; None while they aren't known yet."""
+SettingsFor = Callable[[WorkerReport], Sections | None]
+"""The settings of each loop in answer to a report that was checked; None while they aren't known yet."""
 
 
 class WorkerServer:
@@ -127,7 +127,7 @@ class WorkerServer:
         try:
             report = decode_worker_report(await _body(request))
             self._check(report, pod)
-            sections = self._settings_for(f"{report.pod.namespace}/{report.service}", report.pool)
+            sections = self._settings_for(report)
             if sections is None:
                 raise ReportRefused("NoSettings", "this agent doesn't know the service's policies yet")
             return encode(self._records.answer(report, sections, now=self._clock()))

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from loadline_agent import gauges
+from loadline_agent.experts.expert_loops import ServedEngine
 from loadline_agent.gauges import Reading
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
@@ -25,6 +26,7 @@ from loadline_agent.metrics import Metrics
 from loadline_agent.workloads import pods
 from loadline_agent.workloads.claimed_devices import ClaimedDevices, slices_of
 from loadline_agent.workloads.debounced_facts import Debounced
+from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.engine_scrapers import EngineScraper, Measured, ScrapedEngine
 from loadline_agent.workloads.gpu_owners import Placement, Share, placed
 from loadline_agent.workloads.objectives import Objectives
@@ -32,6 +34,7 @@ from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
 from loadline_agent.workloads.unowned_gpus import UnownedGpus
+from loadline_api.experts import ExpertsStatus
 from loadline_api.names import GPU_RESOURCE, PREFILL_POOL, UNKNOWN_OWNER
 from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
 from loadline_api.visible_texts import told
@@ -46,7 +49,10 @@ log = structlog.get_logger("loadline.agent")
 
 
 class NodeWorkloads:
-    """The services on one node; Owners and ServicesHere at once."""
+    """The services on one node; Owners and ServicesHere at once.
+
+    `experts` gives how the experts of a service (`namespace/name`) are loaded, None if no engine reports it.
+    """
 
     def __init__(
         self,
@@ -75,6 +81,7 @@ class NodeWorkloads:
         self._steady: Debounced[bool | None] = Debounced()
         self._silent: Debounced[str | None] = Debounced()
         self._told: frozenset[str] = frozenset()
+        self.experts: Callable[[str], ExpertsStatus | None] = lambda service: None
         metrics.read(self.readings)
 
     async def run(self) -> None:
@@ -95,6 +102,26 @@ class NodeWorkloads:
         found = self._pods.items.get(f"{namespace}/{pod}")
         service = self._services.service_of(found) if found is not None else None
         return (service, found.pool) if found is not None and service is not None else None
+
+    def engine(self, namespace: str, pod: str) -> ServedEngine | None:
+        """The engine in a pod of this node; None if it is of no known service.
+
+        It serves its API where it serves its metrics, as vLLM does.
+        """
+        found = self._pods.items.get(f"{namespace}/{pod}")
+        service = self._services.service_of(found) if found is not None else None
+        known = self._services.get(service) if service is not None else None
+        if found is None or service is None or known is None:
+            return None
+        pressure, age_s = self._engines.pressure(service, found.pool)
+        at = known.endpoint(found.endpoint)
+        api = EngineEndpoint(port=at.port, scheme=at.scheme, path="")
+        return ServedEngine(
+            url=api.url(found.host) if found.host is not None else None,
+            experts=known.experts,
+            pressure=pressure,
+            pressure_age_s=age_s,
+        )
 
     def worker_loops(self, service: str) -> dict[Loop, str | None] | None:
         """The loops of workers that a service asks for, and the policies that it names; None if unknown."""
@@ -162,6 +189,7 @@ class NodeWorkloads:
             slo_met=slo_met,
             plugin=plugin,
             silent_engine=self._silent_engine(service, measured.silent, now=now),
+            experts=self.experts(service),
         )
 
     def _silent_engine(self, service: str, sentence: str | None, *, now: float) -> str | None:

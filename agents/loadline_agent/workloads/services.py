@@ -17,6 +17,7 @@ from loadline_agent.kube.informers import Informer
 from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.objectives import Objectives, seconds
 from loadline_agent.workloads.pods import NodePod
+from loadline_api.experts import Experts
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_api.workload_refs import MetricsEndpoint
@@ -35,6 +36,7 @@ class Service:
 
     objectives: Objectives
     loops: tuple[tuple[Loop, str | None], ...] = ()
+    experts: Experts = field(default_factory=Experts)
     selector: Labels = frozenset()
     metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
 
@@ -111,12 +113,14 @@ def service_of(thing: Object) -> Service:
     named = service.spec.loops.items()
     loops = tuple((loop, policy.name if policy is not None else None) for loop, policy in named)
     ref = service.spec.workload_ref
+    experts = service.spec.experts or Experts()
     if ref is None:
-        return Service(objectives=objectives, loops=loops)
+        return Service(objectives=objectives, loops=loops, experts=experts)
     selector = service.status.pod_selector or service.status.selector
     return Service(
         objectives=objectives,
         loops=loops,
+        experts=experts,
         selector=labels_of(selector or ""),
         metrics=ref.metrics or MetricsEndpoint(),
     )
