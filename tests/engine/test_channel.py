@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadline_agent.workers import worker_records
-from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.loop_settings import no_op
 from loadline_api.worker_messages import SettingsSection
 from loadline_policies.documents import built_in
 from loadline_policies.loops import OF_WORKERS
@@ -54,7 +54,7 @@ async def test_an_engine_takes_settings_and_serves_on_without_its_agent(
     monkeypatch.setattr(worker_records, "LEASE_S", 8.0)
     file = tmp_path / "token"
     file.write_text(TOKEN)
-    sections = {**sections_of(map(built_in, OF_WORKERS)), "experts": EXPERTS}
+    sections = {**{loop.value: no_op(built_in(loop)) for loop in OF_WORKERS}, "experts": EXPERTS}
     model = expert_models.ensure("olmoe")
     async with WorkerAgent(sections=sections, clock=time.monotonic) as agent:
         with Engines(engine_venv, model, plugins=plugins) as engines:

@@ -16,7 +16,7 @@ from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.metrics import Metrics
 from loadline_agent.workers import kept_policies
-from loadline_agent.workers.loop_settings import sections_of
+from loadline_agent.workers.loop_settings import no_op
 from loadline_agent.workers.service_policies import ServicePolicies
 from loadline_agent.workers.token_reviews import PATH, TokenReviews
 from loadline_agent.workers.worker_servers import WorkerServer
@@ -40,7 +40,7 @@ from testbed.cluster.processes import Household
 from testbed.doubles.rows import free_ports
 
 NODES = ("quay-0", "quay-1")
-SECTIONS = sections_of(map(built_in, OF_WORKERS))
+SECTIONS = {loop.value: no_op(built_in(loop)) for loop in OF_WORKERS}
 API_AUDIENCE = "https://kubernetes.default.svc"
 
 
@@ -73,7 +73,7 @@ async def start(
                 TokenReviews(kube, clock=time.monotonic, wall=time.time),
                 node=NODES[0],
                 service_of=here.worker,
-                settings_for=lambda service, pool: SECTIONS,
+                settings_for=lambda report: SECTIONS,
                 metrics=metrics,
                 clock=time.monotonic,
             )
