@@ -60,7 +60,8 @@ def reviewed(pod: TokenPod | None, *, audience: str = WORKER_AUDIENCE) -> dict[s
 class WorkerAgent:
     """One node's port for workers, as an async context manager.
 
-    `reviews` counts what the API server was asked.
+    Reports are answered by `answers`, if that is set, else with `sections`. `reviews` counts what the API
+    server was asked.
     """
 
     pods: dict[str, TokenPod] = field(default_factory=lambda: {TOKEN: POD})
@@ -68,6 +69,7 @@ class WorkerAgent:
         default_factory=lambda: {(one.namespace, one.name): (SERVICE, "main") for one in (POD, OTHER)}
     )
     sections: Sections | None = field(default_factory=dict)
+    answers: Callable[[WorkerReport], Sections] | None = None
     clock: Callable[[], float] = field(default_factory=Clock)
     api_is_away: bool = False
     reviews: int = 0
@@ -81,7 +83,7 @@ class WorkerAgent:
             TokenReviews(self._kube, clock=self.clock, wall=time.time),
             node=NODE,
             service_of=lambda namespace, name: self.services.get((namespace, name)),
-            settings_for=lambda report: self.sections,
+            settings_for=lambda report: self.answers(report) if self.answers else self.sections,
             metrics=self.metrics,
             clock=self.clock,
         )
