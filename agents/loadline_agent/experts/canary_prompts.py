@@ -1,8 +1,8 @@
 """
 Loadline's own test prompts: what is asked of an engine to see what a capacity costs in quality.
 
-The engine is asked for the log-probabilities of a text that it gets, and generates nothing. A text that is
-predicted worse under a capacity than without one shows what the capacity drops. The texts were written for
+The engine is asked for the log-probabilities of a text that it gets, and for no text of its own. A text that
+is predicted worse under a capacity than without one shows what the capacity drops. The texts were written for
 this purpose, are of different kinds (prose, instructions, arithmetic, a program), and hold nothing of a user.
 
 A capacity applies to large batches only, so a prompt has at least as many words as a large batch has tokens:

@@ -1,9 +1,9 @@
 """
 What a document of the capacity factor's policy may set: when a capacity begins, how it moves, when it ends.
 
-γ is in percent here, as in specs: 150 is one and a half times the mean load. The defaults are those of the
-document that Loadline ships. At a share of about 12 % of dropped pairs the paper reports its speed-up of 1.85
-times (Capacity-Aware Inference, arXiv 2503.05066); the other figures are chosen.
+γ is in percent here, as in specs: 150 is one and a half times the mean load. A document without settings has
+these defaults. At a share of about 12 % of dropped pairs the paper reports its speed-up of 1.85 times
+(Capacity-Aware Inference, arXiv 2503.05066); the other figures are chosen.
 """
 
 from pydantic import Field, model_validator

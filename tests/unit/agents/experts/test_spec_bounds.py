@@ -3,12 +3,13 @@
 import pytest
 
 from loadline_agent.experts.spec_bounds import allowance, bounds, placement, settings
+from loadline_api import conditions
 from loadline_api.expert_counts import EplbCounts, ExpertCounts, LayerCounts
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_api.experts import Experts, ExpertsGuard, ExpertsMode, Gamma, Strategy
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
 from loadline_policies.experts.placements import contiguous
-from loadline_policies.experts.service_loads import Allowance, PlacementState
+from loadline_policies.experts.service_loads import Allowance, PlacementState, Reason
 from loadline_policies.experts.shadow_tables import count
 
 LAYER = LayerCounts.of(count([6, 2], tokens=4, top_k=2, placement=contiguous(2, 2)), batches=(0, 1))
@@ -92,3 +93,7 @@ def test_an_engine_is_bounded_if_all_ranks_say_so_and_a_layer_can_be(
     change: dict[str, object], bounded: bool
 ) -> None:
     assert bounds(COUNTS.model_copy(update=change)) is bounded
+
+
+def test_reasons_of_policies_are_reasons_of_the_api() -> None:
+    assert {one.value for one in Reason} <= {one.value for one in conditions.Reason}
