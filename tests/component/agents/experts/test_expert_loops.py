@@ -1,14 +1,17 @@
 """The experts' loop in virtual time: the agent's half as it is, the plugin's lease, an engine on paper."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
 
 from loadline_api.experts import Experts, ExpertsGuard, ExpertsMode, Gamma
 from loadline_api.worker_messages import WorkerReport
+from loadline_policies.decisions import Decision
 from loadline_policies.documents import built_in
-from loadline_policies.experts.service_loads import Reason
+from loadline_policies.experts.capacity_factor import CAPACITY_FACTOR, State
+from loadline_policies.experts.service_loads import Capacity, Reason
 from loadline_policies.loops import Loop
 from testbed.clocks import Clock
 from testbed.doubles.expert_engines import ExpertAgent, ExpertEngine, experts_document
@@ -158,3 +161,17 @@ async def test_a_document_that_is_edited_is_in_force_with_the_next_report(agent:
     assert moves(await agent.play(600.0)) == [None, 2000, 1500]
     agent.document = experts_document(QUICK % "minGammaPercent: 175")
     assert moves(await agent.play(3.0)) == [None]
+
+
+async def test_a_policy_that_fails_is_counted_and_leaves_the_engine_observing(agent: ExpertAgent) -> None:
+    def fails(load: object, state: object, config: object, now: float) -> Decision[Capacity, State]:
+        raise ZeroDivisionError
+
+    agent.engine.load = 1.05
+    assert moves(await agent.play(120.0)) == [None, 2000]
+    good = agent.document
+    agent.document = replace(good, policy=replace(CAPACITY_FACTOR, decide=fails))
+    assert moves(await agent.play(30.0)) == [None]
+    assert counter(agent, 'loadline_experts_faults_total{part="policy"}') == 1.0, "it is tried once a minute"
+    agent.document = good
+    assert moves(await agent.play(300.0)) == [None, 2000]
