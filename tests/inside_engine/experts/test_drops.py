@@ -184,17 +184,6 @@ def test_thresholds_judge_each_pair_by_itself(case: Case, data: st.DataObject) -
     assert kept_pairs(left) == reference.threshold_drop(case.batch, limits)
 
 
-@given(cases(tied=False), GAMMAS)
-def test_thresholds_of_a_batch_repeat_its_drops(case: Case, gamma: int) -> None:
-    """Except for pairs that have the priority of one that was kept."""
-    left = dropped(case, gamma)
-    limits = drops.thresholds(case.own, case.priorities, left, experts=case.shape.experts)
-    again = drops.threshold_drop(case.own, case.priorities, thresholds=limits)
-    more = again.kept & ~left.kept
-    assert not (left.kept & ~again.kept).any()
-    assert torch.equal(case.priorities[more], limits[case.own.experts[more]])
-
-
 def test_random_drops_follow_from_the_seed() -> None:
     shape = Shape(tokens=64, experts=4, top_k=2, metric=Metric.RANDOM)
     first, again, other = (draw(seed, shape) for seed in (5, 5, 5))

@@ -8,7 +8,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
-from loadline_vllm.experts import counters, drops
+from loadline_vllm.experts import calibrations, counters, drops
 from loadline_vllm.experts.capacities import capacities, real_tokens
 from loadline_vllm.experts.expansions import expanded_drop
 from loadline_vllm.experts.priorities import Metric, Ranking, priorities
@@ -37,10 +37,10 @@ def drop_by_device(case: Case, gamma: torch.Tensor, ranking: Ranking) -> Answer:
 
 def drop_by_thresholds(case: Case, gamma: torch.Tensor, ranking: Ranking) -> Answer:
     own, bounds = _offer(case, gamma)
-    ranked = priorities(case.scores.gather(1, own.experts), own.experts, ranking)
-    left = drops.token_drop(own, ranked, capacities=bounds)
-    limits = drops.thresholds(own, ranked, left, experts=EXPERTS)
-    return drops.threshold_drop(own, ranked, thresholds=limits)
+    scores = case.scores.gather(1, own.experts)
+    histogram = calibrations.counted(own, scores, experts=EXPERTS)
+    limits = calibrations.thresholds(histogram, bounds)
+    return drops.threshold_drop(own, scores, thresholds=limits)
 
 
 def reroute_thrice(case: Case, gamma: torch.Tensor, ranking: Ranking) -> Answer:

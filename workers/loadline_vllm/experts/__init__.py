@@ -3,8 +3,9 @@ Which expert computes which token, when no expert may compute more than its capa
 
 A mixture-of-experts layer waits for its fullest rank. The functions here bound what an expert, or a
 device, gets of one batch: `drops` leaves pairs out, `reroutes` offers them to the token's next best
-experts, `expansions` fills gaps with experts of the token's own device. `counters` computes from the
-loads alone what a bound would drop and gain, and changes nothing.
+experts, `expansions` fills gaps with experts of the token's own device. `calibrations` makes thresholds
+of the scores of earlier batches, by which a token doesn't depend on its batch. `counters` computes from
+the loads alone what a bound would drop and gain, and changes nothing.
 
 All of it is pure torch and imports no vLLM. Shapes are static, every setting is a tensor, and no
 operation waits for the device: so the functions can be captured in a CUDA graph, and traced by Dynamo

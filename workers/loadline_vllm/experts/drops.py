@@ -3,22 +3,18 @@ Token drop: pairs that don't fit their expert's or their device's capacity are l
 
 The bound of a device is the looser one: the sum over its experts is bounded, a single hot expert isn't,
 and what its neighbours leave unused isn't lost. A threshold bounds nothing, but judges each pair by its
-own priority: what a token gets then never depends on the other tokens of its batch.
+own priority: what a token gets then never depends on the other tokens of its batch. `calibrations` makes
+thresholds.
 
 Source: the paper's Algorithm 1 for `token_drop`, its Table 3 for `device_drop`. Thresholds in place of a
 competition are known from an SGLang fork.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
 from loadline_vllm.experts import positions
 from loadline_vllm.experts.routings import Capped, Chosen, capped
-
-KEEPS_ALL = -math.inf
-"""The threshold of an expert that drops nothing."""
 
 
 def token_drop(own: Chosen, priorities: Tensor, *, capacities: Tensor) -> Capped:
@@ -39,18 +35,3 @@ def device_drop(own: Chosen, priorities: Tensor, *, devices: Tensor, capacities:
 def threshold_drop(own: Chosen, priorities: Tensor, *, thresholds: Tensor) -> Capped:
     """Each expert keeps the pairs whose priority reaches its threshold, however many those are."""
     return capped(own, own.offered & (priorities >= thresholds[own.experts]))
-
-
-def thresholds(own: Chosen, priorities: Tensor, left: Capped, *, experts: int) -> Tensor:
-    """The thresholds [E] by which a batch like this one would be dropped as `token_drop` dropped it.
-
-    That is the lowest priority that an expert kept, if it dropped a pair; else KEEPS_ALL. They hold for
-    other batches as far as those have as many tokens and are like this one.
-    """
-    flat = own.experts.reshape(-1)
-    lowest = torch.where(left.kept, priorities, math.inf).reshape(-1)
-    reached = priorities.new_full((experts,), math.inf).scatter_reduce(0, flat, lowest, "amin")
-    overfull = torch.zeros_like(reached, dtype=torch.bool).index_put(
-        (flat,), left.dropped.reshape(-1), accumulate=True
-    )
-    return torch.where(overfull, reached, KEEPS_ALL)
