@@ -25,6 +25,9 @@ UNKNOWN_CLASSES: Final[Mapping[str, str]] = {
 """Classes of tokens that would be useful, and why no plugin can know which tokens are of them."""
 
 
+StrategyName = Literal["drop", "reroute", "rank_drop", "expanded", "threshold"]
+
+
 class ExpertsSettings(BaseModel):
     """The settings of all layers of an engine."""
 
@@ -37,7 +40,7 @@ class ExpertsSettings(BaseModel):
     gamma_thousandths: int = Field(default=UNBOUNDED_THOUSANDTHS, ge=100, le=UNBOUNDED_THOUSANDTHS)
     """γ: the capacity as a multiple of the mean load, in thousandths."""
 
-    strategy: Literal["drop", "reroute", "rank_drop", "expanded", "threshold"] = "drop"
+    strategy: StrategyName = "drop"
     """What becomes of a pair that its expert can't keep.
 
     drop: it is left out. reroute: it is offered to the token's next best expert. rank_drop: it is left out

@@ -120,6 +120,14 @@ class SmallEngine:
             runner.router.set_capture_fn(None)
 
 
+def compilations() -> dict[str, Any]:
+    """All that vLLM and Dynamo have compiled in this process so far."""
+    from torch._dynamo.utils import counters
+    from vllm.compilation.counter import compilation_counter
+
+    return {**vars(compilation_counter), **counters["stats"], **counters["frames"]}
+
+
 def batches(captured: Sequence[Any]) -> list[list[list[int]]]:
     """The captured batches of one layer as lists."""
     return [ids.tolist() for ids in captured]

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic import JsonValue
@@ -34,11 +35,12 @@ logger = logging.getLogger("vllm.loadline")
 class Loop(NamedTuple):
     """What a loop does in a rank: it holds settings, none being its no-op, and gives counts as plain values.
 
-    `hold` raises before it changes anything, or not at all.
+    `hold` raises before it changes anything, or not at all. Its answer has what must be equal on all ranks
+    that have it; where two differ, no rank has taken the change. `counts` gets vLLM's worker.
     """
 
-    hold: Callable[[Mapping[str, JsonValue]], None]
-    counts: Callable[[], dict[str, Any]]
+    hold: Callable[[Mapping[str, JsonValue]], Mapping[str, str]]
+    counts: Callable[[Any], dict[str, Any]]
 
 
 LOOPS: Final[dict[str, Loop]] = {}
@@ -74,13 +76,15 @@ def hold(worker: Any, change: str) -> str:
     try:
         told = json.loads(change)
         generation, sections = int(told["generation"]), told["sections"]
+        shared: dict[str, str] = {}
         for name, loop in LOOPS.items():
-            loop.hold(sections[name]["settings"] if name in sections else {})
+            held = loop.hold(sections[name]["settings"] if name in sections else {})
+            shared |= {f"{name}/{key}": value for key, value in held.items()}
         setattr(worker, HELD, sections)
-        return json.dumps({"generation": generation})
+        return json.dumps({"generation": generation, "shared": shared})
     except Exception:
         logger.exception("this rank can't take Loadline's settings")
-        return json.dumps({"generation": None})
+        return json.dumps({"generation": None, "shared": {}})
 
 
 def counts(worker: Any, _: str) -> str:
@@ -88,7 +92,7 @@ def counts(worker: Any, _: str) -> str:
     found = {}
     for name, loop in LOOPS.items():
         try:
-            found[name] = json.dumps(loop.counts())
+            found[name] = json.dumps(loop.counts(worker))
         except Exception:
             logger.exception("this rank can't give the counts of the loop %s", name)
     return json.dumps(found)
@@ -107,13 +111,29 @@ def sent(change: Change) -> str:
 
 
 def acknowledged(answers: Sequence[object]) -> list[int | None]:
-    """The generation that each rank holds, by its answer; None for an answer that says nothing."""
-    return [_generation(answer) for answer in answers]
+    """The generation that each rank holds, by its answer; None for an answer that says nothing.
+
+    Where ranks differ in what must be equal, none counts as holding anything.
+    """
+    read = [_read(answer) for answer in answers]
+    shared: dict[str, str] = {}
+    for answer in read:
+        for key, value in answer.shared.items():
+            if shared.setdefault(key, value) != value:
+                logger.error("ranks differ in %s, which must be equal on them", key)
+                return [None for _ in answers]
+    return [answer.generation for answer in read]
 
 
-def _generation(answer: object) -> int | None:
+class _Answer(NamedTuple):
+    generation: int | None
+    shared: Mapping[str, str] = MappingProxyType({})
+
+
+def _read(answer: object) -> _Answer:
     try:
-        generation = json.loads(answer)["generation"] if isinstance(answer, str) else None
+        found = json.loads(answer) if isinstance(answer, str) else {}
+        generation, shared = found["generation"], dict(found["shared"])
     except (ValueError, KeyError, TypeError):
-        return None
-    return generation if isinstance(generation, int) else None
+        return _Answer(None)
+    return _Answer(generation, shared) if isinstance(generation, int) else _Answer(None)

@@ -4,18 +4,20 @@ import os
 from collections.abc import Callable
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from pydantic import JsonValue
+from torch import Tensor
 
 from loadline_policies.experts.capacities import GRID_THOUSANDTHS
-from loadline_policies.experts.placements import contiguous
-from loadline_policies.experts.shadow_tables import count
 from loadline_vllm import plugin
 from loadline_vllm.expert_layers import registrations, worker_rpc
-from loadline_vllm.expert_layers.layers import PROCESS
+from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
 from loadline_vllm.expert_layers.probes import LayerFacts
 from loadline_vllm.settings import Settings
+from testbed.experts.recounts import recounted
 from testbed.experts.small_engines import (
     ANSWER_TOKENS,
     PROMPT_TOKENS,
@@ -58,29 +60,9 @@ def test_what_is_counted_is_what_was_routed(engine: SmallEngine) -> None:
     worker_rpc.hold({"min_tokens": 16})
     with engine.captured() as captured:
         engine.answers()
-    placement = contiguous(EXPERTS, RANKS)
     for name, layer in worker_rpc.counts()["layers"].items():
-        routed = batches(captured[name])
-        by_size = [[one for one in routed if (len(one) >= 16) is large] for large in (False, True)]
-        for row, of_size in enumerate(by_size):
-            pairs = [expert for batch in of_size for token in batch for expert in token]
-            assert layer["loads"][row] == [pairs.count(expert) for expert in range(EXPERTS)]
-            assert layer["batches"][row] == len(of_size)
-            assert layer["tokens"][row] == sum(map(len, of_size))
-        expected = [
-            count(
-                [sum(token.count(expert) for token in batch) for expert in range(EXPERTS)],
-                tokens=len(batch),
-                top_k=TOP_K,
-                placement=placement,
-            )
-            for batch in by_size[LARGE]
-        ]
-        total = sum(expected[1:], expected[0])
-        assert layer["expert_most"] == total.expert_most
-        assert layer["rank_most"] == total.rank_most
-        assert layer["dropped"] == list(total.dropped)
-        assert layer["capped_rank_most"] == list(total.capped_rank_most)
+        expected = recounted(batches(captured[name]), experts=EXPERTS, ranks=RANKS, min_tokens=16)
+        assert {figure: layer[figure] for figure in expected} == expected
         assert len(layer["dropped"]) == len(GRID_THOUSANDTHS)
 
 
@@ -108,7 +90,7 @@ def test_nothing_is_counted_when_it_is_off(engine: SmallEngine) -> None:
         assert layer["batches"] == [0, 0]
 
 
-@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop"])
+@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop", "expanded"])
 def test_no_load_exceeds_its_capacity(engine: SmallEngine, strategy: str) -> None:
     worker_rpc.hold({**ENFORCE, "strategy": strategy})
     engine.answers()
@@ -118,6 +100,49 @@ def test_no_load_exceeds_its_capacity(engine: SmallEngine, strategy: str) -> Non
         assert bound["offered"] == TOP_K * layer["tokens"][LARGE]
         assert bound["dropped"] > 0
         assert bound["excess"] <= 0
+
+
+def test_expanded_drop_gives_tokens_other_experts(engine: SmallEngine) -> None:
+    """The placement is made up: the engine has one rank, and counts as if it had four."""
+    worker_rpc.hold({**ENFORCE, "strategy": "expanded"})
+    engine.answers()
+    for layer in worker_rpc.counts()["layers"].values():
+        assert layer["bound"]["rerouted"] > 0
+
+
+def test_thresholds_hold_after_calibration_and_not_before(
+    engine: SmallEngine, baseline: list[list[int]]
+) -> None:
+    worker_rpc.hold({**ENFORCE, "strategy": "threshold"})
+    assert engine.answers() == baseline
+    assert set(worker_rpc.counts()["unbounded"].values()) == {"NotCalibrated"}
+    worker_rpc.hold({"strategy": "threshold", "min_tokens": 16})
+    assert engine.answers() == baseline
+    shared = worker_rpc.hold({**ENFORCE, "strategy": "threshold"})
+    assert sorted(shared) == sorted(f"0/{name}" for name in engine.runners)
+    assert engine.answers() != baseline
+    assert worker_rpc.counts()["unbounded"] == {}
+
+
+def test_thresholds_judge_each_pair_of_prefill_and_decode_by_its_score_alone(
+    engine: SmallEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_rpc.hold({"strategy": "threshold", "min_tokens": 16})
+    engine.answers()
+    worker_rpc.hold({**ENFORCE, "strategy": "threshold"})
+    route, sizes = ExpertsLayer.route, set()
+
+    def checked(layer: ExpertsLayer, logits: Tensor, ids: Tensor, weights: Tensor, **real: Any) -> Any:
+        left, left_ids = route(layer, logits, ids, weights, **real)
+        assert layer.bound is not None
+        scores = logits.float().softmax(1).gather(1, ids.long())
+        assert torch.equal(left, weights * (scores >= layer.bound.thresholds[ids.long()]))
+        sizes.add(len(ids))
+        return left, left_ids
+
+    monkeypatch.setattr(ExpertsLayer, "route", checked)
+    engine.answers()
+    assert sizes == {PROMPTS * PROMPT_TOKENS, PROMPTS}
 
 
 def test_token_drop_drops_what_the_shadow_counts_say(engine: SmallEngine) -> None:

@@ -2,13 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
 from loadline_vllm.expert_layers import worker_rpc
-from testbed.experts.small_engines import PROMPT_TOKENS, PROMPTS, SmallEngine
+from testbed.experts.small_engines import PROMPT_TOKENS, PROMPTS, SmallEngine, compilations
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -27,14 +26,6 @@ def engine() -> SmallEngine:
 def baseline(engine: SmallEngine) -> list[list[int]]:
     with engine.without_plugin():
         return engine.answers()
-
-
-def compilations() -> dict[str, Any]:
-    """All that vLLM and Dynamo have compiled so far."""
-    from torch._dynamo.utils import counters
-    from vllm.compilation.counter import compilation_counter
-
-    return {**vars(compilation_counter), **counters["stats"], **counters["frames"]}
 
 
 def test_all_layers_are_served_and_traced_under_their_own_key(engine: SmallEngine) -> None:
@@ -66,6 +57,7 @@ def test_modes_change_while_it_runs_and_compile_nothing(
         {"gamma_thousandths": 200, "metric": "random"},
         {"gamma_thousandths": 100, "strategy": "rank_drop"},
         {"gamma_thousandths": 100, "strategy": "reroute"},
+        {"gamma_thousandths": 100, "strategy": "expanded"},
     ]
     for changed in changes:
         worker_rpc.hold({**ENFORCE, **changed})
@@ -75,7 +67,7 @@ def test_modes_change_while_it_runs_and_compile_nothing(
     assert compilations() == before
 
 
-@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop"])
+@pytest.mark.parametrize("strategy", ["drop", "reroute", "rank_drop", "expanded"])
 def test_a_trace_bounds_as_python_does(engine: SmallEngine, strategy: str) -> None:
     worker_rpc.hold({**ENFORCE, "strategy": strategy})
     answers, traced = engine.answers(), worker_rpc.counts()

@@ -108,7 +108,16 @@ async def test_ranks_that_count_nothing_are_not_asked_for_counts(monkeypatch: py
 @pytest.mark.parametrize(
     ("counts", "layers"),
     [
-        (lambda: {"layers": {}, "bypassed": {"a": "ZeroExperts"}, "unbounded": {}, "settings": {}}, 1.0),
+        (
+            lambda: {
+                "layers": {},
+                "bypassed": {"a": "ZeroExperts"},
+                "unbounded": {},
+                "settings": {},
+                "eplb": None,
+            },
+            1.0,
+        ),
         (lambda: {"layers": "of another form"}, None),
         (dict, None),
     ],
@@ -120,7 +129,7 @@ async def test_what_the_ranks_counted_is_published_and_never_raised(
     counts: Callable[[], dict[str, Any]],
     layers: float | None,
 ) -> None:
-    monkeypatch.setitem(rank_settings.LOOPS, "experts", rank_settings.Loop(lambda _: None, counts))
+    monkeypatch.setitem(rank_settings.LOOPS, "experts", rank_settings.Loop(lambda _: {}, lambda _: counts()))
     endpoint = await started(client(Core()))
     assert registry.get_sample_value("loadline:experts_bypassed", {"reason": "ZeroExperts"}) == layers
     assert off(registry, "failure") is None

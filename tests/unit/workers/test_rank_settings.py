@@ -42,7 +42,24 @@ def test_a_rank_never_raises(worker: Any, text: str) -> None:
 
 @pytest.mark.parametrize("answer", [None, 7, b"{}", "", "{}", "[]", '{"generation": "7"}', "null"])
 def test_an_answer_that_says_nothing_is_no_acknowledgement(answer: object) -> None:
-    assert rank_settings.acknowledged([answer, json.dumps({"generation": 1})]) == [None, 1]
+    assert rank_settings.acknowledged([answer, json.dumps({"generation": 1, "shared": {}})]) == [None, 1]
+
+
+def held(**shared: str) -> str:
+    return json.dumps({"generation": 7, "shared": shared})
+
+
+def test_ranks_that_differ_in_what_must_be_equal_have_taken_nothing() -> None:
+    assert rank_settings.acknowledged([held(a="1"), held(a="1", b="2"), held(b="2")]) == [7, 7, 7]
+    assert rank_settings.acknowledged([held(a="1"), held(a="1", b="2"), held(b="3")]) == [None, None, None]
+
+
+def test_what_a_loop_shares_is_told_apart_from_what_another_shares(
+    worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looping(monkeypatch, Counting())
+    answer = json.loads(worker.loadline_hold(rank_settings.sent(CHANGE)))
+    assert answer == {"generation": 7, "shared": {"kv/strength": "1"}}
 
 
 def test_a_method_of_somebody_else_is_left_alone() -> None:
@@ -72,12 +89,14 @@ class Counting:
         self.held: list[Any] = []
         self.refuses = refuses
 
-    def hold(self, settings: Any) -> None:
+    def hold(self, settings: Any) -> dict[str, str]:
         if self.refuses:
             raise ValueError("not these")
         self.held.append(settings)
+        return {"strength": str(settings.get("strength"))}
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self, worker: Any) -> dict[str, Any]:
+        assert isinstance(worker, Worker)
         if self.refuses:
             raise RuntimeError("no counts today")
         return {"seen": len(self.held)}

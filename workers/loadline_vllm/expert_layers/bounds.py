@@ -4,108 +4,149 @@ The bound on one layer's routing: what is left of its router's choice when no ex
 A batch below `min_tokens`, a mode that only observes, and a γ that bounds nothing all give capacities that
 every load fits, so that the router's own ids and weights come out unchanged, without a branch.
 
-Where Dynamo traces the router, all strategies are computed and tensors select one. Where Python runs, only
-the strategy in force is computed; that is decided on the host, which is safe because no captured graph has a
-batch that is large enough to be bounded.
+Where Dynamo traces the router, all strategies that the layer carries are computed and tensors select one.
+Where Python runs, only the strategy in force is computed; that is decided on the host, which is safe because
+no captured graph has a batch that is large enough to be bounded.
+
+Thresholds are the exception: they hold for batches of every size, so a layer whose graphs are captured
+doesn't carry them. They are made when settings come that put them in force, of the scores that were counted
+before, and change only with the next such settings.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
 
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
+from loadline_vllm.expert_layers import strategies
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement
-from loadline_vllm.expert_layers.selections import RouterRule, scores_of, selection_of
-from loadline_vllm.experts import counters
+from loadline_vllm.expert_layers.probes import Bypass
+from loadline_vllm.expert_layers.selections import RouterRule, scores_of
+from loadline_vllm.expert_layers.strategies import NO_EXCESS, Batch, Bounded, Strategy
+from loadline_vllm.experts import calibrations, counters
 from loadline_vllm.experts.capacities import capacities, real_tokens
 from loadline_vllm.experts.dropped_slots import DroppedSlot, ids_for
-from loadline_vllm.experts.drops import device_drop, token_drop
-from loadline_vllm.experts.priorities import Metric, Ranking, priorities
-from loadline_vllm.experts.reroutes import reroute
-from loadline_vllm.experts.routings import Capped, Chosen
+from loadline_vllm.experts.priorities import Metric, Ranking
+from loadline_vllm.experts.routings import Chosen
 
 OUTCOMES = ("bounded_batches", "tokens", "offered", "dropped", "rerouted", "without_expert")
 
-
-class _Batch(NamedTuple):
-    """What a bound is computed from."""
-
-    own: Chosen
-    scores: Tensor
-    ranking: Ranking
-    placement: LayerPlacement
-    min_tokens: Tensor
-
-    def capacities(self, slots: Tensor, gamma: Tensor, *, most_per_token: int = 1) -> Tensor:
-        """The capacity of each expert or rank, by its number of physical experts."""
-        return capacities(
-            slots,
-            gamma_thousandths=gamma,
-            tokens=real_tokens(self.own.offered),
-            top_k=self.own.experts.shape[1],
-            most_per_token=most_per_token,
-            min_tokens=self.min_tokens,
-        )
-
-    def priorities(self) -> Tensor:
-        """The priority of each pair that the router chose."""
-        return priorities(self.scores.gather(1, self.own.experts), self.own.experts, self.ranking)
-
-
-class _Bounded(NamedTuple):
-    """What is left, and by how many pairs the fullest expert, or rank, exceeds its capacity."""
-
-    left: Capped
-    excess: Tensor
+LEAST_PAIRS = 64
+"""Pairs of a layer for each of its experts, in the mean, from which on thresholds are made. Chosen."""
 
 
 class LayerBound(nn.Module):
     """The settings of the bound, as tensors that change in place, and what it has done since `clear`.
 
-    `excess` is the most pairs by which any expert, or rank, has exceeded its capacity.
+    `refused` has the strategies that the layer can't carry, and why. `local` has the ids of the experts
+    that a token may get without a message to another rank; none where `expanded` is refused. `excess` is the
+    most pairs by which any expert, or rank, has exceeded its capacity. `histogram` has the scores of all
+    large batches that were routed while thresholds were set in mode observe, since the engine started.
     """
 
     gamma: Tensor
     metric: Tensor
     seed: Tensor
     rounds: Tensor
-    by_rank: Tensor
+    strategy: Tensor
+    calibrating: Tensor
+    thresholds: Tensor
+    histogram: Tensor
     outcomes: Tensor
     excess: Tensor
+    local: Tensor
 
     def __init__(
-        self, rule: RouterRule, *, slot: DroppedSlot, most_rounds: int, traced: bool, device: torch.device
+        self,
+        rule: RouterRule,
+        *,
+        experts: int,
+        slot: DroppedSlot,
+        most_rounds: int,
+        traced: bool,
+        device: torch.device,
+        local: Tensor | None = None,
+        refused: Mapping[str, Bypass] | None = None,
     ) -> None:
         super().__init__()
         self.rule, self.slot, self.most_rounds, self.traced = rule, slot, most_rounds, traced
-        for name in ("gamma", "metric", "seed", "rounds", "by_rank", "excess"):
+        self.refused = dict(refused or {})
+        for name in ("gamma", "metric", "seed", "rounds", "strategy", "calibrating", "excess"):
             value = torch.zeros((), dtype=torch.int64, device=device)
             self.register_buffer(name, value, persistent=False)
-        outcomes = torch.zeros(len(OUTCOMES), dtype=torch.int64, device=device)
-        self.register_buffer("outcomes", outcomes, persistent=False)
-        self.hold(ExpertsSettings())
+        local = torch.arange(experts) if local is None else local
+        for name, value in {
+            "local": local.to(device),
+            "thresholds": torch.full((experts,), calibrations.KEEPS_ALL, device=device),
+            "histogram": torch.zeros((experts, calibrations.BINS), dtype=torch.int64, device=device),
+            "outcomes": torch.zeros(len(OUTCOMES), dtype=torch.int64, device=device),
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+        self._hold(ExpertsSettings(), refusal=None)
 
-    def hold(self, settings: ExpertsSettings) -> None:
-        """Take the settings from the layer's next step on."""
-        self.now_by_rank = settings.strategy == "rank_drop"
+    def hold(self, settings: ExpertsSettings, placement: LayerPlacement) -> None:
+        """Take the settings from the layer's next step on; `refusal` is why they bound nothing, if so."""
+        refusal = self.refused.get(settings.strategy)
+        if refusal is None and settings.strategy == "threshold" and settings.bounds:
+            refusal = self._make_thresholds(settings.gamma_thousandths, placement)
+        self._hold(settings, refusal=refusal)
+
+    def _hold(self, settings: ExpertsSettings, *, refusal: Bypass | None) -> None:
+        carried = refusal is None
+        bounding = carried and settings.bounds
+        self.refusal = refusal if settings.bounds else None
+        self.now = Strategy[settings.strategy.upper()]
         self.now_rounds = min(settings.rounds, self.most_rounds) if settings.strategy == "reroute" else 1
-        self.now_bounding = settings.mode == "enforce"
-        self.gamma.fill_(settings.gamma_thousandths if self.now_bounding else UNBOUNDED_THOUSANDTHS)
+        self.now_bounding = bounding
+        self.now_calibrating = carried and settings.strategy == "threshold" and settings.mode == "observe"
+        by_capacity = bounding and self.now is not Strategy.THRESHOLD
+        self.gamma.fill_(settings.gamma_thousandths if by_capacity else UNBOUNDED_THOUSANDTHS)
         self.metric.fill_(Metric[settings.metric.upper()].value)
         self.rounds.fill_(self.now_rounds)
-        self.by_rank.fill_(self.now_by_rank)
+        self.strategy.fill_(self.now.value if bounding else Strategy.DROP.value)
+        self.calibrating.fill_(self.now_calibrating)
+
+    def _make_thresholds(self, gamma_thousandths: int, placement: LayerPlacement) -> Bypass | None:
+        """Make the thresholds of what was counted; the reason where that is too little."""
+        pairs = self.histogram.sum()
+        if int(pairs) < LEAST_PAIRS * len(self.thresholds):
+            return Bypass.NOT_CALIBRATED
+        bounds = capacities(
+            placement.replicas,
+            gamma_thousandths=torch.full_like(pairs, gamma_thousandths),
+            tokens=pairs,
+            top_k=1,
+        )
+        self.thresholds.copy_(calibrations.thresholds(self.histogram, bounds))
+        return None
 
     def clear(self) -> None:
-        """Count from 0 again."""
+        """Count from 0 again; what thresholds are made of stays."""
         self.outcomes.zero_()
-        self.excess.fill_(-(2**62))
+        self.excess.fill_(NO_EXCESS)
+
+    def forget(self) -> None:
+        """Count scores from 0 again."""
+        self.histogram.zero_()
 
     def read(self) -> dict[str, int | None]:
-        """What the bound has done, as plain numbers; `excess` is None before the first bounded batch."""
-        found = dict(zip(OUTCOMES, self.outcomes.tolist(), strict=True))
-        return {**found, "excess": int(self.excess) if found["bounded_batches"] else None}
+        """What the bound has done, as plain numbers; `excess` is None before a capacity was in force."""
+        found, excess = dict(zip(OUTCOMES, self.outcomes.tolist(), strict=True)), int(self.excess)
+        return {**found, "excess": excess if excess > NO_EXCESS else None}
+
+    @property
+    def bounds_all_sizes(self) -> bool:
+        """Whether batches that are known to be small are bounded too."""
+        return self.now_bounding and self.now is Strategy.THRESHOLD
+
+    def digest(self) -> str | None:
+        """What the thresholds in force are known by; None where none are."""
+        if not self.bounds_all_sizes:
+            return None
+        return sha256(self.thresholds.cpu().numpy().tobytes()).hexdigest()[:16]
 
     def constrain(
         self,
@@ -118,64 +159,65 @@ class LayerBound(nn.Module):
         min_tokens: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """The weights and the ids for the kernel, of the types that the router gave."""
-        if not self.traced and not self.now_bounding:
+        if not (self.traced or self.now_bounding or self.now_calibrating):
             return weights, ids
-        batch = _Batch(
-            own,
-            scores_of(logits, self.rule),
-            Ranking(metric=self.metric, seed=self.seed),
-            placement,
-            min_tokens,
+        batch = Batch(
+            own=own,
+            scores=scores_of(logits, self.rule),
+            rule=self.rule,
+            ranking=Ranking(metric=self.metric, seed=self.seed),
+            placement=placement,
+            gamma=self.gamma,
+            min_tokens=min_tokens,
         )
-        bounded = self._bounded(batch)
-        self._count(own, bounded, min_tokens)
+        if self.traced or self.now_calibrating:
+            self._calibrate(batch)
+        if not (self.traced or self.now_bounding):
+            return weights, ids
+        bounded = self._bounded_by_tensors(batch) if self.traced else self._bounded_by_host(batch)
+        self._count(batch, bounded)
         left = bounded.left
         return (
             left.weights.to(weights.dtype).contiguous(),
             ids_for(left, ids, self.slot).contiguous(),
         )
 
-    def _bounded(self, batch: _Batch) -> _Bounded:
-        if not self.traced:
-            return self._by_rank(batch) if self.now_by_rank else self._by_expert(batch, self.now_rounds)
-        expert, rank = self._by_expert(batch, self.most_rounds), self._by_rank(batch)
-        by_rank = self.by_rank.to(torch.bool)
-        left = Capped(*(torch.where(by_rank, a, b) for a, b in zip(rank.left, expert.left, strict=True)))
-        return _Bounded(left, torch.where(by_rank, rank.excess, expert.excess))
+    def _calibrate(self, batch: Batch) -> None:
+        found = calibrations.counted(batch.own, batch.own_scores, experts=len(self.thresholds))
+        self.histogram.add_(self.calibrating * (real_tokens(batch.own.offered) >= batch.min_tokens) * found)
 
-    def _by_expert(self, batch: _Batch, most_rounds: int) -> _Bounded:
-        own, bounds = batch.own, batch.capacities(batch.placement.replicas, self.gamma)
-        if most_rounds == 1:
-            left = token_drop(own, batch.priorities(), capacities=bounds)
-        else:
-            left = reroute(
-                own,
-                scores=batch.scores,
-                selection=selection_of(batch.scores, self.rule),
-                ranking=batch.ranking,
-                capacities=bounds,
-                rounds=self.rounds,
-                most_rounds=most_rounds,
-            )
-        kept = counters.loads(left.experts, left.kept, count=bounds.shape[0])
-        return _Bounded(left, (kept - bounds).max())
+    def _bounded_by_host(self, batch: Batch) -> Bounded:
+        """By the strategy in force alone."""
+        match self.now:
+            case Strategy.RANK_DROP:
+                return strategies.by_rank(batch)
+            case Strategy.EXPANDED:
+                return strategies.expanded(batch, local=self.local)
+            case Strategy.THRESHOLD:
+                return strategies.by_thresholds(batch, thresholds=self.thresholds)
+            case _:
+                return strategies.by_expert(batch, rounds=self.rounds, most_rounds=self.now_rounds)
 
-    def _by_rank(self, batch: _Batch) -> _Bounded:
-        own, shares = batch.own, batch.placement.shares
-        ranks, slots = shares.argmax(0), own.experts.shape[1]
-        bounds = batch.capacities((shares > 0).sum(1), self.gamma, most_per_token=slots)
-        left = device_drop(own, batch.priorities(), devices=ranks, capacities=bounds)
-        kept = counters.loads(ranks[left.experts], left.kept, count=bounds.shape[0])
-        return _Bounded(left, (kept - bounds).max())
+    def _bounded_by_tensors(self, batch: Batch) -> Bounded:
+        """By each strategy that the layer carries, of which a tensor selects one."""
+        found = strategies.by_expert(batch, rounds=self.rounds, most_rounds=self.most_rounds)
+        others = {Strategy.RANK_DROP: strategies.by_rank(batch)}
+        if "expanded" not in self.refused:
+            others[Strategy.EXPANDED] = strategies.expanded(batch, local=self.local)
+        if "threshold" not in self.refused:
+            others[Strategy.THRESHOLD] = strategies.by_thresholds(batch, thresholds=self.thresholds)
+        for strategy, other in others.items():
+            found = strategies.selected(self.strategy == strategy.value, other, found)
+        return found
 
-    def _count(self, own: Chosen, bounded: _Bounded, min_tokens: Tensor) -> None:
-        found = counters.outcome(own, bounded.left)
+    def _count(self, batch: Batch, bounded: Bounded) -> None:
+        own, found = batch.own, counters.outcome(batch.own, bounded.left)
         tokens = real_tokens(own.offered)
-        bounding = (self.gamma < UNBOUNDED_THOUSANDTHS) & (tokens >= min_tokens) & (tokens > 0)
+        bounding = batch.is_bounded | ((self.strategy == Strategy.THRESHOLD.value) & (tokens > 0))
         one = torch.ones_like(found.dropped)
-        batch = torch.stack(
+        outcome = torch.stack(
             (one, tokens, own.offered.sum(), found.dropped, found.rerouted, found.without_expert)
         )
-        self.outcomes.add_(bounding * batch)
+        self.outcomes.add_(bounding * outcome)
         worse = torch.where(bounding, torch.maximum(self.excess, bounded.excess), self.excess)
         self.excess.copy_(worse)

@@ -78,6 +78,7 @@ def section(observation: Observation) -> dict[str, JsonValue]:
         unbounded=dict(observation.unbounded),
         bound=BoundCounts(**bound_total(observation)),
         fullest_ranks=_fullest(rank_multiples(observation)),
+        eplb=observation.eplb,
     ).encode()
 
 

@@ -9,12 +9,12 @@ trace, and only tensors decide.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from loadline_api.expert_settings import ExpertsSettings
+from loadline_api.expert_settings import ExpertsSettings, StrategyName
 from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.device_counters import DeviceCounters
 from loadline_vllm.expert_layers.layer_placements import LayerPlacement
@@ -22,12 +22,21 @@ from loadline_vllm.expert_layers.layer_settings import LayerSettings, Mode
 from loadline_vllm.expert_layers.probes import Bypass
 from loadline_vllm.experts import routings
 
+REHEARSED = (
+    ExpertsSettings(strategy="threshold", min_tokens=1),
+    *(
+        ExpertsSettings(mode="enforce", gamma_thousandths=1000, strategy=strategy)
+        for strategy in get_args(StrategyName)
+    ),
+)
+"""Calibration of thresholds, then each strategy; so few tokens make no thresholds to apply."""
+
 
 class ExpertsLayer(nn.Module):
     """The state of one layer; a module, so that all its tensors are buffers of the model.
 
     `traced` is whether Dynamo traces the router. Batches of fewer than `floor` tokens are always small.
-    Without `bound` the routing is never changed. `replicated` is whether EPLB may give experts replicas.
+    Without `bound` the routing is never changed.
     """
 
     def __init__(
@@ -39,14 +48,13 @@ class ExpertsLayer(nn.Module):
         floor: int,
         traced: bool,
         bound: LayerBound | None = None,
-        replicated: bool = False,
     ) -> None:
         super().__init__()
         self.experts, self.floor, self.traced = len(ranks), floor, traced
         self.settings = LayerSettings(device=device, floor=floor)
         self.counters = DeviceCounters(experts=self.experts, device=device)
         self.placement = LayerPlacement(ranks, count=rank_count, device=device)
-        self.bound, self.replicated = bound, replicated
+        self.bound = bound
 
     def route(
         self, logits: Tensor, ids: Tensor, weights: Tensor, *, real: Tensor | None
@@ -57,46 +65,44 @@ class ExpertsLayer(nn.Module):
         """
         own = routings.chosen(ids, weights, experts=self.experts, real=real)
         counting = self.settings.mode != Mode.OFF.value  # Dynamo takes a tensor and an enum for different
-        if not self.traced and ids.shape[0] < self.floor:
-            self.counters.add_small(own, counting=counting)
-            return weights, ids
         placement, min_tokens = self.placement, self.settings.min_tokens
-        self.counters.add(
-            own,
-            shares=placement.shares,
-            replicas=placement.replicas,
-            min_tokens=min_tokens,
-            counting=counting,
-        )
-        if self.bound is None:
+        small = not self.traced and ids.shape[0] < self.floor
+        if small:
+            self.counters.add_small(own, counting=counting)
+        else:
+            self.counters.add(
+                own,
+                shares=placement.shares,
+                replicas=placement.replicas,
+                min_tokens=min_tokens,
+                counting=counting,
+            )
+        if self.bound is None or (small and not self.bound.bounds_all_sizes):
             return weights, ids
         return self.bound.constrain(
             own, ids, weights, logits=logits, placement=placement, min_tokens=min_tokens
         )
 
     def rehearse(self, *, top_k: int) -> None:
-        """Route a small and a large batch once, so that what can't run here fails before serving."""
+        """Route batches of both sizes by each strategy, so that what can't run here fails before serving."""
         device = self.settings.mode.device
-        self.hold(ExpertsSettings(mode="enforce", gamma_thousandths=1000))
-        for tokens in (1, self.floor):
-            ids = torch.arange(top_k, dtype=torch.int32, device=device).repeat(tokens, 1)
-            logits = torch.zeros((tokens, self.experts), device=device)
-            self.route(logits, ids, torch.ones_like(ids, dtype=torch.float32), real=None)
+        for settings in REHEARSED:
+            self.hold(settings)
+            for tokens in (1, self.floor):
+                ids = torch.arange(top_k, dtype=torch.int32, device=device).repeat(tokens, 1)
+                logits = torch.zeros((tokens, self.experts), device=device)
+                self.route(logits, ids, torch.ones_like(ids, dtype=torch.float32), real=None)
         self.hold(ExpertsSettings())
+        if self.bound is not None:
+            self.bound.forget()
 
     def hold(self, settings: ExpertsSettings) -> None:
         """Take settings from the next step on, and count from 0."""
         self.settings.hold(settings)
         self.counters.clear()
         if self.bound is not None:
-            self.bound.hold(settings if self._can(settings) else ExpertsSettings())
+            self.bound.hold(settings, self.placement)
             self.bound.clear()
-
-    def _can(self, settings: ExpertsSettings) -> bool:
-        """Whether the bound applies: an expert with replicas on several ranks has no rank of its own."""
-        if settings.strategy in {"expanded", "threshold"}:  # no layer carries them yet
-            return False
-        return settings.strategy != "rank_drop" or not self.replicated
 
 
 @dataclass(slots=True)
@@ -128,6 +134,12 @@ class ProcessLayers:
         self.served.pop(name, None)
         self.runners.pop(name, None)
         self.bypassed[name] = reason
+
+    def reasons_unbounded(self) -> Mapping[str, Bypass]:
+        """Why the routing of layers is never changed, or isn't under the settings that hold now."""
+        bounds = {name: layer.bound for name, layer in self.served.items()}
+        refused = {name: bound.refusal for name, bound in bounds.items() if bound and bound.refusal}
+        return {**self.unbounded, **refused}
 
     def reasons(self) -> Mapping[str, Bypass]:
         """Why layers aren't served now; vLLM may have chosen a monolithic kernel after the probe."""

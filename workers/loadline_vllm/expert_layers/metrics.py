@@ -65,6 +65,15 @@ WITHOUT_EXPERT = Series(
     name="loadline:experts_tokens_without_expert",
     help="Tokens that lost all experts of a layer, since the settings changed, over all layers.",
 )
+EPLB_STEPS = Series(
+    name="loadline:experts_eplb_steps_since_rearranged",
+    help="Steps since EPLB last began to move experts; absent without EPLB. It grows beyond the interval when"
+    " EPLB has stopped.",
+)
+EPLB_INTERVAL = Series(
+    name="loadline:experts_eplb_step_interval",
+    help="Steps after which EPLB should move experts; absent without EPLB.",
+)
 ALL = (
     OBSERVED,
     BYPASSED,
@@ -78,6 +87,8 @@ ALL = (
     DROPPED,
     REROUTED,
     WITHOUT_EXPERT,
+    EPLB_STEPS,
+    EPLB_INTERVAL,
 )
 
 
@@ -86,14 +97,16 @@ class ExpertsMetrics:
     """The gauges in the process that serves `/metrics`; made when they are first published."""
 
     _gauges: dict[str, Any] = field(default_factory=dict)
+    _unbounded: set[str] = field(default_factory=set)
 
     def publish(self, observation: Observation) -> None:
         """Publish what the ranks counted; a gauge of which nothing is known keeps its last value."""
         self._set(OBSERVED, len(observation.layers))
         for reason, layers in observation.bypassed.items():
             self._set(BYPASSED, layers, reason)
-        for reason, layers in observation.unbounded.items():
-            self._set(UNBOUNDED, layers, reason)
+        self._unbounded |= {*observation.unbounded}
+        for reason in self._unbounded:  # a reason that has gone with a change of settings is at 0
+            self._set(UNBOUNDED, observation.unbounded.get(reason, 0), reason)
         for name, layer in observation.layers.items():
             if layer.counts.expert_imbalance is not None and layer.counts.rank_imbalance is not None:
                 self._set(IMBALANCE, layer.counts.expert_imbalance, name)
@@ -109,6 +122,9 @@ class ExpertsMetrics:
             self._set(DROP_FRACTION, row.dropped_fraction, gamma)
             self._set(RANK_MOST, row.capped_rank_most, gamma)
         self._publish_bound(bound_total(observation))
+        if eplb := observation.eplb:
+            self._set(EPLB_STEPS, eplb.steps_since_rearranged)
+            self._set(EPLB_INTERVAL, eplb.step_interval)
 
     def _publish_bound(self, found: Mapping[str, int]) -> None:
         if offered := found.get("offered"):

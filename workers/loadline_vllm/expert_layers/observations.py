@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loadline_api.expert_counts import EplbCounts
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.shadow_tables import Counts, summed
 
@@ -41,6 +42,9 @@ class Observation:
     settings: ExpertsSettings | None
     """What all ranks hold; None where they differ."""
 
+    eplb: EplbCounts | None
+    """Of the rank that has counted the most steps; None without EPLB."""
+
 
 def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
     """The observation of an engine, from what `worker_rpc.counts` answered on each of its ranks."""
@@ -52,7 +56,14 @@ def of_ranks(answers: Sequence[Mapping[str, Any]]) -> Observation:
         unbounded |= answer["unbounded"]
         for name, found in answer["layers"].items():
             layers.setdefault(name, _of_layer(found))
-    return Observation(layers, Counter(bypassed.values()), Counter(unbounded.values()), _agreed(answers))
+    return Observation(
+        layers, Counter(bypassed.values()), Counter(unbounded.values()), _agreed(answers), _eplb(answers)
+    )
+
+
+def _eplb(answers: Sequence[Mapping[str, Any]]) -> EplbCounts | None:
+    found = [EplbCounts(**answer["eplb"]) for answer in answers if answer["eplb"] is not None]
+    return max(found, key=lambda counts: counts.steps_since_rearranged, default=None)
 
 
 def _agreed(answers: Sequence[Mapping[str, Any]]) -> ExpertsSettings | None:

@@ -9,9 +9,10 @@ token's answer may depend on the other tokens of its batch.
 What is read of vLLM is read in `facts_of`; everything else here is decided from these facts alone.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 SCORING_FUNCTIONS = frozenset({"softmax", "sigmoid"})
@@ -39,6 +40,10 @@ class Bypass(Enum):
     ROUND_ROBIN_TABLES = "RoundRobinTables"
     SPECULATIVE_DECODING = "SpeculativeDecoding"
     ROUTING_REPLAY = "RoutingReplay"
+    REPLICAS = "Replicas"
+    NO_EXPERT_PARALLELISM = "NoExpertParallelism"
+    CAPTURED_GRAPHS = "CapturedGraphs"
+    NOT_CALIBRATED = "NotCalibrated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,18 @@ class LayerFacts:
     round_robin_tables: bool = False
     """The kernel looks dropped ids up in a table, where a negative one is the last expert."""
 
+    replicas: bool = False
+    """EPLB may give experts replicas, and move them."""
+
+    data_parallel: bool = False
+    """The router gets the tokens of one data-parallel rank; experts of other ranks cost a message."""
+
+    ranks: int = 1
+    """Ranks over which the experts are spread, or are counted as if they were."""
+
+    captured_graphs: bool = False
+    """Small batches run in captured graphs, in which a strategy can't begin to apply."""
+
     speculative_decoding: bool = False
     routing_replay: bool = False
     """The engine returns each token's experts, to be replayed in training."""
@@ -91,10 +108,14 @@ class LayerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why a layer isn't counted, and why its routing isn't changed; None: it may be."""
+    """Why a layer isn't counted, and why its routing isn't changed; None: it may be.
+
+    `strategies` has those that the layer can't carry, by their name in the settings.
+    """
 
     observe: Bypass | None
     enforce: Bypass | None
+    strategies: Mapping[str, Bypass] = field(default_factory=dict)
 
 
 Condition = tuple[Bypass, Callable[[LayerFacts], bool]]
@@ -126,19 +147,43 @@ NOT_ENFORCED: tuple[Condition, ...] = (
 )
 
 
+NOT_CARRIED: Mapping[str, tuple[Condition, ...]] = MappingProxyType(
+    {
+        "rank_drop": ((Bypass.REPLICAS, lambda facts: facts.replicas),),
+        "expanded": (
+            (Bypass.NO_EXPERT_PARALLELISM, lambda facts: facts.ranks == 1),
+            (Bypass.REPLICAS, lambda facts: facts.replicas and facts.data_parallel),
+        ),
+        "threshold": ((Bypass.CAPTURED_GRAPHS, lambda facts: facts.captured_graphs),),
+    }
+)
+"""By strategy, when a layer can't carry it: it is left as it is then, and counted.
+
+An expert with replicas has no rank of its own, by which a rank could drop pairs; and which replica gets a
+pair is decided by the token's place in the batch, so that none is local. Without expert parallelism no expert
+is more local than another. Thresholds apply to batches of every size.
+"""
+
+
 def probe(facts: LayerFacts) -> Finding:
     """What may be done with a layer; one that isn't counted isn't changed either."""
     observe = _first(NOT_OBSERVED, facts)
-    return Finding(observe, observe or _first(NOT_ENFORCED, facts))
+    refused = {name: _first(conditions, facts) for name, conditions in NOT_CARRIED.items()}
+    strategies = {name: bypass for name, bypass in refused.items() if bypass is not None}
+    return Finding(observe, observe or _first(NOT_ENFORCED, facts), strategies)
 
 
 def _first(conditions: Iterable[Condition], facts: LayerFacts) -> Bypass | None:
     return next((bypass for bypass, applies in conditions if applies(facts)), None)
 
 
-def facts_of(runner: Any, config: Any, *, may_enforce: bool) -> LayerFacts:
+def facts_of(
+    runner: Any, config: Any, *, may_enforce: bool, ranks: int | None = None, captures: bool = False
+) -> LayerFacts:
     """The facts of a MoERunner that vLLM has just built, given the engine's VllmConfig.
 
+    `ranks` are those of LOADLINE_EXPERTS_RANKS, which say nothing of what is local where the engine is
+    data-parallel; `captures` is whether batches are captured in graphs on this platform.
     An attribute that a router of its kind doesn't have is a fact too. Attributes that every layer must have
     aren't defaulted: without one the layer isn't the one that this version of vLLM builds.
     """
@@ -162,6 +207,10 @@ def facts_of(runner: Any, config: Any, *, may_enforce: bool) -> LayerFacts:
         custom_routing=getattr(router, "custom_routing_function", None) is not None,
         scoring_function=getattr(router, "scoring_func", None),
         image_bias=router.bias_vl is not None,
+        replicas=runner.eplb_state is not None,
+        data_parallel=moe.dp_size > 1,
+        ranks=moe.ep_size if moe.dp_size > 1 else ranks or moe.ep_size,
+        captured_graphs=captures and moe.max_capture_size > 0,
         round_robin_tables=runner.expert_global_to_physical is not None,
         speculative_decoding=config.speculative_config is not None,
         routing_replay=config.aux_output_config.enable_return_routed_experts,

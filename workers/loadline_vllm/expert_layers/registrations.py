@@ -20,7 +20,7 @@ import torch
 from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.layer_placements import linear, round_robin
 from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
-from loadline_vllm.expert_layers.probes import Bypass, facts_of, probe
+from loadline_vllm.expert_layers.probes import Bypass, Finding, facts_of, probe
 from loadline_vllm.expert_layers.routers import router_class
 from loadline_vllm.expert_layers.selections import rule_of
 from loadline_vllm.experts.dropped_slots import slot_for
@@ -109,11 +109,19 @@ def serve(runner: Any, settings: Settings) -> None:
     name = runner.layer_name
     try:
         from vllm.config import get_current_vllm_config
+        from vllm.platforms import current_platform
 
         config = get_current_vllm_config()
-        finding = probe(facts_of(runner, config, may_enforce=settings.experts == "enforce"))
+        facts = facts_of(
+            runner,
+            config,
+            may_enforce=settings.experts == "enforce",
+            ranks=settings.experts_ranks,
+            captures=not current_platform.is_cpu(),
+        )
+        finding = probe(facts)
         if finding.observe is None:
-            _wrap(runner, config, settings, unbounded=finding.enforce)
+            _wrap(runner, config, settings, finding=finding)
         else:
             PROCESS.bypass(name, finding.observe)
     except Exception:
@@ -121,7 +129,7 @@ def serve(runner: Any, settings: Settings) -> None:
         PROCESS.bypass(name, Bypass.FAILURE)
 
 
-def _wrap(runner: Any, config: Any, settings: Settings, *, unbounded: Bypass | None) -> None:
+def _wrap(runner: Any, config: Any, settings: Settings, *, finding: Finding) -> None:
     from vllm.platforms import current_platform
 
     moe, router = runner.moe_config, runner.router
@@ -131,13 +139,16 @@ def _wrap(runner: Any, config: Any, settings: Settings, *, unbounded: Bypass | N
     captured = 0 if traced else moe.max_capture_size
     device = torch.device(moe.device)
     bound = None
-    if unbounded is None:
+    if finding.enforce is None:
         bound = LayerBound(
             rule_of(router, experts=moe.num_logical_experts),
+            experts=moe.num_logical_experts,
             slot=slot_for(_kernel(runner)),
             most_rounds=settings.experts_rounds,
             traced=traced,
             device=device,
+            local=_local(moe, place(moe.num_logical_experts, moe.ep_size)),
+            refused=finding.strategies,
         )
     layer = ExpertsLayer(
         ranks=place(moe.num_logical_experts, count),
@@ -146,15 +157,22 @@ def _wrap(runner: Any, config: Any, settings: Settings, *, unbounded: Bypass | N
         floor=max(settings.experts_least_tokens, captured + 1),
         traced=traced,
         bound=bound,
-        replicated=router.eplb_state is not None,
     )
     layer.rehearse(top_k=router.top_k)
     wrapped = router_class()(router, layer)
     if traced:
         _mark_traces(config, runner.layer_name)
-    PROCESS.serve(runner.layer_name, layer, runner, unbounded=unbounded)
+    PROCESS.serve(runner.layer_name, layer, runner, unbounded=finding.enforce)
     runner.loadline_experts = layer
     runner.router = wrapped
+
+
+def _local(moe: Any, ranks: torch.Tensor) -> torch.Tensor:
+    """The experts that a token may get without a message, given the rank of each.
+
+    Without data parallelism all ranks have all tokens, so that is any expert.
+    """
+    return torch.arange(len(ranks)) if moe.dp_size == 1 else (ranks == moe.ep_rank).nonzero().flatten()
 
 
 def _kernel(runner: Any) -> str:

@@ -15,24 +15,36 @@ from loadline_vllm.expert_layers.device_counters import LARGE
 from loadline_vllm.expert_layers.layers import PROCESS, ExpertsLayer
 
 
-def hold(settings: Mapping[str, JsonValue]) -> None:
-    """Take settings for all layers, and count from 0; InvalidInput, before anything is changed."""
+def hold(settings: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Take settings for all layers, and count from 0; InvalidInput, before anything is changed.
+
+    The answer has what must be equal on all ranks that route the same tokens, by data-parallel rank and
+    layer: what the thresholds in force are known by. Ranks that dropped different pairs would compute
+    different answers.
+    """
     read_settings = ExpertsSettings.read(settings)
     PROCESS.settings = read_settings
     for layer in PROCESS.served.values():
         layer.hold(read_settings)
+    digests = {name: layer.bound.digest() for name, layer in PROCESS.served.items() if layer.bound}
+    return {
+        f"{PROCESS.runners[name].moe_config.dp_rank}/{name}": digest
+        for name, digest in digests.items()
+        if digest is not None
+    }
 
 
-def counts() -> dict[str, Any]:
+def counts(worker: Any = None) -> dict[str, Any]:
     """The settings held, the counts of each layer since then, and why layers aren't served or bounded."""
     reasons = PROCESS.reasons()
     return {
         "settings": PROCESS.settings.model_dump(),
+        "eplb": _eplb(worker),
         "layers": {
             name: _counts(name, layer) for name, layer in PROCESS.served.items() if name not in reasons
         },
         "bypassed": {name: reason.value for name, reason in reasons.items()},
-        "unbounded": {name: reason.value for name, reason in PROCESS.unbounded.items()},
+        "unbounded": {name: reason.value for name, reason in PROCESS.reasons_unbounded().items()},
     }
 
 
@@ -42,6 +54,22 @@ def _counts(name: str, layer: ExpertsLayer) -> dict[str, Any]:
     _follow_eplb(PROCESS.runners[name], layer)
     bound = layer.bound.read() if layer.bound is not None else None
     return {**found, "rank_loads": rank_loads, "bound": bound}
+
+
+def _eplb(worker: Any) -> dict[str, int] | None:
+    """How long ago EPLB has last moved experts, as vLLM counts it; None without EPLB.
+
+    vLLM counts its steps up to the interval, then begins to move experts and counts from 0. When moving
+    them in the background never ends, it doesn't begin again, and counts on. It starts at three quarters of
+    the interval.
+    """
+    state = getattr(getattr(worker, "model_runner", None), "eplb_state", None)
+    if state is None or state.expert_rearrangement_step_interval < 1:
+        return None
+    return {
+        "steps_since_rearranged": int(state.expert_rearrangement_step),
+        "step_interval": int(state.expert_rearrangement_step_interval),
+    }
 
 
 def _follow_eplb(runner: Any, layer: ExpertsLayer) -> None:

@@ -77,7 +77,7 @@ async def test_a_flush_that_failed_is_tried_again() -> None:
 def answer(
     layers: dict[str, dict[str, Any]], *, settings: dict[str, JsonValue] | None = None
 ) -> dict[str, Any]:
-    return {"layers": layers, "bypassed": {}, "unbounded": {}, "settings": settings or {}}
+    return {"layers": layers, "bypassed": {}, "unbounded": {}, "settings": settings or {}, "eplb": None}
 
 
 def test_a_report_of_the_most_layers_fits_into_a_message() -> None:

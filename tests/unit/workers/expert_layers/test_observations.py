@@ -6,6 +6,7 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from loadline_api.expert_counts import EplbCounts
 from loadline_vllm.expert_layers.metrics import ALL, ExpertsMetrics
 from loadline_vllm.expert_layers.observations import of_ranks, total
 
@@ -47,6 +48,7 @@ def answer(bypassed: dict[str, str] | None = None, **layers: dict[str, Any]) -> 
         "bypassed": bypassed or {},
         "unbounded": {"a": "HashRouting"} if layers else {},
         "settings": {},
+        "eplb": None,
     }
 
 
@@ -90,7 +92,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
 def test_all_metrics_are_published(registry: CollectorRegistry) -> None:
     metrics = ExpertsMetrics()
     for _ in range(2):
-        metrics.publish(of_ranks([answer({"b": "ZeroExperts"}, a=FOUND)]))
+        metrics.publish(of_ranks([{**answer({"b": "ZeroExperts"}, a=FOUND), "eplb": steps(5_000)}]))
     assert {metric.name for metric in registry.collect()} == {gauge.name for gauge in ALL}
     value = registry.get_sample_value
     assert value("loadline:experts_observed_layers") == 1
@@ -105,6 +107,26 @@ def test_all_metrics_are_published(registry: CollectorRegistry) -> None:
     assert value("loadline:experts_rank_load", {"rank": "0"}) == 1.6
     assert value("loadline:experts_shadow_drop_fraction", {"gamma": "1.25"}) == 0.2
     assert value("loadline:experts_shadow_rank_imbalance", {"gamma": "1"}) == 1.0
+    assert value("loadline:experts_eplb_steps_since_rearranged") == 5_000
+    assert value("loadline:experts_eplb_step_interval") == 3_000
+
+
+def test_a_reason_that_has_gone_is_at_zero(registry: CollectorRegistry) -> None:
+    metrics = ExpertsMetrics()
+    for reason in ("NotCalibrated", "HashRouting"):
+        metrics.publish(of_ranks([{**answer(a=FOUND), "unbounded": {"a": reason}}]))
+    for reason, layers in (("NotCalibrated", 0), ("HashRouting", 1)):
+        assert registry.get_sample_value("loadline:experts_unbounded", {"reason": reason}) == layers
+
+
+def test_of_several_ranks_the_one_whose_eplb_waits_longest_is_taken() -> None:
+    ranks = [{**answer(), "eplb": eplb} for eplb in (None, steps(7), steps(9), steps(8))]
+    assert of_ranks(ranks).eplb == EplbCounts(steps_since_rearranged=9, step_interval=3_000)
+    assert of_ranks([answer()]).eplb is None
+
+
+def steps(count: int) -> dict[str, int]:
+    return {"steps_since_rearranged": count, "step_interval": 3_000}
 
 
 def test_what_is_not_known_is_not_published(registry: CollectorRegistry) -> None:

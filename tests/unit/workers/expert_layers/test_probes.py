@@ -4,7 +4,7 @@ import pytest
 
 from loadline_vllm.expert_layers.probes import Bypass, Finding, LayerFacts, probe
 
-PLAIN = LayerFacts()
+PLAIN = LayerFacts(ranks=4)
 
 
 def test_a_plain_layer_may_be_counted_and_changed() -> None:
@@ -26,7 +26,7 @@ def test_a_plain_layer_may_be_counted_and_changed() -> None:
     ids=lambda value: value.value if isinstance(value, Bypass) else "",
 )
 def test_a_layer_that_can_not_be_counted_is_not_changed_either(facts: LayerFacts, reason: Bypass) -> None:
-    assert probe(facts) == Finding(reason, reason)
+    assert (probe(facts).observe, probe(facts).enforce) == (reason, reason)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,27 @@ def test_a_layer_that_can_not_be_counted_is_not_changed_either(facts: LayerFacts
     ids=lambda value: value.value if isinstance(value, Bypass) else "",
 )
 def test_a_layer_that_can_not_be_changed_may_be_counted(facts: LayerFacts, reason: Bypass) -> None:
-    assert probe(facts) == Finding(None, reason)
+    assert (probe(facts).observe, probe(facts).enforce) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        (LayerFacts(), {"expanded": Bypass.NO_EXPERT_PARALLELISM}),
+        (LayerFacts(ranks=4), {}),
+        (LayerFacts(ranks=4, data_parallel=True), {}),
+        (LayerFacts(ranks=4, replicas=True), {"rank_drop": Bypass.REPLICAS}),
+        (
+            LayerFacts(ranks=4, replicas=True, data_parallel=True),
+            {"rank_drop": Bypass.REPLICAS, "expanded": Bypass.REPLICAS},
+        ),
+        (LayerFacts(ranks=4, captured_graphs=True), {"threshold": Bypass.CAPTURED_GRAPHS}),
+    ],
+)
+def test_a_strategy_that_a_layer_can_not_carry_is_refused_with_the_reason(
+    facts: LayerFacts, refused: dict[str, Bypass]
+) -> None:
+    assert probe(facts).strategies == refused
 
 
 def test_the_first_reason_is_given() -> None:
