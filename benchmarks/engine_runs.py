@@ -13,7 +13,7 @@ from typing import Any
 from testbed.engines import venvs
 
 ROOT = Path(__file__).parents[1]
-PATHS = (".", "policies", "simulator", "workers")
+PATHS = (".", "policies", "crds", "simulator", "workers")
 
 
 def run(module: str, *arguments: str) -> dict[str, Any]:

@@ -113,11 +113,11 @@ def _abab(
     pairs: list[tuple[float, float]] = []
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s or len(pairs) < LEAST_PAIRS:
-        pairs.append((_seconds(one), _seconds(other)))
+        pairs.append((seconds_of(one), seconds_of(other)))
     return pairs
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds_of(call: Callable[[], object]) -> float:
     began_s = time.thread_time()
     call()
     return time.thread_time() - began_s

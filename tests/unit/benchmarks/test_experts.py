@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from benchmarks import experts
-from benchmarks.experts import JUDGED, LARGEST, NOT_MEASURED, ORACLES
+from benchmarks.expert_plugins import Measured
+from benchmarks.experts import JUDGED, LARGEST, ORACLES
 
 COUNT = 10
 AGREED = {"compared": COUNT, "equal": COUNT, "within": COUNT, "no_oracle": 3}
@@ -31,7 +32,7 @@ def checks(
         "redundancy": [REDUNDANCY | {"gain": gain}, ELSEWHERE],
         "torch": "2",
     }
-    document = experts._report(worked, COUNT, belady={26: True, 416: belady})
+    document = experts._report(worked, Measured([], []), compared=COUNT, belady={26: True, 416: belady})
     return {check["name"]: check for check in document["checks"]}
 
 
@@ -70,8 +71,3 @@ def test_the_gain_is_judged_where_it_was_said_to_be() -> None:
     missed = checks(gain=1.01)["marginal_redundancy_gain"]
     assert not missed["ok"]
     assert "gains up to 1.50 (16 ranks, 1 a rank and layer)" in missed["reason"]
-
-
-def test_what_is_not_measured_says_so() -> None:
-    found = checks()
-    assert [found[name]["reason"] for name in NOT_MEASURED] == ["not measured"] * len(NOT_MEASURED)
