@@ -45,6 +45,8 @@ class Strategy(StrEnum):
     DROP = "Drop"
     REROUTE = "Reroute"
     RANK_DROP = "RankDrop"
+    EXPANDED = "Expanded"
+    THRESHOLD = "Threshold"
 
 
 class Gamma(Spec):
@@ -77,7 +79,7 @@ class ExpertsGuard(Spec):
         description="Largest share of pairs that may be dropped, in percent.",
         json_schema_extra=INT32,
     )
-    max_orphans_permille: int = Field(
+    max_without_expert_permille: int = Field(
         default=10,
         strict=True,
         ge=0,
@@ -111,7 +113,9 @@ class Experts(Spec):
         default=Strategy.DROP,
         description="What becomes of a pair above its expert's capacity. Drop: it isn't computed. Reroute:"
         " the token's next best expert with room computes it. RankDrop: it isn't computed if its whole rank"
-        " is full.",
+        " is full. Expanded: as Drop, and experts on the token's own rank also compute tokens that did not"
+        " choose them, as far as they have room; needs expert parallelism. Threshold: each expert computes"
+        " the pairs whose score reaches a fixed threshold, so that no answer depends on other requests.",
     )
     min_tokens: int = Field(
         default=256,
@@ -194,7 +198,7 @@ class ExpertsStatus(Status):
         description="Share of pairs that were not computed since the capacity is in force, in 1/1000.",
         json_schema_extra=INT32,
     )
-    orphans_permille: int | None = Field(
+    without_expert_permille: int | None = Field(
         default=None,
         ge=0,
         le=1000,

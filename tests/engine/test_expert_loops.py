@@ -26,10 +26,12 @@ from testbed.engines.venvs import Venv
 pytestmark = pytest.mark.timeout(900)
 
 MIN_TOKENS = 64
-PATIENT = "maxDroppedPercent: 100, maxOrphansPermille: 1000, maxCanaryDriftMillinats: 10000"
+PATIENT = "maxDroppedPercent: 100, maxWithoutExpertPermille: 1000, maxCanaryDriftMillinats: 10000"
 SETTINGS = f"cooldownSeconds: 1, minGainPercent: 1, {PATIENT}"
 DOCUMENT = "schema: policies.loadline.dev/v1alpha1\nloop: experts\npolicy: capacity-factor\nsettings: {%s}\n"
-LOOSE = ExpertsGuard(max_dropped_percent=100, max_orphans_permille=1000, max_canary_drift_millinats=10_000)
+LOOSE = ExpertsGuard(
+    max_dropped_percent=100, max_without_expert_permille=1000, max_canary_drift_millinats=10_000
+)
 MISSED = Pressure(least=1.2, estimate=1.2, most=1.2)
 WORDS = "the harbour lies at the mouth of a slow river between two hills " * 10
 

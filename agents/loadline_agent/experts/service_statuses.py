@@ -14,7 +14,7 @@ from loadline_agent.experts.outlooks import loads
 from loadline_agent.gauges import Reading
 from loadline_api.expert_counts import BoundCounts
 from loadline_api.experts import ExpertsStatus
-from loadline_policies.experts.service_loads import Reason
+from loadline_policies.experts.service_loads import GRAVEST_FIRST, Reason
 from loadline_policies.experts.shadow_tables import summed
 
 HOLD_S: Final = 60.0
@@ -22,19 +22,6 @@ HOLD_S: Final = 60.0
 
 REPORTED_WITHIN_S: Final = 12.0
 """Engines that have not reported for longer hold no settings: as long as the lease of a worker."""
-
-GRAVEST: Final = (
-    Reason.GUARD_BREACHED,
-    Reason.OBJECTIVE_MISSED,
-    Reason.NO_SUITABLE_GAMMA,
-    Reason.COOLING_DOWN,
-    Reason.READINGS_UNKNOWN,
-    Reason.PLACEMENT_FIRST,
-    Reason.NOT_ALLOWED,
-    Reason.POLICY_OBSERVES,
-    Reason.OBJECTIVE_MET,
-)
-"""Which reason stands for a service whose engines have several."""
 
 
 class ServiceStatuses:
@@ -84,7 +71,7 @@ def status_of(engines: list[ExpertsEngine]) -> ExpertsStatus:
     last = [one.window.last for one in engines if one.window.last is not None]
     bounded = [one for one in engines if one.bounded]
     gamma, dropped, drift = _gamma(bounded), _dropped(bounded), _drift(bounded)
-    orphans = max(
+    without = max(
         (share for one in bounded if (share := _since(one).without_expert_fraction) is not None), default=None
     )
     windows = [counts for one in engines if (counts := one.window.counts) is not None]
@@ -98,9 +85,9 @@ def status_of(engines: list[ExpertsEngine]) -> ExpertsStatus:
             "left_alone_layers": max((sum(one.bypassed.values()) for one in last), default=0),
             "batches": sum(one.window.batches for one in engines),
             "dropped_permille": round(1000 * dropped) if dropped is not None else None,
-            "orphans_permille": round(1000 * orphans) if orphans is not None else None,
+            "without_expert_permille": round(1000 * without) if without is not None else None,
             "canary_drift_millinats": max(0, round(1000 * drift)) if drift is not None else None,
-            "reason": next((one.value for one in GRAVEST if one in reasons), None),
+            "reason": next((one.value for one in GRAVEST_FIRST if one in reasons), None),
         }
     )
 

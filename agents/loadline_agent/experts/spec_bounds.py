@@ -9,16 +9,22 @@ Pure.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from loadline_api.expert_counts import ExpertCounts
-from loadline_api.expert_settings import ExpertsSettings
+from loadline_api.expert_settings import ExpertsSettings, StrategyName
 from loadline_api.experts import Experts, ExpertsGuard, ExpertsMode, Gamma, Strategy
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
 from loadline_policies.experts.service_loads import Allowance, PlacementState
 
-STRATEGIES: Final[Mapping[Strategy, Literal["drop", "reroute", "rank_drop"]]] = MappingProxyType(
-    {Strategy.DROP: "drop", Strategy.REROUTE: "reroute", Strategy.RANK_DROP: "rank_drop"}
+STRATEGIES: Final[Mapping[Strategy, StrategyName]] = MappingProxyType(
+    {
+        Strategy.DROP: "drop",
+        Strategy.REROUTE: "reroute",
+        Strategy.RANK_DROP: "rank_drop",
+        Strategy.EXPANDED: "expanded",
+        Strategy.THRESHOLD: "threshold",
+    }
 )
 """The plugin's words for the spec's strategies."""
 
@@ -39,7 +45,7 @@ def allowance(experts: Experts, counts: ExpertCounts | None) -> Allowance:
         min_gamma_percent=gamma.min_percent,
         max_gamma_percent=gamma.max_percent,
         max_dropped_percent=guard.max_dropped_percent,
-        max_orphans_permille=guard.max_orphans_permille,
+        max_without_expert_permille=guard.max_without_expert_permille,
         max_canary_drift_millinats=guard.max_canary_drift_millinats,
     )
 

@@ -98,7 +98,9 @@ def _tighter(load: ServiceLoad, config: Config) -> Config:
             "min_gamma_percent": max(config.min_gamma_percent, allowed.min_gamma_percent),
             "max_gamma_percent": min(config.max_gamma_percent, allowed.max_gamma_percent),
             "max_dropped_percent": min(config.max_dropped_percent, allowed.max_dropped_percent),
-            "max_orphans_permille": min(config.max_orphans_permille, allowed.max_orphans_permille),
+            "max_without_expert_permille": min(
+                config.max_without_expert_permille, allowed.max_without_expert_permille
+            ),
             "max_canary_drift_millinats": min(
                 config.max_canary_drift_millinats, allowed.max_canary_drift_millinats
             ),
@@ -125,7 +127,7 @@ def _guarded(guard: GuardReadings, state: State, limits: Config, *, now: float) 
 def _breached(guard: GuardReadings, limits: Config) -> bool:
     readings = (
         (guard.dropped_fraction, limits.max_dropped_percent / 100),
-        (guard.without_expert_fraction, limits.max_orphans_permille / 1000),
+        (guard.without_expert_fraction, limits.max_without_expert_permille / 1000),
         (guard.canary_drift_nats, limits.max_canary_drift_millinats / 1000),
     )
     return any(reading is not None and not reading <= most for reading, most in readings)

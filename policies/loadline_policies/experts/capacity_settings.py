@@ -50,7 +50,7 @@ class Config(Settings):
     max_dropped_percent: int = Field(
         12, ge=0, le=100, description="largest share of pairs (a token at an expert) that may be dropped"
     )
-    max_orphans_permille: int = Field(
+    max_without_expert_permille: int = Field(
         10,
         ge=0,
         le=1000,

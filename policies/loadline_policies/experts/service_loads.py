@@ -12,7 +12,7 @@ An unknown reading is None. A policy may not take it for a good one.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from loadline_policies.decisions import Decision
 
@@ -84,16 +84,13 @@ class GuardReadings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What the service's spec allows; a policy's own settings may only allow less.
-
-    `orphans` are tokens without an expert, as the spec calls them.
-    """
+    """What the service's spec allows; a policy's own settings may only allow less."""
 
     enforce: bool = False
     min_gamma_percent: int = 100
     max_gamma_percent: int = 10_000
     max_dropped_percent: int = 100
-    max_orphans_permille: int = 1_000
+    max_without_expert_permille: int = 1_000
     max_canary_drift_millinats: int = 10_000
 
 
@@ -128,6 +125,20 @@ class Reason(StrEnum):
     GUARD_BREACHED = "GuardBreached"
     POLICY_OBSERVES = "PolicyObserves"
     """The policy in force never bounds the experts."""
+
+
+GRAVEST_FIRST: Final = (
+    Reason.GUARD_BREACHED,
+    Reason.OBJECTIVE_MISSED,
+    Reason.READINGS_UNKNOWN,
+    Reason.NO_SUITABLE_GAMMA,
+    Reason.COOLING_DOWN,
+    Reason.PLACEMENT_FIRST,
+    Reason.NOT_ALLOWED,
+    Reason.POLICY_OBSERVES,
+    Reason.OBJECTIVE_MET,
+)
+"""Which reason stands for several engines that differ: first a breach, then that some are bounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

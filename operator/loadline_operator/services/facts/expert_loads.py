@@ -15,24 +15,13 @@ from loadline_api.experts import MOST_GAMMAS, ExpertsStatus, GammaOutlook
 from loadline_api.quantities import MOST_COUNTED
 from loadline_api.visible_texts import told as visible
 from loadline_operator.services.facts.node_reports import NodeReport
+from loadline_policies.experts.service_loads import GRAVEST_FIRST
 
 MOST_OF_REASON = 64
 """Bytes of a reason, as its field in the status allows characters."""
 
-GRAVEST_FIRST = (
-    Reason.GUARD_BREACHED,
-    Reason.READINGS_UNKNOWN,
-    Reason.NO_SUITABLE_GAMMA,
-    Reason.OBJECTIVE_MISSED,
-    Reason.PLACEMENT_FIRST,
-    Reason.COOLING_DOWN,
-    Reason.POLICY_OBSERVES,
-    Reason.NOT_ALLOWED,
-    Reason.OBJECTIVE_MET,
-)
-"""Reasons that agents report, by how much a person should know of them."""
-
-BY_WORD = {reason.value: reason for reason in GRAVEST_FIRST}
+BY_WORD = {one.value: reason for one in GRAVEST_FIRST for reason in Reason if reason.value == one.value}
+"""Reasons that agents report, the gravest first."""
 
 UNKNOWN_GRAVITY = 0.5
 """Of a word that this version doesn't know: it may be anything, but is no known breach of the guard."""
@@ -54,7 +43,7 @@ def put_together(seen: Iterable[NodeReport]) -> ExpertsStatus | None:
         rank_load_percent=_mean((one.batches, one.rank_load_percent) for one in nodes),
         gammas=_shadow_table(nodes),
         dropped_permille=max(_known(nodes, lambda one: one.dropped_permille), default=None),
-        orphans_permille=max(_known(nodes, lambda one: one.orphans_permille), default=None),
+        without_expert_permille=max(_known(nodes, lambda one: one.without_expert_permille), default=None),
         canary_drift_millinats=max(_known(nodes, lambda one: one.canary_drift_millinats), default=None),
         reason=gravest(nodes),
     )
@@ -72,7 +61,7 @@ def gravest(nodes: Iterable[ExpertsStatus]) -> str | None:
 
 
 def _gravity(word: str) -> float:
-    return GRAVEST_FIRST.index(BY_WORD[word]) if word in BY_WORD else UNKNOWN_GRAVITY
+    return [*BY_WORD].index(word) if word in BY_WORD else UNKNOWN_GRAVITY
 
 
 def _shadow_table(nodes: Sequence[ExpertsStatus]) -> tuple[GammaOutlook, ...]:

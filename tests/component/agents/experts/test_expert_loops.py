@@ -69,7 +69,11 @@ async def test_the_status_shows_what_is_in_force_and_what_each_gamma_would_do(ag
     await agent.play(60.0)
     status = agent.statuses.of(SERVICE)
     assert status is not None
-    assert (status.dropped_permille, status.orphans_permille, status.canary_drift_millinats) == (43, 0, 0)
+    assert (status.dropped_permille, status.without_expert_permille, status.canary_drift_millinats) == (
+        43,
+        0,
+        0,
+    )
     assert counter(agent, f'loadline_experts_gamma_ratio{{service="{SERVICE}"}}') == 2.0
 
 

@@ -39,14 +39,16 @@ def test_the_bounds_of_the_spec_are_taken_over() -> None:
     experts = Experts(
         mode=ExpertsMode.ENFORCE,
         gamma=Gamma(min_percent=150, max_percent=200),
-        guard=ExpertsGuard(max_dropped_percent=1, max_orphans_permille=2, max_canary_drift_millinats=3),
+        guard=ExpertsGuard(
+            max_dropped_percent=1, max_without_expert_permille=2, max_canary_drift_millinats=3
+        ),
     )
     assert allowance(experts, COUNTS) == Allowance(
         enforce=True,
         min_gamma_percent=150,
         max_gamma_percent=200,
         max_dropped_percent=1,
-        max_orphans_permille=2,
+        max_without_expert_permille=2,
         max_canary_drift_millinats=3,
     )
 

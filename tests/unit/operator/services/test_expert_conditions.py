@@ -10,7 +10,7 @@ from loadline_api.experts import ExpertsMode, ExpertsStatus
 from loadline_api.inference_services import InferenceServiceSpec
 from loadline_operator.findings import Finding
 from loadline_operator.services.expert_conditions import findings
-from loadline_operator.services.facts.expert_loads import GRAVEST_FIRST
+from loadline_operator.services.facts.expert_loads import BY_WORD
 from loadline_operator.services.facts.node_reports import NodeReport
 
 OFF, OBSERVE, ENFORCE = ExpertsMode
@@ -123,7 +123,7 @@ def test_experts_are_unbounded_only_where_all_agents_say_so(
     assert (found.so, found.reason) == (so, reason)
 
 
-@pytest.mark.parametrize("reason", GRAVEST_FIRST)
+@pytest.mark.parametrize("reason", BY_WORD.values())
 def test_every_reason_that_agents_report_is_that_of_the_condition(reason: Reason) -> None:
     found = bounded(ENFORCE, node(reason=reason.value), node(reason="ObjectiveMet"))
     assert (found.so, found.reason) == (False, reason)

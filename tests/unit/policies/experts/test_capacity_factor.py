@@ -198,7 +198,7 @@ def test_the_tighter_bound_of_spec_and_policy_holds(allowance: Allowance, gammas
         (replace(GOOD, canary_drift_nats=0.021), ALLOWED),
         (replace(GOOD, canary_drift_nats=float("nan")), ALLOWED),
         (GOOD, replace(ALLOWED, max_dropped_percent=4)),
-        (GOOD, replace(ALLOWED, max_orphans_permille=0)),
+        (GOOD, replace(ALLOWED, max_without_expert_permille=0)),
         (GOOD, replace(ALLOWED, max_canary_drift_millinats=1)),
     ],
     ids=["dropped", "orphans", "canary", "nonsense", "spec-dropped", "spec-orphans", "spec-canary"],

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from loadline_api.conditions import Reason
 from loadline_api.experts import MOST_GAMMAS, ExpertsStatus, GammaOutlook
 from loadline_api.quantities import MOST_COUNTED
-from loadline_operator.services.facts.expert_loads import BY_WORD, GRAVEST_FIRST, gravest, put_together
+from loadline_operator.services.facts.expert_loads import BY_WORD, gravest, put_together
 from loadline_operator.services.facts.node_reports import NodeReport
+from loadline_policies.experts.service_loads import Reason as PolicyReason
 
 SHARES = st.integers(0, 1000)
 COUNTS = st.integers(0, MOST_COUNTED)
@@ -34,7 +35,7 @@ REPORTED = st.fixed_dictionaries(
         "rank_load_percent": st.none() | COUNTS,
         "gammas": st.lists(OUTLOOKS, max_size=MOST_GAMMAS, unique_by=lambda row: row["gamma_percent"]),
         "dropped_permille": st.none() | SHARES,
-        "orphans_permille": st.none() | SHARES,
+        "without_expert_permille": st.none() | SHARES,
         "canary_drift_millinats": st.none() | COUNTS,
         "reason": st.none() | st.sampled_from([*BY_WORD]) | st.text(max_size=64),
     }
@@ -88,11 +89,11 @@ def test_layers_are_those_of_the_model_and_no_sum_over_nodes() -> None:
 def test_the_node_that_drops_most_is_not_hidden_by_the_others() -> None:
     found = together(
         node(bounded_engines=1, gamma_percent=150, dropped_permille=30, reason="ObjectiveMissed"),
-        node(bounded_engines=1, gamma_percent=200, dropped_permille=5, orphans_permille=9),
+        node(bounded_engines=1, gamma_percent=200, dropped_permille=5, without_expert_permille=9),
         node(batches=10**6, canary_drift_millinats=4, reason="ObjectiveMet"),
     )
     assert (found.bounded_engines, found.gamma_percent) == (2, 150)
-    assert (found.dropped_permille, found.orphans_permille, found.canary_drift_millinats) == (30, 9, 4)
+    assert (found.dropped_permille, found.without_expert_permille, found.canary_drift_millinats) == (30, 9, 4)
     assert found.reason == "ObjectiveMissed"
 
 
@@ -114,7 +115,11 @@ def test_the_gravest_reason_is_shown(words: tuple[str | None, ...], shown: str |
 
 
 def test_the_guard_is_graver_than_all_else() -> None:
-    assert GRAVEST_FIRST[0] is Reason.GUARD_BREACHED
+    assert next(iter(BY_WORD)) == Reason.GUARD_BREACHED.value
+
+
+def test_each_word_of_a_policy_is_a_reason_of_the_api() -> None:
+    assert {*BY_WORD} == {one.value for one in PolicyReason}
 
 
 @given(st.lists(REPORTED, min_size=1, max_size=5))
