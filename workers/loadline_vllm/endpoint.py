@@ -14,6 +14,7 @@ parallelism.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,17 +117,19 @@ class _Experts:
 
         self._client, self._call, self._front_end = engine_client, call, ExpertsFrontEnd()
         self._latest: dict[str, dict[str, JsonValue]] = {}
-        self._changes = 0
+        self._changes, self._changed = 0, asyncio.Event()
 
     async def held(self, change: "Change") -> bool:
         """All ranks were sent a change; whether no KV of other answers can be reused."""
         self._changes += 1
         self._latest.clear()  # counts of other settings
         section = change.sections.get(Loop.EXPERTS)
-        return await self._front_end.held(self._client, section.settings if section else {})
+        held = await self._front_end.held(self._client, section.settings if section else {})
+        self._changed.set()
+        return held
 
     async def read(self) -> None:
-        """Read the counts apart from the reports, which a slow engine must not delay."""
+        """Read the counts apart from the reports, which a slow engine must not delay; soon after a change."""
         from loadline_vllm import rank_settings
         from loadline_vllm.channel.pollers import EVERY_S
 
@@ -138,7 +141,9 @@ class _Experts:
                     self._latest[Loop.EXPERTS] = self._front_end.counted(counted)
             except Exception:
                 logger.exception("what the ranks have counted could not be read")
-            await asyncio.sleep(EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), EVERY_S)
+            self._changed.clear()
 
     async def counters(self) -> "Counters":
         """What was read last, for a report."""

@@ -89,12 +89,20 @@ class Canaries:
     def __init__(self, clock: Callable[[], float], count: Callable[[str], object]) -> None:
         self._clock, self._count = clock, count
         self._engines: dict[str, _Engine] = {}
+        self._some = asyncio.Event()
 
     def follow(self, uid: str, target: CanaryTarget | None) -> None:
         """Measure an engine while this is called again and again; None ends that, and forgets it."""
         if target is None:
             self._engines.pop(uid, None)
-            return
+        else:
+            self._followed(uid, target)
+        if self._engines:
+            self._some.set()
+        else:
+            self._some.clear()
+
+    def _followed(self, uid: str, target: CanaryTarget) -> None:
         engine = self._engines.get(uid)
         if engine is None or (engine.target.url, engine.target.min_tokens) != (target.url, target.min_tokens):
             self._engines[uid] = _Engine(target, self._clock())
@@ -118,9 +126,10 @@ class Canaries:
         return before - now if fresh and self._counts(engine.baseline) else None
 
     async def run(self) -> None:
-        """Measure what is due, one engine at a time, until cancelled."""
+        """Measure what is due, one engine at a time, until cancelled; idle while no engine is followed."""
         async with engine_clients.sessions(answer_s=ANSWER_S) as session:
             while True:
+                await self._some.wait()
                 await self.turn(session)
                 await asyncio.sleep(TURN_S)
 

@@ -10,8 +10,9 @@ change flushes the engine's prefix cache. Between two changes for the sake of th
 cool-down, therefore. γ falls one step of the forecasts' grid at a time, and rises in one step as far as the
 objectives allow. If a rise has to be taken back soon, as near saturation, where latencies depend on γ more
 than forecasts predict, the next rise waits twice as long. A breach of the guard, a reading that is missing
-for too long, and a spec that forbids it end the capacity at once. None begins before the log-probability of
-the canary prompts without one is known, since its drift could not be measured then.
+for too long, and a spec that forbids it end the capacity at once, and γ is moved at once into bounds that are
+edited. None begins before the log-probability of the canary prompts without one is known, since its drift
+could not be measured then.
 
 Which γ is needed follows from two figures: under a γ with the predicted ratio r, an objective at p of its
 target is met by every ratio up to r / p. Predicted ratios are compared with each other only, so that an
@@ -78,6 +79,7 @@ def decide(load: ServiceLoad, state: State, config: Config, now: float) -> Decid
     if obstacle is not None or pressure is None:
         return _observe(state, now, obstacle or Reason.READINGS_UNKNOWN)
     ratios = _suitable(load, state, limits)
+    state = _within(state, ratios, limits, now=now)
     ratio = 1.0 if state.gamma_thousandths is None else ratios.get(state.gamma_thousandths)
     if ratio is None:
         return _observe(state, now, Reason.NO_SUITABLE_GAMMA)
@@ -165,6 +167,18 @@ def _suitable(load: ServiceLoad, state: State, limits: Config) -> dict[int, floa
         if in_force or one.dropped_fraction <= limits.max_dropped_percent / 100:
             ratios[one.gamma_thousandths] = one.step_ratio
     return ratios
+
+
+def _within(state: State, ratios: Mapping[int, float], limits: Config, *, now: float) -> State:
+    """The γ in force, moved at once to the nearest suitable one if the bounds have been set past it."""
+    gamma = state.gamma_thousandths
+    if gamma is None or not ratios:
+        return state
+    if gamma > limits.max_gamma_percent * 10:
+        return replace(state, gamma_thousandths=max(ratios), since_s=now, rose=False)
+    if gamma < limits.min_gamma_percent * 10:
+        return replace(state, gamma_thousandths=min(ratios), since_s=now, rose=False)
+    return state
 
 
 def _wanted(ratios: Mapping[int, float], *, most_ratio: float) -> int | None:

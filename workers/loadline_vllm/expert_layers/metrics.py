@@ -5,10 +5,12 @@ Their number is bounded: one series for each layer, for each rank, and for each 
 experts or a layer's ranks. Whoever needs those reads the counts themselves.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.shadow_tables import shadow_table
 from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, rank_multiples, total
 from loadline_vllm.metric_series import Series
@@ -65,6 +67,11 @@ WITHOUT_EXPERT = Series(
     name="loadline:experts_tokens_without_expert",
     help="Tokens that lost all experts of a layer, since the settings changed, over all layers.",
 )
+GAMMA = Series(
+    name="loadline:experts_gamma",
+    help="The capacity that all ranks report to hold, as a multiple of an expert's mean load; +Inf where none"
+    " is in force, NaN while ranks differ.",
+)
 EPLB_STEPS = Series(
     name="loadline:experts_eplb_steps_since_rearranged",
     help="Steps since EPLB last began to move experts; absent without EPLB. It grows beyond the interval when"
@@ -87,6 +94,7 @@ ALL = (
     DROPPED,
     REROUTED,
     WITHOUT_EXPERT,
+    GAMMA,
     EPLB_STEPS,
     EPLB_INTERVAL,
 )
@@ -121,6 +129,7 @@ class ExpertsMetrics:
             gamma = f"{row.gamma_thousandths / 1000:g}"
             self._set(DROP_FRACTION, row.dropped_fraction, gamma)
             self._set(RANK_MOST, row.capped_rank_most, gamma)
+        self._set(GAMMA, _gamma(observation.settings))
         self._publish_bound(bound_total(observation))
         if eplb := observation.eplb:
             self._set(EPLB_STEPS, eplb.steps_since_rearranged)
@@ -141,3 +150,10 @@ class ExpertsMetrics:
             )
         found = self._gauges[gauge.name]
         (found.labels(*labels) if labels else found).set(value)
+
+
+def _gamma(settings: ExpertsSettings | None) -> float:
+    """The multiple that the ranks hold; `settings` is None where they differ."""
+    if settings is None:
+        return math.nan
+    return settings.gamma_thousandths / 1000 if settings.bounds else math.inf

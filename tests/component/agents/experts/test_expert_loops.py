@@ -164,7 +164,7 @@ async def test_a_document_that_is_edited_is_in_force_with_the_next_report(agent:
     agent.engine.load = 2.0
     assert moves(await agent.play(600.0)) == [None, 2000, 1500]
     agent.document = experts_document(QUICK % "minGammaPercent: 175")
-    assert moves(await agent.play(3.0)) == [None]
+    assert moves(await agent.play(3.0)) == [2000]
 
 
 async def test_a_policy_that_fails_is_counted_and_leaves_the_engine_observing(agent: ExpertAgent) -> None:

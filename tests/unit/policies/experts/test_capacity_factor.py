@@ -237,6 +237,20 @@ def test_readings_of_the_guard_count_only_while_a_capacity_is_in_force() -> None
     assert decide(load, State(), CONFIG, 1000.0)[0].gamma_thousandths == 2000
 
 
+@pytest.mark.parametrize(
+    ("bounds", "gamma"),
+    [((100, 150), 1500), ((100, 199), 1500), ((200, 300), 2000), ((250, 300), None), ((160, 190), None)],
+)
+def test_gamma_is_moved_at_once_into_bounds_that_are_edited(
+    bounds: tuple[int, int], gamma: int | None
+) -> None:
+    """Two hundred percent was in force since a second ago; where no γ of the table suits, none is."""
+    state = replace(bounded(2000), since_s=999.0)
+    narrow = Config(min_gamma_percent=bounds[0], max_gamma_percent=bounds[1])
+    capacity, _ = after(0, state=state, config=narrow)
+    assert capacity.gamma_thousandths == gamma
+
+
 def test_a_forecast_that_wavers_about_its_bounds_does_not_end_what_is_in_force() -> None:
     wavering = (replace(GRID[3], step_ratio=0.97, dropped_fraction=0.13),)
     capacity, _ = decide(replace(MET, forecasts=wavering), bounded(2000), CONFIG, 1000.0)

@@ -1,5 +1,7 @@
 """What a front-end makes of its ranks' counts, and what it publishes."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import prometheus_client
@@ -7,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from loadline_api.expert_counts import EplbCounts
+from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.metrics import ALL, ExpertsMetrics
 from loadline_vllm.expert_layers.observations import of_ranks, total
 
@@ -135,4 +138,21 @@ def test_what_is_not_known_is_not_published(registry: CollectorRegistry) -> None
         "loadline:experts_observed_layers",
         "loadline:experts_unbounded",
         "loadline:experts_batches",
+        "loadline:experts_gamma",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "gamma"),
+    [
+        (None, math.nan),
+        (ExpertsSettings(), math.inf),
+        (ExpertsSettings(gamma_thousandths=1_500), math.inf),
+        (ExpertsSettings(mode="enforce", gamma_thousandths=1_500), 1.5),
+    ],
+)
+def test_the_capacity_that_ranks_hold_is_published(
+    registry: CollectorRegistry, settings: ExpertsSettings | None, gamma: float
+) -> None:
+    ExpertsMetrics().publish(replace(of_ranks([answer(a=EMPTY)]), settings=settings))
+    assert registry.get_sample_value("loadline:experts_gamma") == pytest.approx(gamma, nan_ok=True)
