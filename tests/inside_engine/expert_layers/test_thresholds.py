@@ -125,9 +125,12 @@ def test_too_few_pairs_make_no_thresholds() -> None:
     one.hold(ENFORCE)
     assert bound_of(one).refusal is Bypass.NOT_CALIBRATED
     one.hold(CALIBRATE)
-    assert bound_of(one).refusal is None
+    assert bound_of(one).refusal is Bypass.NOT_CALIBRATED
     one.route(*batch(FLOOR), real=None)
+    assert bound_of(one).refusal is None
     one.hold(ENFORCE)
+    assert bound_of(one).refusal is None
+    one.hold(ExpertsSettings())
     assert bound_of(one).refusal is None
 
 
@@ -160,4 +163,6 @@ def test_a_strategy_that_the_layer_can_not_carry_changes_nothing_and_says_why() 
     assert torch.equal(found, weights)
     assert bound_of(one).refusal is Bypass.CAPTURED_GRAPHS
     one.hold(ExpertsSettings(strategy="threshold"))
+    assert bound_of(one).refusal is Bypass.CAPTURED_GRAPHS
+    one.hold(ExpertsSettings())
     assert bound_of(one).refusal is None

@@ -85,19 +85,29 @@ class LayerBound(nn.Module):
             "outcomes": torch.zeros(len(OUTCOMES), dtype=torch.int64, device=device),
         }.items():
             self.register_buffer(name, value, persistent=False)
-        self._hold(ExpertsSettings(), refusal=None)
+        self._hold(ExpertsSettings())
 
     def hold(self, settings: ExpertsSettings, placement: LayerPlacement) -> None:
-        """Take the settings from the layer's next step on; `refusal` is why they bound nothing, if so."""
-        refusal = self.refused.get(settings.strategy)
-        if refusal is None and settings.strategy == "threshold" and settings.bounds:
-            refusal = self._make_thresholds(settings.gamma_thousandths, placement)
-        self._hold(settings, refusal=refusal)
+        """Take the settings from the layer's next step on."""
+        self._hold(settings)
+        if self.bounds_all_sizes:
+            self._make_thresholds(settings.gamma_thousandths, placement)
 
-    def _hold(self, settings: ExpertsSettings, *, refusal: Bypass | None) -> None:
-        carried = refusal is None
-        bounding = carried and settings.bounds
-        self.refusal = refusal if settings.bounds else None
+    @property
+    def refusal(self) -> Bypass | None:
+        """Why the strategy that was set last can't be in force, in whatever mode; asks the device."""
+        if self.now is Strategy.THRESHOLD and "threshold" not in self.refused:
+            return None if self._is_calibrated() else Bypass.NOT_CALIBRATED
+        return self.refused.get(self.now_named)
+
+    def _is_calibrated(self) -> bool:
+        return int(self.histogram.sum()) >= LEAST_PAIRS * len(self.thresholds)
+
+    def _hold(self, settings: ExpertsSettings) -> None:
+        self.now_named = settings.strategy
+        carried = settings.strategy not in self.refused
+        ready = settings.strategy != "threshold" or self._is_calibrated()
+        bounding = carried and ready and settings.bounds
         self.now = Strategy[settings.strategy.upper()]
         self.now_rounds = min(settings.rounds, self.most_rounds) if settings.strategy == "reroute" else 1
         self.now_bounding = bounding
@@ -109,11 +119,8 @@ class LayerBound(nn.Module):
         self.strategy.fill_(self.now.value if bounding else Strategy.DROP.value)
         self.calibrating.fill_(self.now_calibrating)
 
-    def _make_thresholds(self, gamma_thousandths: int, placement: LayerPlacement) -> Bypass | None:
-        """Make the thresholds of what was counted; the reason where that is too little."""
+    def _make_thresholds(self, gamma_thousandths: int, placement: LayerPlacement) -> None:
         pairs = self.histogram.sum()
-        if int(pairs) < LEAST_PAIRS * len(self.thresholds):
-            return Bypass.NOT_CALIBRATED
         bounds = capacities(
             placement.replicas,
             gamma_thousandths=torch.full_like(pairs, gamma_thousandths),
@@ -121,7 +128,6 @@ class LayerBound(nn.Module):
             top_k=1,
         )
         self.thresholds.copy_(calibrations.thresholds(self.histogram, bounds))
-        return None
 
     def clear(self) -> None:
         """Count from 0 again; what thresholds are made of stays."""
