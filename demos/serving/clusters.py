@@ -46,13 +46,24 @@ IMAGES = {Engine.VLLM: "base", Engine.STANDIN: "standin"}
 
 
 class ServingCluster:
-    """A context manager: starts the bed and GPUs, and has methods for what a user does on the cluster."""
+    """A context manager: starts the bed and GPUs, and has methods for what a user does on the cluster.
 
-    def __init__(self, engine: Engine, *, gpus: int = GPUS, audit: bool = False) -> None:
+    vLLM serves `model`, by default a small one without experts, and finds the packages in `plugins`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        gpus: int = GPUS,
+        audit: bool = False,
+        model: Path | None = None,
+        plugins: Path | None = None,
+    ) -> None:
         names = ("loadline", "router", IMAGES[engine])
         self._images = {name: builds.ensure(name) for name in names}
         self._engine, self._count = engine, gpus
-        self._pods = self._mounted() if engine is Engine.VLLM else {}
+        self._pods = self._mounted(model, plugins) if engine is Engine.VLLM else {}
         self.bed = NodeBed(audit=audit)
         self.helm = Helm(self.bed)
         self._gpus: Gpus | None = None
@@ -119,10 +130,13 @@ class ServingCluster:
         found = self.bed.kubectl("get", "pods", "-n", SYSTEM_NAMESPACE, "-l", selector, "-o", "name")
         return [line.removeprefix("pod/") for line in found.split()]
 
-    def _mounted(self) -> dict[str, Any]:
+    def _mounted(self, model: Path | None, plugins: Path | None) -> dict[str, Any]:
         """A pod template that makes every engine's pod run the vLLM installed on this machine."""
         mounts = EngineMounts(
-            venv=venvs.ensure(), model=models.ensure(), image=self._images[IMAGES[self._engine]]
+            venv=venvs.ensure(),
+            model=model or models.ensure(),
+            image=self._images[IMAGES[self._engine]],
+            plugins=plugins,
         )
         template = mounts.template()
         template["spec"]["containers"][0]["command"] += ON_A_CPU

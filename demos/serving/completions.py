@@ -54,11 +54,17 @@ class Tally:
 
 
 class Load:
-    """A context manager that keeps `at_once` requests in flight until its block ends."""
+    """A context manager that keeps `at_once` requests in flight until its block ends.
 
-    def __init__(self, url: str, model: str, *, at_once: int = 4, tokens: int = 24) -> None:
+    `prompt` is a format with `number`, which is another one in each request.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, at_once: int = 4, tokens: int = 24, prompt: str = PROMPT
+    ) -> None:
         self.tally = Tally()
         self._url, self._model, self._at_once, self._tokens = url, model, at_once, tokens
+        self._prompt = prompt
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
 
@@ -83,7 +89,7 @@ class Load:
     async def _ask(self, http: httpx.AsyncClient, number: int) -> None:
         while not self._stop.is_set():
             number += self._at_once
-            prompt = PROMPT.format(number=number)
+            prompt = self._prompt.format(number=number)
             body = {"model": self._model, "prompt": prompt, "max_tokens": self._tokens, "ignore_eos": True}
             try:
                 fault = _fault(await http.post(f"{self._url}/v1/completions", json=body), self._tokens)

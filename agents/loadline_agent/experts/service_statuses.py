@@ -2,7 +2,8 @@
 What the API shows of a service's experts on one node, and what Prometheus gets.
 
 Figures move with every batch. So the part of a NodeCapacity holds for a minute, unless what a person acts on
-has changed: which engines there are, whether they are bounded, by which γ, and why.
+has changed: which engines there are, whether they are bounded, by which γ, and why, and whether there is a
+table at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -93,7 +94,8 @@ def status_of(engines: list[ExpertsEngine]) -> ExpertsStatus:
 
 
 def _acted_on(status: ExpertsStatus) -> tuple[object, ...]:
-    return status.engines, status.bounded_engines, status.gamma_percent, status.reason
+    there = bool(status.gammas)
+    return status.engines, status.bounded_engines, status.gamma_percent, status.reason, there
 
 
 def _gamma(bounded: list[ExpertsEngine]) -> int | None:
