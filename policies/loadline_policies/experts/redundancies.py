@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from loadline_policies.errors import InvalidInput
 from loadline_policies.experts.capacities import capacities
 from loadline_policies.experts.placements import Placement
 
@@ -68,13 +67,6 @@ def dropped(*, gamma_thousandths: int, top_k: int) -> Cost:
         return sum(max(load - bound, 0) for load, bound in zip(loads, bounds, strict=True))
 
     return cost
-
-
-def that_fit(memory_bytes: int, *, expert_bytes: int) -> int:
-    """How many redundant experts, of all layers together, fit into `memory_bytes` of each rank."""
-    if expert_bytes <= 0:
-        raise InvalidInput("expert_bytes", expert_bytes, fix="give the bytes of one expert's weights")
-    return max(memory_bytes, 0) // expert_bytes
 
 
 def physical_experts(experts: int, *, ranks: int, redundant: int) -> int:

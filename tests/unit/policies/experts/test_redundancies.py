@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.errors import InvalidInput
 from loadline_policies.experts.placements import Placement
 from loadline_policies.experts.redundancies import (
     Split,
@@ -16,7 +15,6 @@ from loadline_policies.experts.redundancies import (
     fewest,
     physical_experts,
     splits,
-    that_fit,
 )
 
 LOADS = st.integers(0, 1000).map(float)
@@ -89,12 +87,3 @@ def test_the_fewest_are_the_first_that_do() -> None:
 @pytest.mark.parametrize(("experts", "redundant", "physical"), [(8, 0, 8), (8, 2, 16), (7, 0, 8), (7, 1, 12)])
 def test_every_rank_has_equally_many(experts: int, redundant: int, physical: int) -> None:
     assert physical_experts(experts, ranks=4, redundant=redundant) == physical
-
-
-def test_memory_holds_whole_experts() -> None:
-    assert [that_fit(memory, expert_bytes=10) for memory in (-1, 0, 9, 10, 39)] == [0, 0, 0, 1, 3]
-
-
-def test_an_expert_without_bytes_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="expert_bytes"):
-        that_fit(10, expert_bytes=0)
