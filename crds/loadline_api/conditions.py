@@ -168,10 +168,15 @@ class Reason(Explained):
         "the reason.",
     )
     NOT_ALLOWED = "NotAllowed", "spec.experts.mode isn't Enforce, so no capacity bounds the experts."
+    CANNOT_BOUND = (
+        "CannotBound",
+        "No layer of the engines can be bounded by the spec's strategy; their metric "
+        "loadline:experts_unbounded has the reason.",
+    )
     COOLING_DOWN = "CoolingDown", "The policy waits for a while after its last change of the capacity."
     PLACEMENT_FIRST = (
         "PlacementFirst",
-        "Another placement of the experts would shorten the fullest rank's time, and changes no answer.",
+        "The engine's EPLB has not placed the experts for the present load, or has not reported it.",
     )
     NO_SUITABLE_GAMMA = (
         "NoSuitableGamma",

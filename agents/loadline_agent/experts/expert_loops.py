@@ -191,8 +191,9 @@ class ExpertLoop:
         self, engine: ExpertsEngine, served: ServedEngine, document: ServiceDocument, *, report: WorkerReport
     ) -> None:
         """Have the canaries measured where a policy may bound the experts, and nowhere else."""
-        allowed = spec_bounds.allowance(served.experts, engine.window.last).enforce
-        if not allowed or served.url is None or not isinstance(document.policy, ExpertsPolicy):
+        allowed = spec_bounds.allowance(served.experts, engine.window.last)
+        may_bound = allowed.enforce and allowed.able
+        if not may_bound or served.url is None or not isinstance(document.policy, ExpertsPolicy):
             self._canaries.follow(report.pod.uid, None)
             return
         asked = engine.capacity.gamma_thousandths is not None

@@ -37,11 +37,11 @@ def bounds(counts: ExpertCounts) -> bool:
 
 
 def allowance(experts: Experts, counts: ExpertCounts | None) -> Allowance:
-    """What the spec allows, as far as the engine can carry it out."""
+    """What the spec allows, and whether the engine can carry it out."""
     gamma, guard = experts.gamma or Gamma(), experts.guard or ExpertsGuard()
-    can = counts is not None and _can_bound(counts)
     return Allowance(
-        enforce=experts.mode is ExpertsMode.ENFORCE and can,
+        enforce=experts.mode is ExpertsMode.ENFORCE,
+        able=_can_bound(counts) if counts is not None else None,
         min_gamma_percent=gamma.min_percent,
         max_gamma_percent=gamma.max_percent,
         max_dropped_percent=guard.max_dropped_percent,

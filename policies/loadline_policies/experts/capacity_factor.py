@@ -139,6 +139,10 @@ def _obstacle(load: ServiceLoad, state: State, limits: Config) -> Reason | None:
     """Why no capacity may be enforced, whatever the objectives; None if nothing forbids it."""
     if not load.allowance.enforce:
         return Reason.NOT_ALLOWED
+    if load.allowance.able is False:
+        return Reason.CANNOT_BOUND
+    if load.allowance.able is None:
+        return Reason.READINGS_UNKNOWN
     if not load.age_s <= limits.stale_seconds or not _plausible(load.pressure):
         return Reason.READINGS_UNKNOWN
     if state.gamma_thousandths is None and not load.baseline_known:

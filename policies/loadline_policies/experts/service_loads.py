@@ -84,9 +84,13 @@ class GuardReadings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What the service's spec allows; a policy's own settings may only allow less."""
+    """What the service's spec allows; a policy's own settings may only allow less.
+
+    `able` says whether the engine can carry it out, None while it hasn't reported that.
+    """
 
     enforce: bool = False
+    able: bool | None = True
     min_gamma_percent: int = 100
     max_gamma_percent: int = 10_000
     max_dropped_percent: int = 100
@@ -116,6 +120,7 @@ class Reason(StrEnum):
     """Why a policy bounds the experts or doesn't, in the words of the API."""
 
     NOT_ALLOWED = "NotAllowed"
+    CANNOT_BOUND = "CannotBound"
     READINGS_UNKNOWN = "ReadingsUnknown"
     PLACEMENT_FIRST = "PlacementFirst"
     OBJECTIVE_MET = "ObjectiveMet"
@@ -131,6 +136,7 @@ GRAVEST_FIRST: Final = (
     Reason.GUARD_BREACHED,
     Reason.OBJECTIVE_MISSED,
     Reason.READINGS_UNKNOWN,
+    Reason.CANNOT_BOUND,
     Reason.NO_SUITABLE_GAMMA,
     Reason.COOLING_DOWN,
     Reason.PLACEMENT_FIRST,

@@ -18,21 +18,24 @@ ENFORCE = Experts(mode=ExpertsMode.ENFORCE)
 
 
 @pytest.mark.parametrize(
-    ("experts", "counts", "allowed"),
+    ("counts", "able"),
     [
-        (ENFORCE, COUNTS, True),
-        (ENFORCE, COUNTS.model_copy(update={"unbounded": {"HashRouting": 1}}), True),
-        (ENFORCE, COUNTS.model_copy(update={"unbounded": {"NotAllowed": 2}}), False),
-        (ENFORCE, ExpertCounts(layers={}), False),
-        (ENFORCE, None, False),
-        (Experts(mode=ExpertsMode.OBSERVE), COUNTS, False),
-        (Experts(mode=ExpertsMode.OFF), COUNTS, False),
+        (COUNTS, True),
+        (COUNTS.model_copy(update={"unbounded": {"HashRouting": 1}}), True),
+        (COUNTS.model_copy(update={"unbounded": {"NotAllowed": 2}}), False),
+        (ExpertCounts(layers={}), False),
+        (None, None),
     ],
 )
-def test_a_capacity_is_allowed_by_the_spec_and_by_a_layer_that_can_have_one(
-    experts: Experts, counts: ExpertCounts | None, allowed: bool
+def test_an_engine_is_able_that_reports_a_layer_which_can_have_a_capacity(
+    counts: ExpertCounts | None, able: bool | None
 ) -> None:
-    assert allowance(experts, counts).enforce is allowed
+    assert allowance(ENFORCE, counts).able is able
+
+
+@pytest.mark.parametrize("mode", ExpertsMode)
+def test_a_capacity_is_allowed_by_the_mode_of_the_spec(mode: ExpertsMode) -> None:
+    assert allowance(Experts(mode=mode), COUNTS).enforce is (mode is ExpertsMode.ENFORCE)
 
 
 def test_the_bounds_of_the_spec_are_taken_over() -> None:

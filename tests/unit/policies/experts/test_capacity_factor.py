@@ -130,6 +130,9 @@ def test_a_rise_that_stood_is_forgotten() -> None:
     ("change", "reason"),
     [
         ({"allowance": Allowance()}, Reason.NOT_ALLOWED),
+        ({"allowance": Allowance(able=False)}, Reason.NOT_ALLOWED),
+        ({"allowance": replace(ALLOWED, able=False)}, Reason.CANNOT_BOUND),
+        ({"allowance": replace(ALLOWED, able=None)}, Reason.READINGS_UNKNOWN),
         ({"pressure": None}, Reason.READINGS_UNKNOWN),
         ({"pressure": at(float("nan"))}, Reason.READINGS_UNKNOWN),
         ({"pressure": at(-1.0)}, Reason.READINGS_UNKNOWN),
