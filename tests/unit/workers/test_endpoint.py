@@ -1,6 +1,7 @@
 """The entry into the engine's front-end: it starts the channel once, and never raises into the engine."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,12 +69,21 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Collec
     delattr(WorkerBase, rank_settings.COUNTS)
 
 
-async def started(engine_client: Any) -> Endpoint:
+async def started(engine_client: Any, *, until: Callable[[], bool] = lambda: True) -> Endpoint:
+    """The entry point after it was called, once `until` holds."""
     endpoint = Endpoint()
     endpoint.attach_router(object())
     await endpoint.init_state(engine_client, object(), object())
-    await asyncio.sleep(0.05)
+    end_s = time.monotonic() + 10.0
+    while not until():
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.01)
     return endpoint
+
+
+def asked(core: Core) -> set[str]:
+    """The methods that were called on all ranks."""
+    return {call[1] for call in core.called}
 
 
 def off(registry: CollectorRegistry, reason: str) -> float | None:
@@ -84,8 +94,8 @@ async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout
     registry: CollectorRegistry,
 ) -> None:
     core = Core()
-    endpoint = await started(client(core))
-    assert {call[1] for call in core.called} == {rank_settings.METHOD, rank_settings.COUNTS}
+    both = {rank_settings.METHOD, rank_settings.COUNTS}
+    endpoint = await started(client(core), until=lambda: asked(core) == both)
     for _, _, timeout, arguments, keywords in core.called:
         assert (timeout, keywords) == (None, None)
         assert [type(one) for one in arguments] == [str]
@@ -99,8 +109,9 @@ async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout
 async def test_ranks_that_count_nothing_are_not_asked_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOADLINE_EXPERTS", "off")
     core = Core()
-    endpoint = await started(client(core))
-    assert {call[1] for call in core.called} == {rank_settings.METHOD}
+    endpoint = await started(client(core), until=lambda: bool(core.called))
+    await asyncio.sleep(0.05)
+    assert asked(core) == {rank_settings.METHOD}
     assert endpoint._running is not None
     endpoint._running.cancel()
 
@@ -130,8 +141,14 @@ async def test_what_the_ranks_counted_is_published_and_never_raised(
     layers: float | None,
 ) -> None:
     monkeypatch.setitem(rank_settings.LOOPS, "experts", rank_settings.Loop(lambda _: {}, lambda _: counts()))
-    endpoint = await started(client(Core()))
-    assert registry.get_sample_value("loadline:experts_bypassed", {"reason": "ZeroExperts"}) == layers
+    core = Core()
+
+    def bypassed() -> float | None:
+        return registry.get_sample_value("loadline:experts_bypassed", {"reason": "ZeroExperts"})
+
+    endpoint = await started(
+        client(core), until=lambda: rank_settings.COUNTS in asked(core) and bypassed() == layers
+    )
     assert off(registry, "failure") is None
     assert endpoint._running is not None
     endpoint._running.cancel()
@@ -185,5 +202,4 @@ async def test_a_channel_that_ends_is_published_and_ends_nothing(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loadline_vllm.channel.settings_leases.SettingsLease.due", None)
-    await started(client(Core()))
-    assert off(registry, "failure") == 1.0
+    await started(client(Core()), until=lambda: off(registry, "failure") == 1.0)
