@@ -87,18 +87,18 @@ class Objectives:
 
 def ratio(found: Quantile, objective_s: float) -> float | None:
     """The percentile ÷ its objective, above 1 if missed; None if the bucket doesn't tell which."""
-    if found.low < objective_s < found.high:
-        return None
-    if found.high <= objective_s:
-        return found.estimate / objective_s
-    return max(found.estimate / objective_s, JUST_MISSED)
+    one = pressure(found, objective_s)
+    return one.estimate if one.missed or one.met else None
 
 
 def pressure(found: Quantile, objective_s: float) -> Pressure:
-    """The percentile ÷ its objective, and the bounds of its bucket; above the last bucket it is a miss."""
+    """The percentile ÷ its objective, and the bounds of its bucket.
+
+    Above the last bucket it is a miss, or may be one by an unknown amount; `most` stays finite.
+    """
     missed = found.low >= objective_s
     estimate = max(found.estimate / objective_s, JUST_MISSED if missed else 0.0)
-    most = estimate if found.high == INFINITE else max(found.high / objective_s, estimate)
+    most = max(JUST_MISSED if found.high == INFINITE else found.high / objective_s, estimate)
     least = min(found.low / objective_s, estimate)
     return Pressure(least=least, estimate=estimate, most=most)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loadline_agent.workloads.debounced_facts import FORGET_S, HOLD_S, Debounced
 from loadline_agent.workloads.histograms import Histogram, Quantile, histogram_of
-from loadline_agent.workloads.objectives import Objectives, ratio, worst
+from loadline_agent.workloads.objectives import Objectives, pressure, ratio, worst
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, math.inf)
 CHAT = Objectives(ttft_s=1.0, itl_s=0.1, percentile=95)
@@ -91,6 +91,13 @@ def test_above_the_last_bucket_a_miss_is_a_miss() -> None:
     told = ratio(Quantile(2.5, math.inf, 2.5), 2.5)
     assert told is not None
     assert told > 1.0
+
+
+def test_in_the_last_bucket_an_objective_above_its_bound_is_neither_met_nor_missed() -> None:
+    found = pressure(Quantile(2.0, math.inf, 2.0), 5.0)
+    assert (found.met, found.missed) == (False, False)
+    assert math.isfinite(found.most)
+    assert ratio(Quantile(2.0, math.inf, 2.0), 5.0) is None
 
 
 @pytest.mark.parametrize(
