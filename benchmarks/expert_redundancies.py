@@ -14,8 +14,7 @@ from functools import cache
 from math import floor
 from typing import Any
 
-import numpy as np
-
+from benchmarks.expert_parallel import recorded
 from loadline_policies.experts.placements import Placement
 from loadline_policies.experts.redundancies import Planner, curve, fewest, physical_experts, splits
 from loadline_sim.experts.routings import Routing, halves
@@ -41,10 +40,7 @@ def rows(routing: Routing, *, plan: Planner) -> list[dict[str, Any]]:
 
 def _loads(routing: Routing) -> list[tuple[int, ...]]:
     """The pairs of each expert, layer by layer."""
-    return [
-        tuple(np.bincount(routing.ids[:, layer].ravel(), minlength=routing.experts).tolist())
-        for layer in range(routing.layers)
-    ]
+    return [tuple(recorded.loads(routing, layer=layer)) for layer in range(routing.layers)]
 
 
 def _of_ranks(

@@ -18,14 +18,18 @@ log = structlog.get_logger("loadline.operator")
 
 
 async def pod_refusal(applier: Applier, makers: Iterable[PodMaker]) -> PodFault | None:
-    """Why the pods of a workload aren't made, if anybody says it: of several makers, the first by name."""
-    for maker in sorted(makers, key=lambda one: one.key):
-        try:
-            events = await applier.events(maker.key.namespace, maker.fields)
-        except Refused as error:
-            log.warning("events of a workload cannot be listed", object=str(maker.key), error=str(error))
-            continue
-        fault = refused(maker, events)
-        if fault is not None:
-            return fault
-    return None
+    """Why the pods of a workload aren't made, if anybody says it: of several makers, the first by name.
+
+    All makers are of one namespace; Events that may be of several are listed once.
+    """
+    ordered = sorted(makers, key=lambda one: one.key)
+    if not ordered:
+        return None
+    first = ordered[0].key
+    try:
+        fields = dict.fromkeys(field for maker in ordered for field in maker.fields)
+        events = await applier.events(first.namespace, fields)
+    except Refused as error:
+        log.warning("events of a workload cannot be listed", object=str(first), error=str(error))
+        return None
+    return next((fault for maker in ordered if (fault := refused(maker, events)) is not None), None)

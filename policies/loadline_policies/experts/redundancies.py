@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from loadline_policies.experts.capacities import capacities
 from loadline_policies.experts.placements import Placement
+from loadline_policies.experts.shadow_tables import count
 
 Cost: TypeAlias = Callable[[Placement, Sequence[int]], float]
 """What a placement costs a layer, given the load of each expert."""
@@ -58,13 +58,14 @@ def dropped(*, gamma_thousandths: int, top_k: int) -> Cost:
     """The pairs that a capacity drops, with more for an expert that has replicas."""
 
     def cost(placement: Placement, loads: Sequence[int]) -> float:
-        bounds = capacities(
-            placement.replicas,
-            gamma_thousandths=gamma_thousandths,
+        counts = count(
+            loads,
             tokens=sum(loads) // top_k,
             top_k=top_k,
+            placement=placement,
+            grid_thousandths=(gamma_thousandths,),
         )
-        return sum(max(load - bound, 0) for load, bound in zip(loads, bounds, strict=True))
+        return counts.dropped[0]
 
     return cost
 
