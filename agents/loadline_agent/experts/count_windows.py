@@ -38,10 +38,15 @@ class _Slice:
 
 
 class CountWindow:
-    """The reports of one engine, in the order of time; `last` is the newest."""
+    """The reports of one engine, in the order of time; `last` is the newest.
+
+    `counts` are the sums over the window, None while there are none. They are added up with each report,
+    since they are read more often than that.
+    """
 
     def __init__(self) -> None:
         self.last: ExpertCounts | None = None
+        self.counts: Counts | None = None
         self._generation: int | None = None
         self._slices: deque[_Slice] = deque()
 
@@ -57,11 +62,7 @@ class CountWindow:
                 self._slices.append(added)
         while self._slices and now - self._slices[0].at_s > WINDOW_S:
             self._slices.popleft()
-
-    @property
-    def counts(self) -> Counts | None:
-        """The sums over the window; None while there are none."""
-        return summed(one.counts for one in self._slices)
+        self.counts = summed(one.counts for one in self._slices)
 
     @property
     def batches(self) -> int:
