@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from loadline_policies import no_op_policies
 from loadline_policies.experts.capacity_factor import CAPACITY_FACTOR
+from loadline_policies.kv.predicted_memory import PREDICTED_MEMORY
 from loadline_policies.loops import Loop
 from loadline_policies.power import baselines
 from loadline_policies.power.polca import POLCA
@@ -52,7 +53,7 @@ POWER: Mapping[str, PowerPolicy[Any, Any]] = _by_name(
 POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
     Loop.POWER: POWER,
     Loop.EXPERTS: _by_name(no_op_policies.ALL_TOKENS, CAPACITY_FACTOR),
-    Loop.KV: _by_name(no_op_policies.KEEP_ALL),
+    Loop.KV: _by_name(no_op_policies.KEEP_ALL, PREDICTED_MEMORY),
     Loop.PHASES: _by_name(no_op_policies.FIXED_POOLS),
     Loop.SIZING: _by_name(no_op_policies.FIXED_REPLICAS),
 }

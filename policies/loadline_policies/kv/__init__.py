@@ -1,0 +1,9 @@
+"""
+KV: which requests an engine's KV memory has room for, and whose memory is taken when it has not.
+
+A request holds one more token's keys and values with each token that it produces, so a batch that fits now
+may not fit later. `peaks` says how many blocks a batch will need at most, given how long its requests become;
+`lengths` and `length_buckets` estimate that; `admissions` decides by it whether a waiting request may start.
+`victims` orders running requests by whose memory should be taken first. `predicted_memory` is the policy that
+sets all of them. Blocks are vLLM's: a fixed number of tokens in all layers of a group.
+"""

@@ -1,0 +1,119 @@
+"""
+Whether a waiting request may start: whether the batch with it fits into the KV memory until it ends.
+
+vLLM starts a request when its prompt fits into the blocks that are free now. The batch grows afterwards, and
+what doesn't fit then is preempted and computed again. Here a request starts only if the predicted peak of the
+batch with it is at most the pool less a reserve. The caller asks in the order in which the requests wait and
+stops at the first that is refused, so none overtakes another. A request is never refused while nothing runs.
+
+Blocks that requests share, because their prompts begin alike, are counted once: the caller gives the tokens
+that a member takes from shared blocks, and how many blocks are shared in all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from loadline_policies.kv.estimators import Estimator, Lengths
+from loadline_policies.kv.peaks import BlockGroup, Ints, peak_blocks
+
+ESTIMATES_PER_STEP: Final = 200
+"""Several draws are compared only where the batch is small, as in Past-Future's published code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A request as its memory sees it: tokens of its prompt and those it has produced, and the most it may.
+
+    `shared_tokens` of them are in blocks that are counted with the pool's.
+    """
+
+    request_id: str
+    held_tokens: int
+    produced_tokens: int
+    most_tokens: int
+    shared_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The KV memory of an engine: its blocks, the groups of layers that share them, and a reserve."""
+
+    blocks: int
+    groups: tuple[BlockGroup, ...]
+    reserve_percent: int
+
+    @property
+    def usable_blocks(self) -> int:
+        return self.blocks * (100 - self.reserve_percent) // 100
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request fits, and the peak that was predicted with it."""
+
+    fits: bool
+    peak_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The requests that hold memory in one step, and how many tokens each is predicted to produce yet.
+
+    `own` are tokens in blocks that aren't shared, shape [requests]; `remaining` has shape [draws, requests].
+    """
+
+    own: Ints
+    remaining: Ints
+    shared_blocks: int = 0
+
+    def joined(self, other: "_Batch") -> "_Batch":
+        return _Batch(
+            np.concatenate([self.own, other.own]),
+            np.concatenate([self.remaining, other.remaining], axis=1),
+            self.shared_blocks + other.shared_blocks,
+        )
+
+    def peak_blocks(self, groups: Sequence[BlockGroup]) -> int:
+        """The largest of the draws' peaks, over all groups of layers."""
+        return self.shared_blocks + max(
+            sum(peak_blocks(self.own, remaining, group) for group in groups) for remaining in self.remaining
+        )
+
+
+class Admission:
+    """Admits requests by the estimates of an estimator; one step at a time."""
+
+    def __init__(self, pool: Pool, estimator: Estimator, *, rng: np.random.Generator) -> None:
+        self.pool, self.estimator = pool, estimator
+        self._rng = rng
+        self.begin(())
+
+    def begin(self, members: Sequence[Member], *, shared_blocks: int = 0) -> None:
+        """A step begins in which `members` hold memory; their lengths are predicted once for it."""
+        draws = max(1, min(self.estimator.draws, ESTIMATES_PER_STEP // max(1, len(members)) + 1))
+        self._batch = self._predicted(members, draws=draws, shared_blocks=shared_blocks)
+
+    def ask(self, candidate: Member, *, new_shared_blocks: int = 0) -> Verdict:
+        """Whether the next waiting request fits; if so, it belongs to the batch from now on."""
+        alone = self._predicted(
+            (candidate,), draws=len(self._batch.remaining), shared_blocks=new_shared_blocks
+        )
+        with_it = self._batch.joined(alone)
+        peak = with_it.peak_blocks(self.pool.groups)
+        fits = not len(self._batch.own) or peak <= self.pool.usable_blocks
+        if fits:
+            self._batch = with_it
+        return Verdict(fits, peak)
+
+    def _predicted(self, members: Sequence[Member], *, draws: int, shared_blocks: int) -> _Batch:
+        columns = [
+            (one.held_tokens - one.shared_tokens, one.produced_tokens, one.most_tokens) for one in members
+        ]
+        own, produced, most = np.array(columns, dtype=np.int64).reshape(-1, 3).T
+        lengths = Lengths([one.request_id for one in members], produced, most)
+        uniforms = self._rng.random((draws, len(members)))
+        totals = self.estimator.totals(lengths, uniforms)
+        return _Batch(np.maximum(own, 0), totals - produced, shared_blocks)

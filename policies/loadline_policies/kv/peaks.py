@@ -1,0 +1,62 @@
+"""
+How many blocks of KV memory a batch of requests will need at its worst moment.
+
+Memory grows while requests produce tokens and falls when one ends, so it is largest just before an end. When
+requests are sorted by the tokens that they still have to produce, the longest first, the i-th of them ends
+after `remaining[i]` more tokens, and those before it are still there, each having grown by as much. The peak
+is the largest sum over these moments (Past-Future scheduler, arXiv 2507.10150, equations 2 to 4), here in
+whole blocks instead of tokens.
+
+A request that has produced all that it will doesn't grow, but holds its memory until it ends.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockGroup:
+    """Layers that share a block table: the tokens of a block, and the most blocks that one request holds.
+
+    `most_blocks` is None where a request's blocks grow with its tokens. Layers with a sliding window hold no
+    more than the window.
+    """
+
+    block_tokens: int
+    most_blocks: int | None = None
+
+
+def peak_blocks(held: Ints, remaining: Ints, group: BlockGroup) -> int:
+    """The most blocks of a group that requests with `held` tokens need until each has grown by `remaining`.
+
+    Exact in a group without `most_blocks`; else an upper bound. Both arrays have shape [requests]. Costs
+    requests × block_tokens.
+    """
+    if not len(held):
+        return 0
+    size = group.block_tokens
+    longest_first = np.argsort(-remaining, kind="stable")
+    held_blocks, held_rest = np.divmod(held[longest_first], size)
+    grown_blocks, grown_rest = np.divmod(remaining[longest_first], size)
+    alive = np.arange(1, len(held) + 1)
+    blocks = np.cumsum(held_blocks) + alive * grown_blocks + _begun(held_rest, grown_rest, size)
+    if group.most_blocks is not None:
+        blocks = np.minimum(blocks, alive * group.most_blocks)
+    return int(blocks.max())
+
+
+def _begun(held: Ints, grown: Ints, size: int) -> Ints:
+    """For each i, the sum over j ≤ i of ceil((held[j] + grown[i]) / size), where all are below `size`.
+
+    Such a term is 0, 1 or 2. How many of the first i have at least t tokens is read from a table, so that
+    no pair of requests is looked at.
+    """
+    places = np.arange(len(held))
+    at_least = np.zeros((size + 2, len(held)), dtype=np.int32)
+    np.cumsum(held >= np.arange(size + 1)[:, None], axis=1, out=at_least[: size + 1])
+    begun: Ints = at_least[np.maximum(1 - grown, 0), places] + at_least[size + 1 - grown, places]
+    return begun
