@@ -5,5 +5,7 @@ A request holds one more token's keys and values with each token that it produce
 may not fit later. `peaks` says how many blocks a batch will need at most, given how long its requests become;
 `lengths` and `length_buckets` estimate that; `admissions` decides by it whether a waiting request may start.
 `victims` orders running requests by whose memory should be taken first. `predicted_memory` is the policy that
-sets all of them. Blocks are vLLM's: a fixed number of tokens in all layers of a group.
+sets all of these. `budgets` bounds the memory of one request, whose less useful tokens are dropped then, and
+`spans` keeps parts of its prompt from that. Blocks are vLLM's: a fixed number of tokens in all layers of a
+group.
 """
