@@ -49,6 +49,10 @@ def _start() -> None:
 
         registrations.register(found)
         rank_settings.LOOPS["experts"] = rank_settings.Loop(worker_rpc.hold, worker_rpc.counts)
+    if found.retention != "off":
+        from loadline_vllm.retention import registrations as retention_registrations
+
+        retention_registrations.register()
     logger.info("Loadline's plugin %s is loaded", presence.package_version())
 
 

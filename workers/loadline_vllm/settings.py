@@ -18,6 +18,9 @@ from loadline_policies.fixes import fix_of
 
 PREFIX = "LOADLINE_"
 
+PolicyName = Literal["streaming", "key-norm", "key-diff", "random"]
+"""Policies that choose the tokens which a bounded request keeps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
@@ -79,6 +82,31 @@ class Settings(BaseModel):
 
     experts_ranks: int | None = Field(default=None, ge=1, le=1_024)
     """Count loads as if the experts were on this many ranks; None: on as many as they are."""
+
+    retention: Literal["off", "on"] = "off"
+    """Whether requests may have a bound of their KV memory, which drops tokens that they would look at."""
+
+    retention_policy: PolicyName = "streaming"
+    """Which tokens stay."""
+
+    retention_budget_tokens: int | None = Field(default=None, ge=1, le=2**24)
+    """Tokens that a request keeps, a multiple of the block size; None: all, unless the agent sets another."""
+
+    retention_most_tokens: int | None = Field(default=None, ge=1, le=2**24)
+    """The largest budget of any request; None: some may keep all. With it a model's whole context need not
+    fit into the KV memory."""
+
+    retention_buffer_tokens: int = Field(default=256, ge=1, le=2**20)
+    """Tokens that are gathered before some are dropped, a multiple of the block size."""
+
+    retention_sink_tokens: int = Field(default=4, ge=0, le=2**20)
+    """First tokens of a request that always stay."""
+
+    retention_recent_tokens: int = Field(default=32, ge=0, le=2**20)
+    """Last tokens of a request that always stay."""
+
+    retention_protect_tokens: int = Field(default=64, ge=0, le=2**20)
+    """First tokens of each prompt that always stay, as a system prompt."""
 
     @property
     def worker(self) -> Worker | None:

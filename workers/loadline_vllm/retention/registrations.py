@@ -1,0 +1,88 @@
+"""What vLLM is told of retention: the backend, the spec with its manager, and whether this engine can fold
+at all.
+
+Whether it can is decided in the workers, before the KV memory is made. There the layers get a spec that
+folds, or vLLM's own, and by that the scheduler knows: it gives requests a budget only if all layers can fold.
+So what is wrong with an engine can make it serve without bounds, but never with wrong tokens.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from loadline_policies.errors import InvalidInput
+from loadline_vllm import settings
+from loadline_vllm.retention.request_budgets import EngineRetention
+
+
+class Obstacle(StrEnum):
+    """Why an engine can't bound its requests, as its log has it."""
+
+    SPECULATIVE_DECODING = "SpeculativeDecoding"
+    CONTEXT_PARALLELISM = "ContextParallelism"
+    KV_CONNECTOR = "KVConnector"
+    QUANTIZED_KV = "QuantizedKV"
+    DUAL_BATCHES = "DualBatches"
+    ATTENTION = "Attention"
+    WORKER = "Worker"
+    SETTINGS = "Settings"
+
+
+def register() -> None:
+    """Make the backend, the spec and its manager known to vLLM, in each of its processes."""
+    from vllm.platforms import current_platform
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+    from vllm.v1.kv_cache_interface import FullAttentionSpec
+    from vllm.v1.kv_cache_spec_registry import KVCacheSpecRegistry
+
+    from loadline_vllm.retention.specs import RetentionManager, RetentionSpec
+
+    if current_platform.is_cpu():
+        register_backend(
+            AttentionBackendEnum.CPU_ATTN, "loadline_vllm.retention.cpu_backend.RetentionBackend"
+        )
+    # vLLM registers its own specs only into an empty registry, so they have to be there first.
+    KVCacheSpecRegistry._ensure_registered()
+    KVCacheSpecRegistry.register(RetentionSpec, RetentionManager, uniform_type_base_spec=FullAttentionSpec)
+
+
+def engine_retention(vllm_config: Any) -> EngineRetention | None:
+    """What is the same for all requests of this engine; None if it can't bound any."""
+    found = settings.read()
+    if found.retention == "off" or obstacle(vllm_config) is not None:
+        return None
+    try:
+        return of_settings(found, block_tokens=vllm_config.cache_config.block_size)
+    except InvalidInput:
+        return None
+
+
+def of_settings(found: settings.Settings, *, block_tokens: int) -> EngineRetention:
+    """The engine's part of the settings; InvalidInput names what doesn't fit its blocks."""
+    engine = EngineRetention(
+        policy=found.retention_policy,
+        buffer_tokens=found.retention_buffer_tokens,
+        block_tokens=block_tokens,
+        sink_tokens=found.retention_sink_tokens,
+        recent_tokens=found.retention_recent_tokens,
+        most_tokens=found.retention_most_tokens,
+    )
+    for tokens in (found.retention_most_tokens, found.retention_budget_tokens):
+        if tokens is not None:
+            engine.budget(tokens)
+    return engine
+
+
+def obstacle(vllm_config: Any) -> Obstacle | None:
+    """What in the engine's configuration excludes folds; the layers have their own conditions."""
+    parallel = vllm_config.parallel_config
+    if vllm_config.speculative_config is not None:
+        return Obstacle.SPECULATIVE_DECODING
+    if parallel.decode_context_parallel_size > 1 or parallel.prefill_context_parallel_size > 1:
+        return Obstacle.CONTEXT_PARALLELISM
+    if vllm_config.kv_transfer_config is not None:
+        return Obstacle.KV_CONNECTOR
+    if vllm_config.cache_config.cache_dtype not in {"auto", "bfloat16", "float16", "float32"}:
+        return Obstacle.QUANTIZED_KV
+    if parallel.enable_dbo:
+        return Obstacle.DUAL_BATCHES
+    return None

@@ -1,0 +1,168 @@
+"""
+Folding the rows of a batch before its attention, and showing the kernel only the blocks that are left.
+
+For each row whose request has a budget: if a buffer has filled since the last step, every layer is folded.
+Then the row's block table is closed up over the gap of folded blocks, and its length is that of what is held.
+Slots for new tokens stay where vLLM put them, and so do positions, so nothing else in vLLM has to know.
+
+vLLM's metadata of a batch has no request in it. `RunningRequests` knows the ids of the rows from the worker's
+model runner, and their budgets from the scheduler's output. Without it a row could not be told from another
+one with the same first block, so a worker without it must not be given a spec that folds.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from loadline_vllm.retention.folds import Fold, Layout
+from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention, given
+from loadline_vllm.retention.scores import SCORES
+
+
+class RunningRequests:
+    """The budgets of the requests that run in this worker, and which row is whose."""
+
+    def __init__(self) -> None:
+        self.engine: EngineRetention | None = None
+        self.row_ids: Callable[[], Sequence[str]] | None = None
+        self._bounded: dict[str, RequestRetention] = {}
+
+    def update(self, scheduler_output: Any) -> None:
+        """Take the budgets of new requests from a step's output, before the step is executed."""
+        if self.engine is None:
+            return
+        for request_id in scheduler_output.finished_req_ids:
+            self._bounded.pop(request_id, None)
+        for new in scheduler_output.scheduled_new_reqs:
+            extra_args = new.sampling_params.extra_args if new.sampling_params is not None else None
+            retention = given(extra_args, self.engine)
+            if retention is not None:
+                self._bounded[new.req_id] = retention
+
+    def rows(self, count: int) -> list[tuple[str, RequestRetention | None]]:
+        """The request of each of the first `count` rows, with its budget; padding has neither."""
+        if self.row_ids is None or not self._bounded:
+            return []
+        return [(one, self._bounded.get(one)) for one in self.row_ids()[:count]]
+
+    def is_known(self, request_id: str) -> bool:
+        return request_id in self._bounded
+
+
+RUNNING = RunningRequests()
+"""Those of this process: vLLM has one worker in each."""
+
+
+@dataclass(slots=True)
+class _Folded:
+    """What has been done to one request: folds, the computed tokens at the last step, and, by layer, the
+    positions of the tokens in its first blocks."""
+
+    folds: int = 0
+    computed_tokens: int = 0
+    positions: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FoldCounts:
+    """Folds of requests, and tokens of one layer and head that were dropped by them."""
+
+    folds: int = 0
+    dropped_tokens: int = 0
+
+
+class RowFolds:
+    """Folds the rows of the layers that share a metadata builder. `memory_of` gives a layer's KV memory."""
+
+    def __init__(
+        self,
+        engine: EngineRetention,
+        layers: Sequence[str],
+        memory_of: Callable[[str], torch.Tensor],
+        *,
+        layout: Layout,
+        running: RunningRequests,
+    ) -> None:
+        self._engine, self._layers, self._memory_of = engine, layers, memory_of
+        self._layout, self._running = layout, running
+        self._score = SCORES[engine.policy]
+        self._folded: dict[str, _Folded] = {}
+        self.counts = FoldCounts()
+
+    def shown(self, batch: Any) -> Any:
+        """The batch's metadata as the kernel should see it, after the folds that are due."""
+        rows = self._running.rows(batch.num_reqs)
+        if not rows:
+            return batch
+        self._forget()
+        starts = batch.query_start_loc_cpu[: batch.num_reqs + 1].tolist()
+        lengths = batch.seq_lens[: batch.num_reqs].tolist()
+        held = {}
+        for row, (request_id, retention) in enumerate(rows):
+            scheduled = starts[row + 1] - starts[row]
+            if retention is None or scheduled <= 0:
+                continue
+            computed = lengths[row] - scheduled
+            self._fold(request_id, retention, computed=computed, table=batch.block_table_tensor[row])
+            if retention.budget.folds(computed):
+                held[row] = (retention, computed, lengths[row])
+        return self._closed_up(batch, held) if held else batch
+
+    def _fold(
+        self, request_id: str, retention: RequestRetention, *, computed: int, table: torch.Tensor
+    ) -> None:
+        """Fold the buffers of one request that have filled since its last step."""
+        state = self._folded.get(request_id)
+        if state is None or computed < state.computed_tokens or computed == 0:
+            state = self._folded[request_id] = _Folded()  # new, or preempted and computed again
+        budget = retention.budget
+        due = budget.folds(computed)
+        if due > state.folds:
+            block = budget.block_tokens
+            first = budget.kept_tokens + state.folds * budget.buffer_tokens
+            last = budget.kept_tokens + due * budget.buffer_tokens
+            fold = Fold(
+                kept_blocks=table[: budget.kept_tokens // block].long(),
+                folded_blocks=table[first // block : last // block].long(),
+                folded_positions=torch.arange(first, last, dtype=torch.int32, device=table.device),
+                kept_tokens=budget.kept_tokens,
+                computed_tokens=computed,
+                sink_tokens=self._engine.sink_tokens,
+                recent_tokens=self._engine.recent_tokens,
+                spans=retention.spans,
+            )
+            for layer in self._layers:
+                self._fold_layer(layer, fold, state)
+            self.counts.folds += 1
+            self.counts.dropped_tokens += last - first
+        state.folds, state.computed_tokens = due, computed
+
+    def _fold_layer(self, layer: str, fold: Fold, state: _Folded) -> None:
+        memory = self._memory_of(layer)
+        positions = state.positions.get(layer)
+        if positions is None:
+            first = torch.arange(fold.kept_tokens, dtype=torch.int32, device=memory.device)
+            positions = first.expand(memory.shape[1], -1)
+        state.positions[layer] = fold.apply(memory, positions, layout=self._layout, score=self._score)
+
+    def _closed_up(self, batch: Any, held: Mapping[int, tuple[RequestRetention, int, int]]) -> Any:
+        """The metadata with the blocks of the rows in `held` moved up over those that were folded."""
+        table, lengths = batch.block_table_tensor.clone(), batch.seq_lens.clone()
+        for row, (retention, computed, length) in held.items():
+            gap = retention.budget.folded_blocks(computed)
+            used = -(-length // retention.budget.block_tokens)
+            left = batch.block_table_tensor[row, gap.stop : used]
+            table[row, gap.start : gap.start + len(left)] = left
+            table[row, gap.start + len(left) :] = 0
+            lengths[row] = length - len(gap) * retention.budget.block_tokens
+        longest = int(lengths[: batch.num_reqs].max())
+        return dataclasses.replace(batch, block_table_tensor=table, seq_lens=lengths, max_seq_len=longest)
+
+    def _forget(self) -> None:
+        """Drop what was remembered of requests that have ended."""
+        gone = [one for one in self._folded if not self._running.is_known(one)]
+        for one in gone:
+            del self._folded[one]

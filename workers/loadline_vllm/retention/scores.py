@@ -1,0 +1,86 @@
+"""
+Which tokens of a request are worth keeping: one score for each token and KV head, the higher the better.
+
+All scores follow from what is in the KV memory already and from the tokens' positions, so nothing has to be
+recorded when a token is written. Shapes: keys and values are [heads, tokens, head size], positions and scores
+[heads, tokens].
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+
+from loadline_policies.kv.spans import Spans, fair_quotas
+
+Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def streaming(_keys: torch.Tensor, _values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The latest tokens; with the sinks this is StreamingLLM (arXiv 2309.17453)."""
+    return positions.float()
+
+
+def key_norm(keys: torch.Tensor, _values: torch.Tensor, _positions: torch.Tensor) -> torch.Tensor:
+    """Tokens whose keys are small, which get more attention (arXiv 2406.11430)."""
+    return -keys.float().norm(dim=-1)
+
+
+def key_diff(keys: torch.Tensor, _values: torch.Tensor, _positions: torch.Tensor) -> torch.Tensor:
+    """Tokens whose keys are least like the mean of all, by their cosine (KeyDiff, arXiv 2504.15364)."""
+    unit = torch.nn.functional.normalize(keys.float(), dim=-1)
+    mean = torch.nn.functional.normalize(unit.mean(dim=1, keepdim=True), dim=-1)
+    return -(unit * mean).sum(dim=-1)
+
+
+def random(_keys: torch.Tensor, _values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Any tokens, but always the same ones, so that a request that is computed again keeps them."""
+    spread = (positions.long() * 2_654_435_761 + 40_503) % 2**32
+    return ((spread ^ (spread >> 15)) * 2_246_822_519 % 2**32).float()
+
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {"streaming": streaming, "key-norm": key_norm, "key-diff": key_diff, "random": random}
+)
+"""By the names of policies."""
+
+
+def chosen(
+    scores: torch.Tensor, positions: torch.Tensor, *, kept: int, always: torch.Tensor, spans: Spans
+) -> torch.Tensor:
+    """The places of the `kept` best tokens of each head, in ascending order: [heads, kept].
+
+    Those of `always` (a mask like `scores`) and of protected spans come first, then those that fair spans
+    have a right to, then all others by score.
+    """
+    rank = scores.double()
+    for span in spans.protected:
+        always = always | _within(positions, span.start, span.end)
+    if spans.fair:
+        rank = rank + _entitled(rank.masked_fill(always, float("inf")), positions, kept=kept, spans=spans)
+    rank = rank.masked_fill(always, float("inf"))
+    return rank.topk(kept, dim=1).indices.sort(dim=1).values
+
+
+def _entitled(scores: torch.Tensor, positions: torch.Tensor, *, kept: int, spans: Spans) -> torch.Tensor:
+    """A bonus above all scores for the best tokens of each fair span, as many as are its share.
+
+    Shares are of all tokens so far, also of those that were dropped before. What is outside of the fair spans
+    is one more of them.
+    """
+    seen = int(positions.max()) + 1
+    sizes = [max(0, min(span.end, seen) - span.start) for span in spans.fair]
+    quotas = fair_quotas([*sizes, seen - sum(sizes)], kept=kept)
+    inside = [_within(positions, span.start, span.end) for span in spans.fair]
+    outside = ~torch.stack(inside).any(dim=0)
+    finite = scores[scores.isfinite()]
+    above = 2.0 * finite.abs().max() + 1.0 if finite.numel() else scores.new_tensor(1.0)
+    bonus = torch.zeros_like(scores)
+    for mask, quota in zip((*inside, outside), quotas, strict=True):
+        best = scores.masked_fill(~mask, float("-inf")).topk(min(quota, scores.shape[1]), dim=1)
+        bonus.scatter_add_(1, best.indices, (best.values > float("-inf")).double() * above)
+    return bonus
+
+
+def _within(positions: torch.Tensor, start: int, end: int) -> torch.Tensor:
+    return (positions >= start) & (positions < end)
