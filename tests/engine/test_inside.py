@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.engines import expert_models
+from testbed.engines import models as small_models
 from testbed.engines.venvs import Venv
 
 INSIDE = Path(__file__).parents[1] / "inside_engine"
@@ -36,6 +37,7 @@ def test_file(engine_venv: Venv, models: Path, file: str) -> None:
         env={
             **{name: value for name, value in os.environ.items() if name in KEPT},
             "LOADLINE_EXPERT_MODELS": str(models),
+            "LOADLINE_SMALL_MODEL": str(small_models.ensure()),
         },
         cwd=INSIDE,
         capture_output=True,

@@ -1,0 +1,1 @@
+"""KV memory on small real engines, and what their answers must be."""

@@ -1,0 +1,108 @@
+"""A real engine whose requests have budgets: right tokens, bounded blocks, and nothing changed without."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loadline_vllm.retention.request_budgets import PROTECT
+from loadline_vllm.retention.scores import SCORES
+from testbed.kv.reference_decoding import FoldRule, Reference
+from testbed.kv.retention_engines import BLOCK, BUFFER, RetentionEngine, prompts
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+KEPT, SINKS, RECENT = 64, 4, 8
+PROMPT_TOKENS, TOKENS = 200, 40
+MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
+SETTINGS = {
+    "LOADLINE_RETENTION_POLICY": "streaming",
+    "LOADLINE_RETENTION_SINK_TOKENS": str(SINKS),
+    "LOADLINE_RETENTION_RECENT_TOKENS": str(RECENT),
+    "LOADLINE_RETENTION_PROTECT_TOKENS": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> RetentionEngine:
+    return RetentionEngine(MODEL, blocks=64, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference(MODEL)
+
+
+@pytest.mark.parametrize("kept", [32, 64, None])
+def test_tokens_are_those_of_the_reference(
+    engine: RetentionEngine, reference: Reference, kept: int | None
+) -> None:
+    asked = prompts(8, tokens=PROMPT_TOKENS)
+    expected = [
+        reference.answer(
+            one,
+            tokens=TOKENS,
+            chunk=BUFFER,
+            budget=engine.budget(kept) if kept is not None else None,
+            fold=FoldRule(SCORES["streaming"], sinks=SINKS, recent=RECENT),
+        )
+        for one in asked
+    ]
+    assert engine.answers(asked, tokens=TOKENS, kept=kept) == expected
+
+
+def test_a_budget_changes_answers(engine: RetentionEngine) -> None:
+    """Otherwise no other test here would show anything."""
+    asked = prompts(8, tokens=PROMPT_TOKENS)
+    assert engine.answers(asked, tokens=TOKENS, kept=32) != engine.answers(asked, tokens=TOKENS, kept=None)
+
+
+def test_a_budget_that_no_request_reaches_changes_nothing(engine: RetentionEngine) -> None:
+    asked = prompts(4, tokens=PROMPT_TOKENS)
+    before = engine.scheduler.budgets.bounded_requests
+    large = engine.answers(asked, tokens=TOKENS, kept=512)
+    assert engine.scheduler.budgets.bounded_requests == before
+    assert large == engine.answers(asked, tokens=TOKENS, kept=None)
+
+
+def test_a_request_holds_no_more_blocks_than_its_budget_allows(engine: RetentionEngine) -> None:
+    engine.answers(prompts(4, tokens=600), tokens=TOKENS, kept=KEPT)
+    assert max(engine.peak_blocks.values()) <= engine.budget(KEPT).most_blocks(BUFFER)
+    assert min(engine.peak_blocks.values()) < 600 // BLOCK
+
+
+def test_all_blocks_are_free_again_when_requests_have_ended(engine: RetentionEngine) -> None:
+    engine.answers(prompts(4, tokens=600), tokens=TOKENS, kept=KEPT)
+    pool = engine.scheduler.kv_cache_manager.block_pool
+    assert pool.get_num_free_blocks() == pool.num_gpu_blocks - 1
+    for manager in engine.scheduler.kv_cache_manager.coordinator.single_type_managers:
+        assert not manager.bounded
+        assert not manager._computed
+
+
+def test_preemptions_change_no_token(engine: RetentionEngine) -> None:
+    """Two at a time fit into the pool, eight don't. One alone would be computed in larger chunks."""
+    asked = prompts(8, tokens=500, seed=3)
+    pairs = [asked[first : first + 2] for first in range(0, 8, 2)]
+    unhindered = [one for pair in pairs for one in engine.answers(pair, tokens=TOKENS, kept=256)]
+    assert engine.preemptions == 0
+    assert engine.answers(asked, tokens=TOKENS, kept=256) == unhindered
+    assert engine.preemptions > 0
+
+
+def test_a_bounded_request_shares_no_prefix_and_others_still_do(engine: RetentionEngine) -> None:
+    asked = prompts(1, tokens=PROMPT_TOKENS, seed=4)
+    whole = engine.answers(asked, tokens=4, kept=None)
+    for _ in range(2):
+        engine.answers(asked, tokens=4, kept=32)
+        assert engine.cached_tokens == [0]
+    assert engine.answers(asked, tokens=4, kept=None) == whole
+    assert engine.cached_tokens == [PROMPT_TOKENS // BLOCK * BLOCK]
+
+
+def test_protected_spans_stay(engine: RetentionEngine) -> None:
+    asked = prompts(1, tokens=PROMPT_TOKENS, seed=5)
+    engine.answers(asked, tokens=4, kept=64, extra_args={PROTECT: [40, 60]})
+    assert engine.scheduler.budgets.refused_spans == 0
+    engine.answers(asked, tokens=4, kept=64, extra_args={PROTECT: [40, 600]})
+    assert engine.scheduler.budgets.refused_spans == 1
