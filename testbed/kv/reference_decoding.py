@@ -7,7 +7,7 @@ float32.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class FoldRule:
-    """Which tokens stay: the best by their score, the first ones and the last ones always."""
+    """Which tokens stay: the best by their score in a layer at a time, the first and the last ones always."""
 
-    score: Score
+    scores: Callable[[int, int], Score]
     sinks: int = 0
     recent: int = 0
 
@@ -77,8 +77,14 @@ class Reference:
                 dropped = (budget.folds(computed) - folds) * budget.buffer_tokens
                 folds = budget.folds(computed)
                 layers = [
-                    _folded(one, kept=budget.kept_tokens, dropped=dropped, computed=computed, fold=fold)
-                    for one in layers
+                    _folded(
+                        one,
+                        kept=budget.kept_tokens,
+                        dropped=dropped,
+                        score=fold.scores(number, computed),
+                        always=(fold.sinks, computed - fold.recent),
+                    )
+                    for number, one in enumerate(layers)
                 ]
             step = known[computed : computed + chunk]
             hidden = self._weights["model.embed_tokens.weight"][torch.tensor(step)]
@@ -151,14 +157,14 @@ def _normed(hidden: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch
     return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + epsilon) * weight
 
 
-def _folded(layer: Layer, *, kept: int, dropped: int, computed: int, fold: FoldRule) -> Layer:
+def _folded(layer: Layer, *, kept: int, dropped: int, score: Score, always: tuple[int, int]) -> Layer:
     """The layer without `dropped` of its first `kept` + `dropped` tokens, those with the worst scores."""
     old = kept + dropped
-    scores = fold.score(layer.keys[:, :old], layer.values[:, :old], layer.positions[:, :old])
+    scores = score(layer.keys[:, :old], layer.values[:, :old], layer.positions[:, :old])
     heads = []
     for head in range(layer.keys.shape[0]):
         at = layer.positions[head, :old].tolist()
-        stays = [position < fold.sinks or position >= computed - fold.recent for position in at]
+        stays = [position < always[0] or position >= always[1] for position in at]
         order = sorted(range(old), key=lambda place: (stays[place], float(scores[head, place])), reverse=True)
         heads.append(sorted(order[:kept]) + list(range(old, layer.keys.shape[1])))
     places = torch.tensor(heads)

@@ -18,7 +18,7 @@ from loadline_policies.fixes import fix_of
 
 PREFIX = "LOADLINE_"
 
-PolicyName = Literal["streaming", "key-norm", "key-diff", "random"]
+PolicyName = Literal["streaming", "key-norm", "key-diff", "random", "trimkv"]
 """Policies that choose the tokens which a bounded request keeps."""
 
 
@@ -88,6 +88,9 @@ class Settings(BaseModel):
 
     retention_policy: PolicyName = "streaming"
     """Which tokens stay."""
+
+    retention_gates: str | None = Field(default=None, max_length=4096)
+    """File of gates for the policy `trimkv`, which `loadline kv train-gates` writes for a model."""
 
     retention_budget_tokens: int | None = Field(default=None, ge=1, le=2**24)
     """Tokens that a request keeps, a multiple of the block size; None: all, unless the agent sets another."""

@@ -8,6 +8,7 @@ import torch
 from loadline_vllm.retention.folds import CpuVectors
 from loadline_vllm.retention.request_budgets import BUDGET, EngineRetention
 from loadline_vllm.retention.row_folds import RowFolds, RunningRequests
+from loadline_vllm.retention.scores import same_everywhere
 
 BLOCK = 4
 ENGINE = EngineRetention(policy="streaming", buffer_tokens=8, block_tokens=BLOCK, sink_tokens=2)
@@ -31,11 +32,15 @@ class Rows:
     def __init__(self, budgets: dict[str, int | None], *, blocks: int = 40) -> None:
         self.memory = {layer: torch.zeros(blocks, 1, BLOCK, 2) for layer in LAYERS}
         self.tables = {name: torch.arange(1 + 10 * row, 11 + 10 * row) for row, name in enumerate(budgets)}
-        self.running = RunningRequests()
-        self.running.engine = ENGINE
+        self.running = RunningRequests(ENGINE)
         self.running.row_ids = lambda: list(self.tables)
         self.folds = RowFolds(
-            ENGINE, LAYERS, self.memory.__getitem__, layout=CpuVectors(), running=self.running
+            ENGINE,
+            LAYERS,
+            self.memory.__getitem__,
+            layout=CpuVectors(),
+            scores=same_everywhere("streaming"),
+            running=self.running,
         )
         self.arrive(budgets)
 

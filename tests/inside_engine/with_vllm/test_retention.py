@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import PROTECT
 from loadline_vllm.retention.scores import SCORES
 from testbed.kv.reference_decoding import FoldRule, Reference
@@ -13,6 +15,7 @@ from testbed.kv.retention_engines import BLOCK, BUFFER, RetentionEngine, prompts
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 KEPT, SINKS, RECENT = 64, 4, 8
+LAYERS, HEADS, SIZE = 3, 2, 64
 PROMPT_TOKENS, TOKENS = 200, 40
 MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
 SETTINGS = {
@@ -44,11 +47,32 @@ def test_tokens_are_those_of_the_reference(
             tokens=TOKENS,
             chunk=BUFFER,
             budget=engine.budget(kept) if kept is not None else None,
-            fold=FoldRule(SCORES["streaming"], sinks=SINKS, recent=RECENT),
+            fold=FoldRule(lambda *_: SCORES["streaming"], sinks=SINKS, recent=RECENT),
         )
         for one in asked
     ]
     assert engine.answers(asked, tokens=TOKENS, kept=kept) == expected
+
+
+def test_tokens_that_gates_keep_are_those_of_the_reference(reference: Reference, tmp_path: Path) -> None:
+    """Gates of random numbers, which tell tokens, heads and layers apart."""
+    file = tmp_path / "gates.safetensors"
+    generator = torch.Generator().manual_seed(7)
+    shapes = ((HEADS, 8, SIZE), (HEADS, 8), (HEADS, 8), (HEADS,))
+    layers = [
+        gates.LayerGate(*(torch.randn(shape, generator=generator) for shape in shapes)) for _ in range(LAYERS)
+    ]
+    gates.write(layers, file, fingerprint=gates.fingerprint_of(MODEL), kept_tokens=KEPT, notes={})
+    settings = {"LOADLINE_RETENTION_POLICY": "trimkv", "LOADLINE_RETENTION_GATES": str(file)}
+    gated = RetentionEngine(MODEL, blocks=64, settings=SETTINGS | settings)
+    scores = gates.GateScores(layers)
+    asked = prompts(8, tokens=PROMPT_TOKENS)
+    rule = FoldRule(lambda layer, at: scores(f"model.layers.{layer}.", at), sinks=SINKS, recent=RECENT)
+    expected = [
+        reference.answer(one, tokens=TOKENS, chunk=BUFFER, budget=gated.budget(KEPT), fold=rule)
+        for one in asked
+    ]
+    assert gated.answers(asked, tokens=TOKENS, kept=KEPT) == expected
 
 
 def test_a_budget_changes_answers(engine: RetentionEngine) -> None:

@@ -6,10 +6,12 @@ decided before the KV memory exists: a spec that folds is given only where the w
 the kind of attention allow it. All others keep vLLM's.
 """
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from vllm.config import get_current_vllm_config
+from vllm.distributed import get_tensor_model_parallel_rank
 from vllm.v1.attention.backends.cpu_attn import (
     CPUAttentionBackend,
     CPUAttentionBackendImpl,
@@ -18,8 +20,11 @@ from vllm.v1.attention.backends.cpu_attn import (
 )
 from vllm.v1.kv_cache_interface import AttentionSpec, FullAttentionSpec
 
+from loadline_vllm.retention import gates
 from loadline_vllm.retention.folds import CpuVectors
-from loadline_vllm.retention.row_folds import RUNNING, RowFolds
+from loadline_vllm.retention.registrations import model_fingerprint
+from loadline_vllm.retention.row_folds import RowFolds, of_latest_worker
+from loadline_vllm.retention.scores import Scores, same_everywhere
 from loadline_vllm.retention.specs import RetentionSpec
 
 KERNELS = {"vec", "vec16"}
@@ -45,7 +50,8 @@ class RetentionBackend(CPUAttentionBackend):
     def customize_spec(cls, spec: AttentionSpec) -> AttentionSpec:
         """The spec with retention, where these layers can be folded."""
         spec = super().customize_spec(spec)
-        engine = RUNNING.engine
+        running = of_latest_worker()
+        engine = running.engine if running is not None else None
         if engine is None or not _is_plain(spec) or spec.block_size != engine.block_tokens:
             return spec
         if _get_attn_isa(spec.dtype, spec.block_size, spec.head_size) not in KERNELS:
@@ -63,6 +69,16 @@ def _is_plain(spec: AttentionSpec) -> bool:
         and spec.head_size == spec.head_size_v
         and spec.dtype in RetentionBackend.supported_dtypes
     )
+
+
+def _scores(spec: RetentionSpec, vllm_config: Any) -> Scores:
+    """The policy's scores, of the heads that are on this rank; InvalidInput if gates are another model's."""
+    retention = spec.retention
+    if retention.gates is None:
+        return same_everywhere(retention.policy)
+    found = gates.load(Path(retention.gates), fingerprint=model_fingerprint(vllm_config))
+    first = get_tensor_model_parallel_rank() * spec.num_kv_heads
+    return gates.GateScores([gate.heads(first, spec.num_kv_heads) for gate in found])
 
 
 class RetentionImpl(CPUAttentionBackendImpl):
@@ -83,13 +99,17 @@ class RetentionBuilder(CPUAttentionMetadataBuilder):
         super().__init__(kv_cache_spec, layer_names, vllm_config, *more)
         self._folds: RowFolds | None = None
         if isinstance(kv_cache_spec, RetentionSpec):
+            running = of_latest_worker()
+            if running is None:  # without it the scheduler would free blocks that were not folded
+                raise RuntimeError("a spec that folds was made without a RetentionWorker")
             layers = vllm_config.compilation_config.static_forward_context
             self._folds = RowFolds(
                 kv_cache_spec.retention,
                 layer_names,
                 lambda name: layers[name].kv_cache,
                 layout=CpuVectors(),
-                running=RUNNING,
+                scores=_scores(kv_cache_spec, vllm_config),
+                running=running,
             )
 
     def build(self, common_prefix_len: int, common_attn_metadata: Any, fast_build: bool = False) -> Any:

@@ -6,12 +6,17 @@ folds, or vLLM's own, and by that the scheduler knows: it gives requests a budge
 So what is wrong with an engine can make it serve without bounds, but never with wrong tokens.
 """
 
+import logging
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from loadline_policies.errors import InvalidInput
 from loadline_vllm import settings
+from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import EngineRetention
+
+logger = logging.getLogger("vllm.loadline")
 
 
 class Obstacle(StrEnum):
@@ -51,25 +56,47 @@ def engine_retention(vllm_config: Any) -> EngineRetention | None:
     if found.retention == "off" or obstacle(vllm_config) is not None:
         return None
     try:
-        return of_settings(found, block_tokens=vllm_config.cache_config.block_size)
-    except InvalidInput:
+        return of_settings(found, vllm_config)
+    except InvalidInput as error:
+        logger.error("no request's KV memory is bounded: %s", error)
         return None
 
 
-def of_settings(found: settings.Settings, *, block_tokens: int) -> EngineRetention:
-    """The engine's part of the settings; InvalidInput names what doesn't fit its blocks."""
+def of_settings(found: settings.Settings, vllm_config: Any) -> EngineRetention:
+    """The engine's part of the settings; InvalidInput names what doesn't fit its blocks or its model."""
     engine = EngineRetention(
         policy=found.retention_policy,
         buffer_tokens=found.retention_buffer_tokens,
-        block_tokens=block_tokens,
+        block_tokens=vllm_config.cache_config.block_size,
         sink_tokens=found.retention_sink_tokens,
         recent_tokens=found.retention_recent_tokens,
         most_tokens=found.retention_most_tokens,
+        gates=_gates(found, vllm_config) if found.retention_policy == "trimkv" else None,
     )
     for tokens in (found.retention_most_tokens, found.retention_budget_tokens):
         if tokens is not None:
             engine.budget(tokens)
     return engine
+
+
+def _gates(found: settings.Settings, vllm_config: Any) -> str:
+    """The file of gates, which is this model's."""
+    if found.retention_gates is None:
+        fix = "set LOADLINE_RETENTION_GATES to a file of `loadline kv train-gates`"
+        raise InvalidInput("LOADLINE_RETENTION_GATES", None, fix=fix)
+    gates.check(Path(found.retention_gates), fingerprint=model_fingerprint(vllm_config))
+    return found.retention_gates
+
+
+def model_fingerprint(vllm_config: Any) -> str:
+    """The fingerprint of the model that an engine serves, in a directory or in the hub's cache."""
+    model = vllm_config.model_config
+    directory = Path(model.model)
+    if not directory.is_dir():
+        from huggingface_hub import snapshot_download
+
+        directory = Path(snapshot_download(model.model, revision=model.revision, local_files_only=True))
+    return gates.fingerprint_of(directory)
 
 
 def obstacle(vllm_config: Any) -> Obstacle | None:

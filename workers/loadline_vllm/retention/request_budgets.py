@@ -26,7 +26,7 @@ class EngineRetention:
     """What is the same for all requests of an engine from its start on.
 
     The first `sink_tokens` and the last `recent_tokens` of a request always stay. `most_tokens` is the
-    largest budget of any request, None if some have none.
+    largest budget of any request, None if some have none; `gates` the file of those that `trimkv` goes by.
     """
 
     policy: PolicyName
@@ -35,6 +35,7 @@ class EngineRetention:
     sink_tokens: int = 4
     recent_tokens: int = 0
     most_tokens: int | None = None
+    gates: str | None = None
 
     def __post_init__(self) -> None:
         Budget(

@@ -19,14 +19,14 @@ import torch
 
 from loadline_vllm.retention.folds import Fold, Layout
 from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention, given
-from loadline_vllm.retention.scores import SCORES
+from loadline_vllm.retention.scores import Scores
 
 
 class RunningRequests:
     """The budgets of the requests that run in this worker, and which row is whose."""
 
-    def __init__(self) -> None:
-        self.engine: EngineRetention | None = None
+    def __init__(self, engine: EngineRetention | None) -> None:
+        self.engine = engine
         self.row_ids: Callable[[], Sequence[str]] | None = None
         self._bounded: dict[str, RequestRetention] = {}
 
@@ -52,8 +52,21 @@ class RunningRequests:
         return request_id in self._bounded
 
 
-RUNNING = RunningRequests()
-"""Those of this process: vLLM has one worker in each."""
+class _Latest:
+    """The requests of the worker that was made last; its layers take them while they are built."""
+
+    running: RunningRequests | None = None
+
+
+def begin(engine: EngineRetention | None) -> RunningRequests:
+    """A worker is being made: the requests that its layers will go by."""
+    _Latest.running = RunningRequests(engine)
+    return _Latest.running
+
+
+def of_latest_worker() -> RunningRequests | None:
+    """Those of the worker whose layers are being built; None if it isn't a RetentionWorker."""
+    return _Latest.running
 
 
 @dataclass(slots=True)
@@ -84,11 +97,11 @@ class RowFolds:
         memory_of: Callable[[str], torch.Tensor],
         *,
         layout: Layout,
+        scores: Scores,
         running: RunningRequests,
     ) -> None:
         self._engine, self._layers, self._memory_of = engine, layers, memory_of
-        self._layout, self._running = layout, running
-        self._score = SCORES[engine.policy]
+        self._layout, self._scores, self._running = layout, scores, running
         self._folded: dict[str, _Folded] = {}
         self.counts = FoldCounts()
 
@@ -146,7 +159,8 @@ class RowFolds:
         if positions is None:
             first = torch.arange(fold.kept_tokens, dtype=torch.int32, device=memory.device)
             positions = first.expand(memory.shape[1], -1)
-        state.positions[layer] = fold.apply(memory, positions, layout=self._layout, score=self._score)
+        score = self._scores(layer, fold.computed_tokens)
+        state.positions[layer] = fold.apply(memory, positions, layout=self._layout, score=score)
 
     def _closed_up(self, batch: Any, held: Mapping[int, tuple[RequestRetention, int, int]]) -> Any:
         """The metadata with the blocks of the rows in `held` moved up over those that were folded."""

@@ -106,7 +106,7 @@ def scheduler_budgets(scheduler: Any, found: Settings) -> SchedulerBudgets | Obs
         worker = scheduler.vllm_config.parallel_config.worker_cls
         return Obstacle.ATTENTION if "RetentionWorker" in str(worker) else Obstacle.WORKER
     try:
-        engine = of_settings(found, block_tokens=scheduler.block_size)
+        engine = of_settings(found, scheduler.vllm_config)
     except InvalidInput as error:
         logger.error("no request's KV memory is bounded: %s", error)
         return Obstacle.SETTINGS

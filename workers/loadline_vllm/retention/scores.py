@@ -39,10 +39,18 @@ def random(_keys: torch.Tensor, _values: torch.Tensor, positions: torch.Tensor) 
     return ((spread ^ (spread >> 15)) * 2_246_822_519 % 2**32).float()
 
 
+Scores = Callable[[str, int], Score]
+"""The score of a layer, by its name in vLLM, for a request with so many computed tokens."""
+
 SCORES: Mapping[str, Score] = MappingProxyType(
     {"streaming": streaming, "key-norm": key_norm, "key-diff": key_diff, "random": random}
 )
-"""By the names of policies."""
+"""Those that are the same in all layers and at all times, by the names of policies."""
+
+
+def same_everywhere(policy: str) -> Scores:
+    """A policy's score for every layer and time."""
+    return lambda _layer, _computed_tokens: SCORES[policy]
 
 
 def chosen(

@@ -10,7 +10,7 @@ from typing import Any
 from vllm.platforms import current_platform
 
 from loadline_vllm.retention.registrations import engine_retention
-from loadline_vllm.retention.row_folds import RUNNING
+from loadline_vllm.retention.row_folds import begin
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as Worker
@@ -22,13 +22,13 @@ class RetentionWorker(Worker):
     """The platform's worker. Only with it do layers get a spec that folds."""
 
     def __init__(self, vllm_config: Any, *more: Any, **named: Any) -> None:
-        RUNNING.engine = engine_retention(vllm_config)
+        self._running = begin(engine_retention(vllm_config))
         super().__init__(vllm_config, *more, **named)
 
     def load_model(self, *more: Any, **named: Any) -> None:
         super().load_model(*more, **named)
-        RUNNING.row_ids = lambda: self.model_runner.input_batch.req_ids
+        self._running.row_ids = lambda: self.model_runner.input_batch.req_ids
 
     def execute_model(self, scheduler_output: Any) -> Any:
-        RUNNING.update(scheduler_output)
+        self._running.update(scheduler_output)
         return super().execute_model(scheduler_output)
