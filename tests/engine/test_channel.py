@@ -25,12 +25,12 @@ from vllm.config import ParallelConfig
 from vllm.plugins import load_general_plugins
 from vllm.plugins.endpoint_plugins.interface import EndpointPlugin
 from vllm.v1.engine.core_client import AsyncMPClient, DPLBAsyncMPClient
-from loadline_vllm import rank_settings
+from loadline_vllm import held_settings
 from loadline_vllm.endpoint import Endpoint
 
 assert isinstance(Endpoint(), EndpointPlugin)
 load_general_plugins()
-assert rank_settings.is_installed(rank_settings.worker_class())
+assert held_settings.is_installed(held_settings.rank_class())
 assert ParallelConfig()._api_process_rank == 0
 assert ParallelConfig().world_size == 1
 assert all(hasattr(one, "call_utility_all_async") for one in (AsyncMPClient, DPLBAsyncMPClient))

@@ -64,14 +64,14 @@ def _channel(
 ) -> Coroutine[Any, Any, None]:
     """The channel, to be run until cancelled; RuntimeError where the ranks can't be called."""
     from loadline_api.worker_messages import WorkerPod
-    from loadline_vllm import rank_settings
+    from loadline_vllm import held_settings
     from loadline_vllm.channel.agent_clients import AgentClient
     from loadline_vllm.channel.channel_metrics import ChannelMetrics
     from loadline_vllm.channel.pollers import Poller, no_counters
     from loadline_vllm.channel.settings_leases import Change
 
-    if not rank_settings.is_installed(rank_settings.worker_class()):
-        raise RuntimeError(f"vLLM's workers lack {rank_settings.METHOD}: the general plugin is disabled")
+    if not held_settings.is_installed(held_settings.rank_class()):
+        raise RuntimeError(f"vLLM's workers lack {held_settings.METHOD}: the general plugin is disabled")
     core = engine_client.engine_core
 
     async def call(method: str, argument: str) -> list[object]:
@@ -82,7 +82,7 @@ def _channel(
     experts = _Experts(engine_client, call) if found.experts != "off" else None
 
     async def apply(change: Change) -> Sequence[int | None]:
-        told = rank_settings.acknowledged(await call(rank_settings.METHOD, rank_settings.sent(change)))
+        told = held_settings.acknowledged(await call(held_settings.METHOD, held_settings.sent(change)))
         held = experts is None or await experts.held(change)
         return told if held else [None for _ in told]
 
@@ -130,13 +130,13 @@ class _Experts:
 
     async def read(self) -> None:
         """Read the counts apart from the reports, which a slow engine must not delay; soon after a change."""
-        from loadline_vllm import rank_settings
+        from loadline_vllm import held_settings
         from loadline_vllm.channel.pollers import EVERY_S
 
         while True:
             before = self._changes
             try:
-                counted = rank_settings.counted(await self._call(rank_settings.COUNTS, ""), Loop.EXPERTS)
+                counted = held_settings.counted(await self._call(held_settings.COUNTS, ""), Loop.EXPERTS)
                 if counted and before == self._changes:
                     self._latest[Loop.EXPERTS] = self._front_end.counted(counted)
             except Exception:

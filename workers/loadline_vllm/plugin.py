@@ -28,7 +28,7 @@ def register() -> None:
 
 def _start() -> None:
     from loadline_policies.errors import InvalidInput
-    from loadline_vllm import presence, rank_settings, settings
+    from loadline_vllm import held_settings, presence, settings
 
     presence.publish_present()
     try:
@@ -41,14 +41,16 @@ def _start() -> None:
         presence.publish_off("asked")
         return
     try:
-        rank_settings.install(rank_settings.worker_class())
+        held_settings.install(held_settings.rank_class(), held_settings.RANK_LOOPS)
     except (ImportError, AttributeError, ValueError) as error:  # `endpoint` finds it missing, and says so
         logger.warning("this engine's ranks can't take Loadline's settings: %s", error)
     if found.experts != "off":
         from loadline_vllm.expert_layers import registrations, worker_rpc
 
         registrations.register(found)
-        rank_settings.LOOPS["experts"] = rank_settings.Loop(worker_rpc.hold, worker_rpc.counts)
+        held_settings.RANK_LOOPS["experts"] = held_settings.Loop(
+            lambda _, section: worker_rpc.hold(section), worker_rpc.counts
+        )
     if found.retention != "off":
         from loadline_vllm.retention import registrations as retention_registrations
 

@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry
 
-from loadline_vllm import presence, rank_settings
+from loadline_vllm import held_settings, presence
 from loadline_vllm.endpoint import Endpoint
 
 WORKER = {
@@ -62,11 +62,11 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Collec
         monkeypatch.setenv(f"LOADLINE_{name}", value)
     monkeypatch.setenv("LOADLINE_TOKEN_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("LOADLINE_EXPERTS", "observe")
-    monkeypatch.setattr(rank_settings, "worker_class", lambda: WorkerBase)
-    rank_settings.install(WorkerBase)
+    monkeypatch.setattr(held_settings, "rank_class", lambda: WorkerBase)
+    held_settings.install(WorkerBase, held_settings.RANK_LOOPS)
     yield registry
-    delattr(WorkerBase, rank_settings.METHOD)
-    delattr(WorkerBase, rank_settings.COUNTS)
+    delattr(WorkerBase, held_settings.METHOD)
+    delattr(WorkerBase, held_settings.COUNTS)
 
 
 async def started(engine_client: Any, *, until: Callable[[], bool] = lambda: True) -> Endpoint:
@@ -94,12 +94,12 @@ async def test_all_ranks_of_all_engines_are_asked_with_one_string_and_no_timeout
     registry: CollectorRegistry,
 ) -> None:
     core = Core()
-    both = {rank_settings.METHOD, rank_settings.COUNTS}
+    both = {held_settings.METHOD, held_settings.COUNTS}
     endpoint = await started(client(core), until=lambda: asked(core) == both)
     for _, _, timeout, arguments, keywords in core.called:
         assert (timeout, keywords) == (None, None)
         assert [type(one) for one in arguments] == [str]
-    assert [getattr(rank, rank_settings.HELD) for rank in core.ranks] == [{}] * 4
+    assert [getattr(rank, held_settings.HELD) for rank in core.ranks] == [{}] * 4
     assert endpoint._running is not None
     endpoint._running.cancel()
     assert off(registry, "failure") is None
@@ -111,7 +111,7 @@ async def test_ranks_that_count_nothing_are_not_asked_for_counts(monkeypatch: py
     core = Core()
     endpoint = await started(client(core), until=lambda: bool(core.called))
     await asyncio.sleep(0.05)
-    assert asked(core) == {rank_settings.METHOD}
+    assert asked(core) == {held_settings.METHOD}
     assert endpoint._running is not None
     endpoint._running.cancel()
 
@@ -140,14 +140,16 @@ async def test_what_the_ranks_counted_is_published_and_never_raised(
     counts: Callable[[], dict[str, Any]],
     layers: float | None,
 ) -> None:
-    monkeypatch.setitem(rank_settings.LOOPS, "experts", rank_settings.Loop(lambda _: {}, lambda _: counts()))
+    monkeypatch.setitem(
+        held_settings.RANK_LOOPS, "experts", held_settings.Loop(lambda _, __: {}, lambda _: counts())
+    )
     core = Core()
 
     def bypassed() -> float | None:
         return registry.get_sample_value("loadline:experts_bypassed", {"reason": "ZeroExperts"})
 
     endpoint = await started(
-        client(core), until=lambda: rank_settings.COUNTS in asked(core) and bypassed() == layers
+        client(core), until=lambda: held_settings.COUNTS in asked(core) and bypassed() == layers
     )
     assert off(registry, "failure") is None
     assert endpoint._running is not None
@@ -180,7 +182,7 @@ async def test_ranks_without_the_method_are_never_called(
     class Bare:
         pass
 
-    monkeypatch.setattr(rank_settings, "worker_class", lambda: Bare)
+    monkeypatch.setattr(held_settings, "rank_class", lambda: Bare)
     core = Core()
     assert (await started(client(core)))._running is None
     assert (core.called, off(registry, "failure")) == ([], 1.0)
