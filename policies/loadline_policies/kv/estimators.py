@@ -6,16 +6,19 @@ asked at each step of an engine. It may answer differently when it is asked agai
 answers are worth comparing. None of them knows the future; the one that does is for tests and benchmarks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from loadline_policies.kv.length_buckets import EDGES, BucketClassifier, bucket_of, features_of
 from loadline_policies.kv.lengths import Floats, LengthHistory
 from loadline_policies.kv.peaks import Ints
-from loadline_policies.kv.predicted_memory import EstimatorName
+from loadline_policies.kv.predicted_memory import Config, EstimatorName
+
+DRAWS: Final = 5
+"""Answers of the history to compare where the batch is small, as in Past-Future's published code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,15 @@ class ByBuckets:
 
     def __init__(self, *, least: int, initial_tokens: int) -> None:
         self._classifier = BucketClassifier()
-        self._least, self._initial = least, bucket_of(initial_tokens)
+        self.retune(least=least, initial_tokens=initial_tokens)
         self._known = 0
         self._features: dict[str, Ints] = {}
         self._guesses: dict[str, int] = {}
         self._outgrown = 0
+
+    def retune(self, *, least: int, initial_tokens: int) -> None:
+        """Go by other settings from now on, and keep what the classifier has learnt."""
+        self._least, self._initial = least, bucket_of(initial_tokens)
 
     @property
     def is_warm(self) -> bool:
@@ -158,13 +165,46 @@ def _alike(totals: Ints, uniforms: Floats) -> Ints:
     return np.broadcast_to(totals, uniforms.shape)
 
 
-def named(name: EstimatorName, *, window: int, least: int, initial_tokens: int, draws: int) -> Estimator:
-    """A new estimator of that name."""
-    makers: Mapping[EstimatorName, Callable[[], Estimator]] = {
-        EstimatorName.HISTORY: lambda: ByHistory(
-            LengthHistory(window=window, least=least, initial_tokens=initial_tokens), draws=draws
-        ),
-        EstimatorName.BUCKETS: lambda: ByBuckets(least=least, initial_tokens=initial_tokens),
-        EstimatorName.WORST_CASE: ByWorstCase,
-    }
-    return makers[name]()
+class LearningEstimators:
+    """The estimators that a document may name. All learn from each request, so that a document may change.
+
+    Its settings are those of a document. What was learnt is kept when they change.
+    """
+
+    def __init__(self, settings: Config) -> None:
+        self._history = LengthHistory(
+            window=settings.window_requests,
+            least=settings.least_requests,
+            initial_tokens=settings.initial_tokens,
+        )
+        self._buckets = ByBuckets(least=settings.least_requests, initial_tokens=settings.initial_tokens)
+        self._all: Mapping[EstimatorName, Estimator] = {
+            EstimatorName.HISTORY: ByHistory(self._history, draws=DRAWS),
+            EstimatorName.BUCKETS: self._buckets,
+            EstimatorName.WORST_CASE: ByWorstCase(),
+        }
+
+    def __getitem__(self, name: EstimatorName) -> Estimator:
+        return self._all[name]
+
+    @property
+    def known(self) -> int:
+        """How many lengths are remembered."""
+        return self._history.known
+
+    def retune(self, settings: Config) -> None:
+        """Go by other settings from now on."""
+        self._history.retune(
+            window=settings.window_requests,
+            least=settings.least_requests,
+            initial_tokens=settings.initial_tokens,
+        )
+        self._buckets.retune(least=settings.least_requests, initial_tokens=settings.initial_tokens)
+
+    def arrived(self, request_id: str, prompt: Sequence[int]) -> None:
+        for estimator in self._all.values():
+            estimator.arrived(request_id, prompt)
+
+    def finished(self, request_id: str, output_tokens: int | None) -> None:
+        for estimator in self._all.values():
+            estimator.finished(request_id, output_tokens)

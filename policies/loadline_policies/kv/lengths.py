@@ -25,7 +25,12 @@ class LengthHistory:
     """The numbers of tokens that the last `window` requests produced."""
 
     def __init__(self, *, window: int, least: int, initial_tokens: int) -> None:
-        self._recent: deque[int] = deque(maxlen=window)
+        self._recent: deque[int] = deque()
+        self.retune(window=window, least=least, initial_tokens=initial_tokens)
+
+    def retune(self, *, window: int, least: int, initial_tokens: int) -> None:
+        """Go by other settings from now on, and keep the lengths that fit into the window."""
+        self._recent = deque(self._recent, maxlen=window)
         self._least, self._initial_tokens = min(least, window), initial_tokens
         self._sorted: Ints | None = None
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.kv.estimators import ByBuckets, ByOracle, Estimator, Lengths, named
+from loadline_policies.kv.estimators import ByBuckets, ByOracle, Estimator, LearningEstimators, Lengths
 from loadline_policies.kv.length_buckets import EDGES, bucket_of, features_of
-from loadline_policies.kv.predicted_memory import EstimatorName
+from loadline_policies.kv.predicted_memory import Config, EstimatorName
 
 
 def total(estimator: Estimator, request_id: str, *, produced: int = 0, most: int = 100_000) -> int:
@@ -16,8 +16,11 @@ def total(estimator: Estimator, request_id: str, *, produced: int = 0, most: int
     return int(found[0, 0])
 
 
-def named_estimator(name: EstimatorName, *, least: int = 2) -> Estimator:
-    return named(name, window=100, least=least, initial_tokens=2048, draws=5)
+SETTINGS = Config(window_requests=100, least_requests=2)
+
+
+def named_estimator(name: EstimatorName) -> Estimator:
+    return LearningEstimators(SETTINGS)[name]
 
 
 @given(st.sampled_from(EstimatorName), st.integers(0, 200_000), st.integers(0, 1000), st.booleans())
@@ -100,3 +103,37 @@ def test_features_of_any_prompt_are_columns(prompt: list[int]) -> None:
 @pytest.mark.parametrize(("tokens", "bucket"), [(0, 0), (32, 0), (33, 1), (64, 1), (EDGES[-1] + 1, 11)])
 def test_buckets_double(tokens: int, bucket: int) -> None:
     assert bucket_of(tokens) == bucket
+
+
+def test_all_estimators_learn_whichever_is_asked() -> None:
+    estimators = LearningEstimators(SETTINGS)
+    for number in range(2):
+        estimators.arrived(str(number), [1, 2])
+        estimators.finished(str(number), 20)
+    estimators.arrived("c", [1, 2])
+    assert estimators.known == 2
+    assert total(estimators[EstimatorName.HISTORY], "c") == 20
+    assert total(estimators[EstimatorName.BUCKETS], "c") == 32
+    assert all(estimators[name].is_warm for name in EstimatorName)
+
+
+def test_what_was_learnt_outlasts_a_change_of_settings() -> None:
+    estimators = LearningEstimators(Config(window_requests=100, least_requests=30, initial_tokens=512))
+    for number in range(20):
+        estimators.arrived(str(number), [1, 2])
+        estimators.finished(str(number), number)
+    assert not estimators[EstimatorName.HISTORY].is_warm
+    estimators.retune(Config(window_requests=10, least_requests=5))
+    assert estimators.known == 10
+    assert estimators[EstimatorName.HISTORY].is_warm
+    assert estimators[EstimatorName.BUCKETS].is_warm
+    assert 10 <= total(estimators[EstimatorName.HISTORY], "c") <= 19
+
+
+def test_a_longer_window_with_more_requests_to_wait_for_is_cautious_again() -> None:
+    estimators = LearningEstimators(SETTINGS)
+    for number in range(2):
+        estimators.finished(str(number), 20)
+    estimators.retune(Config(least_requests=1000, initial_tokens=4096))
+    assert not estimators[EstimatorName.HISTORY].is_warm
+    assert total(estimators[EstimatorName.HISTORY], "c") == 4096
