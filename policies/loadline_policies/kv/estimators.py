@@ -192,6 +192,11 @@ class LearningEstimators:
         """How many lengths are remembered."""
         return self._history.known
 
+    @property
+    def mispredicted(self) -> int:
+        """Requests that outgrew what any of them predicted when it was asked."""
+        return sum(estimator.mispredicted for estimator in self._all.values())
+
     def retune(self, settings: Config) -> None:
         """Go by other settings from now on."""
         self._history.retune(

@@ -12,11 +12,13 @@ draw would refuse everyone else.
 """
 
 from collections import deque
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadline_policies.kv.peaks import Ints
+from loadline_policies.kv.predicted_memory import LONGEST_WINDOW
 
 Floats = NDArray[np.float64]
 
@@ -25,19 +27,19 @@ class LengthHistory:
     """The numbers of tokens that the last `window` requests produced."""
 
     def __init__(self, *, window: int, least: int, initial_tokens: int) -> None:
-        self._recent: deque[int] = deque()
+        self._recent: deque[int] = deque(maxlen=LONGEST_WINDOW)
         self.retune(window=window, least=least, initial_tokens=initial_tokens)
 
     def retune(self, *, window: int, least: int, initial_tokens: int) -> None:
-        """Go by other settings from now on, and keep the lengths that fit into the window."""
-        self._recent = deque(self._recent, maxlen=window)
+        """Go by other settings from now on; a longer window takes in lengths from before the change."""
+        self._window = window
         self._least, self._initial_tokens = min(least, window), initial_tokens
         self._sorted: Ints | None = None
 
     @property
     def known(self) -> int:
-        """How many lengths it holds."""
-        return len(self._recent)
+        """How many lengths are in the window."""
+        return min(len(self._recent), self._window)
 
     @property
     def is_warm(self) -> bool:
@@ -71,7 +73,6 @@ class LengthHistory:
     def _in_order(self) -> Ints:
         if self._sorted is None:
             missing = max(0, self._least - self.known)
-            self._sorted = np.sort(
-                np.array([*self._recent, *[self._initial_tokens] * missing], dtype=np.int64)
-            )
+            recent = islice(reversed(self._recent), self._window)
+            self._sorted = np.sort(np.array([*recent, *[self._initial_tokens] * missing], dtype=np.int64))
         return self._sorted

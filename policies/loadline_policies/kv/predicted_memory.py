@@ -8,11 +8,15 @@ admits as vLLM does, and counts what the policy would have refused.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
 from loadline_policies.kv.victims import VictimRule
 from loadline_policies.settings import Settings
+
+LONGEST_WINDOW: Final = 100_000
+"""Requests whose lengths are remembered at most, whatever a document sets. Chosen: they take a megabyte."""
 
 
 class AdmissionMode(StrEnum):
@@ -56,7 +60,9 @@ class Config(Settings):
     reserve_percent: int = Field(
         5, ge=0, le=50, description="share of the KV memory that predicted batches leave free"
     )
-    window_requests: int = Field(1000, ge=10, le=100_000, description="requests whose lengths are remembered")
+    window_requests: int = Field(
+        1000, ge=10, le=LONGEST_WINDOW, description="requests whose lengths are remembered"
+    )
     least_requests: int = Field(
         50,
         ge=0,

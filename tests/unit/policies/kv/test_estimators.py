@@ -128,6 +128,8 @@ def test_what_was_learnt_outlasts_a_change_of_settings() -> None:
     assert estimators[EstimatorName.HISTORY].is_warm
     assert estimators[EstimatorName.BUCKETS].is_warm
     assert 10 <= total(estimators[EstimatorName.HISTORY], "c") <= 19
+    estimators.retune(SETTINGS)
+    assert estimators.known == 20
 
 
 def test_a_longer_window_with_more_requests_to_wait_for_is_cautious_again() -> None:
