@@ -16,6 +16,7 @@ from loadline_agent.metrics import Metrics as AgentMetrics
 from loadline_api.names import AGENT_METRICS_PORT, OPERATOR_METRICS_PORT
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
+from loadline_vllm.admission import metrics as admission_metrics
 from loadline_vllm.channel import channel_metrics
 from loadline_vllm.expert_layers import metrics as experts_metrics
 from reference_pages.markdown import code, prose, table
@@ -98,6 +99,6 @@ def _of_agent_gauges() -> Iterator[Row]:
 
 
 def _of_plugin() -> Iterator[Row]:
-    for series in (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL):
+    for series in (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL, *admission_metrics.ALL):
         name = f"{series.name}_total" if series.type == "counter" else series.name
         yield code(name), series.type, _label("; ".join(series.labels), series.values), prose(series.help)

@@ -16,6 +16,7 @@ from loadline_api import names
 from loadline_api.conditions import ConditionType, Explained, Reason
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
+from loadline_vllm.admission import metrics as admission_metrics
 from loadline_vllm.channel import channel_metrics
 from loadline_vllm.expert_layers import metrics as experts_metrics
 
@@ -48,7 +49,7 @@ def test_metrics_keep_their_names_and_labels(same_as_before: Compare) -> None:
     same_as_before(
         "metrics-agent-gauges", lines(f"{one.name}{{{','.join(sorted(one.labels))}}}" for one in gauges.ALL)
     )
-    named = (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL)
+    named = (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL, *admission_metrics.ALL)
     same_as_before("metrics-worker", lines(one.name for one in named))
 
 

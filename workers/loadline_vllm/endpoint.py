@@ -6,7 +6,8 @@ vLLM calls `init_state` in each API server process, once the engine is ready, of
 none, it starts the channel. Several API servers share one engine, so only the first one does that.
 
 What is used of vLLM beside its documented interface: `parallel_config.world_size` and `_api_process_rank`,
-`engine_core.core_engines` and `engine_core.call_utility_all_async`, and the client's `reset_prefix_cache`.
+`scheduler_config.scheduler_cls`, `engine_core.core_engines` and `engine_core.call_utility_all_async`, and the
+client's `reset_prefix_cache`.
 The client's own `collective_rpc` returns the answers of the first engine only, if there are several for data
 parallelism.
 """
@@ -15,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,9 @@ from pydantic import JsonValue
 
 from loadline_policies.loops import Loop
 from loadline_vllm import presence, settings
+from loadline_vllm.admission import SCHEDULER
 
 if TYPE_CHECKING:
-    from loadline_vllm.channel.pollers import Counters
     from loadline_vllm.channel.settings_leases import Change
 
 logger = logging.getLogger("vllm.loadline")
@@ -48,6 +50,7 @@ class Endpoint:
             if engine_client is None or _index(engine_client) > 0:
                 return
             found = settings.read()
+            _check_scheduler(engine_client, found)
             worker = found.worker
             if not found.plugin or worker is None:
                 _off("unset")
@@ -62,29 +65,40 @@ class Endpoint:
 def _channel(
     engine_client: Any, found: settings.Settings, worker: settings.Worker
 ) -> Coroutine[Any, Any, None]:
-    """The channel, to be run until cancelled; RuntimeError where the ranks can't be called."""
+    """The channel, to be run until cancelled; RuntimeError where parts of the engine can't be called."""
     from loadline_api.worker_messages import WorkerPod
     from loadline_vllm import held_settings
     from loadline_vllm.channel.agent_clients import AgentClient
     from loadline_vllm.channel.channel_metrics import ChannelMetrics
-    from loadline_vllm.channel.pollers import Poller, no_counters
+    from loadline_vllm.channel.pollers import Counters, Poller
     from loadline_vllm.channel.settings_leases import Change
 
-    if not held_settings.is_installed(held_settings.rank_class()):
-        raise RuntimeError(f"vLLM's workers lack {held_settings.METHOD}: the general plugin is disabled")
+    admits = found.admission != "off"
+    called = [held_settings.rank_class(), *([held_settings.core_class()] if admits else [])]
+    for of_vllm in called:
+        if not held_settings.is_installed(of_vllm):
+            raise RuntimeError(f"{of_vllm} lacks {held_settings.METHOD}: the general plugin is disabled")
     core = engine_client.engine_core
 
-    async def call(method: str, argument: str) -> list[object]:
-        # No timeout: an answer that came after it would be taken for the answer to the next call.
+    # No call has a timeout: an answer that came after it would be taken for the answer to the next call.
+    async def call_ranks(method: str, argument: str) -> list[object]:
         engines = await core.call_utility_all_async("collective_rpc", method, None, (argument,), None)
         return [answer for engine in engines for answer in engine]
 
-    experts = _Experts(engine_client, call) if found.experts != "off" else None
+    async def call_cores(method: str, argument: str) -> list[object]:
+        return [*await core.call_utility_all_async(method, argument)]
+
+    experts = _experts(engine_client, call_ranks) if found.experts != "off" else None
+    admission = _admission(call_cores) if admits else None
+    loops = [loop for loop in (experts, admission) if loop is not None]
 
     async def apply(change: Change) -> Sequence[int | None]:
-        told = held_settings.acknowledged(await call(held_settings.METHOD, held_settings.sent(change)))
-        held = experts is None or await experts.held(change)
-        return told if held else [None for _ in told]
+        told = held_settings.acknowledged(await call_ranks(held_settings.METHOD, held_settings.sent(change)))
+        held = [await loop.held(change) for loop in loops]
+        return told if all(held) else [None for _ in told]
+
+    async def counters() -> Counters:
+        return {loop.name: loop.latest for loop in loops if loop.latest}
 
     poller = Poller(
         AgentClient(worker.agent, token_file=Path(worker.token_file)),
@@ -94,37 +108,44 @@ def _channel(
         pool=worker.pool,
         ranks=engine_client.vllm_config.parallel_config.world_size * len(core.core_engines),
         metrics=ChannelMetrics(),
-        counters=no_counters if experts is None else experts.counters,
+        counters=counters,
     )
 
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(poller.run())
-            if experts is not None:
-                tasks.create_task(experts.read())
+            for loop in loops:
+                tasks.create_task(loop.read())
 
     return run()
 
 
-class _Experts:
-    """The experts' part of the channel, in an engine whose layers of experts are served.
+Call = Callable[[str, str], Awaitable[list[object]]]
+"""Calls a method of all parts of one kind with one string; their answers."""
 
-    `call` calls a method of all ranks with one string.
+
+@dataclass(slots=True)
+class _Served:
+    """A loop that the engine's parts serve: its part in each change, and what they have counted.
+
+    `call` calls these parts. `follow` does what else a change needs in the front-end, once all ranks have
+    it; a change that it can't follow doesn't hold. `publish` takes the parts' counts, and returns the section
+    of a report.
     """
 
-    def __init__(self, engine_client: Any, call: Callable[[str, str], Awaitable[list[object]]]) -> None:
-        from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
-
-        self._client, self._call, self._front_end = engine_client, call, ExpertsFrontEnd()
-        self._latest: dict[str, dict[str, JsonValue]] = {}
-        self._changes, self._changed = 0, asyncio.Event()
+    name: Loop
+    call: Call
+    follow: Callable[["Change"], Awaitable[bool]]
+    publish: Callable[[list[dict[str, Any]]], dict[str, JsonValue]]
+    latest: dict[str, JsonValue] = field(default_factory=dict)
+    _changes: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def held(self, change: "Change") -> bool:
-        """All ranks were sent a change; whether no KV of other answers can be reused."""
+        """All ranks were sent a change; whether it holds for this loop."""
         self._changes += 1
-        self._latest.clear()  # counts of other settings
-        section = change.sections.get(Loop.EXPERTS)
-        held = await self._front_end.held(self._client, section.settings if section else {})
+        self.latest = {}  # counts of other settings
+        held = await self.follow(change)
         self._changed.set()
         return held
 
@@ -136,18 +157,57 @@ class _Experts:
         while True:
             before = self._changes
             try:
-                counted = held_settings.counted(await self._call(held_settings.COUNTS, ""), Loop.EXPERTS)
+                counted = held_settings.counted(await self.call(held_settings.COUNTS, ""), self.name)
                 if counted and before == self._changes:
-                    self._latest[Loop.EXPERTS] = self._front_end.counted(counted)
+                    self.latest = self.publish(counted)
             except Exception:
-                logger.exception("what the ranks have counted could not be read")
+                logger.exception("what the engine has counted for the loop %s could not be read", self.name)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), EVERY_S)
             self._changed.clear()
 
-    async def counters(self) -> "Counters":
-        """What was read last, for a report."""
-        return dict(self._latest)
+
+def _experts(engine_client: Any, call_ranks: Call) -> _Served:
+    """The experts' loop, in an engine whose layers of experts are served: its ranks hold it."""
+    from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
+
+    front_end = ExpertsFrontEnd()
+
+    async def follow(change: "Change") -> bool:
+        section = change.sections.get(Loop.EXPERTS)
+        return await front_end.held(engine_client, section.settings if section else {})
+
+    return _Served(Loop.EXPERTS, call_ranks, follow, front_end.counted)
+
+
+def _admission(call_cores: Call) -> _Served:
+    """The loop of KV memory, in an engine that admits by prediction: its cores hold it, and no rank."""
+    from loadline_vllm import held_settings
+    from loadline_vllm.admission.front_ends import AdmissionFrontEnd
+
+    async def follow(change: "Change") -> bool:
+        answers = await call_cores(held_settings.METHOD, held_settings.sent(change))
+        return {*held_settings.acknowledged(answers)} == {change.generation}
+
+    return _Served(Loop.KV, call_cores, follow, AdmissionFrontEnd().counted)
+
+
+def _check_scheduler(engine_client: Any, found: settings.Settings) -> None:
+    """Log an error if admission was asked for and the engine has another scheduler."""
+    if not found.plugin or found.admission == "off":
+        return
+    scheduler = engine_client.vllm_config.scheduler_config.scheduler_cls
+    if (scheduler if isinstance(scheduler, str) else _full_name(scheduler)) != SCHEDULER:
+        logger.error(
+            "LOADLINE_ADMISSION is %s, but this engine admits as vLLM does: start it with --scheduler-cls %s",
+            found.admission,
+            SCHEDULER,
+        )
+
+
+def _full_name(of: object) -> str:
+    """The name of a class as vLLM's options have it."""
+    return f"{getattr(of, '__module__', '')}.{getattr(of, '__qualname__', '')}"
 
 
 def _index(engine_client: Any) -> int:

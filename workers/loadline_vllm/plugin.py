@@ -6,6 +6,11 @@ every exception: an engine without the plugin is better than no engine.
 """
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadline_vllm.held_settings import Loop
 
 logger = logging.getLogger("vllm.loadline")
 """A child of vLLM's own logger, so that vLLM's handlers and level apply."""
@@ -40,10 +45,13 @@ def _start() -> None:
     if not found.plugin:
         presence.publish_off("asked")
         return
-    try:
-        held_settings.install(held_settings.rank_class(), held_settings.RANK_LOOPS)
-    except (ImportError, AttributeError, ValueError) as error:  # `endpoint` finds it missing, and says so
-        logger.warning("this engine's ranks can't take Loadline's settings: %s", error)
+    if found.admission != "off":
+        from loadline_vllm.admission import core_rpc
+
+        held_settings.CORE_LOOPS["kv"] = held_settings.Loop(core_rpc.hold, core_rpc.counts)
+    _install("ranks", held_settings.rank_class, held_settings.RANK_LOOPS)
+    if held_settings.CORE_LOOPS:
+        _install("engine cores", held_settings.core_class, held_settings.CORE_LOOPS)
     if found.experts != "off":
         from loadline_vllm.expert_layers import registrations, worker_rpc
 
@@ -56,6 +64,16 @@ def _start() -> None:
 
         retention_registrations.register()
     logger.info("Loadline's plugin %s is loaded", presence.package_version())
+
+
+def _install(parts: str, of_vllm: Callable[[], type], loops: "Mapping[str, Loop]") -> None:
+    """Let parts of the engine take settings; where they can't, `endpoint` finds that, and logs an error."""
+    from loadline_vllm import held_settings
+
+    try:
+        held_settings.install(of_vllm(), loops)
+    except (ImportError, AttributeError, ValueError) as error:
+        logger.warning("this engine's %s can't take Loadline's settings: %s", parts, error)
 
 
 def _publish_off(reason: str) -> None:

@@ -64,6 +64,10 @@ class Settings(BaseModel):
     plugin: bool = True
     """Whether the plugin is enabled; `LOADLINE_PLUGIN=0` disables it."""
 
+    admission: Literal["off", "observe", "enforce"] = "off"
+    """How far the engine's scheduler may admit by predicted memory, if it is the plugin's. `off`: it admits
+    as vLLM does. `observe`: what would be refused is counted. `enforce`: a policy may let requests wait."""
+
     experts: Literal["off", "observe", "enforce"] = "off"
     """How far layers of experts may be served. `off`: they stay as vLLM builds them. `observe`: their load is
     counted. `enforce`: a policy may also bound it, which changes what the model answers. Off by default,

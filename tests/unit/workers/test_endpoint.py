@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from loadline_vllm import held_settings, presence
+from loadline_vllm.admission import SCHEDULER
+from loadline_vllm.channel.settings_leases import SettingsLease
 from loadline_vllm.endpoint import Endpoint
 
 WORKER = {
@@ -28,24 +30,34 @@ class WorkerBase:
     """In the place of vLLM's class of workers."""
 
 
+class EngineCore:
+    """In the place of vLLM's class of engine cores."""
+
+
 class Core:
     """Two engines for data parallelism, with two ranks each."""
 
     def __init__(self) -> None:
         self.core_engines = [b"0", b"1"]
         self.ranks = [WorkerBase() for _ in range(4)]
+        self.cores = [EngineCore() for _ in range(2)]
         self.called: list[tuple[Any, ...]] = []
 
-    async def call_utility_all_async(self, *call: Any) -> list[list[str]]:
+    async def call_utility_all_async(self, *call: Any) -> list[Any]:
         self.called.append(call)
+        if call[0] != "collective_rpc":
+            return [getattr(core, call[0])(*call[1:]) for core in self.cores]
         (utility, method, _timeout, (text,), _) = call
         assert utility == "collective_rpc"
         answers = [getattr(rank, method)(text) for rank in self.ranks]
         return [answers[:2], answers[2:]]
 
 
-def client(core: Core, *, rank: int = 0) -> Any:
-    config = SimpleNamespace(parallel_config=SimpleNamespace(world_size=2, _api_process_rank=rank))
+def client(core: Core, *, rank: int = 0, scheduler: object = SCHEDULER) -> Any:
+    config = SimpleNamespace(
+        parallel_config=SimpleNamespace(world_size=2, _api_process_rank=rank),
+        scheduler_config=SimpleNamespace(scheduler_cls=scheduler),
+    )
     return SimpleNamespace(vllm_config=config, engine_core=core)
 
 
@@ -63,10 +75,13 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Collec
     monkeypatch.setenv("LOADLINE_TOKEN_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("LOADLINE_EXPERTS", "observe")
     monkeypatch.setattr(held_settings, "rank_class", lambda: WorkerBase)
+    monkeypatch.setattr(held_settings, "core_class", lambda: EngineCore)
     held_settings.install(WorkerBase, held_settings.RANK_LOOPS)
+    held_settings.install(EngineCore, held_settings.CORE_LOOPS)
     yield registry
-    delattr(WorkerBase, held_settings.METHOD)
-    delattr(WorkerBase, held_settings.COUNTS)
+    for of_vllm in (WorkerBase, EngineCore):
+        delattr(of_vllm, held_settings.METHOD)
+        delattr(of_vllm, held_settings.COUNTS)
 
 
 async def started(engine_client: Any, *, until: Callable[[], bool] = lambda: True) -> Endpoint:
@@ -83,7 +98,12 @@ async def started(engine_client: Any, *, until: Callable[[], bool] = lambda: Tru
 
 def asked(core: Core) -> set[str]:
     """The methods that were called on all ranks."""
-    return {call[1] for call in core.called}
+    return {call[1] for call in core.called if call[0] == "collective_rpc"}
+
+
+def cores_asked(core: Core) -> set[str]:
+    """The methods that were called on all engine cores."""
+    return {call[0] for call in core.called} - {"collective_rpc"}
 
 
 def off(registry: CollectorRegistry, reason: str) -> float | None:
@@ -154,6 +174,89 @@ async def test_what_the_ranks_counted_is_published_and_never_raised(
     assert off(registry, "failure") is None
     assert endpoint._running is not None
     endpoint._running.cancel()
+
+
+@pytest.fixture
+def admitting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that may admit by prediction, and serves no layer of experts."""
+    monkeypatch.setenv("LOADLINE_EXPERTS", "off")
+    monkeypatch.setenv("LOADLINE_ADMISSION", "observe")
+
+
+@pytest.mark.usefixtures("registry", "admitting")
+async def test_all_cores_hold_a_change_with_the_ranks() -> None:
+    core = Core()
+    both = {held_settings.METHOD, held_settings.COUNTS}
+    endpoint = await started(client(core), until=lambda: cores_asked(core) == both)
+    assert asked(core) == {held_settings.METHOD}
+    assert [getattr(one, held_settings.HELD) for one in (*core.ranks, *core.cores)] == [{}] * 6
+    assert endpoint._running is not None
+    endpoint._running.cancel()
+
+
+@pytest.mark.usefixtures("admitting")
+async def test_a_change_that_a_core_refuses_does_not_hold(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> dict[str, str]:
+        raise ValueError("not these")
+
+    monkeypatch.setitem(held_settings.CORE_LOOPS, "kv", held_settings.Loop(refuse, lambda _: {}))
+    acknowledged: list[Any] = []
+    taken = SettingsLease.acknowledge
+
+    def acknowledge(lease: SettingsLease, generations: Sequence[int | None]) -> bool:
+        acknowledged.append(generations)
+        return taken(lease, generations)
+
+    monkeypatch.setattr(SettingsLease, "acknowledge", acknowledge)
+    endpoint = await started(client(Core()), until=lambda: bool(acknowledged))
+    assert [*acknowledged[0]] == [None] * 4
+    assert endpoint._running is not None
+    endpoint._running.cancel()
+
+
+@pytest.mark.usefixtures("admitting")
+async def test_what_the_cores_counted_is_published(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"off": "OtherScheduler"}
+    monkeypatch.setitem(
+        held_settings.CORE_LOOPS, "kv", held_settings.Loop(lambda _, __: {}, lambda _: answer)
+    )
+
+    def off_cores() -> float | None:
+        return registry.get_sample_value("loadline:admission_off", {"reason": "OtherScheduler"})
+
+    endpoint = await started(client(Core()), until=lambda: off_cores() == 2.0)
+    assert endpoint._running is not None
+    endpoint._running.cancel()
+
+
+@pytest.mark.usefixtures("admitting")
+@pytest.mark.parametrize(
+    ("scheduler", "is_logged"), [(None, True), ("other.Scheduler", True), (Core, True), (SCHEDULER, False)]
+)
+async def test_an_engine_without_the_scheduler_is_logged_with_the_option(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, scheduler: object, is_logged: bool
+) -> None:
+    endpoint = await started(client(Core(), scheduler=scheduler))
+    assert (f"start it with --scheduler-cls {SCHEDULER}" in caplog.text) is is_logged
+    assert endpoint._running is not None
+    endpoint._running.cancel()
+
+
+@pytest.mark.usefixtures("admitting")
+async def test_cores_without_the_methods_are_never_called(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bare:
+        pass
+
+    monkeypatch.setattr(held_settings, "core_class", lambda: Bare)
+    core = Core()
+    assert (await started(client(core)))._running is None
+    assert (core.called, off(registry, "failure")) == ([], 1.0)
 
 
 @pytest.mark.parametrize("rank", [1, 7])
