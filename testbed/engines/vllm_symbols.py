@@ -28,7 +28,8 @@ class Symbol:
         return f"{self.module}.{self.name}"
 
 
-def _members(module: str, owner: str, *names: str) -> tuple[Symbol, ...]:
+def members(module: str, owner: str, *names: str) -> tuple[Symbol, ...]:
+    """Members of one class."""
     return tuple(Symbol(module, f"{owner}.{name}") for name in names)
 
 
@@ -40,7 +41,7 @@ SYMBOLS: tuple[Symbol, ...] = (
         f"{EXPERTS}.routed_experts", "RoutedExperts.__init__", ("layer_name", "params_dtype", "moe_config")
     ),
     Symbol(f"{EXPERTS}.runner.moe_runner", "MoERunner.__init__", ("layer_name", "moe_config", "router")),
-    *_members(
+    *members(
         f"{EXPERTS}.runner.moe_runner",
         "MoERunner",
         "router",
@@ -79,7 +80,7 @@ SYMBOLS: tuple[Symbol, ...] = (
         ),
     ),
     Symbol("vllm.model_executor.models.transformers.moe", "TransformersMoERunner"),
-    *_members(
+    *members(
         f"{EXPERTS}.router.fused_moe_router",
         "FusedMoERouter",
         "bias_vl",
@@ -88,23 +89,23 @@ SYMBOLS: tuple[Symbol, ...] = (
         "routing_method_type",
     ),
     Symbol(f"{EXPERTS}.router.zero_expert_router", "ZeroExpertRouter"),
-    *_members(f"{EXPERTS}.router.cpu_router", "CPURouter", "scoring_func", "custom_routing_function"),
-    *_members(f"{EXPERTS}.router.fused_topk_router", "FusedTopKRouter", "scoring_func"),
-    *_members(
+    *members(f"{EXPERTS}.router.cpu_router", "CPURouter", "scoring_func", "custom_routing_function"),
+    *members(f"{EXPERTS}.router.fused_topk_router", "FusedTopKRouter", "scoring_func"),
+    *members(
         f"{EXPERTS}.router.grouped_topk_router",
         "GroupedTopKRouter",
         "scoring_func",
         "num_fused_shared_experts",
     ),
-    *_members(
+    *members(
         f"{EXPERTS}.router.fused_topk_bias_router",
         "FusedTopKBiasRouter",
         "scoring_func",
         "num_fused_shared_experts",
     ),
-    *_members(f"{EXPERTS}.router.custom_routing_router", "CustomRoutingRouter", "custom_routing_function"),
-    *_members(f"{EXPERTS}.config", "RoutingMethodType", "Custom"),
-    *_members(
+    *members(f"{EXPERTS}.router.custom_routing_router", "CustomRoutingRouter", "custom_routing_function"),
+    *members(f"{EXPERTS}.config", "RoutingMethodType", "Custom"),
+    *members(
         f"{EXPERTS}.config",
         "FusedMoEConfig",
         "routing_method",
@@ -126,7 +127,7 @@ SYMBOLS: tuple[Symbol, ...] = (
         "DefaultEplbPolicy.rebalance_experts",
         ("weight", "num_replicas", "num_groups", "num_nodes", "num_ranks"),
     ),
-    *_members(
+    *members(
         "vllm.distributed.eplb.eplb_state",
         "EplbLayerState",
         "expert_load_view",
@@ -135,23 +136,23 @@ SYMBOLS: tuple[Symbol, ...] = (
         "should_record_tensor",
         "num_unpadded_tokens_tensors",
     ),
-    *_members(
+    *members(
         "vllm.distributed.eplb.eplb_state",
         "EplbState",
         "expert_rearrangement_step",
         "expert_rearrangement_step_interval",
     ),
-    *_members("vllm.v1.worker.gpu_model_runner", "GPUModelRunner", "eplb_state"),
-    *_members("vllm.v1.worker.gpu.model_runner", "GPUModelRunner", "eplb_state"),
-    *_members("vllm.v1.worker.worker_base", "WorkerBase", "model_runner"),
+    *members("vllm.v1.worker.gpu_model_runner", "GPUModelRunner", "eplb_state"),
+    *members("vllm.v1.worker.gpu.model_runner", "GPUModelRunner", "eplb_state"),
+    *members("vllm.v1.worker.worker_base", "WorkerBase", "model_runner"),
     Symbol("vllm.forward_context", "get_forward_context"),
     Symbol("vllm.forward_context", "is_forward_context_available"),
-    *_members("vllm.forward_context", "ForwardContext", "is_padding"),
+    *members("vllm.forward_context", "ForwardContext", "is_padding"),
     Symbol("vllm.config", "get_current_vllm_config"),
-    *_members(
+    *members(
         "vllm.config.vllm", "VllmConfig", "additional_config", "speculative_config", "aux_output_config"
     ),
-    *_members("vllm.config.aux_output", "AuxOutputConfig", "enable_return_routed_experts"),
+    *members("vllm.config.aux_output", "AuxOutputConfig", "enable_return_routed_experts"),
     Symbol("vllm.platforms", "current_platform"),
     Symbol("vllm.platforms.interface", "Platform.is_cpu"),
     Symbol("vllm.envs", "VLLM_BATCH_INVARIANT"),

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from testbed.engines import vllm_sources
+from testbed.engines.scheduler_symbols import SCHEDULER_SYMBOLS
 from testbed.engines.venvs import ROOT, Venv
 from testbed.engines.vllm_symbols import SYMBOLS, missing, subclasses
 
 PAGE = (ROOT / "docs" / "experts-vllm.md").read_text()
+SCHEDULER_PAGE = (ROOT / "docs" / "kv-vllm.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +26,13 @@ def following(engine_venv: Venv) -> Path:
 
 
 def test_the_version_that_the_plugin_is_for_has_all(installed: Path) -> None:
-    assert missing(installed) == []
+    assert missing(installed, SYMBOLS + SCHEDULER_SYMBOLS) == []
 
 
 def test_the_next_version_has_all_but_what_the_page_lists(following: Path) -> None:
-    gone = missing(following)
-    assert [str(symbol) for symbol in gone if f"`{symbol}`" not in PAGE] == []
+    for symbols, page in ((SYMBOLS, PAGE), (SCHEDULER_SYMBOLS, SCHEDULER_PAGE)):
+        gone = missing(following, symbols)
+        assert [str(symbol) for symbol in gone if f"`{symbol}`" not in page] == []
 
 
 def test_the_page_names_all_runners_and_routers_that_are_new(installed: Path, following: Path) -> None:
@@ -40,4 +43,4 @@ def test_the_page_names_all_runners_and_routers_that_are_new(installed: Path, fo
 
 
 def test_there_are_symbols() -> None:
-    assert len(SYMBOLS) > 30
+    assert min(len(SYMBOLS), len(SCHEDULER_SYMBOLS)) > 30

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.engines.scheduler_symbols import SCHEDULER_SYMBOLS
 from testbed.engines.vllm_symbols import SYMBOLS, Symbol, missing, subclasses
 
-PLUGIN = Path(__file__).parents[3] / "workers" / "loadline_vllm" / "expert_layers"
+PLUGIN = Path(__file__).parents[3] / "workers" / "loadline_vllm"
 
 SOURCE = """
 from elsewhere import borrowed as lent
@@ -77,15 +78,17 @@ def test_subclasses_have_the_base_alone(source: Path) -> None:
     assert subclasses(source, "Base") == ["Derived"]
 
 
-def test_all_that_the_plugin_imports_of_vllm_is_listed() -> None:
+@pytest.mark.parametrize(("part", "symbols"), [("expert_layers", SYMBOLS), ("admission", SCHEDULER_SYMBOLS)])
+def test_all_that_the_plugin_imports_of_vllm_is_listed(part: str, symbols: tuple[Symbol, ...]) -> None:
     """Members of classes can't be found like this; who uses one adds it to the list."""
-    listed = {symbol.module for symbol in SYMBOLS} | {str(symbol) for symbol in SYMBOLS}
-    listed |= {f"{symbol.module}.{symbol.name.split('.')[0]}" for symbol in SYMBOLS}
+    listed = {symbol.module for symbol in symbols} | {str(symbol) for symbol in symbols}
+    listed |= {f"{symbol.module}.{symbol.name.split('.')[0]}" for symbol in symbols}
     imported = {
         f"{node.module}.{name.name}"
-        for path in PLUGIN.glob("*.py")
+        for path in (PLUGIN / part).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vllm")
         for name in node.names
     }
+    assert imported
     assert imported - listed == set()
