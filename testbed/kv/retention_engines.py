@@ -59,7 +59,7 @@ class RetentionEngine:
             long_prefill_token_threshold=BUFFER,
             enable_prefix_caching=True,
             enforce_eager=True,
-            scheduler_cls="loadline_vllm.retention.schedulers.RetentionScheduler",
+            scheduler_cls="loadline_vllm.schedulers.LoadlineScheduler",
             worker_cls="loadline_vllm.retention.workers.RetentionWorker",
         )
         self.peak_blocks: dict[str, int] = {}

@@ -10,5 +10,5 @@ cores. The arithmetic is in `loadline_policies.kv`.
 
 from typing import Final
 
-SCHEDULER: Final = "loadline_vllm.admission.schedulers.AdmissionScheduler"
+SCHEDULER: Final = "loadline_vllm.schedulers.LoadlineScheduler"
 """The value of vLLM's option `--scheduler-cls`."""

@@ -30,6 +30,7 @@ class Obstacle(StrEnum):
     ATTENTION = "Attention"
     WORKER = "Worker"
     SETTINGS = "Settings"
+    FAILURE = "Failure"
 
 
 def register() -> None:

@@ -1,4 +1,9 @@
-"""vLLM's scheduler with a budget for each request that arrives; for `--scheduler-cls`."""
+"""
+vLLM's scheduler with a budget for each request that arrives.
+
+A failure of the plugin's never reaches vLLM: after the first one, requests that arrive get no budget any
+more. Those that have one keep it, since the workers have folded them.
+"""
 
 import logging
 from typing import Any
@@ -6,27 +11,47 @@ from typing import Any
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 
 from loadline_vllm import settings
+from loadline_vllm.retention.registrations import Obstacle
 from loadline_vllm.retention.scheduler_budgets import SchedulerBudgets, scheduler_budgets
 
 logger = logging.getLogger("vllm.loadline")
 
 
 class RetentionScheduler(AsyncScheduler):
-    """Gives requests their budgets; all else is vLLM's."""
+    """Gives requests their budgets; all else is vLLM's. Without `LOADLINE_RETENTION` it is exactly that.
 
-    def __init__(self, *more: Any, **named: Any) -> None:
-        super().__init__(*more, **named)
-        self.budgets = scheduler_budgets(self, settings.read())
-        if not isinstance(self.budgets, SchedulerBudgets):
-            logger.error("no request's KV memory is bounded in this engine: %s", self.budgets)
+    `unbounded` is why new requests get no budget, None if they do or were never to have any.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.budgets: SchedulerBudgets | None = None
+        self.unbounded: Obstacle | None = None
+        try:
+            found = settings.read()
+            if found.plugin and found.retention != "off":
+                made = scheduler_budgets(self, found)
+                self.budgets = made if isinstance(made, SchedulerBudgets) else None
+                self.unbounded = made if isinstance(made, Obstacle) else None
+        except Exception:
+            self._fail()
+        if self.unbounded is not None:
+            logger.error("no request's KV memory is bounded in this engine: %s", self.unbounded)
 
     def add_request(self, request: Any) -> None:
-        new = request.request_id not in self.requests
-        if isinstance(self.budgets, SchedulerBudgets) and new and not request.resumable:
-            self.budgets.give(request, longest_tokens=self.max_model_len)
+        is_new = request.request_id not in self.requests
+        if self.budgets is not None and self.unbounded is None and is_new and not request.resumable:
+            try:
+                self.budgets.give(request, longest_tokens=self.max_model_len)
+            except Exception:
+                self._fail()
         super().add_request(request)
 
     def _free_blocks(self, request: Any) -> None:
         super()._free_blocks(request)
-        if isinstance(self.budgets, SchedulerBudgets):
+        if self.budgets is not None:
             self.budgets.forget(request.request_id)
+
+    def _fail(self) -> None:
+        self.unbounded = Obstacle.FAILURE
+        logger.exception("Loadline's retention has failed: requests keep all of their tokens from now on")
