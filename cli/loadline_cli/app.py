@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from loadline_api.names import SYSTEM_NAMESPACE
-from loadline_cli import study_app
+from loadline_cli import kv_app, study_app
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.options import (
     ContextOption,
@@ -288,3 +288,4 @@ app.add_typer(
 app.add_typer(
     study_app.study, name="study", short_help="Replay recordings to find out what a change would save."
 )
+app.add_typer(kv_app.kv, name="kv", short_help="Prepare what bounds the KV memory of requests.")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from loadline_policies.errors import InvalidInput
-from loadline_vllm.retention.gate_training import Example, GateTraining, batches
+from loadline_vllm.retention.gate_examples import Example
+from loadline_vllm.retention.gate_training import GateTraining
 
 MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
 KEPT = 4
@@ -61,8 +62,3 @@ def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["Nothing"]}')
     with pytest.raises((InvalidInput, OSError)):
         GateTraining(tmp_path, kept_tokens=KEPT, rate=0.02, seed=0)
-
-
-def test_batches_have_examples_of_one_length() -> None:
-    mixed = [*examples(3, tokens=4), *examples(2, tokens=6), *examples(1, tokens=4)]
-    assert [[len(one.ids) for one in batch] for batch in batches(mixed, 2)] == [[4, 4], [6, 6], [4, 4]]

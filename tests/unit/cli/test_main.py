@@ -14,7 +14,19 @@ from loadline_cli.exits import CommandError, Exit
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "drill", "release", "policies", "policies list", "policies check", "study", "study experts"],
+    [
+        "",
+        "demo",
+        "drill",
+        "release",
+        "policies",
+        "policies list",
+        "policies check",
+        "study",
+        "study experts",
+        "kv",
+        "kv train-gates",
+    ],
     ids=lambda name: name or "loadline",
 )
 def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], None]) -> None:
@@ -23,7 +35,7 @@ def test_help(command: str, loadline: Any, same_as_before: Callable[[str, str], 
     same_as_before(f"help-{command.replace(' ', '-') or 'loadline'}", ended.out)
 
 
-@pytest.mark.parametrize("command", ["", "policies", "study"])
+@pytest.mark.parametrize("command", ["", "policies", "study", "kv"])
 def test_without_a_command_help_is_shown(command: str, loadline: Any) -> None:
     assert loadline(*command.split()).out == loadline(*command.split(), "--help").out
 

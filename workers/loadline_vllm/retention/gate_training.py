@@ -10,7 +10,6 @@ Any causal model of transformers will do whose attention is looked up by name. O
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,20 +18,13 @@ import torch
 from torch import nn
 
 from loadline_policies.errors import InvalidInput
+from loadline_vllm.retention.gate_examples import Example
 from loadline_vllm.retention.gates import GateShape, LayerGate
 
 ATTENTION: Final = "loadline_gated"
 INNER: Final = 64
 FIRST_BIAS: Final = 6.0
 """At first nothing is forgotten: β of 0.9975. The paper has 10 to 18, for far longer sequences."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Token ids, and the positions whose next token counts; all of them if None."""
-
-    ids: tuple[int, ...]
-    judged: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +162,3 @@ def shape_of(config: Any) -> GateShape:
         kv_heads=getattr(text, "num_key_value_heads", None) or heads,
         head=getattr(text, "head_dim", None) or text.hidden_size // heads,
     )
-
-
-def batches(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """Batches of `size` examples of one length each; what doesn't fill a batch is left out."""
-    waiting: dict[int, list[Example]] = {}
-    for example in examples:
-        alike = waiting.setdefault(len(example.ids), [])
-        alike.append(example)
-        if len(alike) == size:
-            yield waiting.pop(len(example.ids))
