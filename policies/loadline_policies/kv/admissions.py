@@ -38,6 +38,37 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """Requests that hold memory, in columns of shape [requests], and how many blocks they share.
+
+    An engine has hundreds at each step, and an object for each would cost more than the prediction.
+    """
+
+    ids: Sequence[str]
+    held_tokens: Ints
+    produced_tokens: Ints
+    most_tokens: Ints
+    shared_tokens: Ints
+    shared_blocks: int = 0
+
+    @classmethod
+    def of(cls, members: Sequence[Member], *, shared_blocks: int = 0) -> "Members":
+        """A few requests in columns."""
+        columns = [
+            (one.held_tokens, one.produced_tokens, one.most_tokens, one.shared_tokens) for one in members
+        ]
+        held, produced, most, shared = np.array(columns, dtype=np.int64).reshape(-1, 4).T
+        return cls(
+            ids=[one.request_id for one in members],
+            held_tokens=held,
+            produced_tokens=produced,
+            most_tokens=most,
+            shared_tokens=shared,
+            shared_blocks=shared_blocks,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """The KV memory of an engine: its blocks, the groups of layers that share them, and a reserve."""
 
@@ -89,17 +120,17 @@ class Admission:
     def __init__(self, pool: Pool, estimator: Estimator, *, rng: np.random.Generator) -> None:
         self.pool, self.estimator = pool, estimator
         self._rng = rng
-        self.begin(())
+        self.begin(Members.of(()))
 
-    def begin(self, members: Sequence[Member], *, shared_blocks: int = 0) -> None:
+    def begin(self, members: Members) -> None:
         """A step begins in which `members` hold memory; their lengths are predicted once for it."""
-        draws = max(1, min(self.estimator.draws, ESTIMATES_PER_STEP // max(1, len(members)) + 1))
-        self._batch = self._predicted(members, draws=draws, shared_blocks=shared_blocks)
+        draws = max(1, min(self.estimator.draws, ESTIMATES_PER_STEP // max(1, len(members.ids)) + 1))
+        self._batch = self._predicted(members, draws=draws)
 
     def ask(self, candidate: Member, *, new_shared_blocks: int = 0) -> Verdict:
         """Whether the next waiting request fits; if so, it belongs to the batch from now on."""
         alone = self._predicted(
-            (candidate,), draws=len(self._batch.remaining), shared_blocks=new_shared_blocks
+            Members.of((candidate,), shared_blocks=new_shared_blocks), draws=len(self._batch.remaining)
         )
         with_it = self._batch.joined(alone)
         peak = with_it.peak_blocks(self.pool.groups)
@@ -108,12 +139,9 @@ class Admission:
             self._batch = with_it
         return Verdict(fits, peak)
 
-    def _predicted(self, members: Sequence[Member], *, draws: int, shared_blocks: int) -> _Batch:
-        columns = [
-            (one.held_tokens - one.shared_tokens, one.produced_tokens, one.most_tokens) for one in members
-        ]
-        own, produced, most = np.array(columns, dtype=np.int64).reshape(-1, 3).T
-        lengths = Lengths([one.request_id for one in members], produced, most)
-        uniforms = self._rng.random((draws, len(members)))
-        totals = self.estimator.totals(lengths, uniforms)
-        return _Batch(np.maximum(own, 0), totals - produced, shared_blocks)
+    def _predicted(self, members: Members, *, draws: int) -> _Batch:
+        produced = members.produced_tokens
+        uniforms = self._rng.random((draws, len(members.ids)))
+        totals = self.estimator.totals(Lengths(members.ids, produced, members.most_tokens), uniforms)
+        own = np.maximum(members.held_tokens - members.shared_tokens, 0)
+        return _Batch(own, totals - produced, members.shared_blocks)

@@ -7,25 +7,18 @@ that had refused it, so the policy is not asked again in that step, and the refu
 Nothing here knows vLLM. What requests hold memory is asked for only if a request waits.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
-from loadline_policies.kv.admissions import Admission, Member, Pool
+from loadline_policies.kv.admissions import Admission, Member, Members, Pool
 from loadline_policies.kv.estimators import Estimator, LearningEstimators
 from loadline_policies.kv.peaks import BlockGroup
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config
 
 SEED: Final = 1876
 """Of the draws from the history; any will do, but a replay has to give the same."""
-
-
-class Batch(NamedTuple):
-    """The requests that hold memory, and how many different blocks they share."""
-
-    members: Sequence[Member]
-    shared_blocks: int = 0
 
 
 class Gate:
@@ -75,7 +68,7 @@ class Gate:
         self._has_begun = self._has_refused = False
 
     def admits(
-        self, candidate: Member, *, new_shared_blocks: int, batch: Callable[[], Batch], runs: bool
+        self, candidate: Member, *, new_shared_blocks: int, batch: Callable[[], Members], runs: bool
     ) -> bool:
         """Whether the scheduler may try to start the next waiting request.
 
@@ -85,8 +78,7 @@ class Gate:
         if self._has_refused:
             return not self.enforces
         if not self._has_begun:
-            members, shared_blocks = batch()
-            self._admission.begin(members, shared_blocks=shared_blocks)
+            self._admission.begin(batch())
             self._has_begun = True
         verdict = self._admission.ask(candidate, new_shared_blocks=new_shared_blocks)
         self.peak_blocks = verdict.peak_blocks

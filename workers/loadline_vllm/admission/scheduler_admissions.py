@@ -12,12 +12,15 @@ turns aren't requests.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from loadline_api.kv_counts import AdmissionCounts
-from loadline_policies.kv.admissions import Member
+from loadline_policies.kv.admissions import Member, Members
+from loadline_policies.kv.peaks import Ints
 from loadline_policies.kv.predicted_memory import Config
 from loadline_policies.kv.victims import VictimRule
 from loadline_vllm.admission import deadlines, memory_layouts, victim_orders
-from loadline_vllm.admission.gates import Batch, Gate
+from loadline_vllm.admission.gates import Gate
 from loadline_vllm.admission.labels import PRIORITY, RESET, RULES
 from loadline_vllm.admission.shared_blocks import SharedBlocks
 
@@ -134,23 +137,31 @@ class SchedulerAdmission:
             errors=int(failed),
         )
 
-    def _batch(self) -> Batch:
+    def _batch(self) -> Members:
+        """The requests that hold blocks now. Of those that waited with blocks, some may run by now."""
         running = self._scheduler.running
         started = {id(request) for request in running} if self._holding else set()
-        holding = (request for request in self._holding if id(request) not in started)
-        members = [
-            self._member(request, shared_tokens=self.shared.tokens(request.request_id))
-            for request in (*running, *holding)
-        ]
-        return Batch(members, len(self.shared))
+        members = [*running, *(request for request in self._holding if id(request) not in started)]
+        names = [request.request_id for request in members]
+        produced = _column([request.num_output_tokens for request in members])
+        room = self._scheduler.max_model_len - _column([request.num_prompt_tokens for request in members])
+        return Members(
+            ids=names,
+            held_tokens=_column([request.num_tokens for request in members]) + self._ahead_tokens,
+            produced_tokens=produced,
+            most_tokens=np.minimum(_column([request.max_tokens for request in members]), room),
+            shared_tokens=_column([self.shared.tokens(name) for name in names])
+            if self.shared.requests
+            else np.zeros_like(produced),
+            shared_blocks=len(self.shared),
+        )
 
     def _member(self, request: Any, *, shared_tokens: int) -> Member:
-        room = self._scheduler.max_model_len - request.num_prompt_tokens
         return Member(
             request_id=request.request_id,
             held_tokens=request.num_tokens + self._ahead_tokens,
             produced_tokens=request.num_output_tokens,
-            most_tokens=max(0, min(request.max_tokens, room)),
+            most_tokens=min(request.max_tokens, self._scheduler.max_model_len - request.num_prompt_tokens),
             shared_tokens=shared_tokens,
         )
 
@@ -171,3 +182,7 @@ class SchedulerAdmission:
 
     def _is_by_priority(self) -> bool:
         return bool(self._scheduler.policy.value == PRIORITY)
+
+
+def _column(numbers: list[int]) -> Ints:
+    return np.fromiter(numbers, np.int64, len(numbers))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.kv.admissions import Admission, Member, Pool, Verdict
+from loadline_policies.kv.admissions import Admission, Member, Members, Pool, Verdict
 from loadline_policies.kv.estimators import ByOracle
 from loadline_policies.kv.peaks import BlockGroup
 
@@ -32,7 +32,7 @@ def admission(
 
 def test_a_request_is_refused_when_the_batch_would_outgrow_the_pool_later() -> None:
     tight = admission({"a": 64, "b": 64}, blocks=15)
-    tight.begin([member("a")])
+    tight.begin(Members.of([member("a")]))
     verdict = tight.ask(member("b"))
     assert not verdict.fits
     assert verdict.peak_blocks == 16
@@ -40,13 +40,13 @@ def test_a_request_is_refused_when_the_batch_would_outgrow_the_pool_later() -> N
 
 def test_a_request_fits_when_another_ends_before_it_grows() -> None:
     room = admission({"a": 4, "b": 64}, blocks=10)
-    room.begin([member("a")])
+    room.begin(Members.of([member("a")]))
     assert room.ask(member("b")).fits
 
 
 def test_a_request_that_fits_belongs_to_the_batch_for_the_next() -> None:
     room = admission(dict.fromkeys("abc", 64), blocks=16)
-    room.begin([])
+    room.begin(Members.of([]))
     assert [room.ask(member(name)).fits for name in "abc"] == [True, True, False]
 
 
@@ -56,14 +56,14 @@ def test_something_runs_however_large_it_is() -> None:
 
 def test_a_reserve_stays_free() -> None:
     room = admission({"a": 16, "b": 16}, blocks=10, reserve_percent=5)
-    room.begin([member("a")])
+    room.begin(Members.of([member("a")]))
     assert room.pool.usable_blocks == 9
     assert not room.ask(member("b")).fits
 
 
 def test_blocks_that_requests_share_are_counted_once() -> None:
     room = admission({"a": 16, "b": 16}, blocks=6)
-    room.begin([member("a", shared=64)], shared_blocks=4)
+    room.begin(Members.of([member("a", shared=64)], shared_blocks=4))
     assert room.ask(member("b", shared=64)) == Verdict(True, 6)
 
 
@@ -81,7 +81,7 @@ def test_admitted_requests_never_need_more_than_the_pool_with_true_lengths(
     """Replayed token by token; one request alone may be too large, as vLLM's own checks are for that."""
     lengths = {str(number): output for number, (_, output) in enumerate(arrivals)}
     room = admission(lengths, blocks=blocks)
-    room.begin([])
+    room.begin(Members.of([]))
     admitted = []
     for number, (prompt, output) in enumerate(arrivals):
         if not room.ask(member(str(number), prompt=prompt)).fits:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from loadline_policies.kv.admissions import Member
+from loadline_policies.kv.admissions import Member, Members
 from loadline_policies.kv.estimators import ByOracle
 from loadline_policies.kv.peaks import BlockGroup
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
-from loadline_vllm.admission.gates import Batch, Gate
+from loadline_vllm.admission.gates import Gate
 
 ENFORCED = Config(admission=AdmissionMode.ENFORCE, estimator=EstimatorName.WORST_CASE, reserve_percent=0)
 OBSERVED = ENFORCED.model_copy(update={"admission": AdmissionMode.OBSERVE})
@@ -30,7 +30,7 @@ def admitted(asked: Gate, *names: str, holding: Sequence[Member] = (), runs: boo
     asked.begin_step()
     found = []
     for name in names:
-        if not asked.admits(member(name), new_shared_blocks=0, batch=lambda: Batch(holding), runs=runs):
+        if not asked.admits(member(name), new_shared_blocks=0, batch=lambda: Members.of(holding), runs=runs):
             break
         found.append(name)
     return found
@@ -49,8 +49,10 @@ def test_requests_that_hold_memory_are_of_the_batch() -> None:
 def test_shared_blocks_take_room() -> None:
     asked = gate()
     asked.begin_step()
-    assert asked.admits(member("b"), new_shared_blocks=1, batch=lambda: Batch([member("a")], 1), runs=True)
-    assert not asked.admits(member("c"), new_shared_blocks=1, batch=lambda: Batch([]), runs=True)
+    assert asked.admits(
+        member("b"), new_shared_blocks=1, batch=lambda: Members.of([member("a")], shared_blocks=1), runs=True
+    )
+    assert not asked.admits(member("c"), new_shared_blocks=1, batch=lambda: Members.of([]), runs=True)
 
 
 def test_in_observe_all_start_and_a_step_counts_one_refusal() -> None:
@@ -78,9 +80,9 @@ def test_a_request_that_started_because_nothing_ran_belongs_to_the_batch() -> No
     asked = gate()
     session = member("session", held=90, most=0)
     asked.begin_step()
-    assert asked.admits(member("a"), new_shared_blocks=0, batch=lambda: Batch([session]), runs=False)
+    assert asked.admits(member("a"), new_shared_blocks=0, batch=lambda: Members.of([session]), runs=False)
     both = [session, member("a")]
-    assert not asked.admits(member("b"), new_shared_blocks=0, batch=lambda: Batch(both), runs=True)
+    assert not asked.admits(member("b"), new_shared_blocks=0, batch=lambda: Members.of(both), runs=True)
 
 
 def test_the_reserve_stays_free() -> None:
@@ -108,13 +110,13 @@ def test_an_estimator_of_a_test_is_asked_until_settings_change() -> None:
 
 
 def test_the_batch_is_looked_at_only_if_a_request_waits() -> None:
-    def never() -> Batch:
+    def never() -> Members:
         raise AssertionError
 
     gate().begin_step()
     asked = gate(OBSERVED, blocks=1)
     asked.begin_step()
-    assert asked.admits(member("b"), new_shared_blocks=0, batch=lambda: Batch([member("a")]), runs=True)
+    assert asked.admits(member("b"), new_shared_blocks=0, batch=lambda: Members.of([member("a")]), runs=True)
     assert asked.admits(member("c"), new_shared_blocks=0, batch=never, runs=True)
 
 
