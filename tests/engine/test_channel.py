@@ -31,6 +31,7 @@ from loadline_vllm.endpoint import Endpoint
 assert isinstance(Endpoint(), EndpointPlugin)
 load_general_plugins()
 assert held_settings.is_installed(held_settings.rank_class())
+assert held_settings.is_installed(held_settings.core_class())
 assert ParallelConfig()._api_process_rank == 0
 assert ParallelConfig().world_size == 1
 assert all(hasattr(one, "call_utility_all_async") for one in (AsyncMPClient, DPLBAsyncMPClient))
@@ -89,6 +90,7 @@ async def test_an_engine_takes_settings_and_serves_on_without_its_agent(
 
 def test_what_the_plugin_uses_of_vllm_is_there(engine_venv: Venv, plugins: Path, tmp_path: Path) -> None:
     environment = {**ENVIRONMENT, "PYTHONPATH": str(plugins), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment["LOADLINE_ADMISSION"] = "observe"
     done = subprocess.run(
         [engine_venv.python, "-c", USED], env=environment, capture_output=True, text=True, check=False
     )

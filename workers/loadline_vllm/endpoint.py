@@ -14,20 +14,12 @@ parallelism.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import JsonValue
-
-from loadline_policies.loops import Loop
 from loadline_vllm import presence, settings
 from loadline_vllm.admission import SCHEDULER
-
-if TYPE_CHECKING:
-    from loadline_vllm.channel.settings_leases import Change
 
 logger = logging.getLogger("vllm.loadline")
 
@@ -67,7 +59,7 @@ def _channel(
 ) -> Coroutine[Any, Any, None]:
     """The channel, to be run until cancelled; RuntimeError where parts of the engine can't be called."""
     from loadline_api.worker_messages import WorkerPod
-    from loadline_vllm import held_settings
+    from loadline_vllm import held_settings, served_loops
     from loadline_vllm.channel.agent_clients import AgentClient
     from loadline_vllm.channel.channel_metrics import ChannelMetrics
     from loadline_vllm.channel.pollers import Counters, Poller
@@ -88,9 +80,10 @@ def _channel(
     async def call_cores(method: str, argument: str) -> list[object]:
         return [*await core.call_utility_all_async(method, argument)]
 
-    experts = _experts(engine_client, call_ranks) if found.experts != "off" else None
-    admission = _admission(call_cores) if admits else None
-    loops = [loop for loop in (experts, admission) if loop is not None]
+    loops = [
+        *([served_loops.experts(engine_client, call_ranks)] if found.experts != "off" else []),
+        *([served_loops.admission(call_cores)] if admits else []),
+    ]
 
     async def apply(change: Change) -> Sequence[int | None]:
         told = held_settings.acknowledged(await call_ranks(held_settings.METHOD, held_settings.sent(change)))
@@ -120,87 +113,17 @@ def _channel(
     return run()
 
 
-Call = Callable[[str, str], Awaitable[list[object]]]
-"""Calls a method of all parts of one kind with one string; their answers."""
-
-
-@dataclass(slots=True)
-class _Served:
-    """A loop that the engine's parts serve: its part in each change, and what they have counted.
-
-    `call` calls these parts. `follow` does what else a change needs in the front-end, once all ranks have
-    it; a change that it can't follow doesn't hold. `publish` takes the parts' counts, and returns the section
-    of a report.
-    """
-
-    name: Loop
-    call: Call
-    follow: Callable[["Change"], Awaitable[bool]]
-    publish: Callable[[list[dict[str, Any]]], dict[str, JsonValue]]
-    latest: dict[str, JsonValue] = field(default_factory=dict)
-    _changes: int = 0
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def held(self, change: "Change") -> bool:
-        """All ranks were sent a change; whether it holds for this loop."""
-        self._changes += 1
-        self.latest = {}  # counts of other settings
-        held = await self.follow(change)
-        self._changed.set()
-        return held
-
-    async def read(self) -> None:
-        """Read the counts apart from the reports, which a slow engine must not delay; soon after a change."""
-        from loadline_vllm import held_settings
-        from loadline_vllm.channel.pollers import EVERY_S
-
-        while True:
-            before = self._changes
-            try:
-                counted = held_settings.counted(await self.call(held_settings.COUNTS, ""), self.name)
-                if counted and before == self._changes:
-                    self.latest = self.publish(counted)
-            except Exception:
-                logger.exception("what the engine has counted for the loop %s could not be read", self.name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), EVERY_S)
-            self._changed.clear()
-
-
-def _experts(engine_client: Any, call_ranks: Call) -> _Served:
-    """The experts' loop, in an engine whose layers of experts are served: its ranks hold it."""
-    from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
-
-    front_end = ExpertsFrontEnd()
-
-    async def follow(change: "Change") -> bool:
-        section = change.sections.get(Loop.EXPERTS)
-        return await front_end.held(engine_client, section.settings if section else {})
-
-    return _Served(Loop.EXPERTS, call_ranks, follow, front_end.counted)
-
-
-def _admission(call_cores: Call) -> _Served:
-    """The loop of KV memory, in an engine that admits by prediction: its cores hold it, and no rank."""
-    from loadline_vllm import held_settings
-    from loadline_vllm.admission.front_ends import AdmissionFrontEnd
-
-    async def follow(change: "Change") -> bool:
-        answers = await call_cores(held_settings.METHOD, held_settings.sent(change))
-        return {*held_settings.acknowledged(answers)} == {change.generation}
-
-    return _Served(Loop.KV, call_cores, follow, AdmissionFrontEnd().counted)
-
-
 def _check_scheduler(engine_client: Any, found: settings.Settings) -> None:
     """Log an error if admission was asked for and the engine has another scheduler."""
     if not found.plugin or found.admission == "off":
         return
     scheduler = engine_client.vllm_config.scheduler_config.scheduler_cls
-    if (scheduler if isinstance(scheduler, str) else _full_name(scheduler)) != SCHEDULER:
+    name = scheduler if isinstance(scheduler, str) else _full_name(scheduler)
+    if name != SCHEDULER:
         logger.error(
-            "LOADLINE_ADMISSION is %s, but this engine admits as vLLM does: start it with --scheduler-cls %s",
+            "LOADLINE_ADMISSION is %s, but this engine's scheduler is %s: start it with --scheduler-cls %s",
             found.admission,
+            "vLLM's own" if scheduler is None else name,
             SCHEDULER,
         )
 

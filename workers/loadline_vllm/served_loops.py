@@ -1,0 +1,89 @@
+"""
+Loops that parts of an engine serve, as its front-end knows them: what a change needs, and what was counted.
+
+Settings of the experts' loop are held by the ranks, which get every change anyway; those of KV memory by the
+engine cores. Counts are read every few seconds, apart from the reports that have them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+from loadline_policies.loops import Loop
+from loadline_vllm import held_settings
+from loadline_vllm.channel.pollers import EVERY_S
+from loadline_vllm.channel.settings_leases import Change
+
+logger = logging.getLogger("vllm.loadline")
+
+Call = Callable[[str, str], Awaitable[list[object]]]
+"""Calls a method of all parts of one kind with one string; their answers."""
+
+
+@dataclass(slots=True)
+class ServedLoop:
+    """A loop that the engine's parts serve: its part in each change, and what they have counted.
+
+    `call` calls these parts. `follow` does what else a change needs in the front-end, once all ranks have
+    it; a change that it can't follow doesn't hold. `publish` takes the parts' counts, and returns the section
+    of a report.
+    """
+
+    name: Loop
+    call: Call
+    follow: Callable[[Change], Awaitable[bool]]
+    publish: Callable[[list[dict[str, Any]]], dict[str, JsonValue]]
+    latest: dict[str, JsonValue] = field(default_factory=dict)
+    _changes: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def held(self, change: Change) -> bool:
+        """All ranks were sent a change; whether it holds for this loop."""
+        self._changes += 1
+        self.latest = {}  # counts of other settings
+        held = await self.follow(change)
+        self._changed.set()
+        return held
+
+    async def read(self) -> None:
+        """Read the counts apart from the reports, which a slow engine must not delay; soon after a change."""
+        while True:
+            before = self._changes
+            try:
+                counted = held_settings.counted(await self.call(held_settings.COUNTS, ""), self.name)
+                if counted and before == self._changes:
+                    self.latest = self.publish(counted)
+            except Exception:
+                logger.exception("what the engine has counted for the loop %s could not be read", self.name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), EVERY_S)
+            self._changed.clear()
+
+
+def experts(engine_client: Any, call_ranks: Call) -> ServedLoop:
+    """The experts' loop, in an engine whose layers of experts are served: its ranks hold it."""
+    from loadline_vllm.expert_layers.front_ends import ExpertsFrontEnd
+
+    front_end = ExpertsFrontEnd()
+
+    async def follow(change: Change) -> bool:
+        section = change.sections.get(Loop.EXPERTS)
+        return await front_end.held(engine_client, section.settings if section else {})
+
+    return ServedLoop(Loop.EXPERTS, call_ranks, follow, front_end.counted)
+
+
+def admission(call_cores: Call) -> ServedLoop:
+    """The loop of KV memory, in an engine that admits by prediction: its cores hold it, and no rank."""
+    from loadline_vllm.admission.front_ends import AdmissionFrontEnd
+
+    async def follow(change: Change) -> bool:
+        answers = await call_cores(held_settings.METHOD, held_settings.sent(change))
+        return {*held_settings.acknowledged(answers)} == {change.generation}
+
+    return ServedLoop(Loop.KV, call_cores, follow, AdmissionFrontEnd().counted)
