@@ -72,6 +72,11 @@ class ConditionType(Explained):
         "A capacity bounds the experts of at least one engine, so its answers may differ from the model's "
         "own.",
     )
+    ADMISSION_PREDICTED = (
+        "AdmissionPredicted",
+        "In every engine that reports, the policy decides which requests start, and knows enough lengths of "
+        "answers to predict by.",
+    )
     CAPACITY_LIMITED = "CapacityLimited", "The service asks for more than nodes, GPUs, quotas or watts allow."
     ACCEPTED = "Accepted", "The domain has members, and their safe limits together fit its budget (S1)."
     ENFORCEABLE = "Enforceable", "The coordinator reacts at least twice as fast as the breaker can trip (S2)."
@@ -167,7 +172,7 @@ class Reason(Explained):
         "All layers of experts stay as vLLM built them; the engine's metric loadline:experts_bypassed has "
         "the reason.",
     )
-    NOT_ALLOWED = "NotAllowed", "spec.experts.mode isn't Enforce, so no capacity bounds the experts."
+    NOT_ALLOWED = "NotAllowed", "The loop's mode in the spec isn't Enforce, so the loop changes nothing."
     CANNOT_BOUND = (
         "CannotBound",
         "No layer of the engines can be bounded by the spec's strategy; their metric "
@@ -184,7 +189,32 @@ class Reason(Explained):
     )
     GUARD_BREACHED = "GuardBreached", "A reading exceeded a limit of the guard, which ended the capacity."
     READINGS_UNKNOWN = "ReadingsUnknown", "The agent lacks a reading that the policy or the guard needs."
-    POLICY_OBSERVES = "PolicyObserves", "The policy in force bounds no experts."
+    POLICY_OBSERVES = "PolicyObserves", "The policy in force only observes."
+    PREDICTING = (
+        "Predicting",
+        "A request starts once the batch with it is predicted to fit into the KV memory until it ends.",
+    )
+    FEW_LENGTHS = (
+        "FewLengths",
+        "The policy decides which requests start, but an engine knows too few lengths of answers yet: it "
+        "assumes initialTokens for each missing one, so more requests wait than later.",
+    )
+    OBSERVING = (
+        "Observing",
+        "Spec and policy allow it, but an engine only counts which requests the policy would let wait: it "
+        "has no settings of its agent yet, or LOADLINE_ADMISSION in its container is observe.",
+    )
+    ADMISSION_OFF = (
+        "AdmissionOff",
+        "An engine admits requests as vLLM does: it runs another scheduler than Loadline's, its memory is of "
+        "a kind that isn't predicted, or Loadline's part could not start; its metric loadline:admission_off "
+        "has the reason.",
+    )
+    PLUGIN_FAILED = (
+        "PluginFailed",
+        "Loadline's scheduler failed in an engine, which admits requests as vLLM does until it restarts; "
+        "the engine's log has the fault.",
+    )
     SCALE_REFUSED = "ScaleRefused", "The API server refused to change the replicas."
     TEMPLATE_REFUSED = (
         "TemplateRefused",
@@ -359,6 +389,7 @@ SERVICE_CONDITIONS = (
     ConditionType.PLUGIN_MISSING,
     ConditionType.EXPERTS_OBSERVED,
     ConditionType.EXPERTS_BOUNDED,
+    ConditionType.ADMISSION_PREDICTED,
     ConditionType.POLICY_VALID,
 )
 """An InferenceService's conditions, which the operator writes and counts, in the order in which people read

@@ -1,5 +1,5 @@
 """
-What an engine serves and is started with: the model, its limits, its arguments, its KV memory.
+What an engine serves and is started with: the model, its limits, its arguments.
 
 What can't work is refused here, with the field and the fix: an engine that only fails
 once it has loaded its weights costs its owner a quarter of an hour. So the address of a
@@ -8,17 +8,14 @@ not taken in any of the forms in which the engine takes it (`engine_options`).
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from loadline_api.engine_options import forms
-from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import INT32
 from loadline_api.schemas import Spec, rule, validations
-from loadline_policies.loops import Loop
 
 FROM_FIELDS = (
     "--model",
@@ -215,34 +212,3 @@ class Engine(Spec):
         description="Further arguments of the engine, appended to the operator's, each as --name=value.",
         json_schema_extra={"maxItems": 64, "x-kubernetes-list-type": "atomic"},
     )
-
-
-class KvDtype(StrEnum):
-    """Types in which the engine keeps keys and values: those of vLLM 0.32."""
-
-    AUTO = "auto"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-    FP8 = "fp8"
-    FP8_E4M3 = "fp8_e4m3"
-    FP8_E5M2 = "fp8_e5m2"
-    FP8_INC = "fp8_inc"
-    FP8_DS_MLA = "fp8_ds_mla"
-    NVFP4_DS_MLA = "nvfp4_ds_mla"
-    TURBOQUANT_K8V4 = "turboquant_k8v4"
-    TURBOQUANT_4BIT_NC = "turboquant_4bit_nc"
-    TURBOQUANT_K3V4_NC = "turboquant_k3v4_nc"
-    TURBOQUANT_3BIT_NC = "turboquant_3bit_nc"
-    ULTRAQUANT_4BIT = "ultraquant_4bit"
-    INT4_PER_TOKEN_HEAD = "int4_per_token_head"
-    INT8_PER_TOKEN_HEAD = "int8_per_token_head"
-    FP8_PER_TOKEN_HEAD = "fp8_per_token_head"
-    NVFP4 = "nvfp4"
-    NVFP4_4OVER6 = "nvfp4_4over6"
-
-
-class KvCache(Spec):
-    """The memory of keys and values."""
-
-    dtype: KvDtype = Field(default=KvDtype.AUTO, description="Data type of the KV cache.")
-    policy_ref: PolicyName | None = policy_of(Loop.KV)

@@ -18,8 +18,9 @@ from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.engine_options import forms
-from loadline_api.engines import TLS, Engine, KvCache, Model
+from loadline_api.engines import TLS, Engine, Model
 from loadline_api.experts import EXPERTS_RULES, Experts, ExpertsMode, ExpertsStatus
+from loadline_api.kv_cache import KV_CACHE_RULES, Admission, KvCache, KvCacheStatus
 from loadline_api.objectives import PolicyName, Power, Scaling, Slo
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.products import PRODUCT_RULES
@@ -80,6 +81,7 @@ class InferenceServiceSpec(Spec):
             *SPLIT_RULES,
             *PRODUCT_RULES,
             *EXPERTS_RULES,
+            *KV_CACHE_RULES,
         )
     )
 
@@ -140,6 +142,12 @@ class InferenceServiceSpec(Spec):
     def experts_mode(self) -> ExpertsMode:
         """How far the plugin may go in the service's engines."""
         return self.experts.mode if self.experts is not None else ExpertsMode.OFF
+
+    @property
+    def admission(self) -> Admission:
+        """How requests are admitted to the engines' KV memory; as vLLM does if the spec doesn't say."""
+        asked = self.kv_cache.admission if self.kv_cache is not None else None
+        return asked or Admission()
 
     @property
     def loops(self) -> dict[Loop, PolicyName | None]:
@@ -253,6 +261,9 @@ class InferenceServiceStatus(Status):
     )
     experts: ExpertsStatus | None = Field(
         default=None, description="How the layers of experts are loaded; absent if no engine reports it."
+    )
+    kv_cache: KvCacheStatus | None = Field(
+        default=None, description="How the KV memory is used; absent if no engine reports it."
     )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Conditions of the service.", json_schema_extra=LISTED_BY_TYPE

@@ -16,6 +16,7 @@ from pydantic.config import JsonDict
 
 from loadline_api.conditions import LISTED_BY_TYPE, Condition
 from loadline_api.experts import ExpertsStatus
+from loadline_api.kv_cache import KvCacheStatus
 from loadline_api.quantities import Count, GpuWatts, HostWattage, RefreshSeconds
 from loadline_api.schemas import ApiObject, Spec, Status, list_map
 from loadline_policies.power.protocol.bounds import GPUS
@@ -102,6 +103,10 @@ class ServiceOnNode(Status):
     experts: ExpertsStatus | None = Field(
         default=None,
         description="How the layers of experts are loaded in its engines here; absent if none reports it.",
+    )
+    kv_cache: KvCacheStatus | None = Field(
+        default=None,
+        description="How the KV memory of its engines here is used; absent if none reports it.",
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from loadline_api.engines import KvDtype
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import KvDtype
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_pods import pod_template

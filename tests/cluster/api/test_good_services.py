@@ -37,11 +37,28 @@ def test_a_service_with_everything_is_taken(charted: Bed) -> None:
         "slo": {"ttftMs": 2000, "itlMs": 40, "percentile": 95},
         "power": {"maxWatts": 350},
         "experts": {"policyRef": {"name": "gentle"}},
-        "kvCache": {"dtype": "fp8", "policyRef": {"name": "bulk.v2"}},
+        "kvCache": {
+            "dtype": "fp8",
+            "policyRef": {"name": "bulk.v2"},
+            "admission": {
+                "mode": "Enforce",
+                "estimator": "Buckets",
+                "victim": "Deadline",
+                "reservePercent": 0,
+            },
+        },
     }
     stored = taken(charted, **spec)
     assert stored["template"] == spec["template"]
     assert stored["replicas"] == 1
+
+
+@pytest.mark.parametrize("cache", [{}, {"admission": {}}, {"admission": {"mode": "Off"}}], ids=str)
+def test_a_scheduler_of_your_own_is_taken_where_ours_is_not_asked_for(
+    charted: Bed, cache: dict[str, Any]
+) -> None:
+    stored = taken(charted, engine={"arguments": ["--scheduler-cls=my.Scheduler"]}, kvCache=cache)
+    assert stored["kvCache"].get("admission", {}).get("mode") in {None, "Off"}
 
 
 @pytest.mark.parametrize(

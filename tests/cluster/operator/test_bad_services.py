@@ -359,6 +359,44 @@ PROMISES = (
         "less than or equal to 100",
     ),
     refused("experts-field-unknown", {"experts": {"gama": {}}}, "experts.gama", "unknown field"),
+    refused(
+        "admission-mode-unknown",
+        {"kvCache": {"admission": {"mode": "On"}}},
+        "kvCache.admission.mode",
+        '"Off", "Observe", "Enforce"',
+    ),
+    refused(
+        "estimator-unknown",
+        {"kvCache": {"admission": {"estimator": "Oracle"}}},
+        "kvCache.admission.estimator",
+        '"History", "Buckets", "WorstCase"',
+    ),
+    refused(
+        "victim-unknown",
+        {"kvCache": {"admission": {"victim": "Oldest"}}},
+        "kvCache.admission.victim",
+        '"Newest", "LeastComputed", "Deadline"',
+    ),
+    refused(
+        "reserve-beyond-half",
+        {"kvCache": {"admission": {"reservePercent": 51}}},
+        "kvCache.admission.reservePercent",
+        "less than or equal to 50",
+    ),
+    refused(
+        "reserve-a-float", {"kvCache": {"admission": {"reservePercent": 2.5}}}, "reservePercent", "integer"
+    ),
+    refused("admission-field-unknown", {"kvCache": {"admission": {"watermark": 3}}}, "unknown field"),
+    *(
+        refused(
+            f"scheduler-of-their-own-{mode.lower()}-{number}",
+            {**arguments("--seed=7", word), "kvCache": {"admission": {"mode": mode}}},
+            f"engine.arguments has {word}, but kvCache.admission.mode is {mode}",
+            "remove it from engine.arguments, or set kvCache.admission.mode to Off",
+        )
+        for mode in ("Observe", "Enforce")
+        for number, word in enumerate(("--scheduler-cls=my.Scheduler", "--scheduler_cls=vllm.Other"))
+    ),
     refused("field-unknown", {"replica": 3}, "spec.replica", "unknown field"),
 )
 ATTACHMENTS = (
@@ -671,6 +709,13 @@ CLUSTERS = (
         "NotTold",
         "Loadline's plugin",
         "experts",
+    ),
+    told(
+        "admission-unreported",
+        {"kvCache": {"admission": {"mode": "Enforce"}}},
+        "AdmissionPredicted",
+        "NotTold",
+        "PowerCapped explains why AdmissionPredicted is Unknown",
     ),
     told(
         "experts-unreported",

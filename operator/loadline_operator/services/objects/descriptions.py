@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from loadline_api.engines import Engine
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode
 from loadline_api.names import ENGINE_PORT, MAIN_POOL, PREFILL_POOL, ROUTER_CONTAINER, ROUTER_POOL
 from loadline_api.pools import Parallelism
 from loadline_api.products import bounded_replicas
@@ -89,8 +90,30 @@ class Description:
         return "::" if self.defaults.ip_family == "IPv6" else None
 
     @property
+    def admission_mode(self) -> AdmissionMode:
+        """How far Loadline's scheduler may go in its engines; without agents nothing could be reported."""
+        return self.service.spec.admission.mode if self.defaults.agent_url else AdmissionMode.OFF
+
+    @property
     def contradiction(self) -> str | None:
         """What templates want that can't be beside the rest of the spec, which the API server can't know."""
+        return self._other_scheduler or self._unreachable
+
+    @property
+    def _other_scheduler(self) -> str | None:
+        """A scheduler that a template names where the spec asks for Loadline's."""
+        named = [one.engine.scheduler for one in self.pools if one.engine.scheduler not in ("", SCHEDULER)]
+        if self.admission_mode is AdmissionMode.OFF or not named:
+            return None
+        return (
+            f"the template sets {SCHEDULER_OPTION}={named[0]}, but kvCache.admission.mode is"
+            f" {self.admission_mode.value}, for which engines run {SCHEDULER}: remove the argument from"
+            " template, or set kvCache.admission.mode to Off"
+        )
+
+    @property
+    def _unreachable(self) -> str | None:
+        """Engines that templates put where routers don't reach them."""
         if self.router is None:
             return None
         secured = [pool.name for pool in self.pools if pool.engine.tls]

@@ -11,7 +11,8 @@ Facts on the flags are of vLLM 0.32.
 import json
 from enum import Enum
 
-from loadline_api.engines import Engine, KvDtype
+from loadline_api.engines import Engine
+from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode, KvDtype
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.pools import Phase, Pool
@@ -47,6 +48,7 @@ def arguments(one: Description, pool: Pool, *, member: Member = Member.SOLE) -> 
         *_group(pool, member),
         *_lengths(engine),
         *_kv(one, pool),
+        *_scheduler(one),
         f"--shutdown-timeout={DRAIN_S}",
         *engine.arguments,
     ]
@@ -88,6 +90,14 @@ def _kv(one: Description, pool: Pool) -> list[str]:
         return told
     transfer = json.dumps(_transfer(pool.phase, one.defaults), separators=(",", ":"))
     return [*told, f"--kv-transfer-config={transfer}"]
+
+
+def _scheduler(one: Description) -> list[str]:
+    """Loadline's scheduler where the spec asks for it, in all pools.
+
+    Prefill engines hold the KV of prompts until decode has fetched it, so they run out of memory as well.
+    """
+    return [] if one.admission_mode is AdmissionMode.OFF else [f"{SCHEDULER_OPTION}={SCHEDULER}"]
 
 
 def _transfer(phase: Phase, defaults: Defaults) -> dict[str, str]:

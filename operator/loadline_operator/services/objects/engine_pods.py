@@ -120,8 +120,9 @@ def _environment(one: Description, pool: Pool, source: Source) -> list[Manifest]
     known = {"HOME": HOME, **_place(pool), **source.environment}
     environment: list[Manifest] = [{"name": name, "value": value} for name, value in known.items()]
     if one.defaults.agent_url:
-        mode = one.service.spec.experts_mode
-        environment += worker_channels.environment(one.defaults.agent_url, experts=mode)
+        environment += worker_channels.environment(
+            one.defaults.agent_url, experts=one.service.spec.experts_mode, admission=one.admission_mode
+        )
     if pool.spans_nodes:
         environment.append({"name": "VLLM_HOST_IP", **address})
     if pool.phase is not Phase.MIXED:

@@ -1,5 +1,5 @@
 """
-What the user's own words make of an engine: where it listens, by which scheme, what it loads.
+What the user's own words make of an engine: where it listens, by which scheme, what it loads, who schedules.
 
 Arguments come from `engine.arguments`, or from a template, which may replace all of them or
 the command. Whatever they are, the rest must know what they lead to: an engine that serves
@@ -18,6 +18,7 @@ from typing import Any
 
 from loadline_api.engine_options import Said, said
 from loadline_api.engines import HF_NAME, TLS
+from loadline_api.kv_cache import SCHEDULER_OPTION
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT, HTTP_PORT
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.named_ports import number_of
@@ -61,11 +62,13 @@ class HubModel:
 class EngineTraits:
     """Where an engine listens, whether by TLS, and what it loads of the Hub beside its model.
 
-    `loads` is None where that can't be told.
+    `loads` is None where that can't be told. `scheduler` is the class that its user's words name, empty if
+    they name none.
     """
 
     port: int = ENGINE_PORT
     tls: bool = False
+    scheduler: str = ""
     loads: tuple[HubModel, ...] | None = ()
 
     @property
@@ -84,6 +87,7 @@ def engine_traits(arguments: Sequence[str], templates: Iterable[Mapping[str, Any
     return EngineTraits(
         port=_port(engine, options),
         tls=any(one.name in TLS and one.value for one in options),
+        scheduler=_last(options, SCHEDULER_OPTION),
         loads=_loads(words, options),
     )
 

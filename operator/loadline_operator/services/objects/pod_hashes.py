@@ -49,8 +49,11 @@ SHAPES_NO_POD_OF = {
     "prefill": frozenset({"replicas", "per_decode", "policy_ref"}),
     "router": frozenset({"replicas"}),
     "kv_cache": frozenset({"policy_ref"}),
+    "kv_cache.admission": frozenset({"estimator", "victim", "reserve_percent"}),
 }
 """The same of the parts of a spec that shape pods in part, or those of one pool only."""
+
+_PARTS = frozenset(path.partition(".")[0] for path in SHAPES_NO_POD_OF)
 
 UNASKED = "agent_url"
 """The default that comes with a newer chart, and that nobody asked for."""
@@ -110,14 +113,18 @@ def _asked_for(one: Description, pool: str) -> list[Any]:
     if pool == ROUTER_POOL:
         return [*told, _shaping(spec.router, SHAPES_NO_POD_OF["router"])]
     told += [
-        _shaping(spec, SHAPES_NO_POD | SHAPES_NO_POD_OF.keys()),
+        _shaping(spec, SHAPES_NO_POD | _PARTS),
         spec.kv_cache.dtype.value if spec.kv_cache else None,
     ]
     if pool == PREFILL_POOL:
         told.append(_shaping(spec.prefill, SHAPES_NO_POD_OF["prefill"]))
-    others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype"})
-    experts = _shaping(spec.experts, SHAPES_NO_POD_OF["experts"])
-    return [*told, *([others] if others else ()), *([{"experts": experts}] if experts else ())]
+    parts = {
+        "experts": _shaping(spec.experts, SHAPES_NO_POD_OF["experts"]),
+        "admission": _shaping(spec.admission, SHAPES_NO_POD_OF["kv_cache.admission"]),
+    }
+    others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype", "admission"})
+    later = [{name: part} for name, part in parts.items() if part]
+    return [*told, *([others] if others else ()), *later]
 
 
 def _shaping(part: Any, without: AbstractSet[str]) -> Any:

@@ -6,14 +6,15 @@ and which pod this is. Every engine's pod has them, whatever loops its service a
 that spans nodes are alike in this too, though only the first one reports.
 
 vLLM starts the part of the plugin that reports only if `VLLM_PLUGINS` names the plugin, and loads no plugin
-then that the variable doesn't name. So the variable is set only where the service asks for the loop of
-experts, which can't work without reports.
+then that the variable doesn't name. So the variable is set only where the service asks for a loop that can't
+work without reports: that of experts, or admission to the KV memory.
 """
 
 from pathlib import PurePath
 from typing import Final
 
 from loadline_api.experts import ExpertsMode
+from loadline_api.kv_cache import AdmissionMode
 from loadline_api.worker_messages import TOKEN_FILE, WORKER_AUDIENCE
 from loadline_operator.kube.kinds import Manifest
 
@@ -46,18 +47,16 @@ def mount() -> Manifest:
     return {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}
 
 
-def environment(agent_url: str, *, experts: ExpertsMode) -> list[Manifest]:
-    """The agent's address, the pod's name and uid, and how far the plugin may go in layers of experts."""
+def environment(agent_url: str, *, experts: ExpertsMode, admission: AdmissionMode) -> list[Manifest]:
+    """The agent's address, the pod's name and uid, and how far the plugin may go in each loop."""
+    modes = {
+        **({"LOADLINE_EXPERTS": experts.value.lower()} if experts is not ExpertsMode.OFF else {}),
+        **({"LOADLINE_ADMISSION": admission.value.lower()} if admission is not AdmissionMode.OFF else {}),
+    }
     return [
         {"name": "LOADLINE_AGENT", "value": agent_url},
         {"name": "LOADLINE_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "LOADLINE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-        *(_of_experts(experts) if experts is not ExpertsMode.OFF else ()),
-    ]
-
-
-def _of_experts(mode: ExpertsMode) -> list[Manifest]:
-    return [
-        {"name": PLUGINS, "value": PLUGIN},
-        {"name": "LOADLINE_EXPERTS", "value": mode.value.lower()},
+        *([{"name": PLUGINS, "value": PLUGIN}] if modes else []),
+        *({"name": name, "value": mode} for name, mode in modes.items()),
     ]

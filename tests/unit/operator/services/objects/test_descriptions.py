@@ -6,6 +6,7 @@ import pytest
 
 from loadline_agent.workloads.engine_endpoints import endpoint_of
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
     INFERENCE_POOLS,
@@ -207,3 +208,22 @@ def test_names_labels_and_counts_are_those_of_the_description() -> None:
         INFERENCE_POOLS,
     }
     assert [group.kind for group in one.groups] == [DEPLOYMENTS] * 3
+
+
+OBSERVED: dict[str, Any] = {"kvCache": {"admission": {"mode": "Observe"}}}
+AGENTS = Defaults(agent_url="http://agents:9479")
+
+
+def test_a_template_with_another_scheduler_is_refused_while_ours_is_asked_for() -> None:
+    theirs = of_engine(args=["--model=/m", "--scheduler-cls=their.Scheduler"])
+    text = described(AGENTS, template=theirs, **OBSERVED).contradiction
+    assert text is not None
+    assert text.startswith("the template sets --scheduler-cls=their.Scheduler, but kvCache.admission.mode is")
+    assert "set kvCache.admission.mode to Off" in text
+    assert described(AGENTS, template=theirs).contradiction is None
+    assert described(template=theirs, **OBSERVED).contradiction is None, "without agents ours isn't asked for"
+
+
+@pytest.mark.parametrize("words", [["--model=/m"], [f"{SCHEDULER_OPTION}={SCHEDULER}"]], ids=["none", "ours"])
+def test_a_template_with_our_scheduler_or_none_is_no_contradiction(words: list[str]) -> None:
+    assert described(AGENTS, template=of_engine(args=words), **OBSERVED).contradiction is None

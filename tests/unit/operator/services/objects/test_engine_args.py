@@ -14,13 +14,18 @@ URI = "hf://org/llm"
 
 
 def told(
-    pool: str = "main", *, member: Member = Member.SOLE, device: str | None = None, **spec: Any
+    pool: str = "main",
+    *,
+    member: Member = Member.SOLE,
+    device: str | None = None,
+    agents: str | None = None,
+    **spec: Any,
 ) -> list[str]:
     """The arguments of a pool."""
     one = InferenceService.parse(
         {"metadata": {"name": "chat", "namespace": "serving"}, "spec": {"model": {"uri": URI}, **spec}}
     )
-    described = describe(one, Defaults(kv_buffer_device=device))
+    described = describe(one, Defaults(kv_buffer_device=device, agent_url=agents))
     found = next(each for each in described.pools if each.name == pool)
     return arguments(described, found, member=member)
 
@@ -81,6 +86,13 @@ def test_prefill_produces_kv_and_decode_takes_it() -> None:
         "kv_role": "kv_consumer",
         "kv_load_failure_policy": "recompute",
     }
+
+
+@pytest.mark.parametrize("pool", ["main", "prefill"])
+def test_both_pools_of_a_split_service_run_our_scheduler(pool: str) -> None:
+    admission: dict[str, Any] = {"kvCache": {"admission": {"mode": "Observe"}}}
+    found = told(pool, agents="http://agents:9479", prefill={"replicas": 1}, router={}, **admission)
+    assert "--scheduler-cls=loadline_vllm.admission.schedulers.AdmissionScheduler" in found
 
 
 def test_a_machine_without_gpu_says_where_kv_is_held() -> None:

@@ -372,6 +372,8 @@ def test_the_plugin_is_told_its_pod_its_agent_and_a_token_that_nobody_else_takes
 
 
 EXPERTS_ENV = ("LOADLINE_EXPERTS", "VLLM_PLUGINS")
+ADMISSION_ENV = ("LOADLINE_ADMISSION", "VLLM_PLUGINS")
+SCHEDULER_ARGUMENT = "--scheduler-cls=loadline_vllm.admission.schedulers.AdmissionScheduler"
 
 
 @pytest.mark.parametrize(
@@ -395,6 +397,35 @@ def test_experts_are_counted_where_the_service_asks_for_it(
 
 
 @pytest.mark.parametrize(
+    ("cache", "told"),
+    [
+        (None, (None, None)),
+        ({"dtype": "fp8"}, (None, None)),
+        ({"admission": {}}, (None, None)),
+        ({"admission": {"mode": "Off", "reservePercent": 9}}, (None, None)),
+        ({"admission": {"mode": "Observe"}}, ("observe", "loadline")),
+        ({"admission": {"mode": "Enforce"}}, ("enforce", "loadline")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("member", Member)
+def test_engines_run_our_scheduler_where_the_service_asks_for_it(
+    member: Member, cache: Manifest | None, told: tuple[str | None, str | None]
+) -> None:
+    asked = {"kvCache": cache} if cache is not None else {}
+    found = engine(spec_of(defaults=WITH_AGENTS, member=member, **asked))
+    assert tuple(map(values(found).get, ADMISSION_ENV)) == told
+    assert (SCHEDULER_ARGUMENT in found["args"]) is (told[0] is not None)
+
+
+def test_two_loops_list_the_plugin_once() -> None:
+    cache = {"admission": {"mode": "Observe"}}
+    found = engine(spec_of(defaults=WITH_AGENTS, experts={"mode": "Observe"}, kvCache=cache))
+    named = [one["name"] for one in found["env"]]
+    assert [named.count(one) for one in (*EXPERTS_ENV, "LOADLINE_ADMISSION")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
     ("theirs", "plugins"),
     [
         ({"name": "VLLM_PLUGINS", "value": "lora_resolver"}, "lora_resolver,loadline"),
@@ -409,7 +440,9 @@ def test_plugins_that_a_template_lists_are_kept_beside_ours(theirs: Manifest, pl
 
 
 def test_without_agents_nothing_can_act_so_all_plugins_are_loaded() -> None:
-    assert not values(engine(spec_of(experts={"mode": "Observe"}))).keys() & {*EXPERTS_ENV}
+    found = engine(spec_of(experts={"mode": "Observe"}, kvCache={"admission": {"mode": "Observe"}}))
+    assert not values(found).keys() & {*EXPERTS_ENV, *ADMISSION_ENV}
+    assert SCHEDULER_ARGUMENT not in found["args"]
 
 
 def test_whoever_fetches_the_model_has_no_token() -> None:

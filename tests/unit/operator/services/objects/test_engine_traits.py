@@ -31,6 +31,20 @@ def test_an_engine_with_a_certificate_serves_tls(argument: str) -> None:
     assert (traits(argument).scheme, traits(args=[argument]).scheme) == ("https", "https")
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"args": ["--scheduler-cls=my.Scheduler"]},
+        {"args": ["--scheduler_cls", "my.Scheduler"]},
+        {"args": ["--scheduler-cls=vllm.One", "--scheduler-cl=my.Scheduler"]},
+        {"command": ["/bin/sh", "-c", "exec vllm serve /model --scheduler-cls my.Scheduler"], "args": []},
+    ],
+    ids=str,
+)
+def test_the_scheduler_that_a_template_names_is_known(parts: dict[str, Any]) -> None:
+    assert traits(**parts).scheduler == "my.Scheduler"
+
+
 @pytest.mark.parametrize("argument", ["--ssl-cert=/tls/both.pem", "--ssl-certfile=", "--enable-ssl-refresh"])
 def test_one_without_does_not(argument: str) -> None:
     assert traits(argument).scheme == "http"

@@ -47,7 +47,20 @@ HOT = st.fixed_dictionaries(
         "scaling": st.just({"maxReplicas": 4}),
     },
 )
-POLICY_REFS = st.none() | st.just({"name": "bulk"})
+KV = st.fixed_dictionaries(
+    {},
+    optional={
+        "policyRef": st.just({"name": "bulk"}),
+        "admission": st.fixed_dictionaries(
+            {},
+            optional={
+                "estimator": st.just("Buckets"),
+                "victim": st.just("Newest"),
+                "reservePercent": st.integers(0, 50),
+            },
+        ),
+    },
+)
 DTYPES = st.sampled_from(["auto", "fp8"])
 MODES = st.sampled_from(["Off", "Observe", "Enforce"])
 EXPERTS = st.fixed_dictionaries(
@@ -82,9 +95,10 @@ def templates(spec: Spec) -> dict[str, Manifest]:
     return found
 
 
-def with_kv(spec: Spec, dtype: str, policy: Spec | None) -> Spec:
-    """The spec with a KV cache whose type is cold and whose policy is hot."""
-    return {**spec, "kvCache": {"dtype": dtype, **({"policyRef": policy} if policy else {})}}
+def with_kv(spec: Spec, dtype: str, mode: str, hot: Spec) -> Spec:
+    """The spec with a KV cache of which type and mode are cold and all else is hot."""
+    admission = {"mode": mode, **hot.get("admission", {})}
+    return {**spec, "kvCache": {"dtype": dtype, **hot, "admission": admission}}
 
 
 @given(
@@ -92,22 +106,24 @@ def with_kv(spec: Spec, dtype: str, policy: Spec | None) -> Spec:
     dtype=DTYPES,
     split=st.booleans(),
     mode=MODES,
-    before=st.tuples(HOT, EXPERTS, POLICY_REFS, SIZES, st.integers(1, 3)),
-    after=st.tuples(HOT, EXPERTS, POLICY_REFS, SIZES, st.integers(1, 3)),
+    admission=MODES,
+    before=st.tuples(HOT, EXPERTS, KV, SIZES, st.integers(1, 3)),
+    after=st.tuples(HOT, EXPERTS, KV, SIZES, st.integers(1, 3)),
 )
 def test_hot_settings_never_change_a_pod(
     cold: Spec,
     dtype: str,
     split: bool,
     mode: str,
-    before: tuple[Spec, Spec, Spec | None, Spec, int],
-    after: tuple[Spec, Spec, Spec | None, Spec, int],
+    admission: str,
+    before: tuple[Spec, Spec, Spec, Spec, int],
+    after: tuple[Spec, Spec, Spec, Spec, int],
 ) -> None:
     made = []
-    for hot, experts, policy, size, routers in (before, after):
+    for hot, experts, kv, size, routers in (before, after):
         pools = {"prefill": size, "router": {"replicas": routers}} if split else {}
         asked = {"experts": {"mode": mode, **experts}}
-        made.append(templates({**with_kv(cold, dtype, policy), **hot, **pools, **asked}))
+        made.append(templates({**with_kv(cold, dtype, admission, kv), **hot, **pools, **asked}))
     assert made[0] == made[1]
 
 
@@ -139,6 +155,7 @@ def test_a_cold_setting_does_change_the_pods() -> None:
         {"engine": {"maxSequences": 8}},
         {"template": {"a": "b"}},
         {"experts": {"mode": "Observe"}},
+        {"kvCache": {"admission": {"mode": "Observe"}}},
     ):
         assert templates(plain) != templates({**plain, **change})
 
@@ -147,3 +164,9 @@ def test_a_cold_setting_does_change_the_pods() -> None:
 def test_experts_that_no_mode_was_asked_for_change_no_pod(cold: Spec, experts: Spec) -> None:
     """Services of earlier versions have a policyRef there, and an upgrade restarts nothing."""
     assert templates({**cold, "experts": experts}) == templates(cold)
+
+
+@given(cold=COLD, kv=KV)
+def test_a_kv_cache_that_no_mode_was_asked_for_changes_no_pod(cold: Spec, kv: Spec) -> None:
+    """Services of earlier versions have a policyRef there, and an upgrade restarts nothing."""
+    assert templates({**cold, "kvCache": kv}) == templates(cold)

@@ -27,7 +27,7 @@ BASE: dict[str, Any] = {
     "model": {"uri": "hf://org/model"},
     "router": {"replicas": 1},
     "prefill": {"replicas": 1},
-    "kvCache": {},
+    "kvCache": {"admission": {"mode": "Observe"}},
     "experts": {"mode": "Observe"},
     "slo": {"ttftMs": 900},
     "template": {"spec": {"nodeSelector": {"gpu": "a100"}}},
@@ -80,30 +80,39 @@ EDITS: dict[str, Any] = {
     "router.template": {"nodeSelector": {"gpu": "none"}},
     "kv_cache.dtype": "fp8",
     "kv_cache.policy_ref": {"name": "bulk"},
+    "kv_cache.admission.mode": "Enforce",
+    "kv_cache.admission.estimator": "Buckets",
+    "kv_cache.admission.victim": "Newest",
+    "kv_cache.admission.reserve_percent": 20,
 }
 """An edit of each field of a spec; of workloadRef none, since it stands in the model's place."""
 
 
-def fields() -> Iterator[str]:
+def fields(model: type[BaseModel] = InferenceServiceSpec, before: str = "") -> Iterator[str]:
     """All fields of a spec, and those of the parts that shape pods only in part."""
-    for name, field in InferenceServiceSpec.model_fields.items():
-        if name not in SHAPES_NO_POD_OF:
-            yield name
+    for name, field in model.model_fields.items():
+        path = f"{before}{name}"
+        if path not in SHAPES_NO_POD_OF:
+            yield path
             continue
         (part,) = (one for one in get_args(field.annotation) if issubclass(one, BaseModel))
-        yield from (f"{name}.{each}" for each in part.model_fields)
+        yield from fields(part, f"{path}.")
 
 
 def edited(path: str) -> dict[str, Any]:
-    name, _, field = path.partition(".")
-    part = to_camel(name)
-    return {part: {**BASE.get(part, {}), to_camel(field): EDITS[path]} if field else EDITS[path]}
+    """The top part of the spec with this edit, all else in it as before."""
+    first, *rest = map(to_camel, path.split("."))
+    return {first: _set(BASE.get(first), rest, EDITS[path])}
+
+
+def _set(part: Any, path: list[str], value: Any) -> Any:
+    return {**(part or {}), path[0]: _set((part or {}).get(path[0]), path[1:], value)} if path else value
 
 
 def shapes(path: str) -> bool:
     """Whether the lists say that a field shapes pods."""
-    part, _, field = path.partition(".")
-    return field not in SHAPES_NO_POD_OF[part] if field else part not in SHAPES_NO_POD
+    part, _, field = path.rpartition(".")
+    return field not in (SHAPES_NO_POD_OF[part] if part else SHAPES_NO_POD)
 
 
 def pods(spec: dict[str, Any]) -> dict[str, Manifest]:
@@ -161,7 +170,8 @@ def test_counts_and_objectives_are_no_request_for_other_pods(change: dict[str, A
         ({"model": {"uri": "hf://org/other"}}, {"chat", "chat-prefill"}),
         ({"experts": {"mode": "Enforce"}}, {"chat", "chat-prefill"}),
         ({"engine": {"maxModelLength": 9}}, {"chat", "chat-prefill"}),
-        ({"kvCache": {"dtype": "fp8"}}, {"chat", "chat-prefill"}),
+        ({"kvCache": {"dtype": "fp8", **BASE["kvCache"]}}, {"chat", "chat-prefill"}),
+        ({"kvCache": {"admission": {"mode": "Enforce"}}}, {"chat", "chat-prefill"}),
         ({"template": {"spec": {}}}, {"chat", "chat-prefill"}),
         ({"prefill": {"replicas": 1, "parallelism": {"tensor": 2}}}, {"chat-prefill"}),
         ({"router": {"policy": "Random"}}, {"chat-router"}),
@@ -233,3 +243,10 @@ def test_agents_that_come_with_a_newer_chart_replace_no_pods() -> None:
     wanted = pod_hashes(BASE, WITH_AGENTS)["chat"]
     assert wanted.pods != there.pods
     assert stays(wanted, there, service=service(BASE))
+
+
+@pytest.mark.parametrize("admission", [{}, {"mode": "Off"}, {"estimator": "Buckets"}], ids=str)
+def test_admission_that_no_mode_was_asked_for_is_no_request_for_other_pods(admission: Any) -> None:
+    plain = {**BASE, "kvCache": {"dtype": "fp8"}}
+    asked = {**BASE, "kvCache": {"dtype": "fp8", "admission": admission}}
+    assert pod_hashes(asked, WITH_AGENTS) == pod_hashes(plain, WITH_AGENTS)

@@ -8,9 +8,10 @@ import yaml
 
 from loadline_api import names
 from loadline_api.experts import ExpertsMode
+from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode
 from loadline_operator.services.objects import worker_channels
 from loadline_operator.services.objects.pod_templates import lay_over
-from loadline_vllm import settings
+from loadline_vllm import admission, settings
 
 ROOT = Path(__file__).parents[5]
 URL = f"http://{names.WORKERS_SERVICE}.{names.SYSTEM_NAMESPACE}.svc:{names.AGENT_WORKERS_PORT}"
@@ -35,7 +36,7 @@ def test_a_pod_with_the_snippet_has_what_the_operators_own_pods_have() -> None:
     assert pod["volumes"] == [worker_channels.volume()]
     assert container["volumeMounts"] == [worker_channels.mount()]
     given = {one["name"]: one for one in container["env"]}
-    made = worker_channels.environment(URL, experts=ExpertsMode.OBSERVE)
+    made = worker_channels.environment(URL, experts=ExpertsMode.OBSERVE, admission=AdmissionMode.OBSERVE)
     assert {name: one for name, one in given.items() if name not in ("A", *PLACE)} == {
         one["name"]: one for one in made
     }
@@ -47,4 +48,12 @@ def test_the_snippet_tells_the_plugin_all_that_it_needs() -> None:
     found = settings.read(told)
     assert found.worker is not None
     assert (found.worker.agent, found.worker.service, found.worker.pool) == (URL, "mine", "main")
-    assert found.experts == "observe"
+    assert (found.experts, found.admission) == ("observe", "observe")
+
+
+def test_the_scheduler_that_engines_are_given_is_the_plugins() -> None:
+    assert SCHEDULER == admission.SCHEDULER
+
+
+def test_the_docs_name_the_argument_by_which_an_engine_runs_our_scheduler() -> None:
+    assert f"`{SCHEDULER_OPTION}={SCHEDULER}`" in (ROOT / "docs" / "serving.md").read_text("utf-8")
