@@ -13,11 +13,13 @@ from typing import Any
 from loadline_api.conditions import Condition, ConditionType, Reason, condition
 from loadline_api.experts import ExpertsMode
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import AdmissionMode
 from loadline_operator.services.objects.worker_channels import PLUGIN, PLUGINS
 
 SNIPPET = (
-    "VLLM_PLUGINS, LOADLINE_EXPERTS, LOADLINE_AGENT and the other variables, and the volume with its token,"
-    " that docs/serving.md lists under «Attaching to a workload of your own»"
+    "VLLM_PLUGINS, LOADLINE_EXPERTS or LOADLINE_ADMISSION, LOADLINE_AGENT and the other variables, for"
+    " admission the argument --scheduler-cls, and the volume with its token, that docs/serving.md lists under"
+    " «Attaching to a workload of your own»"
 )
 """What the owner of an attached workload adds to its pod template."""
 
@@ -54,10 +56,13 @@ def _finding(
     service: InferenceService, *, told: bool | None, configured: bool | None
 ) -> tuple[bool | None, Reason, str]:
     spec = service.spec
-    asking = {"experts": spec.experts_mode is not ExpertsMode.OFF, "kvCache": spec.kv_cache is not None}
+    asking = {
+        "experts": spec.experts_mode is not ExpertsMode.OFF,
+        "kvCache.admission": spec.admission.mode is not AdmissionMode.OFF,
+    }
     loops = " and ".join(name for name, asked in asking.items() if asked)
     if not loops:
-        text = "the spec has neither experts with a mode above Off nor kvCache, so no loop needs the plugin"
+        text = "neither experts nor kvCache.admission has a mode above Off, so no loop needs the plugin"
         return False, Reason.NOT_ASKED, text
     if told:
         return False, Reason.PLUGIN_PRESENT, "its engines report Loadline's plugin"

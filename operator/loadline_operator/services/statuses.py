@@ -6,7 +6,7 @@ only when a condition turns. Where nothing acts on a part of the spec, the statu
 so: silence would be a promise. In which order they lie is in `condition_lists`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,13 +20,14 @@ from loadline_api.inference_services import (
     PoolStatus,
     Shown,
 )
+from loadline_api.kv_cache import KvCacheStatus
 from loadline_api.names import MAIN_POOL
 from loadline_operator import events
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
-from loadline_operator.services import condition_lists, expert_conditions
+from loadline_operator.services import admission_conditions, condition_lists, expert_conditions
 from loadline_operator.services.attachments import Attachment
-from loadline_operator.services.facts import expert_loads, node_reports
+from loadline_operator.services.facts import admission_counts, expert_loads, node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.descriptions import Description
@@ -45,8 +46,19 @@ PASSING = frozenset(
 )
 """Reasons of Ready that are worth no warning: they pass by themselves, or somebody wants it so."""
 
-WARNED = (ConditionType.READY, ConditionType.POLICY_VALID, ConditionType.EXPERTS_BOUNDED)
-"""Conditions whose failures are Events; that experts aren't bounded is one only after a breach."""
+WARNED = (
+    ConditionType.READY,
+    ConditionType.POLICY_VALID,
+    ConditionType.EXPERTS_BOUNDED,
+    ConditionType.ADMISSION_PREDICTED,
+)
+"""Conditions whose failures are Events."""
+
+ONLY_FAILURE: Mapping[str, Reason] = {
+    ConditionType.EXPERTS_BOUNDED: Reason.GUARD_BREACHED,
+    ConditionType.ADMISSION_PREDICTED: Reason.PLUGIN_FAILED,
+}
+"""The one reason of a condition that is a failure; all others say that nothing is to be done now."""
 
 
 def own(
@@ -59,7 +71,8 @@ def own(
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are ours; conditions have no times yet."""
     service = description.service
-    told = {**found, **on_nodes(service, seen), **of_policies(policies)}
+    kv_cache = admission_counts.put_together(seen, service.status.kv_cache)
+    told = {**found, **on_nodes(service, seen, kv_cache), **of_policies(policies)}
     told[ConditionType.READY] = with_ignored(service, found[ConditionType.READY])
     generation = service.metadata.generation
     main = next((one.rollout for one in pools if one.name == MAIN_POOL), None)
@@ -74,6 +87,7 @@ def own(
         pools=tuple(_pool(one) for one in pools),
         policies=policies.in_force,
         experts=expert_loads.put_together(seen),
+        kv_cache=kv_cache,
         conditions=condition_lists.conditions(
             told, plugin_missing(service, told=node_reports.has_plugin(seen)), generation
         ),
@@ -95,10 +109,11 @@ def attached(
     generation = service.metadata.generation
     selectors = attachment.selector, attachment.pod_selector
     selector, pod_selector = selectors if all(map(_fits, selectors)) else (None, None)
+    kv_cache = admission_counts.put_together(seen, service.status.kv_cache)
     told = {
         **attachment.findings,
         ConditionType.CAPACITY_LIMITED: limited,
-        **on_nodes(service, seen),
+        **on_nodes(service, seen, kv_cache),
         **of_policies(policies),
     }
     told[ConditionType.READY] = with_ignored(service, told[ConditionType.READY])
@@ -115,17 +130,23 @@ def attached(
         url=attachment.url if _fits(attachment.url) else None,
         policies=policies.in_force,
         experts=expert_loads.put_together(seen),
+        kv_cache=kv_cache,
         conditions=condition_lists.conditions(told, plugin, generation),
     )
 
 
-def on_nodes(service: InferenceService, seen: tuple[NodeReport, ...]) -> Findings:
-    """What the nodes report; objectives and experts only where the spec has some."""
+def on_nodes(
+    service: InferenceService, seen: tuple[NodeReport, ...], kv_cache: KvCacheStatus | None = None
+) -> Findings:
+    """What the nodes report; objectives, experts and admission only where the spec has them."""
     told = {ConditionType.POWER_CAPPED: node_reports.capped(seen)}
     if service.spec.slo is not None:
         told[ConditionType.SLO_MET] = node_reports.slo_met(seen)
     if service.spec.experts is not None:
         told |= expert_conditions.findings(service.spec, seen)
+    if service.spec.kv_cache is not None and service.spec.kv_cache.admission is not None:
+        admission = kv_cache.admission if kv_cache is not None else None
+        told[ConditionType.ADMISSION_PREDICTED] = admission_conditions.finding(service.spec, admission, seen)
     return told
 
 
@@ -182,7 +203,7 @@ def _failing(service: InferenceService, now_so: Condition | None) -> Condition |
     """The condition, if it says a failure that the status didn't say before."""
     if now_so is None or now_so.status != "False" or now_so.reason in PASSING:
         return None
-    if now_so.type == ConditionType.EXPERTS_BOUNDED and now_so.reason != Reason.GUARD_BREACHED:
+    if now_so.reason != ONLY_FAILURE.get(now_so.type, now_so.reason):
         return None
     before = {one.type: (one.status, one.reason) for one in service.status.conditions}
     return None if before.get(now_so.type) == (now_so.status, now_so.reason) else now_so

@@ -3,8 +3,9 @@ What the nodes' agents report of services: capped or not, in time or not, plugin
 
 Only agents can read limits, latencies and engines, so each reports in its NodeCapacity what is
 so of the services on its node, and here the nodes are put together. Yes and no only: a
-count of nodes would move a status with every pod that moves. The exception is the load of
-experts, which agents keep for a minute or longer; `expert_loads` puts it together.
+count of nodes would move a status with every pod that moves. The exceptions are the load of
+experts, which agents keep for a minute or longer, and the figures of admission; `expert_loads` and
+`admission_counts` put them together.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from loadline_api.conditions import Reason
 from loadline_api.experts import ExpertsStatus
+from loadline_api.kv_cache import KvCacheStatus
 from loadline_api.node_capacities import NodeCapacity
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Manifest
@@ -30,6 +32,7 @@ class NodeReport:
     plugin: bool | None = None
     silent_engine: str = ""
     experts: ExpertsStatus | None = None
+    kv_cache: KvCacheStatus | None = None
 
 
 NodeReports = dict[str, NodeReport]
@@ -45,6 +48,7 @@ def node_reports(raw: Manifest) -> NodeReports:
             plugin=one.plugin,
             silent_engine=one.silent_engine or "",
             experts=one.experts,
+            kv_cache=one.kv_cache,
         )
         for one in NodeCapacity.parse(raw).status.services
     }

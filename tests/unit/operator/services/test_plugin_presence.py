@@ -20,10 +20,20 @@ def template(*environment: dict[str, Any]) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "proxy"}, {"name": "vllm", "env": list(environment)}]}}
 
 
-ASKED: dict[str, Any] = {"experts": {"mode": "Observe"}, "kvCache": {}}
+ASKED: dict[str, Any] = {"experts": {"mode": "Observe"}, "kvCache": {"admission": {"mode": "Observe"}}}
 
 
-@pytest.mark.parametrize("spec", [{}, {"experts": {}}, {"experts": {"mode": "Off"}}], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"experts": {}},
+        {"experts": {"mode": "Off"}},
+        {"kvCache": {"dtype": "fp8"}},
+        {"kvCache": {"admission": {"mode": "Off"}}},
+    ],
+    ids=str,
+)
 def test_nobody_misses_what_nobody_asked_for(spec: dict[str, Any]) -> None:
     one = missing(told=False, **spec)
     assert (one.status, one.reason) == ("False", Reason.NOT_ASKED)
@@ -49,7 +59,7 @@ def test_what_the_engines_tell_counts_most(
 
 
 def test_the_sentence_names_every_loop_that_is_asked_for() -> None:
-    assert "experts and kvCache can't act" in missing(told=False, **ASKED).message
+    assert "experts and kvCache.admission can't act" in missing(told=False, **ASKED).message
 
 
 def test_the_owner_of_an_attached_workload_is_told_what_its_pods_need() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType, Reason
 from loadline_api.experts import ExpertsStatus
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
+from loadline_api.kv_cache import AdmissionStatus, KvCacheStatus
 from loadline_api.visible_texts import visible
 from loadline_operator.findings import Finding
 from loadline_operator.services import statuses
@@ -135,6 +136,51 @@ def test_a_breach_of_the_guard_is_an_event_and_other_ends_of_a_capacity_are_none
     assert events(with_experts(BREACHED, before=breached)[0], breached) == []
     for reason in ("ObjectiveMet", "NoSuitableGamma", "ReadingsUnknown"):
         one, ended = with_experts(BREACHED.model_copy(update={"reason": reason}), before=in_force)
+        assert events(one, ended) == []
+
+
+PREDICTING = AdmissionStatus(
+    engines=1, enforcing_engines=1, warm_engines=1, used_percent=60, refusals=40, reason="Predicting"
+)
+FAILED = AdmissionStatus(engines=1, used_percent=60, refusals=40, reason="PluginFailed")
+
+
+def with_admission(
+    admission: AdmissionStatus | None, *, before: InferenceServiceStatus | None = None
+) -> tuple[InferenceService, InferenceServiceStatus]:
+    """A service that asks for admission, and its status once a node has reported this."""
+    spec = {"model": {"uri": "hf://org/m"}, "kvCache": {"admission": {"mode": "Enforce"}}}
+    status = before.to_api() if before is not None else {}
+    metadata = {"name": "chat", "namespace": "shop"}
+    one = InferenceService.parse({"metadata": metadata, "spec": spec, "status": status})
+    seen = (NodeReport(kv_cache=KvCacheStatus(admission=admission) if admission is not None else None),)
+    found = {ConditionType.READY: LIMITED}
+    wanted = statuses.own(describe(one, Defaults()), found, (), seen=seen, policies=Policies())
+    return one, statuses.written(one, wanted, now=NOON) or one.status
+
+
+def test_admission_is_in_the_status_and_small_moves_write_nothing() -> None:
+    _, status = with_admission(PREDICTING)
+    assert status.kv_cache == KvCacheStatus(admission=PREDICTING)
+    one, again = with_admission(PREDICTING.model_copy(update={"refusals": 45}), before=status)
+    assert again is one.status, "nothing is written again"
+    moved = PREDICTING.model_copy(update={"refusals": 90})
+    assert with_admission(moved, before=status)[1].kv_cache == KvCacheStatus(admission=moved)
+    assert with_admission(None, before=status)[1].kv_cache is None
+
+
+def test_only_services_with_admission_have_its_condition() -> None:
+    assert ConditionType.ADMISSION_PREDICTED in messages(with_admission(None)[1])
+    assert ConditionType.ADMISSION_PREDICTED not in statuses.on_nodes(service(), ())
+
+
+def test_a_scheduler_that_failed_is_an_event_and_a_cautious_start_is_none() -> None:
+    _, in_force = with_admission(PREDICTING)
+    one, failed = with_admission(FAILED, before=in_force)
+    assert events(one, failed) == ["PluginFailed"]
+    assert events(with_admission(FAILED, before=failed)[0], failed) == []
+    for reason in ("FewLengths", "PolicyObserves", "AdmissionOff"):
+        one, ended = with_admission(FAILED.model_copy(update={"reason": reason}), before=in_force)
         assert events(one, ended) == []
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from loadline_api.conditions import Reason
 from loadline_api.experts import ExpertsStatus
+from loadline_api.kv_cache import AdmissionStatus, KvCacheStatus
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.node_reports import (
     NodeReport,
@@ -38,6 +39,12 @@ def test_loads_of_experts_are_remembered_as_they_are_reported() -> None:
     told = {"service": "serving/chat", "experts": {"engines": 1, "layers": 4, "reason": "ObjectiveMet"}}
     (one,) = node_reports(capacity(told)).values()
     assert one.experts == ExpertsStatus(engines=1, layers=4, reason="ObjectiveMet")
+
+
+def test_figures_of_admission_are_remembered_as_they_are_reported() -> None:
+    told = {"service": "serving/chat", "kvCache": {"admission": {"engines": 1, "preemptions": 0}}}
+    (one,) = node_reports(capacity(told)).values()
+    assert one.kv_cache == KvCacheStatus(admission=AdmissionStatus(engines=1, preemptions=0))
 
 
 def test_what_no_agent_writes_is_refused_by_name() -> None:
