@@ -44,6 +44,7 @@ from loadline_agent.workloads.node_workloads import NodeWorkloads
 from loadline_api.bounded_listeners import ask_for_descriptors
 from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
+from loadline_api.node_capacities import NodeCapacityStatus
 from loadline_policies.errors import LoadlineError
 
 PREDECESSOR_S = 45.0
@@ -112,18 +113,24 @@ class AgentProcess:
             clock=boottime,
         )
         self._workloads.experts = self._workers.experts
+        self._workloads.kv_cache = self._workers.kv_cache
         self._status_server.workers = self._workers.shown
         self._status_writer = DomainStatusWriter(
             self._kube, chosen.node, domain=self._declarations.domain, clock=boottime
         )
         self._capacity_writer = NodeCapacityWriter(
-            self._kube, self._identity, facts=self._facts, clock=boottime, found=self._workloads.recall
+            self._kube, self._identity, facts=self._facts, clock=boottime, found=self._recall
         )
         self._problem_log = ProblemLog(lambda: (*self._declarations.problems, *self._workers.problems))
         gpus = partial(NodeGpus.open, chosen.state_dir, boottime)
         self._search = DriverSearch(gpus, chosen.node, clock=boottime)
         self._agent: NodeAgent | None = None
         self._stop = asyncio.Event()
+
+    def _recall(self, status: NodeCapacityStatus) -> None:
+        """Take over what a predecessor has written of the node's services."""
+        self._workloads.recall(status)
+        self._workers.recall(status)
 
     async def run(self) -> None:
         """Until a signal; the limits step down before anything else ends."""

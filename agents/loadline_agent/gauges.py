@@ -214,5 +214,12 @@ EXPERTS_CANARY_DRIFT_NATS = Gauge(
     SERVICE,
 )
 
+KV_REASON_ENGINES = Gauge(
+    "loadline_kv_reason_engines",
+    "Engines of the service on this node by the reason for which the policy decides which requests start, or"
+    " doesn't.",
+    ("service", "reason"),
+)
+
 ALL = tuple([one for one in globals().values() if isinstance(one, Gauge)])
 """Every gauge above, in its order."""

@@ -116,6 +116,11 @@ class Metrics:
             "loadline_experts_changes",
             "Changes of an engine's capacity that the policy of the experts' loop decided.",
         )
+        self.kv_unreadable_counts = self._single(
+            "loadline_kv_unreadable_counts",
+            "Reports of engines whose counts of KV memory the agent couldn't read; the engines get their"
+            " settings all the same.",
+        )
         self.out_of_turn = self._single(
             "loadline_power_out_of_turn_reports",
             "Reports sent early because the node's draw rose above the trigger in its lease.",

@@ -14,6 +14,8 @@ from loadline_agent.experts.canaries import Canaries
 from loadline_agent.experts.expert_loops import ExpertLoop, ServedEngine
 from loadline_agent.experts.service_statuses import ServiceStatuses
 from loadline_agent.kube.clients import Kube
+from loadline_agent.kv import service_statuses as kv_statuses
+from loadline_agent.kv.admission_loops import KvLoop
 from loadline_agent.metrics import Metrics
 from loadline_agent.settings import Settings
 from loadline_agent.workers.loop_settings import answered
@@ -22,6 +24,8 @@ from loadline_agent.workers.token_reviews import TokenReviews
 from loadline_agent.workers.worker_records import Sections
 from loadline_agent.workers.worker_servers import WorkerServer
 from loadline_api.journals import Journal
+from loadline_api.kv_cache import Admission
+from loadline_api.node_capacities import NodeCapacityStatus
 from loadline_api.worker_messages import WorkerReport
 from loadline_policies.loops import Loop
 
@@ -35,11 +39,14 @@ class Pods(Protocol):
 
     def engine(self, namespace: str, pod: str) -> ServedEngine | None: ...
 
+    def admission(self, namespace: str, pod: str) -> Admission | None: ...
+
 
 class NodeWorkers:
     """The port for workers of one agent, with the policies that it answers by.
 
-    `experts` gives how the experts of a service (`namespace/name`) are loaded, for its NodeCapacity.
+    `experts` gives how the experts of a service (`namespace/name`) are loaded, `kv_cache` how its KV memory
+    is used, both for its NodeCapacity.
     """
 
     def __init__(
@@ -54,11 +61,13 @@ class NodeWorkers:
     ) -> None:
         self._settings = settings
         self._canaries = Canaries(clock, lambda outcome: metrics.canaries.labels(outcome).inc())
-        loop = ExpertLoop(pods.engine, self._canaries, journal=journal, metrics=metrics, clock=clock)
-        self._loops = {Loop.EXPERTS: loop.section}
-        statuses = ServiceStatuses(loop, clock)
-        self.experts = statuses.of
-        metrics.read(statuses.readings)
+        experts = ExpertLoop(pods.engine, self._canaries, journal=journal, metrics=metrics, clock=clock)
+        kv = KvLoop(pods.admission, metrics=metrics, clock=clock)
+        self._loops = {Loop.EXPERTS: experts.section, Loop.KV: kv.section}
+        of_experts, of_kv = ServiceStatuses(experts, clock), kv_statuses.ServiceStatuses(kv, clock)
+        self.experts, self.kv_cache, self._recall_kv = of_experts.of, of_kv.of, of_kv.recall
+        metrics.read(of_experts.readings)
+        metrics.read(of_kv.readings)
         self._policies = ServicePolicies(
             kube,
             settings.namespace,
@@ -87,6 +96,10 @@ class NodeWorkers:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._policies.run())
             group.create_task(self._canaries.run())
+
+    def recall(self, status: NodeCapacityStatus) -> None:
+        """Begin with what a predecessor has found, until engines have reported again."""
+        self._recall_kv(status.services)
 
     @property
     def problems(self) -> Iterator[str]:

@@ -35,6 +35,7 @@ from loadline_agent.workloads.pods import NodePod, pod_of
 from loadline_agent.workloads.services import Services
 from loadline_agent.workloads.unowned_gpus import UnownedGpus
 from loadline_api.experts import ExpertsStatus
+from loadline_api.kv_cache import Admission, KvCacheStatus
 from loadline_api.names import GPU_RESOURCE, PREFILL_POOL, UNKNOWN_OWNER
 from loadline_api.node_capacities import MAX_SERVICES, MOST_OF_SILENT, NodeCapacityStatus, ServiceOnNode
 from loadline_api.visible_texts import told
@@ -51,7 +52,8 @@ log = structlog.get_logger("loadline.agent")
 class NodeWorkloads:
     """The services on one node; Owners and ServicesHere at once.
 
-    `experts` gives how the experts of a service (`namespace/name`) are loaded, None if no engine reports it.
+    `experts` gives how the experts of a service (`namespace/name`) are loaded, `kv_cache` how its KV memory
+    is used; None if no engine reports it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class NodeWorkloads:
         self._silent: Debounced[str | None] = Debounced()
         self._told: frozenset[str] = frozenset()
         self.experts: Callable[[str], ExpertsStatus | None] = lambda service: None
+        self.kv_cache: Callable[[str], KvCacheStatus | None] = lambda service: None
         metrics.read(self.readings)
 
     async def run(self) -> None:
@@ -122,6 +125,12 @@ class NodeWorkloads:
             pressure=pressure,
             pressure_age_s=age_s,
         )
+
+    def admission(self, namespace: str, pod: str) -> Admission | None:
+        """What the service of a pod of this node asks of admission; None if it is of no known service."""
+        worker = self.worker(namespace, pod)
+        known = self._services.get(worker[0]) if worker is not None else None
+        return known.admission if known is not None else None
 
     def worker_loops(self, service: str) -> dict[Loop, str | None] | None:
         """The loops of workers that a service asks for, and the policies that it names; None if unknown."""
@@ -190,6 +199,7 @@ class NodeWorkloads:
             plugin=plugin,
             silent_engine=self._silent_engine(service, measured.silent, now=now),
             experts=self.experts(service),
+            kv_cache=self.kv_cache(service),
         )
 
     def _silent_engine(self, service: str, sentence: str | None, *, now: float) -> str | None:

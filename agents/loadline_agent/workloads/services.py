@@ -19,6 +19,7 @@ from loadline_agent.workloads.objectives import Objectives, seconds
 from loadline_agent.workloads.pods import NodePod
 from loadline_api.experts import Experts
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import Admission
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_api.workload_refs import MetricsEndpoint
 from loadline_policies.errors import InvalidInput
@@ -37,6 +38,7 @@ class Service:
     objectives: Objectives
     loops: tuple[tuple[Loop, str | None], ...] = ()
     experts: Experts = field(default_factory=Experts)
+    admission: Admission = field(default_factory=Admission)
     selector: Labels = frozenset()
     metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
 
@@ -113,14 +115,15 @@ def service_of(thing: Object) -> Service:
     named = service.spec.loops.items()
     loops = tuple((loop, policy.name if policy is not None else None) for loop, policy in named)
     ref = service.spec.workload_ref
-    experts = service.spec.experts or Experts()
+    experts, admission = service.spec.experts or Experts(), service.spec.admission
     if ref is None:
-        return Service(objectives=objectives, loops=loops, experts=experts)
+        return Service(objectives=objectives, loops=loops, experts=experts, admission=admission)
     selector = service.status.pod_selector or service.status.selector
     return Service(
         objectives=objectives,
         loops=loops,
         experts=experts,
+        admission=admission,
         selector=labels_of(selector or ""),
         metrics=ref.metrics or MetricsEndpoint(),
     )

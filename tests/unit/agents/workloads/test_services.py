@@ -7,6 +7,7 @@ import pytest
 from loadline_agent.workloads.engine_endpoints import EngineEndpoint
 from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.services import labels_of, service_of
+from loadline_api.kv_cache import Admission
 from loadline_policies.errors import InvalidInput
 from loadline_policies.loops import Loop
 
@@ -70,6 +71,14 @@ def test_a_service_asks_for_the_loops_that_its_spec_has_a_part_for(made: dict[st
     found = service_of(service(**made, experts={}, kvCache={"policyRef": {"name": "mine"}}))
     assert found.loops == ((Loop.EXPERTS, None), (Loop.KV, "mine"))
     assert service_of(service(**made)).loops == ()
+
+
+@pytest.mark.parametrize("made", [{"model": {"uri": "hf://org/name"}}, {"workloadRef": REF}], ids=list)
+def test_what_a_service_asks_of_admission_is_known(made: dict[str, Any]) -> None:
+    asked = {"mode": "Enforce", "estimator": "Buckets", "reservePercent": 9}
+    found = service_of(service(**made, kvCache={"admission": asked}))
+    assert found.admission.to_api() == asked
+    assert service_of(service(**made, kvCache={"dtype": "fp8"})).admission == Admission()
 
 
 @pytest.mark.parametrize("selector", ["app in (a,b)", "app!=x", "app", "!app"])
