@@ -121,12 +121,13 @@ def tell(quay: Bed) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def service(quay: Bed) -> Callable[[], Object]:
-    """Declare an InferenceService, with experts as the first chart had them."""
+    """Declare an InferenceService, with experts and a KV cache as the first chart had them."""
 
     def declare() -> Object:
         head = {"apiVersion": names.API_VERSION, "kind": "InferenceService"}
         metadata = {"name": "chat", "namespace": "default"}
-        spec = {"model": {"uri": "hf://a/b"}, "experts": {"policyRef": {"name": "careful"}}}
+        policy = {"policyRef": {"name": "careful"}}
+        spec = {"model": {"uri": "hf://a/b"}, "experts": policy, "kvCache": policy}
         (made,) = quay.apply([{**head, "metadata": metadata, "spec": spec}])
         return made
 

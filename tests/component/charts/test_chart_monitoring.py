@@ -10,13 +10,14 @@ import helm_python
 import pytest
 import yaml
 
+from loadline_agent import gauges
 from loadline_agent.metrics import Metrics as AgentMetrics
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from testbed import charts
 from testbed.charts import CHART, ROOT
 
 RULES = CHART / "files" / "rules" / "loadline.yaml"
-DASHBOARD = CHART / "files" / "dashboards" / "experts.json"
+DASHBOARDS = {path.name: path for path in (CHART / "files" / "dashboards").iterdir()}
 KINDS = {
     "serviceMonitor": ("ServiceMonitor", "monitors.yaml"),
     "podMonitor": ("PodMonitor", "monitors.yaml"),
@@ -66,31 +67,42 @@ def of_engines() -> set[str]:
 
 def test_alerts_and_dashboards_speak_of_series_that_engines_have() -> None:
     asked = {series for rule in rules() for series in re.findall(r"loadline:\w+", rule["expr"])}
-    asked |= {series for panel in panels() for series in re.findall(r"loadline:\w+", str(panel["targets"]))}
+    targets = [str(panel["targets"]) for name in DASHBOARDS for panel in panels(name)]
+    asked |= {series for one in targets for series in re.findall(r"loadline:\w+", one)}
     assert asked
     assert asked <= of_engines()
 
 
-def panels() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+def panels(dashboard: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARDS[dashboard].read_text("utf-8"))["panels"]
     return found
 
 
-def test_the_dashboard_is_created_as_it_is_where_it_is_asked_for() -> None:
+def test_dashboards_speak_of_series_that_agents_have() -> None:
+    told = AgentMetrics().text().decode() + "".join(f" {one.name} " for one in gauges.ALL)
+    for name in DASHBOARDS:
+        for series in re.findall(r"loadline_(?:kv|service)_\w+", DASHBOARDS[name].read_text("utf-8")):
+            assert re.search(rf"\b{series}\b", told), f"{name} asks for {series}"
+
+
+def test_dashboards_are_created_as_they_are_where_they_are_asked_for() -> None:
     assert "loadline-dashboards" not in [one["metadata"]["name"] for one in charts.rendered()]
     values = {"monitoring": {"dashboards": {"enabled": True}}}
     made = charts.one("ConfigMap", "loadline-dashboards", values=values)
     assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert made["data"] == {"experts.json": DASHBOARD.read_text("utf-8")}, (
+    assert made["data"] == {name: path.read_text("utf-8") for name, path in DASHBOARDS.items()}, (
         "no legend was taken for a template"
     )
 
 
-def test_the_dashboard_shows_imbalance_and_the_shadow_table() -> None:
-    asked = " ".join(str(panel["targets"]) for panel in panels())
+def test_each_panel_says_what_it_shows() -> None:
+    assert all(panel["description"] for name in DASHBOARDS for panel in panels(name))
+
+
+def test_the_dashboard_of_experts_shows_imbalance_and_the_shadow_table() -> None:
+    asked = " ".join(str(panel["targets"]) for panel in panels("experts.json"))
     for series in ("imbalance", "rank_imbalance", "shadow_drop_fraction", "shadow_rank_imbalance"):
         assert f"loadline:experts_{series}{{" in asked
-    assert all(panel["description"] for panel in panels())
 
 
 def test_every_alert_says_what_to_do_and_how_grave_it_is() -> None:

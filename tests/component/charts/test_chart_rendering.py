@@ -9,6 +9,7 @@ import yaml
 
 from loadline_api import names
 from loadline_policies.documents import built_in, parse
+from loadline_policies.kv.predicted_memory import PREDICTED_MEMORY, AdmissionMode, Config
 from loadline_policies.loops import Loop
 from testbed import charts
 from testbed.charts import CHART
@@ -93,6 +94,22 @@ def test_the_experts_policy_shipped_bounds_nothing() -> None:
     assert shipped["metadata"]["labels"][names.POLICY_LABEL] == "experts"
     document = parse(shipped["data"][names.POLICY_KEY], Loop.EXPERTS)
     assert document.hash == built_in(Loop.EXPERTS).hash
+
+
+def test_the_kv_policy_shipped_observes_with_the_policys_own_settings() -> None:
+    shipped = charts.one("ConfigMap", names.default_policy(Loop.KV))
+    assert shipped["metadata"]["labels"][names.POLICY_LABEL] == "kv"
+    document = parse(shipped["data"][names.POLICY_KEY], Loop.KV)
+    assert document.policy is PREDICTED_MEMORY
+    assert document.config == Config()
+    assert document.config.admission is AdmissionMode.OBSERVE
+
+
+def test_the_lines_that_the_kv_policy_shipped_offers_enforce() -> None:
+    text = (charts.POLICIES / "kv.yaml").read_text()
+    told = [line.removeprefix("# ") for line in text.splitlines() if line.startswith(("# settings:", "#   "))]
+    document = parse("\n".join([text, *told]), Loop.KV)
+    assert document.config == Config(admission=AdmissionMode.ENFORCE)
 
 
 def test_a_policys_settings_are_merged_over() -> None:

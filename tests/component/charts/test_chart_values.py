@@ -34,7 +34,7 @@ HELMS = {"enabled", "global"}
         ({"priority": {"default": "high"}}, "/priority/default"),
         ({"priority": {"default": 1001}}, "/priority/default"),
         ({"priority": {"className": "a'b"}}, "/priority/className"),
-        ({"policies": {"kv": {"create": True}}}, "kv"),
+        ({"policies": {"sizing": {"create": True}}}, "sizing"),
         ({"policies": {"power": {"overrides": "x"}}}, "/policies/power/overrides"),
         ({"monitoring": {"podMonitor": {"interval": "often"}}}, "/monitoring/podMonitor/interval"),
         ({"image": {"digest": "sha256:0"}}, "/image/digest"),
