@@ -23,7 +23,7 @@ from loadline_api.schemas import Spec, Status, rule
 from loadline_policies.loops import Loop
 
 SCHEDULER_OPTION: Final = "--scheduler-cls"
-SCHEDULER: Final = "loadline_vllm.admission.schedulers.AdmissionScheduler"
+SCHEDULER: Final = "loadline_vllm.schedulers.LoadlineScheduler"
 """Loadline's scheduler, as vLLM finds it."""
 
 MOST_RESERVE_PERCENT: Final = 50

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from loadline_api.kv_cache import SCHEDULER
 from loadline_api.kv_settings import KvSettings
 from loadline_api.worker_messages import SettingsSection
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
-from loadline_vllm.admission import SCHEDULER
 from testbed.doubles.worker_agents import POD, TOKEN, WorkerAgent
 from testbed.engines.models import WORDS
 from testbed.engines.processes import Engines, Server

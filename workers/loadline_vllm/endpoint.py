@@ -18,8 +18,8 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from loadline_api.kv_cache import SCHEDULER
 from loadline_vllm import presence, settings
-from loadline_vllm.admission import SCHEDULER
 
 logger = logging.getLogger("vllm.loadline")
 

@@ -11,8 +11,8 @@ import prometheus_client
 import pytest
 from prometheus_client import CollectorRegistry
 
+from loadline_api.kv_cache import SCHEDULER
 from loadline_vllm import held_settings, presence
-from loadline_vllm.admission import SCHEDULER
 from loadline_vllm.channel.settings_leases import SettingsLease
 from loadline_vllm.endpoint import Endpoint
 

@@ -92,7 +92,7 @@ def test_prefill_produces_kv_and_decode_takes_it() -> None:
 def test_both_pools_of_a_split_service_run_our_scheduler(pool: str) -> None:
     admission: dict[str, Any] = {"kvCache": {"admission": {"mode": "Observe"}}}
     found = told(pool, agents="http://agents:9479", prefill={"replicas": 1}, router={}, **admission)
-    assert "--scheduler-cls=loadline_vllm.admission.schedulers.AdmissionScheduler" in found
+    assert "--scheduler-cls=loadline_vllm.schedulers.LoadlineScheduler" in found
 
 
 def test_a_machine_without_gpu_says_where_kv_is_held() -> None:

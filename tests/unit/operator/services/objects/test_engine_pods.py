@@ -373,7 +373,7 @@ def test_the_plugin_is_told_its_pod_its_agent_and_a_token_that_nobody_else_takes
 
 EXPERTS_ENV = ("LOADLINE_EXPERTS", "VLLM_PLUGINS")
 ADMISSION_ENV = ("LOADLINE_ADMISSION", "VLLM_PLUGINS")
-SCHEDULER_ARGUMENT = "--scheduler-cls=loadline_vllm.admission.schedulers.AdmissionScheduler"
+SCHEDULER_ARGUMENT = "--scheduler-cls=loadline_vllm.schedulers.LoadlineScheduler"
 
 
 @pytest.mark.parametrize(

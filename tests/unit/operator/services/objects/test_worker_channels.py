@@ -1,6 +1,7 @@
 """What the docs tell the owner of an attached workload is what the operator puts into its own pods."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from loadline_api.experts import ExpertsMode
 from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode
 from loadline_operator.services.objects import worker_channels
 from loadline_operator.services.objects.pod_templates import lay_over
-from loadline_vllm import admission, settings
+from loadline_vllm import settings
 
 ROOT = Path(__file__).parents[5]
 URL = f"http://{names.WORKERS_SERVICE}.{names.SYSTEM_NAMESPACE}.svc:{names.AGENT_WORKERS_PORT}"
@@ -52,7 +53,11 @@ def test_the_snippet_tells_the_plugin_all_that_it_needs() -> None:
 
 
 def test_the_scheduler_that_engines_are_given_is_the_plugins() -> None:
-    assert SCHEDULER == admission.SCHEDULER
+    module, name = SCHEDULER.rsplit(".", 1)
+    source = find_spec(module)
+    assert source is not None
+    assert source.origin is not None
+    assert f"class {name}(" in Path(source.origin).read_text("utf-8")
 
 
 def test_the_docs_name_the_argument_by_which_an_engine_runs_our_scheduler() -> None:
