@@ -25,6 +25,10 @@ def gate(settings: Config = ENFORCED, *, blocks: int = 6, may_enforce: bool = Tr
     return made
 
 
+def never() -> Members:
+    raise AssertionError
+
+
 def admitted(asked: Gate, *names: str, holding: Sequence[Member] = (), runs: bool = True) -> list[str]:
     """Who may start in one step, in which the scheduler stops at the first that may not."""
     asked.begin_step()
@@ -40,6 +44,13 @@ def test_requests_start_as_long_as_the_batch_with_them_fits() -> None:
     asked = gate()
     assert admitted(asked, "a", "b", "c", "d") == ["a", "b", "c"]
     assert (asked.refusals, asked.peak_blocks) == (1, 8)
+
+
+def test_after_a_refusal_none_starts_in_that_step() -> None:
+    asked = gate()
+    admitted(asked, "a", "b", "c", "d")
+    assert not asked.admits(member("e", held=1, most=0), new_shared_blocks=0, batch=never, runs=True)
+    assert asked.refusals == 1
 
 
 def test_requests_that_hold_memory_are_of_the_batch() -> None:
@@ -110,9 +121,6 @@ def test_an_estimator_of_a_test_is_asked_until_settings_change() -> None:
 
 
 def test_the_batch_is_looked_at_only_if_a_request_waits() -> None:
-    def never() -> Members:
-        raise AssertionError
-
     gate().begin_step()
     asked = gate(OBSERVED, blocks=1)
     asked.begin_step()
