@@ -22,6 +22,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "LOADLINE_RETENTION": "on",
+    "LOADLINE_ADMISSION": "enforce",
 }
 
 BLOCK, BUFFER = 32, 32
@@ -64,7 +65,7 @@ class RetentionEngine:
         )
         self.peak_blocks: dict[str, int] = {}
         self.cached_tokens: list[int] = []
-        self.preemptions = 0
+        self.preemptions = self.most_running = 0
         self._watch()
 
     @property
@@ -84,7 +85,7 @@ class RetentionEngine:
 
         self.scheduler.budgets.keep(kept)
         self.peak_blocks.clear()
-        self.preemptions = 0
+        self.preemptions = self.most_running = 0
         sampling = SamplingParams(
             max_tokens=tokens, temperature=0.0, detokenize=False, ignore_eos=True, extra_args=extra_args
         )
@@ -103,6 +104,7 @@ class RetentionEngine:
 
         def scheduled(*more: Any, **named: Any) -> Any:
             output = schedule(*more, **named)
+            self.most_running = max(self.most_running, len(scheduler.running))
             for name, blocks in manager.req_to_blocks.items():
                 held = sum(not block.is_null for block in blocks)
                 self.peak_blocks[name] = max(held, self.peak_blocks.get(name, 0))

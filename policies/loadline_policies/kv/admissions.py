@@ -23,11 +23,16 @@ ESTIMATES_PER_STEP: Final = 200
 """Several draws are compared only where the batch is small, as in Past-Future's published code."""
 
 
+UNBOUNDED: Final = 2**40
+"""A bound in tokens that no request reaches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """A request as its memory sees it: tokens of its prompt and those it has produced, and the most it may.
 
-    `shared_tokens` of them are in blocks that are counted with the pool's.
+    `shared_tokens` of them are in blocks that are counted with the pool's. The memory of at most
+    `bound_tokens` is held at once, if tokens are dropped while the request runs.
     """
 
     request_id: str
@@ -35,6 +40,7 @@ class Member:
     produced_tokens: int
     most_tokens: int
     shared_tokens: int = 0
+    bound_tokens: int = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +55,24 @@ class Members:
     produced_tokens: Ints
     most_tokens: Ints
     shared_tokens: Ints
+    bound_tokens: Ints | None = None
     shared_blocks: int = 0
 
     @classmethod
     def of(cls, members: Sequence[Member], *, shared_blocks: int = 0) -> "Members":
         """A few requests in columns."""
         columns = [
-            (one.held_tokens, one.produced_tokens, one.most_tokens, one.shared_tokens) for one in members
+            (one.held_tokens, one.produced_tokens, one.most_tokens, one.shared_tokens, one.bound_tokens)
+            for one in members
         ]
-        held, produced, most, shared = np.array(columns, dtype=np.int64).reshape(-1, 4).T
+        held, produced, most, shared, bound = np.array(columns, dtype=np.int64).reshape(-1, 5).T
         return cls(
             ids=[one.request_id for one in members],
             held_tokens=held,
             produced_tokens=produced,
             most_tokens=most,
             shared_tokens=shared,
+            bound_tokens=bound if (bound < UNBOUNDED).any() else None,
             shared_blocks=shared_blocks,
         )
 
@@ -94,23 +103,37 @@ class _Batch:
     """The requests that hold memory in one step, and how many tokens each is predicted to produce yet.
 
     `own` are tokens in blocks that aren't shared, shape [requests]; `remaining` has shape [draws, requests].
+    `bounds` are None if no request has one.
     """
 
     own: Ints
     remaining: Ints
+    bounds: Ints | None = None
     shared_blocks: int = 0
 
     def joined(self, other: "_Batch") -> "_Batch":
         return _Batch(
             np.concatenate([self.own, other.own]),
             np.concatenate([self.remaining, other.remaining], axis=1),
+            self._joined_bounds(other),
             self.shared_blocks + other.shared_blocks,
+        )
+
+    def _joined_bounds(self, other: "_Batch") -> Ints | None:
+        if self.bounds is None and other.bounds is None:
+            return None
+        return np.concatenate(
+            [
+                np.full(len(one.own), UNBOUNDED, dtype=np.int64) if one.bounds is None else one.bounds
+                for one in (self, other)
+            ]
         )
 
     def peak_blocks(self, groups: Sequence[BlockGroup]) -> int:
         """The largest of the draws' peaks, over all groups of layers."""
         return self.shared_blocks + max(
-            sum(peak_blocks(self.own, remaining, group) for group in groups) for remaining in self.remaining
+            sum(peak_blocks(self.own, remaining, group, bounds=self.bounds) for group in groups)
+            for remaining in self.remaining
         )
 
 
@@ -144,4 +167,4 @@ class Admission:
         uniforms = self._rng.random((draws, len(members.ids)))
         totals = self.estimator.totals(Lengths(members.ids, produced, members.most_tokens), uniforms)
         own = np.maximum(members.held_tokens - members.shared_tokens, 0)
-        return _Batch(own, totals - produced, members.shared_blocks)
+        return _Batch(own, totals - produced, members.bound_tokens, members.shared_blocks)

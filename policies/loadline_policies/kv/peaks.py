@@ -7,7 +7,7 @@ after `remaining[i]` more tokens, and those before it are still there, each havi
 is the largest sum over these moments (Past-Future scheduler, arXiv 2507.10150, equations 2 to 4), here in
 whole blocks instead of tokens.
 
-A request that has produced all that it will doesn't grow, but holds its memory until it ends.
+A request whose memory is bounded counts with the most that it will hold, from now until it ends.
 """
 
 from dataclasses import dataclass
@@ -30,30 +30,37 @@ class BlockGroup:
     most_blocks: int | None = None
 
 
-def peak_blocks(held: Ints, remaining: Ints, group: BlockGroup) -> int:
+def peak_blocks(held: Ints, remaining: Ints, group: BlockGroup, *, bounds: Ints | None = None) -> int:
     """The most blocks of a group that requests with `held` tokens need until each has grown by `remaining`.
 
-    Exact in a group without `most_blocks`; else an upper bound. Both arrays have shape [requests]. Costs
-    requests × block_tokens.
+    `bounds` are the most tokens that each holds, None for no bound. All have shape [requests]. Exact in a
+    group without `most_blocks` and without `bounds`; else an upper bound. Costs requests × block_tokens.
     """
     if not len(held):
         return 0
     size = group.block_tokens
     longest_first = np.argsort(-remaining, kind="stable")
-    held_blocks, held_rest = np.divmod(held[longest_first], size)
-    grown_blocks, grown_rest = np.divmod(remaining[longest_first], size)
-    alive = np.arange(1, len(held) + 1)
-    blocks = np.cumsum(held_blocks) + alive * grown_blocks + _begun(held_rest, grown_rest, size)
+    held, remaining = held[longest_first], remaining[longest_first]
+    grows = np.ones(len(held), dtype=bool)
+    if bounds is not None:
+        bounds = bounds[longest_first]
+        grows = held + remaining <= bounds
+        held = np.where(grows, held, bounds)
+    held_blocks, held_rest = np.divmod(held, size)
+    grown_blocks, grown_rest = np.divmod(remaining, size)
+    steady = np.cumsum(np.where(grows, 0, held_rest > 0))
+    begun = _begun(np.where(grows, held_rest, -1), grown_rest, size)
+    blocks = np.cumsum(held_blocks) + steady + np.cumsum(grows) * grown_blocks + begun
     if group.most_blocks is not None:
-        blocks = np.minimum(blocks, alive * group.most_blocks)
+        blocks = np.minimum(blocks, np.arange(1, len(held) + 1) * group.most_blocks)
     return int(blocks.max())
 
 
 def _begun(held: Ints, grown: Ints, size: int) -> Ints:
     """For each i, the sum over j ≤ i of ceil((held[j] + grown[i]) / size), where all are below `size`.
 
-    Such a term is 0, 1 or 2. How many of the first i have at least t tokens is read from a table, so that
-    no pair of requests is looked at.
+    A request with -1 held tokens isn't counted. Such a term is 0, 1 or 2. How many of the first i have at
+    least t tokens is read from a table, so that no pair of requests is looked at.
     """
     places = np.arange(len(held))
     at_least = np.zeros((size + 2, len(held)), dtype=np.int32)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
 from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import PROTECT
 from loadline_vllm.retention.scores import SCORES
@@ -122,6 +123,19 @@ def test_a_bounded_request_shares_no_prefix_and_others_still_do(engine: Retentio
         assert engine.cached_tokens == [0]
     assert engine.answers(asked, tokens=4, kept=None) == whole
     assert engine.cached_tokens == [PROMPT_TOKENS // BLOCK * BLOCK]
+
+
+def test_admission_counts_a_bounded_request_with_its_bound(engine: RetentionEngine) -> None:
+    """All eight hold less than the pool at once, if they are bounded; else fewer are admitted."""
+    asked = prompts(8, tokens=500, seed=6)
+    enforced = Config(admission=AdmissionMode.ENFORCE, estimator=EstimatorName.WORST_CASE)
+    engine.scheduler.loadline.hold(enforced)
+    engine.answers(asked, tokens=TOKENS, kept=None)
+    assert engine.most_running < 4
+    engine.answers(asked, tokens=TOKENS, kept=32)
+    assert engine.most_running > 6
+    assert engine.preemptions == 0
+    engine.scheduler.loadline.hold(Config())
 
 
 def test_protected_spans_stay(engine: RetentionEngine) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from loadline_api.kv_counts import AdmissionCounts
-from loadline_policies.kv.admissions import Member, Members
+from loadline_policies.kv.admissions import UNBOUNDED, Member, Members
 from loadline_policies.kv.peaks import Ints
 from loadline_policies.kv.predicted_memory import Config
 from loadline_policies.kv.victims import VictimRule
@@ -153,6 +153,7 @@ class SchedulerAdmission:
             shared_tokens=_column([self.shared.tokens(name) for name in names])
             if self.shared.requests
             else np.zeros_like(produced),
+            bound_tokens=self._bounds(members),
             shared_blocks=len(self.shared),
         )
 
@@ -163,7 +164,23 @@ class SchedulerAdmission:
             produced_tokens=request.num_output_tokens,
             most_tokens=min(request.max_tokens, self._scheduler.max_model_len - request.num_prompt_tokens),
             shared_tokens=shared_tokens,
+            bound_tokens=self._bound(request),
         )
+
+    def _bounds(self, members: list[Any]) -> Ints | None:
+        """What retention lets each request hold at most; None where it bounds none."""
+        if self._bounded is None or not self._bounded.requests:
+            return None
+        return _column([self._bound(request) for request in members])
+
+    def _bound(self, request: Any) -> int:
+        found = self._bounded.bound_tokens(request) if self._bounded is not None else None
+        return found if found is not None else UNBOUNDED
+
+    @property
+    def _bounded(self) -> Any:
+        """The budgets that retention has given to this scheduler's requests; None without retention."""
+        return getattr(self._scheduler, "budgets", None)
 
     def _found(self, named: Mapping[str, Any]) -> Hits:
         blocks = named.get("new_computed_blocks")

@@ -53,6 +53,25 @@ class SchedulerBudgets:
         """Blocks that were given back while their requests went on."""
         return sum(manager.freed_blocks for manager in self._managers)
 
+    @property
+    def requests(self) -> int:
+        """How many requests have a budget now."""
+        return len(self._managers[0].bounded)
+
+    def bound_tokens(self, request: Any) -> int | None:
+        """The most tokens that a request holds at once from now on; None if it has no budget.
+
+        While its prompt is computed, chunks come on top of what is kept.
+        """
+        manager = self._managers[0]
+        retention = manager.bounded.get(request.request_id)
+        if retention is None:
+            return None
+        budget = retention.budget
+        if request.num_computed_tokens < request.num_tokens - 1:
+            return budget.most_blocks(manager.chunk_tokens) * budget.block_tokens
+        return budget.kept_tokens + budget.buffer_tokens
+
     def give(self, request: Any, *, longest_tokens: int) -> None:
         """Bound a request that arrives, and write its budget where the workers read it."""
         params = request.sampling_params

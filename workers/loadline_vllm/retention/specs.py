@@ -52,7 +52,7 @@ class RetentionManager(FullAttentionManager):
 
     def __init__(self, kv_cache_spec: RetentionSpec, **more: Any) -> None:
         super().__init__(kv_cache_spec, **more)
-        self._chunk_tokens = kv_cache_spec.chunk_tokens
+        self.chunk_tokens = kv_cache_spec.chunk_tokens
         self.bounded: dict[str, RequestRetention] = {}
         self._computed: dict[str, int] = {}
         self.freed_blocks = 0
@@ -61,7 +61,7 @@ class RetentionManager(FullAttentionManager):
         """As vLLM's; a request with a budget holds no more than that allows, however long its prompt is."""
         retention = self.bounded.get(request_id)
         self.max_admission_blocks_per_request = (
-            retention.budget.most_blocks(self._chunk_tokens) if retention is not None else None
+            retention.budget.most_blocks(self.chunk_tokens) if retention is not None else None
         )
         needed: int = super().get_num_blocks_to_allocate(request_id, *more, **named)
         return needed

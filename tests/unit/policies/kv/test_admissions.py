@@ -1,5 +1,7 @@
 """A request starts only if the batch with it fits until it ends; order is kept, and something runs."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,13 @@ def test_blocks_that_requests_share_are_counted_once() -> None:
 
 def test_layers_of_several_groups_take_blocks_of_one_pool() -> None:
     assert admission({"a": 16}, blocks=10, groups=2).ask(member("a")).peak_blocks == 10
+
+
+def test_requests_that_drop_tokens_count_with_what_they_hold() -> None:
+    room = admission({"a": 1000, "b": 1000, "c": 1000}, blocks=12)
+    room.begin(Members.of([replace(member("a"), bound_tokens=64)]))
+    assert room.ask(replace(member("b"), bound_tokens=64)) == Verdict(True, 8)
+    assert not room.ask(member("c")).fits
 
 
 @given(

@@ -42,6 +42,23 @@ def test_the_peak_of_bounded_requests_is_an_upper_bound_within_both_limits(
     )
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(0, 70), st.integers(1, 120)), max_size=12),
+    st.integers(1, 20),
+)
+def test_a_bounded_request_counts_with_its_bound_until_it_ends(
+    batch: list[tuple[int, int, int]], block_tokens: int
+) -> None:
+    held, remaining, bounds = np.array(batch, dtype=np.int64).reshape(-1, 3).T
+    found = peak_blocks(held, remaining, BlockGroup(block_tokens=block_tokens), bounds=bounds)
+    replay = (
+        sum(-(-min(tokens + time, bound) // block_tokens) for tokens, rest, bound in batch if rest >= time)
+        for time in range(71)
+    )
+    most = sum(-(-min(tokens + rest, bound) // block_tokens) for tokens, rest, bound in batch)
+    assert max(replay, default=0) <= found <= most
+
+
 @pytest.mark.parametrize(
     ("batch", "blocks"),
     [
