@@ -183,7 +183,7 @@ def _found_below_default(gpu: GpuState) -> bool:
 
 
 def _found_and_default(gpu: GpuState) -> str:
-    return f"{gpu.uuid}: original limit {gpu.found_watts:.0f} W, driver's default {gpu.default_watts:.0f} W"
+    return f"{gpu.uuid}: original limit {gpu.found_watts:g} W, driver's default {gpu.default_watts:g} W"
 
 
 def _as_found(gpu: GpuState) -> bool:

@@ -10,6 +10,8 @@ fact of the plan whatever the silent ones draw.
 Pure: conditions have no times here.
 """
 
+from math import ceil, floor
+
 from loadline_api.conditions import Condition, ConditionType, Reason, condition
 from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 
@@ -62,7 +64,7 @@ def _waits(waits: ReleaseWait) -> str:
     """Who waits to be released, for what, and what a person can do where that takes long."""
     many = len(waits.nodes) != 1
     who = f"{_named(waits.nodes)} {'wait' if many else 'waits'} to be released"
-    lacks = f"the next lacks {waits.lacking_watts:.0f} W of headroom"
+    lacks = f"the next lacks {ceil(waits.lacking_watts)} W of headroom"
     what = lacks if waits.lacking_watts else "there is enough headroom"
     if not waits.long:
         return f"{who}; {what}."
@@ -104,14 +106,15 @@ def _holdable(domain_state: DomainState, *, enforce: bool) -> Condition:
 def _over(domain_state: DomainState) -> str:
     """By how much a domain can't be held, because of whom, and what to do."""
     evidence = domain_state.evidence
+    lowest_watts, budget_watts = ceil(evidence.lowest_watts), floor(evidence.budget_watts)
     why = [f"can't be lowered: {_named(evidence.unlowered)}"] if evidence.unlowered else []
     if domain_state.silent:
         why.append(
             f"not reporting, so they count at the most that they may draw: {_named(domain_state.silent)}"
         )
     return (
-        f"At the lowest limits the domain may draw {evidence.lowest_watts:.0f} W,"
-        f" {evidence.over_watts:.0f} W above the budget ({evidence.budget_watts:.0f} W)"
+        f"At the lowest limits the domain may draw {lowest_watts} W,"
+        f" {lowest_watts - budget_watts} W above the budget ({budget_watts} W)"
         + "".join(f"; {one}" for one in why)
         + ". All GPUs that take limits are at their lowest: reduce the load now, then fix or remove those"
         " nodes, or raise budgetWatts if the breaker is rated for more."

@@ -87,7 +87,7 @@ def _untold(
     if floor > spec.budget_watts:
         text = (
             f"budgetWatts is {spec.budget_watts}: hosts at their maximum and the GPUs known so far at their"
-            f" lowest settable limits draw {floor:.0f} W on {len(ratings) + len(silent)} nodes;"
+            f" lowest settable limits draw {math.ceil(floor)} W on {len(ratings) + len(silent)} nodes;"
             " raise it or take nodes out of the domain"
         )
         return _both(Finding(so=False, reason=Reason.BUDGET_TOO_SMALL, text=text))

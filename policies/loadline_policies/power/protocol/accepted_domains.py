@@ -33,8 +33,9 @@ from loadline_policies.power.safety.safe_states import (
 class AcceptedDomain:
     """`domain` is in force, with its `safety`; `problem` says why the declared one isn't, None if it is.
 
-    `unholdable` says that not even the lowest limits fit the budget in force any more: members can't
-    be lowered that could be before. Then the plan is the lowest limits for everybody.
+    `unholdable_watts` is what the row comes to at the lowest limits, where not even these fit the budget in
+    force any more: members can't be lowered that could be before. Then the plan is the lowest limits for
+    everybody. It is None where the plan fits.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -43,7 +44,7 @@ class AcceptedDomain:
         self._found_watts: dict[str, float] = {}
         self._found_limits: SafeLimits | None = None
         self.problem: UnsafeDomain | None = None
-        self.unholdable = False
+        self.unholdable_watts: float | None = None
 
     def declare(self, domain: Domain) -> None:
         """Take note of a new declaration; `assess` says whether it comes into force."""
@@ -53,6 +54,11 @@ class AcceptedDomain:
         """Note what an armed member falls to as it is first heard: a coordinator before us has planned so."""
         if member.armed and member.name not in self._found_watts and member.rating is not None:
             self._found_watts[member.name] = member.rating.watts_at(member.promised_watts())
+
+    @property
+    def unholdable(self) -> bool:
+        """Whether not even the lowest limits fit."""
+        return self.unholdable_watts is not None
 
     @property
     def limits(self) -> SafeLimits | None:
@@ -68,12 +74,12 @@ class AcceptedDomain:
         """Look anew at what is declared and at what is in force, with the members as they are now known."""
         try:
             self.safety = _safety(self._declared, members, patient=patient, now=now)
-            self.domain, self.problem, self.unholdable = self._declared, None, False
+            self.domain, self.problem, self.unholdable_watts = self._declared, None, None
             return
         except UnsafeDomain as error:
             self.problem = error
         if not members.enforcing:
-            self.domain, self.unholdable, self._found_limits = self._declared, False, None
+            self.domain, self.unholdable_watts, self._found_limits = self._declared, None, None
         elif self.safety is None:
             self._plan_as_found(members, patient=patient)
         else:
@@ -86,10 +92,12 @@ class AcceptedDomain:
         self._put_in_force(_kept(self.domain, self._declared, joins=problem.reason == MEMBERS_UNKNOWN))
         try:
             self.safety = _safety(self.domain, members, patient=patient, now=now)
-            self.unholdable = False
+            self.unholdable_watts = None
         except UnsafeDomain as error:
-            self.unholdable = error.reason == BUDGET_TOO_SMALL
-            if self.unholdable:
+            self.unholdable_watts = None
+            if error.reason == BUDGET_TOO_SMALL:
+                counted = members.ratings(self.domain, patient=patient, now=now)
+                self.unholdable_watts = _floor_watts(counted)
                 ratings = [member.rating for member in members.values() if member.rating is not None]
                 self.problem, self.safety = error, _lowest(safety, ratings)
 
@@ -97,15 +105,15 @@ class AcceptedDomain:
         """Plan by what was found, once all were heard or had the time."""
         found = {name: watts for name, watts in self._found_watts.items() if name in members}
         if not found or (patient and not members.acquainted):
-            self.domain, self._found_limits, self.unholdable = self._declared, None, False
+            self.domain, self._found_limits, self.unholdable_watts = self._declared, None, None
             return
         self._put_in_force(replace(self._declared, budget_watts=sum(found.values())))
         ratings = [members[name].counted_rating(patient=patient) for name in found]
         try:
             self._found_limits = safe_limits(ratings, self.domain.budget_watts)
-            self.unholdable = False
+            self.unholdable_watts = None
         except UnsafeDomain:
-            self._found_limits, self.unholdable = _lowest_limits(ratings), True
+            self._found_limits, self.unholdable_watts = _lowest_limits(ratings), _floor_watts(ratings)
 
     def _put_in_force(self, domain: Domain) -> None:
         """The same object stays until something is other than before."""
@@ -122,6 +130,10 @@ def _lowest(safety: Safety, ratings: Sequence[NodeRating]) -> Safety:
 
 def _lowest_limits(ratings: Iterable[NodeRating]) -> dict[str, float]:
     return {gpu.uuid: gpu.least_watts for rating in ratings for gpu in rating.gpus}
+
+
+def _floor_watts(ratings: Iterable[NodeRating]) -> float:
+    return sum(rating.floor_watts for rating in ratings)
 
 
 def _kept(domain: Domain, declared: Domain, *, joins: bool) -> Domain:

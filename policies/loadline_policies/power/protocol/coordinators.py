@@ -298,7 +298,7 @@ class Coordinator:
             evidence=evidence_of(
                 self.members,
                 budget_watts=self.domain.budget_watts,
-                unholdable=self._accepted.unholdable,
+                unholdable_watts=self._accepted.unholdable_watts,
                 now=now,
             ),
             release=self._release_waits.state(self.members, self.domain, now),

@@ -26,7 +26,8 @@ class Evidence:
     `unlowered` are those that can't be brought to their lowest limits.
     `lowest_watts` is what all members come to at the lowest limits that they can be counted on
     for, hosts at their maximum, sensor gain included; `budget_watts` is the budget in force.
-    `unholdable` says that the coordinator has given the lowest limits to all, and they don't fit.
+    `unholdable` says that the coordinator has given the lowest limits to all, and they don't fit; then
+    `lowest_watts` is the sum by which it has found so.
     """
 
     heard_watts: float = 0.0
@@ -48,8 +49,15 @@ NOTHING_HEARD = Evidence()
 """The evidence where no member was heard."""
 
 
-def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: float) -> Evidence:
-    """The evidence of a roster; what is silent counts in `lowest_watts` alone."""
+def evidence_of(
+    members: Roster, *, budget_watts: float, unholdable_watts: float | None, now: float
+) -> Evidence:
+    """The evidence of a roster; what is silent counts in `lowest_watts` alone.
+
+    `unholdable_watts` is the sum of the plan in force where it can't be held, None where it can. The plan is
+    some moments older than the roster, and may count members that were never heard at their maximum.
+    """
+    lowest_watts = sum(_lowest_watts(member) for member in members.values())
     heard = sorted(name for name, member in members.items() if member.fresh(now, members.silent_after_s))
     return Evidence(
         heard_watts=sum(members[name].watts(now, members.silent_after_s) for name in heard),
@@ -57,9 +65,9 @@ def evidence_of(members: Roster, *, budget_watts: float, unholdable: bool, now: 
         unarmed=tuple(name for name in heard if not members[name].armed),
         unable=tuple(name for name in heard if members[name].armed and _held_unable(members[name])),
         unlowered=tuple(name for name in heard if _excess_watts(members[name]) > ROUNDING_WATTS),
-        lowest_watts=sum(_lowest_watts(member) for member in members.values()),
+        lowest_watts=lowest_watts if unholdable_watts is None else unholdable_watts,
         budget_watts=budget_watts,
-        unholdable=unholdable,
+        unholdable=unholdable_watts is not None,
     )
 
 

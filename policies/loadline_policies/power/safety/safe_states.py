@@ -98,8 +98,9 @@ def safe_limits(ratings: Iterable[NodeRating], budget_watts: float) -> SafeLimit
     if floor > budget_watts:
         raise UnsafeDomain(
             BUDGET_TOO_SMALL,
-            f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable "
-            f"limits draw {floor:.0f} W on {len(rows)} nodes; raise it or take nodes out of the domain",
+            f"budgetWatts is {budget_watts:.0f}: hosts at their maximum and GPUs at their lowest settable"
+            f" limits draw {math.ceil(floor)} W on {len(rows)} nodes; raise it or take nodes out of the"
+            " domain",
         )
     span = sum(rating.span_watts for rating in rows)
     share = 1.0 if span == 0 else min(1.0, (budget_watts - floor) / span)

@@ -163,12 +163,12 @@ def sentence(domain_state: DomainState) -> str:
 
 def test_a_release_says_who_waits_and_how_many_watts_the_next_one_lacks() -> None:
     told = sentence(replace(CALM, release=WAITS))
-    assert told == "node-00, node-01 wait to be released; the next lacks 540 W of headroom."
+    assert told == "node-00, node-01 wait to be released; the next lacks 541 W of headroom."
 
 
 def test_one_that_takes_long_says_what_a_person_can_do_and_is_worth_a_warning() -> None:
     assert "For ten minutes no node could be released: node-00, node-01 wait" in sentence(LONG)
-    assert "lacks 540 W of headroom. So reduce the load on the domain or raise budgetWatts" in sentence(LONG)
+    assert "lacks 541 W of headroom. So reduce the load on the domain or raise budgetWatts" in sentence(LONG)
     assert "`loadline release --node node-00`" in sentence(LONG)
     before = status(replace(CALM, release=WAITS), enforce=False)
     assert [one.reason for one in news(before, status(LONG, enforce=False))] == ["ReleaseWaits"]

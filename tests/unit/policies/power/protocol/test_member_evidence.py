@@ -52,7 +52,7 @@ def roster(*reports: Report, heard_s: float = 0.0) -> Roster:
 
 
 def shown(members: Roster, now: float = 1.0, budget_watts: float = 2000.0) -> Evidence:
-    return evidence_of(members, budget_watts=budget_watts, unholdable=False, now=now)
+    return evidence_of(members, budget_watts=budget_watts, unholdable_watts=None, now=now)
 
 
 def test_a_gpu_that_others_set_is_held_by_the_limit_in_force_whatever_it_counts_at() -> None:
