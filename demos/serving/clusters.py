@@ -75,8 +75,8 @@ class ServingCluster:
             self._gpus = self.bed.add_gpus(self._count)
             for image in self._images.values():
                 self.bed.load_image(image.archive)
-        except BaseException:
-            self.bed.close()
+        except BaseException as error:
+            self.bed.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 

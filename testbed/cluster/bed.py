@@ -5,7 +5,8 @@ The test bed, control-plane depth: a real Kubernetes without a single container.
 scheduler, plus what a kubelet would do and tests need: nodes that are Ready, pods that
 run in name, tokens that are renewed in files. Agents and operator run as local
 processes, each with the kubeconfig of its own identity; those started by `spawn` go
-when the bed goes. Leaving the block, in whatever way, leaves nothing behind.
+when the bed goes. Leaving the block, in whatever way, leaves nothing behind but the logs, and those
+only if it is left by an error.
 
 Its calls block, for milliseconds mostly; from a coroutine use `asyncio.to_thread`
 where that matters. The pytest fixtures are in `fixtures`, the command in `__main__`.
@@ -79,7 +80,8 @@ class Bed:
             self._keeper = TokenKeeper(self.client)
             admin = tls(self.ca, self._plane.admin)
             self._runner = PodRunner(self.server, admin, plays=self._mine.__contains__)
-        except BaseException:
+        except BaseException as error:
+            self._household.ended(type(error))
             self.close()
             raise
         return self
@@ -87,6 +89,7 @@ class Bed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._household.ended(kind)
         self.close()
 
     def _place(self) -> Place:
@@ -112,7 +115,7 @@ class Bed:
 
     @property
     def logs(self) -> Path:
-        """Where each process's output is, as `<name>.log`."""
+        """Where each process's output is, as `<name>.log`; it stays there if the bed's block fails."""
         return self._household.logs
 
     @property

@@ -18,6 +18,7 @@ from testbed.cluster import binaries, debian
 from testbed.cluster.bed import Bed
 from testbed.cluster.errors import BuildFailed
 from testbed.cluster.node_beds import NodeBed
+from testbed.cluster.processes import Household, kept_logs
 
 _numbers = itertools.count(1)
 
@@ -57,8 +58,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(why)
 
 
+def pytest_exception_interact() -> None:
+    """Keep the logs of the beds that are up while a test fails: a bed of a session can't know that itself."""
+    Household.keep_all_logs()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not tested, after everything else."""
+    """Say which logs of failed tests were kept and what was not tested, after everything else."""
+    for logs in kept_logs:
+        terminalreporter.line(f"The logs of a bed on which a test failed are kept in {logs}.")
     if (why := config.stash.get(NEEDS_A_NODE, None)) is not None:
         terminalreporter.section("no pod ran", sep="!", yellow=True)
         terminalreporter.line(f"Tests on a real node were skipped. {why[0].upper()}{why[1:]}.")

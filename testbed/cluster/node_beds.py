@@ -111,7 +111,8 @@ class NodeBed(Bed):
         super().__enter__()
         try:
             self._start_node()
-        except BaseException:
+        except BaseException as error:
+            self._household.ended(type(error))
             self.close()
             raise
         return self

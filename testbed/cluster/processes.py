@@ -6,6 +6,9 @@ in it (each in its own session, so that a terminal's Ctrl-C reaches the owner al
 each with a log file) and ends them in reverse order. Whatever happens to the owner,
 `janitors` sweeps behind it. A bed whose janitor was killed too is swept by the next.
 
+Errors name the logs, and are read when the run is over. So where a run fails, the logs stay
+where they are, and nothing else of the directory does.
+
 Knows nothing of Kubernetes; `control_planes` and the tests start their parts with it.
 """
 
@@ -16,9 +19,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, ClassVar, Final, Self
+from weakref import WeakSet
 
 from testbed.cluster import janitors
 from testbed.cluster.errors import ProcessFailed
@@ -30,6 +34,9 @@ GRACE_S = 5.0
 
 TAIL_LINES = 12
 """So much of a log is quoted when its process fails: enough for a Go program's last words."""
+
+kept_logs: Final[list[Path]] = []
+"""The directories of logs that stayed of failed runs, in this process."""
 
 
 class Process:
@@ -122,8 +129,11 @@ class Process:
 class Household:
     """A directory and the processes in it; a context manager that leaves neither.
 
-    `logs` is where log files go when they shall outlive the bed.
+    `logs` is where log files go when they shall outlive the bed. Without it they are in the directory, and
+    outlive the bed only if its block ends with an error, or `keep_logs` was called.
     """
+
+    _open: ClassVar["WeakSet[Household]"] = WeakSet()
 
     def __init__(self, *, logs: Path | None = None) -> None:
         _sweep_the_forgotten()
@@ -133,12 +143,33 @@ class Household:
         self._lock = _lock(self.directory)
         self._janitor = _start_janitor(self.directory)
         self._processes: list[Process] = []
+        self._keeps_logs = False
+        self._open.add(self)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.ended(kind)
         self.close()
+
+    @classmethod
+    def keep_all_logs(cls) -> None:
+        """Let the logs of every household that is open now outlive it."""
+        for one in cls._open:
+            one.keep_logs()
+
+    def keep_logs(self) -> None:
+        """Let the logs outlive the directory."""
+        self._keeps_logs = True
+
+    def ended(self, kind: type[BaseException] | None) -> None:
+        """Take note of how the owner's block has ended: after an error the logs are kept.
+
+        A signal or an exit status is no error.
+        """
+        if kind is not None and issubclass(kind, Exception):
+            self.keep_logs()
 
     def start(
         self,
@@ -171,9 +202,28 @@ class Household:
             while self._processes:
                 self._processes.pop().stop()
         finally:
-            _dismiss(self._janitor)
-            janitors.sweep(str(self.directory))
+            self._open.discard(self)
+            with self._spared_logs():
+                _dismiss(self._janitor)
+                janitors.sweep(str(self.directory))
             self._lock.close()
+
+    @contextlib.contextmanager
+    def _spared_logs(self) -> Iterator[None]:
+        """Take the logs away while the directory is removed, and put them back, if they are to be kept."""
+        if not self._keeps_logs or not self.logs.is_relative_to(self.directory) or not self.logs.exists():
+            yield
+            return
+        aside = self.directory.with_name(f"{self.directory.name}-logs")
+        self.logs.rename(aside)
+        try:
+            yield
+        finally:
+            self.logs.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            aside.rename(self.logs)
+            if self.logs not in kept_logs:
+                kept_logs.append(self.logs)
+                print(f"the logs of the failed run are kept in {self.logs}", file=sys.stderr)
 
 
 def _start_janitor(directory: Path) -> subprocess.Popen[bytes]:

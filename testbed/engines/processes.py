@@ -85,10 +85,12 @@ class Engines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for server in self._servers:
             server.close()
-        self._household.close()
+        self._household.__exit__(kind)
 
     def start(self, name: str, *arguments: str, role: str | None = None, **environment: str) -> Server:
         """Start an engine, and don't wait for it; with a role it exchanges KV by NIXL."""

@@ -32,15 +32,15 @@ class MemberRow(ABC):
     def __enter__(self) -> Self:
         try:
             self._bring_up()
-        except BaseException:
-            self._end()
+        except BaseException as error:
+            self._end(type(error), error, error.__traceback__)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._end(kind, error, trace)
 
     def until(self, holds: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
         """Wait until something is so; GaveUp if that takes too long."""
@@ -50,8 +50,10 @@ class MemberRow(ABC):
     def _bring_up(self) -> None:
         """Start everything; BedError if something doesn't come up."""
 
-    def _end(self) -> None:
+    def _end(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for process in (one for member in self.members.values() for one in member.processes):
             process.send(signal.SIGTERM)
             process.send(signal.SIGCONT)
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)

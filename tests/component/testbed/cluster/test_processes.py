@@ -1,6 +1,7 @@
-"""However a bed's owner ends, no process and no file of the bed stays."""
+"""However a bed's owner ends, no process and no file of the bed stays, but the logs of a run that failed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from testbed.cluster import janitors
 from testbed.cluster.errors import ProcessFailed
-from testbed.cluster.processes import Household
+from testbed.cluster.processes import Household, kept_logs
 
 pytestmark = pytest.mark.slow
 
@@ -56,15 +57,42 @@ def owner(last: str) -> Iterator[tuple[subprocess.Popen[str], str, int]]:
             it.kill()
 
 
+def left(directory: str) -> list[str]:
+    """All that is left of a bed's directory."""
+    return sorted(str(path.relative_to(directory)) for path in Path(directory).rglob("*"))
+
+
 def gone(directory: str) -> bool:
     return not janitors.processes_of(directory) and not Path(directory).exists()
 
 
-@pytest.mark.parametrize("last", ["pass", "raise ValueError", "sys.exit(3)", "import os; os._exit(4)"])
+@pytest.mark.parametrize("last", ["pass", "sys.exit(3)", "import os; os._exit(4)"])
 def test_nothing_stays_when_the_owner_ends(last: str) -> None:
     with owner(last) as (process, directory, _):
         process.wait(20)
         assert eventually(lambda: gone(directory))
+
+
+def test_logs_alone_stay_of_a_run_that_fails() -> None:
+    with owner("raise ValueError") as (process, directory, _):
+        process.wait(20)
+    assert not janitors.processes_of(directory)
+    assert left(directory) == ["logs", "logs/deaf.log", "logs/plain.log", "logs/runaway.log"]
+    assert (Path(directory) / "logs/deaf.log").read_text() == "deaf\n"
+    shutil.rmtree(directory)
+
+
+def test_kept_logs_are_where_they_were_and_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    household = Household()
+    household.start("greeter", ["echo", "hello"]).wait(10)
+    Household.keep_all_logs()
+    household.close()
+    household.close()
+    assert left(str(household.directory)) == ["logs", "logs/greeter.log"]
+    assert kept_logs[-1] == household.logs
+    assert str(household.logs) in capsys.readouterr().err
+    kept_logs.remove(household.logs)
+    shutil.rmtree(household.directory)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
