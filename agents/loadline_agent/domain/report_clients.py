@@ -33,6 +33,12 @@ answers in milliseconds, but a coordinator may have a thousand handshakes to do.
 ANSWER_S = 1.1
 """For an exchange over it: a second of being held, and what it takes to be called late."""
 
+TRIES_IN_A_LEASE, TRY_S = 13, 1.0
+"""After so many tries in a row without any answer, each takes so long at least, as one does that is held.
+Chosen: with the pause between two, so many take the 4 s of a lease. Then the node has stepped down, what it
+waits for is a coordinator's process that is started anew, and a try that is refused costs as much as one
+that is answered."""
+
 LOOK_AGAIN_S = (1.0, 8.0)
 """Between two looks for the candidates' addresses while one can't be reached: doubling. Chosen."""
 
@@ -99,6 +105,7 @@ class ReportClient:
 
         Raises Unanswered, after which the next candidate's turn has come.
         """
+        began_s = asyncio.get_running_loop().time()
         peers = self._candidates(report.domain)
         peer = await self._peer(report.domain, peers)
         self._warm(peer)
@@ -117,6 +124,8 @@ class ReportClient:
             self._missed += 1
             self._pass_over(peer)
             self._look_again()
+            if self._missed > TRIES_IN_A_LEASE:
+                await asyncio.sleep(began_s + TRY_S - asyncio.get_running_loop().time())
             raise Unanswered(
                 "Unreachable", f"reporting to {peer.node} ({peer.address}): {error!r}"
             ) from error

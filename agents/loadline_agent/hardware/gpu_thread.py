@@ -10,9 +10,10 @@ The deadline is that of the record on file, the same that the guard goes by. Aft
 round and each job it publishes one frozen state; what a state means is the caller's:
 `is_news` runs in this thread and only says whether `alarm` should run in the loop.
 
-A step down that fails for some GPU is tried again with each sample. It is told when it fails and when
-it doesn't any more, and between the two once a minute, with the number of tries. An error that nobody
-foresaw ends the thread and is told to the loop.
+A step down that fails for some GPU is tried again with each sample, on the GPUs of which it isn't sure yet:
+it may last for hours that one of eight is lost. It is told when it fails and when it doesn't any more, and
+between the two once a minute, with the number of tries. An error that nobody foresaw ends the thread and is
+told to the loop.
 """
 
 import asyncio
@@ -62,7 +63,8 @@ class GpuThread:
         self._is_news, self._alarm, self._stepped, self._failed = is_news, alarm, stepped, failed
         self.state = node_gpus.state()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._kept_s = self._again_s = self._told_s = float("-inf")
+        self._kept_s = self._again_s = self._told_s = self._tried_s = float("-inf")
+        self._unsure: frozenset[str] = frozenset()
         self._untold: Done | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gpus", daemon=True)
@@ -130,6 +132,7 @@ class GpuThread:
             self._step_down(self._loop)
         fixed = self._node_gpus.fix()
         if fixed is not None:
+            self._unsure = frozenset()  # of all that an earlier driver has read back
             self._loop.call_soon_threadsafe(self._stepped, fixed, REOPENED)
         self._node_gpus.sample()
         self.state = self._node_gpus.state()
@@ -137,7 +140,10 @@ class GpuThread:
             self._loop.call_soon_threadsafe(self._alarm)
 
     def _step_down(self, loop: asyncio.AbstractEventLoop) -> None:
-        deadline_s, done = self._node_gpus.record.deadline_s, self._node_gpus.step_down()
+        deadline_s = self._node_gpus.record.deadline_s
+        again = deadline_s == self._tried_s and bool(self._unsure)
+        done = self._node_gpus.step_down(self._unsure if again else None)
+        self._tried_s, self._unsure = deadline_s, done.unsure
         if done.errors:
             self._again_s = self._clock() + SAMPLE_EVERY_S
         else:

@@ -43,12 +43,14 @@ LOOK_ARMED_EVERY_S: Final = 1.0
 class Done:
     """What came of a job: how many setters wrote, and the errors by GPU. `late` is past the deadline.
 
-    `repeats` is how many tries before this one were told of by nobody.
+    `unsure` are the GPUs that failed, or were written and not read since. `repeats` is how many tries before
+    this one were told of by nobody.
     """
 
     writes: int = 0
     late: bool = False
     errors: tuple[HardwareError, ...] = ()
+    unsure: frozenset[str] = frozenset()
     repeats: int = 0
 
     @classmethod
@@ -58,6 +60,7 @@ class Done:
             writes=sum(outcome.written for outcome in outcomes),
             late=any(outcome.late for outcome in outcomes),
             errors=tuple(outcome.error for outcome in outcomes if outcome.error is not None),
+            unsure=frozenset(one.uuid for one in outcomes if one.written or one.error is not None),
         )
 
 
@@ -257,12 +260,16 @@ class NodeGpus:
         refused = any(isinstance(error, NoPermission) for error in done.errors)
         return refused and not done.writes and not any(map(self._read_backs.able, uuids))
 
-    def step_down(self) -> Done:
-        """Every GPU to min(current, safe); the record stays armed. Never raises a limit."""
+    def step_down(self, uuids: Collection[str] | None = None) -> Done:
+        """Every GPU to min(current, safe), or only these; the record stays armed. Never raises a limit.
+
+        Of a try again by which nothing was written, nothing is read back before its time.
+        """
         self._orders = ()
-        safe_watts = {gpu.uuid: gpu.safe_watts for gpu in self.record.gpus}
-        done = Done.of(self._proven(self._limits.step_down(safe_watts)))
-        self.look()
+        gpus = [gpu for gpu in self.record.gpus if uuids is None or gpu.uuid in uuids]
+        done = Done.of(self._proven(self._limits.step_down({gpu.uuid: gpu.safe_watts for gpu in gpus})))
+        if uuids is None or done.writes:
+            self.look()
         return done
 
     def restore(self, deadline_s: float) -> Done:

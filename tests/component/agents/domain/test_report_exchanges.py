@@ -15,10 +15,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from loadline_agent.boot_clock import boottime
+from loadline_agent.domain import report_clients
 from loadline_agent.domain.fan_outs import FanOuts
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
-from loadline_agent.domain.report_clients import CONNECT_S, ReportClient, Unanswered, patience_s
+from loadline_agent.domain.report_clients import (
+    CONNECT_S,
+    TRIES_IN_A_LEASE,
+    ReportClient,
+    Unanswered,
+    patience_s,
+)
 from loadline_agent.domain.report_servers import ReportServer
 from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
@@ -372,10 +379,31 @@ async def test_a_candidate_that_stays_away_is_looked_for_no_more_than_once_a_sec
 
     member = await bench.node("node-1", relist)
     began_s = boottime()
-    for sequence in range(30):
+    for sequence in range(TRIES_IN_A_LEASE):
         with pytest.raises(Unanswered, match="reporting to"):
             await member.exchange(report("node-1", sequence))
     assert 1 <= len(looks) <= 2 + 2 * (boottime() - began_s)
+
+
+async def test_who_was_answered_by_no_candidate_for_long_tries_at_the_pace_of_exchanges(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node of whose row nobody leads may be in that state for hours."""
+    monkeypatch.setattr(report_clients, "TRIES_IN_A_LEASE", 3)
+    monkeypatch.setattr(report_clients, "TRY_S", 0.5)
+    bench.tell(candidates=NODES[:1])
+    member = await bench.node("node-1")
+
+    async def unanswered_s(sequence: int) -> float:
+        began_s = boottime()
+        with pytest.raises(Unanswered, match="reporting to"):
+            await member.exchange(report("node-1", sequence))
+        return boottime() - began_s
+
+    assert sum([await unanswered_s(sequence) for sequence in range(3)]) < 0.5, "a lease may still be saved"
+    assert await unanswered_s(4) >= 0.5
+    await bench.open("node-0")
+    assert await member.exchange(report("node-1", 5)) is not None
 
 
 async def test_a_coordinator_whose_handshakes_come_late_is_waited_for_longer_each_time(

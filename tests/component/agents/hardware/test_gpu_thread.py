@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ import pytest
 from loadline_agent.hardware import gpu_thread
 from loadline_agent.hardware.armed_records import ArmedRecordFile
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
+from loadline_agent.hardware.limits import Outcome
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
 from loadline_policies.power.protocol.messages import GpuLimit
+from loadline_policies.power.safety.safe_states import Timings
 from testbed.fakegpu.board import Board, GpuSpec
 from testbed.fakegpu.joining import joined
 
@@ -84,10 +86,10 @@ async def test_a_step_down_that_fails_is_tried_again_at_the_pace_of_samples(
     tries = 0
     step_down = node_gpus.step_down
 
-    def counted() -> Done:
+    def counted(uuids: Collection[str] | None = None) -> Done:
         nonlocal tries
         tries += 1
-        return step_down()
+        return step_down(uuids)
 
     node_gpus.step_down = counted  # type: ignore[method-assign]
     await until(lambda: tries)
@@ -103,6 +105,50 @@ async def test_a_step_down_that_fails_is_tried_again_at_the_pace_of_samples(
     settled = tries
     await asyncio.sleep(3 * SAMPLE_EVERY_S)
     assert tries == settled
+
+
+async def test_one_that_failed_is_tried_again_on_the_gpus_that_may_be_too_high_and_on_no_others(
+    board: Board, node_gpus: NodeGpus, thread: GpuThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await enforce(thread, node_gpus, for_s=0.05)
+    board.lose(0, 1)
+    asked: list[set[str]] = []
+    step_down = node_gpus._limits.step_down
+
+    def noted(safe_watts: Mapping[str, float]) -> tuple[Outcome, ...]:
+        asked.append(set(safe_watts))
+        return step_down(safe_watts)
+
+    monkeypatch.setattr(node_gpus._limits, "step_down", noted)
+    await until(lambda: len(asked) >= 4)
+    every, written, *later = asked
+    assert every == written == set(board.uuids(0)), "seven were written, and are read once more"
+    assert all(uuids == {board.uuids(0)[1]} for uuids in later)
+
+
+async def test_a_gpu_that_comes_back_is_stepped_down_with_the_next_sample(
+    board: Board, node_gpus: NodeGpus, thread: GpuThread
+) -> None:
+    """However long it was away: the protocol gives a step down half a second, and a sample comes in less."""
+    await enforce(thread, node_gpus, for_s=0.05)
+    board.lose(0, 1)
+    await until(lambda: board.enforced_watts()[0].tolist().count(250.0) == 7)
+    await asyncio.sleep(8 * SAMPLE_EVERY_S)
+    began_s = time.monotonic()
+    board.heal(0, 1)
+    await until(lambda: board.enforced_watts()[0].tolist() == [250.0] * 8)
+    assert time.monotonic() - began_s < Timings().actuation_s
+
+
+async def test_all_are_stepped_down_at_another_deadline(
+    board: Board, node_gpus: NodeGpus, thread: GpuThread
+) -> None:
+    await enforce(thread, node_gpus, for_s=0.05)
+    board.lose(0, 1)
+    await until(lambda: board.enforced_watts()[0].tolist().count(250.0) == 7)
+    await enforce(thread, node_gpus, for_s=0.3)
+    assert board.enforced_watts()[0].tolist().count(400.0) >= 7
+    await until(lambda: board.enforced_watts()[0].tolist().count(250.0) == 7)
 
 
 async def test_a_step_down_that_goes_on_failing_is_told_now_and_then_with_the_number_of_tries(
@@ -121,9 +167,9 @@ async def test_a_step_down_that_goes_on_failing_is_told_now_and_then_with_the_nu
     codes = itertools.cycle((15, 999))
     step_down = node_gpus.step_down
 
-    def failing() -> Done:
+    def failing(uuids: Collection[str] | None = None) -> Done:
         board.fail(0, 1, reads=next(codes))
-        return step_down()
+        return step_down(uuids)
 
     node_gpus.step_down = failing  # type: ignore[method-assign]
     await until(lambda: len(heard.stepped) >= 3)
