@@ -73,7 +73,7 @@ class ReportClient:
         self._candidates, self._context, self._relist = candidates, context, relist
         self._relisting: asyncio.Future[None] | None = None
         self._relist_from_s, self._looks = float("-inf"), 0
-        self._missed = 0
+        self._missed = self._unheard = 0
         self._sessions: dict[Peer, aiohttp.ClientSession] = {}
         self._named = ""
         self._passed_over = ""
@@ -116,15 +116,15 @@ class ReportClient:
                 "/v1/reports", data=encode_report(report), timeout=timeout
             ) as response:
                 body = await _bounded(response)
-                self._missed = 0
+                self._unheard = 0
                 answer = self._read(peer, response.status, body=body)
-                self._looks = 0
+                self._missed = self._looks = 0
                 return answer
         except (aiohttp.ClientError, TimeoutError, InvalidInput) as error:
-            self._missed += 1
+            self._missed, self._unheard = self._missed + 1, self._unheard + 1
             self._pass_over(peer)
             self._look_again()
-            if self._missed > TRIES_IN_A_LEASE:
+            if self._unheard > TRIES_IN_A_LEASE:
                 await asyncio.sleep(began_s + TRY_S - asyncio.get_running_loop().time())
             raise Unanswered(
                 "Unreachable", f"reporting to {peer.node} ({peer.address}): {error!r}"
@@ -207,10 +207,11 @@ class ReportClient:
 
 
 def patience_s(missed: int, *, candidates: int) -> float:
-    """How long a handshake is waited for after so many exchanges in a row without any answer.
+    """How long a handshake is waited for after so many exchanges were missed since the last lease.
 
-    It is doubled with each round in which all were missed. Members that give up sooner than their turn comes,
-    and try again, would leave the coordinator with handshakes of which nobody waits for the end.
+    It is doubled with as many as there are candidates. Members that give up sooner than their turn comes,
+    and try again, would leave the coordinator with handshakes that their members have given up. The answer of
+    another candidate doesn't end that count: it only names the coordinator.
     """
     rounds = min(missed // max(1, candidates), 8)
     return min(LONGEST_CONNECT_S, CONNECT_S * 2.0**rounds)

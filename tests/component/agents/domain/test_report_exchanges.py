@@ -428,6 +428,28 @@ async def test_a_coordinator_whose_handshakes_come_late_is_waited_for_longer_eac
     assert lease is not None
 
 
+async def test_a_late_handshake_is_waited_for_longer_though_another_candidate_answers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one only names the coordinator, whose handshakes take as long as before."""
+    await bench.open("node-0")
+    await bench.open("node-1")
+    late_port = int(bench.identities["node-0"].address.rpartition(":")[2])
+    establish = BoundedListener._establish
+
+    async def late(self: BoundedListener, *arguments: Any) -> None:
+        if self.sockets[0].getsockname()[1] == late_port:
+            await asyncio.sleep(2 * CONNECT_S)
+        await establish(self, *arguments)
+
+    monkeypatch.setattr(BoundedListener, "_establish", late)
+    client = await bench.node("node-2")
+    for sequence in range(8):
+        with pytest.raises(Unanswered):
+            await client.exchange(report("node-2", sequence))
+    assert await client.exchange(report("node-2", 8)) is not None
+
+
 @pytest.mark.parametrize(
     ("missed", "candidates", "seconds"),
     [(0, 3, 0.5), (2, 3, 0.5), (3, 3, 1.0), (6, 3, 1.6), (1000, 3, 1.6), (1, 1, 1.0), (5, 0, 1.6)],
