@@ -77,25 +77,8 @@ class SteppedScheduler:
         policy: str = "fcfs",
         groups: Iterable[Any] = (),
     ) -> None:
-        config = _config(memory, limits, policy=policy)
-        config.scheduler_config.async_scheduling = True  # vLLM leaves it out on a CPU
-        register_all_kvcache_specs(config)
-        specs = [*groups] or [attention(memory.block_tokens)]
-        config.cache_config.num_gpu_blocks = memory.blocks + 1
-        init_none_hash(sha256)
-        self._hasher = get_request_block_hasher(memory.block_tokens, sha256)
-        self.vllm = of_vllm(
-            vllm_config=config,
-            kv_cache_config=KVCacheConfig(
-                num_blocks=memory.blocks + 1,  # vLLM keeps one for itself
-                kv_cache_tensors=[],
-                kv_cache_groups=[KVCacheGroupSpec([f"layer.{n}"], spec) for n, spec in enumerate(specs)],
-            ),
-            structured_output_manager=StructuredOutputManager(config),
-            block_size=math.lcm(*(spec.block_size for spec in specs)),
-            hash_block_size=memory.block_tokens,
-            log_stats=True,
-        )
+        self._hasher = hasher(memory.block_tokens)
+        self.vllm = built(of_vllm, memory, limits, policy=policy, groups=groups, log_stats=True)
         self._asked: dict[str, Asked] = {}
         self._in_flight: deque[tuple[Any, Any]] = deque()
         self.answers: dict[str, list[int]] = {}
@@ -182,6 +165,41 @@ class SteppedScheduler:
         place = request.num_output_tokens + request.num_output_placeholders
         asked = self._asked[request.request_id]
         return [EOS if place >= asked.output_tokens else word(f"{asked.request_id}/{place}")]
+
+
+def built(
+    of_vllm: type[Any],
+    memory: Memory,
+    limits: Limits = Limits(),
+    *,
+    policy: str = "fcfs",
+    groups: Iterable[Any] = (),
+    log_stats: bool = False,
+) -> Any:
+    """A scheduler of a class of vLLM's, as its engine core builds it."""
+    config = _config(memory, limits, policy=policy)
+    config.scheduler_config.async_scheduling = True  # vLLM leaves it out on a CPU
+    register_all_kvcache_specs(config)
+    specs = [*groups] or [attention(memory.block_tokens)]
+    config.cache_config.num_gpu_blocks = memory.blocks + 1
+    return of_vllm(
+        vllm_config=config,
+        kv_cache_config=KVCacheConfig(
+            num_blocks=memory.blocks + 1,  # vLLM keeps one for itself
+            kv_cache_tensors=[],
+            kv_cache_groups=[KVCacheGroupSpec([f"layer.{n}"], spec) for n, spec in enumerate(specs)],
+        ),
+        structured_output_manager=StructuredOutputManager(config),
+        block_size=math.lcm(*(spec.block_size for spec in specs)),
+        hash_block_size=memory.block_tokens,
+        log_stats=log_stats,
+    )
+
+
+def hasher(block_tokens: int) -> Any:
+    """What computes the hashes of requests' blocks for the prefix cache."""
+    init_none_hash(sha256)
+    return get_request_block_hasher(block_tokens, sha256)
 
 
 def facts(output: Any) -> tuple[Any, ...]:
