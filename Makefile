@@ -98,7 +98,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-operator bench-operator-plans \
+.PHONY: bench-admission bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-operator bench-operator-plans \
   bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
 bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
@@ -138,6 +138,9 @@ bench-experts-ep: $(READY) ## Time the steps of expert-parallel ranks on real ro
 
 bench-gpu: $(READY) ## Read a real GPU: the cost of sampling it, and its watts by phase; sets nothing; needs torch
 	@status=0; python -m benchmarks.gpus.sampling || status=$$?; python -m benchmarks.gpus.phases || status=$$?; exit $$status
+
+bench-admission: $(READY) ## Compare vLLM's admission with that by predicted memory, in simulated time; resumes; 15 min; needs the engine
+	@python -m benchmarks.admission
 
 bench-operator: $(READY) ## Measure what 200 services cost the operator, compared with kopf alone, and how fast it reconciles
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator
