@@ -10,6 +10,7 @@ another ended. Progress goes to stderr; the last line of stdout is a document wi
 
 import hashlib
 import json
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -139,6 +140,7 @@ def _inputs(options: Options) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and print one JSON document."""
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # it warns of a CPU at each of hundreds of schedulers
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in json.loads(sys.argv[1]).items()

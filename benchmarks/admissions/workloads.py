@@ -137,16 +137,16 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         for one in (
             Workload(
                 name="azure conversation",
-                requests=1400,
-                begin_rate=18.0,
+                requests=1100,
+                begin_rate=17.0,
                 most_tokens=4096,
                 sizes=_azure("chat"),
             ),
             Workload(
-                name="azure code", requests=1500, begin_rate=13.0, most_tokens=4096, sizes=_azure("code")
+                name="azure code", requests=1200, begin_rate=13.0, most_tokens=4096, sizes=_azure("code")
             ),
-            Workload(name="reasoning", requests=300, begin_rate=2.2, most_tokens=4096, sizes=_reasoning),
-            Workload(name="bimodal", requests=1000, begin_rate=14.0, most_tokens=4096, sizes=_bimodal),
+            Workload(name="reasoning", requests=260, begin_rate=2.8, most_tokens=4096, sizes=_reasoning),
+            Workload(name="bimodal", requests=800, begin_rate=20.0, most_tokens=4096, sizes=_bimodal),
         )
     }
 )
