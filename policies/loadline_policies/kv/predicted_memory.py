@@ -58,7 +58,7 @@ class Config(Settings):
         " whose deadline is latest. An engine with priority scheduling goes by the requests' priorities",
     )
     reserve_percent: int = Field(
-        5, ge=0, le=50, description="share of the KV memory that predicted batches leave free"
+        2, ge=0, le=50, description="share of the KV memory that predicted batches leave free"
     )
     window_requests: int = Field(
         1000, ge=10, le=LONGEST_WINDOW, description="requests whose lengths are remembered"
