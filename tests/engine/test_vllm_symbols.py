@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from testbed.engines import vllm_sources
+from testbed.engines.retention_symbols import RETENTION_SYMBOLS
 from testbed.engines.scheduler_symbols import SCHEDULER_SYMBOLS
 from testbed.engines.venvs import ROOT, Venv
 from testbed.engines.vllm_symbols import SYMBOLS, missing, subclasses
@@ -26,11 +27,11 @@ def following(engine_venv: Venv) -> Path:
 
 
 def test_the_version_that_the_plugin_is_for_has_all(installed: Path) -> None:
-    assert missing(installed, SYMBOLS + SCHEDULER_SYMBOLS) == []
+    assert missing(installed, SYMBOLS + SCHEDULER_SYMBOLS + RETENTION_SYMBOLS) == []
 
 
 def test_the_next_version_has_all_but_what_the_page_lists(following: Path) -> None:
-    for symbols, page in ((SYMBOLS, PAGE), (SCHEDULER_SYMBOLS, SCHEDULER_PAGE)):
+    for symbols, page in ((SYMBOLS, PAGE), (SCHEDULER_SYMBOLS + RETENTION_SYMBOLS, SCHEDULER_PAGE)):
         gone = missing(following, symbols)
         assert [str(symbol) for symbol in gone if f"`{symbol}`" not in page] == []
 
@@ -43,4 +44,4 @@ def test_the_page_names_all_runners_and_routers_that_are_new(installed: Path, fo
 
 
 def test_there_are_symbols() -> None:
-    assert min(len(SYMBOLS), len(SCHEDULER_SYMBOLS)) > 30
+    assert min(len(SYMBOLS), len(SCHEDULER_SYMBOLS), len(RETENTION_SYMBOLS)) > 30

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.engines.retention_symbols import RETENTION_SYMBOLS
 from testbed.engines.scheduler_symbols import SCHEDULER_SYMBOLS
 from testbed.engines.vllm_symbols import SYMBOLS, Symbol, missing, subclasses
 
@@ -78,7 +79,14 @@ def test_subclasses_have_the_base_alone(source: Path) -> None:
     assert subclasses(source, "Base") == ["Derived"]
 
 
-@pytest.mark.parametrize(("part", "symbols"), [("expert_layers", SYMBOLS), ("admission", SCHEDULER_SYMBOLS)])
+@pytest.mark.parametrize(
+    ("part", "symbols"),
+    [
+        ("expert_layers", SYMBOLS),
+        ("admission", SCHEDULER_SYMBOLS),
+        ("retention", RETENTION_SYMBOLS + SCHEDULER_SYMBOLS + SYMBOLS),
+    ],
+)
 def test_all_that_the_plugin_imports_of_vllm_is_listed(part: str, symbols: tuple[Symbol, ...]) -> None:
     """Members of classes can't be found like this; who uses one adds it to the list."""
     listed = {symbol.module for symbol in symbols} | {str(symbol) for symbol in symbols}
