@@ -4,6 +4,7 @@
 The training itself is the plugin's; this module turns options into its settings, and errors into hints.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -54,12 +55,14 @@ def train(
 
     try:
         fingerprint = gates.fingerprint_of(model)
+        text = data.read_bytes()
         begun = {**asdict(plan), "kept_tokens": kept_tokens, "model": fingerprint}
+        begun["data"] = hashlib.sha256(text).hexdigest()
         del begun["steps"]
         with progress_bars() as progress:
             progress("reading the examples", 0.0)
             examples = gate_examples.read(
-                data.read_text("utf-8").splitlines(), length=plan.length, tokens_of=_tokenizer(model)
+                text.decode("utf-8").split("\n"), length=plan.length, tokens_of=_tokenizer(model)
             )
             progress("reading the examples", 1.0)
             training = GateTraining(model, kept_tokens=kept_tokens, rate=plan.rate, seed=plan.seed)
@@ -76,8 +79,12 @@ def train(
         )
     except InvalidInput as error:
         raise CommandError(f"`{error.field}` is {error.shown}", hint=error.fix) from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{data} isn't UTF-8", hint="write it as UTF-8") from error
     except OSError as error:
-        raise CommandError(f"can't read or write {error.filename}: {error.strerror}") from error
+        raise CommandError(
+            f"can't read or write {error.filename or model}: {error.strerror or error}"
+        ) from error
     state.path.unlink(missing_ok=True)
     _show(out, losses, steps=training.steps, output=output)
     return Exit.OK
@@ -116,7 +123,10 @@ class _State:
 
         if not self.path.exists():
             return
-        found = torch.load(self.path, weights_only=True)
+        try:
+            found = torch.load(self.path, weights_only=True)
+        except Exception as error:  # torch and pickle have their own
+            raise CommandError(f"{self.path} can't be read", hint="begin anew with --restart") from error
         if found["begun"] != self.begun:
             raise CommandError(
                 f"{self.path} is of a training with other settings or of another model",

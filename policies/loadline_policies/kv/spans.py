@@ -3,8 +3,8 @@ Parts of a prompt that keep their tokens when a request's KV memory is bounded, 
 
 What is dropped is chosen token by token, so one instruction of a prompt may vanish while the others stay, and
 averages hardly move (The Pitfalls of KV Cache Compression, arXiv 2510.00231). Its two remedies are here: a
-protected span keeps all of its tokens, and fair spans keep the same share of theirs. Tokens outside of all
-spans are a span of their own.
+protected span keeps all of its tokens, and fair spans keep the same share of theirs, of what is left beside
+protected ones. Tokens outside of all spans are a span of their own.
 """
 
 from collections.abc import Sequence

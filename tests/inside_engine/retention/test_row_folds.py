@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
+from loadline_policies.kv.spans import Span, Spans
 from loadline_vllm.retention.folds import CpuVectors
-from loadline_vllm.retention.request_budgets import BUDGET, EngineRetention
+from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention, written
 from loadline_vllm.retention.row_folds import RowFolds, RunningRequests
 from loadline_vllm.retention.scores import same_everywhere
 
 BLOCK = 4
-ENGINE = EngineRetention(policy="streaming", buffer_tokens=8, block_tokens=BLOCK, sink_tokens=2)
+ENGINE = EngineRetention(
+    policy="streaming", buffer_tokens=8, block_tokens=BLOCK, sink_tokens=2, engine_name="mine"
+)
 LAYERS = ("first", "second")
 
 
@@ -24,6 +28,13 @@ class Batch:
     seq_lens: torch.Tensor
     block_table_tensor: torch.Tensor
     max_seq_len: int
+
+
+def arguments_of(kept: int | None, spans: Spans | None = None) -> dict[str, Any] | None:
+    """What the scheduler writes for a request."""
+    if kept is None:
+        return None
+    return written(None, RequestRetention(ENGINE.budget(kept), spans or Spans()), engine_name="mine")
 
 
 class Rows:
@@ -48,7 +59,7 @@ class Rows:
         new = [
             SimpleNamespace(
                 req_id=name,
-                sampling_params=SimpleNamespace(extra_args={BUDGET: kept} if kept is not None else None),
+                sampling_params=SimpleNamespace(extra_args=arguments_of(kept)),
             )
             for name, kept in budgets.items()
         ]
@@ -100,6 +111,26 @@ def test_a_long_chunk_fills_several_buffers_at_once() -> None:
     rows = Rows({"a": 8})
     rows.step(a=(0, 33))
     assert rows.held(rows.step(a=(33, 1)), 0) == [0, 1, *range(26, 34)]
+
+
+def test_a_protected_span_of_a_request_stays() -> None:
+    rows = Rows({})
+    rows.tables["a"] = torch.arange(1, 11)
+    params = SimpleNamespace(extra_args=arguments_of(8, Spans(protected=(Span(4, 7),))))
+    new = SimpleNamespace(req_id="a", sampling_params=params)
+    rows.running.update(SimpleNamespace(finished_req_ids=set(), scheduled_new_reqs=[new]))
+    rows.step(a=(0, 16))
+    assert rows.held(rows.step(a=(16, 1)), 0) == [0, 1, 4, 5, 6, 13, 14, 15, 16]
+
+
+def test_what_was_done_to_the_last_request_is_forgotten_too() -> None:
+    rows = Rows({"a": 8})
+    rows.step(a=(0, 20))
+    rows.step(a=(20, 1))
+    rows.arrive({}, finished=("a",))
+    rows.tables = {"b": torch.arange(1, 11)}
+    rows.step(b=(0, 4))
+    assert not rows.folds._folded
 
 
 def test_folds_follow_each_other() -> None:

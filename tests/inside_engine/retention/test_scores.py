@@ -45,6 +45,15 @@ def test_fair_spans_keep_equal_shares_whatever_their_scores() -> None:
     assert kept([9, 8, 7, 6, 1, 2, 3, 4], 4, spans=fair) == [0, 1, 6, 7]
 
 
+def test_fair_spans_share_what_protected_ones_and_sinks_leave() -> None:
+    spans = Spans(protected=(Span(0, 4),), fair=(Span(4, 12), Span(12, 20)))
+    assert kept([float(one) for one in range(20)], 8, spans=spans) == [0, 1, 2, 3, 10, 11, 18, 19]
+
+
+def test_a_score_that_is_no_number_is_the_worst() -> None:
+    assert kept([1, float("nan"), 2, 3], 2) == [2, 3]
+
+
 def test_a_fair_span_that_has_lost_tokens_already_leaves_its_share_to_the_best() -> None:
     fair = Spans(fair=(Span(0, 4), Span(4, 8)))
     assert kept([9, 1, 2, 3, 4], 4, positions=[3, 4, 5, 6, 7], spans=fair) == [0, 2, 3, 4]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
 from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import PROTECT
@@ -74,6 +75,18 @@ def test_tokens_that_gates_keep_are_those_of_the_reference(reference: Reference,
         for one in asked
     ]
     assert gated.answers(asked, tokens=TOKENS, kept=KEPT) == expected
+
+
+def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all() -> None:
+    """The model's whole context, 2,048 tokens, doesn't fit either: vLLM itself would not start."""
+    settings = {"LOADLINE_RETENTION_MOST_TOKENS": "64"}
+    small = RetentionEngine(MODEL, blocks=16, running=2, settings=SETTINGS | settings)
+    answers = small.answers(prompts(3, tokens=700), tokens=TOKENS, kept=64)
+    assert [len(one) for one in answers] == [TOKENS] * 3
+    assert small.preemptions == 0
+    with pytest.raises(InvalidInput, match="keep at most 64 tokens"):
+        small.scheduler.budgets.keep(None)
+    os.environ.pop("LOADLINE_RETENTION_MOST_TOKENS")
 
 
 def test_a_budget_changes_answers(engine: RetentionEngine) -> None:

@@ -6,6 +6,7 @@ decided before the KV memory exists: a spec that folds is given only where the w
 the kind of attention allow it. All others keep vLLM's.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from vllm.v1.attention.backends.cpu_attn import (
 )
 from vllm.v1.kv_cache_interface import AttentionSpec, FullAttentionSpec
 
+from loadline_policies.errors import InvalidInput
 from loadline_vllm.retention import gates
 from loadline_vllm.retention.folds import CpuVectors
 from loadline_vllm.retention.registrations import model_fingerprint
@@ -35,6 +37,9 @@ class RetentionBackend(CPUAttentionBackend):
     """vLLM's backend on CPUs whose layers may fold. Quantized keys and values are left alone."""
 
     supported_dtypes: ClassVar[list[torch.dtype]] = CPUAttentionBackend.supported_dtypes
+    has_places: ClassVar[bool] = False
+    """Whether attention goes by the place of a token (ALiBi), which a fold changes."""
+
     chunk_tokens: ClassVar[int] = 0
     """The most tokens of a step. Set when the layers are built, since no configuration is current later."""
 
@@ -52,7 +57,7 @@ class RetentionBackend(CPUAttentionBackend):
         spec = super().customize_spec(spec)
         running = of_latest_worker()
         engine = running.engine if running is not None else None
-        if engine is None or not _is_plain(spec) or spec.block_size != engine.block_tokens:
+        if engine is None or cls.has_places or not _is_plain(spec) or spec.block_size != engine.block_tokens:
             return spec
         if _get_attn_isa(spec.dtype, spec.block_size, spec.head_size) not in KERNELS:
             return spec
@@ -71,14 +76,21 @@ def _is_plain(spec: AttentionSpec) -> bool:
     )
 
 
-def _scores(spec: RetentionSpec, vllm_config: Any) -> Scores:
+def _scores(spec: RetentionSpec, layers: Sequence[str], vllm_config: Any) -> Scores:
     """The policy's scores, of the heads that are on this rank; InvalidInput if gates are another model's."""
     retention = spec.retention
     if retention.gates is None:
         return same_everywhere(retention.policy)
     found = gates.load(Path(retention.gates), fingerprint=model_fingerprint(vllm_config))
-    first = get_tensor_model_parallel_rank() * spec.num_kv_heads
-    return gates.GateScores([gate.heads(first, spec.num_kv_heads) for gate in found])
+    ranks, all_heads = vllm_config.parallel_config.tensor_parallel_size, len(found[0].outward_bias)
+    first = get_tensor_model_parallel_rank() * all_heads // ranks  # ranks may have the same head
+    own = [gate.heads(first, spec.num_kv_heads) for gate in found]
+    shapes = {tuple(gate.inward.shape[::2]) for gate in own}
+    if shapes != {(spec.num_kv_heads, spec.head_size)} or max(map(gates.layer_number, layers)) >= len(own):
+        raise InvalidInput(
+            "retention.gates", retention.gates, fix="train gates for this model: shapes differ"
+        )
+    return gates.GateScores(own)
 
 
 class RetentionImpl(CPUAttentionBackendImpl):
@@ -88,6 +100,7 @@ class RetentionImpl(CPUAttentionBackendImpl):
         super().__init__(*more, **named)
         scheduler = get_current_vllm_config().scheduler_config
         RetentionBackend.chunk_tokens = scheduler.max_num_batched_tokens
+        RetentionBackend.has_places |= self.alibi_slopes is not None
 
 
 class RetentionBuilder(CPUAttentionMetadataBuilder):
@@ -103,12 +116,13 @@ class RetentionBuilder(CPUAttentionMetadataBuilder):
             if running is None:  # without it the scheduler would free blocks that were not folded
                 raise RuntimeError("a spec that folds was made without a RetentionWorker")
             layers = vllm_config.compilation_config.static_forward_context
+            own = [name for name in layer_names if layers[name].kv_sharing_target_layer_name is None]
             self._folds = RowFolds(
                 kv_cache_spec.retention,
-                layer_names,
+                own,
                 lambda name: layers[name].kv_cache,
                 layout=CpuVectors(),
-                scores=_scores(kv_cache_spec, vllm_config),
+                scores=_scores(kv_cache_spec, own, vllm_config),
                 running=running,
             )
 

@@ -6,9 +6,9 @@ with the smallest β are dropped first. Gates here look at the token's value in 
 memory, and which rotary positions don't touch. Each head has its own, so ranks of tensor parallelism take
 their heads' alone.
 
-A file of gates is in safetensors, with what it was trained for in its metadata. It is refused for another
-model: a model's fingerprint is of its configuration and of samples of its weights, so that reading it takes
-no time.
+A file of gates is in safetensors, with what it was trained for in its metadata. It is refused for a model
+with another fingerprint, which is of a model's configuration and of the first weights of each file, so that
+reading it takes no time. A model of which only later weights were changed has the same one.
 """
 
 import hashlib
@@ -108,7 +108,7 @@ def write(
         "kept_tokens": str(kept_tokens),
         "shape": json.dumps(shape),
     }
-    fresh = path.with_suffix(".part")
+    fresh = path.with_name(f"{path.name}.part")
     save_file(tensors, fresh, metadata={**notes, **about})
     fresh.rename(path)
 

@@ -9,7 +9,7 @@ So what is wrong with an engine can make it serve without bounds, but never with
 import logging
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from loadline_policies.errors import InvalidInput
 from loadline_vllm import settings
@@ -17,6 +17,9 @@ from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import EngineRetention
 
 logger = logging.getLogger("vllm.loadline")
+
+
+SCHEDULER: Final = "loadline_vllm.retention.schedulers.RetentionScheduler"
 
 
 class Obstacle(StrEnum):
@@ -29,6 +32,9 @@ class Obstacle(StrEnum):
     DUAL_BATCHES = "DualBatches"
     ATTENTION = "Attention"
     WORKER = "Worker"
+    SCHEDULER = "Scheduler"
+    MODEL_RUNNER = "ModelRunner"
+    PIPELINE_PARALLELISM = "PipelineParallelism"
     SETTINGS = "Settings"
     FAILURE = "Failure"
 
@@ -53,14 +59,19 @@ def register() -> None:
 
 def engine_retention(vllm_config: Any) -> EngineRetention | None:
     """What is the same for all requests of this engine; None if it can't bound any."""
-    found = settings.read()
-    if found.retention == "off" or obstacle(vllm_config) is not None:
-        return None
     try:
-        return of_settings(found, vllm_config)
+        found = settings.read()
+        if found.retention == "off" or not found.plugin:
+            return None
+        reason = obstacle(vllm_config)
+        if reason is None:
+            return of_settings(found, vllm_config)
+        logger.error("no request's KV memory is bounded in this worker: %s", reason)
     except InvalidInput as error:
         logger.error("no request's KV memory is bounded: %s", error)
-        return None
+    except Exception:
+        logger.exception("no request's KV memory is bounded: Loadline's retention could not start")
+    return None
 
 
 def of_settings(found: settings.Settings, vllm_config: Any) -> EngineRetention:
@@ -73,6 +84,7 @@ def of_settings(found: settings.Settings, vllm_config: Any) -> EngineRetention:
         recent_tokens=found.retention_recent_tokens,
         most_tokens=found.retention_most_tokens,
         gates=_gates(found, vllm_config) if found.retention_policy == "trimkv" else None,
+        engine_name=str(vllm_config.instance_id),
     )
     for tokens in (found.retention_most_tokens, found.retention_budget_tokens):
         if tokens is not None:
@@ -100,9 +112,21 @@ def model_fingerprint(vllm_config: Any) -> str:
     return gates.fingerprint_of(directory)
 
 
+def _is_ours(scheduler_config: Any) -> bool:
+    """Whether the engine's scheduler gives budgets, or is derived from the one that does."""
+    classes = scheduler_config.get_scheduler_cls().__mro__
+    return SCHEDULER in {f"{one.__module__}.{one.__qualname__}" for one in classes}
+
+
 def obstacle(vllm_config: Any) -> Obstacle | None:
     """What in the engine's configuration excludes folds; the layers have their own conditions."""
     parallel = vllm_config.parallel_config
+    if not _is_ours(vllm_config.scheduler_config):
+        return Obstacle.SCHEDULER
+    if vllm_config.use_v2_model_runner:
+        return Obstacle.MODEL_RUNNER
+    if parallel.pipeline_parallel_size > 1:
+        return Obstacle.PIPELINE_PARALLELISM
     if vllm_config.speculative_config is not None:
         return Obstacle.SPECULATIVE_DECODING
     if parallel.decode_context_parallel_size > 1 or parallel.prefill_context_parallel_size > 1:

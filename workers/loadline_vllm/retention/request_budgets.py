@@ -3,8 +3,9 @@ with it.
 
 The scheduler gives a request its budget when it arrives, and writes it into the request's sampling
 parameters, with which it reaches every rank. It is never changed afterwards: were it, scheduler and ranks
-would disagree on which blocks are free. A client names spans of its prompt in the same place (`vllm_xargs`),
-as flat lists of positions: start and end of each. What a client wrote in the budget's place is overwritten.
+would disagree on which blocks are free. The engine's own name stands with it, which no client knows, so that
+no client can give itself a budget that the scheduler doesn't know of. A client names spans of its prompt in
+the same place (`vllm_xargs`), as flat lists of positions: start and end of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ class EngineRetention:
 
     The first `sink_tokens` and the last `recent_tokens` of a request always stay. `most_tokens` is the
     largest budget of any request, None if some have none; `gates` the file of those that `trimkv` goes by.
+    The engine's name is vLLM's own for one instance.
     """
 
     policy: PolicyName
@@ -36,6 +38,7 @@ class EngineRetention:
     recent_tokens: int = 0
     most_tokens: int | None = None
     gates: str | None = None
+    engine_name: str = ""
 
     def __post_init__(self) -> None:
         Budget(
@@ -65,22 +68,24 @@ class RequestRetention:
 
 
 def given(extra_args: Mapping[str, Any] | None, engine: EngineRetention) -> RequestRetention | None:
-    """What the scheduler wrote for a request; None if its memory isn't bounded."""
-    if not extra_args or BUDGET not in extra_args:
-        return None
-    return RequestRetention(engine.budget(int(extra_args[BUDGET])), _spans(extra_args))
+    """What the scheduler wrote for a request; None if its memory isn't bounded, or if a client wrote it."""
+    match (extra_args or {}).get(BUDGET):
+        case [str(name), int(kept_tokens)] if engine.engine_name and name == engine.engine_name:
+            return RequestRetention(engine.budget(kept_tokens), _spans(extra_args or {}))
+        case _:
+            return None
 
 
 def written(
-    extra_args: Mapping[str, Any] | None, retention: RequestRetention | None
+    extra_args: Mapping[str, Any] | None, retention: RequestRetention | None, *, engine_name: str
 ) -> dict[str, Any] | None:
-    """The arguments with the request's bound in them, or without any."""
+    """The arguments with the request's bound, or without any; what a client wrote in its place is gone."""
     rest = {key: value for key, value in (extra_args or {}).items() if key not in {BUDGET, PROTECT, FAIR}}
     if retention is None:
         return rest or None
     spans = retention.spans
     return rest | {
-        BUDGET: retention.budget.kept_tokens,
+        BUDGET: [engine_name, retention.budget.kept_tokens],
         PROTECT: [end for span in spans.protected for end in (span.start, span.end)],
         FAIR: [end for span in spans.fair for end in (span.start, span.end)],
     }
@@ -90,10 +95,10 @@ def asked_spans(
     extra_args: Mapping[str, Any] | None, *, prompt_tokens: int, kept_tokens: int, protected_prefix: int
 ) -> Spans:
     """The spans that a client asks for, with the prefix that the service protects; InvalidInput if they can't
-    hold. The prefix is cut where a span of the client begins."""
+    hold. The prefix is cut where a span of the client begins, and is no more than half of what is kept."""
     spans = _spans(extra_args or {})
     first = min((span.start for span in (*spans.protected, *spans.fair)), default=prompt_tokens)
-    prefix = min(protected_prefix, prompt_tokens, first)
+    prefix = min(protected_prefix, prompt_tokens, first, kept_tokens // 2)
     protected = (Span(0, prefix), *spans.protected) if prefix > 0 else spans.protected
     return checked(Spans(protected, spans.fair), prompt_tokens=prompt_tokens, kept_tokens=kept_tokens)
 

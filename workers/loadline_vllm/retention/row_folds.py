@@ -107,10 +107,10 @@ class RowFolds:
 
     def shown(self, batch: Any) -> Any:
         """The batch's metadata as the kernel should see it, after the folds that are due."""
+        self._forget()
         rows = self._running.rows(batch.num_reqs)
         if not rows:
             return batch
-        self._forget()
         starts = batch.query_start_loc_cpu[: batch.num_reqs + 1].tolist()
         lengths = batch.seq_lens[: batch.num_reqs].tolist()
         held = {}

@@ -14,7 +14,7 @@ from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.spans import Spans
 from loadline_vllm.retention import request_budgets
-from loadline_vllm.retention.registrations import Obstacle, obstacle, of_settings
+from loadline_vllm.retention.registrations import Obstacle, obstacle
 from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention
 from loadline_vllm.retention.specs import RetentionManager
 from loadline_vllm.settings import Settings
@@ -61,7 +61,8 @@ class SchedulerBudgets:
     def bound_tokens(self, request: Any) -> int | None:
         """The most tokens that a request holds at once from now on; None if it has no budget.
 
-        While its prompt is computed, chunks come on top of what is kept.
+        While its prompt is computed, chunks come on top of what is kept; later a block, as folded ones are
+        free a step late.
         """
         manager = self._managers[0]
         retention = manager.bounded.get(request.request_id)
@@ -70,7 +71,7 @@ class SchedulerBudgets:
         budget = retention.budget
         if request.num_computed_tokens < request.num_tokens - 1:
             return budget.most_blocks(manager.chunk_tokens) * budget.block_tokens
-        return budget.kept_tokens + budget.buffer_tokens
+        return budget.kept_tokens + budget.buffer_tokens + budget.block_tokens
 
     def give(self, request: Any, *, longest_tokens: int) -> None:
         """Bound a request that arrives, and write its budget where the workers read it."""
@@ -78,7 +79,9 @@ class SchedulerBudgets:
         if params is None:
             return
         retention = self._retention(request, longest_tokens=longest_tokens)
-        params.extra_args = request_budgets.written(params.extra_args, retention)
+        params.extra_args = request_budgets.written(
+            params.extra_args, retention, engine_name=self._engine.engine_name
+        )
         if retention is None:
             return
         request.skip_reading_prefix_cache = True
@@ -124,9 +127,11 @@ def scheduler_budgets(scheduler: Any, found: Settings) -> SchedulerBudgets | Obs
     if not managers or not all(isinstance(one, RetentionManager) for one in managers):
         worker = scheduler.vllm_config.parallel_config.worker_cls
         return Obstacle.ATTENTION if "RetentionWorker" in str(worker) else Obstacle.WORKER
+    engine = managers[0].kv_cache_spec.retention
+    if any(one.kv_cache_spec.retention != engine for one in managers):
+        return Obstacle.SETTINGS
     try:
-        engine = of_settings(found, scheduler.vllm_config)
+        return SchedulerBudgets(engine, managers, found)
     except InvalidInput as error:
         logger.error("no request's KV memory is bounded: %s", error)
         return Obstacle.SETTINGS
-    return SchedulerBudgets(engine, managers, found)

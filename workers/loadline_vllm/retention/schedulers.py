@@ -13,6 +13,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from loadline_vllm import settings
 from loadline_vllm.retention.registrations import Obstacle
 from loadline_vllm.retention.scheduler_budgets import SchedulerBudgets, scheduler_budgets
+from loadline_vllm.retention.specs import RetentionSpec
 
 logger = logging.getLogger("vllm.loadline")
 
@@ -37,6 +38,7 @@ class RetentionScheduler(AsyncScheduler):
             self._fail()
         if self.unbounded is not None:
             logger.error("no request's KV memory is bounded in this engine: %s", self.unbounded)
+            _check_pool(self.kv_cache_config)
 
     def add_request(self, request: Any) -> None:
         is_new = request.request_id not in self.requests
@@ -55,3 +57,13 @@ class RetentionScheduler(AsyncScheduler):
     def _fail(self) -> None:
         self.unbounded = Obstacle.FAILURE
         logger.exception("Loadline's retention has failed: requests keep all of their tokens from now on")
+
+
+def _check_pool(kv_cache_config: Any) -> None:
+    """Raise RuntimeError if the pool was made for bounded requests alone; others might never fit."""
+    specs = [group.kv_cache_spec for group in kv_cache_config.kv_cache_groups]
+    if any(isinstance(one, RetentionSpec) and one.retention.most_tokens is not None for one in specs):
+        raise RuntimeError(
+            "LOADLINE_RETENTION_MOST_TOKENS is set, but no request is bounded: unset it, so that vLLM checks"
+            " whether the model's whole context fits into the KV memory"
+        )

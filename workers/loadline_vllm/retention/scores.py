@@ -61,32 +61,39 @@ def chosen(
     Those of `always` (a mask like `scores`) and of protected spans come first, then those that fair spans
     have a right to, then all others by score.
     """
-    rank = scores.double()
+    rank = scores.double().nan_to_num(nan=float("-inf"))
     for span in spans.protected:
         always = always | _within(positions, span.start, span.end)
     if spans.fair:
-        rank = rank + _entitled(rank.masked_fill(always, float("inf")), positions, kept=kept, spans=spans)
+        rank = rank + _entitled(rank, positions, always, kept=kept, spans=spans)
     rank = rank.masked_fill(always, float("inf"))
     return rank.topk(kept, dim=1).indices.sort(dim=1).values
 
 
-def _entitled(scores: torch.Tensor, positions: torch.Tensor, *, kept: int, spans: Spans) -> torch.Tensor:
+def _entitled(
+    scores: torch.Tensor, positions: torch.Tensor, always: torch.Tensor, *, kept: int, spans: Spans
+) -> torch.Tensor:
     """A bonus above all scores for the best tokens of each fair span, as many as are its share.
 
-    Shares are of all tokens so far, also of those that were dropped before. What is outside of the fair spans
-    is one more of them.
+    Shared out are the places that are left beside `always`, which may be others in each head. Shares are of
+    all tokens so far that aren't protected, also of those that were dropped before. What is outside of the
+    fair spans is one more of them.
     """
     seen = int(positions.max()) + 1
+    protected = sum(max(0, min(span.end, seen) - span.start) for span in spans.protected)
     sizes = [max(0, min(span.end, seen) - span.start) for span in spans.fair]
-    quotas = fair_quotas([*sizes, seen - sum(sizes)], kept=kept)
-    inside = [_within(positions, span.start, span.end) for span in spans.fair]
-    outside = ~torch.stack(inside).any(dim=0)
+    sizes.append(max(0, seen - protected - sum(sizes)))
+    inside = [_within(positions, span.start, span.end) & ~always for span in spans.fair]
+    outside = ~torch.stack([*inside, always]).any(dim=0)
     finite = scores[scores.isfinite()]
     above = 2.0 * finite.abs().max() + 1.0 if finite.numel() else scores.new_tensor(1.0)
     bonus = torch.zeros_like(scores)
-    for mask, quota in zip((*inside, outside), quotas, strict=True):
-        best = scores.masked_fill(~mask, float("-inf")).topk(min(quota, scores.shape[1]), dim=1)
-        bonus.scatter_add_(1, best.indices, (best.values > float("-inf")).double() * above)
+    for head in range(scores.shape[0]):
+        quotas = fair_quotas(sizes, kept=kept - int(always[head].sum()))
+        for mask, quota in zip((*inside, outside), quotas, strict=True):
+            places = mask[head].nonzero()[:, 0]
+            best = scores[head, places].topk(min(quota, len(places))).indices
+            bonus[head, places[best]] = above
     return bonus
 
 

@@ -38,9 +38,14 @@ class RetentionSpec(FullAttentionSpec):
 
     @classmethod
     def merge(cls, specs: list[Self]) -> Self:
+        assert all(isinstance(spec, RetentionSpec) for spec in specs), "layers that fold and others"
+        assert len({(spec.retention, spec.chunk_tokens) for spec in specs}) == 1, "layers of other settings"
         plain = FullAttentionSpec.merge([FullAttentionSpec(**_fields_of(spec)) for spec in specs])
-        (bounds,) = {(spec.retention, spec.chunk_tokens) for spec in specs}
-        return cls.of(plain, bounds[0], chunk_tokens=bounds[1])
+        return cls.of(plain, specs[0].retention, chunk_tokens=specs[0].chunk_tokens)
+
+    def plain(self) -> FullAttentionSpec:
+        """The same layers as vLLM has them."""
+        return FullAttentionSpec(**_fields_of(self))
 
 
 def _fields_of(spec: FullAttentionSpec) -> dict[str, Any]:
@@ -55,6 +60,7 @@ class RetentionManager(FullAttentionManager):
         self.chunk_tokens = kv_cache_spec.chunk_tokens
         self.bounded: dict[str, RequestRetention] = {}
         self._computed: dict[str, int] = {}
+        self._before: dict[str, int] = {}
         self.freed_blocks = 0
 
     def get_num_blocks_to_allocate(self, request_id: str, *more: Any, **named: Any) -> int:
@@ -74,15 +80,21 @@ class RetentionManager(FullAttentionManager):
         if retention is None:
             super().remove_skipped_blocks(request_id, processed_computed_tokens, num_prompt_tokens)
             return
-        before = min(self._computed.get(request_id, 0), processed_computed_tokens)
+        before = min(self._before.get(request_id, 0), processed_computed_tokens)
         self._computed[request_id] = processed_computed_tokens
         free = self.block_pool.get_num_free_blocks()
         folded = retention.budget.folded_blocks(before)
         self._remove_blocks_in_range(request_id, folded.start, folded.stop)
         self.freed_blocks += self.block_pool.get_num_free_blocks() - free
 
+    def new_step_starts(self) -> None:
+        """What was computed when the last step was scheduled has been folded when this one is built."""
+        super().new_step_starts()
+        self._before = dict(self._computed)
+
     def pop_blocks_for_free(self, request_id: str) -> Any:
         self._computed.pop(request_id, None)
+        self._before.pop(request_id, None)
         return super().pop_blocks_for_free(request_id)
 
     def cache_blocks(self, request: Any, *more: Any, **named: Any) -> None:

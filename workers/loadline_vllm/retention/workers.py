@@ -11,6 +11,7 @@ from vllm.platforms import current_platform
 
 from loadline_vllm.retention.registrations import engine_retention
 from loadline_vllm.retention.row_folds import begin
+from loadline_vllm.retention.specs import RetentionSpec
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as Worker
@@ -28,6 +29,13 @@ class RetentionWorker(Worker):
     def load_model(self, *more: Any, **named: Any) -> None:
         super().load_model(*more, **named)
         self._running.row_ids = lambda: self.model_runner.input_batch.req_ids
+
+    def get_kv_cache_spec(self) -> dict[str, Any]:
+        """Each layer's spec; none folds unless all of them do, since the scheduler frees blocks for all."""
+        specs: dict[str, Any] = super().get_kv_cache_spec()
+        if all(isinstance(one, RetentionSpec) for one in specs.values()):
+            return specs
+        return {name: one.plain() if isinstance(one, RetentionSpec) else one for name, one in specs.items()}
 
     def execute_model(self, scheduler_output: Any) -> Any:
         self._running.update(scheduler_output)

@@ -21,8 +21,9 @@ from loadline_vllm.retention.request_budgets import (
 )
 
 ENGINE = EngineRetention(
-    policy="streaming", buffer_tokens=32, block_tokens=32, sink_tokens=4, recent_tokens=8
+    policy="streaming", buffer_tokens=32, block_tokens=32, sink_tokens=4, recent_tokens=8, engine_name="ab12c"
 )
+NAME = ENGINE.engine_name
 
 
 @tried(
@@ -33,18 +34,20 @@ ENGINE = EngineRetention(
 def test_ranks_read_what_the_scheduler_wrote(blocks: int, ends: list[int], others: dict[str, Any]) -> None:
     spans = tuple(map(Span, ends[::2], ends[1::2]))
     retention = RequestRetention(ENGINE.budget(32 * blocks), Spans(protected=spans[:2], fair=spans[2:]))
-    arguments = written(others, retention)
+    arguments = written(others, retention, engine_name=NAME)
     assert given(arguments, ENGINE) == retention
     assert arguments is not None
     assert others.items() <= arguments.items()
 
 
 def test_a_client_gives_itself_no_budget() -> None:
+    for forgery in (64, "x", 33, [NAME + "x", 64], ["", 64], [NAME], [64, NAME], {NAME: 64}):
+        assert given({BUDGET: forgery}, ENGINE) is None
     forged = {BUDGET: 64, PROTECT: [0, 5], "other": 1}
-    assert written(forged, None) == {"other": 1}
-    assert given(written(forged, RequestRetention(ENGINE.budget(128))), ENGINE) == RequestRetention(
-        ENGINE.budget(128)
-    )
+    assert written(forged, None, engine_name=NAME) == {"other": 1}
+    assert given(
+        written(forged, RequestRetention(ENGINE.budget(128)), engine_name=NAME), ENGINE
+    ) == RequestRetention(ENGINE.budget(128))
 
 
 @pytest.mark.parametrize("arguments", [None, {}, {"other": 1}])
@@ -56,6 +59,11 @@ def test_a_service_protects_the_beginning_up_to_the_first_span_of_a_client() -> 
     arguments = {PROTECT: [40, 50], FAIR: [60, 80, 80, 90]}
     found = asked_spans(arguments, prompt_tokens=100, kept_tokens=200, protected_prefix=64)
     assert found == Spans(protected=(Span(0, 40), Span(40, 50)), fair=(Span(60, 80), Span(80, 90)))
+
+
+def test_a_prefix_takes_no_more_than_half_of_what_is_kept() -> None:
+    found = asked_spans(None, prompt_tokens=500, kept_tokens=96, protected_prefix=64)
+    assert found == Spans(protected=(Span(0, 48),))
 
 
 def test_a_short_prompt_is_protected_as_a_whole() -> None:
