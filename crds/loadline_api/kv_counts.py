@@ -2,12 +2,14 @@
 What the schedulers of one engine have counted, as the section `kv` of a worker's report has it.
 
 The plugin writes the section and the agent reads it, both by the models here; `worker_messages` carries the
-section and doesn't look into it. The section has no `admission` where the engine has no scheduler of the
-plugin's, and no section is sent without one of its parts.
+section and doesn't look into it. The section has `off` where the engine admits as vLLM does, and no
+`admission` where it never did otherwise. What a part of the engine has not answered isn't there: an absent
+section says nothing.
 
-Counters grow from the start of the engine, and whoever reads them takes differences. All other numbers are
-of the moment. With data parallelism the numbers are sums over the engines. Nothing in a section is believed
-beyond its bounds. Keys of a later version are ignored.
+Counters grow from the start of the engine, and whoever reads them takes differences. All other numbers are of
+the moment. With data parallelism numbers are sums over the engines, but lengths are known as in the engine
+that knows the fewest, and memory is used and predicted as in the fullest, as a share of all. Nothing in a
+section is believed beyond its bounds. Keys of a later version are ignored.
 """
 
 from collections.abc import Mapping
@@ -70,11 +72,12 @@ class AdmissionCounts(BaseModel):
 
 
 class KvCounts(BaseModel):
-    """The section."""
+    """The section. `off` is why engines admit as vLLM does, in the plugin's words, None if none does."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     admission: AdmissionCounts | None = None
+    off: Annotated[str, Field(max_length=64)] | None = None
 
     def encode(self) -> dict[str, JsonValue]:
         """The section of a report."""

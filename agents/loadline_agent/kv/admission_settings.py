@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode, Estimator, Victim
-from loadline_api.kv_counts import AdmissionCounts
+from loadline_api.kv_counts import KvCounts
 from loadline_api.kv_settings import KvSettings
 from loadline_policies.documents import ServiceDocument
 from loadline_policies.kv.predicted_memory import AdmissionMode as PolicyMode
@@ -55,13 +55,18 @@ def settings(admission: Admission, document: ServiceDocument) -> dict[str, JsonV
     return KvSettings(admission=config.model_copy(update=changes)).encode()
 
 
-def reason(admission: Admission, document: ServiceDocument, counts: AdmissionCounts | None) -> Reason:
-    """Why an engine that reports these counts goes by the policy or doesn't; None: it admits as vLLM does.
+FAILURE: Final = "Failure"
+"""The plugin's word for its own failure."""
+
+
+def reason(admission: Admission, document: ServiceDocument, found: KvCounts) -> Reason:
+    """Why an engine that reports these counts goes by the policy or doesn't.
 
     What the engine reports comes before what spec and policy say, since it may not have their settings yet.
     """
+    counts = found.admission
     if counts is None:
-        return Reason.ADMISSION_OFF
+        return Reason.PLUGIN_FAILED if found.off == FAILURE else Reason.ADMISSION_OFF
     if counts.errors:
         return Reason.PLUGIN_FAILED
     if counts.mode is PolicyMode.ENFORCE:

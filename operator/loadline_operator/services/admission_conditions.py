@@ -62,6 +62,8 @@ def _otherwise(word: str, admission: AdmissionStatus, mode: AdmissionMode) -> Fi
         return Finding(so=None, reason=Reason.NOT_TOLD, text=text)
     if reason is Reason.READINGS_UNKNOWN:
         return Finding(so=None, reason=reason, text=UNREADABLE)
+    if reason is Reason.NOT_ALLOWED and mode is AdmissionMode.ENFORCE:
+        return Finding(so=False, reason=Reason.OBSERVING)  # the agent hasn't seen the edit yet
     if reason is Reason.NOT_ALLOWED:
         return Finding(
             so=False, reason=reason, text=f"{FIELD} is {mode.value}, so engines admit as vLLM does"

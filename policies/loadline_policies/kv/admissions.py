@@ -6,6 +6,9 @@ what doesn't fit then is preempted and computed again. Here a request starts onl
 batch with it is at most the pool less a reserve. The caller asks in the order in which the requests wait and
 stops at the first that is refused, so none overtakes another. A request is never refused while nothing runs.
 
+A request that alone is predicted to outgrow the pool fits with none, so prediction can't order it: it counts
+with what it holds now, and vLLM decides about it by the blocks that are free.
+
 Blocks that requests share, because their prompts begin alike, are counted once: the caller gives the tokens
 that a member takes from shared blocks, and how many blocks are shared in all.
 """
@@ -150,14 +153,14 @@ class Admission:
         draws = max(1, min(self.estimator.draws, ESTIMATES_PER_STEP // max(1, len(members.ids)) + 1))
         self._batch = self._predicted(members, draws=draws)
 
-    def ask(self, candidate: Member, *, new_shared_blocks: int = 0) -> Verdict:
-        """Whether the next waiting request fits; if so, it belongs to the batch from now on."""
+    def ask(self, candidate: Member, *, new_shared_blocks: int = 0, must_start: bool = False) -> Verdict:
+        """Whether the next waiting request fits, or `must_start`; if so, it is in the batch from now on."""
         alone = self._predicted(
             Members.of((candidate,), shared_blocks=new_shared_blocks), draws=len(self._batch.remaining)
         )
         with_it = self._batch.joined(alone)
         peak = with_it.peak_blocks(self.pool.groups)
-        fits = not len(self._batch.own) or peak <= self.pool.usable_blocks
+        fits = must_start or not len(self._batch.own) or peak <= self.pool.usable_blocks
         if fits:
             self._batch = with_it
         return Verdict(fits, peak)
@@ -167,4 +170,15 @@ class Admission:
         uniforms = self._rng.random((draws, len(members.ids)))
         totals = self.estimator.totals(Lengths(members.ids, produced, members.most_tokens), uniforms)
         own = np.maximum(members.held_tokens - members.shared_tokens, 0)
-        return _Batch(own, totals - produced, members.bound_tokens, members.shared_blocks)
+        bounds = self._within_pool(own, totals - produced, members.bound_tokens)
+        return _Batch(own, totals - produced, bounds, members.shared_blocks)
+
+    def _within_pool(self, own: Ints, remaining: Ints, bounds: Ints | None) -> Ints | None:
+        """The bounds, with what they hold now for requests that would outgrow the pool by themselves."""
+        most = (own + remaining).max(axis=0, initial=0)
+        held = most if bounds is None else np.minimum(most, bounds)
+        alone = np.zeros(len(own), dtype=np.int64) + sum(group.blocks(held) for group in self.pool.groups)
+        outgrows = alone > self.pool.usable_blocks
+        if not outgrows.any():
+            return bounds
+        return np.where(outgrows, own, UNBOUNDED if bounds is None else bounds)

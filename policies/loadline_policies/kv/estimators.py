@@ -165,6 +165,11 @@ def _alike(totals: Ints, uniforms: Floats) -> Ints:
     return np.broadcast_to(totals, uniforms.shape)
 
 
+def _least(settings: Config) -> int:
+    """The requests after which an estimator is warm; no more than are remembered."""
+    return min(settings.least_requests, settings.window_requests)
+
+
 class LearningEstimators:
     """The estimators that a document may name. All learn from each request, so that a document may change.
 
@@ -177,7 +182,7 @@ class LearningEstimators:
             least=settings.least_requests,
             initial_tokens=settings.initial_tokens,
         )
-        self._buckets = ByBuckets(least=settings.least_requests, initial_tokens=settings.initial_tokens)
+        self._buckets = ByBuckets(least=_least(settings), initial_tokens=settings.initial_tokens)
         self._all: Mapping[EstimatorName, Estimator] = {
             EstimatorName.HISTORY: ByHistory(self._history, draws=DRAWS),
             EstimatorName.BUCKETS: self._buckets,
@@ -204,7 +209,7 @@ class LearningEstimators:
             least=settings.least_requests,
             initial_tokens=settings.initial_tokens,
         )
-        self._buckets.retune(least=settings.least_requests, initial_tokens=settings.initial_tokens)
+        self._buckets.retune(least=_least(settings), initial_tokens=settings.initial_tokens)
 
     def arrived(self, request_id: str, prompt: Sequence[int]) -> None:
         for estimator in self._all.values():

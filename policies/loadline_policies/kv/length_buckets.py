@@ -53,7 +53,9 @@ def features_of(prompt: Sequence[int]) -> Ints:
 
     A multiplicative hash (Knuth), so that neighbouring ids go to different columns.
     """
-    ends = np.array([*prompt[:TOKENS_AT_END], *prompt[TOKENS_AT_END:][-TOKENS_AT_END:]], dtype=np.int64)
+    ends = np.array(
+        [*prompt[:TOKENS_AT_END], *prompt[max(TOKENS_AT_END, len(prompt) - TOKENS_AT_END) :]], dtype=np.int64
+    )
     spread: NDArray[np.int64] = (ends * 2_654_435_761) % 2**32
     return np.append(spread % (HASHES - 64) + 64, min(len(prompt).bit_length(), 63))
 

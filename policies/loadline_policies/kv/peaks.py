@@ -11,11 +11,16 @@ A request whose memory is bounded counts with the most that it will hold, from n
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+
+
+PAIRS_PER_ENTRY: Final = 3
+"""What a pair of requests costs, in entries of a table of requests by tokens of a block. Measured, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,11 @@ class BlockGroup:
 
     block_tokens: int
     most_blocks: int | None = None
+
+    def blocks(self, tokens: Ints) -> Ints:
+        """The blocks that requests with so many tokens hold."""
+        found = -(-tokens // self.block_tokens)
+        return found if self.most_blocks is None else np.minimum(found, self.most_blocks)
 
 
 def peak_blocks(held: Ints, remaining: Ints, group: BlockGroup, *, bounds: Ints | None = None) -> int:
@@ -60,8 +70,14 @@ def _begun(held: Ints, grown: Ints, size: int) -> Ints:
     """For each i, the sum over j ≤ i of ceil((held[j] + grown[i]) / size), where all are below `size`.
 
     A request with -1 held tokens isn't counted. Such a term is 0, 1 or 2. How many of the first i have at
-    least t tokens is read from a table, so that no pair of requests is looked at.
+    least t tokens is read from a table, so that no pair of requests is looked at. Blocks of hundreds of
+    tokens, as models with states have them, would make a large table: there pairs are cheaper.
     """
+    if PAIRS_PER_ENTRY * len(held) < size:
+        sums = held[None, :] + grown[:, None]
+        terms = ((sums >= 1).astype(np.int64) + (sums > size)) * (held >= 0)
+        pairs: Ints = np.tril(terms).sum(axis=1)
+        return pairs
     places = np.arange(len(held))
     at_least = np.zeros((size + 2, len(held)), dtype=np.int32)
     np.cumsum(held >= np.arange(size + 1)[:, None], axis=1, out=at_least[: size + 1])

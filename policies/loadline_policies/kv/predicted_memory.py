@@ -15,7 +15,7 @@ from pydantic import Field
 from loadline_policies.kv.victims import VictimRule
 from loadline_policies.settings import Settings
 
-LONGEST_WINDOW: Final = 100_000
+LONGEST_WINDOW: Final = 10_000
 """Requests whose lengths are remembered at most, whatever a document sets. Chosen: they take a megabyte."""
 
 

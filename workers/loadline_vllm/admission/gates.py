@@ -80,12 +80,9 @@ class Gate:
         if not self._has_begun:
             self._admission.begin(batch())
             self._has_begun = True
-        verdict = self._admission.ask(candidate, new_shared_blocks=new_shared_blocks)
+        verdict = self._admission.ask(candidate, new_shared_blocks=new_shared_blocks, must_start=not runs)
         self.peak_blocks = verdict.peak_blocks
         if verdict.fits:
-            return True
-        if not runs:
-            self._has_begun = False  # the batch has it from now on, though it doesn't fit
             return True
         self._has_refused = True
         self.refusals += 1

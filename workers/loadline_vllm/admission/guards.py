@@ -8,6 +8,7 @@ again until the engine restarts, since what was half done can't be known.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from loadline_policies.kv.predicted_memory import Config
@@ -53,6 +54,8 @@ class AdmissionGuard:
             logger.exception(
                 "Loadline's admission has failed, and is off until the engine restarts: vLLM's is in force"
             )
+            with suppress(Exception):  # running requests are in vLLM's order again
+                self.admission.end_step()
             return otherwise
 
     def hold(self, settings: Config) -> None:

@@ -28,6 +28,10 @@ ENDED_BY_ITSELF: Final = ("FINISHED_STOPPED", "FINISHED_LENGTH_CAPPED", "FINISHE
 """vLLM's statuses of requests whose length is the service's."""
 
 
+LOADING: Final = "WAITING_FOR_REMOTE_KVS"
+"""vLLM's status of a request that will run as soon as its KV is there."""
+
+
 class Hits(NamedTuple):
     """The blocks that a request found in the prefix cache, and the tokens in them."""
 
@@ -53,7 +57,7 @@ class SchedulerAdmission:
         self._holding: list[Any] = []
         self._hits = Hits((), 0)
         self._before: list[Any] | None = None
-        self._is_resetting = False
+        self._is_resetting = self._has_started = self._is_loading = False
 
     def hold(self, settings: Config) -> None:
         """Go by these settings from the next step on."""
@@ -78,13 +82,15 @@ class SchedulerAdmission:
     def begin_step(self) -> None:
         """vLLM begins to schedule. What waits with blocks it takes from its queue while it schedules."""
         self.gate.begin_step()
-        self._holding = [*self._scheduler.kv_holding_waiting]
+        self._holding = [*filter(self._scheduler._holds_kv_blocks, self._scheduler.kv_holding_waiting)]
+        self._has_started = False
+        self._is_loading = any(one.status.name == LOADING for one in self._holding)
         if self.gate.enforces and not self._is_by_priority() and victim_orders.may_preempt(self._scheduler):
             self._before = [*self._scheduler.running]
             victim_orders.put_in_order(self._scheduler.running, self.gate.settings.victim)
 
     def end_step(self) -> None:
-        """vLLM has scheduled."""
+        """vLLM has scheduled, or a step was ended by a failure of the plugin's."""
         if self._before is not None:
             victim_orders.put_back(self._scheduler.running, self._before)
             self._before = None
@@ -96,11 +102,12 @@ class SchedulerAdmission:
             self._member(request, shared_tokens=self._hits.tokens),
             new_shared_blocks=self.shared.new_among(self._hits.block_ids),
             batch=self._batch,
-            runs=bool(self._scheduler.running),
+            runs=bool(self._scheduler.running) or self._has_started or self._is_loading,
         )
 
     def started(self, request: Any) -> None:
-        """vLLM has allocated blocks for the request that was asked for last."""
+        """vLLM has allocated blocks for the request that was asked for last; it may still load its KV."""
+        self._has_started = True
         self.shared.hold(request.request_id, self._hits.block_ids, tokens=self._hits.tokens)
 
     def begin_reset(self) -> None:
@@ -127,7 +134,7 @@ class SchedulerAdmission:
             known_requests=self.gate.estimators.known,
             pool_blocks=memory_layouts.pool_blocks(self._scheduler),
             used_blocks=memory_layouts.used_blocks(self._scheduler),
-            predicted_peak_blocks=self.gate.peak_blocks,
+            predicted_peak_blocks=self.gate.peak_blocks if self._scheduler.running else None,
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting) + len(self._scheduler.kv_holding_waiting),
             refusals=self.gate.refusals,

@@ -41,7 +41,7 @@ class AdmissionScheduler(AsyncScheduler):
 
     def _allocate(self, request: Any, *args: Any, **named: Any) -> Any:
         """Allocate blocks as vLLM does; None if a request without blocks has to wait."""
-        if request.status == RequestStatus.RUNNING or self._holds_kv_blocks(request):
+        if request.status == RequestStatus.RUNNING or self._waits_with_blocks(request):
             return self._vllm_allocate(request, *args, **named)
         if not self.loadline.call(SchedulerAdmission.admits, True, request, named):
             return None
@@ -49,6 +49,14 @@ class AdmissionScheduler(AsyncScheduler):
         if blocks is not None:
             self.loadline.call(SchedulerAdmission.started, None, request)
         return blocks
+
+    def _waits_with_blocks(self, request: Any) -> bool:
+        """Whether it is of the queue that vLLM drains first: its head must not hold the others up.
+
+        It may have no blocks any more, if the KV that it waited for could not be loaded.
+        """
+        held = self.kv_holding_waiting
+        return self._holds_kv_blocks(request) or (bool(held) and held.peek_request() is request)
 
     def add_request(self, request: Any) -> None:
         is_new = request.request_id not in self.requests

@@ -35,11 +35,15 @@ def document(text: str = ENFORCE % "admission: enforce") -> ServiceDocument:
 
 @dataclass
 class Engine:
-    """An engine whose scheduler counts what a test says; one that admits as vLLM does, if not `scheduler`."""
+    """An engine whose scheduler counts what a test says.
+
+    It admits as vLLM does if not `scheduler`, and its front-end has no counts at hand if not `answers`.
+    """
 
     clock: Clock
     pod: TokenPod = POD
     scheduler: bool = True
+    answers: bool = True
     counts: dict[str, JsonValue] = field(
         default_factory=lambda: {
             "estimator": "history",
@@ -61,7 +65,8 @@ class Engine:
 
     def report(self) -> WorkerReport:
         admission = {"mode": self.settings.admission.value, **self.counts}
-        counters: dict[str, Any] = {Loop.KV.value: {"admission": admission}} if self.scheduler else {}
+        counted = {"admission": admission} if self.scheduler else {"off": "OtherScheduler"}
+        counters: dict[str, Any] = {Loop.KV.value: counted} if self.answers else {}
         lease = self.lease
         return report(
             self.pod,
@@ -184,6 +189,24 @@ def test_an_edit_of_spec_or_policy_is_in_force_with_the_next_report() -> None:
     agent.document = built_in(Loop.KV)
     agent.play(EVERY_S)
     assert engine.settings == Config()
+
+
+def test_reports_without_counts_change_nothing_for_a_while() -> None:
+    """The plugin has none at its start, and after each change until it has read them again."""
+    agent = Agent()
+    (engine,) = agent.engines
+    engine.answers = False
+    agent.play(9.0)
+    assert agent.statuses.of(SERVICE) is None, "nothing is known yet"
+    engine.answers = True
+    agent.play()
+    before = agent.shown
+    assert before.reason == Reason.PREDICTING
+    engine.answers = False
+    agent.play(9.0)
+    assert agent.shown == before
+    agent.play(15.0)
+    assert agent.shown.reason == Reason.ADMISSION_OFF
 
 
 def test_an_engine_without_the_scheduler_is_told_apart_from_one_that_was_not_asked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from loadline_agent.kv.admission_settings import ESTIMATORS, VICTIMS, reason, settings
 from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode, Estimator, Victim
-from loadline_api.kv_counts import AdmissionCounts
+from loadline_api.kv_counts import AdmissionCounts, KvCounts
 from loadline_api.kv_settings import KvSettings
 from loadline_policies.documents import ServiceDocument, built_in, parse
 from loadline_policies.kv.predicted_memory import AdmissionMode as PolicyMode
@@ -97,11 +97,15 @@ def test_each_word_of_the_spec_is_one_of_the_policys() -> None:
         (OBSERVE, OBSERVING, {"mode": "enforce"}, Reason.PREDICTING),
         (OFF, ENFORCING, {"mode": "observe"}, Reason.NOT_ALLOWED),
         (ENFORCE, ENFORCING, None, Reason.ADMISSION_OFF),
+        (ENFORCE, ENFORCING, "OtherScheduler", Reason.ADMISSION_OFF),
+        (ENFORCE, ENFORCING, "a word of a later version", Reason.ADMISSION_OFF),
+        (ENFORCE, ENFORCING, "Failure", Reason.PLUGIN_FAILED),
     ],
     ids=str,
 )
 def test_the_reason_is_what_the_engine_reports_and_then_what_spec_and_policy_say(
-    mode: AdmissionMode, chosen: ServiceDocument, told: dict[str, Any] | None, expected: Reason
+    mode: AdmissionMode, chosen: ServiceDocument, told: dict[str, Any] | str | None, expected: Reason
 ) -> None:
-    found = counts(**told) if told is not None else None
+    """`told` are counts, or why there are none."""
+    found = KvCounts(admission=counts(**told)) if isinstance(told, dict) else KvCounts(off=told)
     assert reason(Admission(mode=mode), chosen, found) is expected

@@ -32,6 +32,11 @@ def test_the_peak_is_exact_in_whole_blocks(batch: list[tuple[int, int]], block_t
     assert peak(batch, BlockGroup(block_tokens=block_tokens)) == replayed(batch, block_tokens)
 
 
+@given(requests, st.integers(30, 200))
+def test_the_peak_is_exact_in_large_blocks_too(batch: list[tuple[int, int]], block_tokens: int) -> None:
+    assert peak(batch, BlockGroup(block_tokens=block_tokens)) == replayed(batch, block_tokens)
+
+
 @given(requests, st.integers(1, 20), st.integers(1, 6))
 def test_the_peak_of_bounded_requests_is_an_upper_bound_within_both_limits(
     batch: list[tuple[int, int]], block_tokens: int, most: int

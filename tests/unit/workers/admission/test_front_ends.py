@@ -53,12 +53,22 @@ def total(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_section_is_the_sum_over_cores() -> None:
-    section = AdmissionFrontEnd().counted([answer(), answer(predicted_peak_blocks=None, is_warm=False)])
+def test_a_section_has_sums_over_cores_the_fullest_and_the_fewest() -> None:
+    other = answer(predicted_peak_blocks=None, used_blocks=100, is_warm=False, known_requests=7)
+    section = AdmissionFrontEnd().counted([answer(), other])
     found = kv_counts.decode(section).admission
     assert found is not None
     assert (found.mode, found.is_warm) == (AdmissionMode.ENFORCE, False)
-    assert (found.pool_blocks, found.refusals, found.predicted_peak_blocks) == (2000, 82, 1100)
+    assert (found.pool_blocks, found.refusals, found.known_requests) == (2000, 82, 7)
+    assert (found.used_blocks, found.predicted_peak_blocks) == (1600, 2200)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_core_that_admits_as_vllm_does_counts_as_failed_beside_others() -> None:
+    section = kv_counts.decode(AdmissionFrontEnd().counted([answer(), {"off": "Failure"}]))
+    assert section.off == "Failure"
+    assert section.admission is not None
+    assert section.admission.errors == 1
 
 
 @pytest.mark.usefixtures("registry")
@@ -71,8 +81,8 @@ def test_admission_is_in_force_where_all_cores_enforce_it() -> None:
     assert (found.mode, found.errors) == (AdmissionMode.OBSERVE, 1)
 
 
-def test_an_engine_that_does_not_admit_has_no_section_and_a_reason(registry: CollectorRegistry) -> None:
-    assert AdmissionFrontEnd().counted([{"off": "OtherScheduler"}]) == {}
+def test_an_engine_that_does_not_admit_reports_the_reason_alone(registry: CollectorRegistry) -> None:
+    assert AdmissionFrontEnd().counted([{"off": "OtherScheduler"}]) == {"off": "OtherScheduler"}
     assert total(registry, "off", reason="OtherScheduler") == 1
     assert total(registry, "off", reason="Failure") == 0
     assert total(registry, "refusals_total") is None

@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from loadline_api.kv_settings import KvSettings
-from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config
 from loadline_vllm.admission import core_rpc
 from loadline_vllm.admission.guards import AdmissionGuard, guard_of
@@ -122,9 +121,16 @@ def test_a_core_takes_its_section_and_without_one_observes(monkeypatch: pytest.M
     assert holding.settings == [enforced.admission, Config()]
 
 
-def test_a_section_that_can_not_be_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"kv.admission.reserve_percent"):
-        core_rpc.hold(core(), {"admission": {"reserve_percent": 99}})
+def test_a_section_that_can_not_be_is_taken_for_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refusing it would undo the settings of other loops."""
+    monkeypatch.setattr(SchedulerAdmission, "hold", Holding.hold)
+    holding = Holding()
+    asked = core(AdmissionGuard(cast(SchedulerAdmission, holding)))
+    assert core_rpc.hold(asked, {"admission": {"admission": "enforce", "reserve_percent": 99}}) == {}
+    assert holding.settings == [Config()]
+    assert "kv.admission.reserve_percent" in caplog.text
 
 
 @pytest.mark.parametrize("other", [core(), core("theirs"), SimpleNamespace(scheduler=object())])
