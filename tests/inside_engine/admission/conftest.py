@@ -10,7 +10,7 @@ from loadline_policies.kv.predicted_memory import Config
 
 with warnings.catch_warnings():  # torch and vLLM warn while they are imported
     warnings.simplefilter("ignore")
-    from loadline_vllm.admission.schedulers import AdmissionScheduler
+    from loadline_vllm.schedulers import LoadlineScheduler
     from testbed.engines.schedulers import Limits, Memory, SteppedScheduler
 
 LIMITS = Limits(requests=32, tokens=256, context_tokens=512)
@@ -28,7 +28,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SteppedScheduler]:
         prefix_caching: bool = False,
         order: str = "fcfs",
         groups: Iterable[Any] = (),
-        of_vllm: type[Any] = AdmissionScheduler,
+        of_vllm: type[Any] = LoadlineScheduler,
     ) -> SteppedScheduler:
         monkeypatch.setenv("LOADLINE_ADMISSION", allowed)
         memory = Memory(blocks=blocks, prefix_caching=prefix_caching)

@@ -14,7 +14,7 @@ from loadline_policies.kv.predicted_memory import AdmissionMode, Config
 from loadline_vllm.admission.labels import Off
 from loadline_vllm.admission.scheduler_admissions import SchedulerAdmission
 from testbed.engines.schedulers import SteppedScheduler, facts
-from testbed.engines.workloads import mixed
+from testbed.engines.workloads import growing, mixed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -72,3 +72,44 @@ def test_whichever_hook_fails_every_request_is_answered(
     theirs.answer(asked)
     assert ours.answers == theirs.answers
     assert ours.vllm.loadline.off is Off.FAILURE
+
+
+@pytest.mark.parametrize("hook", ["preempted", "freed"])
+def test_a_failure_in_a_step_leaves_running_requests_in_their_order(
+    made: Made, monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    """Before a step in which memory may run out they are put in the order of a rule."""
+    asked = growing(10, 60, 30, 60)
+    ours = made(policy=ENFORCED, blocks=16)
+    ours.vllm.loadline.admission.gate.ask_estimator(ByOracle({one.request_id: 0 for one in asked}))
+    whole = getattr(SchedulerAdmission, hook)
+
+    def failing(admission: SchedulerAdmission, *args: Any, **named: Any) -> Any:
+        if admission._before is not None:
+            before.extend(admission._before)
+            raise ZeroDivisionError("not today")
+        return whole(admission, *args, **named)
+
+    before: list[Any] = []
+    monkeypatch.setattr(SchedulerAdmission, hook, failing)
+    for one in asked:
+        ours.add(one)
+    while not before:
+        ours.step()
+    assert ours.vllm.loadline.off is Off.FAILURE
+    running = ours.vllm.running
+    assert [one for one in before if one in running] == [one for one in running if one in before]
+    assert len(before) > len(running) > 1
+
+
+def test_a_request_whose_kv_was_not_loaded_does_not_hold_up_the_loaded(made: Made) -> None:
+    """vLLM drains the queue of those that hold blocks first, and stops at its head if that gets none."""
+    ours = made(policy=ENFORCED, blocks=64)
+    scheduler = ours.vllm
+    ours.add(mixed(3)[0])
+    request = scheduler.waiting.pop_request()
+    scheduler.kv_holding_waiting.add_request(request)
+    assert not scheduler._holds_kv_blocks(request)
+    assert scheduler._waits_with_blocks(request)
+    scheduler.loadline.call(SchedulerAdmission.begin_step, None)
+    assert scheduler.loadline.admission._holding == []

@@ -54,9 +54,18 @@ class AdmissionGuard:
             logger.exception(
                 "Loadline's admission has failed, and is off until the engine restarts: vLLM's is in force"
             )
-            with suppress(Exception):  # running requests are in vLLM's order again
-                self.admission.end_step()
             return otherwise
+
+    def end_step(self) -> None:
+        """vLLM has scheduled. What failed meanwhile, running requests are put back into vLLM's order now.
+
+        Not before: within a step vLLM goes through them by their places.
+        """
+        if self.acts:
+            self.call(SchedulerAdmission.end_step, None)
+        elif self.admission is not None:
+            with suppress(Exception):
+                self.admission.end_step()
 
     def hold(self, settings: Config) -> None:
         """Go by these settings from the next step on, if there is admission."""

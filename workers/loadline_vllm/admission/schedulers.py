@@ -36,7 +36,7 @@ class AdmissionScheduler(AsyncScheduler):
     def schedule(self, *args: Any, **named: Any) -> Any:
         self.loadline.call(SchedulerAdmission.begin_step, None)
         output = super().schedule(*args, **named)
-        self.loadline.call(SchedulerAdmission.end_step, None)
+        self.loadline.end_step()
         return output
 
     def _allocate(self, request: Any, *args: Any, **named: Any) -> Any:
