@@ -158,7 +158,8 @@ def test_what_nodes_tell_becomes_conditions(harbour: Bed, row: Any, namespace: s
     one = row("telling")
     (node,) = one.add(1)
     one.tell([node])
-    harbour.apply([service("chat", namespace=namespace, slo={"itlMs": 50}, kvCache={})])
+    kv = {"admission": {"mode": "Observe"}}
+    harbour.apply([service("chat", namespace=namespace, slo={"itlMs": 50}, kvCache=kv)])
     eventually(lambda: says(harbour, "chat", "PowerCapped", namespace=namespace, reason="NotTold"))
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     told = {"service": f"{namespace}/chat", "pods": 1, "gpus": 1, "capped": True, "sloMet": False}

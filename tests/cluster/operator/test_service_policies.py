@@ -40,6 +40,17 @@ def write(harbour: Bed, operator: LoneOperator) -> Iterator[Write]:
         harbour.client.delete(f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/configmaps/{name}")
 
 
+@pytest.fixture
+def without_default(harbour: Bed) -> Iterator[None]:
+    """The chart's own document of the loop is away."""
+    path = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/configmaps/{DEFAULT}"
+    shipped = harbour.client.get(path)
+    harbour.client.delete(path)
+    yield
+    metadata = {key: shipped["metadata"].get(key) for key in ("name", "namespace", "labels", "annotations")}
+    harbour.apply([{**shipped, "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}])
+
+
 def in_force(bed: Bed, namespace: str) -> str:
     """Where the policy of `chat` is from."""
     policies = status_of(bed, name="chat", namespace=namespace).get("policies", ())
@@ -60,6 +71,7 @@ def has_warned(bed: Bed, namespace: str, name: str, reason: str) -> None:
     assert reason in warnings_of(bed, name=name, namespace=namespace)
 
 
+@pytest.mark.usefixtures("without_default")
 def test_without_a_document_the_built_in_policy_is_named(harbour: Bed, operator: Any, namespace: str) -> None:
     harbour.apply([service("chat", namespace=namespace, kvCache={})])
     eventually(lambda: valid(harbour, namespace=namespace, so=True, reason="BuiltIn"))
@@ -75,6 +87,16 @@ def test_a_service_that_asks_for_no_loop_has_no_policy(harbour: Bed, operator: A
     assert "PolicyValid" not in status["conditions"]
 
 
+def test_the_charts_document_is_in_force_where_none_is_named(
+    harbour: Bed, operator: Any, namespace: str
+) -> None:
+    harbour.apply([service("chat", namespace=namespace, kvCache={})])
+    eventually(lambda: valid(harbour, namespace=namespace, so=True, reason="Parsed"))
+    (policy,) = status_of(harbour, name="chat", namespace=namespace)["policies"]
+    assert (policy["namespace"], policy["name"]) == (names.SYSTEM_NAMESPACE, DEFAULT)
+
+
+@pytest.mark.usefixtures("without_default")
 def test_the_namespaces_own_policy_wins_and_each_edit_is_in_force_within_two_seconds(
     harbour: Bed, tenant: str, namespace: str, write: Write
 ) -> None:

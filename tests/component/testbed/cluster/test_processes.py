@@ -74,7 +74,8 @@ def test_nothing_stays_when_the_owner_ends(last: str) -> None:
 
 
 def test_logs_alone_stay_of_a_run_that_fails() -> None:
-    with owner("raise ValueError") as (process, directory, _):
+    spoken = "while not (household.logs / 'deaf.log').read_text(): pass"
+    with owner(f'exec("{spoken}"); raise ValueError') as (process, directory, _):
         process.wait(20)
     assert not janitors.processes_of(directory)
     assert left(directory) == ["logs", "logs/deaf.log", "logs/plain.log", "logs/runaway.log"]
