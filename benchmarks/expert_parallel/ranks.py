@@ -9,10 +9,10 @@ A group that has a core for each rank is timed *directly*: from the moment when 
 last has its answers. A larger one can't be: there each rank's own work is timed while the others wait, and
 the exchange on its own (`Times.composed_s`).
 
-A run in which other processes took a rank's core isn't used. The kernel counts involuntary switches, but
-also those to the rank's own gloo thread, which takes the core for microseconds whenever a message comes. So
-a run is refused if it had a switch, and the rank's threads together waited for their core for more than
-WAITED of it.
+A run in which other processes took a rank's core isn't used. The kernel counts involuntary switches, but also
+those to the rank's own gloo threads, which take the core whenever a message comes. So a run is refused if it
+had a switch, and the thread that computes waited for its core for longer than the rank's other threads ran,
+by more than WAITED of the run.
 """
 
 import json
@@ -38,7 +38,7 @@ from benchmarks.expert_parallel.dispatches import Dispatch, RankWork
 
 PATIENCE = timedelta(minutes=10)
 WAITED = 0.02
-"""The share of a span that a rank may have waited for its core; its own threads wait for each other too."""
+"""The share of a span for which other processes may have had a rank's core."""
 
 LEAST_TRIES = 4
 """A run may be tried so many times, for each that must be clean."""
@@ -294,9 +294,13 @@ def _switches() -> int:
 
 
 def _waited_s() -> float:
-    """How long all threads have been ready to run and waited for the core."""
-    paths = Path("/proc/self/task").glob("*/schedstat")
-    return sum(int(path.read_text("ascii").split()[1]) for path in paths) / 1e9
+    """For how long the thread that computes has waited for its core while no other thread of the rank ran."""
+    mine = os.getpid()
+    threads = {
+        int(path.parent.name): [int(one) / 1e9 for one in path.read_text("ascii").split()[:2]]
+        for path in Path("/proc/self/task").glob("*/schedstat")
+    }
+    return threads[mine][1] - sum(ran_s for thread, (ran_s, _) in threads.items() if thread != mine)
 
 
 def _answer(rank: _Rank, batches: Sequence[Dispatch], _: int) -> list[list[Any]]:
