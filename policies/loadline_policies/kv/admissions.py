@@ -25,7 +25,6 @@ from loadline_policies.kv.peaks import BlockGroup, Ints, peak_blocks
 ESTIMATES_PER_STEP: Final = 200
 """Several draws are compared only where the batch is small, as in Past-Future's published code."""
 
-
 UNBOUNDED: Final = 2**40
 """A bound in tokens that no request reaches."""
 
@@ -170,8 +169,9 @@ class Admission:
         uniforms = self._rng.random((draws, len(members.ids)))
         totals = self.estimator.totals(Lengths(members.ids, produced, members.most_tokens), uniforms)
         own = np.maximum(members.held_tokens - members.shared_tokens, 0)
-        bounds = self._within_pool(own, totals - produced, members.bound_tokens)
-        return _Batch(own, totals - produced, bounds, members.shared_blocks)
+        remaining = totals - produced
+        bounds = self._within_pool(own, remaining, members.bound_tokens)
+        return _Batch(own, remaining, bounds, members.shared_blocks)
 
     def _within_pool(self, own: Ints, remaining: Ints, bounds: Ints | None) -> Ints | None:
         """The bounds, with what they hold now for requests that would outgrow the pool by themselves."""

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-
 PAIRS_PER_ENTRY: Final = 3
 """What a pair of requests costs, in entries of a table of requests by tokens of a block. Measured, about."""
 

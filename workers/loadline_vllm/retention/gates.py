@@ -1,4 +1,5 @@
-"""Gates: trained per model, they say how fast a token's worth fades, from its value alone (TRIM-KV, arXiv
+"""
+Gates: trained per model, they say how fast a token's worth fades, from its value alone (TRIM-KV, arXiv
 2512.03324).
 
 A gate gives each token and KV head a retention β between 0 and 1. A token of age t is worth β^t, so those

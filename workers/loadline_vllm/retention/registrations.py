@@ -1,5 +1,6 @@
-"""What vLLM is told of retention: the backend, the spec with its manager, and whether this engine can fold
-at all.
+"""
+What vLLM is told of retention: the backend, the spec with its manager, and whether this engine can fold at
+all.
 
 Whether it can is decided in the workers, before the KV memory is made. There the layers get a spec that
 folds, or vLLM's own, and by that the scheduler knows: it gives requests a budget only if all layers can fold.

@@ -1,4 +1,5 @@
-"""The bound of one request, as scheduler and worker both know it: what the engine fixes, and what travels
+"""
+The bound of one request, as scheduler and worker both know it: what the engine fixes, and what travels
 with it.
 
 The scheduler gives a request its budget when it arrives, and writes it into the request's sampling

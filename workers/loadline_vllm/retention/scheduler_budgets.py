@@ -35,11 +35,6 @@ class SchedulerBudgets:
         self.bounded_requests = 0
         self.refused_spans = 0
 
-    @property
-    def kept_tokens(self) -> int | None:
-        """Tokens that a request keeps which arrives now; None for all."""
-        return self._budget.kept_tokens if self._budget is not None else None
-
     def keep(self, kept_tokens: int | None) -> None:
         """Give requests that arrive from now on this budget; InvalidInput if the engine can't."""
         most = self._engine.most_tokens
@@ -47,11 +42,6 @@ class SchedulerBudgets:
             fix = f"keep at most {most} tokens: the engine was started for no larger budget"
             raise InvalidInput("retention.kept_tokens", kept_tokens, fix=fix)
         self._budget = self._engine.budget(kept_tokens) if kept_tokens is not None else None
-
-    @property
-    def freed_blocks(self) -> int:
-        """Blocks that were given back while their requests went on."""
-        return sum(manager.freed_blocks for manager in self._managers)
 
     @property
     def requests(self) -> int:

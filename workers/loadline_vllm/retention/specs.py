@@ -40,7 +40,7 @@ class RetentionSpec(FullAttentionSpec):
     def merge(cls, specs: list[Self]) -> Self:
         assert all(isinstance(spec, RetentionSpec) for spec in specs), "layers that fold and others"
         assert len({(spec.retention, spec.chunk_tokens) for spec in specs}) == 1, "layers of other settings"
-        plain = FullAttentionSpec.merge([FullAttentionSpec(**_fields_of(spec)) for spec in specs])
+        plain = FullAttentionSpec.merge([spec.plain() for spec in specs])
         return cls.of(plain, specs[0].retention, chunk_tokens=specs[0].chunk_tokens)
 
     def plain(self) -> FullAttentionSpec:
@@ -61,7 +61,6 @@ class RetentionManager(FullAttentionManager):
         self.bounded: dict[str, RequestRetention] = {}
         self._computed: dict[str, int] = {}
         self._before: dict[str, int] = {}
-        self.freed_blocks = 0
 
     def get_num_blocks_to_allocate(self, request_id: str, *more: Any, **named: Any) -> int:
         """As vLLM's; a request with a budget holds no more than that allows, however long its prompt is."""
@@ -82,10 +81,8 @@ class RetentionManager(FullAttentionManager):
             return
         before = min(self._before.get(request_id, 0), processed_computed_tokens)
         self._computed[request_id] = processed_computed_tokens
-        free = self.block_pool.get_num_free_blocks()
         folded = retention.budget.folded_blocks(before)
         self._remove_blocks_in_range(request_id, folded.start, folded.stop)
-        self.freed_blocks += self.block_pool.get_num_free_blocks() - free
 
     def new_step_starts(self) -> None:
         """What was computed when the last step was scheduled has been folded when this one is built."""
