@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from loadline_policies import no_op_policies
 from loadline_policies.experts.capacity_factor import CAPACITY_FACTOR
+from loadline_policies.kv.memory_rungs import MEMORY_RUNGS
 from loadline_policies.kv.predicted_memory import PREDICTED_MEMORY
 from loadline_policies.loops import Loop
 from loadline_policies.power import baselines
@@ -53,7 +54,7 @@ POWER: Mapping[str, PowerPolicy[Any, Any]] = _by_name(
 POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
     Loop.POWER: POWER,
     Loop.EXPERTS: _by_name(no_op_policies.ALL_TOKENS, CAPACITY_FACTOR),
-    Loop.KV: _by_name(no_op_policies.KEEP_ALL, PREDICTED_MEMORY),
+    Loop.KV: _by_name(no_op_policies.KEEP_ALL, PREDICTED_MEMORY, MEMORY_RUNGS),
     Loop.PHASES: _by_name(no_op_policies.FIXED_POOLS),
     Loop.SIZING: _by_name(no_op_policies.FIXED_REPLICAS),
 }
