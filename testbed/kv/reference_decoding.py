@@ -1,9 +1,8 @@
 """
-What a Llama model answers when tokens are dropped from its KV memory, computed without vLLM.
+What a Llama model answers when its KV memory is folded, computed without vLLM.
 
-The keys and values of each layer are plain lists of tokens, which are folded by the rule of
-`loadline_policies.kv.budgets`; nothing is shared with the plugin but the scores. One request at a time, in
-float32.
+The keys and values of each layer are folded by the rule of `loadline_policies.kv.budgets`, in the way of
+`reference_folds`. One request at a time, in float32.
 """
 
 import json
@@ -15,33 +14,27 @@ import torch
 from safetensors.torch import load_file
 
 from loadline_policies.kv.budgets import Budget
-from loadline_vllm.retention.scores import Score
-
-
-@dataclass(slots=True)
-class Layer:
-    """Keys, values and positions of a layer: [KV heads, tokens, head size], and [KV heads, tokens]."""
-
-    keys: torch.Tensor
-    values: torch.Tensor
-    positions: torch.Tensor
-
-    def added(self, keys: torch.Tensor, values: torch.Tensor, positions: torch.Tensor) -> "Layer":
-        at = positions.expand(keys.shape[0], -1)
-        return Layer(
-            torch.cat([self.keys, keys], 1),
-            torch.cat([self.values, values], 1),
-            torch.cat([self.positions, at], 1),
-        )
+from testbed.kv.reference_folds import Layer, LayerReduction
 
 
 @dataclass(frozen=True, slots=True)
 class FoldRule:
-    """Which tokens stay: the best by their score in a layer at a time, the first and the last ones always."""
+    """What is left of a layer at a time, by its number and the computed tokens; the first and the last tokens
+    always stay."""
 
-    scores: Callable[[int, int], Score]
+    reductions: Callable[[int, int], LayerReduction]
     sinks: int = 0
     recent: int = 0
+
+    def folded(self, layer: Layer, number: int, *, kept: int, dropped: int, computed: int) -> Layer:
+        """The layer with `dropped` fewer of its first `kept` + `dropped` tokens."""
+        old = layer.first(kept + dropped)
+        stays = [
+            [position < self.sinks or position >= computed - self.recent for position in head]
+            for head in old.positions.tolist()
+        ]
+        left = self.reductions(number, computed)(old, stays, kept)
+        return left.followed_by(layer.after(kept + dropped))
 
 
 class Reference:
@@ -77,13 +70,7 @@ class Reference:
                 dropped = (budget.folds(computed) - folds) * budget.buffer_tokens
                 folds = budget.folds(computed)
                 layers = [
-                    _folded(
-                        one,
-                        kept=budget.kept_tokens,
-                        dropped=dropped,
-                        score=fold.scores(number, computed),
-                        always=(fold.sinks, computed - fold.recent),
-                    )
+                    fold.folded(one, number, kept=budget.kept_tokens, dropped=dropped, computed=computed)
                     for number, one in enumerate(layers)
                 ]
             step = known[computed : computed + chunk]
@@ -107,8 +94,8 @@ class Reference:
 
     def _empty(self) -> Layer:
         heads, size = self._config["num_key_value_heads"], self._head_size
-        nothing = torch.empty(heads, 0, size)
-        return Layer(nothing, nothing, torch.empty(heads, 0, dtype=torch.long))
+        nothing, none = torch.empty(heads, 0, size), torch.empty(heads, 0, dtype=torch.long)
+        return Layer(nothing, nothing, none, none)
 
     @property
     def _head_size(self) -> int:
@@ -155,20 +142,3 @@ class Reference:
 
 def _normed(hidden: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
     return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + epsilon) * weight
-
-
-def _folded(layer: Layer, *, kept: int, dropped: int, score: Score, always: tuple[int, int]) -> Layer:
-    """The layer without `dropped` of its first `kept` + `dropped` tokens, those with the worst scores."""
-    old = kept + dropped
-    scores = score(layer.keys[:, :old], layer.values[:, :old], layer.positions[:, :old])
-    heads = []
-    for head in range(layer.keys.shape[0]):
-        at = layer.positions[head, :old].tolist()
-        stays = [position < always[0] or position >= always[1] for position in at]
-        order = sorted(range(old), key=lambda place: (stays[place], float(scores[head, place])), reverse=True)
-        heads.append(sorted(order[:kept]) + list(range(old, layer.keys.shape[1])))
-    places = torch.tensor(heads)
-    expanded = places.unsqueeze(-1).expand(-1, -1, layer.keys.shape[-1])
-    return Layer(
-        layer.keys.gather(1, expanded), layer.values.gather(1, expanded), layer.positions.gather(1, places)
-    )

@@ -35,6 +35,14 @@ class Spans:
     protected: tuple[Span, ...] = ()
     fair: tuple[Span, ...] = ()
 
+    def shared_sizes(self, seen_tokens: int) -> list[int]:
+        """How many of the first tokens are in each fair span, and last how many are in no span at all."""
+        fair, protected = (
+            [max(0, min(span.end, seen_tokens) - span.start) for span in spans]
+            for spans in (self.fair, self.protected)
+        )
+        return [*fair, max(0, seen_tokens - sum(protected) - sum(fair))]
+
 
 def checked(spans: Spans, *, prompt_tokens: int, kept_tokens: int) -> Spans:
     """The spans in order; InvalidInput if they overlap, lie outside the prompt, or protect more than half of
@@ -69,3 +77,22 @@ def fair_quotas(sizes: Sequence[int], *, kept: int) -> list[int]:
     for _, place in sorted(remainders)[: kept - sum(quotas)]:
         quotas[place] += 1
     return quotas
+
+
+def quotas_of_present(sizes: Sequence[int], present: Sequence[int], *, kept: int) -> list[int]:
+    """The quotas of spans of which only so many tokens are left; what one can't fill, the others share alike.
+
+    The sum is `kept`, or that of `present` if it is less.
+    """
+    quotas = fair_quotas(sizes, kept=kept)
+    full = {place for place, left in enumerate(present) if quotas[place] >= left}
+    if all(quotas[place] == present[place] for place in full):
+        return quotas
+    others = [place for place in range(len(sizes)) if place not in full]
+    shares = quotas_of_present(
+        [sizes[place] for place in others],
+        [present[place] for place in others],
+        kept=kept - sum(present[place] for place in full),
+    )
+    of_others = dict(zip(others, shares, strict=True))
+    return [of_others.get(place, left) for place, left in enumerate(present)]

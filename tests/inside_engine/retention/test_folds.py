@@ -1,14 +1,18 @@
-"""A fold of paged memory equals the choice of tokens from plain lists, in both halves of each block."""
+"""A fold of paged memory equals what plain lists give, in both halves of each block."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_policies.kv.spans import Spans
+from loadline_policies.kv.spans import Span, Spans
 from loadline_vllm.retention.folds import CpuVectors, Fold, KeysValues
+from loadline_vllm.retention.held_tokens import Origins, first_origins
+from loadline_vllm.retention.reductions import REDUCTIONS
 from loadline_vllm.retention.scores import SCORES
+from testbed.kv.reference_folds import Layer, LayerReduction, choosing
 
-SIZE = 4
+BLOCK, SIZE = 4, 4
 
 
 @given(st.integers(1, 3), st.integers(1, 8), st.integers(1, 3), st.integers(0, 2**16))
@@ -33,40 +37,76 @@ def test_keys_are_transposed_in_a_block_and_values_are_not() -> None:
     assert memory.flatten().tolist() == [1, 3, 2, 4, 5, 6, 7, 8]
 
 
+REFERENCES: dict[str, LayerReduction] = {
+    **{policy: choosing(score) for policy, score in SCORES.items()},
+}
+
+
+class Memory:
+    """One request's blocks, of random numbers, in the KV memory of a layer."""
+
+    def __init__(self, *, heads: int, kept: int, folded: int, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.heads, self.kept = heads, kept
+        self.blocks = torch.randperm(kept + folded + 3, generator=generator)[: kept + folded]
+        self.memory = torch.randn(kept + folded + 3, heads, BLOCK, 2 * SIZE, generator=generator)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.blocks) * BLOCK
+
+    def read(self, blocks: int | None = None) -> KeysValues:
+        """What is in so many of the first blocks, or in all."""
+        return CpuVectors().read(self.memory, self.blocks[:blocks])
+
+    def fold(self, policy: str, *, sinks: int = 0, recent: int = 0, spans: Spans | None = None) -> Origins:
+        kept_tokens = self.kept * BLOCK
+        fold = Fold(
+            kept_blocks=self.blocks[: self.kept],
+            folded_blocks=self.blocks[self.kept :],
+            folded_positions=torch.arange(kept_tokens, self.tokens, dtype=torch.int32),
+            kept_tokens=kept_tokens,
+            computed_tokens=self.tokens,
+            sink_tokens=sinks,
+            recent_tokens=recent,
+            spans=spans or Spans(),
+        )
+        before = first_origins(kept_tokens, heads=self.heads, device=self.memory.device)
+        return fold.apply(self.memory, before, layout=CpuVectors(), reduction=REDUCTIONS[policy])
+
+
 @given(
-    st.sampled_from(sorted(SCORES)),
+    st.sampled_from(sorted(REDUCTIONS)),
     st.integers(1, 2),
     st.integers(1, 3),
-    st.integers(1, 3),
+    st.integers(1, 6),
     st.integers(0, 2**16),
 )
-def test_a_fold_keeps_the_chosen_tokens_of_each_head(
+def test_a_fold_leaves_what_plain_lists_give(
     policy: str, heads: int, kept: int, folded: int, seed: int
 ) -> None:
-    block = 4
-    generator = torch.Generator().manual_seed(seed)
-    memory = torch.randn(12, heads, block, 2 * SIZE, generator=generator)
-    blocks = torch.randperm(12, generator=generator)[: kept + folded]
-    layout = CpuVectors()
-    keys, values = layout.read(memory, blocks)
-    positions = torch.arange((kept + folded) * block).expand(heads, -1)
-    best = [
-        sorted(sorted(range(positions.shape[1]), key=lambda at: -scores[at])[: kept * block])
-        for scores in SCORES[policy](keys, values, positions).tolist()
-    ]
-    fold = Fold(
-        kept_blocks=blocks[:kept],
-        folded_blocks=blocks[kept:],
-        folded_positions=positions[0, kept * block :],
-        kept_tokens=kept * block,
-        computed_tokens=(kept + folded) * block,
-        sink_tokens=0,
-        recent_tokens=0,
-        spans=Spans(),
-    )
-    stayed = fold.apply(memory, positions[:, : kept * block], layout=layout, score=SCORES[policy])
-    folded_keys, folded_values = layout.read(memory, blocks[:kept])
-    assert stayed.tolist() == best
-    for head, places in enumerate(best):
-        assert folded_keys[head].equal(keys[head, places])
-        assert folded_values[head].equal(values[head, places])
+    memory = Memory(heads=heads, kept=kept, folded=folded, seed=seed)
+    before = memory.read()
+    positions = torch.arange(memory.tokens).expand(heads, -1)
+    whole = Layer(before.keys, before.values, positions, torch.ones_like(positions))
+    expected = REFERENCES[policy](whole, [[False] * memory.tokens] * heads, kept * BLOCK)
+    origins = memory.fold(policy)
+    after = memory.read(kept)
+    assert origins.positions.tolist() == expected.positions.tolist()
+    assert origins.counts.tolist() == expected.counts.tolist()
+    torch.testing.assert_close(after.keys, expected.keys)
+    torch.testing.assert_close(after.values, expected.values)
+
+
+@pytest.mark.parametrize("policy", sorted(REDUCTIONS))
+def test_sinks_recent_tokens_and_protected_spans_stay_to_the_bit(policy: str) -> None:
+    memory = Memory(heads=2, kept=4, folded=3)
+    before = memory.read()
+    always = [0, 1, 9, 10, 11, 26, 27]
+    origins = memory.fold(policy, sinks=2, recent=2, spans=Spans(protected=(Span(9, 12),)))
+    after = memory.read(4)
+    for head, positions in enumerate(origins.positions.tolist()):
+        places = [positions.index(position) for position in always]
+        assert after.keys[head, places].equal(before.keys[head, always])
+        assert after.values[head, places].equal(before.values[head, always])
+        assert origins.counts[head, places].tolist() == [1] * len(always)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from loadline_policies.kv.spans import Span, Spans
 from loadline_vllm.retention.folds import CpuVectors
+from loadline_vllm.retention.reductions import REDUCTIONS, same_everywhere
 from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention, written
 from loadline_vllm.retention.row_folds import RowFolds, RunningRequests
-from loadline_vllm.retention.scores import same_everywhere
 
 BLOCK = 4
 ENGINE = EngineRetention(
@@ -40,8 +41,8 @@ def arguments_of(kept: int | None, spans: Spans | None = None) -> dict[str, Any]
 class Rows:
     """Requests in the rows of a batch, with memory of two layers in which a token's key is its position."""
 
-    def __init__(self, budgets: dict[str, int | None], *, blocks: int = 40) -> None:
-        self.memory = {layer: torch.zeros(blocks, 1, BLOCK, 2) for layer in LAYERS}
+    def __init__(self, budgets: dict[str, int | None], *, policy: str = "streaming") -> None:
+        self.memory = {layer: torch.zeros(40, 1, BLOCK, 2) for layer in LAYERS}
         self.tables = {name: torch.arange(1 + 10 * row, 11 + 10 * row) for row, name in enumerate(budgets)}
         self.running = RunningRequests(ENGINE)
         self.running.row_ids = lambda: list(self.tables)
@@ -50,7 +51,7 @@ class Rows:
             LAYERS,
             self.memory.__getitem__,
             layout=CpuVectors(),
-            scores=same_everywhere("streaming"),
+            reductions=same_everywhere(policy),
             running=self.running,
         )
         self.arrive(budgets)
@@ -80,15 +81,16 @@ class Rows:
                     memory.view(-1, 1, 2 * BLOCK)[block, 0, at] = position
         return shown
 
-    def held(self, shown: Batch, row: int) -> list[int]:
-        """Positions of the tokens that the kernel reads for a row, from both layers."""
+    def held(self, shown: Batch, row: int) -> list[float]:
+        """Keys of the tokens that the kernel reads for a row, from both layers: their positions, or the means
+        of several."""
         length = int(shown.seq_lens[row])
         blocks = shown.block_table_tensor[row, : -(-length // BLOCK)]
         first, second = (
             CpuVectors().read(memory, blocks).keys[0, :length, 0] for memory in self.memory.values()
         )
         assert first.equal(second)
-        return [int(position) for position in first]
+        return [float(position) for position in first]
 
 
 def test_a_request_without_a_budget_is_shown_as_it_is() -> None:
@@ -120,7 +122,8 @@ def test_a_protected_span_of_a_request_stays() -> None:
     new = SimpleNamespace(req_id="a", sampling_params=params)
     rows.running.update(SimpleNamespace(finished_req_ids=set(), scheduled_new_reqs=[new]))
     rows.step(a=(0, 16))
-    assert rows.held(rows.step(a=(16, 1)), 0) == [0, 1, 4, 5, 6, 13, 14, 15, 16]
+    assert rows.held(rows.step(a=(16, 8)), 0) == [0, 1, 4, 5, 6, *range(13, 24)]
+    assert rows.held(rows.step(a=(24, 1)), 0) == [0, 1, 4, 5, 6, *range(21, 25)]
 
 
 def test_what_was_done_to_the_last_request_is_forgotten_too() -> None:
@@ -152,13 +155,19 @@ def test_rows_have_budgets_of_their_own() -> None:
     assert shown.max_seq_len == 25
 
 
-def test_a_preempted_request_is_folded_again_from_its_beginning() -> None:
-    rows = Rows({"a": 8})
+@pytest.mark.parametrize("policy", sorted(REDUCTIONS))
+def test_a_preempted_request_is_folded_again_from_its_beginning(policy: str) -> None:
+    """Also by a policy that goes by what earlier folds have left, and how many tokens it stands for."""
+    rows = Rows({"a": 8}, policy=policy)
     rows.step(a=(0, 20))
-    first = rows.held(rows.step(a=(20, 1)), 0)
+    for computed in range(20, 36):
+        first = rows.held(rows.step(a=(computed, 1)), 0)
+    assert rows.folds.counts.folds == 3
     rows.tables["a"] = torch.arange(25, 35)
     rows.step(a=(0, 20))
-    assert rows.held(rows.step(a=(20, 1)), 0) == first
+    for computed in range(20, 36):
+        again = rows.held(rows.step(a=(computed, 1)), 0)
+    assert again == first
 
 
 def test_a_request_that_ends_is_forgotten() -> None:

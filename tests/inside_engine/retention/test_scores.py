@@ -1,4 +1,4 @@
-"""What is kept has the best scores, sinks and protected spans always, and fair spans their shares."""
+"""What is kept has the best scores, what always stays before all others, and fair spans their shares."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.kv.spans import Span, Spans
+from loadline_vllm.retention.held_tokens import within
 from loadline_vllm.retention.scores import SCORES, chosen
 
 HEADS = 2
@@ -20,9 +21,11 @@ def kept(
     positions: list[int] | None = None,
 ) -> list[int]:
     at = torch.tensor(positions if positions is not None else range(len(scores))).expand(HEADS, -1)
-    places = chosen(
-        torch.tensor(scores).expand(HEADS, -1), at, kept=count, always=at < sinks, spans=spans or Spans()
-    )
+    spans = spans or Spans()
+    always = at < sinks
+    for span in spans.protected:
+        always = always | within(at, span.start, span.end)
+    places = chosen(torch.tensor(scores).expand(HEADS, -1), at, kept=count, always=always, spans=spans)
     assert places[0].tolist() == places[1].tolist()
     return [int(place) for place in places[0]]
 
@@ -31,13 +34,13 @@ def test_the_best_tokens_stay_in_their_order() -> None:
     assert kept([5, 1, 4, 2, 3], 3) == [0, 2, 4]
 
 
-def test_sinks_and_protected_spans_stay_however_bad_they_are() -> None:
-    assert kept([0, 9, 8, 0, 7], 3, sinks=1, spans=Spans(protected=(Span(3, 4),))) == [0, 1, 3]
+def test_what_always_stays_does_however_bad_it_is() -> None:
+    assert kept([0, 9, 8, 0, 7], 3, sinks=1) == [0, 1, 2]
 
 
 def test_a_span_goes_by_positions_not_by_places() -> None:
-    protected = Spans(protected=(Span(20, 30),))
-    assert kept([9, 8, 0, 7], 2, positions=[0, 5, 25, 40], spans=protected) == [0, 2]
+    fair = Spans(fair=(Span(20, 30),))
+    assert kept([9, 8, 0, 7], 3, positions=[0, 5, 25, 40], spans=fair) == [0, 1, 2]
 
 
 def test_fair_spans_keep_equal_shares_whatever_their_scores() -> None:

@@ -12,6 +12,7 @@ from loadline_vllm.retention import gates
 from loadline_vllm.retention.request_budgets import PROTECT
 from loadline_vllm.retention.scores import SCORES
 from testbed.kv.reference_decoding import FoldRule, Reference
+from testbed.kv.reference_folds import choosing
 from testbed.kv.retention_engines import BLOCK, BUFFER, RetentionEngine, prompts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -26,6 +27,8 @@ SETTINGS = {
     "LOADLINE_RETENTION_RECENT_TOKENS": str(RECENT),
     "LOADLINE_RETENTION_PROTECT_TOKENS": "0",
 }
+
+STREAMING = FoldRule(lambda *_: choosing(SCORES["streaming"]), sinks=SINKS, recent=RECENT)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_tokens_are_those_of_the_reference(
             tokens=TOKENS,
             chunk=BUFFER,
             budget=engine.budget(kept) if kept is not None else None,
-            fold=FoldRule(lambda *_: SCORES["streaming"], sinks=SINKS, recent=RECENT),
+            fold=STREAMING,
         )
         for one in asked
     ]
@@ -69,7 +72,9 @@ def test_tokens_that_gates_keep_are_those_of_the_reference(reference: Reference,
     gated = RetentionEngine(MODEL, blocks=64, settings=SETTINGS | settings)
     scores = gates.GateScores(layers)
     asked = prompts(8, tokens=PROMPT_TOKENS)
-    rule = FoldRule(lambda layer, at: scores(f"model.layers.{layer}.", at), sinks=SINKS, recent=RECENT)
+    rule = FoldRule(
+        lambda layer, at: choosing(scores(f"model.layers.{layer}.", at)), sinks=SINKS, recent=RECENT
+    )
     expected = [
         reference.answer(one, tokens=TOKENS, chunk=BUFFER, budget=gated.budget(KEPT), fold=rule)
         for one in asked
@@ -77,12 +82,16 @@ def test_tokens_that_gates_keep_are_those_of_the_reference(reference: Reference,
     assert gated.answers(asked, tokens=TOKENS, kept=KEPT) == expected
 
 
-def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all() -> None:
+def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all(reference: Reference) -> None:
     """The model's whole context, 2,048 tokens, doesn't fit either: vLLM itself would not start."""
     settings = {"LOADLINE_RETENTION_MOST_TOKENS": "64"}
     small = RetentionEngine(MODEL, blocks=16, running=2, settings=SETTINGS | settings)
-    answers = small.answers(prompts(3, tokens=700), tokens=TOKENS, kept=64)
-    assert [len(one) for one in answers] == [TOKENS] * 3
+    asked = prompts(4, tokens=700)
+    expected = [
+        reference.answer(one, tokens=TOKENS, chunk=BUFFER, budget=small.budget(64), fold=STREAMING)
+        for one in asked
+    ]
+    assert small.answers(asked, tokens=TOKENS, kept=64) == expected
     assert small.preemptions == 0
     with pytest.raises(InvalidInput, match="keep at most 64 tokens"):
         small.scheduler.budgets.keep(None)

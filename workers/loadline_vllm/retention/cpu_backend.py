@@ -24,9 +24,10 @@ from vllm.v1.kv_cache_interface import AttentionSpec, FullAttentionSpec
 from loadline_policies.errors import InvalidInput
 from loadline_vllm.retention import gates
 from loadline_vllm.retention.folds import CpuVectors
+from loadline_vllm.retention.held_tokens import Reductions
+from loadline_vllm.retention.reductions import by_scores, same_everywhere
 from loadline_vllm.retention.registrations import model_fingerprint
 from loadline_vllm.retention.row_folds import RowFolds, of_latest_worker
-from loadline_vllm.retention.scores import Scores, same_everywhere
 from loadline_vllm.retention.specs import RetentionSpec
 
 KERNELS = {"vec", "vec16"}
@@ -76,8 +77,8 @@ def _is_plain(spec: AttentionSpec) -> bool:
     )
 
 
-def _scores(spec: RetentionSpec, layers: Sequence[str], vllm_config: Any) -> Scores:
-    """The policy's scores, of the heads that are on this rank; InvalidInput if gates are another model's."""
+def _reductions(spec: RetentionSpec, layers: Sequence[str], vllm_config: Any) -> Reductions:
+    """What the policy does, to the heads that are on this rank; InvalidInput if gates are another model's."""
     retention = spec.retention
     if retention.gates is None:
         return same_everywhere(retention.policy)
@@ -90,7 +91,7 @@ def _scores(spec: RetentionSpec, layers: Sequence[str], vllm_config: Any) -> Sco
         raise InvalidInput(
             "retention.gates", retention.gates, fix="train gates for this model: shapes differ"
         )
-    return gates.GateScores(own)
+    return by_scores(gates.GateScores(own))
 
 
 class RetentionImpl(CPUAttentionBackendImpl):
@@ -122,7 +123,7 @@ class RetentionBuilder(CPUAttentionMetadataBuilder):
                 own,
                 lambda name: layers[name].kv_cache,
                 layout=CpuVectors(),
-                scores=_scores(kv_cache_spec, own, vllm_config),
+                reductions=_reductions(kv_cache_spec, own, vllm_config),
                 running=running,
             )
 

@@ -1,5 +1,5 @@
 """
-Folding: move the tokens that stay into a request's first blocks, for one layer.
+Folding: make fewer tokens of a request's, and move them into its first blocks, for one layer.
 
 A layout says how keys and values of whole blocks are read from the KV memory of a layer and written to it.
 Blocks are given by their ids, in the order of their tokens. Rotary positions are part of a cached key and the
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from loadline_policies.kv.spans import Spans
-from loadline_vllm.retention.scores import Score, chosen
+from loadline_vllm.retention.held_tokens import HeldTokens, Origins, Reduction, within
 
 
 class KeysValues(NamedTuple):
@@ -59,10 +59,10 @@ class CpuVectors:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fold of one request: the blocks whose tokens are looked at, and how many tokens stay.
+    """One fold of one request: the blocks whose tokens are looked at, and how many tokens are left.
 
-    `kept_blocks` are the request's first blocks, which will hold what stays, `folded_blocks` those after them
-    that are given up. `computed_tokens` are all that the request has computed.
+    `kept_blocks` are the request's first blocks, which will hold what is left, `folded_blocks` those after
+    them that are given up. `computed_tokens` are all that the request has computed.
     """
 
     kept_blocks: torch.Tensor
@@ -74,22 +74,23 @@ class Fold:
     recent_tokens: int
     spans: Spans
 
-    def apply(
-        self, memory: torch.Tensor, kept_positions: torch.Tensor, *, layout: Layout, score: Score
-    ) -> torch.Tensor:
-        """Fold one layer. `kept_positions`, [heads, kept tokens], are those of the tokens in its first
-        blocks; what is returned are those afterwards."""
-        keys, values = layout.read(memory, torch.cat([self.kept_blocks, self.folded_blocks]))
-        heads, _, size = keys.shape
-        positions = torch.cat([kept_positions, self.folded_positions.expand(heads, -1)], dim=1)
-        always = (positions < self.sink_tokens) | (positions >= self.computed_tokens - self.recent_tokens)
-        places = chosen(
-            score(keys, values, positions),
-            positions,
+    def apply(self, memory: torch.Tensor, kept: Origins, *, layout: Layout, reduction: Reduction) -> Origins:
+        """Fold one layer. `kept` are the origins of the tokens in its first blocks, and what is returned are
+        those afterwards."""
+        read = layout.read(memory, torch.cat([self.kept_blocks, self.folded_blocks]))
+        origins = kept.followed_by(self.folded_positions)
+        left = reduction(
+            HeldTokens(read.keys, read.values, origins),
             kept=self.kept_tokens,
-            always=always,
+            always=self._always(origins.positions),
             spans=self.spans,
         )
-        at = places.unsqueeze(-1).expand(-1, -1, size)
-        layout.write(memory, self.kept_blocks, KeysValues(keys.gather(1, at), values.gather(1, at)))
-        return positions.gather(1, places)
+        layout.write(memory, self.kept_blocks, KeysValues(left.keys, left.values))
+        return left.origins
+
+    def _always(self, positions: torch.Tensor) -> torch.Tensor:
+        """Which tokens stay as they are: the first ones, the latest, and those of protected spans."""
+        always = (positions < self.sink_tokens) | (positions >= self.computed_tokens - self.recent_tokens)
+        for span in self.spans.protected:
+            always |= within(positions, span.start, span.end)
+        return always

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from loadline_vllm.retention.folds import Fold, Layout
+from loadline_vllm.retention.held_tokens import Origins, Reductions, first_origins
 from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention, given
-from loadline_vllm.retention.scores import Scores
 
 
 class RunningRequests:
@@ -72,16 +72,16 @@ def of_latest_worker() -> RunningRequests | None:
 @dataclass(slots=True)
 class _Folded:
     """What has been done to one request: folds, the computed tokens at the last step, and, by layer, the
-    positions of the tokens in its first blocks."""
+    origins of the tokens in its first blocks."""
 
     folds: int = 0
     computed_tokens: int = 0
-    positions: dict[str, torch.Tensor] = field(default_factory=dict)
+    origins: dict[str, Origins] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class FoldCounts:
-    """Folds of requests, and tokens of one layer and head that were dropped by them."""
+    """Folds of requests, and tokens of one layer and head that were dropped or merged by them."""
 
     folds: int = 0
     dropped_tokens: int = 0
@@ -97,11 +97,11 @@ class RowFolds:
         memory_of: Callable[[str], torch.Tensor],
         *,
         layout: Layout,
-        scores: Scores,
+        reductions: Reductions,
         running: RunningRequests,
     ) -> None:
         self._engine, self._layers, self._memory_of = engine, layers, memory_of
-        self._layout, self._scores, self._running = layout, scores, running
+        self._layout, self._reductions, self._running = layout, reductions, running
         self._folded: dict[str, _Folded] = {}
         self.counts = FoldCounts()
 
@@ -155,12 +155,11 @@ class RowFolds:
 
     def _fold_layer(self, layer: str, fold: Fold, state: _Folded) -> None:
         memory = self._memory_of(layer)
-        positions = state.positions.get(layer)
-        if positions is None:
-            first = torch.arange(fold.kept_tokens, dtype=torch.int32, device=memory.device)
-            positions = first.expand(memory.shape[1], -1)
-        score = self._scores(layer, fold.computed_tokens)
-        state.positions[layer] = fold.apply(memory, positions, layout=self._layout, score=score)
+        origins = state.origins.get(layer)
+        if origins is None:
+            origins = first_origins(fold.kept_tokens, heads=memory.shape[1], device=memory.device)
+        reduction = self._reductions(layer, fold.computed_tokens)
+        state.origins[layer] = fold.apply(memory, origins, layout=self._layout, reduction=reduction)
 
     def _closed_up(self, batch: Any, held: Mapping[int, tuple[RequestRetention, int, int]]) -> Any:
         """The metadata with the blocks of the rows in `held` moved up over those that were folded."""

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import torch
 
 from loadline_policies.kv.spans import Spans, fair_quotas
+from loadline_vllm.retention.held_tokens import HeldTokens, Reduction, sharing
 
 Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -48,9 +49,15 @@ SCORES: Mapping[str, Score] = MappingProxyType(
 """Those that are the same in all layers and at all times, by the names of policies."""
 
 
-def same_everywhere(policy: str) -> Scores:
-    """A policy's score for every layer and time."""
-    return lambda _layer, _computed_tokens: SCORES[policy]
+def choosing(score: Score) -> Reduction:
+    """Keep the tokens with the best scores as they are."""
+
+    def reduce(tokens: HeldTokens, *, kept: int, always: torch.Tensor, spans: Spans) -> HeldTokens:
+        positions = tokens.origins.positions
+        scores = score(tokens.keys, tokens.values, positions)
+        return tokens.at(chosen(scores, positions, kept=kept, always=always, spans=spans))
+
+    return reduce
 
 
 def chosen(
@@ -58,12 +65,10 @@ def chosen(
 ) -> torch.Tensor:
     """The places of the `kept` best tokens of each head, in ascending order: [heads, kept].
 
-    Those of `always` (a mask like `scores`) and of protected spans come first, then those that fair spans
-    have a right to, then all others by score.
+    Those of `always` (a mask like `scores`) come first, then those that fair spans have a right to, then all
+    others by score.
     """
     rank = scores.double().nan_to_num(nan=float("-inf"))
-    for span in spans.protected:
-        always = always | _within(positions, span.start, span.end)
     if spans.fair:
         rank = rank + _entitled(rank, positions, always, kept=kept, spans=spans)
     rank = rank.masked_fill(always, float("inf"))
@@ -79,23 +84,14 @@ def _entitled(
     all tokens so far that aren't protected, also of those that were dropped before. What is outside of the
     fair spans is one more of them.
     """
-    seen = int(positions.max()) + 1
-    protected = sum(max(0, min(span.end, seen) - span.start) for span in spans.protected)
-    sizes = [max(0, min(span.end, seen) - span.start) for span in spans.fair]
-    sizes.append(max(0, seen - protected - sum(sizes)))
-    inside = [_within(positions, span.start, span.end) & ~always for span in spans.fair]
-    outside = ~torch.stack([*inside, always]).any(dim=0)
+    sizes, groups = spans.shared_sizes(int(positions.max()) + 1), sharing(positions, always, spans)
     finite = scores[scores.isfinite()]
     above = 2.0 * finite.abs().max() + 1.0 if finite.numel() else scores.new_tensor(1.0)
     bonus = torch.zeros_like(scores)
     for head in range(scores.shape[0]):
         quotas = fair_quotas(sizes, kept=kept - int(always[head].sum()))
-        for mask, quota in zip((*inside, outside), quotas, strict=True):
+        for mask, quota in zip(groups, quotas, strict=True):
             places = mask[head].nonzero()[:, 0]
             best = scores[head, places].topk(min(quota, len(places))).indices
             bonus[head, places[best]] = above
     return bonus
-
-
-def _within(positions: torch.Tensor, start: int, end: int) -> torch.Tensor:
-    return (positions >= start) & (positions < end)
