@@ -1,10 +1,10 @@
 """
-What a layer holds after a fold, by plain lists: tokens are chosen one by one.
+What a layer holds after a fold, by plain lists: tokens are chosen one by one, or compared pair by pair.
 
 Slow and obvious, since the plugin's folds are compared with it. Nothing is shared with them but the scores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,6 +69,57 @@ def choosing(score: Score) -> LayerReduction:
         return _layer(heads)
 
     return reduce
+
+
+def merging(*, chunk_tokens: int, steps: int) -> LayerReduction:
+    """The most similar ones of a chunk become centroids, pass by pass. Cosines are compared in steps."""
+
+    def reduce(layer: Layer, stays: Stays, kept: int) -> Layer:
+        heads = []
+        for tokens, stay in zip(_heads(layer), stays, strict=True):
+            fixed = [token for token, stays_so in zip(tokens, stay, strict=True) if stays_so]
+            free = [token for token, stays_so in zip(tokens, stay, strict=True) if not stays_so]
+            while len(fixed) + len(free) > kept:
+                most = len(fixed) + len(free) - kept
+                free = _merged(free, _closest_edges(free, most=most, chunk_tokens=chunk_tokens, steps=steps))
+            heads.append(sorted([*fixed, *free], key=lambda token: token.position))
+        return _layer(heads)
+
+    return reduce
+
+
+def _closest_edges(tokens: Sequence[Token], *, most: int, chunk_tokens: int, steps: int) -> dict[int, int]:
+    """At most so many tokens that go into another one, and into which; of equal ones the first."""
+    units = [token.key.double() / token.key.double().norm() for token in tokens]
+    edges = []
+    for first in range(0, len(tokens), chunk_tokens):
+        chunk = range(first, min(first + chunk_tokens, len(tokens)))
+        for source in chunk[::2]:
+            likeness = {target: round(float(units[source] @ units[target]) * steps) for target in chunk[1::2]}
+            if likeness:
+                target = max(likeness, key=likeness.__getitem__)
+                edges.append((likeness[target], source, target))
+    edges.sort(key=lambda edge: edge[0], reverse=True)
+    return {source: target for _, source, target in edges[:most]}
+
+
+def _merged(tokens: Sequence[Token], goes_into: Mapping[int, int]) -> list[Token]:
+    return [
+        _centroid(token, [tokens[one] for one, target in goes_into.items() if target == place])
+        for place, token in enumerate(tokens)
+        if place not in goes_into
+    ]
+
+
+def _centroid(token: Token, others: Sequence[Token]) -> Token:
+    """The mean of a token and others; it keeps the token's position."""
+    if not others:
+        return token
+    cluster = [token, *others]
+    count = sum(one.count for one in cluster)
+    key = sum(one.key.double() * one.count for one in cluster) / count
+    value = sum(one.value.double() * one.count for one in cluster) / count
+    return Token(torch.as_tensor(key).float(), torch.as_tensor(value).float(), token.position, count)
 
 
 def _heads(layer: Layer) -> list[list[Token]]:

@@ -18,8 +18,8 @@ from loadline_policies.fixes import fix_of
 
 PREFIX = "LOADLINE_"
 
-PolicyName = Literal["streaming", "key-norm", "key-diff", "random", "trimkv"]
-"""Policies that choose the tokens which a bounded request keeps."""
+PolicyName = Literal["streaming", "key-norm", "key-diff", "random", "trimkv", "chelsea"]
+"""Policies that choose the tokens which a bounded request keeps, or merge them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +88,11 @@ class Settings(BaseModel):
     """Count loads as if the experts were on this many ranks; None: on as many as they are."""
 
     retention: Literal["off", "on"] = "off"
-    """Whether requests may have a bound of their KV memory, which drops tokens that they would look at."""
+    """Whether requests may have a bound of their KV memory, which drops or merges tokens that they would look
+    at."""
 
     retention_policy: PolicyName = "streaming"
-    """Which tokens stay."""
+    """Which tokens stay, or how they are merged."""
 
     retention_gates: str | None = Field(default=None, max_length=4096)
     """File of gates for the policy `trimkv`, which `loadline kv train-gates` writes for a model."""

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from loadline_policies.kv.spans import Span, Spans
 from loadline_vllm.retention.folds import CpuVectors, Fold, KeysValues
 from loadline_vllm.retention.held_tokens import Origins, first_origins
+from loadline_vllm.retention.merges import CHUNK_TOKENS, STEPS
 from loadline_vllm.retention.reductions import REDUCTIONS
 from loadline_vllm.retention.scores import SCORES
-from testbed.kv.reference_folds import Layer, LayerReduction, choosing
+from testbed.kv.reference_folds import Layer, LayerReduction, choosing, merging
 
 BLOCK, SIZE = 4, 4
 
@@ -38,6 +39,7 @@ def test_keys_are_transposed_in_a_block_and_values_are_not() -> None:
 
 
 REFERENCES: dict[str, LayerReduction] = {
+    "chelsea": merging(chunk_tokens=CHUNK_TOKENS, steps=STEPS),
     **{policy: choosing(score) for policy, score in SCORES.items()},
 }
 

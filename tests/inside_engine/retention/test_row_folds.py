@@ -170,6 +170,20 @@ def test_a_preempted_request_is_folded_again_from_its_beginning(policy: str) -> 
     assert again == first
 
 
+def test_centroids_stand_for_all_tokens_that_went_into_them() -> None:
+    """However often they were merged: their weighted sum is that of all tokens' keys."""
+    rows = Rows({"a": 8}, policy="chelsea")
+    rows.step(a=(0, 16))
+    for computed in range(16, 33):
+        shown = rows.step(a=(computed, 1))
+    assert rows.folds.counts.folds == 3
+    for origins in rows.folds._folded["a"].origins.values():
+        counts = origins.counts[0].tolist()
+        assert sum(counts) == 32
+        total = sum(key * count for key, count in zip(rows.held(shown, 0)[:8], counts, strict=True))
+        assert total == pytest.approx(sum(range(32)))
+
+
 def test_a_request_that_ends_is_forgotten() -> None:
     rows = Rows({"a": 8, "b": 8})
     rows.step(a=(0, 20), b=(0, 20))

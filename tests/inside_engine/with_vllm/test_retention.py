@@ -9,10 +9,11 @@ import torch
 from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
 from loadline_vllm.retention import gates
+from loadline_vllm.retention.merges import CHUNK_TOKENS, STEPS
 from loadline_vllm.retention.request_budgets import PROTECT
 from loadline_vllm.retention.scores import SCORES
 from testbed.kv.reference_decoding import FoldRule, Reference
-from testbed.kv.reference_folds import choosing
+from testbed.kv.reference_folds import choosing, merging
 from testbed.kv.retention_engines import BLOCK, BUFFER, RetentionEngine, prompts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -22,17 +23,19 @@ LAYERS, HEADS, SIZE = 3, 2, 64
 PROMPT_TOKENS, TOKENS = 200, 40
 MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
 SETTINGS = {
-    "LOADLINE_RETENTION_POLICY": "streaming",
+    "LOADLINE_RETENTION_POLICY": "chelsea",
     "LOADLINE_RETENTION_SINK_TOKENS": str(SINKS),
     "LOADLINE_RETENTION_RECENT_TOKENS": str(RECENT),
     "LOADLINE_RETENTION_PROTECT_TOKENS": "0",
 }
 
+CHELSEA = FoldRule(lambda *_: merging(chunk_tokens=CHUNK_TOKENS, steps=STEPS), sinks=SINKS, recent=RECENT)
 STREAMING = FoldRule(lambda *_: choosing(SCORES["streaming"]), sinks=SINKS, recent=RECENT)
 
 
 @pytest.fixture(scope="module")
 def engine() -> RetentionEngine:
+    """It merges: of all policies, what that leaves depends most on what folds before have left."""
     return RetentionEngine(MODEL, blocks=64, settings=SETTINGS)
 
 
@@ -52,7 +55,7 @@ def test_tokens_are_those_of_the_reference(
             tokens=TOKENS,
             chunk=BUFFER,
             budget=engine.budget(kept) if kept is not None else None,
-            fold=STREAMING,
+            fold=CHELSEA,
         )
         for one in asked
     ]
@@ -84,7 +87,7 @@ def test_tokens_that_gates_keep_are_those_of_the_reference(reference: Reference,
 
 def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all(reference: Reference) -> None:
     """The model's whole context, 2,048 tokens, doesn't fit either: vLLM itself would not start."""
-    settings = {"LOADLINE_RETENTION_MOST_TOKENS": "64"}
+    settings = {"LOADLINE_RETENTION_MOST_TOKENS": "64", "LOADLINE_RETENTION_POLICY": "streaming"}
     small = RetentionEngine(MODEL, blocks=16, running=2, settings=SETTINGS | settings)
     asked = prompts(4, tokens=700)
     expected = [

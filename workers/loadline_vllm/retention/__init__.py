@@ -2,7 +2,7 @@
 Retention: bound the KV memory of each request inside vLLM, and give the blocks that become free back.
 
 The arithmetic is in `loadline_policies.kv.budgets`: when a request is folded, and which blocks are free then.
-Here `scores` says which tokens are worth keeping, `reductions` has both by the
+Here `scores` says which tokens are worth keeping, `merges` makes one of several, `reductions` has both by the
 names of policies, and `folds` moves what is left; all of these work on tensors alone.
 `request_budgets` is what scheduler and worker know of one request, `specs` has the blocks given back in the
 scheduler's process, and `row_folds` folds in the worker's, before the attention of a step. `cpu_backend` is

@@ -1,8 +1,9 @@
 """
 What a fold works on: the tokens of a request that one layer holds, and what makes fewer of them.
 
-A reduction leaves as many tokens as it is asked for. `scores.choosing` keeps some of them as they are. How
-many are left never depends on what they hold, so scheduler and ranks know it without looking.
+A reduction leaves as many tokens as it is asked for. `scores.choosing` keeps some of them as they are,
+`merges.merged` replaces several by their mean. How many are left never depends on what they hold, so
+scheduler and ranks know it without looking.
 """
 
 from collections.abc import Callable

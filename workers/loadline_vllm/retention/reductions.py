@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from loadline_vllm.retention.held_tokens import Reduction, Reductions
+from loadline_vllm.retention.merges import merged
 from loadline_vllm.retention.scores import SCORES, Scores, choosing
 
 REDUCTIONS: Mapping[str, Reduction] = MappingProxyType(
-    {policy: choosing(score) for policy, score in SCORES.items()}
+    {**{policy: choosing(score) for policy, score in SCORES.items()}, "chelsea": merged}
 )
 """Those that are the same in all layers and at all times."""
 
