@@ -8,8 +8,8 @@ from loadline_api.conditions import (
     OPERATOR_DOMAIN_CONDITIONS,
     SERVICE_CONDITIONS,
     ConditionType,
-    Reason,
 )
+from loadline_api.reasons import Reason
 from reference_pages.markdown import code, fenced, prose, table
 from reference_pages.pages import Page
 
@@ -48,7 +48,7 @@ def page() -> Page:
             "Loadline reports the state of each of its objects in `status.conditions`. This page lists the"
             " conditions of each kind, who writes them, and every reason that they may have."
         ),
-        source="`crds/loadline_api/conditions.py`",
+        source="`crds/loadline_api/conditions.py` and `crds/loadline_api/reasons.py`",
         sections=(*READING, *(part for kind in KINDS for part in _kind(*kind)), "## Reasons", _reasons()),
     )
 

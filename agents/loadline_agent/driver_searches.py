@@ -17,7 +17,7 @@ import structlog
 from loadline_agent.hardware.guard import UNMATCHED_FOR_S
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.nvml import OtherVersion
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_policies.errors import HardwareError
 
 AGAIN_S: Final = 30.0

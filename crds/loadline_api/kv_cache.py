@@ -15,10 +15,10 @@ from typing import Final
 
 from pydantic import Field
 
-from loadline_api.conditions import Reason
 from loadline_api.engine_options import forms
 from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import INT32, Count
+from loadline_api.reasons import Reason
 from loadline_api.schemas import Spec, Status, rule
 from loadline_policies.loops import Loop
 

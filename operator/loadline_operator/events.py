@@ -9,8 +9,9 @@ one Event.
 import hashlib
 from datetime import datetime
 
-from loadline_api.conditions import Reason, timestamp
+from loadline_api.conditions import timestamp
 from loadline_api.names import OPERATOR_ACCOUNT
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import told
 from loadline_operator.kube.kinds import (
     CONFIG_MAPS,

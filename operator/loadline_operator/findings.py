@@ -6,7 +6,8 @@ What conditions are made of, before they have a type, a generation and a time.
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import Condition, ConditionType, Reason, condition
+from loadline_api.conditions import Condition, ConditionType, condition
+from loadline_api.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ against the truth of that time.
 
 from typing import Final
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
+from loadline_api.reasons import Reason
 from loadline_policies.power.protocol.gpu_limits import HoldReason
 from testbed.live_rows.outages import Outage
 from testbed.live_rows.plants import Moment

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
+from loadline_api.reasons import Reason
 from testbed.live_rows.sights import Contradictions, Sight
 from testbed.live_rows.truths import names_gpus
 

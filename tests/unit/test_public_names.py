@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadline_agent import gauges
 from loadline_agent.metrics import Metrics as AgentMetrics
 from loadline_api import names
-from loadline_api.conditions import ConditionType, Explained, Reason
+from loadline_api.conditions import ConditionType
+from loadline_api.reasons import Explained, Reason
 from loadline_operator.metrics import Metrics as OperatorMetrics
 from loadline_vllm import presence
 from loadline_vllm.admission import metrics as admission_metrics

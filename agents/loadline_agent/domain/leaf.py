@@ -21,8 +21,8 @@ from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S, GpuThread
 from loadline_agent.hardware.node_gpus import Done, NodeGpus
 from loadline_agent.hardware.release_orders import ReleaseOrders
 from loadline_agent.metrics import Metrics
-from loadline_api.conditions import Reason
 from loadline_api.journals import Journal
+from loadline_api.reasons import Reason
 from loadline_policies.errors import HardwareError, LeaseRefused
 from loadline_policies.power.protocol.messages import Act, Report
 from loadline_policies.power.protocol.node_outputs import (

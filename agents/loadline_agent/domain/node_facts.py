@@ -14,8 +14,8 @@ from loadline_agent.hardware.armed_records import GuardReport
 from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
-from loadline_api.conditions import Reason
 from loadline_api.node_capacities import Gpu, PersistenceMode
+from loadline_api.reasons import Reason
 from loadline_policies.power.protocol.node_states import GpuState, NodeState
 from loadline_policies.power.protocol.nodes import Node
 from loadline_policies.power.protocol.plausibility import ROUNDING_WATTS

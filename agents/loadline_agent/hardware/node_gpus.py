@@ -26,7 +26,7 @@ from loadline_agent.hardware.other_writers import Conflict, OtherWriters
 from loadline_agent.hardware.read_backs import ReadBacks
 from loadline_agent.hardware.sensors import GpuSample, GpuSensors, missing_right
 from loadline_agent.hardware.unset_gpus import rangeless_state, unopened_states
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_policies.errors import GpuLost, HardwareError, NoPermission
 from loadline_policies.power.protocol.messages import GpuLimit
 from loadline_policies.power.protocol.node_states import GpuState, NodeState

@@ -16,7 +16,7 @@ from typing import Final
 
 from loadline_agent.hardware import nvml, slow_readings
 from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_policies.errors import GpuLost, HardwareError
 from loadline_policies.power.protocol.bounds import GPU_WATTS
 from loadline_policies.power.protocol.messages import UNIDENTIFIED

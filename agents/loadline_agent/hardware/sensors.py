@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 from loadline_agent.hardware import nvml
 from loadline_agent.hardware.opened_gpus import GpuInfo, OpenedGpus, fault_of, missing
 from loadline_agent.hardware.pci_devices import nvidia_gpus
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_policies.errors import GpuLost, HardwareError
 from loadline_policies.power.protocol.bounds import GPU_WATTS
 from loadline_policies.power.protocol.node_states import GpuFault

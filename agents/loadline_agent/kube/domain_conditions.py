@@ -12,7 +12,8 @@ Pure: conditions have no times here.
 
 from math import ceil, floor
 
-from loadline_api.conditions import Condition, ConditionType, Reason, condition
+from loadline_api.conditions import Condition, ConditionType, condition
+from loadline_api.reasons import Reason
 from loadline_policies.power.protocol.domain_states import DomainState, ReleaseWait
 
 NORMAL = "Normal"

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube.clients import Kube, Object
 from loadline_api.api_errors import KubeError, NotFound, WriteConflict
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge, timestamp
+from loadline_api.conditions import Condition, ConditionType, condition, merge, timestamp
 from loadline_api.names import AGENT_MANAGER, API_VERSION, NODE_CAPACITIES
 from loadline_api.node_capacities import (
     Gpu,
@@ -28,6 +28,7 @@ from loadline_api.node_capacities import (
     NodeCapacityStatus,
     ServiceOnNode,
 )
+from loadline_api.reasons import Reason
 from loadline_api.refreshes import NODE_REFRESH_SECONDS
 from loadline_api.reports import WIRE_VERSION
 from loadline_policies.errors import InvalidInput

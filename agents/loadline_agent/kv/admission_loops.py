@@ -16,9 +16,9 @@ import structlog
 
 from loadline_agent.kv import admission_settings
 from loadline_agent.metrics import Metrics
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode
 from loadline_api.kv_counts import AdmissionCounts, KvCounts, decode
+from loadline_api.reasons import Reason
 from loadline_api.worker_messages import SettingsSection, WorkerReport
 from loadline_policies.documents import ServiceDocument
 from loadline_policies.errors import InvalidInput

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode, Estimator, Victim
 from loadline_api.kv_counts import KvCounts
 from loadline_api.kv_settings import KvSettings
+from loadline_api.reasons import Reason
 from loadline_policies.documents import ServiceDocument
 from loadline_policies.kv.predicted_memory import AdmissionMode as PolicyMode
 from loadline_policies.kv.predicted_memory import Config, EstimatorName

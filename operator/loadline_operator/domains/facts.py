@@ -8,10 +8,11 @@ domain's status that its coordinator writes.
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, Reason, bars_limits, find
+from loadline_api.conditions import OPERATOR_DOMAIN_CONDITIONS, ConditionType, bars_limits, find
 from loadline_api.names import CANDIDATES_ANNOTATION, DOMAIN_LABEL
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import OperatorDomainStatus, PowerDomain, PowerDomainSpec
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_policies.power.safety.safe_states import GpuRating
 

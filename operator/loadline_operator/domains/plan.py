@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loadline_api import label_forms
-from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
+from loadline_api.conditions import Condition, ConditionType, find, merge
 from loadline_api.names import (
     CANDIDATES_ANNOTATION,
     DOMAIN_LABEL,
@@ -20,6 +20,7 @@ from loadline_api.names import (
     lease_name,
 )
 from loadline_api.power_domains import OperatorDomainStatus
+from loadline_api.reasons import Reason
 from loadline_api.sentences import counted
 from loadline_operator import events
 from loadline_operator.domains import coordinator_candidates, trees

@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from loadline_api.conditions import Reason
 from loadline_api.host_labels import host_draw
 from loadline_api.power_domains import PowerDomainSpec
+from loadline_api.reasons import Reason
 from loadline_api.sentences import some_of
 from loadline_operator.domains.facts import Capacity, Node
 from loadline_operator.findings import Finding

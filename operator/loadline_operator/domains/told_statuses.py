@@ -20,12 +20,12 @@ from loadline_api.conditions import (
     NODE_CONDITIONS,
     Condition,
     ConditionType,
-    Reason,
     condition,
     merge,
 )
 from loadline_api.node_capacities import NodeCapacity
 from loadline_api.power_domains import PowerDomain
+from loadline_api.reasons import Reason
 from loadline_api.refreshes import REFRESH_SECONDS, stale_after_s
 from loadline_operator.kube.kinds import NODE_CAPACITIES, POWER_DOMAINS, Kind, Manifest
 

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from loadline_api.api_errors import NotFound, Unavailable
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.names import Resource
 from loadline_api.power_domains import Mode
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import visible_lines
 from loadline_operator.kube.api_requests import JSON, ApiRequests
 from loadline_operator.kube.connections import Connection

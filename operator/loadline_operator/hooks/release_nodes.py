@@ -18,9 +18,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
 from loadline_api.names import NODE_CAPACITIES, POWER_DOMAINS, STATE_DIRECTORY
 from loadline_api.power_domains import Mode
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import visible_lines
 from loadline_operator.hooks import jobs
 from loadline_operator.hooks.jobs import Api, HookFailed, enforces, find_enforcing

@@ -9,9 +9,9 @@ agent reports in one word. A word that this version doesn't know is shown, and t
 from collections.abc import Collection
 from dataclasses import replace
 
-from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceServiceSpec
 from loadline_api.kv_cache import AdmissionMode, AdmissionStatus
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services.facts.admission_counts import BY_WORD
 from loadline_operator.services.facts.node_reports import NodeReport, has_plugin, not_told

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from loadline_api.api_errors import NotFound, Refused, WriteConflict
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import MAIN_POOL
+from loadline_api.reasons import Reason
 from loadline_operator.contexts import Context
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, LEADER_WORKER_SETS, Key, Kind, Manifest

@@ -14,9 +14,10 @@ nor a missing object is an error; both may come later.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import AttachedWorkload, InferenceService
 from loadline_api.names import INFERENCE_SERVICES
+from loadline_api.reasons import Reason
 from loadline_api.sentences import counted
 from loadline_operator.findings import Finding
 from loadline_operator.services import takeovers

@@ -10,9 +10,10 @@ run the policy. A word that this version doesn't know is shown, and tells nothin
 from collections.abc import Collection
 from dataclasses import replace
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.experts import ExpertsMode, ExpertsStatus
 from loadline_api.inference_services import InferenceServiceSpec
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services.facts import expert_loads
 from loadline_operator.services.facts.expert_loads import BY_WORD

@@ -15,8 +15,9 @@ when they differ.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.names import MAIN_POOL, PREFILL_POOL, ROUTER_POOL
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services.facts import pods
 from loadline_operator.services.facts.faults import PodFault

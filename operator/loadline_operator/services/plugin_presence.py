@@ -10,10 +10,11 @@ lacks this one only proves that it is missing; no container proves the contrary.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from loadline_api.conditions import Condition, ConditionType, Reason, condition
+from loadline_api.conditions import Condition, ConditionType, condition
 from loadline_api.experts import ExpertsMode
 from loadline_api.inference_services import InferenceService
 from loadline_api.kv_cache import AdmissionMode
+from loadline_api.reasons import Reason
 from loadline_operator.services.objects.worker_channels import PLUGIN, PLUGINS
 
 SNIPPET = (

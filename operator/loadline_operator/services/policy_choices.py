@@ -14,10 +14,10 @@ Pure: documents come in (`policies.documents`), the status' list and one finding
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceService, PolicyInForce
 from loadline_api.names import POLICY_LABEL, default_policy
 from loadline_api.objectives import PolicyName
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key
 from loadline_operator.policies.documents import Document, PolicyIndex

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from loadline_api import visible_texts
-from loadline_api.conditions import Condition, ConditionType, Reason, find, merge
+from loadline_api.conditions import Condition, ConditionType, find, merge
 from loadline_api.inference_services import (
     MOST_SHOWN,
     MOST_TEXT,
@@ -22,6 +22,7 @@ from loadline_api.inference_services import (
 )
 from loadline_api.kv_cache import KvCacheStatus
 from loadline_api.names import MAIN_POOL
+from loadline_api.reasons import Reason
 from loadline_operator import events
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest

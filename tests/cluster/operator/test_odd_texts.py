@@ -14,7 +14,8 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.credentials import from_kubeconfig
 from loadline_api import generate, names
 from loadline_api.api_errors import Invalid
-from loadline_api.conditions import Condition, ConditionType, Reason, condition, merge
+from loadline_api.conditions import Condition, ConditionType, condition, merge
+from loadline_api.reasons import Reason
 from loadline_operator import events
 from loadline_operator.kube.apply import Applier
 from loadline_operator.kube.connections import Connection

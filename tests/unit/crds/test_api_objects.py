@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from loadline_api.conditions import ConditionType, Reason, condition
+from loadline_api.conditions import ConditionType, condition
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import INFERENCE_SERVICES, NODE_CAPACITIES, POWER_DOMAINS, lease_name
 from loadline_api.node_capacities import Gpu, NodeCapacity, NodeCapacityStatus
@@ -19,6 +19,7 @@ from loadline_api.power_domains import (
     RowStatus,
 )
 from loadline_api.quantities import ratio
+from loadline_api.reasons import Reason
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol.bounds import LEASE_SECONDS
 from testbed.agent_specs import agent_spec

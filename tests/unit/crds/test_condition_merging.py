@@ -11,11 +11,11 @@ from loadline_api.conditions import (
     OPERATOR_DOMAIN_CONDITIONS,
     Condition,
     ConditionType,
-    Reason,
     condition,
     find,
     merge,
 )
+from loadline_api.reasons import Reason
 from testbed.foreign_texts import foreign_texts
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import GRAVEST_FIRST, MOST_RESERVE_PERCENT, Admission, AdmissionStatus
+from loadline_api.reasons import Reason
 from loadline_policies.kv.predicted_memory import Config
 
 SHOWN = AdmissionStatus(

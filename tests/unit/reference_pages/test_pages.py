@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from loadline_agent import gauges
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.generate import DEFINITIONS, crd
+from loadline_api.reasons import Reason
 from loadline_cli.exits import Exit
 from loadline_policies.registry import POLICIES
 from loadline_vllm import presence

@@ -10,9 +10,9 @@ Nodes whose agents have fallen silent are left out here; `admission_conditions` 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import GRAVEST_FIRST, AdmissionStatus, KvCacheStatus
 from loadline_api.quantities import MOST_COUNTED
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import told as visible
 from loadline_operator.services.facts.node_reports import NodeReport
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadline_api.conditions import Reason
 from loadline_api.names import INFERENCE_SERVICES, OPERATOR_MANAGER
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key, Kind, Manifest
 

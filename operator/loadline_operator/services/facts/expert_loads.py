@@ -10,9 +10,9 @@ Nodes whose agents have fallen silent are left out here; `expert_conditions` rep
 
 from collections.abc import Callable, Iterable, Sequence
 
-from loadline_api.conditions import Reason
 from loadline_api.experts import MOST_GAMMAS, ExpertsStatus, GammaOutlook
 from loadline_api.quantities import MOST_COUNTED
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import told as visible
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_policies.experts.service_loads import GRAVEST_FIRST

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

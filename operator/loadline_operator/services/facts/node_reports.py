@@ -11,10 +11,10 @@ experts, which agents keep for a minute or longer, and the figures of admission;
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
 from loadline_api.experts import ExpertsStatus
 from loadline_api.kv_cache import KvCacheStatus
 from loadline_api.node_capacities import NodeCapacity
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Manifest
 

@@ -8,8 +8,8 @@ The object itself is read only where these can't tell whether it is as we want i
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
 from loadline_api.names import SERVICE_LABEL
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts.autoscalers import scaled_by
 from loadline_operator.services.facts.faults import PodFault

@@ -14,7 +14,7 @@ it matters is the business of `health`: a service whose pods all answer has no f
 import re
 from collections.abc import Iterator
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.scheduling_faults import is_gpu, unplaced

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from loadline_api.conditions import Reason, timestamp
+from loadline_api.conditions import timestamp
 from loadline_api.names import POOL_LABEL, SERVICE_LABEL
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Key, Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.pod_faults import diagnose, is_ready

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from loadline_api.conditions import Reason, timestamp
+from loadline_api.conditions import timestamp
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import LEADER_WORKER_SETS, Key, Manifest
 from loadline_operator.services.facts.faults import PodFault
 

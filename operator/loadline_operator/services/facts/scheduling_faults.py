@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from loadline_api.conditions import Reason
 from loadline_api.quantities import amount, amount_text
+from loadline_api.reasons import Reason
 from loadline_api.sentences import listed, some_of
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault

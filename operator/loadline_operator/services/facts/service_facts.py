@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from loadline_api.conditions import Condition, ConditionType, Reason, find
+from loadline_api.conditions import Condition, ConditionType, find
 from loadline_api.inference_services import InferenceService
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts import claimed_workloads
 from loadline_operator.services.facts.claimed_workloads import WorkloadClaim

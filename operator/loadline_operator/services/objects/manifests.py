@@ -15,8 +15,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadline_api.conditions import Reason
 from loadline_api.names import GROUP, MAIN_POOL, POOL_LABEL, SERVICE_LABEL
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,

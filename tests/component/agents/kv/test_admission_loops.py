@@ -11,10 +11,10 @@ from loadline_agent.kv.service_statuses import HOLD_S, REPORTED_WITHIN_S, Servic
 from loadline_agent.metrics import Metrics
 from loadline_agent.workers.token_reviews import TokenPod
 from loadline_agent.workers.worker_records import WorkerRecords
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode, AdmissionStatus, Estimator, KvCacheStatus
 from loadline_api.kv_settings import KvSettings
 from loadline_api.node_capacities import ServiceOnNode
+from loadline_api.reasons import Reason
 from loadline_api.worker_messages import WorkerReport
 from loadline_policies.documents import ServiceDocument, built_in, parse
 from loadline_policies.kv.predicted_memory import Config

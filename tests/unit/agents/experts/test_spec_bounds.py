@@ -3,7 +3,7 @@
 import pytest
 
 from loadline_agent.experts.spec_bounds import allowance, bounds, placement, settings
-from loadline_api import conditions
+from loadline_api import reasons
 from loadline_api.expert_counts import EplbCounts, ExpertCounts, LayerCounts
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_api.experts import Experts, ExpertsGuard, ExpertsMode, Gamma, Strategy
@@ -101,4 +101,4 @@ def test_an_engine_is_bounded_if_all_ranks_say_so_and_a_layer_can_be(
 
 
 def test_reasons_of_policies_are_reasons_of_the_api() -> None:
-    assert {one.value for one in Reason} <= {one.value for one in conditions.Reason}
+    assert {one.value for one in Reason} <= {one.value for one in reasons.Reason}

@@ -12,8 +12,9 @@ from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.node_capacities import Facts, NodeCapacityWriter, status_of, urgent
 from loadline_api.api_errors import NotFound
-from loadline_api.conditions import NODE_CONDITIONS, ConditionType, Reason, find
+from loadline_api.conditions import NODE_CONDITIONS, ConditionType, find
 from loadline_api.node_capacities import Gpu, NodeCapacityStatus, PersistenceMode, ServiceOnNode
+from loadline_api.reasons import Reason
 from loadline_api.reports import WIRE_VERSION
 from loadline_api.visible_texts import visible
 from testbed.clocks import Clock

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from loadline_agent.kv.admission_settings import ESTIMATORS, VICTIMS, reason, settings
-from loadline_api.conditions import Reason
 from loadline_api.kv_cache import Admission, AdmissionMode, Estimator, Victim
 from loadline_api.kv_counts import AdmissionCounts, KvCounts
 from loadline_api.kv_settings import KvSettings
+from loadline_api.reasons import Reason
 from loadline_policies.documents import ServiceDocument, built_in, parse
 from loadline_policies.kv.predicted_memory import AdmissionMode as PolicyMode
 from loadline_policies.kv.predicted_memory import Config, EstimatorName

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceServiceSpec
 from loadline_api.kv_cache import AdmissionMode, AdmissionStatus, KvCacheStatus
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services import admission_conditions
 from loadline_operator.services.facts import admission_counts

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import ConditionType, Reason, merge
+from loadline_api.conditions import ConditionType, merge
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import API_VERSION
+from loadline_api.reasons import Reason
 from loadline_api.workload_refs import ATTACHABLE
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.attachments import TOLD, Attachment, attachment, unmoved

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.experts import ExpertsMode, ExpertsStatus
 from loadline_api.inference_services import InferenceServiceSpec
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services.expert_conditions import findings
 from loadline_operator.services.facts.expert_loads import BY_WORD

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
+from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import Reason
 from loadline_api.inference_services import InferenceService
 from loadline_api.names import SERVICE_LABEL
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Key, Kind, Manifest
 from loadline_operator.services.facts import autoscalers
 from loadline_operator.services.facts.object_states import KnownObjects, Ref, Signature

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Condition, Reason
+from loadline_api.conditions import Condition
 from loadline_api.inference_services import InferenceService
+from loadline_api.reasons import Reason
 from loadline_operator.services.plugin_presence import configured_in, plugin_missing
 
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType, Reason
+from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType
 from loadline_api.experts import ExpertsStatus
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
 from loadline_api.kv_cache import AdmissionStatus, KvCacheStatus
+from loadline_api.reasons import Reason
 from loadline_api.visible_texts import visible
 from loadline_operator.findings import Finding
 from loadline_operator.services import statuses

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadline_api.conditions import Reason
 from loadline_api.experts import MOST_GAMMAS, ExpertsStatus, GammaOutlook
 from loadline_api.quantities import MOST_COUNTED
+from loadline_api.reasons import Reason
 from loadline_operator.services.facts.expert_loads import BY_WORD, gravest, put_together
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_policies.experts.service_loads import Reason as PolicyReason

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadline_api.conditions import Reason
 from loadline_api.experts import ExpertsStatus
 from loadline_api.kv_cache import AdmissionStatus, KvCacheStatus
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.node_reports import (
     NodeReport,

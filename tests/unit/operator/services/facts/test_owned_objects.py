@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, SERVICES, Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import owned_object

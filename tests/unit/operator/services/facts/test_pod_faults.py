@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.pod_faults import diagnose

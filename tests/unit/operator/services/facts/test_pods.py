@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.services.facts.agent_pods import AgentPods
 from loadline_operator.services.facts.index import ServiceIndex
 

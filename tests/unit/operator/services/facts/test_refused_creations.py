@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Key, Manifest
 from loadline_operator.services.facts.refused_creations import PodMaker, refused, refused_pods
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import Reason
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.scheduling_faults import is_gpu, unplaced, unseen

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from loadline_api.conditions import ConditionType, Reason
+from loadline_api.conditions import ConditionType
 from loadline_api.inference_services import InferenceService
+from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
 from loadline_operator.services.attachments import Attachment, attachment
 from loadline_operator.services.facts.disaggregated_sets import ROLE_SCALERS, scaler_of
