@@ -23,7 +23,8 @@ READING = (
 LOOPS = {
     Loop.POWER: ("which GPUs of a PowerDomain are capped, and how low", "spec.policyRef"),
     Loop.EXPERTS: ("how full an expert of a service's model may get", "spec.experts.policyRef"),
-    Loop.KV: ("which keys and values a service's engines keep", "spec.kvCache.policyRef"),
+    Loop.KV: ("which requests start in an engine, and which are preempted", "spec.kvCache.policyRef"),
+    Loop.KV_RETENTION: ("how many tokens of a running request are kept", "spec.kvCache.retention.policyRef"),
     Loop.PHASES: ("how many pods of a service prefill and how many decode", "spec.prefill.policyRef"),
     Loop.SIZING: ("how many replicas a service has", "spec.scaling.policyRef"),
 }

@@ -241,7 +241,7 @@ def list_policies(
 ) -> None:
     """List the available policies and their settings.
 
-    Each policy belongs to one loop: power, experts, kv, phases or sizing.
+    Each policy belongs to one loop: power, experts, kv, kv-retention, phases or sizing.
 
     \b
     All policies, those of one loop, or one policy as JSON:

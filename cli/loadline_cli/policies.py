@@ -33,7 +33,7 @@ def list_policies(name: str | None, output: Output) -> None:
     """Print all policies with their settings, or only those of the loop or policy called `name`."""
     chosen = [(loop, policy) for loop, policy in _all() if name in (None, loop, policy.name)]
     if not chosen:
-        known = ", ".join(policy.name for _, policy in _all())
+        known = ", ".join(dict.fromkeys(policy.name for _, policy in _all()))
         raise CommandError(
             f"there is no policy or loop `{name}`",
             hint=f"use one of the loops {', '.join(Loop)}, or one of the policies {known}",

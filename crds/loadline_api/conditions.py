@@ -64,6 +64,11 @@ class ConditionType(Explained):
         "In every engine that reports, the policy decides which requests start, and knows enough lengths of "
         "answers to predict by.",
     )
+    RETENTION_ACTIVE = (
+        "RetentionActive",
+        "In every engine that reports, requests may be bounded, so that they drop tokens, and answers may "
+        "differ from the model's own.",
+    )
     CAPACITY_LIMITED = "CapacityLimited", "The service asks for more than nodes, GPUs, quotas or watts allow."
     ACCEPTED = "Accepted", "The domain has members, and their safe limits together fit its budget (S1)."
     ENFORCEABLE = "Enforceable", "The coordinator reacts at least twice as fast as the breaker can trip (S2)."
@@ -107,6 +112,7 @@ SERVICE_CONDITIONS = (
     ConditionType.EXPERTS_OBSERVED,
     ConditionType.EXPERTS_BOUNDED,
     ConditionType.ADMISSION_PREDICTED,
+    ConditionType.RETENTION_ACTIVE,
     ConditionType.POLICY_VALID,
 )
 """An InferenceService's conditions, which the operator writes and counts, in the order in which people read

@@ -21,6 +21,7 @@ from loadline_api.engine_options import forms
 from loadline_api.engines import TLS, Engine, Model
 from loadline_api.experts import EXPERTS_RULES, Experts, ExpertsMode, ExpertsStatus
 from loadline_api.kv_cache import KV_CACHE_RULES, Admission, KvCache, KvCacheStatus
+from loadline_api.kv_retention import Retention
 from loadline_api.objectives import PolicyName, Power, Scaling, Slo
 from loadline_api.pools import Parallelism, Prefill, RolloutStrategy, Router
 from loadline_api.products import PRODUCT_RULES
@@ -150,11 +151,18 @@ class InferenceServiceSpec(Spec):
         return asked or Admission()
 
     @property
+    def retention(self) -> Retention:
+        """How each request is bounded; not at all if the spec doesn't say."""
+        asked = self.kv_cache.retention if self.kv_cache is not None else None
+        return asked or Retention()
+
+    @property
     def loops(self) -> dict[Loop, PolicyName | None]:
         """Loops that the spec has a part for, each with the policy that the part names, if it does."""
         parts = {
             Loop.EXPERTS: self.experts,
             Loop.KV: self.kv_cache,
+            Loop.KV_RETENTION: self.kv_cache.retention if self.kv_cache is not None else None,
             Loop.PHASES: self.prefill,
             Loop.SIZING: self.scaling,
         }
@@ -164,7 +172,7 @@ class InferenceServiceSpec(Spec):
 class PolicyInForce(Status):
     """Which policy one loop goes by."""
 
-    loop: str = Field(max_length=32, description="The loop: experts, kv, phases or sizing.")
+    loop: str = Field(max_length=32, description="The loop: experts, kv, kv-retention, phases or sizing.")
     policy: str = Field(default="", max_length=64, description="The policy that the document names.")
     name: str | None = Field(
         default=None, max_length=253, description="Name of the policy's ConfigMap; absent if built in."

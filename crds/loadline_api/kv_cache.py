@@ -1,5 +1,6 @@
 """
 What a service asks of its engines' KV memory, and what agents report of how requests are admitted to it.
+How requests are bounded is in `kv_retention`.
 
 A request holds the keys and values of all its tokens while it runs. vLLM starts one when its prompt fits, so
 a batch can outgrow the memory, and requests are preempted and computed again. Loadline's scheduler can let a
@@ -14,8 +15,13 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
-from loadline_api.engine_options import forms
+from loadline_api.kv_retention import Retention
+from loadline_api.kv_retention_rules import ASKED as RETENTION_ASKED
+from loadline_api.kv_retention_rules import KV_RETENTION_RULES, arguments_of
+from loadline_api.kv_retention_status import RetentionStatus
+from loadline_api.material_moves import counter_moved, share_moved
 from loadline_api.objectives import PolicyName, policy_of
 from loadline_api.quantities import INT32, Count
 from loadline_api.reasons import Reason
@@ -28,13 +34,6 @@ SCHEDULER: Final = "loadline_vllm.schedulers.LoadlineScheduler"
 
 MOST_RESERVE_PERCENT: Final = 50
 """As the policy allows."""
-
-MATERIAL_PERCENT: Final = 10
-"""Percentage points by which a share of the memory has to move to be written again. Chosen."""
-
-MATERIAL_FRACTION: Final = 4
-"""A counter is written again when it has moved by one such part of itself. Chosen: so a counter that only
-grows is written a few dozen times in an engine's life."""
 
 
 class KvDtype(StrEnum):
@@ -128,19 +127,31 @@ class KvCache(Spec):
     admission: Admission | None = Field(
         default=None, description="How requests are admitted to the memory; by default as vLLM does."
     )
+    retention: Retention | None = Field(
+        default=None,
+        description="How the memory of each request is bounded; by default it keeps all of its tokens.",
+    )
 
 
-_CHOSEN = f"self.engine.arguments.filter(a, a.matches('{forms((SCHEDULER_OPTION,))}'))"
+_CHOSEN = arguments_of((SCHEDULER_OPTION,))
+_ADMITS = "(has(self.kvCache) && has(self.kvCache.admission) && self.kvCache.admission.mode != 'Off')"
+
+
+def _own_scheduler(asked: str, part: str) -> JsonDict:
+    """Admission and retention are in the same scheduler, which the operator sets for either."""
+    return rule(
+        f"!{asked} || !has(self.engine) || {_CHOSEN}.size() == 0",
+        says=f"'engine.arguments has %s, but kvCache.{part}.mode is %s, for which the operator sets that"
+        f" argument: remove it from engine.arguments, or set kvCache.{part}.mode to Off'"
+        f".format([{_CHOSEN}[0], self.kvCache.{part}.mode])",
+        at=".engine.arguments",
+    )
+
 
 KV_CACHE_RULES = (
-    rule(
-        "!has(self.kvCache) || !has(self.kvCache.admission) || self.kvCache.admission.mode == 'Off'"
-        f" || !has(self.engine) || {_CHOSEN}.size() == 0",
-        says="'engine.arguments has %s, but kvCache.admission.mode is %s, for which the operator sets that"
-        " argument: remove it from engine.arguments, or set kvCache.admission.mode to Off'"
-        f".format([{_CHOSEN}[0], self.kvCache.admission.mode])",
-        at=".engine.arguments",
-    ),
+    _own_scheduler(_ADMITS, "admission"),
+    _own_scheduler(RETENTION_ASKED, "retention"),
+    *KV_RETENTION_RULES,
 )
 """Rules of the whole spec."""
 
@@ -209,8 +220,8 @@ class AdmissionStatus(Status):
         """Whether a person who has read `before` would act otherwise after this."""
         return (
             self._acted_on != before._acted_on
-            or any(map(_share_moved, self._shares, before._shares))
-            or any(map(_counter_moved, self._counters, before._counters))
+            or any(map(share_moved, self._shares, before._shares))
+            or any(map(counter_moved, self._counters, before._counters))
         )
 
     def as_moved_from(self, before: "AdmissionStatus | None") -> "AdmissionStatus":
@@ -242,15 +253,7 @@ class KvCacheStatus(Status):
         default=None,
         description="How requests are admitted; absent if no engine reports it, or none was asked to.",
     )
-
-
-def _share_moved(now: int | None, before: int | None) -> bool:
-    if now is None or before is None:
-        return now is not before
-    return abs(now - before) >= MATERIAL_PERCENT
-
-
-def _counter_moved(now: int | None, before: int | None) -> bool:
-    if now is None or before is None:
-        return now is not before
-    return now != before and abs(now - before) * MATERIAL_FRACTION >= before
+    retention: RetentionStatus | None = Field(
+        default=None,
+        description="How requests are bounded; absent if no engine reports it, or none was asked to.",
+    )

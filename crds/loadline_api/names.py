@@ -69,7 +69,7 @@ LEASES = Resource(
 RESOURCES = (INFERENCE_SERVICES, POWER_DOMAINS, NODE_CAPACITIES)
 
 POLICY_LABEL = f"{GROUP}/policy"
-"""On ConfigMaps: which loop's policy the document is (power, experts, kv, phases or sizing)."""
+"""On ConfigMaps: which loop's policy the document is (power, experts, kv, kv-retention, phases or sizing)."""
 
 SERVICE_LABEL = f"{GROUP}/service"
 """On workloads and pods: the InferenceService, of the same namespace, that they serve."""

@@ -126,8 +126,8 @@ class Reason(Explained):
     )
     OBSERVING = (
         "Observing",
-        "Spec and policy allow it, but an engine only counts which requests the policy would let wait: it "
-        "has no settings of its agent yet, or LOADLINE_ADMISSION in its container is observe.",
+        "Spec and policy allow it, but an engine only observes: it has no settings of its agent yet, or the "
+        "loop's variable in its container, LOADLINE_ADMISSION or LOADLINE_RETENTION, is observe.",
     )
     ADMISSION_OFF = (
         "AdmissionOff",
@@ -137,8 +137,47 @@ class Reason(Explained):
     )
     PLUGIN_FAILED = (
         "PluginFailed",
-        "Loadline's scheduler failed in an engine, which admits requests as vLLM does until it restarts; "
-        "the engine's log has the fault.",
+        "Loadline's scheduler failed in an engine, which schedules new requests as vLLM does until it "
+        "restarts; the engine's log has the fault.",
+    )
+    BOUNDED = "Bounded", "Each new request gets a budget of tokens that it keeps."
+    NO_PRESSURE = "NoPressure", "KV memory suffices, so the policy sets no smaller budget."
+    MEMORY_SHORT = "MemoryShort", "KV memory is short, so the policy bounds new requests."
+    SETTLING = "Settling", "KV memory is short, and the last change has not had its time to show."
+    LAST_RUNG = "LastRung", "KV memory is short, and the policy has no smaller budget."
+    QUALITY_CLASS = (
+        "QualityClass",
+        "KV memory is short, and the service's qualityClass allows no smaller budget.",
+    )
+    NO_BUDGET = (
+        "NoBudget",
+        "Engines could bound requests, but neither spec nor policy sets a budget, so requests keep all of "
+        "their tokens.",
+    )
+    PREFIX_HITS = (
+        "PrefixHits",
+        "So many prompts share prefixes that the policy sets no budget: bounded requests share none.",
+    )
+    PREFIX_HITS_UNKNOWN = (
+        "PrefixHitsUnknown",
+        "It isn't known how many prompts share prefixes, so the policy sets no budget.",
+    )
+    BASELINE_UNKNOWN = (
+        "BaselineUnknown",
+        "The agent has no readings of unbounded answers to compare with, so the policy sets no budget.",
+    )
+    RECALL_LOST = (
+        "RecallLost",
+        "Bounded requests no longer find what their prompts say, so the policy has ended its budget.",
+    )
+    DRIFTED = (
+        "Drifted",
+        "The log-probability of the test prompts fell too far, so the policy has ended its budget.",
+    )
+    ENGINE_UNABLE = (
+        "EngineUnable",
+        "An engine can't bound requests, which keep all of their tokens: its model, its kernels or its "
+        "options exclude it; its log has the reason.",
     )
     SCALE_REFUSED = "ScaleRefused", "The API server refused to change the replicas."
     TEMPLATE_REFUSED = (

@@ -29,10 +29,14 @@ ALL_TOKENS = NoOpPolicy(
     "all-tokens",
     "Keep expert placement and routing: every token goes to the experts that the model chooses.",
 )
-KEEP_ALL = NoOpPolicy(
-    "keep-all",
-    "Drop no key or value of a running request; the engine itself decides which requests it admits.",
+ADMIT_AS_ENGINE = NoOpPolicy(
+    "keep-all", "Let the engine itself decide which requests it admits, and which it preempts."
 )
+"""Of the kv loop. Its name is older than the loop over retention, and documents have it."""
+
+KEEP_ALL = NoOpPolicy("keep-all", "Bound no request beyond what the spec of its service says.")
+"""Of the kv-retention loop."""
+
 FIXED_POOLS = NoOpPolicy(
     "fixed-pools", "Keep the numbers of prefill and decode replicas that the spec sets, by count or by ratio."
 )

@@ -54,7 +54,8 @@ POWER: Mapping[str, PowerPolicy[Any, Any]] = _by_name(
 POLICIES: Mapping[Loop, Mapping[str, Policy]] = {
     Loop.POWER: POWER,
     Loop.EXPERTS: _by_name(no_op_policies.ALL_TOKENS, CAPACITY_FACTOR),
-    Loop.KV: _by_name(no_op_policies.KEEP_ALL, PREDICTED_MEMORY, MEMORY_RUNGS),
+    Loop.KV: _by_name(no_op_policies.ADMIT_AS_ENGINE, PREDICTED_MEMORY),
+    Loop.KV_RETENTION: _by_name(no_op_policies.KEEP_ALL, MEMORY_RUNGS),
     Loop.PHASES: _by_name(no_op_policies.FIXED_POOLS),
     Loop.SIZING: _by_name(no_op_policies.FIXED_REPLICAS),
 }

@@ -61,6 +61,44 @@ def test_a_scheduler_of_your_own_is_taken_where_ours_is_not_asked_for(
     assert stored["kvCache"].get("admission", {}).get("mode") in {None, "Off"}
 
 
+def test_a_service_with_all_of_retention_is_taken(charted: Bed) -> None:
+    retention = {
+        "mode": "Enforce",
+        "policyRef": {"name": "rungs"},
+        "policy": "TrimKv",
+        "budgetTokens": 512,
+        "mostTokens": 512,
+        "bufferTokens": 128,
+        "sinkTokens": 0,
+        "recentTokens": 256,
+        "protectTokens": 256,
+        "gatesPath": "/gates/chat.safetensors",
+        "qualityClass": "High",
+        "onProbeFailure": "Refuse",
+    }
+    words = ["--block-size=128", "--enable-prefix-caching"]
+    cache = {"dtype": "bfloat16", "admission": {"mode": "Enforce"}, "retention": retention}
+    stored = taken(charted, engine={"arguments": words}, parallelism={"tensor": 2}, kvCache=cache)
+    assert stored["kvCache"]["retention"] == retention
+
+
+@pytest.mark.parametrize("retention", [{}, {"mode": "Off"}], ids=str)
+def test_what_retention_excludes_is_taken_where_it_is_not_asked_for(
+    charted: Bed, retention: dict[str, Any]
+) -> None:
+    words = ["--speculative-config={}", "--worker-cls=my.Worker", "--block-size=128"]
+    stored = taken(
+        charted,
+        engine={"arguments": words},
+        prefill={"replicas": 1},
+        router={},
+        kvCache={"dtype": "fp8", "retention": retention},
+    )
+    found = stored["kvCache"]["retention"]
+    assert (found["mode"], found["policy"], found["bufferTokens"]) == ("Off", "Streaming", 256)
+    assert "budgetTokens" not in found
+
+
 @pytest.mark.parametrize(
     "uri",
     [

@@ -399,6 +399,134 @@ PROMISES = (
     ),
     refused("field-unknown", {"replica": 3}, "spec.replica", "unknown field"),
 )
+
+
+def retention(**fields: Any) -> Object:
+    return {"kvCache": {"retention": {"mode": "Enforce", **fields}}}
+
+
+OFF_INSTEAD = "set kvCache.retention.mode to Off"
+RETENTION = (
+    refused(
+        "retention-mode-unknown",
+        {"kvCache": {"retention": {"mode": "On"}}},
+        "kvCache.retention.mode",
+        '"Off", "Observe", "Enforce"',
+    ),
+    refused(
+        "kept-tokens-unknown", retention(policy="H2O"), "kvCache.retention.policy", '"Streaming", "KeyNorm"'
+    ),
+    refused("quality-unknown", retention(qualityClass="Low"), "qualityClass", '"Full", "High", "Standard"'),
+    refused(
+        "probe-failure-unknown", retention(onProbeFailure="Warn"), "onProbeFailure", '"Degrade", "Refuse"'
+    ),
+    refused("retention-field-unknown", retention(keep=3), "kvCache.retention.keep", "unknown field"),
+    refused("budget-none", retention(budgetTokens=0), "budgetTokens", "greater than or equal to 16"),
+    refused("budget-a-float", retention(budgetTokens=512.5), "budgetTokens", "integer"),
+    refused("gates-relative", retention(policy="TrimKv", gatesPath="gates.safetensors"), "gatesPath", "^/"),
+    *(
+        refused(
+            f"{field}-in-part",
+            retention(**{field: 1000}),
+            f"kvCache.retention.{field} is 1000",
+            "set a multiple of 16",
+        )
+        for field in ("budgetTokens", "mostTokens", "bufferTokens")
+    ),
+    *(
+        refused(
+            f"{field}-without-choice",
+            retention(**{field: 64}),
+            f"kvCache.retention.{field} is 64, less than twice sinkTokens (4) and recentTokens (32) together",
+            "raise it, or lower one of the two",
+        )
+        for field in ("budgetTokens", "mostTokens")
+    ),
+    refused(
+        "budget-above-the-most",
+        retention(budgetTokens=1024, mostTokens=512),
+        "kvCache.retention.budgetTokens is 1024, above mostTokens (512)",
+        "lower budgetTokens or raise mostTokens",
+    ),
+    refused(
+        "protected-beyond-half",
+        retention(budgetTokens=512, protectTokens=257),
+        "kvCache.retention.protectTokens is 257, more than half of budgetTokens (512)",
+        "lower it, or raise budgetTokens",
+    ),
+    refused(
+        "protected-beyond-half-of-the-most",
+        retention(mostTokens=512, protectTokens=257),
+        "protectTokens is 257, more than half of mostTokens (512)",
+    ),
+    refused(
+        "trimkv-without-gates",
+        retention(policy="TrimKv"),
+        "kvCache.retention.policy is TrimKv, which needs a file of gates",
+        "set gatesPath",
+    ),
+    refused(
+        "gates-for-another-policy",
+        retention(policy="KeyNorm", gatesPath="/gates/a"),
+        "kvCache.retention.gatesPath is /gates/a, but policy is KeyNorm",
+        "remove gatesPath, or set policy to TrimKv",
+    ),
+    refused(
+        "retention-of-pools",
+        {**retention(), **SPLIT},
+        "kvCache.retention.mode is Enforce",
+        "remove prefill",
+        OFF_INSTEAD,
+    ),
+    refused(
+        "retention-of-few-bits",
+        {"kvCache": {"dtype": "fp8", "retention": {"mode": "Observe"}}},
+        "kvCache.retention.mode is Observe, but kvCache.dtype is fp8",
+        "set kvCache.dtype to auto",
+        OFF_INSTEAD,
+    ),
+    refused(
+        "retention-of-a-pipeline",
+        {**retention(), "parallelism": {"pipeline": 2}},
+        "parallelism.pipeline is 2: set it to 1 and raise tensor",
+        OFF_INSTEAD,
+    ),
+    *(
+        refused(
+            f"retention-beside-{number}",
+            {**retention(), **arguments("--seed=7", word)},
+            f"kvCache.retention.mode is Enforce, but engine.arguments has {word}",
+            "remove that argument",
+            OFF_INSTEAD,
+        )
+        for number, word in enumerate(
+            (
+                "--speculative-config={}",
+                "--speculative_config.method=ngram",
+                "--spec-method=ngram",
+                "--decode-context-parallel-size=2",
+                "--kv-offloading-size=4",
+                "--enable-dbo",
+                "--worker-cls=my.Worker",
+            )
+        )
+    ),
+    refused(
+        "retention-scheduled-by-another",
+        {**retention(), **arguments("--scheduler-cls=my.Scheduler")},
+        "engine.arguments has --scheduler-cls=my.Scheduler, but kvCache.retention.mode is Enforce",
+        "set kvCache.retention.mode to Off",
+    ),
+    *(
+        refused(
+            f"{field}-off-the-block",
+            {**retention(**{field: 528}), **arguments("--block-size=128")},
+            f"kvCache.retention.{field} is 528, but engine.arguments has --block-size=128",
+            f"set {field} to a multiple of that block size",
+        )
+        for field in ("budgetTokens", "mostTokens", "bufferTokens")
+    ),
+)
 ATTACHMENTS = (
     refused(
         "workload-unknown", attached(kind="ReplicaSet"), "ReplicaSet of apps/v1", "name one of Deployment"
@@ -718,6 +846,13 @@ CLUSTERS = (
         "PowerCapped explains why AdmissionPredicted is Unknown",
     ),
     told(
+        "retention-unreported",
+        {"kvCache": {"retention": {"mode": "Enforce"}}},
+        "RetentionActive",
+        "NotTold",
+        "PowerCapped explains why RetentionActive is Unknown",
+    ),
+    told(
         "experts-unreported",
         {"experts": {"mode": "Enforce"}, "slo": {"itlMs": 50}},
         "ExpertsBounded",
@@ -874,7 +1009,7 @@ FOREIGN = (
     ),
 )
 
-REFUSED = (*MODELS, *COUNTS, *SPREADS, *SPLITS, *ENGINES, *PROMISES, *ATTACHMENTS)
+REFUSED = (*MODELS, *COUNTS, *SPREADS, *SPLITS, *ENGINES, *PROMISES, *RETENTION, *ATTACHMENTS)
 LATE = (
     told(
         "scheduler-missing",

@@ -46,7 +46,7 @@ def test_a_loops_own_keys_are_unknown_to_the_others() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (KV.replace("kv", "kvs"), r"loop is 'kvs': set it to one of power, experts, kv, phases, sizing"),
+        (KV.replace("kv", "kvs"), r"loop is 'kvs': .* power, experts, kv, kv-retention, phases, sizing"),
         (KV.replace("loop: kv\n", ""), r"loop is null: set it to one of"),
         (KV.replace("keep-all", "polca"), r"policy is 'polca': use one of keep-all"),
         (KV + "settings: {most: 1}\n", r"settings.most is 1: remove it: this policy has no settings"),

@@ -12,6 +12,7 @@ from loadline_policies import registry
 from loadline_policies.documents import SCHEMA, ServiceDocument, built_in, parse
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.loops import OF_SERVICES, Loop
+from loadline_policies.no_op_policies import NoOpPolicy
 from loadline_policies.settings import Settings
 
 
@@ -39,10 +40,12 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.POLICIES, Loop.EXPERTS, experts)
 
 
-def test_every_loop_has_policies_and_no_name_stands_for_two() -> None:
+def test_every_loop_has_policies_and_no_name_stands_for_two_that_act() -> None:
     assert registry.POLICIES.keys() == set(Loop)
-    names = [name for policies in registry.POLICIES.values() for name in policies]
+    policies = [policy for of_loop in registry.POLICIES.values() for policy in of_loop.values()]
+    names = [policy.name for policy in policies if not isinstance(policy, NoOpPolicy)]
     assert len(names) == len(set(names))
+    assert not {*names} & {policy.name for policy in policies if isinstance(policy, NoOpPolicy)}
 
 
 def test_what_is_built_in_changes_nothing() -> None:

@@ -170,7 +170,7 @@ def test_a_default_that_is_deleted_leaves_what_is_built_in() -> None:
     ("thing", "sentence"),
     [
         ({"metadata": {"name": "a", "namespace": "b"}, "data": None}, "put the document under the key"),
-        (config_map(SYSTEM, "a", document(), loop="power"), "set the label to one of experts, kv"),
+        (config_map(SYSTEM, "a", document(), loop="power"), "to one of experts, kv, kv-retention"),
         (config_map(SYSTEM, "a", document(Loop.EXPERTS)), "change the ConfigMap's label"),
         (config_map(SYSTEM, "a", "[" * 1000), "levels"),
     ],

@@ -61,7 +61,8 @@ def test_a_document_is_of_the_loop_that_its_label_names() -> None:
 def test_a_label_that_names_no_loop_is_told_the_loops() -> None:
     document = read(config_map(GOOD, "powr"), None)
     assert document.loop is None
-    assert "'powr': set the label to one of power, experts, kv, phases, sizing" in (document.fault or "")
+    told = "'powr': set the label to one of power, experts, kv, kv-retention, phases, sizing"
+    assert told in (document.fault or "")
 
 
 def test_power_policies_lie_in_the_system_namespace_alone() -> None:
