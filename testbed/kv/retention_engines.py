@@ -21,7 +21,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
-    "LOADLINE_RETENTION": "on",
+    "LOADLINE_RETENTION": "enforce",
     "LOADLINE_ADMISSION": "enforce",
 }
 

@@ -87,9 +87,14 @@ class Settings(BaseModel):
     experts_ranks: int | None = Field(default=None, ge=1, le=1_024)
     """Count loads as if the experts were on this many ranks; None: on as many as they are."""
 
-    retention: Literal["off", "on"] = "off"
-    """Whether requests may have a bound of their KV memory, which drops or merges tokens that they would look
-    at."""
+    retention: Literal["off", "observe", "enforce"] = "off"
+    """How far requests may have a bound of their KV memory, which drops or merges tokens that they would
+    look at.
+    `off`: nothing of it runs. `observe`: no request gets a bound. `enforce`: they may get one."""
+
+    retention_on_probe_failure: Literal["degrade", "refuse"] = "degrade"
+    """What an engine does that can't bound its requests though retention is `enforce`. `degrade`: it serves,
+    and requests keep all of their tokens. `refuse`: it doesn't start."""
 
     retention_policy: PolicyName = "streaming"
     """Which tokens stay, or how they are merged."""
@@ -132,6 +137,15 @@ class Settings(BaseModel):
             pod_name=self.pod_name,
             pod_uid=self.pod_uid,
         )
+
+
+def must_bound(environment: Mapping[str, str] = environ) -> bool:
+    """Whether the engine shall not start unless it can bound its requests.
+
+    This is known where other variables are invalid, too.
+    """
+    asked = (environment.get(PREFIX + name) for name in ("RETENTION", "RETENTION_ON_PROBE_FAILURE"))
+    return tuple(asked) == ("enforce", "refuse")
 
 
 def read(environment: Mapping[str, str] = environ) -> Settings:

@@ -8,8 +8,9 @@ import torch
 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
-from loadline_vllm.retention import gates
+from loadline_vllm.retention import gates, obstacles
 from loadline_vllm.retention.merges import CHUNK_TOKENS, STEPS
+from loadline_vllm.retention.obstacles import CannotBound
 from loadline_vllm.retention.request_budgets import PROTECT
 from loadline_vllm.retention.scores import SCORES
 from testbed.kv.reference_decoding import FoldRule, Reference
@@ -99,6 +100,27 @@ def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all(r
     with pytest.raises(InvalidInput, match="keep at most 64 tokens"):
         small.scheduler.budgets.keep(None)
     os.environ.pop("LOADLINE_RETENTION_MOST_TOKENS")
+
+
+def test_while_it_observes_no_request_is_bounded(engine: RetentionEngine) -> None:
+    """Scheduler and worker are Loadline's, and a budget in force changes nothing."""
+    asked = prompts(4, tokens=PROMPT_TOKENS, seed=8)
+    whole = engine.answers(asked, tokens=TOKENS, kept=None)
+    assert engine.answers(asked, tokens=TOKENS, kept=32) != whole
+    observing = RetentionEngine(MODEL, blocks=64, settings=SETTINGS | {"LOADLINE_RETENTION": "observe"})
+    assert observing.answers(asked, tokens=TOKENS, kept=32) == whole
+    assert observing.scheduler.budgets.bounded_requests == 0
+
+
+def test_an_engine_that_must_bound_its_requests_and_cannot_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(obstacles, "TERMINATION_MESSAGE", tmp_path / "nowhere")  # not this machine's own
+    must = {"LOADLINE_RETENTION_ON_PROBE_FAILURE": "refuse", "LOADLINE_RETENTION_BUDGET_TOKENS": "48"}
+    with pytest.raises(CannotBound, match="48: set a multiple of the block size, 32 tokens"):
+        RetentionEngine(MODEL, blocks=64, settings=SETTINGS | must)
+    for name in must:
+        os.environ.pop(name)
 
 
 def test_a_budget_changes_answers(engine: RetentionEngine) -> None:

@@ -38,3 +38,25 @@ def test_what_is_no_agents_address_is_refused(agent: str) -> None:
 
 def test_layers_of_experts_stay_as_vllm_builds_them_unless_asked_otherwise() -> None:
     assert settings.read({}).experts == "off"
+
+
+@pytest.mark.parametrize(
+    ("environment", "must"),
+    [
+        ({}, False),
+        ({"LOADLINE_RETENTION": "enforce"}, False),
+        ({"LOADLINE_RETENTION_ON_PROBE_FAILURE": "refuse"}, False),
+        ({"LOADLINE_RETENTION": "observe", "LOADLINE_RETENTION_ON_PROBE_FAILURE": "refuse"}, False),
+        ({"LOADLINE_RETENTION": "enforce", "LOADLINE_RETENTION_ON_PROBE_FAILURE": "refuse"}, True),
+    ],
+    ids=str,
+)
+def test_an_engine_must_bound_only_if_both_say_so(environment: dict[str, str], must: bool) -> None:
+    assert settings.must_bound(environment) is must
+    assert settings.must_bound({**environment, "LOADLINE_RETENTION_POLICY": "nonsense"}) is must
+    settings.read(environment)
+
+
+def test_retention_is_no_longer_on_without_a_word_of_how_far() -> None:
+    with pytest.raises(InvalidInput, match=r"LOADLINE_RETENTION is 'on': .*'off', 'observe' or 'enforce'"):
+        settings.read({"LOADLINE_RETENTION": "on"})

@@ -8,36 +8,16 @@ So what is wrong with an engine can make it serve without bounds, but never with
 """
 
 import logging
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from loadline_policies.errors import InvalidInput
 from loadline_vllm import settings
 from loadline_vllm.retention import gates
+from loadline_vllm.retention.obstacles import Obstacle, obstacle, refuse_if_asked
 from loadline_vllm.retention.request_budgets import EngineRetention
 
 logger = logging.getLogger("vllm.loadline")
-
-
-SCHEDULER: Final = "loadline_vllm.retention.schedulers.RetentionScheduler"
-
-
-class Obstacle(StrEnum):
-    """Why an engine can't bound its requests, as its log has it."""
-
-    SPECULATIVE_DECODING = "SpeculativeDecoding"
-    CONTEXT_PARALLELISM = "ContextParallelism"
-    KV_CONNECTOR = "KVConnector"
-    QUANTIZED_KV = "QuantizedKV"
-    DUAL_BATCHES = "DualBatches"
-    ATTENTION = "Attention"
-    WORKER = "Worker"
-    SCHEDULER = "Scheduler"
-    MODEL_RUNNER = "ModelRunner"
-    PIPELINE_PARALLELISM = "PipelineParallelism"
-    SETTINGS = "Settings"
-    FAILURE = "Failure"
 
 
 def register() -> None:
@@ -59,7 +39,12 @@ def register() -> None:
 
 
 def engine_retention(vllm_config: Any) -> EngineRetention | None:
-    """What is the same for all requests of this engine; None if it can't bound any."""
+    """What is the same for all requests of this engine; None if it can't bound any, and serves all the same.
+
+    Raises CannotBound if it shall not.
+    """
+    reason: Obstacle | None = None
+    fix = ""
     try:
         found = settings.read()
         if found.retention == "off" or not found.plugin:
@@ -69,21 +54,27 @@ def engine_retention(vllm_config: Any) -> EngineRetention | None:
             return of_settings(found, vllm_config)
         logger.error("no request's KV memory is bounded in this worker: %s", reason)
     except InvalidInput as error:
+        reason, fix = Obstacle.SETTINGS, str(error)
         logger.error("no request's KV memory is bounded: %s", error)
     except Exception:
+        reason = Obstacle.FAILURE
         logger.exception("no request's KV memory is bounded: Loadline's retention could not start")
+    refuse_if_asked(reason, fix=fix)
     return None
 
 
 def of_settings(found: settings.Settings, vllm_config: Any) -> EngineRetention:
-    """The engine's part of the settings; InvalidInput names what doesn't fit its blocks or its model."""
+    """The engine's part of the settings; InvalidInput names what doesn't fit its blocks or its model.
+
+    If requests are only observed, they keep all of their tokens, so the pool has to be made for that.
+    """
     engine = EngineRetention(
         policy=found.retention_policy,
         buffer_tokens=found.retention_buffer_tokens,
         block_tokens=vllm_config.cache_config.block_size,
         sink_tokens=found.retention_sink_tokens,
         recent_tokens=found.retention_recent_tokens,
-        most_tokens=found.retention_most_tokens,
+        most_tokens=found.retention_most_tokens if found.retention == "enforce" else None,
         gates=_gates(found, vllm_config) if found.retention_policy == "trimkv" else None,
         engine_name=str(vllm_config.instance_id),
     )
@@ -111,31 +102,3 @@ def model_fingerprint(vllm_config: Any) -> str:
 
         directory = Path(snapshot_download(model.model, revision=model.revision, local_files_only=True))
     return gates.fingerprint_of(directory)
-
-
-def _is_ours(scheduler_config: Any) -> bool:
-    """Whether the engine's scheduler gives budgets, or is derived from the one that does."""
-    classes = scheduler_config.get_scheduler_cls().__mro__
-    return SCHEDULER in {f"{one.__module__}.{one.__qualname__}" for one in classes}
-
-
-def obstacle(vllm_config: Any) -> Obstacle | None:
-    """What in the engine's configuration excludes folds; the layers have their own conditions."""
-    parallel = vllm_config.parallel_config
-    if not _is_ours(vllm_config.scheduler_config):
-        return Obstacle.SCHEDULER
-    if vllm_config.use_v2_model_runner:
-        return Obstacle.MODEL_RUNNER
-    if parallel.pipeline_parallel_size > 1:
-        return Obstacle.PIPELINE_PARALLELISM
-    if vllm_config.speculative_config is not None:
-        return Obstacle.SPECULATIVE_DECODING
-    if parallel.decode_context_parallel_size > 1 or parallel.prefill_context_parallel_size > 1:
-        return Obstacle.CONTEXT_PARALLELISM
-    if vllm_config.kv_transfer_config is not None:
-        return Obstacle.KV_CONNECTOR
-    if vllm_config.cache_config.cache_dtype not in {"auto", "bfloat16", "float16", "float32"}:
-        return Obstacle.QUANTIZED_KV
-    if parallel.enable_dbo:
-        return Obstacle.DUAL_BATCHES
-    return None

@@ -1,9 +1,9 @@
 """
 The budgets that a scheduler gives to requests when they arrive.
 
-A request gets the budget that is in force then, and keeps it. One that is too short to be ever folded gets
-none, so that it shares prefixes as before. A request with a budget reads no block of another one and
-publishes none: folds overwrite its first blocks.
+A request gets the budget that is in force then, and keeps it; while the engine only observes, it gets none.
+One that is too short to be ever folded gets none either, so that it shares prefixes as before. A request with
+a budget reads no block of another one and publishes none: folds overwrite its first blocks.
 """
 
 import logging
@@ -14,7 +14,7 @@ from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.spans import Spans
 from loadline_vllm.retention import request_budgets
-from loadline_vllm.retention.registrations import Obstacle, obstacle
+from loadline_vllm.retention.obstacles import Obstacle, obstacle
 from loadline_vllm.retention.request_budgets import EngineRetention, RequestRetention
 from loadline_vllm.retention.specs import RetentionManager
 from loadline_vllm.settings import Settings
@@ -29,6 +29,7 @@ class SchedulerBudgets:
         self, engine: EngineRetention, managers: Sequence[RetentionManager], found: Settings
     ) -> None:
         self._engine, self._managers = engine, managers
+        self._enforces = found.retention == "enforce"
         self._protected_prefix = found.retention_protect_tokens
         self._budget: Budget | None = None
         self.keep(found.retention_budget_tokens or found.retention_most_tokens)
@@ -86,7 +87,7 @@ class SchedulerBudgets:
 
     def _retention(self, request: Any, *, longest_tokens: int) -> RequestRetention | None:
         budget = self._budget
-        if budget is None:
+        if budget is None or not self._enforces:
             return None
         longest = min(longest_tokens, request.num_prompt_tokens + request.max_tokens)
         if not budget.ever_folds(longest):

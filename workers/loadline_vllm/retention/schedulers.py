@@ -11,7 +11,7 @@ from typing import Any
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 
 from loadline_vllm import settings
-from loadline_vllm.retention.registrations import Obstacle
+from loadline_vllm.retention.obstacles import Obstacle, refuse_if_asked
 from loadline_vllm.retention.scheduler_budgets import SchedulerBudgets, scheduler_budgets
 from loadline_vllm.retention.specs import RetentionSpec
 
@@ -38,6 +38,7 @@ class RetentionScheduler(AsyncScheduler):
             self._fail()
         if self.unbounded is not None:
             logger.error("no request's KV memory is bounded in this engine: %s", self.unbounded)
+            refuse_if_asked(self.unbounded)
             _check_pool(self.kv_cache_config)
 
     def add_request(self, request: Any) -> None:
