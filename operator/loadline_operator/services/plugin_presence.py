@@ -14,13 +14,14 @@ from loadline_api.conditions import Condition, ConditionType, condition
 from loadline_api.experts import ExpertsMode
 from loadline_api.inference_services import InferenceService
 from loadline_api.kv_cache import AdmissionMode
+from loadline_api.kv_retention import RetentionMode
 from loadline_api.reasons import Reason
 from loadline_operator.services.objects.worker_channels import PLUGIN, PLUGINS
 
 SNIPPET = (
-    "VLLM_PLUGINS, LOADLINE_EXPERTS or LOADLINE_ADMISSION, LOADLINE_AGENT and the other variables, for"
-    " admission the argument --scheduler-cls, and the volume with its token, that docs/serving.md lists under"
-    " «Attaching to a workload of your own»"
+    "VLLM_PLUGINS, LOADLINE_EXPERTS, LOADLINE_ADMISSION or LOADLINE_RETENTION, LOADLINE_AGENT and the other"
+    " variables, for admission and retention the argument --scheduler-cls, for retention --worker-cls, and"
+    " the volume with its token, that docs/serving.md lists under «Attaching to a workload of your own»"
 )
 """What the owner of an attached workload adds to its pod template."""
 
@@ -60,10 +61,11 @@ def _finding(
     asking = {
         "experts": spec.experts_mode is not ExpertsMode.OFF,
         "kvCache.admission": spec.admission.mode is not AdmissionMode.OFF,
+        "kvCache.retention": spec.retention.mode is not RetentionMode.OFF,
     }
     loops = " and ".join(name for name, asked in asking.items() if asked)
     if not loops:
-        text = "neither experts nor kvCache.admission has a mode above Off, so no loop needs the plugin"
+        text = "no mode of experts, kvCache.admission or kvCache.retention is above Off, so no loop needs it"
         return False, Reason.NOT_ASKED, text
     if told:
         return False, Reason.PLUGIN_PRESENT, "its engines report Loadline's plugin"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from loadline_api.engines import Engine
 from loadline_api.inference_services import InferenceService
 from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode
+from loadline_api.kv_retention import WORKER, WORKER_OPTION, Retention, RetentionMode
 from loadline_api.names import ENGINE_PORT, MAIN_POOL, PREFILL_POOL, ROUTER_CONTAINER, ROUTER_POOL
 from loadline_api.pools import Parallelism
 from loadline_api.products import bounded_replicas
@@ -95,20 +96,47 @@ class Description:
         return self.service.spec.admission.mode if self.defaults.agent_url else AdmissionMode.OFF
 
     @property
+    def retention(self) -> Retention:
+        """How requests are bounded in its engines; without agents nothing could be reported."""
+        return self.service.spec.retention if self.defaults.agent_url else Retention()
+
+    @property
+    def scheduled_by(self) -> tuple[str, str] | None:
+        """The field that has its engines run Loadline's scheduler, and its value; None if none does."""
+        modes = {"admission": self.admission_mode.value, "retention": self.retention.mode.value}
+        off = AdmissionMode.OFF.value
+        asked = ((f"kvCache.{part}.mode", mode) for part, mode in modes.items() if mode != off)
+        return next(asked, None)
+
+    @property
     def contradiction(self) -> str | None:
         """What templates want that can't be beside the rest of the spec, which the API server can't know."""
-        return self._other_scheduler or self._unreachable
+        return self._other_scheduler or self._never_bounded or self._unreachable
 
     @property
     def _other_scheduler(self) -> str | None:
         """A scheduler that a template names where the spec asks for Loadline's."""
         named = [one.engine.scheduler for one in self.pools if one.engine.scheduler not in ("", SCHEDULER)]
-        if self.admission_mode is AdmissionMode.OFF or not named:
+        if self.scheduled_by is None or not named:
+            return None
+        field, mode = self.scheduled_by
+        return (
+            f"the template sets {SCHEDULER_OPTION}={named[0]}, but {field} is {mode}, for which engines run"
+            f" {SCHEDULER}: remove the argument from template, or set {field} to Off"
+        )
+
+    @property
+    def _never_bounded(self) -> str | None:
+        """A worker or an option in a template with which engines can't bound requests as the spec asks."""
+        mode = self.retention.mode
+        workers = [one.engine.worker for one in self.pools if one.engine.worker not in ("", WORKER)]
+        words = [f"{WORKER_OPTION}={one}" for one in workers]
+        words += [option for one in self.pools for option in one.engine.excluding]
+        if mode is RetentionMode.OFF or not words:
             return None
         return (
-            f"the template sets {SCHEDULER_OPTION}={named[0]}, but kvCache.admission.mode is"
-            f" {self.admission_mode.value}, for which engines run {SCHEDULER}: remove the argument from"
-            " template, or set kvCache.admission.mode to Off"
+            f"the template sets {words[0]}, but kvCache.retention.mode is {mode.value}, which excludes it:"
+            " remove the argument from template, or set kvCache.retention.mode to Off"
         )
 
     @property

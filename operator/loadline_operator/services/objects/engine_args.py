@@ -12,7 +12,8 @@ import json
 from enum import Enum
 
 from loadline_api.engines import Engine
-from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, AdmissionMode, KvDtype
+from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION, KvDtype
+from loadline_api.kv_retention import WORKER, WORKER_OPTION, RetentionMode
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import Description
 from loadline_operator.services.objects.pools import Phase, Pool
@@ -48,7 +49,7 @@ def arguments(one: Description, pool: Pool, *, member: Member = Member.SOLE) -> 
         *_group(pool, member),
         *_lengths(engine),
         *_kv(one, pool),
-        *_scheduler(one),
+        *_classes(one),
         f"--shutdown-timeout={DRAIN_S}",
         *engine.arguments,
     ]
@@ -92,12 +93,15 @@ def _kv(one: Description, pool: Pool) -> list[str]:
     return [*told, f"--kv-transfer-config={transfer}"]
 
 
-def _scheduler(one: Description) -> list[str]:
-    """Loadline's scheduler where the spec asks for it, in all pools.
+def _classes(one: Description) -> list[str]:
+    """Loadline's scheduler where the spec asks for admission or retention, in all pools; the worker for the
+    latter.
 
     Prefill engines hold the KV of prompts until decode has fetched it, so they run out of memory as well.
     """
-    return [] if one.admission_mode is AdmissionMode.OFF else [f"{SCHEDULER_OPTION}={SCHEDULER}"]
+    scheduler = [f"{SCHEDULER_OPTION}={SCHEDULER}"] if one.scheduled_by is not None else []
+    bounds = one.retention.mode is not RetentionMode.OFF
+    return [*scheduler, *([f"{WORKER_OPTION}={WORKER}"] if bounds else [])]
 
 
 def _transfer(phase: Phase, defaults: Defaults) -> dict[str, str]:

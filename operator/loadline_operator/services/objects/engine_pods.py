@@ -121,7 +121,10 @@ def _environment(one: Description, pool: Pool, source: Source) -> list[Manifest]
     environment: list[Manifest] = [{"name": name, "value": value} for name, value in known.items()]
     if one.defaults.agent_url:
         environment += worker_channels.environment(
-            one.defaults.agent_url, experts=one.service.spec.experts_mode, admission=one.admission_mode
+            one.defaults.agent_url,
+            experts=one.service.spec.experts_mode,
+            admission=one.admission_mode,
+            retention=one.retention,
         )
     if pool.spans_nodes:
         environment.append({"name": "VLLM_HOST_IP", **address})

@@ -19,6 +19,8 @@ from typing import Any
 from loadline_api.engine_options import Said, said
 from loadline_api.engines import HF_NAME, TLS
 from loadline_api.kv_cache import SCHEDULER_OPTION
+from loadline_api.kv_retention import WORKER_OPTION
+from loadline_api.kv_retention_rules import EXCLUDING
 from loadline_api.names import ENGINE_CONTAINER, ENGINE_PORT, HTTP_PORT
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.objects.named_ports import number_of
@@ -62,13 +64,15 @@ class HubModel:
 class EngineTraits:
     """Where an engine listens, whether by TLS, and what it loads of the Hub beside its model.
 
-    `loads` is None where that can't be told. `scheduler` is the class that its user's words name, empty if
-    they name none.
+    `loads` is None where that can't be told. `scheduler` and `worker` are the classes that its user's words
+    name, empty if they name none; `excluding` are options in them with which requests can't be bounded.
     """
 
     port: int = ENGINE_PORT
     tls: bool = False
     scheduler: str = ""
+    worker: str = ""
+    excluding: tuple[str, ...] = ()
     loads: tuple[HubModel, ...] | None = ()
 
     @property
@@ -88,6 +92,8 @@ def engine_traits(arguments: Sequence[str], templates: Iterable[Mapping[str, Any
         port=_port(engine, options),
         tls=any(one.name in TLS and one.value for one in options),
         scheduler=_last(options, SCHEDULER_OPTION),
+        worker=_last(options, WORKER_OPTION),
+        excluding=tuple(sorted({one.name for one in options} & {*EXCLUDING})),
         loads=_loads(words, options),
     )
 

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from loadline_api.inference_services import InferenceService
+from loadline_api.inference_services import InferenceService, InferenceServiceSpec
+from loadline_api.kv_retention import Retention, RetentionMode
 from loadline_api.names import GROUP, PREFILL_POOL, ROUTER_POOL
 from loadline_operator.kube.kinds import DEPLOYMENTS, LEADER_WORKER_SETS, Kind, Manifest
 from loadline_operator.services.objects.descriptions import Description
@@ -50,6 +51,7 @@ SHAPES_NO_POD_OF = {
     "router": frozenset({"replicas"}),
     "kv_cache": frozenset({"policy_ref"}),
     "kv_cache.admission": frozenset({"estimator", "victim", "reserve_percent"}),
+    "kv_cache.retention": frozenset({"policy_ref", "quality_class"}),
 }
 """The same of the parts of a spec that shape pods in part, or those of one pool only."""
 
@@ -121,10 +123,16 @@ def _asked_for(one: Description, pool: str) -> list[Any]:
     parts = {
         "experts": _shaping(spec.experts, SHAPES_NO_POD_OF["experts"]),
         "admission": _shaping(spec.admission, SHAPES_NO_POD_OF["kv_cache.admission"]),
+        "retention": _shaping(_asked_retention(spec), SHAPES_NO_POD_OF["kv_cache.retention"]),
     }
-    others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype", "admission"})
+    others = _shaping(spec.kv_cache, SHAPES_NO_POD_OF["kv_cache"] | {"dtype", "admission", "retention"})
     later = [{name: part} for name, part in parts.items() if part]
     return [*told, *([others] if others else ()), *later]
+
+
+def _asked_retention(spec: InferenceServiceSpec) -> Retention | None:
+    """The part as far as engines get it: none of it while its mode is Off."""
+    return spec.retention if spec.retention.mode is not RetentionMode.OFF else None
 
 
 def _shaping(part: Any, without: AbstractSet[str]) -> Any:

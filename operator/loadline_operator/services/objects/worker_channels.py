@@ -7,7 +7,7 @@ that spans nodes are alike in this too, though only the first one reports.
 
 vLLM starts the part of the plugin that reports only if `VLLM_PLUGINS` names the plugin, and loads no plugin
 then that the variable doesn't name. So the variable is set only where the service asks for a loop that can't
-work without reports: that of experts, or admission to the KV memory.
+work without reports: that of experts, or one of those over KV memory.
 """
 
 from pathlib import PurePath
@@ -15,6 +15,7 @@ from typing import Final
 
 from loadline_api.experts import ExpertsMode
 from loadline_api.kv_cache import AdmissionMode
+from loadline_api.kv_retention import KeptTokens, Retention, RetentionMode
 from loadline_api.worker_messages import TOKEN_FILE, WORKER_AUDIENCE
 from loadline_operator.kube.kinds import Manifest
 
@@ -28,6 +29,16 @@ PLUGINS: Final = "VLLM_PLUGINS"
 
 PLUGIN: Final = "loadline"
 """Loadline's plugin in that list."""
+
+ENGINE_NAMES: Final = {
+    KeptTokens.STREAMING: "streaming",
+    KeptTokens.KEY_NORM: "key-norm",
+    KeptTokens.KEY_DIFF: "key-diff",
+    KeptTokens.RANDOM: "random",
+    KeptTokens.TRIM_KV: "trimkv",
+    KeptTokens.CHELSEA: "chelsea",
+}
+"""Policies of kept tokens in the plugin's words."""
 
 DIRECTORY: Final = str(PurePath(TOKEN_FILE).parent)
 
@@ -47,11 +58,14 @@ def mount() -> Manifest:
     return {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}
 
 
-def environment(agent_url: str, *, experts: ExpertsMode, admission: AdmissionMode) -> list[Manifest]:
+def environment(
+    agent_url: str, *, experts: ExpertsMode, admission: AdmissionMode, retention: Retention
+) -> list[Manifest]:
     """The agent's address, the pod's name and uid, and how far the plugin may go in each loop."""
     modes = {
         **({"LOADLINE_EXPERTS": experts.value.lower()} if experts is not ExpertsMode.OFF else {}),
         **({"LOADLINE_ADMISSION": admission.value.lower()} if admission is not AdmissionMode.OFF else {}),
+        **(_of_retention(retention) if retention.mode is not RetentionMode.OFF else {}),
     }
     return [
         {"name": "LOADLINE_AGENT", "value": agent_url},
@@ -60,3 +74,20 @@ def environment(agent_url: str, *, experts: ExpertsMode, admission: AdmissionMod
         *([{"name": PLUGINS, "value": PLUGIN}] if modes else []),
         *({"name": name, "value": mode} for name, mode in modes.items()),
     ]
+
+
+def _of_retention(asked: Retention) -> dict[str, str]:
+    """The engine's settings of retention; one that the spec doesn't set is left to the engine."""
+    told = {
+        "": asked.mode.value.lower(),
+        "_POLICY": ENGINE_NAMES[asked.policy],
+        "_BUDGET_TOKENS": asked.budget_tokens,
+        "_MOST_TOKENS": asked.most_tokens,
+        "_BUFFER_TOKENS": asked.buffer_tokens,
+        "_SINK_TOKENS": asked.sink_tokens,
+        "_RECENT_TOKENS": asked.recent_tokens,
+        "_PROTECT_TOKENS": asked.protect_tokens,
+        "_GATES": asked.gates_path,
+        "_ON_PROBE_FAILURE": asked.on_probe_failure.value.lower(),
+    }
+    return {f"LOADLINE_RETENTION{name}": str(value) for name, value in told.items() if value is not None}

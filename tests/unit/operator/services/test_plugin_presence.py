@@ -21,7 +21,11 @@ def template(*environment: dict[str, Any]) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "proxy"}, {"name": "vllm", "env": list(environment)}]}}
 
 
-ASKED: dict[str, Any] = {"experts": {"mode": "Observe"}, "kvCache": {"admission": {"mode": "Observe"}}}
+OBSERVED = {"mode": "Observe"}
+ASKED: dict[str, Any] = {
+    "experts": OBSERVED,
+    "kvCache": {"admission": OBSERVED, "retention": OBSERVED},
+}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,7 @@ ASKED: dict[str, Any] = {"experts": {"mode": "Observe"}, "kvCache": {"admission"
         {"experts": {"mode": "Off"}},
         {"kvCache": {"dtype": "fp8"}},
         {"kvCache": {"admission": {"mode": "Off"}}},
+        {"kvCache": {"retention": {"mode": "Off", "budgetTokens": 512}}},
     ],
     ids=str,
 )
@@ -60,7 +65,13 @@ def test_what_the_engines_tell_counts_most(
 
 
 def test_the_sentence_names_every_loop_that_is_asked_for() -> None:
-    assert "experts and kvCache.admission can't act" in missing(told=False, **ASKED).message
+    assert (
+        "experts and kvCache.admission and kvCache.retention can't act"
+        in missing(told=False, **ASKED).message
+    )
+    only = missing(told=False, kvCache={"retention": OBSERVED}).message
+    assert "kvCache.retention can't act" in only
+    assert "kvCache.admission" not in only
 
 
 def test_the_owner_of_an_attached_workload_is_told_what_its_pods_need() -> None:

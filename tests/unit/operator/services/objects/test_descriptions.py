@@ -7,6 +7,7 @@ import pytest
 from loadline_agent.workloads.engine_endpoints import endpoint_of
 from loadline_api.inference_services import InferenceService
 from loadline_api.kv_cache import SCHEDULER, SCHEDULER_OPTION
+from loadline_api.kv_retention import WORKER, WORKER_OPTION
 from loadline_operator.kube.kinds import (
     DEPLOYMENTS,
     INFERENCE_POOLS,
@@ -227,3 +228,33 @@ def test_a_template_with_another_scheduler_is_refused_while_ours_is_asked_for() 
 @pytest.mark.parametrize("words", [["--model=/m"], [f"{SCHEDULER_OPTION}={SCHEDULER}"]], ids=["none", "ours"])
 def test_a_template_with_our_scheduler_or_none_is_no_contradiction(words: list[str]) -> None:
     assert described(AGENTS, template=of_engine(args=words), **OBSERVED).contradiction is None
+
+
+BOUNDED: dict[str, Any] = {"kvCache": {"retention": {"mode": "Enforce"}}}
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["--worker-cls=their.Worker", "--speculative-config={}", "--kv-transfer-config={}", "--enable-dbo"],
+)
+def test_a_template_with_which_requests_cannot_be_bounded_is_refused_while_they_should_be(word: str) -> None:
+    theirs = of_engine(args=["--model=/m", word])
+    text = described(AGENTS, template=theirs, **BOUNDED).contradiction
+    assert text is not None
+    assert text.startswith(f"the template sets {word.partition('=')[0]}")
+    assert "kvCache.retention.mode is Enforce" in text
+    assert "set kvCache.retention.mode to Off" in text
+    assert described(AGENTS, template=theirs, **OBSERVED).contradiction is None
+    assert described(template=theirs, **BOUNDED).contradiction is None, "without agents it isn't asked for"
+
+
+def test_another_scheduler_is_refused_for_retention_too() -> None:
+    theirs = of_engine(args=["--scheduler-cls=their.Scheduler"])
+    text = described(AGENTS, template=theirs, **BOUNDED).contradiction
+    assert text is not None
+    assert "kvCache.retention.mode is Enforce, for which engines run" in text
+
+
+def test_a_template_with_our_worker_is_no_contradiction() -> None:
+    words = [f"{SCHEDULER_OPTION}={SCHEDULER}", f"{WORKER_OPTION}={WORKER}"]
+    assert described(AGENTS, template=of_engine(args=words), **BOUNDED).contradiction is None

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_cache import SCHEDULER
+from loadline_api.kv_retention import WORKER
 from loadline_operator.services.objects.defaults import Defaults
 from loadline_operator.services.objects.descriptions import describe
 from loadline_operator.services.objects.engine_args import Member, arguments
@@ -93,6 +95,28 @@ def test_both_pools_of_a_split_service_run_our_scheduler(pool: str) -> None:
     admission: dict[str, Any] = {"kvCache": {"admission": {"mode": "Observe"}}}
     found = told(pool, agents="http://agents:9479", prefill={"replicas": 1}, router={}, **admission)
     assert "--scheduler-cls=loadline_vllm.schedulers.LoadlineScheduler" in found
+
+
+@pytest.mark.parametrize(
+    ("cache", "classes"),
+    [
+        ({}, set()),
+        ({"admission": {"mode": "Observe"}}, {SCHEDULER}),
+        ({"retention": {"mode": "Observe"}}, {SCHEDULER, WORKER}),
+        ({"retention": {"mode": "Off", "budgetTokens": 512}}, set()),
+        ({"admission": {"mode": "Enforce"}, "retention": {"mode": "Enforce"}}, {SCHEDULER, WORKER}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("member", Member)
+def test_each_class_of_ours_is_named_once(member: Member, cache: dict[str, Any], classes: set[str]) -> None:
+    found = told(agents="http://agents:9479", member=member, kvCache=cache)
+    named = [one.partition("=")[2] for one in found if one.startswith(("--scheduler-cls=", "--worker-cls="))]
+    assert sorted(named) == sorted(classes)
+
+
+def test_without_agents_no_class_of_ours_is_asked_for() -> None:
+    assert not [one for one in told(kvCache={"retention": {"mode": "Enforce"}}) if "-cls=" in one]
 
 
 def test_a_machine_without_gpu_says_where_kv_is_held() -> None:

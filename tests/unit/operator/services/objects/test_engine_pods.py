@@ -373,6 +373,7 @@ def test_the_plugin_is_told_its_pod_its_agent_and_a_token_that_nobody_else_takes
 
 EXPERTS_ENV = ("LOADLINE_EXPERTS", "VLLM_PLUGINS")
 ADMISSION_ENV = ("LOADLINE_ADMISSION", "VLLM_PLUGINS")
+RETENTION_ENV = ("LOADLINE_RETENTION", "VLLM_PLUGINS")
 SCHEDULER_ARGUMENT = "--scheduler-cls=loadline_vllm.schedulers.LoadlineScheduler"
 
 
@@ -418,11 +419,34 @@ def test_engines_run_our_scheduler_where_the_service_asks_for_it(
     assert (SCHEDULER_ARGUMENT in found["args"]) is (told[0] is not None)
 
 
-def test_two_loops_list_the_plugin_once() -> None:
-    cache = {"admission": {"mode": "Observe"}}
+@pytest.mark.parametrize(
+    ("retention", "told"),
+    [
+        ({}, (None, None)),
+        ({"mode": "Off", "budgetTokens": 512}, (None, None)),
+        ({"mode": "Observe"}, ("observe", "loadline")),
+        ({"mode": "Enforce", "budgetTokens": 512}, ("enforce", "loadline")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("member", Member)
+def test_engines_bound_requests_where_the_service_asks_for_it(
+    member: Member, retention: Manifest, told: tuple[str | None, str | None]
+) -> None:
+    found = engine(spec_of(defaults=WITH_AGENTS, member=member, kvCache={"retention": retention}))
+    assert tuple(map(values(found).get, RETENTION_ENV)) == told
+    assert (SCHEDULER_ARGUMENT in found["args"]) is (told[0] is not None)
+    budget = values(found).get("LOADLINE_RETENTION_BUDGET_TOKENS")
+    assert budget == ("512" if told[0] == "enforce" else None)
+
+
+def test_all_loops_list_the_plugin_and_the_scheduler_once() -> None:
+    cache = {"admission": {"mode": "Observe"}, "retention": {"mode": "Observe"}}
     found = engine(spec_of(defaults=WITH_AGENTS, experts={"mode": "Observe"}, kvCache=cache))
     named = [one["name"] for one in found["env"]]
-    assert [named.count(one) for one in (*EXPERTS_ENV, "LOADLINE_ADMISSION")] == [1, 1, 1]
+    loops = (*EXPERTS_ENV, "LOADLINE_ADMISSION", "LOADLINE_RETENTION")
+    assert [named.count(one) for one in loops] == [1, 1, 1, 1]
+    assert found["args"].count(SCHEDULER_ARGUMENT) == 1
 
 
 @pytest.mark.parametrize(
@@ -440,8 +464,9 @@ def test_plugins_that_a_template_lists_are_kept_beside_ours(theirs: Manifest, pl
 
 
 def test_without_agents_nothing_can_act_so_all_plugins_are_loaded() -> None:
-    found = engine(spec_of(experts={"mode": "Observe"}, kvCache={"admission": {"mode": "Observe"}}))
-    assert not values(found).keys() & {*EXPERTS_ENV, *ADMISSION_ENV}
+    cache = {"admission": {"mode": "Observe"}, "retention": {"mode": "Observe"}}
+    found = engine(spec_of(experts={"mode": "Observe"}, kvCache=cache))
+    assert not values(found).keys() & {*EXPERTS_ENV, *ADMISSION_ENV, *RETENTION_ENV}
     assert SCHEDULER_ARGUMENT not in found["args"]
 
 

@@ -45,6 +45,28 @@ def test_the_scheduler_that_a_template_names_is_known(parts: dict[str, Any]) -> 
     assert traits(**parts).scheduler == "my.Scheduler"
 
 
+@pytest.mark.parametrize("word", ["--worker-cls=my.Worker", "--worker_cls=my.Worker", "--worker-c=my.Worker"])
+def test_the_worker_that_a_template_names_is_known(word: str) -> None:
+    assert traits(args=[word]).worker == "my.Worker"
+
+
+@pytest.mark.parametrize(
+    ("words", "excluding"),
+    [
+        (["--seed=7"], ()),
+        (["--speculative-config={}"], ("--speculative-config",)),
+        (["-sc", "{}"], ("--speculative-config",)),
+        (["--spec-method=ngram", "--kv-transfer-config={}"], ("--kv-transfer-config", "--spec-method")),
+        (["--decode-context-parallel-size=2"], ("--decode-context-parallel-size",)),
+    ],
+    ids=str,
+)
+def test_options_with_which_requests_cannot_be_bounded_are_known(
+    words: list[str], excluding: tuple[str, ...]
+) -> None:
+    assert traits(args=words).excluding == excluding
+
+
 @pytest.mark.parametrize("argument", ["--ssl-cert=/tls/both.pem", "--ssl-certfile=", "--enable-ssl-refresh"])
 def test_one_without_does_not(argument: str) -> None:
     assert traits(argument).scheme == "http"

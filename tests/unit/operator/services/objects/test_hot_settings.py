@@ -59,6 +59,13 @@ KV = st.fixed_dictionaries(
                 "reservePercent": st.integers(0, 50),
             },
         ),
+        "retention": st.fixed_dictionaries(
+            {},
+            optional={
+                "policyRef": st.just({"name": "rungs"}),
+                "qualityClass": st.sampled_from(["Full", "High", "Standard"]),
+            },
+        ),
     },
 )
 DTYPES = st.sampled_from(["auto", "fp8"])
@@ -95,10 +102,13 @@ def templates(spec: Spec) -> dict[str, Manifest]:
     return found
 
 
-def with_kv(spec: Spec, dtype: str, mode: str, hot: Spec) -> Spec:
-    """The spec with a KV cache of which type and mode are cold and all else is hot."""
-    admission = {"mode": mode, **hot.get("admission", {})}
-    return {**spec, "kvCache": {"dtype": dtype, **hot, "admission": admission}}
+def with_kv(spec: Spec, dtype: str, modes: tuple[str, str], hot: Spec) -> Spec:
+    """The spec with a KV cache of which type and modes are cold and all else is hot."""
+    parts = {
+        part: {"mode": mode, **hot.get(part, {})}
+        for part, mode in zip(("admission", "retention"), modes, strict=True)
+    }
+    return {**spec, "kvCache": {"dtype": dtype, **hot, **parts}}
 
 
 @given(
@@ -106,7 +116,7 @@ def with_kv(spec: Spec, dtype: str, mode: str, hot: Spec) -> Spec:
     dtype=DTYPES,
     split=st.booleans(),
     mode=MODES,
-    admission=MODES,
+    kv_modes=st.tuples(MODES, MODES),
     before=st.tuples(HOT, EXPERTS, KV, SIZES, st.integers(1, 3)),
     after=st.tuples(HOT, EXPERTS, KV, SIZES, st.integers(1, 3)),
 )
@@ -115,7 +125,7 @@ def test_hot_settings_never_change_a_pod(
     dtype: str,
     split: bool,
     mode: str,
-    admission: str,
+    kv_modes: tuple[str, str],
     before: tuple[Spec, Spec, Spec, Spec, int],
     after: tuple[Spec, Spec, Spec, Spec, int],
 ) -> None:
@@ -123,7 +133,7 @@ def test_hot_settings_never_change_a_pod(
     for hot, experts, kv, size, routers in (before, after):
         pools = {"prefill": size, "router": {"replicas": routers}} if split else {}
         asked = {"experts": {"mode": mode, **experts}}
-        made.append(templates({**with_kv(cold, dtype, admission, kv), **hot, **pools, **asked}))
+        made.append(templates({**with_kv(cold, dtype, kv_modes, kv), **hot, **pools, **asked}))
     assert made[0] == made[1]
 
 
@@ -156,6 +166,7 @@ def test_a_cold_setting_does_change_the_pods() -> None:
         {"template": {"a": "b"}},
         {"experts": {"mode": "Observe"}},
         {"kvCache": {"admission": {"mode": "Observe"}}},
+        {"kvCache": {"retention": {"mode": "Observe"}}},
     ):
         assert templates(plain) != templates({**plain, **change})
 

@@ -27,7 +27,7 @@ BASE: dict[str, Any] = {
     "model": {"uri": "hf://org/model"},
     "router": {"replicas": 1},
     "prefill": {"replicas": 1},
-    "kvCache": {"admission": {"mode": "Observe"}},
+    "kvCache": {"admission": {"mode": "Observe"}, "retention": {"mode": "Observe"}},
     "experts": {"mode": "Observe"},
     "slo": {"ttftMs": 900},
     "template": {"spec": {"nodeSelector": {"gpu": "a100"}}},
@@ -84,6 +84,18 @@ EDITS: dict[str, Any] = {
     "kv_cache.admission.estimator": "Buckets",
     "kv_cache.admission.victim": "Newest",
     "kv_cache.admission.reserve_percent": 20,
+    "kv_cache.retention.mode": "Enforce",
+    "kv_cache.retention.policy_ref": {"name": "rungs"},
+    "kv_cache.retention.policy": "KeyNorm",
+    "kv_cache.retention.budget_tokens": 512,
+    "kv_cache.retention.most_tokens": 1024,
+    "kv_cache.retention.buffer_tokens": 128,
+    "kv_cache.retention.sink_tokens": 8,
+    "kv_cache.retention.recent_tokens": 64,
+    "kv_cache.retention.protect_tokens": 100,
+    "kv_cache.retention.gates_path": "/gates/chat.safetensors",
+    "kv_cache.retention.quality_class": "High",
+    "kv_cache.retention.on_probe_failure": "Refuse",
 }
 """An edit of each field of a spec; of workloadRef none, since it stands in the model's place."""
 
@@ -249,4 +261,15 @@ def test_agents_that_come_with_a_newer_chart_replace_no_pods() -> None:
 def test_admission_that_no_mode_was_asked_for_is_no_request_for_other_pods(admission: Any) -> None:
     plain = {**BASE, "kvCache": {"dtype": "fp8"}}
     asked = {**BASE, "kvCache": {"dtype": "fp8", "admission": admission}}
+    assert pod_hashes(asked, WITH_AGENTS) == pod_hashes(plain, WITH_AGENTS)
+
+
+@pytest.mark.parametrize(
+    "retention",
+    [{}, {"mode": "Off"}, {"budgetTokens": 512, "policy": "KeyNorm", "qualityClass": "Full"}],
+    ids=str,
+)
+def test_retention_that_no_mode_was_asked_for_is_no_request_for_other_pods(retention: Any) -> None:
+    plain = {**BASE, "kvCache": {"dtype": "auto"}}
+    asked = {**BASE, "kvCache": {"dtype": "auto", "retention": retention}}
     assert pod_hashes(asked, WITH_AGENTS) == pod_hashes(plain, WITH_AGENTS)
