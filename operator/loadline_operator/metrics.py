@@ -73,6 +73,10 @@ class Metrics:
         self.guards_breached = self._gauge(
             "experts_guards_breached", "InferenceServices of which a guard has ended the capacity of experts."
         )
+        self.unbounded = self._gauge(
+            "retention_inactive",
+            "InferenceServices whose requests aren't bounded though kvCache.retention.mode is Enforce.",
+        )
         self.ready = self._gauge("ready", "1 once every watch has delivered all objects, else 0.")
         self.measures: list[Callable[[], None]] = []
         self._bear()

@@ -203,3 +203,5 @@ class Services(Controller[Key]):
             self._context.metrics.services.labels(condition, verdict).set(count)
         breached = sum(fact.guard_breached for fact in self.facts.services.facts())
         self._context.metrics.guards_breached.set(breached)
+        unbounded = sum(fact.unbounded for fact in self.facts.services.facts())
+        self._context.metrics.unbounded.set(unbounded)

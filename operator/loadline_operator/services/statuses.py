@@ -16,6 +16,7 @@ from loadline_api.inference_services import (
     MOST_SHOWN,
     MOST_TEXT,
     InferenceService,
+    InferenceServiceSpec,
     InferenceServiceStatus,
     PoolStatus,
     Shown,
@@ -26,9 +27,14 @@ from loadline_api.reasons import Reason
 from loadline_operator import events
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import INFERENCE_SERVICES, Key, Manifest
-from loadline_operator.services import admission_conditions, condition_lists, expert_conditions
+from loadline_operator.services import (
+    admission_conditions,
+    condition_lists,
+    expert_conditions,
+    retention_conditions,
+)
 from loadline_operator.services.attachments import Attachment
-from loadline_operator.services.facts import admission_counts, expert_loads, node_reports
+from loadline_operator.services.facts import expert_loads, kv_memories, node_reports
 from loadline_operator.services.facts.node_reports import NodeReport
 from loadline_operator.services.health import Findings, PoolView
 from loadline_operator.services.objects.descriptions import Description
@@ -52,14 +58,18 @@ WARNED = (
     ConditionType.POLICY_VALID,
     ConditionType.EXPERTS_BOUNDED,
     ConditionType.ADMISSION_PREDICTED,
+    ConditionType.RETENTION_ACTIVE,
 )
 """Conditions whose failures are Events."""
 
-ONLY_FAILURE: Mapping[str, Reason] = {
-    ConditionType.EXPERTS_BOUNDED: Reason.GUARD_BREACHED,
-    ConditionType.ADMISSION_PREDICTED: Reason.PLUGIN_FAILED,
+ONLY_FAILURES: Mapping[str, frozenset[Reason]] = {
+    ConditionType.EXPERTS_BOUNDED: frozenset({Reason.GUARD_BREACHED}),
+    ConditionType.ADMISSION_PREDICTED: frozenset({Reason.PLUGIN_FAILED}),
+    ConditionType.RETENTION_ACTIVE: frozenset(
+        {Reason.PLUGIN_FAILED, Reason.ENGINE_UNABLE, Reason.RECALL_LOST, Reason.DRIFTED}
+    ),
 }
-"""The one reason of a condition that is a failure; all others say that nothing is to be done now."""
+"""The reasons of a condition that are failures; all others say that nothing is to be done now."""
 
 
 def own(
@@ -72,7 +82,7 @@ def own(
 ) -> InferenceServiceStatus:
     """The status of a service whose pods are ours; conditions have no times yet."""
     service = description.service
-    kv_cache = admission_counts.put_together(seen, service.status.kv_cache)
+    kv_cache = kv_memories.put_together(seen, service.status.kv_cache)
     told = {**found, **on_nodes(service, seen, kv_cache), **of_policies(policies)}
     told[ConditionType.READY] = with_ignored(service, found[ConditionType.READY])
     generation = service.metadata.generation
@@ -110,7 +120,7 @@ def attached(
     generation = service.metadata.generation
     selectors = attachment.selector, attachment.pod_selector
     selector, pod_selector = selectors if all(map(_fits, selectors)) else (None, None)
-    kv_cache = admission_counts.put_together(seen, service.status.kv_cache)
+    kv_cache = kv_memories.put_together(seen, service.status.kv_cache)
     told = {
         **attachment.findings,
         ConditionType.CAPACITY_LIMITED: limited,
@@ -139,15 +149,25 @@ def attached(
 def on_nodes(
     service: InferenceService, seen: tuple[NodeReport, ...], kv_cache: KvCacheStatus | None = None
 ) -> Findings:
-    """What the nodes report; objectives, experts and admission only where the spec has them."""
+    """What the nodes report; objectives, experts, admission and retention only where the spec has them."""
     told = {ConditionType.POWER_CAPPED: node_reports.capped(seen)}
     if service.spec.slo is not None:
         told[ConditionType.SLO_MET] = node_reports.slo_met(seen)
     if service.spec.experts is not None:
         told |= expert_conditions.findings(service.spec, seen)
-    if service.spec.kv_cache is not None and service.spec.kv_cache.admission is not None:
-        admission = kv_cache.admission if kv_cache is not None else None
-        told[ConditionType.ADMISSION_PREDICTED] = admission_conditions.finding(service.spec, admission, seen)
+    return told | _of_kv_cache(service.spec, seen, kv_cache or KvCacheStatus())
+
+
+def _of_kv_cache(
+    spec: InferenceServiceSpec, seen: tuple[NodeReport, ...], shown: KvCacheStatus
+) -> dict[ConditionType, Finding]:
+    told: dict[ConditionType, Finding] = {}
+    if spec.kv_cache is not None and spec.kv_cache.admission is not None:
+        found = admission_conditions.finding(spec, shown.admission, seen)
+        told[ConditionType.ADMISSION_PREDICTED] = found
+    if spec.kv_cache is not None and spec.kv_cache.retention is not None:
+        found = retention_conditions.finding(spec, shown.retention, seen)
+        told[ConditionType.RETENTION_ACTIVE] = found
     return told
 
 
@@ -204,7 +224,7 @@ def _failing(service: InferenceService, now_so: Condition | None) -> Condition |
     """The condition, if it says a failure that the status didn't say before."""
     if now_so is None or now_so.status != "False" or now_so.reason in PASSING:
         return None
-    if now_so.reason != ONLY_FAILURE.get(now_so.type, now_so.reason):
+    if now_so.reason not in ONLY_FAILURES.get(now_so.type, (now_so.reason,)):
         return None
     before = {one.type: (one.status, one.reason) for one in service.status.conditions}
     return None if before.get(now_so.type) == (now_so.status, now_so.reason) else now_so

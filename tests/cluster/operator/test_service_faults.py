@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loadline_api import names
+from loadline_api.kv_retention import REFUSAL
 from testbed.api_callers import eventually
 from testbed.cluster import nodes
 from testbed.cluster.bed import Bed
@@ -118,6 +119,21 @@ def test_faults_are_told_by_their_reasons_and_end(harbour: Bed, namespace: str) 
     kubelet_says(harbour, pod, serving, Ready="True", ContainersReady="True")
     eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, status="True"))
     eventually(lambda: has_warned(harbour, namespace, ["ImageUnavailable", "OutOfMemory"]))
+
+
+@pytest.mark.usefixtures("idle")
+def test_an_engine_that_refuses_to_start_without_bounds_says_why(harbour: Bed, namespace: str) -> None:
+    bounded = {"retention": {"mode": "Enforce", "budgetTokens": 512, "onProbeFailure": "Refuse"}}
+    harbour.apply([service("chat", namespace=namespace, kvCache=bounded, **on("idle"))])
+    eventually(lambda: bound(harbour, "chat", namespace))
+    pod = bound(harbour, "chat", namespace)
+    text = f"{REFUSAL}Attention: serve a model in which all layers have full attention"
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": f"{text}\n"}}
+    kubelet_says(harbour, pod, {"restartCount": 0, "state": ended})
+    eventually(lambda: says(harbour, "chat", "Ready", namespace=namespace, reason="CrashLoop"))
+    told = says(harbour, "chat", "Ready", namespace=namespace, status="False")
+    assert f"refuses to start: {text}" in told["message"]
+    says(harbour, "chat", "RetentionActive", namespace=namespace, status="Unknown")
 
 
 def test_gpus_that_are_missing_limit_the_capacity(harbour: Bed, namespace: str) -> None:

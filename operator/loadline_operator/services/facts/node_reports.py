@@ -4,8 +4,8 @@ What the nodes' agents report of services: capped or not, in time or not, plugin
 Only agents can read limits, latencies and engines, so each reports in its NodeCapacity what is
 so of the services on its node, and here the nodes are put together. Yes and no only: a
 count of nodes would move a status with every pod that moves. The exceptions are the load of
-experts, which agents keep for a minute or longer, and the figures of admission; `expert_loads` and
-`admission_counts` put them together.
+experts, which agents keep for a minute or longer, and the figures of KV memory; `expert_loads` and
+`kv_memories` put them together.
 """
 
 from collections.abc import Collection, Iterable

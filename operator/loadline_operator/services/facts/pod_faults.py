@@ -14,6 +14,7 @@ it matters is the business of `health`: a service whose pods all answer has no f
 import re
 from collections.abc import Iterator
 
+from loadline_api.kv_retention import REFUSAL
 from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
@@ -136,6 +137,9 @@ def _crash(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
         return None
     if last.get("reason") == "OOMKilled":
         return PodFault(reason=Reason.OUT_OF_MEMORY, text=_out_of_memory(pod, told))
+    refusal = _refusal(last)
+    if refusal:
+        return PodFault(reason=Reason.CRASH_LOOP, text=f"{_which(pod, told)} refuses to start: {refusal}")
     loops = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
     if not loops and told.get("restartCount", 0) < OFTEN:
         return None
@@ -147,6 +151,12 @@ def _crash(pod: Manifest, told: Manifest, *, first: bool) -> PodFault | None:
         text = f"{_which(pod, told)} keeps exiting with {why}: `{logs}` shows why"
     fetches = told["name"] in FETCHERS
     return PodFault(reason=Reason.MODEL_UNAVAILABLE if fetches else Reason.CRASH_LOOP, text=text)
+
+
+def _refusal(last: Manifest) -> str:
+    """Why an engine has ended itself, in its own words; they are the same each time."""
+    _, found, rest = str(last.get("message") or "").partition(REFUSAL)
+    return found + rest.partition("\n")[0].strip() if found else ""
 
 
 def _out_of_memory(pod: Manifest, told: Manifest) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from loadline_api.conditions import Condition, ConditionType, find
 from loadline_api.inference_services import InferenceService
+from loadline_api.kv_retention import RetentionMode
 from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Kind, Manifest
 from loadline_operator.services.facts import claimed_workloads
@@ -23,6 +24,7 @@ class ServiceFact:
     loops: frozenset[Loop] = frozenset()
     conditions: tuple[tuple[str, str], ...] = ()
     guard_breached: bool = False
+    unbounded: bool = False
 
 
 def service_fact(raw: Manifest) -> ServiceFact:
@@ -41,6 +43,7 @@ def service_fact(raw: Manifest) -> ServiceFact:
         loops=frozenset(service.spec.loops),
         conditions=tuple(_told(one) for one in service.status.conditions),
         guard_breached=_guard_breached(service),
+        unbounded=_unbounded(service),
     )
 
 
@@ -48,6 +51,13 @@ def _guard_breached(service: InferenceService) -> bool:
     """Whether a guard has ended the capacity of the service's experts, as the status says."""
     bounded = find(service.status.conditions, ConditionType.EXPERTS_BOUNDED)
     return bounded is not None and bounded.reason == Reason.GUARD_BREACHED
+
+
+def _unbounded(service: InferenceService) -> bool:
+    """Whether the status says that requests aren't bounded though the spec enforces it."""
+    active = find(service.status.conditions, ConditionType.RETENTION_ACTIVE)
+    asked = service.spec.retention.mode is RetentionMode.ENFORCE
+    return asked and active is not None and active.status == "False"
 
 
 def _told(condition: Condition) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from loadline_api.kv_cache import AdmissionMode, AdmissionStatus, KvCacheStatus
 from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.services import admission_conditions
-from loadline_operator.services.facts import admission_counts
+from loadline_operator.services.facts import kv_memories
 from loadline_operator.services.facts.node_reports import NodeReport
 
 OFF, OBSERVE, ENFORCE = AdmissionMode
@@ -27,7 +27,7 @@ def node(reason: str | None = "Predicting", **admission: Any) -> NodeReport:
 def finding(mode: AdmissionMode, *seen: NodeReport, **of: Any) -> Finding:
     made = of or {"model": {"uri": "hf://org/m"}}
     spec = InferenceServiceSpec.model_validate({**made, "kvCache": {"admission": {"mode": mode}}})
-    status = admission_counts.put_together(seen)
+    status = kv_memories.put_together(seen)
     return admission_conditions.finding(spec, status.admission if status is not None else None, seen)
 
 

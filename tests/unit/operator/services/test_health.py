@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from loadline_api.conditions import ConditionType
+from loadline_api.kv_retention import REFUSAL
 from loadline_api.reasons import Reason
 from loadline_operator.findings import Finding
 from loadline_operator.kube.kinds import Key
 from loadline_operator.services import health
 from loadline_operator.services.facts.faults import PodFault
 from loadline_operator.services.facts.owned_objects import Rollout
+from loadline_operator.services.facts.pod_faults import diagnose
 from loadline_operator.services.facts.pods import PodFact
 from loadline_operator.services.health import PoolView
 
@@ -64,6 +66,21 @@ def test_a_pods_fault_is_the_reason() -> None:
     found = ready(view(2, 1, CRASH))
     assert (found.so, found.reason) == (False, Reason.CRASH_LOOP)
     assert found.text == "1 of 2 replicas are ready: it ends again and again"
+
+
+def test_an_engine_that_refuses_to_start_is_the_reason_in_its_own_words() -> None:
+    ended = {"terminated": {"exitCode": 1, "message": f"{REFUSAL}Attention: serve another model\n"}}
+    container = {"name": "vllm", "ready": False, "restartCount": 0, "state": ended}
+    pod = {
+        "metadata": {"name": "main-0", "namespace": "serving"},
+        "spec": {"nodeName": "a", "containers": [{"name": "vllm"}]},
+        "status": {"phase": "Running", "containerStatuses": [container]},
+    }
+    fault = diagnose(pod)
+    assert fault is not None
+    found = ready(view(2, 1, fault))
+    assert (found.so, found.reason) == (False, Reason.CRASH_LOOP)
+    assert found.text.endswith(f"refuses to start: {REFUSAL}Attention: serve another model")
 
 
 def test_a_new_pod_that_fails_is_told_though_the_old_ones_serve() -> None:

@@ -11,6 +11,7 @@ from loadline_api.conditions import SERVICE_CONDITIONS, Condition, ConditionType
 from loadline_api.experts import ExpertsStatus
 from loadline_api.inference_services import InferenceService, InferenceServiceStatus
 from loadline_api.kv_cache import AdmissionStatus, KvCacheStatus
+from loadline_api.kv_retention_status import RetentionStatus
 from loadline_api.reasons import Reason
 from loadline_api.visible_texts import visible
 from loadline_operator.findings import Finding
@@ -183,6 +184,55 @@ def test_a_scheduler_that_failed_is_an_event_and_a_cautious_start_is_none() -> N
     for reason in ("FewLengths", "PolicyObserves", "AdmissionOff"):
         one, ended = with_admission(FAILED.model_copy(update={"reason": reason}), before=in_force)
         assert events(one, ended) == []
+
+
+BOUNDED = RetentionStatus(
+    engines=1, bounding_engines=1, budget_tokens=512, folded_tokens=400, reason="MemoryShort"
+)
+
+
+def with_retention(
+    retention: RetentionStatus | None, *, before: InferenceServiceStatus | None = None
+) -> tuple[InferenceService, InferenceServiceStatus]:
+    """A service that asks for retention, and its status once a node has reported this."""
+    spec = {"model": {"uri": "hf://org/m"}, "kvCache": {"retention": {"mode": "Enforce"}}}
+    status = before.to_api() if before is not None else {}
+    metadata = {"name": "chat", "namespace": "shop"}
+    one = InferenceService.parse({"metadata": metadata, "spec": spec, "status": status})
+    seen = (NodeReport(kv_cache=KvCacheStatus(retention=retention) if retention is not None else None),)
+    found = {ConditionType.READY: LIMITED}
+    wanted = statuses.own(describe(one, Defaults()), found, (), seen=seen, policies=Policies())
+    return one, statuses.written(one, wanted, now=NOON) or one.status
+
+
+def test_retention_is_in_the_status_and_small_moves_write_nothing() -> None:
+    _, status = with_retention(BOUNDED)
+    assert status.kv_cache == KvCacheStatus(retention=BOUNDED)
+    one, again = with_retention(BOUNDED.model_copy(update={"folded_tokens": 450}), before=status)
+    assert again is one.status, "nothing is written again"
+    moved = BOUNDED.model_copy(update={"folded_tokens": 900})
+    assert with_retention(moved, before=status)[1].kv_cache == KvCacheStatus(retention=moved)
+    assert with_retention(None, before=status)[1].kv_cache is None
+
+
+def test_only_services_with_retention_have_its_condition() -> None:
+    assert ConditionType.RETENTION_ACTIVE in messages(with_retention(None)[1])
+    assert ConditionType.RETENTION_ACTIVE not in messages(with_admission(None)[1])
+
+
+@pytest.mark.parametrize("reason", ["PluginFailed", "EngineUnable", "RecallLost", "Drifted"])
+def test_bounds_that_are_lost_are_an_event(reason: str) -> None:
+    _, in_force = with_retention(BOUNDED)
+    lost = RetentionStatus(engines=1, reason=reason)
+    one, ended = with_retention(lost, before=in_force)
+    assert events(one, ended) == [reason]
+    assert events(with_retention(lost, before=ended)[0], ended) == []
+
+
+@pytest.mark.parametrize("reason", ["NoBudget", "PolicyObserves", "PrefixHits"])
+def test_bounds_that_nobody_wants_are_no_event(reason: str) -> None:
+    _, in_force = with_retention(BOUNDED)
+    assert events(*with_retention(RetentionStatus(engines=1, reason=reason), before=in_force)) == []
 
 
 NO_GPU = "0 of 2 replicas are ready: pod chat-0 asks for 8 nvidia.com/gpu, and no node has them free"

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from loadline_api.kv_cache import GRAVEST_FIRST, AdmissionStatus, KvCacheStatus
 from loadline_api.quantities import MOST_COUNTED
 from loadline_api.reasons import Reason
-from loadline_operator.services.facts.admission_counts import BY_WORD, gravest, put_together
+from loadline_operator.services.facts.admission_counts import BY_WORD
+from loadline_operator.services.facts.kv_memories import put_together
+from loadline_operator.services.facts.node_figures import gravest
 from loadline_operator.services.facts.node_reports import NodeReport
 
 COUNTS = st.integers(0, MOST_COUNTED)
@@ -87,8 +89,7 @@ def test_counters_are_added_up_and_shares_are_those_of_the_fullest() -> None:
     ids=str,
 )
 def test_the_gravest_reason_is_shown(words: tuple[str | None, ...], shown: str | None) -> None:
-    assert gravest(AdmissionStatus(reason=word) for word in words) == shown
-    assert gravest(AdmissionStatus(reason=word) for word in reversed(words)) == shown
+    assert gravest(words, GRAVEST_FIRST) == gravest(words[::-1], GRAVEST_FIRST) == shown
 
 
 def test_each_word_that_agents_report_is_a_reason() -> None:

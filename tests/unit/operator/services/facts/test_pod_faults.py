@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadline_api.kv_retention import REFUSAL
 from loadline_api.reasons import Reason
 from loadline_operator.kube.kinds import Manifest
 from loadline_operator.services.facts.faults import PodFault
@@ -97,6 +98,24 @@ def test_a_crash_loop_is_the_same_in_every_turn() -> None:
         "container vllm of pod chat-0 keeps exiting with exit code 1 (Error):"
         " `kubectl logs -n serving chat-0 -c vllm --previous` shows why"
     )
+
+
+REFUSED = f"{REFUSAL}SpeculativeDecoding: start it without speculative decoding"
+OF_A_LOG = f"Traceback (most recent call last):\nloadline_vllm.CannotBound: {REFUSED}\n  more\nof vLLM's own"
+
+
+@pytest.mark.parametrize("message", [f"{REFUSED}\n", OF_A_LOG], ids=["last-words", "log"])
+@pytest.mark.parametrize("restarts", [0, 40])
+def test_an_engine_that_refuses_to_start_says_why_at_once(message: str, restarts: int) -> None:
+    ended: Manifest = {"terminated": {"exitCode": 1, "reason": "Error", "message": message}}
+    turns = [
+        pod(container(ended, restarts=restarts)),
+        pod(container(BACK_OFF, restarts=restarts, last=ended)),
+        pod(container(RUNNING, restarts=restarts + 1, last=ended)),
+    ]
+    (only,) = {fault(one) for one in turns}
+    assert (only.reason, only.lasting) == (Reason.CRASH_LOOP, True)
+    assert only.text == f"container vllm of pod chat-0 refuses to start: {REFUSED}"
 
 
 def test_one_crash_is_no_loop() -> None:
