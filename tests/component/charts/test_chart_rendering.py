@@ -112,6 +112,13 @@ def test_the_lines_that_the_kv_policy_shipped_offers_enforce() -> None:
     assert document.config == Config(admission=AdmissionMode.ENFORCE)
 
 
+def test_the_kv_retention_policy_shipped_bounds_no_request() -> None:
+    shipped = charts.one("ConfigMap", names.default_policy(Loop.KV_RETENTION))
+    assert shipped["metadata"]["labels"][names.POLICY_LABEL] == "kv-retention"
+    document = parse(shipped["data"][names.POLICY_KEY], Loop.KV_RETENTION)
+    assert document.hash == built_in(Loop.KV_RETENTION).hash
+
+
 def test_a_policys_settings_are_merged_over() -> None:
     values = {"policies": {"power": {"overrides": {"settings": {"threshold1Percent": 75}}}}}
     told = yaml.safe_load(
