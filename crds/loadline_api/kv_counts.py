@@ -3,9 +3,8 @@ What the schedulers of one engine have counted, as the section `kv` of a worker'
 
 The plugin writes the section and the agent reads it, both by the models here; `worker_messages` carries the
 section and doesn't look into it. The section has `off` where the engine admits as vLLM does, and no
-`admission` where it never did otherwise. It has `retention` where the engine was started with it, whether
-its requests can be bounded or not. What a part of the engine has not answered isn't there: an absent section
-says nothing. Each part can be without the other, so both have what is needed to read them.
+`admission` where it never did otherwise. What a part of the engine has not answered isn't there: an absent
+section says nothing.
 
 Counters grow from the start of the engine, and whoever reads them takes differences. All other numbers are of
 the moment. With data parallelism numbers are sums over the engines, but lengths are known as in the engine
@@ -21,12 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from loadline_policies.errors import InvalidInput
 from loadline_policies.fixes import fix_of
 from loadline_policies.kv.predicted_memory import AdmissionMode, EstimatorName
-from loadline_policies.kv.rung_settings import MOST_TOKENS
 
 LARGEST_COUNT: Final = 2**63 - 1
 
 Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
-KeptTokens = Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS)] | None
 
 
 class AdmissionCounts(BaseModel):
@@ -74,78 +71,12 @@ class AdmissionCounts(BaseModel):
         return self
 
 
-class RetentionCounts(BaseModel):
-    """How the KV memory of requests is bounded, in all engines that one front-end serves."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    policy: Annotated[str, Field(strict=True, min_length=1, max_length=64)]
-    """By which rule the tokens are chosen that stay."""
-
-    kept_tokens: KeptTokens = None
-    """The budget of requests that arrive now, None if they keep all. The largest where engines differ, and
-    None where one of them bounds none."""
-
-    most_tokens: KeptTokens = None
-    """The largest budget that any request may have, since the engine was started for no larger one; None if
-    requests may keep all."""
-
-    block_tokens: Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS)]
-    pool_blocks: Count
-    used_blocks: Count
-
-    saved_blocks: Count | None = None
-    """What bounded requests would hold now beside what they do hold, if they had kept all of their tokens.
-    None if the plugin can't tell."""
-
-    bounded_requests: Count
-    """Requests that have a budget now."""
-
-    bounded: Count
-    """Requests that got one."""
-
-    freed_blocks: Count
-    """Blocks of folded tokens that were given back."""
-
-    folds: Count | None = None
-    """Folds of one request's buffer, as the ranks have counted them; None while they haven't answered."""
-
-    refused_spans: Count
-    """Requests of which a span was ignored, since it couldn't hold."""
-
-    prefix_queried_tokens: Count
-    """Tokens of prompts that were looked for in the prefix cache; those of bounded requests are not."""
-
-    prefix_hit_tokens: Count
-    """Those of them that were found."""
-
-    preemptions: Count
-    """Of all requests, also where admission counts them."""
-
-    unbounded: Annotated[str, Field(strict=True, min_length=1, max_length=64)] | None = None
-    """Why no new request can be bounded, in the plugin's words; None if it can in every engine."""
-
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        """Refuse more of a part than of the whole."""
-        parts = (
-            (self.used_blocks, self.pool_blocks, "used blocks than the pool has"),
-            (self.bounded_requests, self.bounded, "bounded requests than got a budget"),
-            (self.prefix_hit_tokens, self.prefix_queried_tokens, "tokens found than were looked for"),
-        )
-        for part, whole, what in parts:
-            if part > whole:
-                raise ValueError(f"report no more {what}")
-        return self
-
-
 class KvCounts(BaseModel):
     """The section. `off` is why engines admit as vLLM does, in the plugin's words, None if none does."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     admission: AdmissionCounts | None = None
-    retention: RetentionCounts | None = None
     off: Annotated[str, Field(max_length=64)] | None = None
 
     def encode(self) -> dict[str, JsonValue]:

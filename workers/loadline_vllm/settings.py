@@ -88,7 +88,7 @@ class Settings(BaseModel):
     """Count loads as if the experts were on this many ranks; None: on as many as they are."""
 
     retention: Literal["off", "observe", "enforce"] = "off"
-    """How far the KV memory of requests may be bounded, by dropping or merging tokens that they would look at.
+    """How far the KV memory of requests may be bounded, by dropping or merging tokens of theirs.
     `off`: nothing of it runs. `observe`: no request gets a bound. `enforce`: they may get one."""
 
     retention_on_probe_failure: Literal["degrade", "refuse"] = "degrade"

@@ -1,10 +1,8 @@
 """
 What a document of the policy `memory-rungs` may set: its budgets, when it moves between them, and its guard.
 
-It has the settings of `predicted-memory` as well, with the same meaning: a service has one document for its
-KV memory, and how requests are admitted and how many tokens they keep are set apart in it. Without settings
-both observe. All figures are chosen. What a budget costs in quality depends on the model and on the prompts,
-so the guard measures it on the engine that serves.
+Without settings it observes. All figures are chosen. What a budget costs in quality depends on the model and
+on the prompts, so the guard measures it on the engine that serves.
 """
 
 from enum import StrEnum
@@ -14,8 +12,8 @@ from typing import Annotated, Final
 from pydantic import Field, model_validator
 
 from loadline_policies.errors import InvalidPolicy
-from loadline_policies.kv import predicted_memory
 from loadline_policies.kv.engine_memories import QualityClass
+from loadline_policies.settings import Settings
 
 MOST_RUNGS: Final = 4
 MOST_TOKENS: Final = 10_000_000
@@ -28,7 +26,7 @@ class RetentionMode(StrEnum):
     ENFORCE = "enforce"
 
 
-class Config(predicted_memory.Config):
+class Config(Settings):
     """What a `memory-rungs` document may set."""
 
     retention: RetentionMode = Field(

@@ -50,7 +50,7 @@ def test_every_registered_policy_is_listed_with_its_settings(loadline: Any) -> N
 
 def test_a_loop_lists_its_own_policies(loadline: Any) -> None:
     listed = json.loads(loadline("policies", "list", "kv", "-o", "json").out)
-    names = ("keep-all", "predicted-memory", "memory-rungs")
+    names = ("keep-all", "predicted-memory")
     assert [(one["loop"], one["name"]) for one in listed] == [("kv", name) for name in names]
 
 

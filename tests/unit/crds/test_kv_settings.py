@@ -3,9 +3,8 @@
 import pytest
 from pydantic import JsonValue
 
-from loadline_api.kv_settings import KvSettings, RetentionSettings
+from loadline_api.kv_settings import KvSettings
 from loadline_policies.errors import InvalidInput
-from loadline_policies.kv import rung_settings
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config, EstimatorName
 from loadline_policies.kv.victims import VictimRule
 
@@ -39,37 +38,10 @@ def test_the_policys_own_names_are_not_those_of_the_wire() -> None:
     assert KvSettings.read({"admission": {"admission": "enforce", "reservePercent": 7}}) == KvSettings()
 
 
-@pytest.mark.parametrize("sent", [{}, {"retention": {}}, {"retention": {"later": 1}}], ids=str)
-def test_without_a_number_of_kept_tokens_the_engine_does_as_it_was_started_to(
-    sent: dict[str, JsonValue],
-) -> None:
-    assert KvSettings.read(sent).retention is None
-
-
-def test_no_kept_tokens_is_not_null_which_keeps_all() -> None:
-    found = KvSettings.read({"retention": {"kept_tokens": None, "later": 1}})
-    assert found == KvSettings(retention=RetentionSettings(kept_tokens=None))
-    assert found != KvSettings()
-
-
-def test_a_document_of_rungs_sets_admission_as_one_of_predicted_memory_does() -> None:
-    rungs = rung_settings.Config(admission=AdmissionMode.ENFORCE, reserve_percent=7, rung_tokens=(512,))
-    alone = Config(admission=AdmissionMode.ENFORCE, reserve_percent=7)
-    assert KvSettings(admission=rungs).encode() == KvSettings(admission=alone).encode()
-
-
 @pytest.mark.parametrize(
     ("settings", "sent"),
     [
         (KvSettings(), {"admission": {}}),
-        (
-            KvSettings(retention=RetentionSettings(kept_tokens=None)),
-            {"admission": {}, "retention": {"kept_tokens": None}},
-        ),
-        (
-            KvSettings(retention=RetentionSettings(kept_tokens=2048)),
-            {"admission": {}, "retention": {"kept_tokens": 2048}},
-        ),
         (
             ENFORCED,
             {
@@ -109,14 +81,6 @@ def test_what_the_plugin_reads_is_what_the_agent_writes(
         ({"admission": {"window_requests": 9}}, "kv.admission.window_requests"),
         ({"admission": {"least_requests": -1}}, "kv.admission.least_requests"),
         ({"admission": {"initial_tokens": 2**40}}, "kv.admission.initial_tokens"),
-        ({"retention": None}, "kv.retention"),
-        ({"retention": 2048}, "kv.retention"),
-        ({"retention": {"kept_tokens": 0}}, "kv.retention.kept_tokens"),
-        ({"retention": {"kept_tokens": -32}}, "kv.retention.kept_tokens"),
-        ({"retention": {"kept_tokens": 10_000_001}}, "kv.retention.kept_tokens"),
-        ({"retention": {"kept_tokens": True}}, "kv.retention.kept_tokens"),
-        ({"retention": {"kept_tokens": 2048.0}}, "kv.retention.kept_tokens"),
-        ({"retention": {"kept_tokens": "2048"}}, "kv.retention.kept_tokens"),
     ],
     ids=str,
 )

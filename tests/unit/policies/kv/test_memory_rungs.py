@@ -405,20 +405,22 @@ def test_each_reason_has_its_place_among_the_gravest() -> None:
 )
 def test_a_setting_that_can_not_be_is_refused_by_name(settings: str, field: str) -> None:
     with pytest.raises(InvalidPolicy) as refused:
-        parse(f"schema: {SCHEMA}\nloop: kv\npolicy: memory-rungs\nsettings: {settings}\n", Loop.KV)
+        parse(
+            f"schema: {SCHEMA}\nloop: kv-retention\npolicy: memory-rungs\nsettings: {settings}\n",
+            Loop.KV_RETENTION,
+        )
     assert refused.value.field == field
 
 
-def test_a_document_sets_admission_beside_and_without_settings_observes() -> None:
-    text = f"schema: {SCHEMA}\nloop: kv\npolicy: memory-rungs\n"
-    document = parse(text, Loop.KV)
+def test_a_document_without_settings_observes() -> None:
+    text = f"schema: {SCHEMA}\nloop: kv-retention\npolicy: memory-rungs\n"
+    document = parse(text, Loop.KV_RETENTION)
     assert isinstance(document, ServiceDocument)
     assert (document.policy, document.config) == (MEMORY_RUNGS, Config())
     assert document.config.retention is RetentionMode.OBSERVE  # type: ignore[attr-defined]
-    given = "settings: {retention: enforce, admission: enforce, reservePercent: 7, rungTokens: [512]}\n"
-    config = parse(text + given, Loop.KV).config
-    assert isinstance(config, Config)
-    assert (config.reserve_percent, config.rung_tokens) == (7, (512,))
+    given = "settings: {retention: enforce, rungTokens: [512]}\n"
+    config = parse(text + given, Loop.KV_RETENTION).config
+    assert config == Config(retention=RetentionMode.ENFORCE, rung_tokens=(512,))
 
 
 CHANGES = st.one_of(
