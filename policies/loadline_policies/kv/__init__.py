@@ -9,4 +9,7 @@ sets all of these. `budgets` bounds the memory of one request, whose less useful
 `spans` keeps parts of its prompt from that. `memory_rungs` is the policy that chooses the budget of requests
 that arrive, by what `engine_memories` describes; `rung_guards` ends it, and `advices` says what else would
 help. Blocks are vLLM's: a fixed number of tokens in all layers of a group.
+
+`analyses` puts beside each other what ways to keep KV cost a model: by `kv_formats`, by `sparse_reads` and
+`rooflines` (bytes that are read), and by `layer_merging`. `analysis_results` are its document's fields.
 """
