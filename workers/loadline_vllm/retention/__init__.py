@@ -8,4 +8,7 @@ names of policies, and `folds` moves what is left; all of these work on tensors 
 scheduler's process, and `row_folds` folds in the worker's, before the attention of a step. `cpu_backend` is
 vLLM's attention on CPUs with that before it, `workers` its worker with the budgets of the requests that run,
 `scheduler_budgets` gives requests theirs. `registrations` makes all of these known to vLLM.
+
+`gates` say which tokens stay, once trained: `gate_training` does that outside of any engine, on a model that
+`frozen_models` loads.
 """

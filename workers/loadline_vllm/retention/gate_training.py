@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from loadline_policies.errors import InvalidInput
+from loadline_vllm.retention import frozen_models
 from loadline_vllm.retention.gate_examples import Example
 from loadline_vllm.retention.gates import GateShape, LayerGate
 
@@ -64,19 +64,9 @@ class GateTraining:
     """
 
     def __init__(self, model: Path, *, kept_tokens: int, rate: float, seed: int) -> None:
-        from transformers import AttentionInterface, AutoModelForCausalLM
-
         torch.manual_seed(seed)
-        AttentionInterface.register(ATTENTION, self._attend)
-        try:
-            self._model: Any = AutoModelForCausalLM.from_pretrained(
-                model, attn_implementation=ATTENTION, dtype=torch.float32
-            )
-        except ValueError as error:
-            fix = f"give a causal model of transformers: {error}"
-            raise InvalidInput("model", str(model), fix=fix) from error
-        self._model.requires_grad_(requires_grad=False).eval()
-        self.gates = TrainedGates(shape_of(self._model.config))
+        self._model: Any = frozen_models.load(model, name=ATTENTION, attend=self._attend)
+        self.gates = TrainedGates(frozen_models.shape_of(self._model.config))
         self._kept_tokens, self._gated = kept_tokens, False
         self._capacities: list[torch.Tensor] = []
         self._optimizer = torch.optim.AdamW(self.gates.parameters(), lr=rate, weight_decay=0.0)
@@ -151,14 +141,3 @@ class GateTraining:
             scale=named.get("scaling"),
         )
         return mixed.transpose(1, 2).contiguous(), None
-
-
-def shape_of(config: Any) -> GateShape:
-    """The shape of gates for a model of transformers."""
-    text = config.get_text_config()
-    heads = text.num_attention_heads
-    return GateShape(
-        layers=text.num_hidden_layers,
-        kv_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head=getattr(text, "head_dim", None) or text.hidden_size // heads,
-    )
