@@ -7,13 +7,13 @@ The training itself is the plugin's; this module turns options into its settings
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadline_cli.exits import CommandError, Exit
+from loadline_cli.model_folders import check_packages, tokenizer
 from loadline_cli.outputs import Output, aside, print_json, screen, table
 from loadline_cli.progress import progress_bars
 from loadline_policies.errors import InvalidInput
@@ -49,7 +49,7 @@ def train(
     output: Output,
 ) -> Exit:
     """Train gates and write them to `out`; CommandError if that isn't possible."""
-    _check_packages()
+    check_packages("training")
     from loadline_vllm.retention import gate_examples, gates
     from loadline_vllm.retention.gate_training import GateTraining
 
@@ -62,7 +62,7 @@ def train(
         with progress_bars() as progress:
             progress("reading the examples", 0.0)
             examples = gate_examples.read(
-                text.decode("utf-8").split("\n"), length=plan.length, tokens_of=_tokenizer(model)
+                text.decode("utf-8").split("\n"), length=plan.length, tokens_of=tokenizer(model)
             )
             progress("reading the examples", 1.0)
             training = GateTraining(model, kept_tokens=kept_tokens, rate=plan.rate, seed=plan.seed)
@@ -142,33 +142,6 @@ class _State:
         fresh = self.path.with_name(f"{self.path.name}.part")
         torch.save({"begun": self.begun, "training": training.state()}, fresh)
         fresh.rename(self.path)
-
-
-def _tokenizer(model: Path) -> Callable[[str], list[int]]:
-    """Splits text into the model's tokens; its tokenizer is read only if there is text."""
-    found: list[Any] = []
-
-    def tokens_of(text: str) -> list[int]:
-        if not found:
-            from transformers import AutoTokenizer
-
-            found.append(AutoTokenizer.from_pretrained(model))
-        return list(found[0](text)["input_ids"])
-
-    return tokens_of
-
-
-def _check_packages() -> None:
-    try:
-        import torch
-        import transformers
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"training needs the Python package `{error.name}`, which isn't installed",
-            hint="run it in an engine's image, or pip install torch transformers safetensors",
-        ) from error
-    assert torch
-    assert transformers
 
 
 def _show(out: Path, losses: list["Losses"], *, steps: int, output: Output) -> None:

@@ -23,6 +23,15 @@ def gibibytes(count: float) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
+def sized(count: float) -> str:
+    """Bytes with three digits, in the unit that fits: B, kB, MB, GB or TB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1e3:
+            return f"{count:.{0 if unit == 'B' else max(0, 3 - len(str(int(count))))}f} {unit}"
+        count /= 1e3
+    return f"{count:.3g} TB"
+
+
 def megabytes(count: float) -> str:
     """Bytes as MB with three digits, from a thousand MB on as GB."""
     value, unit = (count / 1e9, "GB") if count >= 1e9 else (count / 1e6, "MB")

@@ -26,6 +26,7 @@ FILTERS = (
     "prose",
     "gibibytes",
     "megabytes",
+    "sized",
 )
 """The functions of `formats` that templates use."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadline_cli import app, main, study_app
+from loadline_cli import app, kv_app, main, study_app
 from loadline_cli.exits import CommandError, Exit
 
 
@@ -26,6 +26,7 @@ from loadline_cli.exits import CommandError, Exit
         "study experts",
         "kv",
         "kv train-gates",
+        "kv analyse",
     ],
     ids=lambda name: name or "loadline",
 )
@@ -126,7 +127,7 @@ def test_an_error_without_a_hint_is_one_line() -> None:
 
 
 def test_every_command_has_an_example_and_its_exit_codes() -> None:
-    for command in (app.demo, app.drill, app.list_policies, app.check, study_app.experts):
+    for command in (app.demo, app.drill, app.list_policies, app.check, study_app.experts, kv_app.analyse):
         text = inspect.cleandoc(command.__doc__ or "")
         assert "\n  loadline " in text
         assert "Exit codes: 0 " in text
