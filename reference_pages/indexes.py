@@ -1,6 +1,6 @@
 """All pages of the reference by file name, and the one that lists them."""
 
-from reference_pages import commands, conditions, crds, metrics, policies
+from reference_pages import analyses, commands, conditions, crds, metrics, policies
 from reference_pages.pages import Page
 
 BESIDE = (
@@ -11,7 +11,14 @@ BESIDE = (
 
 def files() -> dict[str, str]:
     """The text of every page by its file's name."""
-    pages = (crds.page(), conditions.page(), metrics.page(), commands.page(), policies.page())
+    pages = (
+        crds.page(),
+        conditions.page(),
+        metrics.page(),
+        commands.page(),
+        policies.page(),
+        analyses.page(),
+    )
     return {page.file: page.text for page in (_index(pages), *pages)}
 
 
