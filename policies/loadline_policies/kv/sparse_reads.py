@@ -83,7 +83,7 @@ def _shadow(shape: KvShape, tokens: int) -> SparseRead:
         host_bytes=0,
         formula="GPU: context/8 × keys + low-rank keys + chosen values + resident KV; link: 40 % of values",
         source="rank 160, chunks of 8, 2,048 chosen tokens, 4 + 48 resident chunks: bytedance/ShadowKV"
-        " @a21f5a9; 60 % found in its cache: the paper (arXiv 2410.21465)",
+        " @a21f5a9; 60 % found in its cache: as others quote the paper (arXiv 2410.21465), unverified",
     )
 
 
