@@ -113,3 +113,10 @@ def test_16_levels_between_the_least_and_the_largest() -> None:
 def test_fp4_has_eight_sizes() -> None:
     given = torch.tensor([6.0, 5.1, 4.9, 2.6, 1.7, 0.8, 0.2, -0.3] * 2)
     assert nvfp4(given).tolist()[:8] == [6.0, 6.0, 4.0, 3.0, 1.5, 1.0, 0.0, -0.5]
+
+
+@pytest.mark.parametrize("name", ["turboquant_4bit_nc", "turboquant_3bit_nc"])
+def test_corrected_keys_keep_their_lengths(name: str) -> None:
+    given = numbers()
+    kept = ROUNDINGS[name].keys(given)
+    assert torch.allclose(kept.norm(dim=-1), given.norm(dim=-1), rtol=1e-3)

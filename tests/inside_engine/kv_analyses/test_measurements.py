@@ -1,11 +1,13 @@
 """Which changes are measured, and which tokens are judged."""
 
 import pytest
+import torch
 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.kv_formats import BY_NAME, KvShape
 from loadline_vllm.kv_analyses.analysed_models import AnalysedModel
+from loadline_vllm.kv_analyses.attentions import full
 from loadline_vllm.kv_analyses.kv_roundings import ROUNDINGS
 from loadline_vllm.kv_analyses.measurements import RetentionPlan, changes_of, measure
 from loadline_vllm.retention.gate_examples import Example
@@ -49,6 +51,17 @@ def test_drifts_are_means_over_tokens_and_not_over_sequences(
     expected = sum(each.kl_nats * each.judged_tokens for each in alone) / both.judged_tokens
     assert both.judged_tokens == sum(each.judged_tokens for each in alone)
     assert both.kl_nats == pytest.approx(expected)
+
+
+def test_the_loss_is_of_the_token_that_follows(model: AnalysedModel, ids: tuple[int, ...]) -> None:
+    found = measure(model, [Example(ids)], PLAN, progress=lambda *_: None).drifts["fp8"]
+    fp8 = changes_of(model.shape, PLAN)["fp8"]
+    places, following = slice(96, len(ids) - 1), torch.tensor(ids[97:])
+    full_loss, changed_loss = (
+        torch.nn.functional.cross_entropy(model.logits(model.hidden(ids, one))[places], following)
+        for one in (full, fp8)
+    )
+    assert found.loss_nats == pytest.approx(float(changed_loss - full_loss), abs=1e-4)
 
 
 def test_progress_never_goes_back_and_ends(model: AnalysedModel, ids: tuple[int, ...]) -> None:

@@ -48,13 +48,14 @@ def test_likenesses_are_means_over_the_tokens_of_all_sequences() -> None:
 
 
 def test_only_tokens_at_the_far_end_of_the_distances_stay_unmerged() -> None:
-    """19 tokens are alike, one is opposite: it alone is within 5 % of the largest distance."""
+    """18 tokens are alike, one is at a right angle, one opposite: that one alone is in the last 5 %."""
     keys = torch.ones(1, 20, 8)
     one = States(keys, keys, keys, 1.0)
     seen = LayerSimilarities()
     seen.see(0, one)
     changed = keys.clone()
     changed[0, 3] *= -1
+    changed[0, 4, ::2] *= -1
     seen.see(1, one._replace(keys=changed))
     assert seen.found()[0].keys_unmerged_share == pytest.approx(1 / 20)
 
