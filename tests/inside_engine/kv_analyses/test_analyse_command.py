@@ -16,7 +16,7 @@ from loadline_policies.kv.analysis_results import Analysis
 from loadline_vllm.kv_analyses.kv_roundings import ROUNDINGS
 from loadline_vllm.retention import gates
 from loadline_vllm.retention.gates import LayerGate
-from loadline_vllm.retention.scores import SCORES
+from loadline_vllm.retention.reductions import REDUCTIONS
 
 MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
 TOKENS = 160
@@ -59,7 +59,7 @@ def test_the_document_has_every_change_measured(data: Path, capsys: pytest.Captu
     assert analyse(data) == Exit.OK
     found = document(capsys)
     measured = {one.name: one.drift for one in found.choices if one.drift is not None}
-    retained = {f"retention, {name}" for name in (*SCORES, "streaming × int4_per_token_head")}
+    retained = {f"retention, {name}" for name in (*REDUCTIONS, "streaming × int4_per_token_head")}
     assert measured.keys() == set(ROUNDINGS) | retained
     assert {one.judged_tokens for one in measured.values()} == {2 * (TOKENS - 1 - 96)}
     assert measured["auto"].kl_nats < measured["int8_per_token_head"].kl_nats < measured["nvfp4"].kl_nats

@@ -12,8 +12,10 @@ from loadline_vllm.kv_analyses.analysed_models import AnalysedModel
 from loadline_vllm.kv_analyses.attentions import Attention, Retained, Rounded, full
 from loadline_vllm.kv_analyses.kv_roundings import ROUNDINGS
 from loadline_vllm.retention.gates import GateScores, LayerGate
-from loadline_vllm.retention.scores import SCORES, Scores, same_everywhere
+from loadline_vllm.retention.reductions import by_scores
+from loadline_vllm.retention.scores import SCORES, Score, Scores
 from testbed.kv.reference_decoding import FoldRule, Reference
+from testbed.kv.reference_folds import choosing
 
 MODEL = Path(os.environ["LOADLINE_SMALL_MODEL"])
 BUDGET = Budget(kept_tokens=64, buffer_tokens=32, block_tokens=16)
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def retained(scores: Scores, budget: Budget = BUDGET) -> Retained:
-    return Retained(budget, scores, sink_tokens=SINKS, recent_tokens=RECENT)
+    return Retained(budget, by_scores(scores), sink_tokens=SINKS, recent_tokens=RECENT)
 
 
 def gates() -> GateScores:
@@ -38,7 +40,14 @@ def gates() -> GateScores:
     )
 
 
-POLICIES: dict[str, Scores] = {**{name: same_everywhere(name) for name in SCORES}, "trimkv": gates()}
+def everywhere(score: Score) -> Scores:
+    return lambda _layer, _computed_tokens: score
+
+
+POLICIES: dict[str, Scores] = {
+    **{name: everywhere(score) for name, score in SCORES.items()},
+    "trimkv": gates(),
+}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -48,7 +57,7 @@ def test_folds_leave_the_answers_of_the_reference(
     """The reference computes chunks that end with a buffer, then token by token, without any of this code."""
     scores = POLICIES[policy]
     rule = FoldRule(
-        lambda layer, computed: scores(f"model.layers.{layer}.self_attn.attn", computed),
+        lambda layer, computed: choosing(scores(f"model.layers.{layer}.self_attn.attn", computed)),
         sinks=SINKS,
         recent=RECENT,
     )

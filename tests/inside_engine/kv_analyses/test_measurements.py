@@ -11,7 +11,7 @@ from loadline_vllm.kv_analyses.attentions import full
 from loadline_vllm.kv_analyses.kv_roundings import ROUNDINGS
 from loadline_vllm.kv_analyses.measurements import RetentionPlan, changes_of, measure
 from loadline_vllm.retention.gate_examples import Example
-from loadline_vllm.retention.scores import SCORES
+from loadline_vllm.retention.reductions import REDUCTIONS
 
 PLAN = RetentionPlan(
     budget=Budget(kept_tokens=80, buffer_tokens=16, block_tokens=16), sink_tokens=4, recent_tokens=32
@@ -32,7 +32,7 @@ def test_every_type_of_keys_and_values_is_rounded() -> None:
 def test_types_are_measured_for_heads_of_whole_groups(head: int, rounded: bool) -> None:
     changes = changes_of(shape(head), PLAN).keys()
     assert (ROUNDINGS.keys() <= changes) == rounded
-    assert SCORES.keys() <= changes
+    assert REDUCTIONS.keys() <= changes
     assert ("streaming × int4_per_token_head" in changes) == rounded
 
 

@@ -4,7 +4,7 @@ leave.
 
 An attention gets a layer's queries, keys and values of a whole sequence at once. Under folds it goes through
 the sequence from fold to fold, as an engine would that computes the tokens one by one or in chunks that end
-with a buffer: the plugin's own `Fold` chooses what stays, on memory whose blocks are single tokens.
+with a buffer: the plugin's own `Fold` is applied, to memory whose blocks are single tokens.
 
 Queries are taken in parts, so that no matrix of all pairs of tokens is ever there.
 """
@@ -19,7 +19,7 @@ from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.spans import Spans
 from loadline_vllm.kv_analyses.kv_roundings import KvRounding
 from loadline_vllm.retention.folds import Fold, KeysValues
-from loadline_vllm.retention.scores import Scores
+from loadline_vllm.retention.held_tokens import Origins, Reductions, first_origins
 
 QUERIES: Final = 256
 """Queries that are taken at once. Chosen: with 32 heads and 32,768 tokens their logits are a gigabyte."""
@@ -63,7 +63,7 @@ class Retained:
     """Each token sees those that folds have left of the tokens before it, in each KV head."""
 
     budget: Budget
-    scores: Scores
+    reductions: Reductions
     sink_tokens: int
     recent_tokens: int
 
@@ -71,19 +71,17 @@ class Retained:
         budget, tokens = self.budget, states.keys.shape[1]
         kept, buffer = budget.kept_tokens, budget.buffer_tokens
         memory = torch.stack([states.keys, states.values])
-        positions = torch.arange(kept).expand(states.keys.shape[0], -1)
+        origins = first_origins(kept, heads=states.keys.shape[0], device=memory.device)
         seen = [_causal(_part(states, memory, torch.arange(min(kept + buffer, tokens)), start=0), before=0)]
         for start in range(kept + buffer, tokens, buffer):
-            positions = self._fold(layer, memory, positions, computed=start)
+            origins = self._fold(layer, memory, origins, computed=start)
             end = min(start + buffer, tokens)
             held = torch.cat([torch.arange(kept), torch.arange(start, end)])
             seen.append(_causal(_part(states, memory, held, start=start), before=kept))
         return torch.cat(seen, 1)
 
-    def _fold(
-        self, layer: int, memory: torch.Tensor, positions: torch.Tensor, *, computed: int
-    ) -> torch.Tensor:
-        """Fold the buffer that ends at `computed`; the positions that are left."""
+    def _fold(self, layer: int, memory: torch.Tensor, origins: Origins, *, computed: int) -> Origins:
+        """Fold the buffer that ends at `computed`; the origins of what is left."""
         kept = self.budget.kept_tokens
         folded = torch.arange(computed - self.budget.buffer_tokens, computed)
         fold = Fold(
@@ -96,8 +94,8 @@ class Retained:
             recent_tokens=self.recent_tokens,
             spans=Spans(),
         )
-        score = self.scores(f"model.layers.{layer}.self_attn.attn", computed)
-        return fold.apply(memory, positions, layout=_SingleTokens(), score=score)
+        reduction = self.reductions(f"model.layers.{layer}.self_attn.attn", computed)
+        return fold.apply(memory, origins, layout=_SingleTokens(), reduction=reduction)
 
 
 class _SingleTokens:

@@ -24,7 +24,8 @@ from loadline_vllm.kv_analyses.kv_roundings import ROUNDINGS
 from loadline_vllm.kv_analyses.layer_similarities import LayerSimilarities
 from loadline_vllm.retention.gate_examples import Example
 from loadline_vllm.retention.gates import GateScores, LayerGate
-from loadline_vllm.retention.scores import SCORES, Scores, same_everywhere
+from loadline_vllm.retention.held_tokens import Reductions
+from loadline_vllm.retention.reductions import REDUCTIONS, by_scores, same_everywhere
 
 Progress = Callable[[str, float], None]
 """Receives the name of the current step, and the share of it that is done (0 to 1)."""
@@ -91,10 +92,10 @@ def changes_of(shape: KvShape, plan: RetentionPlan) -> dict[str, Attention]:
     changes: dict[str, Attention] = {}
     if shape.head % WHOLE_GROUPS == 0:
         changes |= {name: _rounded(name, shape) for name in ROUNDINGS}
-    policies: dict[str, Scores] = {name: same_everywhere(name) for name in SCORES}
+    policies: dict[str, Reductions] = {name: same_everywhere(name) for name in REDUCTIONS}
     if plan.gates is not None:
-        policies[TRIMKV] = GateScores(plan.gates)
-    retained = {name: _retained(scores, plan) for name, scores in policies.items()}
+        policies[TRIMKV] = by_scores(GateScores(plan.gates))
+    retained = {name: _retained(reductions, plan) for name, reductions in policies.items()}
     changes |= retained
     if WITH_4_BITS in changes:
         best = TRIMKV if TRIMKV in retained else next(iter(retained))
@@ -107,8 +108,8 @@ def _rounded(name: str, shape: KvShape, *, then: Attention = full) -> Rounded:
     return Rounded(ROUNDINGS[name], lambda layer: kind.spares(layer, layers=shape.layers), then)
 
 
-def _retained(scores: Scores, plan: RetentionPlan) -> Retained:
-    return Retained(plan.budget, scores, sink_tokens=plan.sink_tokens, recent_tokens=plan.recent_tokens)
+def _retained(reductions: Reductions, plan: RetentionPlan) -> Retained:
+    return Retained(plan.budget, reductions, sink_tokens=plan.sink_tokens, recent_tokens=plan.recent_tokens)
 
 
 def _judged(example: Example, number: int, *, first: int, model: AnalysedModel) -> list[int]:
