@@ -1,17 +1,12 @@
-"""
-The metrics of admission, in the engine's own `/metrics`.
-
-The front-end reads absolute counts, which grow from the start of the engine, and adds their growth.
-"""
+"""The metrics of admission, in the engine's own `/metrics`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from loadline_api.kv_counts import AdmissionCounts
 from loadline_policies.kv.predicted_memory import AdmissionMode
 from loadline_vllm.admission.labels import RULES, Off
-from loadline_vllm.metric_series import Series
+from loadline_vllm.metric_series import Published, Series
 
 IN_FORCE = Series(
     name="loadline:admission_in_force",
@@ -85,46 +80,26 @@ class Observation:
 
 @dataclass(slots=True)
 class AdmissionMetrics:
-    """The series in the process that serves `/metrics`; made when they are first published."""
+    """The series in the process that serves `/metrics`."""
 
-    _made: dict[str, Any] = field(default_factory=dict)
-    _counted: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _published: Published = field(default_factory=Published)
 
     def publish(self, observation: Observation) -> None:
         """Publish what the cores counted."""
+        published = self._published
         for reason in Off:
-            self._set(OFF, observation.off.get(reason, 0), reason)
+            published.set(OFF, observation.off.get(reason, 0), reason)
         counts = observation.counts
         if counts is None:
             return
-        self._set(IN_FORCE, counts.mode is AdmissionMode.ENFORCE)
-        self._set(KNOWN, counts.known_requests)
-        self._set(POOL, counts.pool_blocks)
+        published.set(IN_FORCE, counts.mode is AdmissionMode.ENFORCE)
+        published.set(KNOWN, counts.known_requests)
+        published.set(POOL, counts.pool_blocks)
         if counts.predicted_peak_blocks is not None:
-            self._set(PEAK, counts.predicted_peak_blocks)
-        self._count(REFUSALS, counts.refusals)
+            published.set(PEAK, counts.predicted_peak_blocks)
+        published.count(REFUSALS, counts.refusals)
         for rule in RULES:
-            self._count(PREEMPTIONS, observation.preemptions.get(rule, 0), rule)
-        self._count(PREEMPTED_TOKENS, counts.preempted_tokens)
-        self._count(MISPREDICTED, counts.mispredicted)
-        self._count(IGNORED_DEADLINES, observation.ignored_deadlines)
-
-    def _set(self, series: Series, value: float, *labels: str) -> None:
-        self._labelled(series, *labels).set(value)
-
-    def _count(self, series: Series, value: int, *labels: str) -> None:
-        before = self._counted.get((series.name, *labels), 0)
-        self._labelled(series, *labels).inc(max(0, value - before))
-        self._counted[series.name, *labels] = max(before, value)
-
-    def _labelled(self, series: Series, *labels: str) -> Any:
-        if series.name not in self._made:
-            from prometheus_client import Counter, Gauge  # the engine's, as vLLM depends on it
-
-            self._made[series.name] = (
-                Counter(series.name, series.help, labelnames=series.labels)
-                if series.type == "counter"
-                else Gauge(series.name, series.help, labelnames=series.labels, multiprocess_mode="mostrecent")
-            )
-        found = self._made[series.name]
-        return found.labels(*labels) if labels else found
+            published.count(PREEMPTIONS, observation.preemptions.get(rule, 0), rule)
+        published.count(PREEMPTED_TOKENS, counts.preempted_tokens)
+        published.count(MISPREDICTED, counts.mispredicted)
+        published.count(IGNORED_DEADLINES, observation.ignored_deadlines)

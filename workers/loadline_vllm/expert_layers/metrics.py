@@ -8,12 +8,11 @@ experts or a layer's ranks. Whoever needs those reads the counts themselves.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_policies.experts.shadow_tables import shadow_table
 from loadline_vllm.expert_layers.observations import SIZES, Observation, bound_total, rank_multiples, total
-from loadline_vllm.metric_series import Series
+from loadline_vllm.metric_series import Published, Series
 
 OBSERVED = Series(name="loadline:experts_observed_layers", help="Layers of experts whose load is counted.")
 BYPASSED = Series(
@@ -102,54 +101,44 @@ ALL = (
 
 @dataclass(slots=True)
 class ExpertsMetrics:
-    """The gauges in the process that serves `/metrics`; made when they are first published."""
+    """The gauges in the process that serves `/metrics`."""
 
-    _gauges: dict[str, Any] = field(default_factory=dict)
+    _published: Published = field(default_factory=Published)
     _unbounded: set[str] = field(default_factory=set)
 
     def publish(self, observation: Observation) -> None:
         """Publish what the ranks counted; a gauge of which nothing is known keeps its last value."""
-        self._set(OBSERVED, len(observation.layers))
+        self._published.set(OBSERVED, len(observation.layers))
         for reason, layers in observation.bypassed.items():
-            self._set(BYPASSED, layers, reason)
+            self._published.set(BYPASSED, layers, reason)
         self._unbounded |= {*observation.unbounded}
         for reason in self._unbounded:  # a reason that has gone with a change of settings is at 0
-            self._set(UNBOUNDED, observation.unbounded.get(reason, 0), reason)
+            self._published.set(UNBOUNDED, observation.unbounded.get(reason, 0), reason)
         for name, layer in observation.layers.items():
             if layer.counts.expert_imbalance is not None and layer.counts.rank_imbalance is not None:
-                self._set(IMBALANCE, layer.counts.expert_imbalance, name)
-                self._set(RANK_IMBALANCE, layer.counts.rank_imbalance, name)
+                self._published.set(IMBALANCE, layer.counts.expert_imbalance, name)
+                self._published.set(RANK_IMBALANCE, layer.counts.rank_imbalance, name)
         for layer in [*observation.layers.values()][:1]:  # a batch passes all layers
             for size, batches in zip(SIZES, layer.batches, strict=True):
-                self._set(BATCHES, batches, size)
+                self._published.set(BATCHES, batches, size)
         for rank, load in enumerate(rank_multiples(observation)):
-            self._set(RANK_LOAD, load, str(rank))
+            self._published.set(RANK_LOAD, load, str(rank))
         counts = total(observation)
         for row in shadow_table(counts) if counts else ():
             gamma = f"{row.gamma_thousandths / 1000:g}"
-            self._set(DROP_FRACTION, row.dropped_fraction, gamma)
-            self._set(RANK_MOST, row.capped_rank_most, gamma)
-        self._set(GAMMA, _gamma(observation.settings))
+            self._published.set(DROP_FRACTION, row.dropped_fraction, gamma)
+            self._published.set(RANK_MOST, row.capped_rank_most, gamma)
+        self._published.set(GAMMA, _gamma(observation.settings))
         self._publish_bound(bound_total(observation))
         if eplb := observation.eplb:
-            self._set(EPLB_STEPS, eplb.steps_since_rearranged)
-            self._set(EPLB_INTERVAL, eplb.step_interval)
+            self._published.set(EPLB_STEPS, eplb.steps_since_rearranged)
+            self._published.set(EPLB_INTERVAL, eplb.step_interval)
 
     def _publish_bound(self, found: Mapping[str, int]) -> None:
         if offered := found.get("offered"):
-            self._set(DROPPED, found["dropped"] / offered)
-            self._set(REROUTED, found["rerouted"] / offered)
-            self._set(WITHOUT_EXPERT, found["without_expert"])
-
-    def _set(self, gauge: Series, value: float, *labels: str) -> None:
-        if gauge.name not in self._gauges:
-            from prometheus_client import Gauge  # the engine's, as vLLM depends on it
-
-            self._gauges[gauge.name] = Gauge(
-                gauge.name, gauge.help, labelnames=gauge.labels, multiprocess_mode="mostrecent"
-            )
-        found = self._gauges[gauge.name]
-        (found.labels(*labels) if labels else found).set(value)
+            self._published.set(DROPPED, found["dropped"] / offered)
+            self._published.set(REROUTED, found["rerouted"] / offered)
+            self._published.set(WITHOUT_EXPERT, found["without_expert"])
 
 
 def _gamma(settings: ExpertsSettings | None) -> float:
