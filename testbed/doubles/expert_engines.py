@@ -14,7 +14,8 @@ import aiohttp
 from aiohttp import web
 
 from loadline_agent import engine_clients
-from loadline_agent.experts.canaries import ANSWER_S, Canaries
+from loadline_agent.canaries.measurements import ANSWER_S
+from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.expert_loops import ExpertLoop, ServedEngine
 from loadline_agent.experts.service_statuses import ServiceStatuses
 from loadline_agent.metrics import Metrics
@@ -194,7 +195,7 @@ class ExpertAgent:
         clock = self.engine.clock
         self.metrics = Metrics()
         self.journal = Journal(Component.AGENT, node="node-0", wall=lambda: 0.0)
-        self.canaries = Canaries(clock, lambda outcome: self.metrics.canaries.labels(outcome).inc())
+        self.canaries = ExpertCanaries(clock, lambda outcome: self.metrics.canaries.labels(outcome).inc())
         self.loop = ExpertLoop(
             lambda namespace, name: self.served(),
             self.canaries,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadline_agent import engine_clients
-from loadline_agent.experts.canaries import ANSWER_S, Canaries, CanaryTarget
+from loadline_agent.canaries.measurements import ANSWER_S, CanaryTarget
+from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.canary_prompts import prompt
 from testbed.engines import expert_models
 from testbed.engines.processes import Engines
@@ -20,7 +21,7 @@ MIN_TOKENS = 64
 
 async def test_canaries_of_an_unchanged_engine_do_not_drift(engine_venv: Venv, plugins: Path) -> None:
     outcomes: Counter[str] = Counter()
-    canaries = Canaries(time.monotonic, lambda outcome: outcomes.update([outcome]))
+    canaries = ExpertCanaries(time.monotonic, lambda outcome: outcomes.update([outcome]))
     with Engines(engine_venv, expert_models.ensure("olmoe"), plugins=plugins) as engines:
         server = engines.start("chat", "--enable-prefix-caching")
         server.wait()

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import structlog
 
+from loadline_agent.canaries.measurements import CanaryTarget
 from loadline_agent.experts import spec_bounds
-from loadline_agent.experts.canaries import Canaries, CanaryTarget
+from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.count_windows import CountWindow
 from loadline_agent.experts.outlooks import forecasts
 from loadline_agent.metrics import Metrics
@@ -93,7 +94,7 @@ class ExpertLoop:
     def __init__(
         self,
         engine_of: EngineOf,
-        canaries: Canaries,
+        canaries: ExpertCanaries,
         *,
         journal: Journal,
         metrics: Metrics,

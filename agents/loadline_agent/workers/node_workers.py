@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from loadline_agent.experts.canaries import Canaries
+from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.expert_loops import ExpertLoop, ServedEngine
 from loadline_agent.experts.service_statuses import ServiceStatuses
 from loadline_agent.kube.clients import Kube
@@ -60,7 +60,7 @@ class NodeWorkers:
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._canaries = Canaries(clock, lambda outcome: metrics.canaries.labels(outcome).inc())
+        self._canaries = ExpertCanaries(clock, lambda outcome: metrics.canaries.labels(outcome).inc())
         experts = ExpertLoop(pods.engine, self._canaries, journal=journal, metrics=metrics, clock=clock)
         kv = KvLoop(pods.admission, metrics=metrics, clock=clock)
         self._loops = {Loop.EXPERTS: experts.section, Loop.KV: kv.section}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadline_agent.experts.canary_prompts import MOST_WORDS, mean_logprob, prompt, request, served_model
+from loadline_agent.experts.canary_prompts import MOST_WORDS, mean_logprob, prompt, request
 from loadline_policies.errors import InvalidInput
 
 
@@ -56,15 +56,3 @@ def test_the_mean_leaves_out_the_first_token_which_nothing_predicts() -> None:
 def test_an_answer_that_cannot_be_is_no_reading(body: bytes) -> None:
     with pytest.raises(InvalidInput):
         mean_logprob(body, least_tokens=4)
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"data": []}', b'{"data": [{"id": 1}]}', b'{"data": [{"id": ""}]}']
-)
-def test_an_engine_that_names_no_model_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidInput):
-        served_model(body)
-
-
-def test_the_first_model_is_asked() -> None:
-    assert served_model(b'{"data": [{"id": "tiny"}, {"id": "lora"}]}') == "tiny"
