@@ -19,10 +19,14 @@ from loadline_vllm import presence
 from loadline_vllm.admission import metrics as admission_metrics
 from loadline_vllm.channel import channel_metrics
 from loadline_vllm.expert_layers import metrics as experts_metrics
+from loadline_vllm.retention import metrics as retention_metrics
 from reference_pages.markdown import code, prose, table
 from reference_pages.pages import Page
 
 Row = tuple[str, str, str, str]
+
+PLUGIN = channel_metrics, experts_metrics, admission_metrics, retention_metrics
+"""Modules whose `ALL` are series of the plugin's."""
 
 CONTROLLER = "CONTROLLER"
 """Stands for the name of a controller, of which the operator has several."""
@@ -99,6 +103,12 @@ def _of_agent_gauges() -> Iterator[Row]:
 
 
 def _of_plugin() -> Iterator[Row]:
-    for series in (*presence.FLAGS, *channel_metrics.ALL, *experts_metrics.ALL, *admission_metrics.ALL):
+    for series in (
+        *presence.FLAGS,
+        *channel_metrics.ALL,
+        *experts_metrics.ALL,
+        *admission_metrics.ALL,
+        *retention_metrics.ALL,
+    ):
         name = f"{series.name}_total" if series.type == "counter" else series.name
         yield code(name), series.type, _label("; ".join(series.labels), series.values), prose(series.help)

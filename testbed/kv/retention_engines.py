@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
+from loadline_api.kv_retention_counts import RetentionCounts
 from loadline_policies.kv.budgets import Budget
+from loadline_policies.loops import Loop
+from loadline_vllm import held_settings
+from loadline_vllm.retention import core_rpc
+from loadline_vllm.retention.core_answers import of_cores
+from loadline_vllm.retention.core_rpc import COUNTS
+from loadline_vllm.retention.rank_rpc import FOLDS
 
 ENVIRONMENT: Mapping[str, str] = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -59,6 +68,7 @@ class RetentionEngine:
             max_num_batched_tokens=max(64, BUFFER * running),
             long_prefill_token_threshold=BUFFER,
             enable_prefix_caching=True,
+            disable_log_stats=False,  # else vLLM counts no prefix hits
             enforce_eager=True,
             scheduler_cls="loadline_vllm.schedulers.LoadlineScheduler",
             worker_cls="loadline_vllm.retention.workers.RetentionWorker",
@@ -92,6 +102,19 @@ class RetentionEngine:
         done = self.llm.generate([{"prompt_token_ids": list(one)} for one in asked], sampling, use_tqdm=False)
         self.cached_tokens = [int(one.num_cached_tokens or 0) for one in done]
         return [list(one.outputs[0].token_ids) for one in done]
+
+    def hold(self, section: dict[str, JsonValue]) -> None:
+        """What a change of settings does in the core."""
+        core_rpc.hold(self.llm.llm_engine.engine_core.engine_core, section)
+
+    def counts(self) -> RetentionCounts:
+        """What core and rank answer, as the front-end would report it."""
+        core = core_rpc.counts(self.llm.llm_engine.engine_core.engine_core)
+        ranks = self.llm.collective_rpc(held_settings.COUNTS, args=("",))
+        folds = [one[FOLDS] for one in held_settings.counted(ranks, Loop.KV_RETENTION)]
+        found = of_cores([core[COUNTS]], folds=folds)
+        assert found is not None
+        return found
 
     def budget(self, kept: int) -> Budget:
         return Budget(kept_tokens=kept, buffer_tokens=BUFFER, block_tokens=BLOCK)

@@ -65,8 +65,7 @@ def _channel(
     from loadline_vllm.channel.pollers import Counters, Poller
     from loadline_vllm.channel.settings_leases import Change
 
-    admits = found.admission != "off"
-    called = [held_settings.rank_class(), *([held_settings.core_class()] if admits else [])]
+    called = [held_settings.rank_class(), *([held_settings.core_class()] if found.has_scheduler else [])]
     for of_vllm in called:
         if not held_settings.is_installed(of_vllm):
             raise RuntimeError(f"{of_vllm} lacks {held_settings.METHOD}: the general plugin is disabled")
@@ -82,7 +81,8 @@ def _channel(
 
     loops = [
         *([served_loops.experts(engine_client, call_ranks)] if found.experts != "off" else []),
-        *([served_loops.admission(call_cores)] if admits else []),
+        *([served_loops.admission(call_cores)] if found.admission != "off" else []),
+        *([served_loops.retention(call_cores, call_ranks)] if found.retention != "off" else []),
     ]
 
     async def apply(change: Change) -> Sequence[int | None]:
@@ -114,15 +114,17 @@ def _channel(
 
 
 def _check_scheduler(engine_client: Any, found: settings.Settings) -> None:
-    """Log an error if admission was asked for and the engine has another scheduler."""
-    if not found.plugin or found.admission == "off":
+    """Log an error if the plugin's scheduler was asked for and the engine has another one."""
+    if not found.plugin or not found.has_scheduler:
         return
     scheduler = engine_client.vllm_config.scheduler_config.scheduler_cls
     name = scheduler if isinstance(scheduler, str) else _full_name(scheduler)
     if name != SCHEDULER:
         logger.error(
-            "LOADLINE_ADMISSION is %s, but this engine's scheduler is %s: start it with --scheduler-cls %s",
+            "LOADLINE_ADMISSION is %s and LOADLINE_RETENTION %s, but this engine's scheduler is %s: start it"
+            " with --scheduler-cls %s",
             found.admission,
+            found.retention,
             "vLLM's own" if scheduler is None else name,
             SCHEDULER,
         )

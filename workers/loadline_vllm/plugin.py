@@ -49,6 +49,8 @@ def _start() -> None:
         from loadline_vllm.admission import core_rpc
 
         held_settings.CORE_LOOPS["kv"] = held_settings.Loop(core_rpc.hold, core_rpc.counts)
+    if found.retention != "off":
+        _serve_retention()
     _install("ranks", held_settings.rank_class, held_settings.RANK_LOOPS)
     if held_settings.CORE_LOOPS:
         _install("engine cores", held_settings.core_class, held_settings.CORE_LOOPS)
@@ -59,11 +61,17 @@ def _start() -> None:
         held_settings.RANK_LOOPS["experts"] = held_settings.Loop(
             lambda _, section: worker_rpc.hold(section), worker_rpc.counts
         )
-    if found.retention != "off":
-        from loadline_vllm.retention import registrations as retention_registrations
-
-        retention_registrations.register()
     logger.info("Loadline's plugin %s is loaded", presence.package_version())
+
+
+def _serve_retention() -> None:
+    """Let vLLM know of retention, and let cores and ranks serve its loop."""
+    from loadline_vllm import held_settings
+    from loadline_vllm.retention import core_rpc, rank_rpc, registrations
+
+    registrations.register()
+    held_settings.CORE_LOOPS["kv-retention"] = held_settings.Loop(core_rpc.hold, core_rpc.counts)
+    held_settings.RANK_LOOPS["kv-retention"] = held_settings.Loop(rank_rpc.hold, rank_rpc.counts)
 
 
 def _install(parts: str, of_vllm: Callable[[], type], loops: "Mapping[str, Loop]") -> None:

@@ -79,11 +79,28 @@ def experts(engine_client: Any, call_ranks: Call) -> ServedLoop:
 
 
 def admission(call_cores: Call) -> ServedLoop:
-    """The loop of KV memory, in an engine that admits by prediction: its cores hold it, and no rank."""
+    """The loop of admission, in an engine that admits by prediction: its cores hold it, and no rank."""
     from loadline_vllm.admission.front_ends import AdmissionFrontEnd
+
+    return ServedLoop(Loop.KV, call_cores, _held_by_all(call_cores), AdmissionFrontEnd().counted)
+
+
+def retention(call_cores: Call, call_ranks: Call) -> ServedLoop:
+    """The loop of retention, in an engine that may bound its requests: its cores hold it, and ranks count
+    too."""
+    from loadline_vllm.retention.front_ends import RetentionFrontEnd
+
+    async def call(method: str, argument: str) -> list[object]:
+        return [*await call_cores(method, argument), *await call_ranks(method, argument)]
+
+    return ServedLoop(Loop.KV_RETENTION, call, _held_by_all(call_cores), RetentionFrontEnd().counted)
+
+
+def _held_by_all(call_cores: Call) -> Callable[[Change], Awaitable[bool]]:
+    """Sends a change to all cores; whether it holds in each."""
 
     async def follow(change: Change) -> bool:
         answers = await call_cores(held_settings.METHOD, held_settings.sent(change))
         return {*held_settings.acknowledged(answers)} == {change.generation}
 
-    return ServedLoop(Loop.KV, call_cores, follow, AdmissionFrontEnd().counted)
+    return follow

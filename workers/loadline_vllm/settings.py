@@ -121,6 +121,11 @@ class Settings(BaseModel):
     """First tokens of each prompt that always stay, as a system prompt."""
 
     @property
+    def has_scheduler(self) -> bool:
+        """Whether the engine is to be started with the plugin's scheduler."""
+        return self.admission != "off" or self.retention != "off"
+
+    @property
     def worker(self) -> Worker | None:
         """What the channel needs; None unless all of it is set."""
         if not (self.agent and self.namespace and self.service and self.pool):

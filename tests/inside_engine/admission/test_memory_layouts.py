@@ -10,6 +10,7 @@ from vllm.v1.kv_cache_interface import MambaSpec, SlidingWindowSpec
 from loadline_policies.kv.estimators import ByOracle
 from loadline_policies.kv.peaks import BlockGroup
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config
+from loadline_vllm import block_pools
 from loadline_vllm.admission import memory_layouts
 from testbed.engines.schedulers import SteppedScheduler, attention
 from testbed.engines.workloads import mixed
@@ -41,7 +42,7 @@ def state() -> Any:
 def test_layers_that_keep_every_token_have_no_bound(made: Made) -> None:
     ours = made("observe")
     assert memory_layouts.groups_of(ours.vllm) == (BlockGroup(block_tokens=16),)
-    assert (memory_layouts.pool_blocks(ours.vllm), memory_layouts.used_blocks(ours.vllm)) == (64, 0)
+    assert (block_pools.pool_blocks(ours.vllm), block_pools.used_blocks(ours.vllm)) == (64, 0)
 
 
 def test_a_sliding_window_bounds_what_a_request_holds(made: Made) -> None:

@@ -105,8 +105,7 @@ def test_a_request_is_folded_when_its_buffer_is_full_and_not_before() -> None:
     assert rows.held(before, 0) == list(range(16))
     after = rows.step(a=(16, 1))
     assert rows.held(after, 0) == [0, 1, *range(10, 17)]
-    assert rows.folds.counts.folds == 1
-    assert rows.folds.counts.dropped_tokens == 8
+    assert rows.running.folds == 1
 
 
 def test_a_long_chunk_fills_several_buffers_at_once() -> None:
@@ -142,7 +141,7 @@ def test_folds_follow_each_other() -> None:
     for computed in range(16, 36):
         shown = rows.step(a=(computed, 1))
     assert rows.held(shown, 0) == [0, 1, *range(26, 36)]
-    assert rows.folds.counts.folds == 3
+    assert rows.running.folds == 3
 
 
 def test_rows_have_budgets_of_their_own() -> None:

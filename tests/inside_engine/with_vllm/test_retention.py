@@ -102,6 +102,50 @@ def test_a_prompt_longer_than_the_pool_is_served_where_no_request_may_keep_all(r
     os.environ.pop("LOADLINE_RETENTION_MOST_TOKENS")
 
 
+def test_what_is_counted_has_happened(engine: RetentionEngine) -> None:
+    asked = prompts(4, tokens=PROMPT_TOKENS, seed=9)
+    before = engine.counts()
+    engine.answers(asked, tokens=TOKENS, kept=64)
+    found = engine.counts()
+    folds = engine.budget(64).folds(PROMPT_TOKENS + TOKENS - 1)
+    assert found.bounded - before.bounded == 4
+    assert found.folds is not None
+    assert before.folds is not None
+    assert found.folds - before.folds == 4 * folds
+    last_is_late = 4 * (folds - 1) * BUFFER // BLOCK
+    assert last_is_late <= found.freed_blocks - before.freed_blocks <= 4 * folds * BUFFER // BLOCK
+    assert (found.bounded_requests, found.saved_blocks, found.used_blocks) == (0, 0, 0)
+    assert (found.kept_tokens, found.pool_blocks, found.unbounded) == (64, 64, None)
+
+
+def test_a_budget_comes_with_settings_and_goes_with_them(
+    engine: RetentionEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.hold({"kept_tokens": 96})
+    assert engine.counts().kept_tokens == 96
+    engine.hold({"kept_tokens": 95})
+    assert engine.counts().kept_tokens is None
+    assert "set a multiple of the block size" in caplog.text
+    engine.hold({"kept_tokens": 96})
+    engine.hold({})
+    assert engine.counts().kept_tokens is None
+
+
+def test_prefix_hits_are_counted_of_requests_without_a_budget(engine: RetentionEngine) -> None:
+    asked = prompts(2, tokens=PROMPT_TOKENS, seed=10)
+    before = engine.counts()
+    for _ in range(2):
+        engine.answers(asked, tokens=4, kept=None)
+    found = engine.counts()
+    assert found.prefix_queried_tokens is not None
+    assert found.prefix_hit_tokens is not None
+    assert found.prefix_queried_tokens - (before.prefix_queried_tokens or 0) == 4 * PROMPT_TOKENS
+    shared = 2 * (PROMPT_TOKENS // BLOCK) * BLOCK
+    assert found.prefix_hit_tokens - (before.prefix_hit_tokens or 0) == shared
+    engine.answers(asked, tokens=40, kept=64)
+    assert engine.counts().prefix_queried_tokens == found.prefix_queried_tokens
+
+
 def test_while_it_observes_no_request_is_bounded(engine: RetentionEngine) -> None:
     """Scheduler and worker are Loadline's, and a budget in force changes nothing."""
     asked = prompts(4, tokens=PROMPT_TOKENS, seed=8)

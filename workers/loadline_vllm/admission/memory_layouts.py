@@ -25,16 +25,6 @@ def off_reason(scheduler: Any) -> Off | None:
     return None
 
 
-def pool_blocks(scheduler: Any) -> int:
-    """The blocks that requests can hold; vLLM keeps one for itself."""
-    return int(scheduler.kv_cache_manager.block_pool.num_gpu_blocks) - 1
-
-
-def used_blocks(scheduler: Any) -> int:
-    """The blocks that requests hold now; those that are only cached are free."""
-    return pool_blocks(scheduler) - int(scheduler.kv_cache_manager.block_pool.get_num_free_blocks())
-
-
 def groups_of(scheduler: Any) -> tuple[BlockGroup, ...]:
     """The groups of an engine. A manager's `block_size` has all ranks of a context-parallel group in it."""
     managers = scheduler.kv_cache_manager.coordinator.single_type_managers

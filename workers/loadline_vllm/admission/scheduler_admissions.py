@@ -19,6 +19,7 @@ from loadline_policies.kv.admissions import UNBOUNDED, Member, Members
 from loadline_policies.kv.peaks import Ints
 from loadline_policies.kv.predicted_memory import Config
 from loadline_policies.kv.victims import VictimRule
+from loadline_vllm import block_pools
 from loadline_vllm.admission import deadlines, memory_layouts, victim_orders
 from loadline_vllm.admission.gates import Gate
 from loadline_vllm.admission.labels import PRIORITY, RESET, RULES
@@ -45,7 +46,7 @@ class SchedulerAdmission:
     def __init__(self, scheduler: Any, *, may_enforce: bool) -> None:
         self._scheduler = scheduler
         self.gate = Gate(
-            blocks=memory_layouts.pool_blocks(scheduler),
+            blocks=block_pools.pool_blocks(scheduler),
             groups=memory_layouts.groups_of(scheduler),
             may_enforce=may_enforce,
         )
@@ -132,8 +133,8 @@ class SchedulerAdmission:
             estimator=self.gate.settings.estimator,
             is_warm=self.gate.estimator.is_warm,
             known_requests=self.gate.estimators.known,
-            pool_blocks=memory_layouts.pool_blocks(self._scheduler),
-            used_blocks=memory_layouts.used_blocks(self._scheduler),
+            pool_blocks=block_pools.pool_blocks(self._scheduler),
+            used_blocks=block_pools.used_blocks(self._scheduler),
             predicted_peak_blocks=self.gate.peak_blocks if self._scheduler.running else None,
             running=len(self._scheduler.running),
             waiting=len(self._scheduler.waiting) + len(self._scheduler.kv_holding_waiting),

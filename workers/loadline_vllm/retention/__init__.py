@@ -9,6 +9,10 @@ scheduler's process, and `row_folds` folds in the worker's, before the attention
 vLLM's attention on CPUs with that before it, `workers` its worker with the budgets of the requests that run,
 `scheduler_budgets` gives requests theirs. `registrations` makes all of these known to vLLM.
 
+`core_rpc` takes the budget of new requests from the channel and answers what the scheduler has counted
+(`scheduler_counts`), `rank_rpc` what a rank has folded; `front_ends` adds both up (`core_answers`), publishes
+and reports them.
+
 `gates` say which tokens stay, once trained: `gate_training` does that outside of any engine, on a model that
 `frozen_models` loads.
 """

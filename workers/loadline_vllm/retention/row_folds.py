@@ -29,6 +29,17 @@ class RunningRequests:
         self.engine = engine
         self.row_ids: Callable[[], Sequence[str]] | None = None
         self._bounded: dict[str, RequestRetention] = {}
+        self._counts: list[FoldCounts] = []
+
+    @property
+    def folds(self) -> int:
+        """Folds of a request's buffer, in all of the rank's layers, since the worker was made."""
+        return min((one.folds for one in self._counts), default=0)
+
+    def counts(self) -> "FoldCounts":
+        """Counts of layers that fold together, to be counted on."""
+        self._counts.append(FoldCounts())
+        return self._counts[-1]
 
     def update(self, scheduler_output: Any) -> None:
         """Take the budgets of new requests from a step's output, before the step is executed."""
@@ -81,10 +92,9 @@ class _Folded:
 
 @dataclass(slots=True)
 class FoldCounts:
-    """Folds of requests, and tokens of one layer and head that were dropped or merged by them."""
+    """Folds of requests' buffers."""
 
     folds: int = 0
-    dropped_tokens: int = 0
 
 
 class RowFolds:
@@ -103,7 +113,7 @@ class RowFolds:
         self._engine, self._layers, self._memory_of = engine, layers, memory_of
         self._layout, self._reductions, self._running = layout, reductions, running
         self._folded: dict[str, _Folded] = {}
-        self.counts = FoldCounts()
+        self.counts = running.counts()
 
     def shown(self, batch: Any) -> Any:
         """The batch's metadata as the kernel should see it, after the folds that are due."""
@@ -150,7 +160,6 @@ class RowFolds:
             for layer in self._layers:
                 self._fold_layer(layer, fold, state)
             self.counts.folds += 1
-            self.counts.dropped_tokens += last - first
         state.folds, state.computed_tokens = due, computed
 
     def _fold_layer(self, layer: str, fold: Fold, state: _Folded) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from loadline_api.kv_retention_settings import RetentionSettings
 from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.spans import Spans
@@ -32,7 +33,8 @@ class SchedulerBudgets:
         self._enforces = found.retention == "enforce"
         self._protected_prefix = found.retention_protect_tokens
         self._budget: Budget | None = None
-        self.keep(found.retention_budget_tokens or found.retention_most_tokens)
+        self._kept_at_start = found.retention_budget_tokens or found.retention_most_tokens
+        self.keep(self._kept_at_start)
         self.bounded_requests = 0
         self.refused_spans = 0
 
@@ -43,6 +45,34 @@ class SchedulerBudgets:
             fix = f"keep at most {most} tokens: the engine was started for no larger budget"
             raise InvalidInput("retention.kept_tokens", kept_tokens, fix=fix)
         self._budget = self._engine.budget(kept_tokens) if kept_tokens is not None else None
+
+    def hold(self, asked: RetentionSettings | None) -> None:
+        """Go by these settings; as at the start of the engine without any, or if it can't go by them."""
+        try:
+            self.keep(asked.kept_tokens if asked is not None else self._kept_at_start)
+        except InvalidInput as error:
+            logger.error("requests keep as many tokens as at the start of the engine: %s", error)
+            self.keep(self._kept_at_start)
+
+    @property
+    def kept_tokens(self) -> int | None:
+        """What requests that arrive now keep; None for all tokens."""
+        return self._budget.kept_tokens if self._budget is not None and self._enforces else None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The largest budget of any request; None if requests may keep all tokens."""
+        return self._engine.most_tokens
+
+    @property
+    def freed_blocks(self) -> int:
+        """Blocks of folded tokens that were given back."""
+        return sum(one.freed_blocks for one in self._managers)
+
+    @property
+    def saved_blocks(self) -> int:
+        """Those that requests which still run would hold otherwise."""
+        return sum(one.saved_blocks for one in self._managers)
 
     @property
     def requests(self) -> int:

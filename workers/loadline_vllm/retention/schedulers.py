@@ -10,9 +10,11 @@ from typing import Any
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 
+from loadline_api.kv_retention_settings import RetentionSettings
 from loadline_vllm import settings
 from loadline_vllm.retention.obstacles import Obstacle, refuse_if_asked
 from loadline_vllm.retention.scheduler_budgets import SchedulerBudgets, scheduler_budgets
+from loadline_vllm.retention.scheduler_counts import StepCounts
 from loadline_vllm.retention.specs import RetentionSpec
 
 logger = logging.getLogger("vllm.loadline")
@@ -28,6 +30,7 @@ class RetentionScheduler(AsyncScheduler):
         super().__init__(*args, **named)
         self.budgets: SchedulerBudgets | None = None
         self.unbounded: Obstacle | None = None
+        self.retention_steps = StepCounts()
         try:
             found = settings.read()
             if found.plugin and found.retention != "off":
@@ -49,6 +52,27 @@ class RetentionScheduler(AsyncScheduler):
             except Exception:
                 self._fail()
         super().add_request(request)
+
+    def hold_retention(self, asked: RetentionSettings | None) -> None:
+        """Give new requests the budget that the agent has leased; None without a lease."""
+        if self.budgets is not None and self.unbounded is None:
+            try:
+                self.budgets.hold(asked)
+            except Exception:
+                self._fail()
+
+    def make_stats(self, *args: Any, **named: Any) -> Any:
+        stats = super().make_stats(*args, **named)
+        if self.budgets is not None and self.unbounded is None:
+            try:
+                self.retention_steps.add(stats)
+            except Exception:
+                self._fail()
+        return stats
+
+    def _preempt_request(self, request: Any, *args: Any, **named: Any) -> None:
+        self.retention_steps.preemptions += 1
+        super()._preempt_request(request, *args, **named)
 
     def _free_blocks(self, request: Any) -> None:
         super()._free_blocks(request)

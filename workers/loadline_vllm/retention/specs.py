@@ -59,6 +59,8 @@ class RetentionManager(FullAttentionManager):
         super().__init__(kv_cache_spec, **more)
         self.chunk_tokens = kv_cache_spec.chunk_tokens
         self.bounded: dict[str, RequestRetention] = {}
+        self.freed_blocks = 0
+        self._given_back: dict[str, int] = {}
         self._computed: dict[str, int] = {}
         self._before: dict[str, int] = {}
 
@@ -83,6 +85,13 @@ class RetentionManager(FullAttentionManager):
         self._computed[request_id] = processed_computed_tokens
         folded = retention.budget.folded_blocks(before)
         self._remove_blocks_in_range(request_id, folded.start, folded.stop)
+        self.freed_blocks += max(0, len(folded) - self._given_back.get(request_id, 0))
+        self._given_back[request_id] = len(folded)
+
+    @property
+    def saved_blocks(self) -> int:
+        """Blocks that requests would hold now beside those that they do hold, if they had kept all tokens."""
+        return sum(self._given_back.values())
 
     def new_step_starts(self) -> None:
         """What was computed when the last step was scheduled has been folded when this one is built."""
@@ -92,6 +101,7 @@ class RetentionManager(FullAttentionManager):
     def pop_blocks_for_free(self, request_id: str) -> Any:
         self._computed.pop(request_id, None)
         self._before.pop(request_id, None)
+        self._given_back.pop(request_id, None)
         return super().pop_blocks_for_free(request_id)
 
     def cache_blocks(self, request: Any, *more: Any, **named: Any) -> None:

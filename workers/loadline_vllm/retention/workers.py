@@ -23,12 +23,12 @@ class RetentionWorker(Worker):
     """The platform's worker. Only with it do layers get a spec that folds."""
 
     def __init__(self, vllm_config: Any, *more: Any, **named: Any) -> None:
-        self._running = begin(engine_retention(vllm_config))
+        self.loadline_running = begin(engine_retention(vllm_config))
         super().__init__(vllm_config, *more, **named)
 
     def load_model(self, *more: Any, **named: Any) -> None:
         super().load_model(*more, **named)
-        self._running.row_ids = lambda: self.model_runner.input_batch.req_ids
+        self.loadline_running.row_ids = lambda: self.model_runner.input_batch.req_ids
 
     def get_kv_cache_spec(self) -> dict[str, Any]:
         """Each layer's spec; none folds unless all of them do, since the scheduler frees blocks for all."""
@@ -38,5 +38,5 @@ class RetentionWorker(Worker):
         return {name: one.plain() if isinstance(one, RetentionSpec) else one for name, one in specs.items()}
 
     def execute_model(self, scheduler_output: Any) -> Any:
-        self._running.update(scheduler_output)
+        self.loadline_running.update(scheduler_output)
         return super().execute_model(scheduler_output)
