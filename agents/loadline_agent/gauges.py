@@ -221,5 +221,29 @@ KV_REASON_ENGINES = Gauge(
     ("service", "reason"),
 )
 
+RETENTION_REASON_ENGINES = Gauge(
+    "loadline_retention_reason_engines",
+    "Engines of the service on this node by the reason for which requests are bounded, or aren't.",
+    ("service", "reason"),
+)
+RETENTION_BUDGET_TOKENS = Gauge(
+    "loadline_retention_budget_tokens",
+    "Tokens that a new request keeps, in the engine of the service on this node where that is the least;"
+    " absent while new requests keep all.",
+    SERVICE,
+)
+RETENTION_RECALL_LOSS_RATIO = Gauge(
+    "loadline_retention_recall_loss_ratio",
+    "Share of the recall probe's facts that are lost under the budget in force (0 to 1), in the worst of the"
+    " service's engines on this node; absent while it isn't measured.",
+    SERVICE,
+)
+RETENTION_CANARY_DRIFT_NATS = Gauge(
+    "loadline_retention_canary_drift_nats",
+    "By how much the mean log-probability of the recall probe's answer has fallen under the budget in force,"
+    " in the worst of the service's engines on this node; absent while it isn't measured.",
+    SERVICE,
+)
+
 ALL = tuple([one for one in globals().values() if isinstance(one, Gauge)])
 """Every gauge above, in its order."""

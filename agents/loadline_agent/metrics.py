@@ -27,7 +27,8 @@ LIMIT_ERRORS = ("GpuLost", "NoPermission", "OutOfRange", "HardwareError", "NotSu
 SCRAPE_OUTCOMES = ("read", "unreachable", "unreadable", "foreign")
 
 CANARY_OUTCOMES = ("measured", "unreachable", "refused", "unreadable", "overtaken")
-EXPERT_FAULTS = ("counts", "policy")
+LOOP_PARTS = ("counts", "policy")
+"""Parts of a loop over engines that may fail at a report."""
 
 WORKER_OUTCOMES = (
     *("answered", "Unreadable", "NoToken", "WrongToken", "NotAPod", "ForeignPod", "OtherNode"),
@@ -93,7 +94,22 @@ EXPERTS_FAULTS = Labelled(
     "Reports after which an engine's experts were only observed, because its counts were unusable or the"
     " policy failed, by part.",
     "part",
-    EXPERT_FAULTS,
+    LOOP_PARTS,
+)
+
+RECALL_CANARIES = Labelled(
+    "loadline_retention_canaries",
+    "Measurements of the recall probe in this node's engines, by outcome; refused: by its HTTP status,"
+    " overtaken: the settings changed meanwhile.",
+    "outcome",
+    CANARY_OUTCOMES,
+)
+RETENTION_FAULTS = Labelled(
+    "loadline_retention_faults",
+    "Reports after which an engine got no budget of a policy, because its counts were unusable or the policy"
+    " failed, by part.",
+    "part",
+    LOOP_PARTS,
 )
 
 
@@ -115,6 +131,12 @@ class Metrics:
         self.experts_changes = self._single(
             "loadline_experts_changes",
             "Changes of an engine's capacity that the policy of the experts' loop decided.",
+        )
+        self.recall_canaries = self._labelled(RECALL_CANARIES)
+        self.retention_faults = self._labelled(RETENTION_FAULTS)
+        self.retention_changes = self._single(
+            "loadline_retention_changes",
+            "Changes of an engine's token budget that the policy of the loop kv-retention decided.",
         )
         self.kv_unreadable_counts = self._single(
             "loadline_kv_unreadable_counts",

@@ -1,70 +1,35 @@
 """
-What the API shows of the KV memory of a service's engines on one node, and what Prometheus gets.
-
-Figures move with every request, and each change in a NodeCapacity is a write to the API server and one more
-for the service's status. So a NodeCapacity changes at once only where a person acts on it: which engines
-there are, how many go by the policy, and why. Figures follow after some minutes, and only if they have moved
-enough to be read otherwise; the engines' own metrics have them as they are.
+What the API shows of admission in a service's engines on one node, and what Prometheus gets.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from loadline_agent import gauges
 from loadline_agent.gauges import Reading
+from loadline_agent.held_statuses import REPORTED_WITHIN_S, HeldStatuses
 from loadline_agent.kv.admission_loops import KvEngine, KvLoop
-from loadline_api.kv_cache import GRAVEST_FIRST, AdmissionStatus, KvCacheStatus
+from loadline_api.kv_cache import GRAVEST_FIRST, AdmissionStatus
 from loadline_api.kv_counts import AdmissionCounts
 from loadline_api.node_capacities import ServiceOnNode
 from loadline_api.quantities import told_count
 from loadline_policies.kv.predicted_memory import AdmissionMode as PolicyMode
 
-HOLD_S: Final = 300.0
-"""How long figures hold at least. Chosen."""
-
-REPORTED_WITHIN_S: Final = 12.0
-"""Engines that have not reported for longer hold no settings: as long as the lease of a worker."""
-
 
 class ServiceStatuses:
-    """The KV memory of the services on one node, by `namespace/name`.
-
-    An agent that was restarted begins with what its predecessor has written, until all engines have had time
-    to report again: so a restart turns no condition.
-    """
+    """How requests are admitted in the services on one node, by `namespace/name`."""
 
     def __init__(self, loop: KvLoop, clock: Callable[[], float]) -> None:
-        self._loop, self._clock = loop, clock
-        self._held: dict[str, tuple[AdmissionStatus, float]] = {}
-        self._recalled_until_s = float("-inf")
+        self._loop = loop
+        self._held = HeldStatuses(self._by_service, status_of, clock)
+        self.of = self._held.of
 
     def recall(self, services: Iterable[ServiceOnNode]) -> None:
         """Begin with what a predecessor has written."""
-        now = self._clock()
-        self._recalled_until_s = now + REPORTED_WITHIN_S
-        for one in services:
-            if one.kv_cache is not None and one.kv_cache.admission is not None:
-                self._held[one.service] = one.kv_cache.admission, now
-
-    def of(self, service: str) -> KvCacheStatus | None:
-        """What to show of a service now; None if no engine of it reports, or none was asked to."""
-        now, held = self._clock(), self._held.get(service)
-        if held is not None and now < self._recalled_until_s:
-            return KvCacheStatus(admission=held[0])
-        engines = self._by_service().get(service)
-        if engines is None:
-            self._held.pop(service, None)
-            return None
-        found = status_of(engines)
-        if held is None or not found.acts_like(held[0]):
-            held = found, now
-        elif now - held[1] >= HOLD_S:
-            held = found.as_moved_from(held[0]), now
-        self._held[service] = held
-        return KvCacheStatus(admission=held[0])
+        kept = ((one.service, one.kv_cache.admission) for one in services if one.kv_cache is not None)
+        self._held.recall({service: admission for service, admission in kept if admission is not None})
 
     def readings(self) -> Iterator[Reading]:
-        """The gauges of the services' KV memory."""
+        """The gauges of admission in the services."""
         for service, engines in sorted(self._by_service().items()):
             for reason in GRAVEST_FIRST:
                 count = sum(one.reason is reason for one in engines)
@@ -77,7 +42,7 @@ class ServiceStatuses:
         return found
 
 
-def status_of(engines: list[KvEngine]) -> AdmissionStatus:
+def status_of(engines: Sequence[KvEngine]) -> AdmissionStatus:
     """The engines of one service as the API shows them, in whole percent."""
     counts, reasons = _counts(engines), {one.reason for one in engines}
     peak, used = _most(map(_predicted_share, counts)), _most(map(_used_share, counts))

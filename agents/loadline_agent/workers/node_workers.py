@@ -17,6 +17,9 @@ from loadline_agent.kube.clients import Kube
 from loadline_agent.kv import service_statuses as kv_statuses
 from loadline_agent.kv.admission_loops import KvLoop
 from loadline_agent.metrics import Metrics
+from loadline_agent.retention import service_statuses as retention_statuses
+from loadline_agent.retention.recall_canaries import RecallCanaries
+from loadline_agent.retention.retention_loops import RetainingEngine, RetentionLoop
 from loadline_agent.settings import Settings
 from loadline_agent.workers.loop_settings import answered
 from loadline_agent.workers.service_policies import Named, ServicePolicies
@@ -24,7 +27,7 @@ from loadline_agent.workers.token_reviews import TokenReviews
 from loadline_agent.workers.worker_records import Sections
 from loadline_agent.workers.worker_servers import WorkerServer
 from loadline_api.journals import Journal
-from loadline_api.kv_cache import Admission
+from loadline_api.kv_cache import Admission, KvCacheStatus
 from loadline_api.node_capacities import NodeCapacityStatus
 from loadline_api.worker_messages import WorkerReport
 from loadline_policies.loops import Loop
@@ -41,12 +44,13 @@ class Pods(Protocol):
 
     def admission(self, namespace: str, pod: str) -> Admission | None: ...
 
+    def retention(self, namespace: str, pod: str) -> RetainingEngine | None: ...
+
 
 class NodeWorkers:
     """The port for workers of one agent, with the policies that it answers by.
 
-    `experts` gives how the experts of a service (`namespace/name`) are loaded, `kv_cache` how its KV memory
-    is used, both for its NodeCapacity.
+    `experts` gives how the experts of a service (`namespace/name`) are loaded, for its NodeCapacity.
     """
 
     def __init__(
@@ -63,11 +67,21 @@ class NodeWorkers:
         self._canaries = ExpertCanaries(clock, lambda outcome: metrics.canaries.labels(outcome).inc())
         experts = ExpertLoop(pods.engine, self._canaries, journal=journal, metrics=metrics, clock=clock)
         kv = KvLoop(pods.admission, metrics=metrics, clock=clock)
-        self._loops = {Loop.EXPERTS: experts.section, Loop.KV: kv.section}
-        of_experts, of_kv = ServiceStatuses(experts, clock), kv_statuses.ServiceStatuses(kv, clock)
-        self.experts, self.kv_cache, self._recall_kv = of_experts.of, of_kv.of, of_kv.recall
-        metrics.read(of_experts.readings)
-        metrics.read(of_kv.readings)
+        self._recalls = RecallCanaries(clock, lambda outcome: metrics.recall_canaries.labels(outcome).inc())
+        retention = RetentionLoop(
+            pods.retention, self._recalls, journal=journal, metrics=metrics, clock=clock
+        )
+        self._loops = {
+            Loop.EXPERTS: experts.section,
+            Loop.KV: kv.section,
+            Loop.KV_RETENTION: retention.section,
+        }
+        of_experts = ServiceStatuses(experts, clock)
+        self.experts = of_experts.of
+        self._admission = kv_statuses.ServiceStatuses(kv, clock)
+        self._retention = retention_statuses.ServiceStatuses(retention, clock)
+        for part in (of_experts, self._admission, self._retention):
+            metrics.read(part.readings)
         self._policies = ServicePolicies(
             kube,
             settings.namespace,
@@ -96,10 +110,19 @@ class NodeWorkers:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._policies.run())
             group.create_task(self._canaries.run())
+            group.create_task(self._recalls.run())
 
     def recall(self, status: NodeCapacityStatus) -> None:
         """Begin with what a predecessor has found, until engines have reported again."""
-        self._recall_kv(status.services)
+        self._admission.recall(status.services)
+        self._retention.recall(status.services)
+
+    def kv_cache(self, service: str) -> KvCacheStatus | None:
+        """How the KV memory of a service's engines is used; None if none of them reports that."""
+        admission, retention = self._admission.of(service), self._retention.of(service)
+        if admission is None and retention is None:
+            return None
+        return KvCacheStatus(admission=admission, retention=retention)
 
     @property
     def problems(self) -> Iterator[str]:

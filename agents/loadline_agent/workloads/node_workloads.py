@@ -23,6 +23,7 @@ from loadline_agent.gauges import Reading
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.informers import Informer
 from loadline_agent.metrics import Metrics
+from loadline_agent.retention.retention_loops import RetainingEngine
 from loadline_agent.workloads import pods
 from loadline_agent.workloads.claimed_devices import ClaimedDevices, slices_of
 from loadline_agent.workloads.debounced_facts import Debounced
@@ -32,7 +33,7 @@ from loadline_agent.workloads.gpu_owners import Placement, Share, placed
 from loadline_agent.workloads.objectives import Objectives
 from loadline_agent.workloads.pod_resources import PodResources
 from loadline_agent.workloads.pods import NodePod, pod_of
-from loadline_agent.workloads.services import Services
+from loadline_agent.workloads.services import Service, Services
 from loadline_agent.workloads.unowned_gpus import UnownedGpus
 from loadline_api.experts import ExpertsStatus
 from loadline_api.kv_cache import Admission, KvCacheStatus
@@ -111,16 +112,12 @@ class NodeWorkloads:
 
         It serves its API where it serves its metrics, as vLLM does.
         """
-        found = self._pods.items.get(f"{namespace}/{pod}")
-        service = self._services.service_of(found) if found is not None else None
-        known = self._services.get(service) if service is not None else None
-        if found is None or service is None or known is None:
+        worker, known = self.worker(namespace, pod), self._service(namespace, pod)
+        if worker is None or known is None:
             return None
-        pressure, age_s = self._engines.pressure(service, found.pool)
-        at = known.endpoint(found.endpoint)
-        api = EngineEndpoint(port=at.port, scheme=at.scheme, path="")
+        pressure, age_s = self._engines.pressure(*worker)
         return ServedEngine(
-            url=api.url(found.host) if found.host is not None else None,
+            url=self._api(namespace, pod, known),
             experts=known.experts,
             pressure=pressure,
             pressure_age_s=age_s,
@@ -128,9 +125,27 @@ class NodeWorkloads:
 
     def admission(self, namespace: str, pod: str) -> Admission | None:
         """What the service of a pod of this node asks of admission; None if it is of no known service."""
-        worker = self.worker(namespace, pod)
-        known = self._services.get(worker[0]) if worker is not None else None
+        known = self._service(namespace, pod)
         return known.admission if known is not None else None
+
+    def retention(self, namespace: str, pod: str) -> RetainingEngine | None:
+        """The same of retention, and where the engine's API is."""
+        known = self._service(namespace, pod)
+        if known is None:
+            return None
+        return RetainingEngine(url=self._api(namespace, pod, known), retention=known.retention)
+
+    def _service(self, namespace: str, pod: str) -> Service | None:
+        worker = self.worker(namespace, pod)
+        return self._services.get(worker[0]) if worker is not None else None
+
+    def _api(self, namespace: str, pod: str, service: Service) -> str | None:
+        """Where an engine serves its API; None while its pod has no address."""
+        found = self._pods.items.get(f"{namespace}/{pod}")
+        if found is None or found.host is None:
+            return None
+        at = service.endpoint(found.endpoint)
+        return EngineEndpoint(port=at.port, scheme=at.scheme, path="").url(found.host)
 
     def worker_loops(self, service: str) -> dict[Loop, str | None] | None:
         """The loops of workers that a service asks for, and the policies that it names; None if unknown."""

@@ -10,7 +10,7 @@ rest of its status changes all the time and wakes nobody.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadline_agent.kube.clients import Kube, Object
 from loadline_agent.kube.informers import Informer
@@ -20,6 +20,7 @@ from loadline_agent.workloads.pods import NodePod
 from loadline_api.experts import Experts
 from loadline_api.inference_services import InferenceService
 from loadline_api.kv_cache import Admission
+from loadline_api.kv_retention import Retention
 from loadline_api.names import INFERENCE_SERVICES
 from loadline_api.workload_refs import MetricsEndpoint
 from loadline_policies.errors import InvalidInput
@@ -39,6 +40,7 @@ class Service:
     loops: tuple[tuple[Loop, str | None], ...] = ()
     experts: Experts = field(default_factory=Experts)
     admission: Admission = field(default_factory=Admission)
+    retention: Retention = field(default_factory=Retention)
     selector: Labels = frozenset()
     metrics: MetricsEndpoint = field(default_factory=MetricsEndpoint)
 
@@ -115,18 +117,17 @@ def service_of(thing: Object) -> Service:
     named = service.spec.loops.items()
     loops = tuple((loop, policy.name if policy is not None else None) for loop, policy in named)
     ref = service.spec.workload_ref
-    experts, admission = service.spec.experts or Experts(), service.spec.admission
-    if ref is None:
-        return Service(objectives=objectives, loops=loops, experts=experts, admission=admission)
-    selector = service.status.pod_selector or service.status.selector
-    return Service(
+    asked = Service(
         objectives=objectives,
         loops=loops,
-        experts=experts,
-        admission=admission,
-        selector=labels_of(selector or ""),
-        metrics=ref.metrics or MetricsEndpoint(),
+        experts=service.spec.experts or Experts(),
+        admission=service.spec.admission,
+        retention=service.spec.retention,
     )
+    if ref is None:
+        return asked
+    selector = service.status.pod_selector or service.status.selector
+    return replace(asked, selector=labels_of(selector or ""), metrics=ref.metrics or MetricsEndpoint())
 
 
 def labels_of(selector: str) -> Labels:

@@ -193,11 +193,15 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy(Generic[C, S]):
-    """A name, the settings it reads, the state it starts in, and how it decides."""
+    """A name, the settings it reads, the state it starts in, and how it decides.
+
+    `budgets` are those that a document may put in force, the largest first.
+    """
 
     name: str
     config: type[C]
     start: S
+    budgets: Callable[[C], tuple[int, ...]]
     decide: Callable[[EngineMemory, S, C, float], Decision[Retained, S]]
 
     @property

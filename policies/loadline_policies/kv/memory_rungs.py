@@ -210,4 +210,10 @@ def _advice(turn: _Turn) -> tuple[Advice, ...]:
     )
 
 
-MEMORY_RUNGS = RetentionPolicy(name="memory-rungs", config=Config, start=State(), decide=decide)
+MEMORY_RUNGS = RetentionPolicy(
+    name="memory-rungs",
+    config=Config,
+    start=State(),
+    budgets=lambda config: config.rung_tokens,
+    decide=decide,
+)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from loadline_agent.held_statuses import HOLD_S, REPORTED_WITHIN_S
 from loadline_agent.kv.admission_loops import FORGOTTEN_S, MOST_ENGINES, KvLoop
-from loadline_agent.kv.service_statuses import HOLD_S, REPORTED_WITHIN_S, ServiceStatuses
+from loadline_agent.kv.service_statuses import ServiceStatuses
 from loadline_agent.metrics import Metrics
 from loadline_agent.workers.token_reviews import TokenPod
 from loadline_agent.workers.worker_records import WorkerRecords
@@ -114,8 +115,7 @@ class Agent:
     def shown(self) -> AdmissionStatus:
         status = self.statuses.of(SERVICE)
         assert status is not None
-        assert status.admission is not None
-        return status.admission
+        return status
 
     def series(self, name: str) -> float:
         lines = self.metrics.text().decode().splitlines()
