@@ -15,6 +15,7 @@ BOUNDED_NOW = Series(name="loadline:retention_bounded", help="Requests that run 
 BOUNDED = Series(
     name="loadline:retention_bounded_requests", help="Requests that got a budget.", type="counter"
 )
+POOL = Series(name="loadline:retention_pool_blocks", help="Blocks of KV memory that requests can hold.")
 SAVED = Series(
     name="loadline:retention_saved_blocks",
     help="Blocks of KV memory that bounded requests would hold now beside those that they hold, if they had"
@@ -42,7 +43,7 @@ OFF = Series(
     labels=("reason",),
     values=tuple(Obstacle),
 )
-ALL = (KEPT, BOUNDED_NOW, BOUNDED, SAVED, FREED, FOLDS, REFUSED_SPANS, OFF)
+ALL = (KEPT, BOUNDED_NOW, BOUNDED, POOL, SAVED, FREED, FOLDS, REFUSED_SPANS, OFF)
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class RetentionMetrics:
         published.set(KEPT, math.inf if counts.kept_tokens is None else counts.kept_tokens)
         published.set(BOUNDED_NOW, counts.bounded_requests)
         published.count(BOUNDED, counts.bounded)
+        published.set(POOL, counts.pool_blocks)
         if counts.saved_blocks is not None:
             published.set(SAVED, counts.saved_blocks)
         published.count(FREED, counts.freed_blocks)
