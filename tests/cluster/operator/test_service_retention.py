@@ -28,6 +28,10 @@ def shows(bed: Bed, namespace: str, **wanted: object) -> None:
     assert {key: found.get(key) for key in wanted} == wanted, found
 
 
+def shows_none(bed: Bed, namespace: str) -> None:
+    assert "kvCache" not in status_of(bed, name="chat", namespace=namespace)
+
+
 def has_warned(bed: Bed, namespace: str, reason: str) -> None:
     assert reason in warnings_of(bed, name="chat", namespace=namespace)
 
@@ -47,7 +51,7 @@ def test_what_nodes_report_of_retention_is_put_together(
     first, second = one.add(2)
     harbour.apply([service("chat", namespace=namespace, **ENFORCE)])
     active("Unknown", "NotTold")
-    assert "kvCache" not in status_of(harbour, name="chat", namespace=namespace)
+    shows_none(harbour, namespace)
 
     tell(first, foldedTokens=9000, boundedRequests=40, prefixHitPercent=3)
     tell(second, foldedTokens=100, budgetTokens=256, reason="LastRung", advice="run more replicas")
@@ -66,8 +70,8 @@ def test_what_nodes_report_of_retention_is_put_together(
 
     for node in (first, second):
         one.tell([node], services=[{"service": f"{namespace}/chat", "pods": 1}])
+    eventually(partial(shows_none, harbour, namespace))
     active("Unknown", "NotTold")
-    assert "kvCache" not in status_of(harbour, name="chat", namespace=namespace)
 
 
 def test_a_kv_cache_of_the_version_before_has_no_condition_of_retention(harbour: Bed, namespace: str) -> None:
