@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from benchmarks.expert_works import seconds_of, upper_end
+from benchmarks.expert_works import seconds_of
+from benchmarks.medians import upper_end
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_vllm.expert_layers.bounds import LayerBound
 from loadline_vllm.expert_layers.layer_placements import linear

@@ -10,17 +10,17 @@ top-k, in turns (ABAB): one thread's time on the processor, which a busy machine
 """
 
 import json
-import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks import expert_redundancies
+from benchmarks.medians import upper_end
 from loadline_sim.experts import routing_files
 from loadline_vllm.expert_layers.eplb_plans import planned
 from loadline_vllm.experts import positions
@@ -33,9 +33,6 @@ SHAPES = ((2_048, 64), (2_048, 128), (8_192, 64), (8_192, 128))
 
 TOP_K = 8
 LEAST_PAIRS = 30
-RESAMPLES, UPPER = 2_000, 0.975
-"""Of the bootstrap of a median: its 95 % interval ends there."""
-
 TRIES = 20
 """How many batches are drawn for each that must be comparable, at most."""
 
@@ -121,13 +118,6 @@ def seconds_of(call: Callable[[], object]) -> float:
     began_s = time.thread_time()
     call()
     return time.thread_time() - began_s
-
-
-def upper_end(values: Sequence[float]) -> float:
-    """Upper end of the 95 % interval of the median, by a bootstrap of a fixed seed."""
-    draw = random.Random(1)
-    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
-    return medians[int(UPPER * RESAMPLES)]
 
 
 def main() -> None:

@@ -177,7 +177,7 @@ def built(
     log_stats: bool = False,
 ) -> Any:
     """A scheduler of a class of vLLM's, as its engine core builds it."""
-    config = _config(memory, limits, policy=policy)
+    config = _config(of_vllm, memory, limits, policy=policy)
     config.scheduler_config.async_scheduling = True  # vLLM leaves it out on a CPU
     register_all_kvcache_specs(config)
     specs = [*groups] or [attention(memory.block_tokens)]
@@ -219,7 +219,7 @@ def attention(block_tokens: int) -> Any:
     return FullAttentionSpec(block_size=block_tokens, num_kv_heads=1, head_size=8, dtype=torch.float32)
 
 
-def _config(memory: Memory, limits: Limits, *, policy: str) -> Any:
+def _config(of_vllm: type[Any], memory: Memory, limits: Limits, *, policy: str) -> Any:
     with tempfile.TemporaryDirectory() as directory:
         described = {**MODEL, "max_position_embeddings": limits.context_tokens}
         Path(directory, "config.json").write_text(json.dumps(described))
@@ -240,6 +240,7 @@ def _config(memory: Memory, limits: Limits, *, policy: str) -> Any:
                 max_model_len=limits.context_tokens,
                 is_encoder_decoder=False,
                 async_scheduling=True,
+                scheduler_cls=of_vllm,
                 policy=policy,
                 watermark=memory.watermark,
             ),

@@ -2,7 +2,7 @@
 A real vLLM in a test's own process whose requests may have a budget, with the small model of the test bed.
 
 Scheduler and worker are in the process, so a test sets the budget of the next requests, and reads how many
-blocks each one held, and how many tokens it had from the prefix cache.
+blocks each one held, how many tokens it had from the prefix cache, and how many requests ran at once.
 """
 
 import os
@@ -17,6 +17,7 @@ from loadline_api.kv_retention_counts import RetentionCounts
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.loops import Loop
 from loadline_vllm import held_settings
+from loadline_vllm import plugin as registering
 from loadline_vllm.retention import core_rpc
 from loadline_vllm.retention.core_answers import of_cores
 from loadline_vllm.retention.core_rpc import COUNTS
@@ -34,6 +35,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "LOADLINE_ADMISSION": "enforce",
 }
 
+PLUGIN: Mapping[str, str] = {
+    "scheduler_cls": "loadline_vllm.schedulers.LoadlineScheduler",
+    "worker_cls": "loadline_vllm.retention.workers.RetentionWorker",
+}
+
 BLOCK, BUFFER = 32, 32
 FIRST_WORD, WORDS = 10, 100
 
@@ -45,38 +51,50 @@ def prompts(count: int, *, tokens: int, seed: int = 0) -> list[list[int]]:
 
 
 class RetentionEngine:
-    """An engine with `blocks` blocks of memory, which computes a prompt in chunks of a buffer's tokens."""
+    """An engine with `blocks` blocks of memory, which computes a prompt in chunks of a buffer's tokens.
+
+    Without the plugin it is vLLM's own, which needs a process in which the plugin never was registered.
+    One that isn't `watched` counts nothing. `options` are vLLM's, and go before those here.
+    """
 
     def __init__(
-        self, model: Path, *, blocks: int, running: int = 8, settings: Mapping[str, str] | None = None
+        self,
+        model: Path,
+        *,
+        blocks: int,
+        running: int = 8,
+        settings: Mapping[str, str] | None = None,
+        plugin: bool = True,
+        watched: bool = True,
+        **options: Any,
     ) -> None:
         os.environ.update(
             {**ENVIRONMENT, "LOADLINE_RETENTION_BUFFER_TOKENS": str(BUFFER), **(settings or {})}
         )
-        from loadline_vllm import plugin
-
-        plugin.register()
+        if plugin:
+            registering.register()
         from vllm import LLM
 
-        self.llm = LLM(
-            model=str(model),
-            skip_tokenizer_init=True,
-            dtype="float32",
-            block_size=BLOCK,
-            num_gpu_blocks_override=blocks + 1,  # the first one is vLLM's null block
-            max_num_seqs=running,
-            max_num_batched_tokens=max(64, BUFFER * running),
-            long_prefill_token_threshold=BUFFER,
-            enable_prefix_caching=True,
-            disable_log_stats=False,  # else vLLM counts no prefix hits
-            enforce_eager=True,
-            scheduler_cls="loadline_vllm.schedulers.LoadlineScheduler",
-            worker_cls="loadline_vllm.retention.workers.RetentionWorker",
-        )
+        defaults = {
+            "skip_tokenizer_init": True,
+            "dtype": "float32",
+            "block_size": BLOCK,
+            "num_gpu_blocks_override": blocks + 1,  # the first one is vLLM's null block
+            "max_num_seqs": running,
+            "max_num_batched_tokens": max(64, BUFFER * running),
+            "long_prefill_token_threshold": BUFFER,
+            "enable_prefix_caching": True,
+            "disable_log_stats": False,  # else vLLM counts no prefix hits
+            "enforce_eager": True,
+            **(PLUGIN if plugin else {}),
+        }
+        self.llm = LLM(model=str(model), **(defaults | options))
+        self._plugin = plugin
         self.peak_blocks: dict[str, int] = {}
         self.cached_tokens: list[int] = []
-        self.preemptions = self.most_running = 0
-        self._watch()
+        self._begin()
+        if watched:
+            self._watch()
 
     @property
     def scheduler(self) -> Any:
@@ -93,9 +111,9 @@ class RetentionEngine:
         """The most likely answers of so many tokens; each request keeps `kept` tokens, None for all."""
         from vllm import SamplingParams
 
-        self.scheduler.budgets.keep(kept)
-        self.peak_blocks.clear()
-        self.preemptions = self.most_running = 0
+        if self._plugin:
+            self.scheduler.budgets.keep(kept)
+        self._begin()
         sampling = SamplingParams(
             max_tokens=tokens, temperature=0.0, detokenize=False, ignore_eos=True, extra_args=extra_args
         )
@@ -119,14 +137,21 @@ class RetentionEngine:
     def budget(self, kept: int) -> Budget:
         return Budget(kept_tokens=kept, buffer_tokens=BUFFER, block_tokens=BLOCK)
 
+    def _begin(self) -> None:
+        self.peak_blocks.clear()
+        self.preemptions = self.most_running = self.steps = self.running_sum = 0
+
     def _watch(self) -> None:
-        """Count the blocks that each request holds after each step's scheduling, and preemptions."""
+        """Count steps, preemptions, the requests that run and the blocks that each holds."""
         scheduler = self.scheduler
         (manager,) = scheduler.kv_cache_manager.coordinator.single_type_managers
         schedule, preempt = scheduler.schedule, scheduler._preempt_request
 
         def scheduled(*more: Any, **named: Any) -> Any:
             output = schedule(*more, **named)
+            if output.total_num_scheduled_tokens:
+                self.steps += 1
+                self.running_sum += len(scheduler.running)
             self.most_running = max(self.most_running, len(scheduler.running))
             for name, blocks in manager.req_to_blocks.items():
                 held = sum(not block.is_null for block in blocks)
