@@ -98,7 +98,7 @@ components: $(READY)
 
 ##@ Measure it
 
-.PHONY: bench-admission bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-operator bench-operator-plans \
+.PHONY: bench-admission bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-kv bench-operator bench-operator-plans \
   bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
 bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
@@ -141,6 +141,9 @@ bench-gpu: $(READY) ## Read a real GPU: the cost of sampling it, and its watts b
 
 bench-admission: $(READY) ## Compare vLLM's admission with that by predicted memory, in simulated time; resumes; 15 min; needs the engine
 	@python -m benchmarks.admission
+
+bench-kv: $(READY) ## Measure what bounding KV memory changes in a real vLLM: tokens, memory, recall, a step's time; resumes; 15 min; needs the engine
+	@python -m benchmarks.kv
 
 bench-operator: $(READY) ## Measure what 200 services cost the operator, compared with kopf alone, and how fast it reconciles
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.operator

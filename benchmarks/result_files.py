@@ -87,9 +87,14 @@ def near(name: str, value: float | None, *, goal: float, within: float, reason: 
     return Check(name=name, value=value, goal=f"{goal:g} ± {within:g}", ok=ok, reason=_why(value, reason))
 
 
-def none(name: str, count: int, *, reason: str) -> Check:
+def none(name: str, count: int | None, *, reason: str) -> Check:
     """A check of what mustn't happen at all."""
-    return Check(name=name, value=count, goal="= 0", ok=count == 0, reason=reason)
+    return all_of(name, count, of=0, reason=reason)
+
+
+def all_of(name: str, count: int | None, *, of: int, reason: str) -> Check:
+    """A check of how many there are, which must be as many as there could be."""
+    return Check(name=name, value=count, goal=f"= {of}", ok=count == of, reason=_why(count, reason))
 
 
 def holds(name: str, *, value: bool, reason: str) -> Check:
