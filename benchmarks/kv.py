@@ -85,12 +85,20 @@ def _report(recall: Sequence[Row], measured: Mapping[str, Row], options: Options
                 name: f"{equal.tokens} of {equal.of}"
                 for name, equal in findings.stock_tokens(measured).items()
             },
+            "right": {
+                name: f"{row['right']} of {len(row['answers'])}"
+                for name, row in measured.items()
+                if name.startswith("tokens: ")
+            },
             "pools": [{"engine": name, **row} for name, row in pool.items()],
             "sessions": sessions,
             "ranks": dict(measured["ranks"]),
             "idle": dict(measured["idle"]),
             "running_ratio_over_4bit": findings.running_ratio(pool, OURS, f"{STOCK}, 4 bits"),
             "running_ratio_with_4bit": findings.running_ratio(pool, f"{OURS}, 4 bits", STOCK),
+            "running_ratio_shared_prompts": findings.running_ratio(
+                pool, f"{OURS}, shared prompts", f"{STOCK}, shared prompts"
+            ),
             "retention_with_prefix_hits_ratio": findings.sessions_ratio(sessions),
             "best_heuristic_at_32": heuristic["policy"],
             "best_heuristic_recall_at_32": heuristic["accuracy"],

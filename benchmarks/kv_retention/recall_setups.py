@@ -13,8 +13,10 @@ from testbed.kv.recall_tasks import MARKED, Sample, apart, marked_recall
 
 def questions(setup: Setup) -> tuple[Sample, ...]:
     """A sample for each request, with one query; all queries of a prompt come one after the other."""
-    prompts = -(-setup.requests // MARKED.asked)
-    return apart(marked_recall(prompts, seed=setup.seed)).samples[: setup.requests]
+    each = MARKED.asked
+    prompts = setup.requests if setup.distinct else -(-setup.requests // each)
+    samples = apart(marked_recall(prompts, seed=setup.seed)).samples
+    return samples[:: each if setup.distinct else 1][: setup.requests]
 
 
 def asked(setup: Setup) -> list[list[int]]:

@@ -15,6 +15,7 @@ CONTEXT_TOKENS = 512
 class Setup:
     """`requests` questions of marked recall, drawn by `seed`, are answered with `tokens` tokens each.
 
+    Six in turn are about the same prompt, or with `distinct` each about a prompt of its own.
     `running` of them run at once at most, in `blocks` blocks. Prompts are computed in chunks of a buffer's
     tokens, so that the reference folds what the engine does, or, with `step_tokens`, in as large ones as a
     step of so many tokens allows. `kept_tokens` is M, None for all tokens. Without the plugin the engine is
@@ -24,6 +25,7 @@ class Setup:
     blocks: int
     tokens: int
     requests: int = 48
+    distinct: bool = False
     running: int = 8
     step_tokens: int | None = None
     plugin: bool = True

@@ -29,7 +29,7 @@ def engine(answers: list[list[int]] = RIGHT, **changed: Any) -> dict[str, Any]:
 
 
 def pool(**changed: Any) -> dict[str, Any]:
-    return {name: value for name, value in engine(**changed).items() if name != "answers"}
+    return {name: value for name, value in engine(**changed).items() if name not in {"answers", "right"}}
 
 
 def session(arm: str, computed_tokens: int) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def measured(**changed: dict[str, Any]) -> dict[str, Any]:
         "preempted: many blocks": engine(),
         "pool: trimkv 32": pool(mean_running=12.0, steps=240),
         "pool: stock, 4 bits": pool(mean_running=10.0),
+        "pool: trimkv 32, shared prompts": pool(mean_running=7.5),
         "sessions: stock, seed 0": session("stock", 100),
         "sessions: retention, seed 0": session("retention", 1_500),
         "ranks": RANKS,
@@ -185,7 +186,8 @@ def test_an_overhead_that_shows_nothing_is_inconclusive(changed: dict[str, Any])
 
 def test_what_has_no_goal_is_reported() -> None:
     results = kv._report(recall(), measured(), Options())["results"]
-    assert results["running_ratio_over_4bit"] == 1.2
+    assert (results["running_ratio_over_4bit"], results["running_ratio_shared_prompts"]) == (1.2, 2.5)
+    assert results["right"]["tokens: stock"] == "2 of 2"
     assert results["retention_with_prefix_hits_ratio"] == 15.0
     assert (results["best_heuristic_at_32"], results["best_heuristic_recall_at_32"]) == ("streaming", 0.2)
     assert results["recall_4bit_at_equal_bytes"] == 0.97
