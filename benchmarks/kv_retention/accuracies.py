@@ -26,7 +26,8 @@ from testbed.kv.recall_sequences import SLOT_TOKENS
 from testbed.kv.recall_tasks import PLAIN, TASKS, Task, apart, information_limit
 
 KEPT: Final = (32, 64, 128)
-HEURISTICS: Final = ("streaming", "key-norm", "key-diff", "random")
+MERGING: Final = "chelsea"
+HEURISTICS: Final = ("streaming", "key-norm", "key-diff", "random", MERGING)
 SAME_IN_ALL_HEADS: Final = frozenset({"streaming", "random"})
 """Policies that go by positions, and so keep the same tokens everywhere."""
 SAID_S: Final = 5.0
@@ -58,11 +59,12 @@ def arms() -> Iterator[tuple[str, Arm]]:
 
 
 def limit(task: Task, arm: Arm) -> float | None:
-    """What no policy that drops tokens can do better than; None of tasks where one can know what to keep.
+    """What no policy that drops tokens can do better than; None of tasks where one can know what to keep, and
+    of a policy that merges them.
 
     Each KV head may keep other tokens. Those of the buffer are the same in all, and each fact takes a slot.
     """
-    if task.name != "plain_recall" or arm.kept_tokens is None:
+    if task.name != "plain_recall" or arm.kept_tokens is None or arm.policy == MERGING:
         return None
     heads = 1 if arm.policy in SAME_IN_ALL_HEADS else KV_HEADS
     kept = heads * arm.kept_tokens + -(-BUFFER_TOKENS // SLOT_TOKENS)

@@ -25,7 +25,7 @@ class Bounds:
 def variables(bounds: Bounds) -> dict[str, str]:
     """Of the process in which a scheduler is built."""
     return {
-        "LOADLINE_RETENTION": "on",
+        "LOADLINE_RETENTION": "enforce",
         "LOADLINE_ADMISSION": "off",
         "LOADLINE_RETENTION_BUDGET_TOKENS": str(bounds.kept_tokens),
         "LOADLINE_RETENTION_BUFFER_TOKENS": str(bounds.buffer_tokens),

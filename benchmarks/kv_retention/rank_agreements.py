@@ -26,8 +26,8 @@ import torch
 from benchmarks.kv_retention import bounded_schedulers
 from benchmarks.kv_retention.bounded_schedulers import Bounds
 from loadline_vllm.retention.folds import CpuVectors, KeysValues
+from loadline_vllm.retention.reductions import same_everywhere
 from loadline_vllm.retention.row_folds import RowFolds, RunningRequests
-from loadline_vllm.retention.scores import same_everywhere
 from loadline_vllm.schedulers import LoadlineScheduler
 from testbed.engines.schedulers import Limits, Memory, SteppedScheduler, facts
 from testbed.engines.workloads import Asked, words
@@ -67,7 +67,7 @@ class Rank:
             LAYERS,
             self._memory.__getitem__,
             layout=CpuVectors(),
-            scores=same_everywhere("key-norm"),
+            reductions=same_everywhere("key-norm"),
             running=self._running,
         )
 

@@ -22,6 +22,7 @@ from testbed.kv.recall_arms import GATES
 from testbed.kv.recall_memories import RECENT_TOKENS, SINK_TOKENS
 from testbed.kv.recall_models import DIRECTORY
 from testbed.kv.reference_decoding import FoldRule, Reference
+from testbed.kv.reference_folds import choosing
 from testbed.kv.retention_engines import BLOCK, BUFFER
 
 SAID_S = 10.0
@@ -30,10 +31,12 @@ SAID_S = 10.0
 def rule_of(setup: Setup) -> FoldRule:
     """Which tokens stay, by the number of a layer."""
     if setup.policy != TRIMKV:
-        return FoldRule(lambda *_: SCORES[setup.policy], sinks=SINK_TOKENS, recent=RECENT_TOKENS)
+        return FoldRule(lambda *_: choosing(SCORES[setup.policy]), sinks=SINK_TOKENS, recent=RECENT_TOKENS)
     scores: Scores = gates.GateScores(gates.load(GATES, fingerprint=gates.fingerprint_of(DIRECTORY)))
     return FoldRule(
-        lambda layer, at: scores(f"model.layers.{layer}.", at), sinks=SINK_TOKENS, recent=RECENT_TOKENS
+        lambda layer, at: choosing(scores(f"model.layers.{layer}.", at)),
+        sinks=SINK_TOKENS,
+        recent=RECENT_TOKENS,
     )
 
 

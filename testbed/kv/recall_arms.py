@@ -1,7 +1,7 @@
 """
 Arms of a recall benchmark: what happens to the KV memory of all requests of a run.
 
-An arm names a policy of the plugin, whose own scores choose what stays, or two that it hasn't: `full`, which
+An arm names a policy of the plugin, which itself reduces what is held, or two that it hasn't: `full`, which
 keeps everything, and `oracle`, which keeps what will be asked. The oracle knows the marks and instructions of
 a prompt, not its queries. A guard spares parts of a prompt.
 """
@@ -18,8 +18,9 @@ from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.budgets import Budget
 from loadline_policies.kv.spans import Spans
 from loadline_vllm.retention import gates
-from loadline_vllm.retention.scores import SCORES
-from testbed.kv.recall_memories import UNQUANTIZED, Choice, Scores
+from loadline_vllm.retention.reductions import REDUCTIONS
+from loadline_vllm.retention.scores import choosing
+from testbed.kv.recall_memories import UNQUANTIZED, Choice, LayerReductions
 from testbed.kv.recall_models import DIRECTORY, HEAD, KV_HEADS, LAYERS
 from testbed.kv.recall_tasks import Sample, needed_positions
 
@@ -50,7 +51,7 @@ class Arm:
     gates: Path | None = None
 
     def __post_init__(self) -> None:
-        policies = sorted({FULL, ORACLE, TRIMKV, *SCORES})
+        policies = sorted({FULL, ORACLE, TRIMKV, *REDUCTIONS})
         if self.policy not in policies:
             raise InvalidInput("policy", self.policy, fix=f"use one of {', '.join(policies)}")
         if (self.policy == FULL) != (self.kept_tokens is None):
@@ -81,7 +82,7 @@ def choice_of(samples: Sequence[Sample], arm: Arm, *, model: Path) -> Choice | N
         return None
     return Choice(
         kept_tokens=arm.kept_tokens,
-        scores=_scores_of(samples, arm, model=model),
+        reductions=_reductions_of(samples, arm, model=model),
         spans=[_spans_of(sample, arm.guard) for sample in samples],
     )
 
@@ -96,20 +97,20 @@ def _spans_of(sample: Sample, guard: Guard) -> Spans:
             return Spans(fair=sample.parts)
 
 
-def _scores_of(samples: Sequence[Sample], arm: Arm, *, model: Path) -> list[Scores]:
+def _reductions_of(samples: Sequence[Sample], arm: Arm, *, model: Path) -> list[LayerReductions]:
     if arm.policy == ORACLE:
         return [_oracle(sample) for sample in samples]
     if arm.gates is not None:
         trained = gates.GateScores(gates.load(arm.gates, fingerprint=gates.fingerprint_of(model)))
-        return [lambda layer, at: trained(f"layers.{layer}.", at)] * len(samples)
-    return [lambda _layer, _at: SCORES[arm.policy]] * len(samples)
+        return [lambda layer, at: choosing(trained(f"layers.{layer}.", at))] * len(samples)
+    return [lambda _layer, _at: REDUCTIONS[arm.policy]] * len(samples)
 
 
-def _oracle(sample: Sample) -> Scores:
+def _oracle(sample: Sample) -> LayerReductions:
     """What will be asked first, then the latest."""
     needed = torch.tensor(needed_positions(sample.context))
 
     def score(_keys: torch.Tensor, _values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         return positions + 1e6 * torch.isin(positions, needed)
 
-    return lambda _layer, _computed_tokens: score
+    return lambda _layer, _computed_tokens: choosing(score)

@@ -14,51 +14,54 @@ from typing import Final
 import torch
 
 from loadline_policies.kv.spans import Spans
-from loadline_vllm.retention.scores import Score, chosen
+from loadline_vllm.retention.held_tokens import HeldTokens, Origins, Reduction, within
 from testbed.kv.recall_models import HEAD, KV_HEADS
 
 SINK_TOKENS, RECENT_TOKENS = 1, 8
 """An engine that is to answer alike has the same. Chosen: a fact that a fold cuts needs its beginning."""
 UNQUANTIZED: Final = 16
 
-Scores = Callable[[int, int], Score]
-"""The score of a layer, by its number, for a request with so many computed tokens."""
+LayerReductions = Callable[[int, int], Reduction]
+"""The reduction of a layer, by its number, for a request with so many computed tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which tokens of each sample stay in a layer at a time."""
+    """What is left of the tokens of each sample in a layer at a time."""
 
     kept_tokens: int
-    scores: Sequence[Scores]
+    reductions: Sequence[LayerReductions]
     spans: Sequence[Spans]
 
-    def places(self, old: "Memory", *, layer: int, computed_tokens: int) -> torch.Tensor:
-        """The places of those that stay: [samples, KV heads, kept tokens]."""
+    def left(self, old: "Memory", *, layer: int, computed_tokens: int) -> "Memory":
+        """So many tokens of each sample and head."""
         always = (old.positions < SINK_TOKENS) | (old.positions >= computed_tokens - RECENT_TOKENS)
-        return torch.stack(
-            [
-                chosen(
-                    scores(layer, computed_tokens)(keys, values, positions),
-                    positions,
-                    kept=self.kept_tokens,
-                    always=stay,
-                    spans=spans,
-                )
-                for scores, spans, keys, values, positions, stay in zip(
-                    self.scores, self.spans, old.keys, old.values, old.positions, always, strict=True
-                )
-            ]
+        left = []
+        for number, (reductions, spans) in enumerate(zip(self.reductions, self.spans, strict=True)):
+            positions, stay = old.positions[number], always[number]
+            for span in spans.protected:
+                stay = stay | within(positions, span.start, span.end)
+            origins = Origins(positions, old.counts[number])
+            held = HeldTokens(old.keys[number], old.values[number], origins)
+            reduction = reductions(layer, computed_tokens)
+            left.append(reduction(held, kept=self.kept_tokens, always=stay, spans=spans))
+        return Memory(
+            torch.stack([one.keys for one in left]),
+            torch.stack([one.values for one in left]),
+            torch.stack([one.origins.positions for one in left]),
+            torch.stack([one.origins.counts for one in left]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a layer holds: [samples, KV heads, tokens, head size], and [samples, KV heads, tokens]."""
+    """What a layer holds: keys and values, [samples, KV heads, tokens, head size], and of each token its
+    position and how many it stands for, [samples, KV heads, tokens]."""
 
     keys: torch.Tensor
     values: torch.Tensor
     positions: torch.Tensor
+    counts: torch.Tensor
 
     @property
     def tokens(self) -> int:
@@ -66,36 +69,31 @@ class Memory:
 
     def added(self, keys: torch.Tensor, values: torch.Tensor, positions: torch.Tensor) -> "Memory":
         at = positions.expand(keys.shape[:3])
-        return Memory(
-            torch.cat([self.keys, keys], 2),
-            torch.cat([self.values, values], 2),
-            torch.cat([self.positions, at], 2),
-        )
-
-    def first(self, tokens: int) -> "Memory":
-        return Memory(self.keys[:, :, :tokens], self.values[:, :, :tokens], self.positions[:, :, :tokens])
-
-    def at(self, places: torch.Tensor) -> "Memory":
-        expanded = places.unsqueeze(-1).expand(-1, -1, -1, HEAD)
-        return Memory(
-            self.keys.gather(2, expanded), self.values.gather(2, expanded), self.positions.gather(2, places)
-        )
+        return self._followed_by(Memory(keys, values, at, torch.ones_like(at)))
 
     def folded(self, choice: Choice, *, layer: int, computed_tokens: int, held_tokens: int) -> "Memory":
-        """Without the tokens that are given up, so that so many are held."""
+        """With as many tokens as are held once those that are too many are given up."""
         surplus = self.tokens - held_tokens
         if not surplus:
             return self
         old = choice.kept_tokens + surplus
-        places = choice.places(self.first(old), layer=layer, computed_tokens=computed_tokens)
-        new = torch.arange(old, self.tokens).expand(*places.shape[:2], -1)
-        return self.at(torch.cat([places, new], 2))
+        first = Memory(*(part[:, :, :old] for part in self._parts))
+        left = choice.left(first, layer=layer, computed_tokens=computed_tokens)
+        return left._followed_by(Memory(*(part[:, :, old:] for part in self._parts)))
+
+    def _followed_by(self, later: "Memory") -> "Memory":
+        return Memory(*(torch.cat(both, 2) for both in zip(self._parts, later._parts, strict=True)))
+
+    @property
+    def _parts(self) -> tuple[torch.Tensor, ...]:
+        return self.keys, self.values, self.positions, self.counts
 
 
 def empty(samples: int) -> Memory:
     """Memory of so many samples without a token."""
     nothing = torch.empty(samples, KV_HEADS, 0, HEAD)
-    return Memory(nothing, nothing, torch.empty(samples, KV_HEADS, 0, dtype=torch.long))
+    none = torch.empty(samples, KV_HEADS, 0, dtype=torch.long)
+    return Memory(nothing, nothing, none, none)
 
 
 def quantized(numbers: torch.Tensor, *, bits: int) -> torch.Tensor:

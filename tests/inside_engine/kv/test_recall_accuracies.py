@@ -27,6 +27,7 @@ from testbed.kv.recall_tasks import (
     withheld_facts,
 )
 from testbed.kv.reference_decoding import FoldRule, Reference
+from testbed.kv.reference_folds import choosing
 
 SEED = 7
 LEAST_FULL = 0.98
@@ -124,7 +125,9 @@ def test_answers_are_those_of_the_reference_token_by_token(arm: Arm) -> None:
     reference = Reference(DIRECTORY)
     trained = gates.GateScores(gates.load(GATES, fingerprint=gates.fingerprint_of(DIRECTORY)))
     rule = FoldRule(
-        lambda layer, at: trained(f"layers.{layer}.", at) if arm.policy == "trimkv" else SCORES["key-diff"],
+        lambda layer, at: choosing(
+            trained(f"layers.{layer}.", at) if arm.policy == "trimkv" else SCORES["key-diff"]
+        ),
         sinks=SINK_TOKENS,
         recent=RECENT_TOKENS,
     )
