@@ -21,6 +21,7 @@ from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.count_windows import CountWindow
 from loadline_agent.experts.outlooks import forecasts
 from loadline_agent.metrics import Metrics
+from loadline_agent.reported_engines import ReportedEngines
 from loadline_api.expert_counts import decode
 from loadline_api.experts import Experts
 from loadline_api.journals import Journal
@@ -36,12 +37,6 @@ from loadline_policies.experts.service_loads import (
     ServiceLoad,
 )
 from loadline_policies.loops import Loop
-
-FORGOTTEN_S: Final = 600.0
-"""When an engine that doesn't report any more is forgotten. Chosen."""
-
-MOST_ENGINES: Final = 512
-"""Engines remembered: more than a node's pods. Chosen."""
 
 RETRY_S: Final = 60.0
 """After a fault, for how long an engine's experts are only observed. Chosen."""
@@ -102,11 +97,14 @@ class ExpertLoop:
     ) -> None:
         self._engine_of, self._canaries = engine_of, canaries
         self._journal, self._metrics, self._clock = journal, metrics, clock
-        self._engines: dict[str, ExpertsEngine] = {}
+        self._engines = ReportedEngines(
+            ExpertsEngine, clock=clock, forget=lambda uid: canaries.follow(uid, None)
+        )
 
     def section(self, report: WorkerReport, document: ServiceDocument) -> SettingsSection:
         """What a worker gets for its experts, by what it reports and the document in force."""
-        engine = self._seen(report)
+        engine = self._engines.seen(report)
+        engine.holds = report.generation
         served = self._engine_of(report.pod.namespace, report.pod.name) or ServedEngine()
         try:
             part = "counts"
@@ -130,26 +128,7 @@ class ExpertLoop:
 
     def engines(self, *, within_s: float) -> Iterator[ExpertsEngine]:
         """Those that have reported lately."""
-        now = self._clock()
-        yield from (one for one in self._engines.values() if now - one.reported_s <= within_s)
-
-    def _seen(self, report: WorkerReport) -> ExpertsEngine:
-        now, uid = self._clock(), report.pod.uid
-        service = f"{report.pod.namespace}/{report.service}"
-        engine = self._engines.pop(uid, None)
-        if engine is None or engine.service != service:
-            engine = ExpertsEngine(service, now)
-        engine.reported_s, engine.holds = now, report.generation
-        self._engines[uid] = engine
-        for old in [key for key, one in self._engines.items() if now - one.reported_s > FORGOTTEN_S]:
-            self._drop(old)
-        while len(self._engines) > MOST_ENGINES:
-            self._drop(next(iter(self._engines)))
-        return engine
-
-    def _drop(self, uid: str) -> None:
-        del self._engines[uid]
-        self._canaries.follow(uid, None)
+        return self._engines.lately(within_s)
 
     def _take(self, engine: ExpertsEngine, report: WorkerReport) -> None:
         section = report.counters.get(Loop.EXPERTS.value)

@@ -17,6 +17,7 @@ import structlog
 
 from loadline_agent.canaries.measurements import CanaryTarget
 from loadline_agent.metrics import Metrics
+from loadline_agent.reported_engines import ReportedEngines
 from loadline_agent.retention import spec_budgets
 from loadline_agent.retention.memory_readings import PrefixHits, memory
 from loadline_agent.retention.recall_canaries import RecallCanaries
@@ -32,12 +33,6 @@ from loadline_policies.documents import ServiceDocument
 from loadline_policies.errors import InvalidInput
 from loadline_policies.kv.engine_memories import CanaryReadings, EngineMemory, Retained, RetentionPolicy
 from loadline_policies.loops import Loop
-
-FORGOTTEN_S: Final = 600.0
-"""When an engine that doesn't report any more is forgotten. Chosen."""
-
-MOST_ENGINES: Final = 512
-"""Engines remembered: more than a node's pods. Chosen."""
 
 UNCOUNTED_S: Final = 20.0
 """How long reports may lack counts, or show other settings than the engine was sent. Chosen: the plugin reads
@@ -115,12 +110,17 @@ class RetentionLoop:
     ) -> None:
         self._engine_of, self._canaries = engine_of, canaries
         self._journal, self._metrics, self._clock = journal, metrics, clock
-        self._engines: dict[str, RetentionEngine] = {}
+        self._engines = ReportedEngines(
+            lambda service, now: RetentionEngine(service, now, counted_s=now, agreed_s=now),
+            clock=clock,
+            forget=lambda uid: canaries.follow(uid, None),
+        )
 
     def section(self, report: WorkerReport, document: ServiceDocument) -> SettingsSection:
         """What a worker gets for its requests, by what it reports and the document in force."""
         served = self._engine_of(report.pod.namespace, report.pod.name) or RetainingEngine()
-        engine = self._seen(report, served.retention)
+        engine = self._engines.seen(report)
+        engine.retention = served.retention
         before = engine.decided.kept_tokens if engine.decided is not None else None
         part, load = "counts", EngineMemory()
         try:
@@ -145,28 +145,7 @@ class RetentionLoop:
 
     def engines(self, *, within_s: float) -> Iterator[RetentionEngine]:
         """Those that have reported lately, and have reported retention or were asked for it."""
-        now = self._clock()
-        for one in self._engines.values():
-            if now - one.reported_s <= within_s and one.reason is not Reason.NOT_TOLD:
-                yield one
-
-    def _seen(self, report: WorkerReport, retention: Retention) -> RetentionEngine:
-        now, uid = self._clock(), report.pod.uid
-        service = f"{report.pod.namespace}/{report.service}"
-        engine = self._engines.pop(uid, None)
-        if engine is None or engine.service != service:
-            engine = RetentionEngine(service, now, now, now)
-        engine.reported_s, engine.retention = now, retention
-        self._engines[uid] = engine
-        for old in [key for key, one in self._engines.items() if now - one.reported_s > FORGOTTEN_S]:
-            self._drop(old)
-        while len(self._engines) > MOST_ENGINES:
-            self._drop(next(iter(self._engines)))
-        return engine
-
-    def _drop(self, uid: str) -> None:
-        del self._engines[uid]
-        self._canaries.follow(uid, None)
+        return (one for one in self._engines.lately(within_s) if one.reason is not Reason.NOT_TOLD)
 
     def _take(self, engine: RetentionEngine, report: WorkerReport) -> None:
         """Take the counts of a report; for a while it may have none, and those before stand."""
