@@ -53,6 +53,11 @@ def train(
     from loadline_vllm.retention import gate_examples, gates
     from loadline_vllm.retention.gate_training import GateTraining
 
+    if out.resolve().is_relative_to(model.resolve()):
+        raise CommandError(
+            f"`--out` is {out}, which an engine would read as weights of the model",
+            hint="write the gates outside of the model's folder",
+        )
     try:
         fingerprint = gates.fingerprint_of(model)
         text = data.read_bytes()

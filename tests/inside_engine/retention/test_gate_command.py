@@ -86,3 +86,17 @@ def test_what_is_wrong_is_named(data: Path, tmp_path: Path, wrong: str) -> None:
                 gate_trainings.train(
                     tmp_path, data, kept_tokens=8, out=out, plan=PLAN, restart=False, output=Output.JSON
                 )
+
+
+@pytest.mark.parametrize("below", ["", "gates"])
+def test_gates_are_not_written_among_the_weights_that_they_are_bound_to(
+    data: Path, tmp_path: Path, below: str
+) -> None:
+    """There an engine takes them for weights of the model, whose fingerprint they change."""
+    model = tmp_path / "model"
+    model.symlink_to(MODEL)
+    folder = MODEL / below
+    with pytest.raises(CommandError, match="`--out` is") as refused:
+        train(data, (model / below if below else model) / "gates.safetensors")
+    assert "outside of the model's folder" in str(refused.value.hint)
+    assert not (folder / "gates.safetensors").exists()
