@@ -96,8 +96,9 @@ def engine(bed: Bed, namespace: str, name: str, *, node: str = NODES[0]) -> Obje
 
 
 def service(namespace: str) -> dict[str, Any]:
-    """The service `chat`, which asks for both loops of workers and names a policy for one."""
-    spec = {"model": {"uri": "hf://org/llm"}, "experts": {}, "kvCache": {"policyRef": {"name": "mine"}}}
+    """The service `chat`, which asks for all loops of workers and names a policy for one."""
+    memory = {"policyRef": {"name": "mine"}, "retention": {}}
+    spec = {"model": {"uri": "hf://org/llm"}, "experts": {}, "kvCache": memory}
     metadata = {"name": "chat", "namespace": namespace}
     return {
         "apiVersion": names.API_VERSION,
@@ -197,7 +198,7 @@ async def test_an_agents_process_that_was_restarted_gives_the_worker_the_next_nu
             ):
                 (shown,) = (await response.json())["workers"]
             assert (shown["service"], shown["generation"]) == (f"{namespace}/chat", given[-1])
-            assert list(shown["policies"]) == ["experts", "kv"]
+            assert list(shown["policies"]) == [loop.value for loop in OF_WORKERS]
             process.send(signal.SIGTERM)
             assert process.wait(20) == 0
     assert given == [1, 2]
