@@ -78,7 +78,7 @@ def _finding(
     return (
         None,
         Reason.NOT_TOLD,
-        f"no engine has reported yet whether it has Loadline's plugin, which {loops} need",
+        f"no engine has reported yet whether it has Loadline's plugin, without which {loops} can't act",
     )
 
 
