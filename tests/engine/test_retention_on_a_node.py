@@ -94,7 +94,7 @@ def write_policy(cluster: ServingCluster, **changes: Any) -> None:
 
 
 def until(service: Service, holds: Callable[[], bool], what: str) -> None:
-    service.wait(lambda: holds() or None, what, limit_s=120.0)
+    service.wait(lambda: holds() or None, what, limit_s=240.0)
 
 
 def ask(service: Service, *, protect: list[int]) -> None:
