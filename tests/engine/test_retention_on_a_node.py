@@ -54,7 +54,7 @@ AT_ONCE, ANSWER_TOKENS = 12, 200
 
 @pytest.fixture(scope="module")
 def cluster(plugins: Path) -> Iterator[ServingCluster]:
-    with ServingCluster(Engine.VLLM, gpus=1, plugins=plugins) as cluster:
+    with ServingCluster(Engine.VLLM, gpus=2, plugins=plugins) as cluster:
         cluster.install()
         write_policy(cluster)
         yield cluster
