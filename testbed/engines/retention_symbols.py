@@ -66,6 +66,10 @@ RETENTION_SYMBOLS: tuple[Symbol, ...] = (
     Symbol(MANAGERS, "SingleTypeKVCacheManager.cache_blocks", ("request",)),
     *members(MANAGERS, "SingleTypeKVCacheManager", "block_pool", "max_admission_blocks_per_request"),
     Symbol("vllm.v1.core.sched.scheduler", "Scheduler._free_blocks", ("request",)),
+    Symbol("vllm.v1.core.sched.scheduler", "Scheduler.make_stats"),
+    *members("vllm.v1.core.kv_cache_manager", "KVCacheManager", "enable_caching"),
+    *members("vllm.v1.metrics.stats", "SchedulerStats", "prefix_cache_stats"),
+    *members("vllm.v1.metrics.stats", "BaseCacheStats", "queries", "hits"),
     *members(
         "vllm.v1.request",
         "Request",
