@@ -128,7 +128,7 @@ class RetentionEngine:
     def counts(self) -> RetentionCounts:
         """What core and rank answer, as the front-end would report it."""
         core = core_rpc.counts(self.llm.llm_engine.engine_core.engine_core)
-        ranks = self.llm.collective_rpc(held_settings.COUNTS, args=("",))
+        ranks = self.llm.collective_rpc(held_settings.COUNTS, args=(Loop.KV_RETENTION.value,))
         folds = [one[FOLDS] for one in held_settings.counted(ranks, Loop.KV_RETENTION)]
         found = of_cores([core[COUNTS]], folds=folds)
         assert found is not None

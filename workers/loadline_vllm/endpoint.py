@@ -86,8 +86,11 @@ def _channel(
     ]
 
     async def apply(change: Change) -> Sequence[int | None]:
-        told = held_settings.acknowledged(await call_ranks(held_settings.METHOD, held_settings.sent(change)))
-        held = [await loop.held(change) for loop in loops]
+        sent = held_settings.sent(change)
+        told = held_settings.acknowledged(await call_ranks(held_settings.METHOD, sent))
+        cores = await call_cores(held_settings.METHOD, sent) if found.has_scheduler else []
+        held = [one == change.generation for one in held_settings.acknowledged(cores)]
+        held += [await loop.held(change) for loop in loops]
         return told if all(held) else [None for _ in told]
 
     async def counters() -> Counters:

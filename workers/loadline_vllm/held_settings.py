@@ -25,7 +25,7 @@ METHOD: Final = "loadline_hold"
 """The name of the method that takes a change."""
 
 COUNTS: Final = "loadline_counts"
-"""The name of the method that gives what the loops counted."""
+"""The name of the method that gives what a loop counted; its string is the loop's name."""
 
 HELD: Final = "loadline_held"
 """The part's attribute with the sections that it holds, by loop, as JSON gives them."""
@@ -69,8 +69,8 @@ def install(of_vllm: type, loops: Mapping[str, Loop]) -> None:
     def loadline_hold(part: Any, change: str) -> str:
         return hold(part, change, loops)
 
-    def loadline_counts(part: Any, _: str) -> str:
-        return counts(part, loops)
+    def loadline_counts(part: Any, loop: str) -> str:
+        return counts(part, loop, loops)
 
     methods = {METHOD: loadline_hold, COUNTS: loadline_counts}
     for name in methods:
@@ -105,15 +105,13 @@ def hold(part: Any, change: str, loops: Mapping[str, Loop]) -> str:
         return json.dumps({"generation": None, "shared": {}})
 
 
-def counts(part: Any, loops: Mapping[str, Loop]) -> str:
-    """What each loop of this part has counted, as JSON; of one that fails there is nothing."""
-    found = {}
-    for name, loop in loops.items():
-        try:
-            found[name] = json.dumps(loop.counts(part))
-        except Exception:
-            logger.exception("this part of the engine can't give the counts of the loop %s", name)
-    return json.dumps(found)
+def counts(part: Any, name: str, loops: Mapping[str, Loop]) -> str:
+    """What one loop of this part has counted, as JSON; nothing if it fails, or acts in no such part."""
+    try:
+        return json.dumps({name: json.dumps(loops[name].counts(part))} if name in loops else {})
+    except Exception:
+        logger.exception("this part of the engine can't give the counts of the loop %s", name)
+        return json.dumps({})
 
 
 def counted(answers: Sequence[object], loop: str) -> list[dict[str, Any]]:

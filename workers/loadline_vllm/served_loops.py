@@ -1,8 +1,8 @@
 """
 Loops that parts of an engine serve, as its front-end knows them: what a change needs, and what was counted.
 
-Settings of the experts' loop are held by the ranks, which get every change anyway; those of KV memory by the
-engine cores. Counts are read every few seconds, apart from the reports that have them.
+Settings of the experts' loop are held by the ranks, those of KV memory by the engine cores; `endpoint` sends
+both every change. Counts are read every few seconds, apart from the reports that have them.
 """
 
 import asyncio
@@ -25,25 +25,30 @@ Call = Callable[[str, str], Awaitable[list[object]]]
 """Calls a method of all parts of one kind with one string; their answers."""
 
 
+async def _nothing(_change: Change) -> bool:
+    """Of a loop that needs nothing in the front-end."""
+    return True
+
+
 @dataclass(slots=True)
 class ServedLoop:
     """A loop that the engine's parts serve: its part in each change, and what they have counted.
 
-    `call` calls these parts. `follow` does what else a change needs in the front-end, once all ranks have
-    it; a change that it can't follow doesn't hold. `publish` takes the parts' counts, and returns the section
-    of a report.
+    `call` calls these parts. `publish` takes the parts' counts, and returns the section of a report. `follow`
+    does what else a change needs in the front-end, once all parts have it; a change that it can't follow
+    doesn't hold.
     """
 
     name: Loop
     call: Call
-    follow: Callable[[Change], Awaitable[bool]]
     publish: Callable[[list[dict[str, Any]]], dict[str, JsonValue]]
+    follow: Callable[[Change], Awaitable[bool]] = _nothing
     latest: dict[str, JsonValue] = field(default_factory=dict)
     _changes: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def held(self, change: Change) -> bool:
-        """All ranks were sent a change; whether it holds for this loop."""
+        """All parts were sent a change; whether it holds for this loop."""
         self._changes += 1
         self.latest = {}  # counts of other settings
         held = await self.follow(change)
@@ -55,7 +60,9 @@ class ServedLoop:
         while True:
             before = self._changes
             try:
-                counted = held_settings.counted(await self.call(held_settings.COUNTS, ""), self.name)
+                counted = held_settings.counted(
+                    await self.call(held_settings.COUNTS, self.name.value), self.name
+                )
                 if counted and before == self._changes:
                     self.latest = self.publish(counted)
             except Exception:
@@ -75,32 +82,21 @@ def experts(engine_client: Any, call_ranks: Call) -> ServedLoop:
         section = change.sections.get(Loop.EXPERTS)
         return await front_end.held(engine_client, section.settings if section else {})
 
-    return ServedLoop(Loop.EXPERTS, call_ranks, follow, front_end.counted)
+    return ServedLoop(Loop.EXPERTS, call_ranks, front_end.counted, follow)
 
 
 def admission(call_cores: Call) -> ServedLoop:
-    """The loop of admission, in an engine that admits by prediction: its cores hold it, and no rank."""
+    """The loop of admission, in an engine that admits by prediction: its cores count."""
     from loadline_vllm.admission.front_ends import AdmissionFrontEnd
 
-    return ServedLoop(Loop.KV, call_cores, _held_by_all(call_cores), AdmissionFrontEnd().counted)
+    return ServedLoop(Loop.KV, call_cores, AdmissionFrontEnd().counted)
 
 
 def retention(call_cores: Call, call_ranks: Call) -> ServedLoop:
-    """The loop of retention, in an engine that may bound its requests: its cores hold it, and ranks count
-    too."""
+    """The loop of retention, in an engine that may bound its requests: its cores count, and so do ranks."""
     from loadline_vllm.retention.front_ends import RetentionFrontEnd
 
     async def call(method: str, argument: str) -> list[object]:
         return [*await call_cores(method, argument), *await call_ranks(method, argument)]
 
-    return ServedLoop(Loop.KV_RETENTION, call, _held_by_all(call_cores), RetentionFrontEnd().counted)
-
-
-def _held_by_all(call_cores: Call) -> Callable[[Change], Awaitable[bool]]:
-    """Sends a change to all cores; whether it holds in each."""
-
-    async def follow(change: Change) -> bool:
-        answers = await call_cores(held_settings.METHOD, held_settings.sent(change))
-        return {*held_settings.acknowledged(answers)} == {change.generation}
-
-    return follow
+    return ServedLoop(Loop.KV_RETENTION, call, RetentionFrontEnd().counted)

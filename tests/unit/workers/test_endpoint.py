@@ -190,6 +190,7 @@ async def test_all_cores_hold_a_change_with_the_ranks() -> None:
     endpoint = await started(client(core), until=lambda: cores_asked(core) == both)
     assert asked(core) == {held_settings.METHOD}
     assert [getattr(one, held_settings.HELD) for one in (*core.ranks, *core.cores)] == [{}] * 6
+    assert [call[0] for call in core.called].count(held_settings.METHOD) == 1
     assert endpoint._running is not None
     endpoint._running.cancel()
 

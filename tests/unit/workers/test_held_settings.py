@@ -113,7 +113,7 @@ def test_a_loop_holds_its_section_and_none_without_one(worker: Any, monkeypatch:
     for change in (CHANGE, NO_OP):
         worker.loadline_hold(held_settings.sent(change))
     assert loop.held == [{"strength": 1}, {}]
-    answers = [worker.loadline_counts(""), None, "{}"]
+    answers = [worker.loadline_counts("kv"), None, "{}"]
     assert held_settings.counted(answers, "kv") == [{"seen": 2}]
     assert held_settings.counted(answers, "experts") == []
 
@@ -122,4 +122,16 @@ def test_a_change_that_a_loop_refuses_is_not_taken(worker: Any, monkeypatch: pyt
     looping(monkeypatch, Counting(refuses=True))
     assert held_settings.acknowledged([worker.loadline_hold(held_settings.sent(CHANGE))]) == [None]
     assert not hasattr(worker, held_settings.HELD)
-    assert held_settings.counted([worker.loadline_counts("")], "kv") == []
+    assert held_settings.counted([worker.loadline_counts("kv")], "kv") == []
+
+
+def test_only_the_loop_that_is_asked_for_counts(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting may wait for a device, so no loop counts because another one is read."""
+    looping(monkeypatch, Counting())
+
+    def counts(_: Any) -> dict[str, Any]:
+        raise AssertionError("nobody asked for these")
+
+    monkeypatch.setitem(held_settings.RANK_LOOPS, "experts", held_settings.Loop(lambda _, __: {}, counts))
+    assert held_settings.counted([worker.loadline_counts("kv")], "kv") == [{"seen": 0}]
+    assert held_settings.counted([worker.loadline_counts("none")], "none") == []
