@@ -154,12 +154,12 @@ def measured(requests: int, ranks: Sequence[Rank]) -> dict[str, Any]:
     schedule = one.answer(asked(requests, content="one"))
     same = [facts(step) for step in other.answer(asked(requests, content="other"))]
     steps = [_compared(ranks, output) for output in schedule if output.num_scheduled_tokens]
-    counts = [rank.folds.counts for rank in ranks]
+    counts = [rank.folds.folds for rank in ranks]
     return {
         "requests": requests,
         "steps": len(steps),
         "preemptions": one.preemptions,
-        "folds": counts[0].folds,
+        "folds": counts[0],
         "schedules_equal": [facts(step) for step in schedule] == same,
         "tables_equal": all(equal for equal, _ in steps),
         "folds_equal": counts[0] == counts[1],

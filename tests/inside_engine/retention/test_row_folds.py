@@ -161,7 +161,7 @@ def test_a_preempted_request_is_folded_again_from_its_beginning(policy: str) -> 
     rows.step(a=(0, 20))
     for computed in range(20, 36):
         first = rows.held(rows.step(a=(computed, 1)), 0)
-    assert rows.folds.counts.folds == 3
+    assert rows.folds.folds == 3
     rows.tables["a"] = torch.arange(25, 35)
     rows.step(a=(0, 20))
     for computed in range(20, 36):
@@ -175,7 +175,7 @@ def test_centroids_stand_for_all_tokens_that_went_into_them() -> None:
     rows.step(a=(0, 16))
     for computed in range(16, 33):
         shown = rows.step(a=(computed, 1))
-    assert rows.folds.counts.folds == 3
+    assert rows.folds.folds == 3
     for origins in rows.folds._folded["a"].origins.values():
         counts = origins.counts[0].tolist()
         assert sum(counts) == 32

@@ -29,17 +29,12 @@ class RunningRequests:
         self.engine = engine
         self.row_ids: Callable[[], Sequence[str]] | None = None
         self._bounded: dict[str, RequestRetention] = {}
-        self._counts: list[FoldCounts] = []
+        self.row_folds: list[RowFolds] = []
 
     @property
     def folds(self) -> int:
         """Folds of a request's buffer, in all of the rank's layers, since the worker was made."""
-        return min((one.folds for one in self._counts), default=0)
-
-    def counts(self) -> "FoldCounts":
-        """Counts of layers that fold together, to be counted on."""
-        self._counts.append(FoldCounts())
-        return self._counts[-1]
+        return min((one.folds for one in self.row_folds), default=0)
 
     def update(self, scheduler_output: Any) -> None:
         """Take the budgets of new requests from a step's output, before the step is executed."""
@@ -90,13 +85,6 @@ class _Folded:
     origins: dict[str, Origins] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class FoldCounts:
-    """Folds of requests' buffers."""
-
-    folds: int = 0
-
-
 class RowFolds:
     """Folds the rows of the layers that share a metadata builder. `memory_of` gives a layer's KV memory."""
 
@@ -113,7 +101,8 @@ class RowFolds:
         self._engine, self._layers, self._memory_of = engine, layers, memory_of
         self._layout, self._reductions, self._running = layout, reductions, running
         self._folded: dict[str, _Folded] = {}
-        self.counts = running.counts()
+        self.folds = 0
+        running.row_folds.append(self)
 
     def shown(self, batch: Any) -> Any:
         """The batch's metadata as the kernel should see it, after the folds that are due."""
@@ -159,7 +148,7 @@ class RowFolds:
             )
             for layer in self._layers:
                 self._fold_layer(layer, fold, state)
-            self.counts.folds += 1
+            self.folds += 1
         state.folds, state.computed_tokens = due, computed
 
     def _fold_layer(self, layer: str, fold: Fold, state: _Folded) -> None:
