@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -48,6 +49,23 @@ FACTS = ("capped", "slo-met", "plugin")
 """What may turn for a service, and must hold before it does."""
 
 log = structlog.get_logger("loadline.agent")
+
+
+class _Served(NamedTuple):
+    """A pod, and the service that it works for, with its key (`namespace/name`)."""
+
+    pod: NodePod
+    key: str
+    service: Service
+
+    @property
+    def url(self) -> str | None:
+        """Where the engine serves its API: where it serves its metrics, as vLLM does. None while the pod has
+        no address."""
+        if self.pod.host is None:
+            return None
+        at = self.service.endpoint(self.pod.endpoint)
+        return EngineEndpoint(port=at.port, scheme=at.scheme, path="").url(self.pod.host)
 
 
 class NodeWorkloads:
@@ -108,44 +126,38 @@ class NodeWorkloads:
         return (service, found.pool) if found is not None and service is not None else None
 
     def engine(self, namespace: str, pod: str) -> ServedEngine | None:
-        """The engine in a pod of this node; None if it is of no known service.
-
-        It serves its API where it serves its metrics, as vLLM does.
-        """
-        worker, known = self.worker(namespace, pod), self._service(namespace, pod)
-        if worker is None or known is None:
+        """The engine in a pod of this node; None if it is of no known service."""
+        found = self._served(namespace, pod)
+        if found is None:
             return None
-        pressure, age_s = self._engines.pressure(*worker)
+        pressure, age_s = self._engines.pressure(found.key, found.pod.pool)
         return ServedEngine(
-            url=self._api(namespace, pod, known),
-            experts=known.experts,
+            url=found.url,
+            experts=found.service.experts,
             pressure=pressure,
             pressure_age_s=age_s,
         )
 
     def admission(self, namespace: str, pod: str) -> Admission | None:
         """What the service of a pod of this node asks of admission; None if it is of no known service."""
-        known = self._service(namespace, pod)
-        return known.admission if known is not None else None
+        found = self._served(namespace, pod)
+        return found.service.admission if found is not None else None
 
     def retention(self, namespace: str, pod: str) -> RetainingEngine | None:
         """The same of retention, and where the engine's API is."""
-        known = self._service(namespace, pod)
-        if known is None:
+        found = self._served(namespace, pod)
+        if found is None:
             return None
-        return RetainingEngine(url=self._api(namespace, pod, known), retention=known.retention)
+        return RetainingEngine(url=found.url, retention=found.service.retention)
 
-    def _service(self, namespace: str, pod: str) -> Service | None:
-        worker = self.worker(namespace, pod)
-        return self._services.get(worker[0]) if worker is not None else None
-
-    def _api(self, namespace: str, pod: str, service: Service) -> str | None:
-        """Where an engine serves its API; None while its pod has no address."""
+    def _served(self, namespace: str, pod: str) -> _Served | None:
+        """A pod of this node with its service; None if it is of no known service."""
         found = self._pods.items.get(f"{namespace}/{pod}")
-        if found is None or found.host is None:
+        key = self._services.service_of(found) if found is not None else None
+        service = self._services.get(key) if key is not None else None
+        if found is None or key is None or service is None:
             return None
-        at = service.endpoint(found.endpoint)
-        return EngineEndpoint(port=at.port, scheme=at.scheme, path="").url(found.host)
+        return _Served(found, key, service)
 
     def worker_loops(self, service: str) -> dict[Loop, str | None] | None:
         """The loops of workers that a service asks for, and the policies that it names; None if unknown."""
