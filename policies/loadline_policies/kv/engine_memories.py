@@ -11,7 +11,7 @@ An unknown reading is None. A policy may not take it for a good one.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from loadline_policies.decisions import Decision
 from loadline_policies.kv.advices import Advice
@@ -152,25 +152,6 @@ class Reason(StrEnum):
     """The spec only observes."""
 
     POLICY_OBSERVES = "PolicyObserves"
-
-
-GRAVEST_FIRST: Final = (
-    Reason.RECALL_LOST,
-    Reason.DRIFTED,
-    Reason.ENGINE_UNABLE,
-    Reason.LAST_RUNG,
-    Reason.QUALITY_CLASS,
-    Reason.PREFIX_HITS,
-    Reason.READINGS_UNKNOWN,
-    Reason.PREFIX_HITS_UNKNOWN,
-    Reason.BASELINE_UNKNOWN,
-    Reason.SETTLING,
-    Reason.MEMORY_SHORT,
-    Reason.NOT_ALLOWED,
-    Reason.POLICY_OBSERVES,
-    Reason.NO_PRESSURE,
-)
-"""Which reason stands for several engines that differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from loadline_policies.documents import SCHEMA, ServiceDocument, parse
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.kv.advices import Advice
 from loadline_policies.kv.engine_memories import (
-    GRAVEST_FIRST,
     Allowance,
     CanaryReadings,
     EngineMemory,
@@ -380,10 +379,6 @@ def test_after_a_loss_the_advice_says_what_else_would_help() -> None:
     lossy = replace(SHORT, canary=BREACHES[0][0])
     asked, _ = after(600, lossy, state=keeping(2048))
     assert (asked.reason, asked.advice[-1]) == (Reason.RECALL_LOST, Advice.MORE_REPLICAS)
-
-
-def test_each_reason_has_its_place_among_the_gravest() -> None:
-    assert sorted(GRAVEST_FIRST) == sorted(Reason)
 
 
 @pytest.mark.parametrize(
