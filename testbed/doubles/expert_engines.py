@@ -7,19 +7,15 @@ test sets. Time is the test's.
 """
 
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-import aiohttp
 from aiohttp import web
 
-from loadline_agent import engine_clients
-from loadline_agent.canaries.measurements import ANSWER_S
 from loadline_agent.experts.canaries import ExpertCanaries
 from loadline_agent.experts.expert_loops import ExpertLoop, ServedEngine
 from loadline_agent.experts.service_statuses import ServiceStatuses
 from loadline_agent.metrics import Metrics
-from loadline_agent.workers.worker_records import WorkerRecords
+from loadline_agent.workers.worker_records import Sections, WorkerRecords
 from loadline_api.expert_counts import BoundCounts, ExpertCounts, LayerCounts
 from loadline_api.expert_settings import ExpertsSettings
 from loadline_api.experts import Experts, ExpertsMode
@@ -33,6 +29,7 @@ from loadline_policies.experts.shadow_tables import Counts, count, summed
 from loadline_policies.loops import Loop
 from loadline_vllm.channel.settings_leases import SettingsLease
 from testbed.clocks import Clock
+from testbed.doubles.agents_before_engines import AgentBeforeEngine
 from testbed.doubles.worker_agents import report
 
 TOKENS, TOP_K = 512, 2
@@ -165,33 +162,19 @@ class ExpertEngine:
 
 
 @dataclass
-class ExpertAgent:
-    """The agent's half: an async context manager, with one engine before it."""
+class ExpertAgent(AgentBeforeEngine):
+    """The agent's half of the loop, with one engine before it."""
 
     engine: ExpertEngine
     experts: Experts = field(default_factory=lambda: Experts(mode=ExpertsMode.ENFORCE))
     document: ServiceDocument = field(default_factory=experts_document)
     away: bool = False
 
-    async def __aenter__(self) -> Self:
-        self._runner = web.AppRunner(self.engine.app())
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self._url = f"http://{host}:{port}"
-        self._session: aiohttp.ClientSession = engine_clients.sessions(answer_s=ANSWER_S)
-        self.restart()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
-        await self._runner.cleanup()
+    @property
+    def before(self) -> ExpertEngine:
+        return self.engine
 
     def restart(self) -> None:
-        """Begin as an agent does that was just started."""
         clock = self.engine.clock
         self.metrics = Metrics()
         self.journal = Journal(Component.AGENT, node="node-0", wall=lambda: 0.0)
@@ -209,17 +192,13 @@ class ExpertAgent:
 
     def served(self) -> ServedEngine:
         """What the agent knows of the engine besides its reports."""
-        return ServedEngine(url=self._url, experts=self.experts, pressure=self.engine.pressure())
+        return ServedEngine(url=self.url, experts=self.experts, pressure=self.engine.pressure())
 
-    async def exchange(self) -> None:
-        """One report and its answer, if the agent is there, and a turn of the canaries."""
-        engine, now = self.engine, self.engine.clock.now
-        if not self.away:
-            told = engine.report()
-            sections = {Loop.EXPERTS.value: self.loop.section(told, self.document)}
-            engine.lease.receive(self.records.answer(told, sections, now=now), sent_s=now, now=now)
-            await self.canaries.turn(self._session)
-        engine.apply()
+    def sections(self, told: WorkerReport) -> Sections:
+        return {Loop.EXPERTS.value: self.loop.section(told, self.document)}
+
+    async def measure(self) -> None:
+        await self.canaries.turn(self.session)
 
     async def play(self, seconds: float) -> list[int | None]:
         """So much time with traffic; the γ in force after each report."""

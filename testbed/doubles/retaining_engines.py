@@ -9,20 +9,16 @@ the test's.
 
 import json
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-import aiohttp
 from aiohttp import web
 
-from loadline_agent import engine_clients
-from loadline_agent.canaries.measurements import ANSWER_S
 from loadline_agent.metrics import Metrics
 from loadline_agent.retention.recall_canaries import RecallCanaries
 from loadline_agent.retention.recall_prompts import ANSWER_TOKENS, FACTS
 from loadline_agent.retention.retention_loops import RetainingEngine, RetentionLoop
 from loadline_agent.retention.service_statuses import ServiceStatuses
-from loadline_agent.workers.worker_records import WorkerRecords
+from loadline_agent.workers.worker_records import Sections, WorkerRecords
 from loadline_api.journals import Component, Journal
 from loadline_api.kv_retention import Retention, RetentionMode
 from loadline_api.kv_retention_counts import RetentionCounts
@@ -32,6 +28,7 @@ from loadline_policies.documents import ServiceDocument, parse
 from loadline_policies.loops import Loop
 from loadline_vllm.channel.settings_leases import SettingsLease
 from testbed.clocks import Clock
+from testbed.doubles.agents_before_engines import AgentBeforeEngine
 from testbed.doubles.worker_agents import report
 
 POOL_BLOCKS, BLOCK_TOKENS, WHOLE_TOKENS = 1000, 16, 4096
@@ -144,33 +141,19 @@ def completion(tokens: list[str], *, logprob: float = -0.5) -> bytes:
 
 
 @dataclass
-class RetentionAgent:
-    """The agent's half: an async context manager, with one engine before it."""
+class RetentionAgent(AgentBeforeEngine):
+    """The agent's half of the loop, with one engine before it."""
 
     engine: RetentionEngineOnPaper
     retention: Retention = field(default_factory=lambda: Retention(mode=RetentionMode.ENFORCE))
     document: ServiceDocument = field(default_factory=retention_document)
     away: bool = False
 
-    async def __aenter__(self) -> Self:
-        self._runner = web.AppRunner(self.engine.app())
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self._url = f"http://{host}:{port}"
-        self._session: aiohttp.ClientSession = engine_clients.sessions(answer_s=ANSWER_S)
-        self.restart()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
-        await self._runner.cleanup()
+    @property
+    def before(self) -> RetentionEngineOnPaper:
+        return self.engine
 
     def restart(self) -> None:
-        """Begin as an agent does that was just started."""
         clock = self.engine.clock
         self.metrics = Metrics()
         self.journal = Journal(Component.AGENT, node="node-0", wall=lambda: 0.0)
@@ -178,7 +161,7 @@ class RetentionAgent:
             clock, lambda outcome: self.metrics.recall_canaries.labels(outcome).inc()
         )
         self.loop = RetentionLoop(
-            lambda namespace, name: RetainingEngine(url=self._url, retention=self.retention),
+            lambda namespace, name: RetainingEngine(url=self.url, retention=self.retention),
             self.canaries,
             journal=self.journal,
             metrics=self.metrics,
@@ -188,15 +171,11 @@ class RetentionAgent:
         self.metrics.read(self.statuses.readings)
         self.records = WorkerRecords()
 
-    async def exchange(self) -> None:
-        """One report and its answer, if the agent is there, and a turn of the canaries."""
-        engine, now = self.engine, self.engine.clock.now
-        if not self.away:
-            told = engine.report()
-            sections = {Loop.KV_RETENTION.value: self.loop.section(told, self.document)}
-            engine.lease.receive(self.records.answer(told, sections, now=now), sent_s=now, now=now)
-            await self.canaries.turn(self._session)
-        engine.apply()
+    def sections(self, told: WorkerReport) -> Sections:
+        return {Loop.KV_RETENTION.value: self.loop.section(told, self.document)}
+
+    async def measure(self) -> None:
+        await self.canaries.turn(self.session)
 
     async def play(self, seconds: float) -> list[int | None]:
         """So much time; the budget in force after each report."""
