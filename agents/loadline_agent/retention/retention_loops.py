@@ -205,7 +205,7 @@ class RetentionLoop:
     ) -> None:
         """Have the recall probe asked where a policy may bound requests, and nowhere else."""
         policy, allowed = document.policy, spec_budgets.allowance(served.retention, engine.counts)
-        may_bound = allowed.enforce and allowed.able and isinstance(policy, RetentionPolicy)
+        may_bound = allowed.enforce and allowed.able
         if not may_bound or served.url is None or not isinstance(policy, RetentionPolicy):
             self._canaries.follow(report.pod.uid, None)
             return
