@@ -23,10 +23,9 @@ from pydantic import (
     model_validator,
 )
 
-from loadline_policies.errors import InvalidInput
+from loadline_api.refusals import refused
 from loadline_policies.experts.capacities import GRID_THOUSANDTHS
 from loadline_policies.experts.shadow_tables import Counts, summed
-from loadline_policies.fixes import fix_of
 
 LONGEST_NAME: Final = 256
 """Characters of a layer's name or of a reason, as many as a text in a worker's message may have."""
@@ -199,6 +198,4 @@ def decode(section: Mapping[str, JsonValue]) -> ExpertCounts:
     try:
         return ExpertCounts.model_validate(section)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in ("experts", *fault["loc"]))
-        raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error
+        raise refused(error, "experts") from error

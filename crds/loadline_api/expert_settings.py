@@ -14,9 +14,8 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from loadline_policies.errors import InvalidInput
+from loadline_api.refusals import refused
 from loadline_policies.experts.capacities import UNBOUNDED_THOUSANDTHS
-from loadline_policies.fixes import fix_of
 
 UNKNOWN_CLASSES: Final[Mapping[str, str]] = {
     "image": "vLLM 0.32 doesn't pass to a router which tokens are of images",
@@ -91,6 +90,4 @@ class ExpertsSettings(BaseModel):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in ("experts", *fault["loc"]))
-            raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error
+            raise refused(error, "experts") from error

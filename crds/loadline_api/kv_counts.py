@@ -17,8 +17,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from loadline_policies.errors import InvalidInput
-from loadline_policies.fixes import fix_of
+from loadline_api.refusals import refused
 from loadline_policies.kv.predicted_memory import AdmissionMode, EstimatorName
 
 LARGEST_COUNT: Final = 2**63 - 1
@@ -90,6 +89,4 @@ def decode(section: Mapping[str, JsonValue]) -> KvCounts:
     try:
         return KvCounts.model_validate(section)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in ("kv", *fault["loc"]))
-        raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error
+        raise refused(error, "kv") from error

@@ -18,8 +18,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from loadline_api.kv_counts import Count
-from loadline_policies.errors import InvalidInput
-from loadline_policies.fixes import fix_of
+from loadline_api.refusals import refused
 from loadline_policies.kv.rung_settings import MOST_TOKENS
 from loadline_policies.loops import Loop
 
@@ -105,6 +104,4 @@ def decode(section: Mapping[str, JsonValue]) -> RetentionCounts:
     try:
         return RetentionCounts.model_validate(section)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in (Loop.KV_RETENTION, *fault["loc"]))
-        raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error
+        raise refused(error, Loop.KV_RETENTION) from error

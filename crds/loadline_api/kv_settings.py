@@ -12,8 +12,9 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from loadline_api.refusals import refused
 from loadline_policies.errors import InvalidInput
-from loadline_policies.fixes import MAPPING, WORDS, fix_of
+from loadline_policies.fixes import MAPPING, WORDS
 from loadline_policies.kv.predicted_memory import AdmissionMode, Config
 
 ENFORCE: Final = "enforce"
@@ -48,6 +49,4 @@ class KvSettings(BaseModel):
         try:
             return cls(admission=Config.model_validate(known, by_alias=False, by_name=True))
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in ("kv", "admission", *fault["loc"]))
-            raise InvalidInput(field, fault["input"], fix=fix_of(fault)) from error
+            raise refused(error, "kv", "admission") from error

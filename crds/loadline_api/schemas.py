@@ -19,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-from loadline_policies.errors import InvalidInput
-from loadline_policies.fixes import fix_of
+from loadline_api.refusals import refused
 
 
 def rule(cel: str, *, message: str = "", says: str = "", at: str = "") -> JsonDict:
@@ -100,10 +99,4 @@ class ApiObject(Status, Generic[S, T]):
         try:
             return cls.model_validate({**raw, "status": raw.get("status") or {}}, extra="ignore")
         except ValidationError as error:
-            raise _explained(error) from error
-
-
-def _explained(error: ValidationError) -> InvalidInput:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return InvalidInput(field, first["input"], fix=fix_of(first))
+            raise refused(error) from error
