@@ -12,7 +12,7 @@ def falling(at: float, rate: float) -> float:
     return 1.0 if rate < at else 0.5
 
 
-@given(st.floats(1.0, 30.0), st.floats(3.0, 12.0))
+@given(st.floats(1.0, 30.0), st.floats(3.0, 10.0))  # at most ten times away
 def test_the_line_lies_between_the_knee_and_the_rate_below_it(at: float, begin: float) -> None:
     found = knee(lambda rate: falling(at, rate), begin=begin)
     tried = dict(found.tried)
@@ -23,6 +23,12 @@ def test_the_line_lies_between_the_knee_and_the_rate_below_it(at: float, begin: 
 
 def test_few_rates_are_tried() -> None:
     assert len(knee(lambda rate: falling(20.0, rate), begin=12.0).tried) <= 7
+
+
+@pytest.mark.parametrize(("at", "begin"), [(1.0, 11.0), (33.0, 3.0)])
+def test_a_knee_that_is_more_than_ten_times_away_is_not_looked_for(at: float, begin: float) -> None:
+    with pytest.raises(NoKnee):
+        knee(lambda rate: falling(at, rate), begin=begin)
 
 
 @pytest.mark.parametrize("always", [0.0, 1.0])
