@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from loadline_agent import gauges
 from loadline_agent.gauges import Reading
 from loadline_agent.hardware.armed_records import GuardReport
+from loadline_agent.hardware.gpu_sentences import by_gpu, named
 from loadline_agent.hardware.left_gpus import in_force_and_found
 from loadline_agent.hardware.opened_gpus import GpuInfo
 from loadline_agent.hardware.slow_readings import UNREAD, SlowReadings
@@ -57,7 +58,7 @@ class NodeFacts:
             found[Reason.NO_GPUS.value] = Reason.NO_GPUS.sentence
         failing = [gpu.uuid for gpu in state.gpus if gpu.has_range and not (gpu.able or gpu.proven)]
         if failing:  # one that is proven is unable by somebody else's writes, and in conflict
-            told = f"a limit couldn't be written or read back on {', '.join(failing)}"
+            told = f"a limit couldn't be written or read back on {named(failing)}"
             found[Reason.WRITES_FAIL.value] = told
         unset = [gpu.uuid for gpu in state.gpus if not gpu.has_range]
         if unset:
@@ -68,12 +69,14 @@ class NodeFacts:
             found[Reason.ORPHANED.value] = _orphaned(self._node.orphan_of, self._node.name)
         left = _left_behind(state)
         if left:
-            found[Reason.LEFT_BEHIND.value] = "; ".join(
-                [in_force_and_found(gpu.uuid, gpu.enforced_watts, gpu.found_watts) for gpu in left]
+            found[Reason.LEFT_BEHIND.value] = by_gpu(
+                (gpu.uuid, in_force_and_found(gpu.enforced_watts, gpu.found_watts)) for gpu in left
             )
         lower = [gpu for gpu in state.gpus if state.armed and _found_below_default(gpu)]
         if lower:
-            found[Reason.FOUND_BELOW_DEFAULT.value] = "; ".join([_found_and_default(gpu) for gpu in lower])
+            found[Reason.FOUND_BELOW_DEFAULT.value] = by_gpu(
+                (gpu.uuid, _found_and_default(gpu)) for gpu in lower
+            )
         off = [uuid for uuid, info in self._known().items() if info.slow.persistence is PersistenceMode.OFF]
         if off and state.armed:
             found[Reason.PERSISTENCE_OFF.value] = _persistence_off(off)
@@ -132,31 +135,30 @@ class NodeFacts:
 
 def _gpu_faults(state: NodeState, xids: Mapping[str, int]) -> dict[str, str]:
     """What is wrong with GPUs, by the word for it; each GPU is named, with the last XID that it told."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for gpu in state.gpus:
         if gpu.fault is not None:
             xid = f"; its last XID is {xids[gpu.uuid]}" if gpu.uuid in xids else ""
-            found.setdefault(gpu.fault.word, []).append(f"{gpu.uuid}: {gpu.fault.sentence}{xid}")
-    return {word: "; ".join(sentences) for word, sentences in found.items()}
+            found.setdefault(gpu.fault.word, []).append((gpu.uuid, f"{gpu.fault.sentence}{xid}"))
+    return {word: by_gpu(sentences) for word, sentences in found.items()}
 
 
 def _range_unknown(uuids: list[str]) -> str:
     return (
-        f"the driver reports no settable range for {', '.join(uuids)}: each counts at the most that it may"
-        " draw"
+        f"the driver reports no settable range for {named(uuids)}: each counts at the most that it may draw"
     )
 
 
 def _persistence_off(uuids: list[str]) -> str:
     return (
-        f"persistence mode is off on {', '.join(uuids)}: the driver forgets their limits when its last client"
+        f"persistence mode is off on {named(uuids)}: the driver forgets their limits when its last client"
         " closes, as while the agent's pod is replaced. Run nvidia-persistenced on the node"
     )
 
 
 def _clocks_unlisted(uuids: list[str]) -> str:
     return (
-        f"the driver lists no clock below the maximum on {', '.join(uuids)}: none can be locked, so"
+        f"the driver lists no clock below the maximum on {named(uuids)}: none can be locked, so"
         " policy levels that only lock clocks have no effect there; power limits work"
     )
 
@@ -183,7 +185,7 @@ def _found_below_default(gpu: GpuState) -> bool:
 
 
 def _found_and_default(gpu: GpuState) -> str:
-    return f"{gpu.uuid}: original limit {gpu.found_watts:g} W, driver's default {gpu.default_watts:g} W"
+    return f"original limit {gpu.found_watts:g} W, driver's default {gpu.default_watts:g} W"
 
 
 def _as_found(gpu: GpuState) -> bool:

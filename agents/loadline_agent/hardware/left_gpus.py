@@ -53,13 +53,13 @@ def left_sentence(gpu: GpuRecord, held: HeldLimit | None) -> str:
     if held is not None and abs(held.requested_watts - (gpu.found_watts or 0.0)) < ROUNDING_WATTS:
         return f"LeftBehind: {gpu.uuid}: its limit is back, its clock may still be locked"
     in_force_watts = held.enforced_watts if held is not None else None
-    return f"LeftBehind: {in_force_and_found(gpu.uuid, in_force_watts, gpu.found_watts)}"
+    return f"LeftBehind: {gpu.uuid}: {in_force_and_found(in_force_watts, gpu.found_watts)}"
 
 
-def in_force_and_found(uuid: str, in_force_watts: float | None, found_watts: float | None) -> str:
+def in_force_and_found(in_force_watts: float | None, found_watts: float | None) -> str:
     """Both watts of a GPU that is left behind, for people; None where it can't be read."""
     in_force = "unknown" if in_force_watts is None else f"{in_force_watts:g} W"
-    return f"{uuid}: in force {in_force}, found {found_watts:g} W"
+    return f"in force {in_force}, found {found_watts:g} W"
 
 
 def _is_back(held: HeldLimit, found: OriginalLimit) -> bool:

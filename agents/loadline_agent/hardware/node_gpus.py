@@ -17,6 +17,7 @@ from typing import Final
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.armed_records import ArmedRecord, ArmedRecordFile, GpuRecord
 from loadline_agent.hardware.driver_watches import DriverChange, DriverWatch
+from loadline_agent.hardware.gpu_sentences import by_gpu
 from loadline_agent.hardware.left_gpus import as_left, left_gpu, left_sentence, not_back
 from loadline_agent.hardware.limits import SETTLE_S, HeldLimit, Limits, Order, OriginalLimit, Outcome
 from loadline_agent.hardware.nvml import OtherVersion
@@ -197,7 +198,9 @@ class NodeGpus:
         )
 
     def _faults(self) -> dict[str, str]:
-        return {Reason.OTHER_WRITER.value: "; ".join(map(str, self.conflicts))} if self.in_conflict else {}
+        if not self.in_conflict:
+            return {}
+        return {Reason.OTHER_WRITER.value: by_gpu((one.uuid, one.sentence) for one in self.conflicts)}
 
     def _gpu_state(self, sample: GpuSample, info: GpuInfo, safe: Mapping[str, float]) -> GpuState:
         if not info.has_range:

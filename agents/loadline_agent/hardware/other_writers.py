@@ -31,9 +31,11 @@ class Conflict:
     requested_watts: float
     enforced_watts: float
 
-    def __str__(self) -> str:
-        asked = f"its limit is now {self.requested_watts:g} W, with {self.enforced_watts:g} W in force"
-        return f"{self.uuid} was set to {self.wanted_watts:g} W, and {asked}"
+    @property
+    def sentence(self) -> str:
+        """What was found on the GPU, for people."""
+        asked = f"the limit is now {self.requested_watts:g} W, with {self.enforced_watts:g} W in force"
+        return f"set to {self.wanted_watts:g} W, and {asked}"
 
 
 JustRead = Callable[[str], HeldLimit | None]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from loadline_agent.domain.tls_identity import Identity
+from loadline_agent.hardware.gpu_sentences import named
 from loadline_agent.kube.clients import Kube, Object
 from loadline_api.api_errors import KubeError, NotFound, WriteConflict
 from loadline_api.conditions import Condition, ConditionType, condition, merge, timestamp
@@ -290,7 +291,7 @@ def _owners_known(facts: Facts) -> Condition:
     if not facts.unowned:
         return condition(ConditionType.OWNERS_KNOWN, so=True, reason=Reason.ALL_OWNED)
     text = (
-        f"the agent knows no pod that has {', '.join(facts.unowned)}, but it may be in use: each counts at"
+        f"the agent knows no pod that has {named(facts.unowned)}, but it may be in use: each counts at"
         " the highest priority. Let only pods use GPUs, and check that the agent reaches the kubelet's"
         " pod-resources socket (agent.kubeletPodResources)"
     )

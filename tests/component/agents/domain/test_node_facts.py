@@ -12,7 +12,9 @@ from loadline_agent.domain.node_facts import NodeFacts
 from loadline_agent.hardware.armed_records import ArmedRecordFile, GuardReport
 from loadline_agent.hardware.node_gpus import NodeGpus
 from loadline_agent.hardware.sensors import GpuSensors
+from loadline_api.conditions import ConditionType, condition
 from loadline_api.node_capacities import PersistenceMode
+from loadline_api.reasons import Reason
 from loadline_policies.power.protocol.messages import GpuLimit, ServiceReport
 from loadline_policies.power.protocol.node_outputs import Send
 from loadline_policies.power.protocol.node_reports import NodeWorkloads
@@ -342,6 +344,19 @@ def test_a_gpus_fault_tells_its_last_xid(board: Board, tmp_path: Path) -> None:
         assert uuids[6] not in told, "an XID alone is no fault"
         assert gauge(facts, "gpu_last_xid", gpu=uuids[5]) == 79.0
         assert gauge(facts, "gpu_last_xid", gpu=uuids[6]) == 31.0
+
+
+def test_every_gpu_without_a_driver_is_named(board: Board, tmp_path: Path) -> None:
+    with opened(board, tmp_path) as (node_gpus, facts):
+        board.unload_driver(0)
+        node_gpus.sample()
+        shown = condition(
+            ConditionType.GPUS_READY,
+            so=False,
+            reason=Reason.GPU_UNREADABLE,
+            message=facts.problems()["GpuUnreadable"],
+        )
+        assert all(uuid in shown.message for uuid in board.uuids(0)), shown.message
 
 
 def test_an_orphan_says_whose_it_was_and_what_to_do(

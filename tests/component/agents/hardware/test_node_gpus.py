@@ -112,8 +112,8 @@ def test_a_conflict_says_which_gpu_holds_what(board: Board, node_gpus: NodeGpus,
     board.write_as_other(0, 0, watts=390.0)
     looked(node_gpus, clock, at_s=1.5)
     looked(node_gpus, clock, at_s=2.5)
-    said = f"{board.uuids(0)[0]} was set to 300 W, and its limit is now 390 W, with 390 W in force"
-    assert list(map(str, node_gpus.conflicts)) == [said]
+    said = f"{board.uuids(0)[0]}: set to 300 W, and the limit is now 390 W, with 390 W in force"
+    assert node_gpus.state().faults == {"OtherWriter": said}
 
 
 def ordered(node_gpus: NodeGpus, board: Board) -> None:
