@@ -64,6 +64,22 @@ def wait_for(
     return value
 
 
+def eventually(
+    holds: Callable[[], bool],
+    limit_s: float = 30.0,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Whether something was so within the limit, at one look: what comes and goes was so."""
+    try:
+        return wait_for(
+            lambda: holds() or None, "it", standstill_s=limit_s, every_s=0.02, clock=clock, sleep=sleep
+        )
+    except GaveUp:
+        return False
+
+
 def states_of(pods: Iterable[Mapping[str, Any]]) -> str:
     """The pods' phases, and of each container whether it is ready or what it waits for: it shows progress."""
     return "; ".join(_state_of(pod) for pod in pods) or "no pods"

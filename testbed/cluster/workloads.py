@@ -6,14 +6,13 @@ bed with a real node and what has come of it. Nothing here knows what it is for.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import httpx
 
 from testbed.cluster import images
 from testbed.cluster.bed import Bed
 from testbed.cluster.clients import Object
-from testbed.cluster.waits import GaveUp, wait_for
 
 SERVE = "echo serving; hostname >/www/index.html; exec httpd -f -p 8080 -h /www"
 PORT = 8080
@@ -55,13 +54,6 @@ def service(name: str) -> Object:
         "metadata": {"name": name},
         "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
     }
-
-
-def eventually(holds: Callable[[], bool], limit_s: float = 30.0) -> bool:
-    try:
-        return wait_for(lambda: holds() or None, "it holds", standstill_s=limit_s)
-    except GaveUp:
-        return False
 
 
 def fetched(url: str) -> str | None:

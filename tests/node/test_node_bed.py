@@ -6,7 +6,8 @@ import pytest
 from testbed.cluster import binaries
 from testbed.cluster.errors import KubectlFailed
 from testbed.cluster.node_beds import NodeBed
-from testbed.cluster.workloads import Namespace, deployment, eventually, fetched, service
+from testbed.cluster.waits import eventually
+from testbed.cluster.workloads import Namespace, deployment, fetched, service
 
 
 def test_a_deployment_runs_and_is_ready_when_its_probe_says_so(space: Namespace) -> None:

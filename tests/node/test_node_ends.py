@@ -13,7 +13,8 @@ import pytest
 
 from testbed.cluster import janitors, namespaces
 from testbed.cluster.node_beds import NodeBed
-from testbed.cluster.workloads import Namespace, eventually, fetched
+from testbed.cluster.waits import eventually
+from testbed.cluster.workloads import Namespace, fetched
 
 ROOT = Path(__file__).parents[2]
 SLEEP_S = str(1_000_000 + os.getpid())

@@ -12,7 +12,8 @@ from testbed.cluster.clients import Object
 from testbed.cluster.errors import KubectlFailed
 from testbed.cluster.gpus import RUNTIME_CLASS, Gpus
 from testbed.cluster.node_beds import NodeBed
-from testbed.cluster.workloads import Namespace, eventually, pod
+from testbed.cluster.waits import eventually
+from testbed.cluster.workloads import Namespace, pod
 
 SEEN = """
 import pynvml as p, time

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,11 @@ from testbed.cluster import Bed
 from testbed.cluster.clients import Client, tls
 from testbed.cluster.errors import ApiError, BedError, KubectlFailed
 from testbed.cluster.tokens import RETRY_S
-from testbed.cluster.waits import GaveUp
+from testbed.cluster.waits import GaveUp, eventually
 
 pytestmark = pytest.mark.cluster
 
 NODE_NAME = "authentication.kubernetes.io/node-name"
-
-
-def eventually(holds: Callable[[], bool], limit_s: float = 20.0) -> bool:
-    deadline_s = time.monotonic() + limit_s
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    return holds()
 
 
 def review(bed: Bed, token: str) -> dict[str, list[str]]:

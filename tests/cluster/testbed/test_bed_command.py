@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,17 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from testbed.cluster import janitors, records
+from testbed.cluster.waits import eventually
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[3]
-
-
-def eventually(holds: Callable[[], bool], limit_s: float = 20.0) -> bool:
-    deadline_s = time.monotonic() + limit_s
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    return holds()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

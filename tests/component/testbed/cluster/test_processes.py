@@ -5,8 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from testbed.cluster import janitors
 from testbed.cluster.errors import ProcessFailed
 from testbed.cluster.processes import Household, kept_logs
+from testbed.cluster.waits import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -33,13 +33,6 @@ with Household() as household:
 
 PROCESSES = 5
 """sleep; sh and its sleep; setsid's sh and its sleep."""
-
-
-def eventually(holds: Callable[[], bool], limit_s: float = 10.0) -> bool:
-    deadline_s = time.monotonic() + limit_s
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    return holds()
 
 
 @contextmanager

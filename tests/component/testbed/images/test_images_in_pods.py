@@ -5,7 +5,8 @@ import pytest
 
 from testbed.cluster.clients import Object
 from testbed.cluster.node_beds import NodeBed
-from testbed.cluster.workloads import Namespace, eventually
+from testbed.cluster.waits import eventually
+from testbed.cluster.workloads import Namespace
 from testbed.images import builds
 from testbed.images.builds import Image
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from testbed.cluster.waits import GaveUp, states_of, wait_for
+from testbed.cluster.waits import GaveUp, eventually, states_of, wait_for
 
 
 class Time:
@@ -115,3 +115,14 @@ def test_the_state_of_pods_names_each_container_that_is_not_ready() -> None:
         "begun Running (fetch ready, engine running, other unknown)"
     )
     assert states_of([]) == "no pods"
+
+
+def test_what_was_so_at_one_look_was_so(time: Time) -> None:
+    looks = iter([False, False, True, False])
+    assert eventually(lambda: next(looks), 10.0, clock=time.clock, sleep=time.sleep)
+    assert not next(looks), "nobody looked again"
+
+
+def test_what_never_is_so_is_not_waited_for_longer_than_said(time: Time) -> None:
+    assert not eventually(lambda: False, 10.0, clock=time.clock, sleep=time.sleep)
+    assert time.now_s == pytest.approx(110.0, abs=0.1)
