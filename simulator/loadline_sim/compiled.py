@@ -2,21 +2,55 @@
 The one door to the compiler, so that compiled functions keep their types.
 
 Numba ships no type hints, and an untyped decorator would make every function under
-it untyped as well. Machine code is cached beside the module that holds the function,
-by that file's own time stamp only: compiled functions that call each other therefore
-live in one module, or a change in one would not recompile the other.
+it untyped as well. It keeps machine code as long as the file that holds the function is the same,
+also where a function that it calls has changed in another file: so the cache lies in a directory
+that is named after all sources with compiled functions. Where that can't be made, numba chooses one.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core import config
+from numba.extending import overload
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MARK = b"loadline_sim.compiled import"
+"""What a source with compiled functions has."""
+
+
+def _directory() -> str:
+    """Where machine code of these sources is kept; what the user has chosen comes first."""
+    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
+    name = hashlib.sha256(b"\0".join(text for text in texts if MARK in text)).hexdigest()[:16]
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return str(getattr(config, "CACHE_DIR", "") or Path(home) / "loadline" / "compiled" / name)
+
+
+vars(config)["CACHE_DIR"] = _directory()
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, compiled on its first call and from then on read from the cache."""
     machine_code: Callable[P, R] = numba.njit(cache=True)(function)
     return machine_code
+
+
+def chosen_by_type(stub: Callable[..., Any], kind: type, function: Callable[..., Any]) -> None:
+    """Let compiled code that calls `stub(state, simulation, index)` call `function` for states of a kind.
+
+    A kind is a NamedTuple, and the function is compiled. Which it is is decided while the caller is compiled.
+    """
+
+    def choose(state: Any, simulation: Any, index: Any) -> Callable[..., Any] | None:
+        if getattr(state, "instance_class", None) is not kind:
+            return None
+        return lambda state, simulation, index: function(state, simulation, index)
+
+    choose.__annotations__ = {}  # numba compares them with those of what is chosen
+    overload(stub)(choose)
