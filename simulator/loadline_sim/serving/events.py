@@ -1,0 +1,119 @@
+"""
+What happens next: the events of a simulation, by their time and then in the order in which they were
+made.
+
+A server's steps that are alike are one event. It moves when a request arrives that is to join the next
+step: then it isn't searched for, but the server remembers the newest one, and the loop drops the others.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadline_sim.compiled import compiled
+
+Records = NDArray[np.void]
+
+STEP, TRANSFER = 0, 1
+"""Kinds of events: a server's steps end; a request's KV has been sent, or is to be tried again."""
+
+EVENT: Final = np.dtype([("at_s", "f8"), ("order", "i8"), ("kind", "i8"), ("index", "i8")])
+
+STEPS: Final = np.dtype(
+    [("step_s", "f8"), ("steps", "f8"), ("end_s", "f8"), ("order", "i8"), ("is_cut", "i8")]
+)
+"""Of a server: so many steps of that length are under way, which end at `end_s` by the event `order`."""
+
+
+class Events(NamedTuple):
+    """A binary heap of events. `counts[0]` are in it, `counts[1]` were made so far. `steps` are by server."""
+
+    heap: Records
+    counts: NDArray[np.int64]
+    steps: Records
+
+
+def no_events(servers: int, room: int) -> Events:
+    """A heap with room for so many events."""
+    steps = np.zeros(servers, STEPS)
+    steps["order"] = -1
+    return Events(np.zeros(room, EVENT), np.zeros(2, np.int64), steps)
+
+
+def with_room(old: Events, room: int) -> Events:
+    """The same events, with room for so many; what is by server stays the same arrays."""
+    heap = np.zeros(room, EVENT)
+    heap[: old.heap.size] = old.heap
+    return old._replace(heap=heap)
+
+
+@compiled
+def is_full(events: Events) -> bool:
+    """Whether the heap might not have room for all that one more event makes."""
+    return bool(events.counts[0] + events.steps.size + 2 >= events.heap.size)
+
+
+@compiled
+def push(events: Events, at_s: float, kind: int, index: int) -> int:  # noqa: PLR0917
+    """Let something happen then; the order of the event."""
+    place, order, heap = events.counts[0], events.counts[1], events.heap
+    events.counts[0] += 1
+    events.counts[1] += 1
+    while place > 0:
+        parent = (place - 1) // 2
+        if heap[parent].at_s <= at_s:
+            break
+        heap[place] = heap[parent]
+        place = parent
+    event = heap[place]
+    event.at_s, event.order, event.kind, event.index = at_s, order, kind, index
+    return int(order)
+
+
+@compiled
+def begin_steps(events: Events, server: int, now_s: float, step_s: float, steps: float) -> None:  # noqa: PLR0917
+    """Let a server do so many steps, each of that length. The end of none is no event."""
+    mine = events.steps[server]
+    mine.step_s, mine.steps, mine.is_cut = step_s, steps, 0
+    mine.end_s = now_s + step_s * steps
+    if steps > 0.0:
+        mine.order = push(events, mine.end_s, STEP, server)
+
+
+@compiled
+def cut_steps(events: Events, server: int, now_s: float) -> None:
+    """Let a server stop after the step that is under way."""
+    mine = events.steps[server]
+    if mine.is_cut:
+        return
+    elapsed_s = now_s - (mine.end_s - mine.step_s * mine.steps)
+    mine.steps, mine.is_cut = elapsed_s // mine.step_s + 1.0, 1
+    mine.end_s = now_s + (mine.step_s * mine.steps - elapsed_s)
+    mine.order = push(events, mine.end_s, STEP, server)
+
+
+@compiled
+def drop_first(events: Events) -> None:
+    """Take the first event out."""
+    events.counts[0] -= 1
+    heap, size = events.heap, events.counts[0]
+    last, place = heap[size], 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and _is_before(heap, child + 1, child):
+            child += 1
+        if not _is_before(heap, child, size):
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = last
+
+
+@compiled
+def _is_before(heap: Any, one: int, other: int) -> bool:
+    first, second = heap[one], heap[other]
+    same = first.at_s == second.at_s
+    return bool(first.at_s < second.at_s or (same and first.order < second.order))

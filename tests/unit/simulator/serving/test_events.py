@@ -1,0 +1,46 @@
+"""Events happen by their time, and at one time in the order in which they were made."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadline_sim.serving import events
+
+TIMES = st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 1e9]) | st.floats(0, 1e6), max_size=60)
+
+
+@given(TIMES)
+def test_events_come_by_time_and_then_in_their_order(times: list[float]) -> None:
+    queue = events.no_events(1, 64)
+    for index, at_s in enumerate(times):
+        events.push(queue, at_s, events.TRANSFER, index)
+    came = []
+    while queue.counts[0] > 0:
+        came.append((float(queue.heap[0]["at_s"]), int(queue.heap[0]["index"])))
+        events.drop_first(queue)
+    assert came == sorted((at_s, index) for index, at_s in enumerate(times))
+
+
+def test_a_heap_keeps_its_events_when_it_gets_room() -> None:
+    queue = events.no_events(2, 8)
+    events.push(queue, 2.0, events.TRANSFER, 7)
+    events.begin_steps(queue, 1, 0.0, 0.25, 4.0)
+    more = events.with_room(queue, 32)
+    assert more.heap.size == 32
+    assert (more.heap[0]["at_s"], more.heap[1]["index"]) == (1.0, 7)
+    assert more.steps["end_s"].tolist() == [0.0, 1.0]
+
+
+def test_steps_are_cut_after_the_one_that_is_under_way() -> None:
+    queue = events.no_events(1, 8)
+    events.begin_steps(queue, 0, 10.0, 0.25, 100.0)
+    events.cut_steps(queue, 0, 10.6)
+    assert queue.steps[0]["steps"] == 3.0
+    assert queue.steps[0]["end_s"] == 10.75
+    events.cut_steps(queue, 0, 10.7)
+    assert queue.counts[0] == 2, "the second cut changes nothing; the first end is dropped by the loop"
+
+
+def test_no_steps_end_by_no_event() -> None:
+    queue = events.no_events(1, 8)
+    events.begin_steps(queue, 0, 10.0, 0.25, 0.0)
+    assert queue.counts[0] == 0
