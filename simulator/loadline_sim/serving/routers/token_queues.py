@@ -1,0 +1,33 @@
+"""
+Join the shortest queue, in tokens: prompt and answer go to the server with the fewest pending tokens.
+
+As `token_jsq` of splitwise-sim: a prompt counts its tokens until it is done, an answer counts one.
+"""
+
+from typing import NamedTuple
+
+from loadline_sim.serving import handlers
+from loadline_sim.serving.handlers import handles
+from loadline_sim.serving.simulations import Simulation
+
+
+class TokenQueues(NamedTuple):
+    """Whether there are several servers doesn't matter; of several with as few tokens it is the first."""
+
+    unused: int = 0
+
+
+@handles(handlers.route, TokenQueues)
+def route(state: TokenQueues, simulation: Simulation, index: int) -> None:
+    """Choose the server of a request."""
+    servers, request, best = simulation.fleet.servers, simulation.requests[index], 0
+    for server in range(1, servers.size):
+        if servers[server].pending_tokens < servers[best].pending_tokens:
+            best = server
+    request.prompt_server = request.token_server = best
+    servers[best].pending_tokens += request.prompt_tokens + 1
+
+
+@handles(handlers.be_idle, TokenQueues)
+def be_idle(state: TokenQueues, simulation: Simulation, index: int) -> None:
+    """A server that has nothing to do has no pending tokens."""

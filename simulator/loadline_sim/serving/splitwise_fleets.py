@@ -1,0 +1,78 @@
+"""
+The servers of splitwise-sim: DGX servers with eight GPUs each that serve BLOOM-176B.
+
+Their steps are as long as that simulator says: the medians of its measurements by the tokens of a batch, and
+lines between them. An H100 whose power is capped at a half is its assumption: prompts take 1.3 times
+as long, answers no longer.
+
+Source: Mutinifni/splitwise-sim 8f99e7d, MIT, `data/perf_model.csv` and `configs`; `data/README.md`.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from enum import Enum
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+
+from loadline_sim.serving.rows import Floats
+from loadline_sim.serving.servers import Fleet, servers_of
+
+GPUS: Final = 8
+GPU_BYTES: Final = 85_899_345_920
+WEIGHT_BYTES: Final = 329_000_000_000
+TOKEN_BYTES: Final = 2 * 14_336 * 70 * 2
+"""Keys and values of BLOOM-176B's 70 layers of 14,336, two bytes each."""
+
+BYTES_PER_S: Final = 200.0 * 1024**3
+LEAST_TOKENS: Final = 2048
+"""Of a batch that may have several prompts."""
+
+
+class Dgx(Enum):
+    """A kind of server: the file of its measurements, and how much longer a prompt takes than they say."""
+
+    A100 = "splitwise-bloom-176b-a100.csv", 1.0
+    H100 = "splitwise-bloom-176b-h100.csv", 1.0
+    H100_CAPPED = "splitwise-bloom-176b-h100.csv", 1.3
+
+
+def fleet(kinds: Sequence[Dgx], *, longest_prompt: int) -> Fleet:
+    """Servers of these kinds, in this order, for prompts of at most so many tokens."""
+    known = list(dict.fromkeys(kinds))
+    size = max(longest_prompt, LEAST_TOKENS) + 1
+    tables = [_steps(kind, size) for kind in known]
+    servers = servers_of(
+        np.array([known.index(kind) for kind in kinds]),
+        memory_bytes=GPUS * GPU_BYTES,
+        weight_bytes=WEIGHT_BYTES,
+    )
+    prompt_s, token_s = (np.stack(table) for table in zip(*tables, strict=True))
+    return Fleet(servers, prompt_s, token_s, TOKEN_BYTES, BYTES_PER_S)
+
+
+def _steps(kind: Dgx, size: int) -> tuple[Floats, Floats]:
+    """Seconds of a step by the tokens of its batch, from none to `size` - 1: with prompts, and without."""
+    name, slowdown = kind.value
+    prompt_s: defaultdict[int, list[float]] = defaultdict(list)
+    token_s: defaultdict[int, list[float]] = defaultdict(list)
+    with files("loadline_sim.data").joinpath(name).open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            tokens = int(row["prompt_size"]) * int(row["batch_size"])
+            prompt_s[tokens].append(float(row["prompt_time"]) * slowdown / 1000)
+            token_s[tokens].append(float(row["token_time"]) / 1000)
+    return _lines(prompt_s, size), _lines(token_s, size)
+
+
+def _lines(seconds: dict[int, list[float]], size: int) -> Floats:
+    """Lines between the medians, the outermost ones beyond them."""
+    tokens = np.array(sorted(seconds))
+    medians = np.array([np.median(seconds[one]) for one in sorted(seconds)])
+    at = np.arange(size)
+    right = np.clip(np.searchsorted(tokens, at), 1, tokens.size - 1)
+    left = right - 1
+    slope = (medians[right] - medians[left]) / (tokens[right] - tokens[left])
+    found: Floats = slope * (at - tokens[left]) + medians[left]
+    return found
