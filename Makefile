@@ -99,7 +99,7 @@ components: $(READY)
 ##@ Measure it
 
 .PHONY: bench-admission bench-agent bench-demo bench-documents bench-experts bench-experts-ep bench-gpu bench-kv bench-operator bench-operator-plans \
-  bench-reaction bench-safety bench-safety-live bench-serving bench-truth bench-wire mutants
+  bench-reaction bench-safety bench-safety-live bench-serving bench-simulator bench-truth bench-wire mutants
 bench-serving: $(READY) parts ## Measure serving on real pods: prefill and decode apart, requests lost in a rollout, scaling to zero
 	@python -m benchmarks.serving
 
@@ -108,6 +108,9 @@ bench-safety: $(READY) ## Simulate random and adversarial faults in rows, and lo
 
 bench-safety-live: $(READY) ## Attack rows of real agents for 20 min; check their true heat and every statement of their statuses
 	@python -m testbed.cluster build >/dev/null && python -m benchmarks.safety_live
+
+bench-simulator: $(READY) ## Simulate 8,502 requests on 51 servers, and a million, compared with splitwise-sim; PEER=checkout runs it too
+	@python -m benchmarks.simulator $(if $(PEER),--peer $(PEER)) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
 mutants: $(READY) ## Break safety-relevant lines one at a time, and check that a test fails for each
 	@python -m benchmarks.mutants

@@ -1,0 +1,200 @@
+"""
+How fast the simulator is, how far it is off its peer, and how much memory a million requests take.
+
+The peer is splitwise-sim: 8,502 requests on 51 servers, of which its own outcomes are recorded. With
+`--peer`, a checkout of it that runs (`--peer-python` is the interpreter that has its requirements)
+simulates the same requests in the same run; without, its speed is the one that was recorded.
+
+    python -m benchmarks.simulator [--peer ../splitwise-sim --peer-python ../splitwise-sim/.venv/bin/python]
+
+Writes benchmarks/results/simulator.json.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks import splitwise_peers
+from benchmarks.result_files import (
+    RESULTS,
+    Check,
+    at_least,
+    at_most,
+    destination,
+    finish,
+    parser,
+    report,
+)
+from loadline_sim.serving import loops
+from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
+from loadline_sim.serving.rows import Floats
+from loadline_sim.serving.splitwise_fleets import Dgx, fleet
+from loadline_sim.traffic.traces import Trace
+from testbed import splitwise_runs
+from testbed.splitwise_runs import Run
+
+RESULT = RESULTS / "simulator.json"
+RECORDED_PER_S: Final = 480.0
+"""Requests a second of splitwise-sim's own loop, on a machine like this."""
+
+RUNS: Final = 5
+INSTANCES: Final = (1, 8, 51)
+MILLION: Final = 1_000_000
+QUANTILES: Final = (50, 90, 99)
+CLOSE: Final = 0.02
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, write; 1 if a promise wasn't kept."""
+    asked = _arguments().parse_args(arguments)
+    if asked.part:
+        print(json.dumps(PARTS[asked.part]()))
+        return 0
+    kept = destination(RESULT, writes=not asked.dirty)
+    run = splitwise_runs.run("conversation")
+    cold = _apart("cold")
+    run.simulate()
+    seconds = [_timed(run) for _ in range(RUNS)]
+    per_s = len(run.trace) / statistics.median(seconds)
+    peer_s = splitwise_peers.seconds(asked.peer, asked.peer_python, run.trace) if asked.peer else None
+    peer_per_s = len(run.trace) / peer_s if peer_s else RECORDED_PER_S
+    million = _apart("million")
+    return finish(
+        report(
+            "simulator",
+            inputs={
+                "requests": len(run.trace),
+                "servers": run.fleet().servers.size,
+                "runs": RUNS,
+                "peer": "in the same run" if peer_s else f"recorded: {RECORDED_PER_S:g} requests/s",
+                "not_measured_yet": ["rows_27m_gib", "six_weeks_s", "fluid_vs_iteration_error"],
+            },
+            seeds=[],
+            results={
+                "requests_per_s": per_s,
+                "peer_requests_per_s": peer_per_s,
+                "cold_s": cold["seconds"],
+                "requests_per_s_at_instances": {str(count): _rate(count, run.trace) for count in INSTANCES},
+                "million_requests_s": million["seconds"],
+                "within_2_percent": _close(run),
+            },
+            checks=[
+                _faster(per_s / peer_per_s),
+                *_errors(run),
+                at_most(
+                    "million_requests_gib", million["gib"], goal=1.0, reason="peak memory of that process"
+                ),
+            ],
+        ),
+        kept,
+    )
+
+
+def _faster(ratio: float) -> Check:
+    """A timing: a recorded peer isn't slowed by what else runs here."""
+    reason = "requests a second, over the peer's"
+    return replace(at_least("speedup", ratio, goal=200.0, reason=reason), timing=True)
+
+
+def _timed(run: Run) -> float:
+    """Seconds from requests in memory to the results of each."""
+    fleet_, router = run.fleet(), run.router()
+    began_s = time.perf_counter()
+    loops.simulate(run.trace, fleet=fleet_, router=router, scheduler=SCHEDULERS["splitwise"])
+    return time.perf_counter() - began_s
+
+
+def _values(run: Run) -> Mapping[str, tuple[Floats, Floats]]:
+    """Ours and the peer's, of each request; time between tokens is over all tokens, as the peer has it."""
+    ours, tokens = run.simulate(), run.trace.output_tokens
+    return {
+        "ttft": (ours.ttft_s, run.ttft_s),
+        "tbt": ((ours.response_s - ours.ttft_s) / tokens, (run.response_s - run.ttft_s) / tokens),
+        "response": (ours.response_s, run.response_s),
+    }
+
+
+def _errors(run: Run) -> list[Check]:
+    """The largest error of p50, p90 and p99 of each kind of time."""
+    checks = []
+    for name, (ours, peer) in _values(run).items():
+        errors = [abs(float(np.percentile(ours, q) / np.percentile(peer, q)) - 1) for q in QUANTILES]
+        checks.append(at_most(f"{name}_error", max(errors), goal=CLOSE, reason=f"at p50, p90, p99: {errors}"))
+    return checks
+
+
+def _close(run: Run) -> dict[str, float]:
+    """The share of requests whose time is within 2 % of the peer's."""
+    return {name: float(np.mean(np.abs(a / b - 1) <= CLOSE)) for name, (a, b) in _values(run).items()}
+
+
+def _rate(instances: int, trace: Trace) -> float:
+    """Requests a second on so many servers that take prompts and tokens, at the same load of each."""
+    later = Trace(trace.arrival_s * INSTANCES[-1] / instances, trace.prompt_tokens, trace.output_tokens)
+    made = fleet([Dgx.H100] * instances, longest_prompt=int(trace.prompt_tokens.max()))
+    began_s = time.perf_counter()
+    loops.simulate(later, fleet=made, router=ROUTERS["token-queues"](), scheduler=SCHEDULERS["splitwise"])
+    return len(trace) / (time.perf_counter() - began_s)
+
+
+def _cold() -> dict[str, float]:
+    """The first run on a machine: all is compiled."""
+    splitwise_runs.run("conversation").simulate()
+    return {}
+
+
+def _million() -> dict[str, float]:
+    """The same requests over and over."""
+    run = splitwise_runs.run("conversation")
+    times = -(-MILLION // len(run.trace))
+    period_s = float(run.trace.arrival_s[-1]) + 1 / 70
+    starts_s = period_s * np.arange(times)[:, np.newaxis]
+    trace = Trace(
+        (run.trace.arrival_s + starts_s).ravel()[:MILLION],
+        np.tile(run.trace.prompt_tokens, times)[:MILLION],
+        np.tile(run.trace.output_tokens, times)[:MILLION],
+    )
+    outcomes = run.simulate(trace)
+    assert not np.isnan(outcomes.response_s).any()
+    return {"gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2}
+
+
+PARTS: Final = {"cold": _cold, "million": _million}
+"""What is measured in a process of its own, by the name of the option."""
+
+
+def _apart(name: str) -> dict[str, Any]:
+    """One of those, and its seconds, the start of the process among them."""
+    command = (sys.executable, "-m", "benchmarks.simulator", "--part", name)
+    environment = dict(os.environ)
+    with tempfile.TemporaryDirectory() as empty:
+        if name == "cold":
+            environment["NUMBA_CACHE_DIR"] = empty
+        began_s = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        found: dict[str, Any] = {**json.loads(done.stdout), "seconds": time.perf_counter() - began_s}
+    return found
+
+
+def _arguments() -> argparse.ArgumentParser:
+    options = parser("benchmarks.simulator", __doc__)
+    options.add_argument("--peer", type=Path, help="a checkout of splitwise-sim that runs")
+    options.add_argument("--peer-python", default=sys.executable, help="the interpreter for it (%(default)s)")
+    options.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
