@@ -1,7 +1,7 @@
 """
 Runs of splitwise-sim, the peer that ours is judged by: requests, servers, and what it said of each request.
 
-`README.md` says where they come from. Each can be simulated by ours with `Run.simulate`.
+`splitwise_sim/README.md` says where they come from. Each can be simulated by ours with `Run.simulate`.
 """
 
 import csv
@@ -21,7 +21,7 @@ from loadline_sim.serving.servers import Fleet
 from loadline_sim.serving.splitwise_fleets import Dgx, fleet
 from loadline_sim.traffic.traces import Trace
 
-FOLDER: Final = Path(__file__).parent
+FOLDER: Final = Path(__file__).parent / "splitwise_sim"
 
 Group = tuple[int, Dgx, int | None]
 """So many servers of a kind, and their pool; None where each takes prompts and tokens."""
