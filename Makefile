@@ -57,8 +57,9 @@ test: check ## Run check, then test-cluster, test-node and test-engine
 	@$(MAKE) --jobs=1 test-cluster test-node test-engine
 
 .PHONY: test-cluster test-node test-engine
-test-cluster: $(READY) programs ## Run tests on a real API server, and slow tests; builds Kubernetes' programs once
-	@echo "== control plane: tests, and slow ones" && $(PYTEST) -m "(cluster or slow) and not node and not engine"
+test-cluster: $(READY) programs ## Run tests on a real API server, and slow tests, two at a time; builds Kubernetes' programs once
+	@echo "== control plane: tests, and slow ones" && $(PYTEST) --numprocesses=2 --dist=loadfile \
+	    -m "(cluster or slow) and not node and not engine"
 
 test-node: $(READY) programs parts ## Run tests whose pods run on a node on this machine; needs root
 	@echo "== a node: tests whose pods run" && $(PYTEST) -m "node and not engine"
