@@ -20,16 +20,22 @@ from numba.extending import overload
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MARK = b"loadline_sim.compiled import"
-"""What a source with compiled functions has."""
+MARKS = b"@compiled\n", b"@handles("
+"""One of them is in each source with compiled functions."""
+
+
+def sources_hash(folder: Path) -> str:
+    """Of all sources with compiled functions in a folder: another one after a change of any."""
+    texts = [path.read_bytes() for path in sorted(folder.rglob("*.py"))]
+    marked = (text for text in texts if any(mark in text for mark in MARKS))
+    return hashlib.sha256(b"\0".join(marked)).hexdigest()[:16]
 
 
 def _directory() -> str:
     """Where machine code of these sources is kept; what the user has chosen comes first."""
-    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
-    name = hashlib.sha256(b"\0".join(text for text in texts if MARK in text)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return str(getattr(config, "CACHE_DIR", "") or Path(home) / "loadline" / "compiled" / name)
+    kept = Path(home) / "loadline" / "compiled" / sources_hash(Path(__file__).parent)
+    return str(getattr(config, "CACHE_DIR", "") or kept)
 
 
 vars(config)["CACHE_DIR"] = _directory()
