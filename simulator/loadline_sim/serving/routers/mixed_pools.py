@@ -7,7 +7,7 @@ server of the other pool moves into it, until it has nothing to do. As `mixed_po
 (Mutinifni/splitwise-sim 8f99e7d, MIT; Patel et al., ISCA 2024), with its order among equals.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,21 +38,11 @@ def mixed_pools(home: Ints, *, long_queue_tokens: int = 8192) -> MixedPools:
 
 
 @compiled
-def _shortest(state: MixedPools, servers: Any, pool: int) -> int:
-    """The first server of a pool with the fewest pending tokens, -1 of none."""
+def _least(state: MixedPools, amounts: Ints, pool: int) -> int:
+    """The first server of a pool with the least amount, -1 of none."""
     best = -1
     for server in state.pools.items[pool, 0, : state.pools.sizes[pool, 0]]:
-        if best < 0 or servers[server].pending_tokens < servers[best].pending_tokens:
-            best = server
-    return best
-
-
-@compiled
-def _emptiest(state: MixedPools, servers: Any, pool: int) -> int:
-    """The first server of a pool with the least promised memory, -1 of none."""
-    best = -1
-    for server in state.pools.items[pool, 0, : state.pools.sizes[pool, 0]]:
-        if best < 0 or servers[server].promised_bytes < servers[best].promised_bytes:
+        if best < 0 or amounts[server] < amounts[best]:
             best = server
     return best
 
@@ -69,40 +59,41 @@ def route(state: MixedPools, simulation: Simulation, index: int) -> None:
     """Choose the servers of a request's prompt and of its answer, and promise them its memory."""
     fleet, request = simulation.fleet, simulation.requests[index]
     servers, tokens, prompt, token = fleet.servers, request.prompt_tokens, -1, -1
+    pending, promised = servers["pending_tokens"], servers["promised_bytes"]
     prompt_bytes = (tokens + 1) * fleet.token_bytes
     token_bytes = (request.output_tokens - 1) * fleet.token_bytes
     for pool in (PROMPT, MIXED):
-        best = _shortest(state, servers, pool)
+        best = _least(state, pending, pool)
         if prompt < 0 <= best and (
-            servers[best].waiting == 0 or servers[best].pending_tokens + tokens <= state.long_queue_tokens
+            servers[best].waiting == 0 or pending[best] + tokens <= state.long_queue_tokens
         ):
             prompt = best
     for pool in (TOKEN, MIXED):
-        best = _emptiest(state, servers, pool)
+        best = _least(state, promised, pool)
         need = prompt_bytes + token_bytes
-        if token < 0 <= best and servers[best].promised_bytes + need < servers[best].memory_bytes:
+        if token < 0 <= best and promised[best] + need < servers[best].memory_bytes:
             token = best
     if prompt < 0 and state.pools.sizes[TOKEN, 0] > 0:
-        prompt = _shortest(state, servers, TOKEN)
+        prompt = _least(state, pending, TOKEN)
         _lend(state, prompt, TOKEN)
     if token < 0 and state.pools.sizes[PROMPT, 0] > 0:
-        token = _emptiest(state, servers, PROMPT)
+        token = _least(state, promised, PROMPT)
         _lend(state, token, PROMPT)
     if prompt < 0 or token < 0:
-        prompt = token = _shortest_of_all(state, servers)
-    servers[prompt].promised_bytes += prompt_bytes
-    servers[token].promised_bytes += token_bytes + (prompt_bytes if prompt != token else 0)
-    servers[prompt].pending_tokens += tokens
-    servers[token].pending_tokens += 1
+        prompt = token = _least_of_all(state, pending)
+    promised[prompt] += prompt_bytes
+    promised[token] += token_bytes + (prompt_bytes if prompt != token else 0)
+    pending[prompt] += tokens
+    pending[token] += 1
     request.prompt_server, request.token_server = prompt, token
 
 
 @compiled
-def _shortest_of_all(state: MixedPools, servers: Any) -> int:
+def _least_of_all(state: MixedPools, amounts: Ints) -> int:
     best = -1
     for pool in (PROMPT, MIXED, TOKEN):
-        server = _shortest(state, servers, pool)
-        if server >= 0 and (best < 0 or servers[server].pending_tokens < servers[best].pending_tokens):
+        server = _least(state, amounts, pool)
+        if server >= 0 and (best < 0 or amounts[server] < amounts[best]):
             best = server
     return best
 
