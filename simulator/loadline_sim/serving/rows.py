@@ -56,7 +56,7 @@ def insert_by_rank(rows: Rows, kind: int, owner: int, item: int, records: Any) -
             high = middle
         else:
             low = middle + 1
-    _insert(rows, kind, owner, low, item)
+    insert(rows, kind, owner, low, item)
 
 
 @compiled
@@ -65,11 +65,12 @@ def insert_by_arrival(rows: Rows, kind: int, owner: int, item: int, records: Any
     place = rows.sizes[kind, owner]
     while place > 0 and records[rows.items[kind, owner, place - 1]].arrival_s > records[item].arrival_s:
         place -= 1
-    _insert(rows, kind, owner, place, item)
+    insert(rows, kind, owner, place, item)
 
 
 @compiled
-def _insert(rows: Rows, kind: int, owner: int, place: int, item: int) -> None:  # noqa: PLR0917
+def insert(rows: Rows, kind: int, owner: int, place: int, item: int) -> None:  # noqa: PLR0917
+    """Add an item before the one that is at a place."""
     for at in range(rows.sizes[kind, owner], place, -1):
         rows.items[kind, owner, at] = rows.items[kind, owner, at - 1]
     rows.items[kind, owner, place] = item

@@ -86,7 +86,11 @@ def take(simulation: Simulation, server: int, request: int, new_bytes: int) -> N
 
 @compiled
 def free(simulation: Simulation, server: int, request: int) -> None:
-    """Take from a server what a request has of its memory, and what was promised for it."""
-    it, held = simulation.fleet.servers[server], simulation.requests[request].held_bytes
-    it.used_bytes -= held
-    it.promised_bytes -= held
+    """Take from a server what a request has of its memory."""
+    simulation.fleet.servers[server].used_bytes -= simulation.requests[request].held_bytes
+
+
+@compiled
+def settle(simulation: Simulation, server: int, tokens: int) -> None:
+    """Take from a server's account the memory that was promised for so many tokens."""
+    simulation.fleet.servers[server].promised_bytes -= tokens * simulation.fleet.token_bytes

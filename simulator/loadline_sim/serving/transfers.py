@@ -34,4 +34,5 @@ def is_done(simulation: Simulation, request: int) -> bool:
         send(simulation, request)
         return False
     simulations.free(simulation, it.prompt_server, request)
+    simulations.settle(simulation, it.prompt_server, it.prompt_tokens + 1)
     return True

@@ -26,6 +26,8 @@ def route(state: TokenQueues, simulation: Simulation, index: int) -> None:
             best = server
     request.prompt_server = request.token_server = best
     servers[best].pending_tokens += request.prompt_tokens + 1
+    whole = request.prompt_tokens + request.output_tokens
+    servers[best].promised_bytes += whole * simulation.fleet.token_bytes
 
 
 @handles(handlers.be_idle, TokenQueues)

@@ -239,6 +239,7 @@ def _finish(state: Splitwise, simulation: Simulation, server: int) -> None:
             request.last_token_s = simulation.now_s[0]
             rows.remove(lists, POOL, server, index // 2)
             simulations.free(simulation, server, index // 2)
+            simulations.settle(simulation, server, request.prompt_tokens + request.output_tokens)
             continue
         state.now[index // 2] = index + 1
         state.batches[server, 1] -= 1

@@ -1,0 +1,257 @@
+"""
+Continuous batching as in vLLM: each step is filled anew, answers first, then pieces of prompts.
+
+A step has a budget of tokens. Each running request takes one, or what is left of its prompt; then waiting
+ones start, first come first served. KV memory is taken in blocks as tokens are computed. Where there is no
+block for a running request, the newest one is preempted: its blocks are freed, and all of its tokens are
+computed again. A request whose answer is served elsewhere is sent there after its first token.
+
+Source: vLLM 0.32, `v1/core/sched/scheduler.py`, as far as told here: nothing is cached, nothing speculated.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from loadline_policies.errors import InvalidTrace
+from loadline_sim.compiled import compiled
+from loadline_sim.serving import events, handlers, rows, simulations, transfers
+from loadline_sim.serving.events import Records
+from loadline_sim.serving.handlers import handles
+from loadline_sim.serving.rows import Ints, Rows
+from loadline_sim.serving.servers import Fleet
+from loadline_sim.serving.simulations import Simulation
+
+WAITING, RUNNING = range(2)
+"""Lists of a server."""
+
+SEQUENCE: Final = np.dtype([(name, "i8") for name in ("computed", "made", "blocks", "now", "server")])
+"""Of a request: tokens with KV, tokens of its answer, blocks, tokens of this step, and its server."""
+
+
+class Continuous(NamedTuple):
+    """Limits of a step, size of a block; by request and server; `prefills` are prompt tokens of each step."""
+
+    most_sequences: int
+    most_tokens: int
+    block_tokens: int
+    chunks: bool
+    sequences: Records
+    lists: Rows
+    prefills: Ints
+
+    def with_room(self, room: int) -> "Continuous":
+        """The same, with room for so many items in each list."""
+        return self._replace(lists=rows.with_room(self.lists, room))
+
+
+def continuous(
+    requests: Records,
+    fleet: Fleet,
+    room: int,
+    *,
+    most_sequences: int = 256,
+    most_tokens: int = 2048,
+    block_tokens: int = 16,
+    chunks: bool = True,
+) -> Continuous:
+    """The scheduler before the first request. Without `chunks` a prompt is computed in one step."""
+    _check(requests, fleet, block_tokens)
+    lists = rows.empty(2, fleet.servers.size, room)
+    prefills, sequences = np.zeros(fleet.servers.size, np.int64), np.zeros(requests.size, SEQUENCE)
+    return Continuous(most_sequences, most_tokens, block_tokens, chunks, sequences, lists, prefills)
+
+
+def _check(requests: Records, fleet: Fleet, block_tokens: int) -> None:
+    """Raise InvalidTrace for the first request that no server holds in whole blocks: it would never start."""
+    free_bytes = fleet.servers["memory_bytes"] - fleet.servers["used_bytes"]
+    most = (
+        (int(free_bytes.min()) if free_bytes.size else 0) // (block_tokens * fleet.token_bytes) * block_tokens
+    )
+    bad = requests["prompt_tokens"] + requests["output_tokens"] > most
+    if bad.any():
+        first = int(bad.argmax())
+        tokens = int(requests["prompt_tokens"][first] + requests["output_tokens"][first])
+        raise InvalidTrace(f"request {first}: tokens", tokens, fix=f"a server holds {most} in whole blocks")
+
+
+@handles(handlers.arrive, Continuous)
+def arrive(state: Continuous, simulation: Simulation, index: int) -> None:
+    """Let the request wait on the server of its prompt."""
+    _wait(state, simulation, simulation.requests[index].prompt_server, index)
+
+
+@handles(handlers.receive, Continuous)
+def receive(state: Continuous, simulation: Simulation, index: int) -> None:
+    """Let the request wait on the server of its answer; the other one may have had no room for its next."""
+    request, sizes = simulation.requests[index], state.lists.sizes
+    _wait(state, simulation, request.token_server, index)
+    if sizes[RUNNING, request.prompt_server] == 0 and sizes[WAITING, request.prompt_server] > 0:
+        _begin(state, simulation, request.prompt_server)
+
+
+@handles(handlers.is_full, Continuous)
+def is_full(state: Continuous, simulation: Simulation, index: int) -> bool:
+    """A server's requests wait or run."""
+    return bool(state.lists.sizes.sum(axis=0).max() + 2 >= state.lists.items.shape[2])
+
+
+@handles(handlers.end_step, Continuous)
+def end_step(state: Continuous, simulation: Simulation, index: int) -> None:
+    """Take the tokens of the step, and fill the next one."""
+    _finish(state, simulation, index)
+    _begin(state, simulation, index)
+
+
+@compiled
+def _wait(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
+    state.sequences[index].server = server
+    rows.append(state.lists, WAITING, server, index)
+    simulation.fleet.servers[server].waiting += 1
+    if state.lists.sizes[RUNNING, server] == 0:
+        _begin(state, simulation, server)
+    elif state.prefills[server] == 0:
+        events.cut_steps(simulation.events, server, simulation.now_s[0])
+
+
+@compiled
+def _left(state: Continuous, simulation: Simulation, index: int) -> int:
+    """Tokens of a request that have to be computed before its next one."""
+    sequence = state.sequences[index]
+    return int(simulation.requests[index].prompt_tokens + sequence.made - sequence.computed)
+
+
+@compiled
+def _grow(state: Continuous, simulation: Simulation, index: int, tokens: int) -> bool:  # noqa: PLR0917
+    """Take the blocks for so many tokens more; False if there is no room."""
+    sequence = state.sequences[index]
+    needed = -(-(sequence.computed + tokens) // state.block_tokens) - sequence.blocks
+    new_bytes = needed * state.block_tokens * simulation.fleet.token_bytes
+    if needed > 0:
+        if not simulations.has_room(simulation, sequence.server, new_bytes):
+            return False
+        simulations.take(simulation, sequence.server, index, new_bytes)
+        sequence.blocks += needed
+    return True
+
+
+@compiled
+def _release(state: Continuous, simulation: Simulation, index: int) -> None:
+    """Free all blocks of a request."""
+    simulations.free(simulation, state.sequences[index].server, index)
+    simulation.requests[index].held_bytes = 0
+    state.sequences[index].blocks = 0
+
+
+@compiled
+def _begin(state: Continuous, simulation: Simulation, server: int) -> None:
+    """Fill a step, or a run of steps in which nothing changes."""
+    budget, preempted = _continue(state, simulation, server)
+    lists = state.lists
+    if lists.sizes[RUNNING, server] == 0:
+        preempted = False
+    while not preempted and budget > 0 and lists.sizes[WAITING, server] > 0:
+        index = lists.items[WAITING, server, 0]
+        left = _left(state, simulation, index)
+        tokens = min(left, budget) if state.chunks else left
+        alone = budget == state.most_tokens
+        fits = tokens <= budget or alone
+        if lists.sizes[RUNNING, server] >= state.most_sequences or not fits:
+            break
+        if not _grow(state, simulation, index, tokens):
+            break
+        rows.remove(lists, WAITING, server, index)
+        simulation.fleet.servers[server].waiting -= 1
+        rows.append(lists, RUNNING, server, index)
+        state.sequences[index].now = tokens
+        budget -= tokens
+    if lists.sizes[RUNNING, server] == 0:
+        if lists.sizes[WAITING, server] == 0:
+            handlers.be_idle(simulation.router, simulation, server)
+        return
+    _plan(state, simulation, server)
+
+
+@compiled
+def _continue(state: Continuous, simulation: Simulation, server: int) -> tuple[int, bool]:
+    """Give running requests their tokens; what is left of the budget, and whether one was preempted."""
+    lists, budget, place, preempted = state.lists, state.most_tokens, 0, False
+    while place < lists.sizes[RUNNING, server]:
+        index = lists.items[RUNNING, server, place]
+        tokens = min(_left(state, simulation, index), budget)
+        while not _grow(state, simulation, index, tokens):
+            newest = lists.items[RUNNING, server, lists.sizes[RUNNING, server] - 1]
+            _preempt(state, simulation, newest)
+            preempted = True
+            if newest == index:
+                return budget, True
+        state.sequences[index].now = tokens
+        budget -= tokens
+        place += 1
+    return budget, preempted
+
+
+@compiled
+def _preempt(state: Continuous, simulation: Simulation, index: int) -> None:
+    """Free a running request's memory and let it wait before all others."""
+    sequence, lists = state.sequences[index], state.lists
+    _release(state, simulation, index)
+    sequence.computed = sequence.now = 0
+    rows.remove(lists, RUNNING, sequence.server, index)
+    rows.insert(lists, WAITING, sequence.server, 0, index)
+    simulation.fleet.servers[sequence.server].waiting += 1
+
+
+@compiled
+def _plan(state: Continuous, simulation: Simulation, server: int) -> None:
+    """Let the step run; where all make tokens and nobody waits, as many as until the first change."""
+    lists, fleet, tokens, prefill, steps = state.lists, simulation.fleet, 0, 0, np.inf
+    size = lists.sizes[RUNNING, server]
+    for index in lists.items[RUNNING, server, :size]:
+        sequence, request = state.sequences[index], simulation.requests[index]
+        tokens += sequence.now
+        if sequence.made == 0 or _left(state, simulation, index) > 1:
+            prefill += sequence.now
+        steps = min(steps, float(request.output_tokens - sequence.made))
+    mine = fleet.servers[server]
+    free_blocks = (mine.memory_bytes - mine.used_bytes) // (state.block_tokens * fleet.token_bytes)
+    quiet = prefill == 0 and lists.sizes[WAITING, server] == 0
+    bounded = min(steps, float(free_blocks // size * state.block_tokens)) if quiet else 1.0
+    times: Any = fleet.prompt_s if prefill > 0 else fleet.token_s
+    state.prefills[server] = prefill
+    step_s = times[mine.kind, tokens]
+    events.begin_steps(simulation.events, server, simulation.now_s[0], step_s, max(1.0, bounded))
+
+
+@compiled
+def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
+    """Take the tokens of the steps; who has all is done, and a prompt that is served elsewhere is sent."""
+    lists, place, steps = state.lists, 0, int(simulation.events.steps[server].steps)
+    mine = simulation.fleet.servers[server]
+    while place < lists.sizes[RUNNING, server]:
+        index = lists.items[RUNNING, server, place]
+        sequence, request = state.sequences[index], simulation.requests[index]
+        if sequence.now < _left(state, simulation, index):
+            sequence.computed += sequence.now
+            place += 1
+            continue
+        _grow(state, simulation, index, sequence.now + steps - 1)
+        sequence.computed += sequence.now + steps - 1
+        if sequence.made == 0:
+            request.first_token_s = simulation.now_s[0]
+            mine.pending_tokens -= request.prompt_tokens
+        sequence.made += steps
+        elsewhere = request.token_server != server
+        if sequence.made < request.output_tokens and not elsewhere:
+            place += 1
+            continue
+        rows.remove(lists, RUNNING, server, index)
+        if elsewhere and sequence.made < request.output_tokens:
+            transfers.send(simulation, index)
+            continue
+        request.last_token_s = simulation.now_s[0]
+        simulation.fleet.servers[request.token_server].pending_tokens -= 1
+        simulations.settle(simulation, request.token_server, request.prompt_tokens + request.output_tokens)
+        if elsewhere:
+            simulations.settle(simulation, server, request.prompt_tokens + 1)
+        _release(state, simulation, index)

@@ -1,0 +1,117 @@
+"""
+Continuous batching in plain Python, one step and one token at a time, for the compiled scheduler to equal.
+
+It is written from what `schedulers/continuous` says and shares no line with it: lists and dataclasses, no
+runs of steps, no accounts. It is one server.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from loadline_sim.traffic.traces import Trace
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A request: what it asks, what it has, and when."""
+
+    arrival_s: float
+    prompt: int
+    output: int
+    computed: int = 0
+    made: int = 0
+    blocks: int = 0
+    step: int = 0
+    first_s: float = math.nan
+    last_s: float = math.nan
+
+    @property
+    def left(self) -> int:
+        return self.prompt + self.made - self.computed
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """One server, with `blocks` free ones; `prefill_s` and `decode_s` are seconds of a step by its tokens."""
+
+    blocks: int
+    block_tokens: int
+    most_sequences: int
+    most_tokens: int
+    prefill_s: list[float]
+    decode_s: list[float]
+    waiting: list[Sequence] = field(default_factory=list)
+    running: list[Sequence] = field(default_factory=list)
+    preemptions: int = 0
+
+    def serve(self, sequences: list[Sequence]) -> None:
+        """All of them, one step after the other."""
+        coming, now_s = list(sequences), 0.0
+        while coming or self.waiting or self.running:
+            if not self.waiting and not self.running and coming[0].arrival_s >= now_s:
+                now_s = coming[0].arrival_s
+                self.waiting.append(coming.pop(0))  # an idle engine waits for nobody else
+            else:
+                while coming and coming[0].arrival_s <= now_s:
+                    self.waiting.append(coming.pop(0))
+            now_s += self.step()
+            self.take(now_s)
+
+    def step(self) -> float:
+        """Fill a step; its seconds."""
+        budget, before, place = self.most_tokens, self.preemptions, 0
+        while place < len(self.running):
+            one = self.running[place]
+            tokens = min(one.left, budget)
+            if not self.grow(one, tokens):
+                self.preempt(self.running[-1])
+                continue
+            one.step, budget, place = tokens, budget - tokens, place + 1
+        if self.preemptions == before or not self.running:
+            while self.waiting and budget > 0 and len(self.running) < self.most_sequences:
+                tokens = min(self.waiting[0].left, budget)
+                if not self.grow(self.waiting[0], tokens):
+                    break
+                self.running.append(self.waiting.pop(0))
+                self.running[-1].step, budget = tokens, budget - tokens
+        total = sum(one.step for one in self.running)
+        is_prefill = any(one.step and (one.made == 0 or one.left > 1) for one in self.running)
+        return (self.prefill_s if is_prefill else self.decode_s)[total]
+
+    def take(self, now_s: float) -> None:
+        """The tokens of a step."""
+        for one in list(self.running):
+            makes = one.step == one.left
+            one.computed += one.step
+            if not makes:
+                continue
+            one.made += 1
+            if one.made == 1:
+                one.first_s = now_s
+            if one.made == one.output:
+                one.last_s = now_s
+                self.running.remove(one)
+                self.blocks += one.blocks
+
+    def grow(self, one: Sequence, tokens: int) -> bool:
+        """Blocks for so many tokens more."""
+        needed = math.ceil((one.computed + tokens) / self.block_tokens) - one.blocks
+        if needed > self.blocks:
+            return False
+        self.blocks -= max(0, needed)
+        one.blocks += max(0, needed)
+        return True
+
+    def preempt(self, one: Sequence) -> None:
+        """Free its memory; it waits before all others."""
+        self.blocks += one.blocks
+        one.computed = one.blocks = one.step = 0
+        self.running.remove(one)
+        self.waiting.insert(0, one)
+        self.preemptions += 1
+
+
+def sequences_of(trace: Trace) -> list[Sequence]:
+    """The requests of a trace."""
+    rows = zip(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, strict=True)
+    return [Sequence(float(arrival_s), int(prompt), int(output)) for arrival_s, prompt, output in rows]

@@ -1,0 +1,99 @@
+"""Compiled continuous batching equals a plain one in Python; no token is lost, and no memory is kept."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from loadline_policies.errors import InvalidTrace
+from loadline_sim.serving import loops
+from loadline_sim.serving.loops import Outcomes
+from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
+from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
+from loadline_sim.serving.rows import Floats
+from loadline_sim.serving.servers import Fleet, servers_of
+from loadline_sim.traffic.traces import Trace
+from tests.component.simulator.serving.step_reference import Engine, sequences_of
+
+pytestmark = pytest.mark.slow  # the loop is compiled once a machine
+
+BLOCK, MOST_TOKENS, MOST_SEQUENCES = 4, 24, 5
+PREFILL_S: Floats = np.linspace(0.05, 2.05, 201, dtype=np.float64)
+DECODE_S: Floats = np.linspace(0.02, 0.22, 201, dtype=np.float64)
+
+REQUESTS = st.lists(
+    st.tuples(st.integers(0, 400).map(lambda tick: tick / 64), st.integers(1, 40), st.integers(1, 30)),
+    min_size=1,
+    max_size=25,
+)
+
+
+def trace_of(rows: list[tuple[float, int, int]]) -> Trace:
+    arrival_s, prompt, output = zip(*sorted(rows, key=lambda row: row[0]), strict=True)
+    return Trace(np.array(arrival_s), np.array(prompt), np.array(output))
+
+
+def fleet_of(servers: int, *, blocks: int) -> Fleet:
+    made = servers_of(np.zeros(servers, np.int64), memory_bytes=1000 + blocks * BLOCK * 8, weight_bytes=1000)
+    return Fleet(made, PREFILL_S[np.newaxis], DECODE_S[np.newaxis], 8, 1e6)
+
+
+def served(trace: Trace, fleet: Fleet, router: Any) -> Outcomes:
+    scheduler = partial(
+        SCHEDULERS["continuous"], most_sequences=MOST_SEQUENCES, most_tokens=MOST_TOKENS, block_tokens=BLOCK
+    )
+    return loops.simulate(trace, fleet=fleet, router=router, scheduler=scheduler)
+
+
+@given(REQUESTS, st.integers(18, 60))
+@example([(0.0, 1, 30), (0.0, 30, 1), (0.1, 40, 30)], 18)
+@settings(deadline=None)
+def test_it_equals_a_plain_engine(rows: list[tuple[float, int, int]], blocks: int) -> None:
+    compare(trace_of(rows), blocks=blocks)
+
+
+def test_it_equals_a_plain_engine_that_preempts() -> None:
+    rows = [(index / 64, 20, 30) for index in range(12)]
+    assert compare(trace_of(rows), blocks=20).preemptions >= 5
+
+
+def compare(trace: Trace, *, blocks: int) -> Engine:
+    """See that both give each request the same times; the plain engine, afterwards."""
+    outcomes = served(trace, fleet_of(1, blocks=blocks), ROUTERS["token-queues"]())
+    sequences = sequences_of(trace)
+    plain = Engine(
+        blocks=blocks,
+        block_tokens=BLOCK,
+        most_sequences=MOST_SEQUENCES,
+        most_tokens=MOST_TOKENS,
+        prefill_s=PREFILL_S.tolist(),
+        decode_s=DECODE_S.tolist(),
+    )
+    plain.serve(sequences)
+    assert outcomes.ttft_s + trace.arrival_s == pytest.approx([one.first_s for one in sequences], abs=1e-9)
+    assert outcomes.response_s + trace.arrival_s == pytest.approx([one.last_s for one in sequences], abs=1e-9)
+    return plain
+
+
+@given(REQUESTS, st.integers(18, 60), st.booleans())
+@settings(deadline=None)
+def test_at_the_end_nothing_is_held_or_owed(
+    rows: list[tuple[float, int, int]], blocks: int, splits: bool
+) -> None:
+    trace, fleet = trace_of(rows), fleet_of(3, blocks=blocks)
+    router = ROUTERS["mixed-pools"](np.array([PROMPT, TOKEN, TOKEN])) if splits else ROUTERS["token-queues"]()
+    outcomes = served(trace, fleet, router)
+    assert not np.isnan(outcomes.response_s).any()
+    assert (outcomes.response_s >= outcomes.ttft_s).all()
+    assert (fleet.servers["used_bytes"] == 1000).all()
+    assert (fleet.servers["promised_bytes"] == 1000).all()
+    assert (fleet.servers["pending_tokens"] == 0).all()
+    assert (fleet.servers["waiting"] == 0).all()
+
+
+def test_a_request_that_fits_in_no_whole_blocks_is_refused() -> None:
+    with pytest.raises(InvalidTrace, match="request 0: tokens is 70"):
+        served(trace_of([(0.0, 40, 30)]), fleet_of(1, blocks=17), ROUTERS["token-queues"]())
