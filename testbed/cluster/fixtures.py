@@ -11,6 +11,7 @@ need flags of their own make a bed themselves; two run side by side without noti
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,9 @@ from testbed.cluster.node_beds import NodeBed
 from testbed.cluster.processes import Household, kept_logs
 
 _numbers = itertools.count(1)
+
+KEPT_LOGS = "loadline_kept_logs"
+"""Under which name a process that runs tests for another one lists them."""
 
 
 NEEDS_A_NODE = pytest.StashKey[str]()
@@ -61,6 +65,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_exception_interact() -> None:
     """Keep the logs of the beds that are up while a test fails: a bed of a session can't know that itself."""
     Household.keep_all_logs()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that has the terminal which logs were kept in this one, if another one has it."""
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told[KEPT_LOGS] = [str(logs) for logs in kept_logs]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Take over what such a process has told."""
+    told: dict[str, list[str]] = getattr(node, "workeroutput", {})
+    kept_logs.extend(Path(logs) for logs in told.get(KEPT_LOGS, ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
