@@ -111,7 +111,7 @@ class RetentionEngine:
         """The most likely answers of so many tokens; each request keeps `kept` tokens, None for all."""
         from vllm import SamplingParams
 
-        if self._plugin:
+        if self._plugin and (self.scheduler.budgets is not None or kept is not None):
             self.scheduler.budgets.keep(kept)
         self._begin()
         sampling = SamplingParams(

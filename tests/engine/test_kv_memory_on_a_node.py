@@ -175,6 +175,7 @@ def test_enforced_admission_saves_preemptions_and_changes_no_answer(
     service.until("Ready", "True")
     service.until("AdmissionPredicted", "False")
     assert metric(service, "admission_pool_blocks") == 64
+    assert metric(service, "admission_in_force") == 0
     stock, preempted = answers(service)
     assert preempted >= 5
     write_policy(cluster, Loop.KV, admission="enforce")
@@ -182,6 +183,7 @@ def test_enforced_admission_saves_preemptions_and_changes_no_answer(
     assert answers(service) == (stock, 0)
     until(service, lambda: metric(service, "admission_preemptions_total") == preempted, "each is counted")
     assert metric(service, "admission_refusals_total") > 0
+    assert metric(service, "admission_off") == 0
     write_policy(cluster, Loop.KV, admission="observe")
 
 

@@ -235,3 +235,17 @@ def test_protected_spans_stay(engine: RetentionEngine) -> None:
     assert engine.scheduler.budgets.refused_spans == 0
     engine.answers(asked, tokens=4, kept=64, extra_args={PROTECT: [40, 600]})
     assert engine.scheduler.budgets.refused_spans == 1
+
+
+def test_an_engine_that_may_go_without_bounds_and_cannot_bound_serves_as_without(
+    engine: RetentionEngine,
+) -> None:
+    """The last one here: with this engine goes what vLLM has for all engines of a process."""
+    asked = prompts(4, tokens=PROMPT_TOKENS, seed=9)
+    whole = engine.answers(asked, tokens=TOKENS, kept=None)
+    may = {"LOADLINE_RETENTION_ON_PROBE_FAILURE": "degrade", "LOADLINE_RETENTION_BUDGET_TOKENS": "48"}
+    unable = RetentionEngine(MODEL, blocks=64, settings=SETTINGS | may, watched=False)
+    for name in may:
+        os.environ.pop(name)
+    assert unable.scheduler.budgets is None
+    assert unable.answers(asked, tokens=TOKENS, kept=None) == whole
