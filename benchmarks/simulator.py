@@ -38,8 +38,8 @@ from benchmarks.result_files import (
     report,
 )
 from loadline_sim.serving import loops
+from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
-from loadline_sim.serving.rows import Floats
 from loadline_sim.serving.splitwise_fleets import Dgx, fleet
 from loadline_sim.traffic.traces import Trace
 from testbed import splitwise_runs
@@ -55,6 +55,8 @@ MILLION: Final = 1_000_000
 QUANTILES: Final = (50, 90, 99)
 CLOSE: Final = 0.02
 
+Times = Mapping[str, tuple[Floats, Floats]]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write; 1 if a promise wasn't kept."""
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     kept = destination(RESULT, writes=not asked.dirty)
     run = splitwise_runs.run("conversation")
     cold = _apart("cold")
-    run.simulate()
+    times = _times(run)
     seconds = [_timed(run) for _ in range(RUNS)]
     per_s = len(run.trace) / statistics.median(seconds)
     peer_s = splitwise_peers.seconds(asked.peer, asked.peer_python, run.trace) if asked.peer else None
@@ -88,11 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
                 "cold_s": cold["seconds"],
                 "requests_per_s_at_instances": {str(count): _rate(count, run.trace) for count in INSTANCES},
                 "million_requests_s": million["seconds"],
-                "within_2_percent": _close(run),
+                "within_2_percent": _close(times),
             },
             checks=[
                 _faster(per_s / peer_per_s),
-                *_errors(run),
+                *_errors(times),
                 at_most(
                     "million_requests_gib", million["gib"], goal=1.0, reason="peak memory of that process"
                 ),
@@ -110,13 +112,13 @@ def _faster(ratio: float) -> Check:
 
 def _timed(run: Run) -> float:
     """Seconds from requests in memory to the results of each."""
-    fleet_, router = run.fleet(), run.router()
+    made = run.fleet()
     began_s = time.perf_counter()
-    loops.simulate(run.trace, fleet=fleet_, router=router, scheduler=SCHEDULERS["splitwise"])
+    run.simulate(fleet=made)
     return time.perf_counter() - began_s
 
 
-def _values(run: Run) -> Mapping[str, tuple[Floats, Floats]]:
+def _times(run: Run) -> Times:
     """Ours and the peer's, of each request; time between tokens is over all tokens, as the peer has it."""
     ours, tokens = run.simulate(), run.trace.output_tokens
     return {
@@ -126,18 +128,18 @@ def _values(run: Run) -> Mapping[str, tuple[Floats, Floats]]:
     }
 
 
-def _errors(run: Run) -> list[Check]:
+def _errors(times: Times) -> list[Check]:
     """The largest error of p50, p90 and p99 of each kind of time."""
     checks = []
-    for name, (ours, peer) in _values(run).items():
+    for name, (ours, peer) in times.items():
         errors = [abs(float(np.percentile(ours, q) / np.percentile(peer, q)) - 1) for q in QUANTILES]
         checks.append(at_most(f"{name}_error", max(errors), goal=CLOSE, reason=f"at p50, p90, p99: {errors}"))
     return checks
 
 
-def _close(run: Run) -> dict[str, float]:
+def _close(times: Times) -> dict[str, float]:
     """The share of requests whose time is within 2 % of the peer's."""
-    return {name: float(np.mean(np.abs(a / b - 1) <= CLOSE)) for name, (a, b) in _values(run).items()}
+    return {name: float(np.mean(np.abs(a / b - 1) <= CLOSE)) for name, (a, b) in times.items()}
 
 
 def _rate(instances: int, trace: Trace) -> float:

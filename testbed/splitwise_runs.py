@@ -14,11 +14,12 @@ import numpy as np
 
 from loadline_sim.serving import loops
 from loadline_sim.serving.loops import Outcomes
+from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
-from loadline_sim.serving.rows import Floats
 from loadline_sim.serving.servers import Fleet
-from loadline_sim.serving.splitwise_fleets import Dgx, fleet
+from loadline_sim.serving.splitwise_fleets import Dgx
+from loadline_sim.serving.splitwise_fleets import fleet as fleet_of
 from loadline_sim.traffic.traces import Trace
 
 FOLDER: Final = Path(__file__).parent / "splitwise_sim"
@@ -39,7 +40,7 @@ class Run:
     def fleet(self) -> Fleet:
         """The servers, idle."""
         kinds = [kind for count, kind, _ in self.servers for _ in range(count)]
-        return fleet(kinds, longest_prompt=int(self.trace.prompt_tokens.max()))
+        return fleet_of(kinds, longest_prompt=int(self.trace.prompt_tokens.max()))
 
     def router(self) -> Any:
         """The router, before the first request."""
@@ -47,13 +48,16 @@ class Run:
         split = [home for home in homes if home is not None]
         return ROUTERS["mixed-pools"](np.array(split)) if split else ROUTERS["token-queues"]()
 
-    def simulate(self, trace: Trace | None = None) -> Outcomes:
-        """What ours says of these requests, or of others on the same servers."""
+    def simulate(
+        self, trace: Trace | None = None, *, fleet: Fleet | None = None, until_s: float | None = None
+    ) -> Outcomes:
+        """What ours says of these requests, or of others on these servers; `fleet` is used up."""
         return loops.simulate(
             trace if trace is not None else self.trace,
-            fleet=self.fleet(),
+            fleet=fleet if fleet is not None else self.fleet(),
             router=self.router(),
             scheduler=SCHEDULERS["splitwise"],
+            until_s=until_s,
         )
 
 

@@ -34,7 +34,8 @@ def sources_hash(folder: Path) -> str:
 def _directory() -> str:
     """Where machine code of these sources is kept; what the user has chosen comes first."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    kept = Path(home) / "loadline" / "compiled" / sources_hash(Path(__file__).parent)
+    name = sources_hash(Path(__file__).parent) + ("-checked" if getattr(config, "BOUNDSCHECK", None) else "")
+    kept = Path(home) / "loadline" / "compiled" / name
     return str(getattr(config, "CACHE_DIR", "") or kept)
 
 

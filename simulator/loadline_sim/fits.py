@@ -78,8 +78,13 @@ class FitError:
 
 def runs() -> tuple[Run, ...]:
     """The measurements that ship with the simulator; exact repetitions of a row count once."""
-    with files("loadline_sim.data").joinpath(MEASUREMENTS).open(encoding="utf-8") as file:
-        return tuple(dict.fromkeys(_run(row) for row in csv.DictReader(file)))
+    return tuple(dict.fromkeys(measured(MEASUREMENTS)))
+
+
+def measured(name: str) -> tuple[Run, ...]:
+    """All rows of a file of measurements that ships with the simulator."""
+    with files("loadline_sim.data").joinpath(name).open(encoding="utf-8") as file:
+        return tuple([_run(row) for row in csv.DictReader(file)])
 
 
 def _run(row: dict[str, str]) -> Run:

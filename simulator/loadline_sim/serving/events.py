@@ -9,49 +9,55 @@ step: then it isn't searched for, but the server remembers the newest one, and t
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadline_sim.compiled import compiled
-
-Records = NDArray[np.void]
+from loadline_sim.serving.records import Ints, Records, record
 
 STEP, TRANSFER = 0, 1
 """Kinds of events: a server's steps end; a request's KV has been sent, or is to be tried again."""
 
-EVENT: Final = np.dtype([("at_s", "f8"), ("order", "i8"), ("kind", "i8"), ("index", "i8")])
+EVENT: Final = record(("order", "kind", "index"), floats=("at_s",))
 
-STEPS: Final = np.dtype(
-    [("step_s", "f8"), ("steps", "f8"), ("end_s", "f8"), ("order", "i8"), ("is_cut", "i8")]
-)
+STEPS: Final = record(("order", "is_cut"), floats=("step_s", "steps", "end_s"))
 """Of a server: so many steps of that length are under way, which end at `end_s` by the event `order`."""
 
 
 class Events(NamedTuple):
-    """A binary heap of events. `counts[0]` are in it, `counts[1]` were made so far. `steps` are by server."""
+    """A binary heap of events. `counts[0]` are in it, `counts[1]` were made so far. `steps` are by server.
+
+    One event makes at most `margin` others.
+    """
 
     heap: Records
-    counts: NDArray[np.int64]
+    counts: Ints
     steps: Records
+    margin: int
 
 
-def no_events(servers: int, room: int) -> Events:
-    """A heap with room for so many events."""
-    steps = np.zeros(servers, STEPS)
+def no_events(servers: int, tasks: int) -> Events:
+    """A heap for servers that have at most so many tasks each."""
+    steps, margin = np.zeros(servers, STEPS), _margin(servers, tasks)
     steps["order"] = -1
-    return Events(np.zeros(room, EVENT), np.zeros(2, np.int64), steps)
+    return Events(np.zeros(2 * margin, EVENT), np.zeros(2, np.int64), steps, margin)
 
 
-def with_room(old: Events, room: int) -> Events:
-    """The same events, with room for so many; what is by server stays the same arrays."""
-    heap = np.zeros(room, EVENT)
+def with_room(old: Events, tasks: int) -> Events:
+    """The same events, for servers with so many tasks; what is by server stays the same arrays."""
+    margin = _margin(old.steps.size, tasks)
+    heap = np.zeros(2 * margin, EVENT)
     heap[: old.heap.size] = old.heap
-    return old._replace(heap=heap)
+    return old._replace(heap=heap, margin=margin)
+
+
+def _margin(servers: int, tasks: int) -> int:
+    """At the end of a step each of a server's tasks may be sent, and each server may begin a step."""
+    return servers + tasks + 1
 
 
 @compiled
 def is_full(events: Events) -> bool:
     """Whether the heap might not have room for all that one more event makes."""
-    return bool(events.counts[0] + events.steps.size + 2 >= events.heap.size)
+    return bool(events.counts[0] + events.margin > events.heap.size)
 
 
 @compiled

@@ -2,7 +2,7 @@
 What routers and schedulers do, and when: one function each, which the loop calls by the type of their state.
 
 Which function it is is decided when the loop is compiled, so the loop knows none of them, and
-none of them costs a lookup.
+none of them costs a lookup. The functions here only have the names and arguments: no body of theirs runs.
 """
 
 from collections.abc import Callable

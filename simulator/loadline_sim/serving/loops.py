@@ -13,8 +13,7 @@ import numpy as np
 
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, transfers
-from loadline_sim.serving.events import Records
-from loadline_sim.serving.rows import Floats
+from loadline_sim.serving.records import Floats, Records
 from loadline_sim.serving.servers import Fleet
 from loadline_sim.serving.simulations import Simulation, check, requests_of
 from loadline_sim.traffic.traces import Trace
@@ -55,15 +54,15 @@ def simulate(
     number of the request, for one that no server can hold or price.
     """
     check(trace, fleet)
-    requests, room, count = requests_of(trace), FIRST_ROOM, fleet.servers.size
+    requests, room = requests_of(trace), FIRST_ROOM
     until_s = float(trace.arrival_s.max(initial=0.0)) + DAY_S if until_s is None else until_s
-    queue = events.no_events(count, room + 2 * count)
+    queue = events.no_events(fleet.servers.size, room)
     simulation = Simulation(np.zeros(1), np.zeros(1, np.int64), requests, fleet, router, queue)
     state = scheduler(requests, fleet, room)
     while not _run(state, simulation, until_s):
         room *= 2
         state = state.with_room(room)
-        simulation = simulation._replace(events=events.with_room(simulation.events, room + 2 * count))
+        simulation = simulation._replace(events=events.with_room(simulation.events, room))
     arrival_s = requests["arrival_s"]
     return Outcomes(requests["first_token_s"] - arrival_s, requests["last_token_s"] - arrival_s)
 

@@ -8,12 +8,9 @@ grows by itself: who fills one stops before it is full, and goes on with `with_r
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadline_sim.compiled import compiled
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from loadline_sim.serving.records import Ints
 
 
 class Rows(NamedTuple):

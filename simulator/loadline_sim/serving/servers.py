@@ -8,13 +8,11 @@ tokens are done and memory is freed; so the two know of each other only through 
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loadline_sim.serving.events import Records
-from loadline_sim.serving.rows import Floats
+from loadline_policies.errors import InvalidInput
+from loadline_sim.serving.records import Floats, Ints, Records, record
 
-_INTEGERS = "kind", "memory_bytes", "used_bytes", "promised_bytes", "pending_tokens", "waiting"
-SERVER: Final = np.dtype([(name, "i8") for name in _INTEGERS])
+SERVER: Final = record(("kind", "memory_bytes", "used_bytes", "promised_bytes", "pending_tokens", "waiting"))
 """`kind` is hardware and model, `memory_bytes` all that there is. `used_bytes` of it are taken by weights and
 requests that have started, `promised_bytes` also by those that are routed here. `pending_tokens` are prompt
 tokens and answers that aren't done, `waiting` tasks that aren't in a batch."""
@@ -34,9 +32,23 @@ class Fleet(NamedTuple):
     bytes_per_s: float
 
 
-def servers_of(kind: NDArray[np.int64], *, memory_bytes: int, weight_bytes: int) -> Records:
+def servers_of(kind: Ints, *, memory_bytes: int, weight_bytes: int) -> Records:
     """Servers of these kinds with their weights and nothing else."""
     servers = np.zeros(kind.size, SERVER)
     servers["kind"], servers["memory_bytes"] = kind, memory_bytes
     servers["used_bytes"] = servers["promised_bytes"] = weight_bytes
     return servers
+
+
+def free_tokens(fleet: Fleet, *, block_tokens: int = 1) -> int:
+    """Tokens, in whole blocks, for which each server has room now."""
+    servers = fleet.servers
+    free_bytes = int((servers["memory_bytes"] - servers["used_bytes"]).min()) if servers.size else 0
+    return free_bytes // (block_tokens * fleet.token_bytes) * block_tokens
+
+
+def check_priced(fleet: Fleet, *, most_tokens: int) -> None:
+    """Raise InvalidInput if a step may have more tokens than the tables have times for."""
+    priced = min(fleet.prompt_s.shape[1], fleet.token_s.shape[1]) - 1
+    if most_tokens > priced:
+        raise InvalidInput("tokens of a step", most_tokens, fix=f"the tables of times end at {priced}")

@@ -8,14 +8,15 @@ import numpy as np
 
 from loadline_policies.errors import InvalidTrace
 from loadline_sim.compiled import compiled
-from loadline_sim.serving.events import Events, Records
-from loadline_sim.serving.rows import Floats, Ints
-from loadline_sim.serving.servers import Fleet
+from loadline_sim.serving.events import Events
+from loadline_sim.serving.records import Floats, Ints, Records, record
+from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.traffic.traces import Trace
 
-_TIMES = "arrival_s", "first_token_s", "last_token_s"
-_INTEGERS = "prompt_tokens", "output_tokens", "held_bytes", "prompt_server", "token_server", "is_sent"
-REQUEST: Final = np.dtype([*((name, "f8") for name in _TIMES), *((name, "i8") for name in _INTEGERS)])
+REQUEST: Final = record(
+    ("prompt_tokens", "output_tokens", "held_bytes", "prompt_server", "token_server", "is_sent"),
+    floats=("arrival_s", "first_token_s", "last_token_s"),
+)
 """Servers are -1 until they are chosen, times of tokens NaN until they are out. `held_bytes` is the memory
 that a request has on a server; `is_sent` is 1 since its KV went to another one."""
 
@@ -32,32 +33,26 @@ class Simulation(NamedTuple):
 
 
 def check(trace: Trace, fleet: Fleet) -> None:
-    """Raise InvalidTrace for the first request that can't be simulated: it would wait for ever."""
-    free_bytes = fleet.servers["memory_bytes"] - fleet.servers["used_bytes"]
-    room = int(free_bytes.min()) if free_bytes.size else 0
-    whole = (trace.prompt_tokens + trace.output_tokens) * fleet.token_bytes
-    longest = fleet.prompt_s.shape[1] - 1
-    steps_s = np.diff(trace.arrival_s, prepend=0.0)
-    for bad, field, values, fix in (
-        (~(steps_s >= 0), "arrival_s", trace.arrival_s, "sort the trace by arrival, from 0 on"),
-        (trace.prompt_tokens < 1, "prompt_tokens", trace.prompt_tokens, "a prompt has 1 token or more"),
-        (trace.output_tokens < 1, "output_tokens", trace.output_tokens, "an answer has 1 token or more"),
-        (
-            trace.prompt_tokens > longest,
-            "prompt_tokens",
-            trace.prompt_tokens,
-            f"at most {longest} are priced",
-        ),
-        (
-            whole > room,
-            "tokens",
-            trace.prompt_tokens + trace.output_tokens,
-            f"a server holds {room // fleet.token_bytes}",
-        ),
-    ):
-        if bad.any():
-            first = int(bad.argmax())
-            raise InvalidTrace(f"request {first}: {field}", values[first], fix=fix)
+    """Raise InvalidTrace for the first request that can't be simulated."""
+    prompt, output, longest = trace.prompt_tokens, trace.output_tokens, fleet.prompt_s.shape[1] - 1
+    ordered = np.diff(trace.arrival_s, prepend=0.0) >= 0
+    refuse_unless(ordered, "arrival_s", trace.arrival_s, fix="sort the trace by arrival, from 0 on")
+    refuse_unless(prompt >= 1, "prompt_tokens", prompt, fix="a prompt has 1 token or more")
+    refuse_unless(output >= 1, "output_tokens", output, fix="an answer has 1 token or more")
+    refuse_unless(prompt <= longest, "prompt_tokens", prompt, fix=f"at most {longest} are priced")
+    check_room(prompt + output, free_tokens(fleet))
+
+
+def check_room(tokens: Ints, most: int) -> None:
+    """Raise InvalidTrace for the first request that no server holds: it would wait for ever."""
+    refuse_unless(tokens <= most, "tokens", tokens, fix=f"a server holds {most}")
+
+
+def refuse_unless(good: Any, field: str, values: Any, *, fix: str) -> None:
+    """Raise InvalidTrace for the first request of which something isn't so."""
+    if not good.all():
+        first = int(good.argmin())
+        raise InvalidTrace(f"request {first}: {field}", values[first], fix=fix)
 
 
 def requests_of(trace: Trace) -> Records:
@@ -88,6 +83,26 @@ def take(simulation: Simulation, server: int, request: int, new_bytes: int) -> N
 def free(simulation: Simulation, server: int, request: int) -> None:
     """Take from a server what a request has of its memory."""
     simulation.fleet.servers[server].used_bytes -= simulation.requests[request].held_bytes
+
+
+@compiled
+def end_answer(simulation: Simulation, server: int, index: int) -> None:
+    """Let a request's last token be out on a server, and clear the accounts of it."""
+    request, fleet = simulation.requests[index], simulation.fleet
+    request.last_token_s = simulation.now_s[0]
+    fleet.servers[request.token_server].pending_tokens -= 1
+    settle(simulation, request.token_server, request.prompt_tokens + request.output_tokens)
+    if request.token_server != server:  # an answer of one token, which was never sent
+        settle(simulation, server, request.prompt_tokens + 1)
+    free(simulation, server, index)
+
+
+@compiled
+def end_prompt(simulation: Simulation, server: int, index: int) -> None:
+    """Let a request's first token be out on a server."""
+    request = simulation.requests[index]
+    request.first_token_s = simulation.now_s[0]
+    simulation.fleet.servers[server].pending_tokens -= request.prompt_tokens
 
 
 @compiled

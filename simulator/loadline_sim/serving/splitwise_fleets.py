@@ -8,16 +8,15 @@ as long, answers no longer.
 Source: Mutinifni/splitwise-sim 8f99e7d, MIT, `data/perf_model.csv` and `configs`; `data/README.md`.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import Enum
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
 
-from loadline_sim.serving.rows import Floats
+from loadline_sim.fits import measured
+from loadline_sim.serving.records import Floats
 from loadline_sim.serving.servers import Fleet, servers_of
 
 GPUS: Final = 8
@@ -58,11 +57,9 @@ def _steps(kind: Dgx, size: int) -> tuple[Floats, Floats]:
     name, slowdown = kind.value
     prompt_s: defaultdict[int, list[float]] = defaultdict(list)
     token_s: defaultdict[int, list[float]] = defaultdict(list)
-    with files("loadline_sim.data").joinpath(name).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            tokens = int(row["prompt_size"]) * int(row["batch_size"])
-            prompt_s[tokens].append(float(row["prompt_time"]) * slowdown / 1000)
-            token_s[tokens].append(float(row["token_time"]) / 1000)
+    for run in measured(name):
+        prompt_s[run.batch_tokens].append(run.prefill_s * slowdown)
+        token_s[run.batch_tokens].append(run.decode_s)
     return _lines(prompt_s, size), _lines(token_s, size)
 
 

@@ -12,7 +12,7 @@ from loadline_sim.serving.simulations import Simulation
 
 
 class TokenQueues(NamedTuple):
-    """Whether there are several servers doesn't matter; of several with as few tokens it is the first."""
+    """It remembers nothing; the compiler knows no tuple without a field. Of equals the first is chosen."""
 
     unused: int = 0
 

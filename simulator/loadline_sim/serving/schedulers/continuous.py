@@ -13,20 +13,19 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from loadline_policies.errors import InvalidTrace
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, rows, simulations, transfers
-from loadline_sim.serving.events import Records
 from loadline_sim.serving.handlers import handles
-from loadline_sim.serving.rows import Ints, Rows
-from loadline_sim.serving.servers import Fleet
+from loadline_sim.serving.records import Ints, Records, record
+from loadline_sim.serving.rows import Rows
+from loadline_sim.serving.servers import Fleet, check_priced, free_tokens
 from loadline_sim.serving.simulations import Simulation
 
 WAITING, RUNNING = range(2)
 """Lists of a server."""
 
-SEQUENCE: Final = np.dtype([(name, "i8") for name in ("computed", "made", "blocks", "now", "server")])
-"""Of a request: tokens with KV, tokens of its answer, blocks, tokens of this step, and its server."""
+SEQUENCE: Final = record(("computed", "made", "blocks", "now"))
+"""Of a request: tokens with KV, tokens of its answer, blocks, and tokens of this step."""
 
 
 class Continuous(NamedTuple):
@@ -35,7 +34,6 @@ class Continuous(NamedTuple):
     most_sequences: int
     most_tokens: int
     block_tokens: int
-    chunks: bool
     sequences: Records
     lists: Rows
     prefills: Ints
@@ -53,26 +51,14 @@ def continuous(
     most_sequences: int = 256,
     most_tokens: int = 2048,
     block_tokens: int = 16,
-    chunks: bool = True,
 ) -> Continuous:
-    """The scheduler before the first request. Without `chunks` a prompt is computed in one step."""
-    _check(requests, fleet, block_tokens)
+    """The scheduler before the first request."""
+    most_held = free_tokens(fleet, block_tokens=block_tokens)
+    simulations.check_room(requests["prompt_tokens"] + requests["output_tokens"], most_held)
+    check_priced(fleet, most_tokens=max(most_tokens, most_sequences))
     lists = rows.empty(2, fleet.servers.size, room)
     prefills, sequences = np.zeros(fleet.servers.size, np.int64), np.zeros(requests.size, SEQUENCE)
-    return Continuous(most_sequences, most_tokens, block_tokens, chunks, sequences, lists, prefills)
-
-
-def _check(requests: Records, fleet: Fleet, block_tokens: int) -> None:
-    """Raise InvalidTrace for the first request that no server holds in whole blocks: it would never start."""
-    free_bytes = fleet.servers["memory_bytes"] - fleet.servers["used_bytes"]
-    most = (
-        (int(free_bytes.min()) if free_bytes.size else 0) // (block_tokens * fleet.token_bytes) * block_tokens
-    )
-    bad = requests["prompt_tokens"] + requests["output_tokens"] > most
-    if bad.any():
-        first = int(bad.argmax())
-        tokens = int(requests["prompt_tokens"][first] + requests["output_tokens"][first])
-        raise InvalidTrace(f"request {first}: tokens", tokens, fix=f"a server holds {most} in whole blocks")
+    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills)
 
 
 @handles(handlers.arrive, Continuous)
@@ -105,7 +91,6 @@ def end_step(state: Continuous, simulation: Simulation, index: int) -> None:
 
 @compiled
 def _wait(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
-    state.sequences[index].server = server
     rows.append(state.lists, WAITING, server, index)
     simulation.fleet.servers[server].waiting += 1
     if state.lists.sizes[RUNNING, server] == 0:
@@ -122,25 +107,19 @@ def _left(state: Continuous, simulation: Simulation, index: int) -> int:
 
 
 @compiled
-def _grow(state: Continuous, simulation: Simulation, index: int, tokens: int) -> bool:  # noqa: PLR0917
-    """Take the blocks for so many tokens more; False if there is no room."""
+def _grow(  # noqa: PLR0917
+    state: Continuous, simulation: Simulation, server: int, index: int, tokens: int
+) -> bool:
+    """Take a server's blocks for so many tokens more; False if it has no room."""
     sequence = state.sequences[index]
     needed = -(-(sequence.computed + tokens) // state.block_tokens) - sequence.blocks
     new_bytes = needed * state.block_tokens * simulation.fleet.token_bytes
     if needed > 0:
-        if not simulations.has_room(simulation, sequence.server, new_bytes):
+        if not simulations.has_room(simulation, server, new_bytes):
             return False
-        simulations.take(simulation, sequence.server, index, new_bytes)
+        simulations.take(simulation, server, index, new_bytes)
         sequence.blocks += needed
     return True
-
-
-@compiled
-def _release(state: Continuous, simulation: Simulation, index: int) -> None:
-    """Free all blocks of a request."""
-    simulations.free(simulation, state.sequences[index].server, index)
-    simulation.requests[index].held_bytes = 0
-    state.sequences[index].blocks = 0
 
 
 @compiled
@@ -152,13 +131,10 @@ def _begin(state: Continuous, simulation: Simulation, server: int) -> None:
         preempted = False
     while not preempted and budget > 0 and lists.sizes[WAITING, server] > 0:
         index = lists.items[WAITING, server, 0]
-        left = _left(state, simulation, index)
-        tokens = min(left, budget) if state.chunks else left
-        alone = budget == state.most_tokens
-        fits = tokens <= budget or alone
-        if lists.sizes[RUNNING, server] >= state.most_sequences or not fits:
+        tokens = min(_left(state, simulation, index), budget)
+        if lists.sizes[RUNNING, server] >= state.most_sequences:
             break
-        if not _grow(state, simulation, index, tokens):
+        if not _grow(state, simulation, server, index, tokens):
             break
         rows.remove(lists, WAITING, server, index)
         simulation.fleet.servers[server].waiting -= 1
@@ -179,9 +155,9 @@ def _continue(state: Continuous, simulation: Simulation, server: int) -> tuple[i
     while place < lists.sizes[RUNNING, server]:
         index = lists.items[RUNNING, server, place]
         tokens = min(_left(state, simulation, index), budget)
-        while not _grow(state, simulation, index, tokens):
+        while not _grow(state, simulation, server, index, tokens):
             newest = lists.items[RUNNING, server, lists.sizes[RUNNING, server] - 1]
-            _preempt(state, simulation, newest)
+            _preempt(state, simulation, server, newest)
             preempted = True
             if newest == index:
                 return budget, True
@@ -192,14 +168,14 @@ def _continue(state: Continuous, simulation: Simulation, server: int) -> tuple[i
 
 
 @compiled
-def _preempt(state: Continuous, simulation: Simulation, index: int) -> None:
+def _preempt(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
     """Free a running request's memory and let it wait before all others."""
     sequence, lists = state.sequences[index], state.lists
-    _release(state, simulation, index)
-    sequence.computed = sequence.now = 0
-    rows.remove(lists, RUNNING, sequence.server, index)
-    rows.insert(lists, WAITING, sequence.server, 0, index)
-    simulation.fleet.servers[sequence.server].waiting += 1
+    simulations.free(simulation, server, index)
+    simulation.requests[index].held_bytes = sequence.blocks = sequence.computed = 0
+    rows.remove(lists, RUNNING, server, index)
+    rows.insert(lists, WAITING, server, 0, index)
+    simulation.fleet.servers[server].waiting += 1
 
 
 @compiled
@@ -227,7 +203,6 @@ def _plan(state: Continuous, simulation: Simulation, server: int) -> None:
 def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
     """Take the tokens of the steps; who has all is done, and a prompt that is served elsewhere is sent."""
     lists, place, steps = state.lists, 0, int(simulation.events.steps[server].steps)
-    mine = simulation.fleet.servers[server]
     while place < lists.sizes[RUNNING, server]:
         index = lists.items[RUNNING, server, place]
         sequence, request = state.sequences[index], simulation.requests[index]
@@ -235,23 +210,16 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
             sequence.computed += sequence.now
             place += 1
             continue
-        _grow(state, simulation, index, sequence.now + steps - 1)
+        _grow(state, simulation, server, index, sequence.now + steps - 1)
         sequence.computed += sequence.now + steps - 1
         if sequence.made == 0:
-            request.first_token_s = simulation.now_s[0]
-            mine.pending_tokens -= request.prompt_tokens
+            simulations.end_prompt(simulation, server, index)
         sequence.made += steps
-        elsewhere = request.token_server != server
-        if sequence.made < request.output_tokens and not elsewhere:
+        if sequence.made < request.output_tokens and request.token_server == server:
             place += 1
             continue
         rows.remove(lists, RUNNING, server, index)
-        if elsewhere and sequence.made < request.output_tokens:
+        if sequence.made < request.output_tokens:
             transfers.send(simulation, index)
-            continue
-        request.last_token_s = simulation.now_s[0]
-        simulation.fleet.servers[request.token_server].pending_tokens -= 1
-        simulations.settle(simulation, request.token_server, request.prompt_tokens + request.output_tokens)
-        if elsewhere:
-            simulations.settle(simulation, server, request.prompt_tokens + 1)
-        _release(state, simulation, index)
+        else:
+            simulations.end_answer(simulation, server, index)

@@ -14,10 +14,10 @@ import numpy as np
 
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, rows, simulations, transfers
-from loadline_sim.serving.events import Records
 from loadline_sim.serving.handlers import handles
-from loadline_sim.serving.rows import Ints, Rows
-from loadline_sim.serving.servers import Fleet
+from loadline_sim.serving.records import Ints, Records, record
+from loadline_sim.serving.rows import Rows
+from loadline_sim.serving.servers import Fleet, check_priced
 from loadline_sim.serving.simulations import Simulation
 
 WAITING, RUNNING, PREEMPTED = range(3)
@@ -26,8 +26,9 @@ QUEUE, PROMPTS, STOPPED, BATCH, POOL = range(5)
 
 MIXED_SLOWDOWN: Final = 1.1  # of a step with prompts and answers, over one of prompts alone
 
-_INTEGERS = "tokens", "need_bytes", "state", "rank", "in_batch", "is_drafted"
-TASK: Final = np.dtype([("left", "f8"), ("arrival_s", "f8"), *((name, "i8") for name in _INTEGERS)])
+TASK: Final = record(
+    ("tokens", "need_bytes", "state", "rank", "in_batch", "is_drafted"), floats=("left", "arrival_s")
+)
 """`tokens` of a step, steps `left`; `rank` counts how often it waited; `is_drafted` for the next batch."""
 
 
@@ -58,6 +59,7 @@ def splitwise(
     max_preemptions: int = 4,
 ) -> Splitwise:
     """The scheduler before the first request. The defaults are the peer's."""
+    check_priced(fleet, most_tokens=max_batch_tokens)
     tasks, answer = np.zeros((requests.size, 2), TASK), requests["output_tokens"] - 1
     tasks["tokens"] = tasks["left"] = 1
     tasks["tokens"][:, 0], tasks["left"][:, 1] = requests["prompt_tokens"], answer
@@ -233,17 +235,14 @@ def _finish(state: Splitwise, simulation: Simulation, server: int) -> None:
             place += 1
             continue
         task.in_batch = 0
-        simulation.fleet.servers[server].pending_tokens -= task.tokens
         rows.remove(lists, BATCH, server, index)
         if index % 2 == 1:
-            request.last_token_s = simulation.now_s[0]
             rows.remove(lists, POOL, server, index // 2)
-            simulations.free(simulation, server, index // 2)
-            simulations.settle(simulation, server, request.prompt_tokens + request.output_tokens)
+            simulations.end_answer(simulation, server, index // 2)
             continue
         state.now[index // 2] = index + 1
         state.batches[server, 1] -= 1
-        request.first_token_s = simulation.now_s[0]
+        simulations.end_prompt(simulation, server, index // 2)
         if request.token_server != server:
             rows.remove(lists, POOL, server, index // 2)
             transfers.send(simulation, index // 2)

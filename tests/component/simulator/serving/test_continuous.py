@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from loadline_policies.errors import InvalidTrace
 from loadline_sim.serving import loops
 from loadline_sim.serving.loops import Outcomes
+from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
-from loadline_sim.serving.rows import Floats
 from loadline_sim.serving.servers import Fleet, servers_of
 from loadline_sim.traffic.traces import Trace
 from tests.component.simulator.serving.step_reference import Engine, sequences_of

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from loadline_policies.errors import InvalidTrace
-from loadline_sim.serving import loops
-from loadline_sim.serving.registry import SCHEDULERS
 from loadline_sim.serving.splitwise_fleets import WEIGHT_BYTES
 from loadline_sim.traffic.traces import Trace
 from testbed import splitwise_runs
@@ -39,7 +37,7 @@ def test_a_run_reproduces_to_the_last_byte(conversation: Run) -> None:
 def test_at_the_end_nothing_is_held_or_owed(name: str) -> None:
     run = splitwise_runs.run(name)
     fleet = run.fleet()
-    loops.simulate(run.trace, fleet=fleet, router=run.router(), scheduler=SCHEDULERS["splitwise"])
+    run.simulate(fleet=fleet)
     assert (fleet.servers["used_bytes"] == WEIGHT_BYTES).all()
     assert (fleet.servers["pending_tokens"] == 0).all()
     assert (fleet.servers["waiting"] == 0).all()
@@ -49,9 +47,7 @@ def test_at_the_end_nothing_is_held_or_owed(name: str) -> None:
 def test_at_no_time_is_more_memory_used_than_there_is(until_s: float) -> None:
     run = splitwise_runs.run("overload")
     fleet = run.fleet()
-    outcomes = loops.simulate(
-        run.trace, fleet=fleet, router=run.router(), scheduler=SCHEDULERS["splitwise"], until_s=until_s
-    )
+    outcomes = run.simulate(fleet=fleet, until_s=until_s)
     assert (fleet.servers["used_bytes"] <= fleet.servers["memory_bytes"]).all()
     ended_s = run.trace.arrival_s + outcomes.response_s
     assert np.nanmax(ended_s, initial=0.0) <= until_s

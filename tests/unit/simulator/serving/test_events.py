@@ -1,5 +1,6 @@
 """Events happen by their time, and at one time in the order in which they were made."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def test_a_heap_keeps_its_events_when_it_gets_room() -> None:
     events.push(queue, 2.0, events.TRANSFER, 7)
     events.begin_steps(queue, 1, 0.0, 0.25, 4.0)
     more = events.with_room(queue, 32)
-    assert more.heap.size == 32
+    assert more.heap.size > queue.heap.size
     assert (more.heap[0]["at_s"], more.heap[1]["index"]) == (1.0, 7)
     assert more.steps["end_s"].tolist() == [0.0, 1.0]
 
@@ -44,3 +45,15 @@ def test_no_steps_end_by_no_event() -> None:
     queue = events.no_events(1, 8)
     events.begin_steps(queue, 0, 10.0, 0.25, 0.0)
     assert queue.counts[0] == 0
+
+
+@pytest.mark.parametrize(("servers", "tasks"), [(1, 8), (3, 64), (40, 64)])
+def test_a_heap_that_is_not_full_has_room_for_a_whole_batch_and_a_step_of_each_server(
+    servers: int, tasks: int
+) -> None:
+    queue = events.no_events(servers, tasks)
+    while not events.is_full(queue):
+        events.push(queue, 1.0, events.TRANSFER, 0)
+    before_the_last = int(queue.counts[0]) - 1
+    assert before_the_last + servers + tasks <= queue.heap.size
+    assert not events.is_full(events.with_room(queue, 2 * tasks)), "room is made by having more tasks"
