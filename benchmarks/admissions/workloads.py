@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from loadline_policies.kv.peaks import Ints
-from loadline_sim.traffic.traces import azure_2023
+from loadline_sim.traffic.recordings import azure_2023
 
 INSTRUCTION_TOKENS: Final = 8
 FIRST_WORD: Final = 100

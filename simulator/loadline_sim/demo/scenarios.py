@@ -35,7 +35,7 @@ from loadline_sim.plant import hardware
 from loadline_sim.plant.breaker_meters import BRAKE_WINDOW_S
 from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.plants import Plant, PlantConfig
-from loadline_sim.traffic import arrivals, traces
+from loadline_sim.traffic import arrivals, recordings
 from loadline_sim.traffic.arrivals import Arrivals, Stress
 from loadline_sim.traffic.traces import Trace
 
@@ -153,7 +153,7 @@ def _replay(
     stress: Stress | None,
 ) -> Arrivals:
     start_s, end_s = span_s
-    recorded = traces.azure_2023()
+    recorded = recordings.azure_2023()
     parts = {}
     for i, service in enumerate(SERVICES):
         count = services_of_servers.count(service)
@@ -168,7 +168,7 @@ def _replay(
 
 def find(model: ServerModel, seed: int = SEED) -> Scenario:
     """The demo's scenario from scratch, in about half a minute."""
-    start_s = heaviest_s(traces.azure_2023()["code"], model) - HEAVIEST_S
+    start_s = heaviest_s(recordings.azure_2023()["code"], model) - HEAVIEST_S
     calm = (round(start_s), round(start_s) + STRESS_S[0])
     factor = _largest(
         lambda value: base_peak(value, seed=seed, span_s=calm, model=model)[0] <= PEAK_LOAD,

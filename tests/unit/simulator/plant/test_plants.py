@@ -9,7 +9,7 @@ from loadline_policies.models import latencies, parameters
 from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.hardware import TICK_S
 from loadline_sim.plant.plants import Plant, PlantConfig
-from loadline_sim.traffic import arrivals, traces
+from loadline_sim.traffic import arrivals, recordings
 from loadline_sim.traffic.arrivals import Arrivals
 from loadline_sim.traffic.traces import Trace
 
@@ -21,7 +21,7 @@ def azure(seconds: float = 120.0) -> Arrivals:
     """Six servers' share of two busy minutes."""
     parts = {
         name: arrivals.scaled(trace.between(1200.0, 1200.0 + seconds), 0.08, seed=1)
-        for name, trace in traces.azure_2023().items()
+        for name, trace in recordings.azure_2023().items()
     }
     return arrivals.routed(parts, SERVICES, MODEL, origin_s=1200.0)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from loadline_policies.models import parameters
-from loadline_sim.traffic import arrivals, traces
+from loadline_sim.traffic import arrivals, recordings, traces
 from loadline_sim.traffic.arrivals import Stress
 
 MODEL = parameters.load()
-CHAT = traces.azure_2023()["chat"].between(600.0, 900.0)
+CHAT = recordings.azure_2023()["chat"].between(600.0, 900.0)
 
 
 def shapes(trace: traces.Trace) -> Counter[tuple[int, int]]:
