@@ -82,9 +82,9 @@ def run(name: str) -> Run:
     def column(name: str) -> Floats:
         return np.array([float(row[name]) for row in rows])
 
-    tokens = (column(name).astype(np.int64) for name in ("prompt_tokens", "output_tokens"))
+    prompt, output = (column(name).astype(np.int64) for name in ("prompt_tokens", "output_tokens"))
     return Run(
-        trace=Trace(column("arrival_s"), *tokens),
+        trace=Trace(column("arrival_s"), prompt, output),
         servers=SERVERS[name],
         ttft_s=column("peer_ttft_s"),
         response_s=column("peer_response_s"),

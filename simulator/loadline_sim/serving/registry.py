@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from loadline_sim.serving.loops import SchedulerState
 from loadline_sim.serving.routers.mixed_pools import mixed_pools
+from loadline_sim.serving.routers.separate_pools import SeparatePools
 from loadline_sim.serving.routers.token_queues import TokenQueues
 from loadline_sim.serving.schedulers.continuous import continuous
 from loadline_sim.serving.schedulers.splitwise import splitwise
@@ -18,5 +19,6 @@ SCHEDULERS: Final[Mapping[str, Callable[..., SchedulerState]]] = {
 
 ROUTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "mixed-pools": mixed_pools,
+    "separate-pools": SeparatePools,
     "token-queues": TokenQueues,
 }

@@ -52,15 +52,36 @@ def fleet(kinds: Sequence[Dgx], *, longest_prompt: int) -> Fleet:
     return Fleet(servers, prompt_s, token_s, TOKEN_BYTES, BYTES_PER_S)
 
 
+def step_error(kind: Dgx) -> float:
+    """The mean relative error of a kind's steps at the tokens that were measured, each told from the others.
+
+    The outermost ones aren't told, since a line through two others that lie beyond isn't how steps are
+    priced.
+    """
+    errors: list[float] = []
+    for measurements in _measurements(kind):
+        for tokens in sorted(measurements)[1:-1]:
+            others = {each: runs for each, runs in measurements.items() if each != tokens}
+            told = _lines(others, tokens + 1)[tokens]
+            errors += [abs(told / seconds - 1.0) for seconds in measurements[tokens]]
+    return float(np.mean(errors))
+
+
 def _steps(kind: Dgx, size: int) -> tuple[Floats, Floats]:
     """Seconds of a step by the tokens of its batch, from none to `size` - 1: with prompts, and without."""
+    prompt_s, token_s = _measurements(kind)
+    return _lines(prompt_s, size), _lines(token_s, size)
+
+
+def _measurements(kind: Dgx) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
+    """Measured seconds by the tokens of a batch: of its prompts, and of each further token."""
     name, slowdown = kind.value
     prompt_s: defaultdict[int, list[float]] = defaultdict(list)
     token_s: defaultdict[int, list[float]] = defaultdict(list)
     for run in measured(name):
         prompt_s[run.batch_tokens].append(run.prefill_s * slowdown)
         token_s[run.batch_tokens].append(run.decode_s)
-    return _lines(prompt_s, size), _lines(token_s, size)
+    return prompt_s, token_s
 
 
 def _lines(seconds: dict[int, list[float]], size: int) -> Floats:

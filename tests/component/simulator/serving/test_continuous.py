@@ -1,5 +1,6 @@
 """Compiled continuous batching equals a plain one in Python; no token is lost, and no memory is kept."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -78,14 +79,20 @@ def compare(trace: Trace, *, blocks: int) -> Engine:
     return plain
 
 
-@given(REQUESTS, st.integers(18, 60), st.booleans())
+ROUTING: dict[str, Callable[[], Any]] = {
+    "mixed-pools": lambda: ROUTERS["mixed-pools"](np.array([PROMPT, TOKEN, TOKEN])),
+    "separate-pools": lambda: ROUTERS["separate-pools"](1),
+    "token-queues": ROUTERS["token-queues"],
+}
+
+
+@given(REQUESTS, st.integers(18, 60), st.sampled_from(sorted(ROUTERS)))
 @settings(deadline=None)
 def test_at_the_end_nothing_is_held_or_owed(
-    rows: list[tuple[float, int, int]], blocks: int, splits: bool
+    rows: list[tuple[float, int, int]], blocks: int, router: str
 ) -> None:
     trace, fleet = trace_of(rows), fleet_of(3, blocks=blocks)
-    router = ROUTERS["mixed-pools"](np.array([PROMPT, TOKEN, TOKEN])) if splits else ROUTERS["token-queues"]()
-    outcomes = served(trace, fleet, router)
+    outcomes = served(trace, fleet, ROUTING[router]())
     assert not np.isnan(outcomes.response_s).any()
     assert (outcomes.response_s >= outcomes.ttft_s).all()
     assert (fleet.servers["used_bytes"] == 1000).all()

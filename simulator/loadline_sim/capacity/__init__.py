@@ -1,0 +1,3 @@
+"""
+Questions about a fleet, answered by a simulation of requests: what latency, and how many servers.
+"""
