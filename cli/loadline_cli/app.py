@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from loadline_api.names import SYSTEM_NAMESPACE
-from loadline_cli import kv_app, study_app
+from loadline_cli import capacity_app, kv_app, study_app
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.options import (
     ContextOption,
@@ -69,6 +69,10 @@ def _loadline(
     \b
     Watch 52 simulated servers share a power budget sized for 40; takes about 30 s and no GPU:
       loadline demo --virtual
+
+    \b
+    Find the fewest servers for an hour of recorded chat; takes some seconds:
+      loadline size azure-chat --engine a100-bloom-176b --ttft-ms 2000 --tpot-ms 100
 
     \b
     Check an edited policy document before you apply it:
@@ -285,6 +289,12 @@ app.add_typer(
 )
 
 
+app.command(short_help="Simulate a trace on a fleet of servers: latencies of its requests.")(
+    capacity_app.simulate
+)
+app.command(short_help="Find the fewest servers that keep a trace's latencies within limits.")(
+    capacity_app.size
+)
 app.add_typer(
     study_app.study, name="study", short_help="Replay recordings to find out what a change would save."
 )

@@ -22,6 +22,8 @@ from loadline_cli.exits import CommandError, Exit
         "policies",
         "policies list",
         "policies check",
+        "simulate",
+        "size",
         "study",
         "study experts",
         "kv",

@@ -1,0 +1,204 @@
+"""
+`loadline simulate` and `loadline size`: their options and help texts, and nothing of what they do.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadline_cli.options import OutputOption
+from loadline_cli.outputs import Output
+
+TraceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRACE",
+        help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
+        "servegen-large, agents.",
+    ),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="SPEC",
+        help="Names of TRACE's columns: arrival=NAME,prompt=NAME,output=NAME,unit=s|ms|us|ns. "
+        "Default: those of Azure, BurstGPT, Mooncake, or arrival_s, prompt_tokens, output_tokens.",
+    ),
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave bad rows out and list them, instead of refusing TRACE.")
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--hours",
+        metavar="H",
+        min=0.001,
+        max=1344,
+        help="Use the first H hours. Default: all of a file, 1 of a name.",
+    ),
+]
+RateOption = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        metavar="FACTOR",
+        min=0.001,
+        max=1000,
+        help="Multiply the requests, by copying or dropping some.",
+    ),
+]
+TtftOption = Annotated[
+    float | None,
+    typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Limit of the time to the first token."),
+]
+TpotOption = Annotated[
+    float | None,
+    typer.Option("--tpot-ms", metavar="MS", min=0.001, help="Limit of the mean time per further token."),
+]
+E2eOption = Annotated[
+    float | None, typer.Option("--e2e-s", metavar="S", min=0.001, help="Limit of the time to the last token.")
+]
+ShareOption = Annotated[
+    float,
+    typer.Option(
+        "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests for which all limits must hold."
+    ),
+]
+SequencesOption = Annotated[
+    int, typer.Option("--max-num-seqs", metavar="N", min=1, max=4096, help="Requests of a step, as in vLLM.")
+]
+TokensOption = Annotated[
+    int,
+    typer.Option(
+        "--max-num-batched-tokens", metavar="N", min=1, max=65536, help="Tokens of a step, as in vLLM."
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Random seed of whatever of TRACE is drawn.")
+]
+OpenOption = Annotated[
+    bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
+]
+
+
+def simulate(  # noqa: PLR0917
+    trace: TraceArgument,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="a100-bloom-176b or h100-bloom-176b.")
+    ],
+    servers: Annotated[int, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")],
+    prefill_servers: Annotated[
+        int,
+        typer.Option("--prefill-servers", metavar="N", min=0, help="How many of them compute prompts only."),
+    ] = 0,
+    ttft_ms: TtftOption = None,
+    tpot_ms: TpotOption = None,
+    e2e_s: E2eOption = None,
+    share: ShareOption = 0.99,
+    rate: RateOption = 1.0,
+    hours: HoursOption = None,
+    columns: ColumnsOption = None,
+    skip_bad: SkipOption = False,
+    max_num_seqs: SequencesOption = 256,
+    max_num_batched_tokens: TokensOption = 2048,
+    seed: SeedOption = 1,
+    out: OutOption = Path("build/simulate"),
+    open_report: OpenOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Simulate a trace on a fleet of servers, and report the latencies of its requests.
+
+    \b
+    An hour of chat on 12 servers; takes some seconds and no GPU:
+      loadline simulate azure-chat --engine a100-bloom-176b --servers 12 --ttft-ms 2000 --tpot-ms 100
+    Your own requests, twice as many of them, with prompts apart:
+      loadline simulate requests.csv --engine h100-bloom-176b --servers 8 --prefill-servers 3 --rate 2
+
+    Every step of every server is simulated: continuous batching as vLLM does it, with prompts
+    in pieces, KV memory in blocks, preemption, and prefill apart from decode. A request goes
+    to the server with the fewest pending tokens. Steps take what was measured of the engine;
+    the answer is given for that, and for steps faster and slower by the error of the model.
+
+    \b
+    TRACE has a row for each request, in order of time:
+      arrival_s,prompt_tokens,output_tokens
+      0.25,1200,180
+
+    Exit codes: 0 the limits hold, or none was given; 1 they don't; 2 the simulation could not run.
+    """
+    from loadline_cli import simulations
+    from loadline_cli.simulations import Limits, Shown
+    from loadline_cli.traces import TraceOptions
+
+    code = simulations.simulate(
+        TraceOptions(source=trace, columns=columns, skip_bad=skip_bad, hours=hours, rate=rate, seed=seed),
+        Limits(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
+        Shown(out=out, open_report=open_report, output=output),
+        engine=engine,
+        servers=servers,
+        prefill_servers=prefill_servers,
+        most_sequences=max_num_seqs,
+        most_tokens=max_num_batched_tokens,
+    )
+    raise typer.Exit(code)
+
+
+def size(  # noqa: PLR0917
+    trace: TraceArgument,
+    engine: Annotated[
+        list[str],
+        typer.Option(
+            "--engine", metavar="NAME", help="a100-bloom-176b or h100-bloom-176b; may be given several times."
+        ),
+    ],
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, max=32768, help="GPUs at most.")] = 1024,
+    ttft_ms: TtftOption = None,
+    tpot_ms: TpotOption = None,
+    e2e_s: E2eOption = None,
+    share: ShareOption = 0.99,
+    rate: RateOption = 1.0,
+    hours: HoursOption = None,
+    columns: ColumnsOption = None,
+    skip_bad: SkipOption = False,
+    max_num_seqs: SequencesOption = 256,
+    max_num_batched_tokens: TokensOption = 2048,
+    seed: SeedOption = 1,
+    out: OutOption = Path("build/size"),
+    open_report: OpenOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Find the fewest servers that keep a trace's latencies within limits, and report them.
+
+    \b
+    How many A100 or H100 servers an hour of chat needs; takes some seconds:
+      loadline size azure-chat --engine a100-bloom-176b --engine h100-bloom-176b --ttft-ms 2000 --tpot-ms 100
+    At most 64 GPUs, for 95 % of three times your own requests:
+      loadline size requests.csv --engine h100-bloom-176b --gpus 64 --rate 3 --e2e-s 30 --share 0.95
+
+    For each engine two fleets are sized: servers that do everything, and servers for prompts
+    apart from servers for answers, in the best proportion. The range says how many it would be
+    if the engine's steps were faster or slower by the error of their model. `loadline simulate
+    --help` says what is simulated and how TRACE is written.
+
+    Exit codes: 0 a fleet keeps the limits, 1 none that is allowed does, 2 it could not run.
+    """
+    from loadline_cli import simulations
+    from loadline_cli.simulations import Limits, Shown
+    from loadline_cli.traces import TraceOptions
+
+    code = simulations.size(
+        TraceOptions(source=trace, columns=columns, skip_bad=skip_bad, hours=hours, rate=rate, seed=seed),
+        Limits(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
+        Shown(out=out, open_report=open_report, output=output),
+        engines=engine,
+        gpus=gpus,
+        most_sequences=max_num_seqs,
+        most_tokens=max_num_batched_tokens,
+    )
+    raise typer.Exit(code)
