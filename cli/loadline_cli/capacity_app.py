@@ -90,7 +90,10 @@ OutOption = Annotated[
 def simulate(  # noqa: PLR0917
     trace: TraceArgument,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="NAME", help="a100-bloom-176b or h100-bloom-176b.")
+        str,
+        typer.Option(
+            "--engine", metavar="NAME", help="a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8."
+        ),
     ],
     servers: Annotated[int, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")],
     prefill_servers: Annotated[
@@ -154,7 +157,9 @@ def size(  # noqa: PLR0917
     engine: Annotated[
         list[str],
         typer.Option(
-            "--engine", metavar="NAME", help="a100-bloom-176b or h100-bloom-176b; may be given several times."
+            "--engine",
+            metavar="NAME",
+            help="a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8; may be repeated.",
         ),
     ],
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, max=32768, help="GPUs at most.")] = 1024,

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import NDArray
+
+from loadline_sim.arrays import Floats
 
 MEASUREMENTS = "h200-llama-3.1-8b-fp8.csv"
 LEAST_DECODING = 0.9
 """The share of a batch that must have decoded, by throughput × time between tokens."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +74,9 @@ def points() -> tuple[Point, ...]:
 
 def fit(measured: Iterable[Point]) -> StepFit:
     """The plane of decode and the parabola of prefill."""
-    known = tuple(measured)
-    decode = [one for one in known if one.phase == "decode" and one.decoding_share > LEAST_DECODING]
-    prefill = [one for one in known if one.phase == "prefill"]
-    (base, slot, context), decode_errors = _least_squares(
-        [(1.0, one.requests, one.requests * one.tokens_per_request) for one in decode], decode
-    )
-    (front, token, pair), prefill_errors = _least_squares(
-        [(1.0, one.tokens_per_request, one.tokens_per_request**2 / 2) for one in prefill], prefill
-    )
+    decode, prefill = _phases(measured)
+    (base, slot, context), decode_errors = _least_squares(_decode_columns(decode), decode)
+    (front, token, pair), prefill_errors = _least_squares(_prefill_columns(prefill), prefill)
     return StepFit(
         base_us=round(1e6 * base, 1),
         decode_us=round(1e6 * slot, 3),
@@ -102,16 +95,52 @@ def _least_squares(
     columns: list[tuple[float, float, float]], measured: list[Point]
 ) -> tuple[tuple[float, float, float], Floats]:
     """Coefficients of the columns for the least relative errors, and these errors."""
-    seconds = np.array([one.seconds for one in measured])
-    relative = np.array(columns) / seconds[:, None]
-    found = np.linalg.lstsq(relative, np.ones(len(measured)), rcond=None)[0]
-    first, second, third = (float(one) for one in found)
-    return (first, second, third), np.abs(relative @ found - 1.0)
+    relative = _relative(columns, measured)
+    first, second, third = (float(one) for one in _solved(relative))
+    return (first, second, third), np.abs(relative @ np.array([first, second, third]) - 1.0)
+
+
+def held_out_error(measured: Iterable[Point]) -> float:
+    """The mean relative error of both phases, each point told by a fit to all others of its phase."""
+    decode, prefill = _phases(measured)
+    errors: list[float] = []
+    for columns, points_of in ((_decode_columns(decode), decode), (_prefill_columns(prefill), prefill)):
+        relative = _relative(columns, points_of)
+        for place in range(len(points_of)):
+            found = _solved(np.delete(relative, place, axis=0))
+            errors.append(abs(float(relative[place] @ found) - 1.0))
+    return float(np.mean(errors))
+
+
+def _phases(measured: Iterable[Point]) -> tuple[list[Point], list[Point]]:
+    """The points of decode at which the batch decoded, and those of prefill."""
+    known = tuple(measured)
+    decode = [one for one in known if one.phase == "decode" and one.decoding_share > LEAST_DECODING]
+    return decode, [one for one in known if one.phase == "prefill"]
+
+
+def _decode_columns(points_of: list[Point]) -> list[tuple[float, float, float]]:
+    return [(1.0, one.requests, one.requests * one.tokens_per_request) for one in points_of]
+
+
+def _prefill_columns(points_of: list[Point]) -> list[tuple[float, float, float]]:
+    return [(1.0, one.tokens_per_request, one.tokens_per_request**2 / 2) for one in points_of]
+
+
+def _relative(columns: list[tuple[float, float, float]], points_of: list[Point]) -> Floats:
+    seconds = np.array([one.seconds for one in points_of])
+    found: Floats = np.array(columns) / seconds[:, None]
+    return found
+
+
+def _solved(relative: Floats) -> Floats:
+    return np.linalg.lstsq(relative, np.ones(len(relative)), rcond=None)[0].astype(np.float64)
 
 
 def main() -> None:
     """Print the fit and its errors."""
     print(fit(points()))
+    print(f"held out: {held_out_error(points()):.2%}")
 
 
 if __name__ == "__main__":

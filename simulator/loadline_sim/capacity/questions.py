@@ -20,7 +20,7 @@ from loadline_sim.capacity.objectives import Objectives, tpot_s
 from loadline_sim.progress import Progress
 from loadline_sim.serving.loops import Outcomes, simulate
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
-from loadline_sim.serving.servers import free_tokens
+from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.traffic.traces import Trace
 
 BLOCK_TOKENS: Final = 16
@@ -149,15 +149,25 @@ def served(trace: Trace, design: Design, *, pace: float = 1.0, until_s: float | 
 
     Until then, by default a day after the last arrival, what isn't done has no end.
     """
-    fleet = design.engine.fleet(design.servers, int(trace.prompt_tokens.max(initial=1)))
-    fleet = fleet._replace(prompt_s=fleet.prompt_s * pace, token_s=fleet.token_s * pace)
+    engine = design.engine
+    longest = max(int(trace.prompt_tokens.max(initial=1)), design.most_tokens, design.most_sequences)
     scheduler = partial(
         SCHEDULERS["continuous"],
         most_sequences=design.most_sequences,
         most_tokens=design.most_tokens,
         block_tokens=BLOCK_TOKENS,
     )
-    return simulate(trace, fleet=fleet, router=design.router(), scheduler=scheduler, until_s=until_s)
+    fleet = paced(engine.fleet(design.servers, longest), pace)
+    found = simulate(trace, fleet=fleet, router=design.router(), scheduler=scheduler, until_s=until_s)
+    return Outcomes(found.ttft_s + engine.front_end_s, found.response_s + engine.front_end_s)
+
+
+def paced(fleet: Fleet, pace: float) -> Fleet:
+    """A fleet all of whose steps take `pace` times as long."""
+    extras = fleet.extras.copy()
+    for name in extras.dtype.names or ():
+        extras[name] *= pace
+    return fleet._replace(prompt_s=fleet.prompt_s * pace, token_s=fleet.token_s * pace, extras=extras)
 
 
 def _result_of(outcomes: Outcomes, trace: Trace, objectives: Objectives) -> Result:

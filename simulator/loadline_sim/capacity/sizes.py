@@ -105,7 +105,7 @@ class _Search:
     def alone_share(self, pace: float) -> float:
         """The share of requests that keep the objectives with a server of their own."""
         prompt_s, token_s = self._priced(pace)
-        ttft_s = prompt_s[self._trace.prompt_tokens]
+        ttft_s = prompt_s[self._trace.prompt_tokens] + self._design.engine.front_end_s
         alone = Outcomes(ttft_s, ttft_s + (self._trace.output_tokens - 1) * token_s[1])
         return float(self._objectives.kept(alone, self._trace.output_tokens).mean())
 
@@ -142,7 +142,9 @@ class _Search:
         return prefill, decode
 
     def _priced(self, pace: float) -> tuple[Floats, Floats]:
-        fleet = self._design.engine.fleet(1, int(self._trace.prompt_tokens.max()))
+        """Steps by their tokens without what contexts and pairs add: no longer than they are."""
+        longest = max(int(self._trace.prompt_tokens.max()), self._design.most_sequences)
+        fleet = self._design.engine.fleet(1, longest)
         return fleet.prompt_s[0] * pace, fleet.token_s[0] * pace
 
     def _best(self, servers: int, pace: float) -> Found:

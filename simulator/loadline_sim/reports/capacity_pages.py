@@ -17,8 +17,6 @@ from loadline_sim.reports.runs import Fact, provenance
 from loadline_sim.traffic.statistics import Statistics, statistics
 
 LEFT_OUT: Final = (
-    "**The front end**: HTTP, tokenizer and scheduler take their own time before a request's first step; "
-    "the engine's measurements are of steps.",
     "**Prefix caching**: each prompt is computed whole, also where its beginning was computed before.",
     "**Priorities, power limits and clocks**: every request is alike, and every GPU runs at its full clock.",
     "**Failures**: no server is lost, none is added, none is replaced.",

@@ -18,8 +18,10 @@ STEP, TRANSFER = 0, 1
 
 EVENT: Final = record(("order", "kind", "index"), floats=("at_s",))
 
-STEPS: Final = record(("order", "is_cut"), floats=("step_s", "steps", "end_s"))
-"""Of a server: so many steps of that length are under way, which end at `end_s` by the event `order`."""
+STEPS: Final = record(("order", "is_cut"), floats=("step_s", "growth_s", "steps", "end_s"))
+"""Of a server: so many steps are under way, which end at `end_s` by the event `order`. The first of them
+takes
+`step_s`, each further one `growth_s` longer than the one before it."""
 
 
 class Events(NamedTuple):
@@ -78,11 +80,13 @@ def push(events: Events, at_s: float, kind: int, index: int) -> int:  # noqa: PL
 
 
 @compiled
-def begin_steps(events: Events, server: int, now_s: float, step_s: float, steps: float) -> None:  # noqa: PLR0917
-    """Let a server do so many steps, each of that length. The end of none is no event."""
+def begin_steps(  # noqa: PLR0917
+    events: Events, server: int, now_s: float, step_s: float, growth_s: float, steps: float
+) -> None:
+    """Let a server do so many steps, each longer than the one before. The end of none is no event."""
     mine = events.steps[server]
-    mine.step_s, mine.steps, mine.is_cut = step_s, steps, 0
-    mine.end_s = now_s + step_s * steps
+    mine.step_s, mine.growth_s, mine.steps, mine.is_cut = step_s, growth_s, steps, 0
+    mine.end_s = now_s + _all_s(mine, steps)
     if steps > 0.0:
         mine.order = push(events, mine.end_s, STEP, server)
 
@@ -93,10 +97,30 @@ def cut_steps(events: Events, server: int, now_s: float) -> None:
     mine = events.steps[server]
     if mine.is_cut:
         return
-    elapsed_s = now_s - (mine.end_s - mine.step_s * mine.steps)
-    mine.steps, mine.is_cut = elapsed_s // mine.step_s + 1.0, 1
-    mine.end_s = now_s + (mine.step_s * mine.steps - elapsed_s)
+    elapsed_s = now_s - (mine.end_s - _all_s(mine, mine.steps))
+    mine.steps, mine.is_cut = _whole_steps(mine, elapsed_s) + 1.0, 1
+    mine.end_s = now_s + (_all_s(mine, mine.steps) - elapsed_s)
     mine.order = push(events, mine.end_s, STEP, server)
+
+
+@compiled
+def _all_s(mine: Any, steps: float) -> float:
+    """Seconds of so many steps."""
+    return float(mine.step_s * steps + mine.growth_s * (steps * (steps - 1.0) / 2.0))
+
+
+@compiled
+def _whole_steps(mine: Any, elapsed_s: float) -> float:
+    """Steps that have ended after so long: a root, moved to where rounding has put it beside a step's end."""
+    if mine.growth_s == 0.0:
+        return float(elapsed_s // mine.step_s)
+    first_s = mine.step_s - mine.growth_s / 2.0
+    steps = np.floor((np.sqrt(first_s**2 + 2.0 * mine.growth_s * elapsed_s) - first_s) / mine.growth_s)
+    while _all_s(mine, steps) > elapsed_s:
+        steps -= 1.0
+    while _all_s(mine, steps + 1.0) <= elapsed_s:
+        steps += 1.0
+    return float(steps)
 
 
 @compiled

@@ -18,16 +18,23 @@ requests that have started, `promised_bytes` also by those that are routed here.
 tokens and answers that aren't done, `waiting` tasks that aren't in a batch."""
 
 
+EXTRAS: Final = record((), floats=("decode_s", "context_s", "pair_s"))
+"""Of a kind, seconds of a step beyond the tables: for each request that decodes in a step with prompts; for
+each token that decoding requests hold; for each pair of a prompt's token and one at or before it."""
+
+
 class Fleet(NamedTuple):
     """Servers, and what is the same for all of them.
 
-    A step takes `prompt_s` if it has prompts, else `token_s`, by kind and by the tokens of its batch. A token
-    takes `token_bytes` of KV, of which `bytes_per_s` can be sent from one server to another.
+    A step takes `prompt_s` if it has prompts, else `token_s`, by kind and by the tokens of its batch, and
+    the `extras` of its kind, which only schedulers that know contexts add. A token takes `token_bytes` of
+    KV, of which `bytes_per_s` can be sent from one server to another.
     """
 
     servers: Records
     prompt_s: Floats
     token_s: Floats
+    extras: Records
     token_bytes: int
     bytes_per_s: float
 
@@ -38,6 +45,11 @@ def servers_of(kind: Ints, *, memory_bytes: int, weight_bytes: int) -> Records:
     servers["kind"], servers["memory_bytes"] = kind, memory_bytes
     servers["used_bytes"] = servers["promised_bytes"] = weight_bytes
     return servers
+
+
+def no_extras(kinds: int) -> Records:
+    """Nothing beyond the tables."""
+    return np.zeros(kinds, EXTRAS)
 
 
 def free_tokens(fleet: Fleet, *, block_tokens: int = 1) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from loadline_sim.fits import measured
 from loadline_sim.serving.records import Floats
-from loadline_sim.serving.servers import Fleet, servers_of
+from loadline_sim.serving.servers import Fleet, no_extras, servers_of
 
 GPUS: Final = 8
 GPU_BYTES: Final = 85_899_345_920
@@ -49,7 +49,7 @@ def fleet(kinds: Sequence[Dgx], *, longest_prompt: int) -> Fleet:
         weight_bytes=WEIGHT_BYTES,
     )
     prompt_s, token_s = (np.stack(table) for table in zip(*tables, strict=True))
-    return Fleet(servers, prompt_s, token_s, TOKEN_BYTES, BYTES_PER_S)
+    return Fleet(servers, prompt_s, token_s, no_extras(len(known)), TOKEN_BYTES, BYTES_PER_S)
 
 
 def step_error(kind: Dgx) -> float:

@@ -181,22 +181,30 @@ def _preempt(state: Continuous, simulation: Simulation, server: int, index: int)
 @compiled
 def _plan(state: Continuous, simulation: Simulation, server: int) -> None:
     """Let the step run; where all make tokens and nobody waits, as many as until the first change."""
-    lists, fleet, tokens, prefill, steps = state.lists, simulation.fleet, 0, 0, np.inf
+    lists, fleet, steps = state.lists, simulation.fleet, np.inf
+    decoding, context, prefill, pairs = 0, 0, 0, 0.0
     size = lists.sizes[RUNNING, server]
     for index in lists.items[RUNNING, server, :size]:
         sequence, request = state.sequences[index], simulation.requests[index]
-        tokens += sequence.now
-        if sequence.made == 0 or _left(state, simulation, index) > 1:
-            prefill += sequence.now
         steps = min(steps, float(request.output_tokens - sequence.made))
+        if sequence.now > 0 and (sequence.made == 0 or _left(state, simulation, index) > 1):
+            prefill += sequence.now
+            pairs += sequence.now * (sequence.computed + sequence.now / 2.0)
+        elif sequence.now > 0:
+            decoding += 1
+            context += sequence.computed + 1
     mine = fleet.servers[server]
+    extra = fleet.extras[mine.kind]
     free_blocks = (mine.memory_bytes - mine.used_bytes) // (state.block_tokens * fleet.token_bytes)
     quiet = prefill == 0 and lists.sizes[WAITING, server] == 0
     bounded = min(steps, float(free_blocks // size * state.block_tokens)) if quiet else 1.0
     times: Any = fleet.prompt_s if prefill > 0 else fleet.token_s
+    step_s = times[mine.kind, decoding + prefill] + extra.context_s * context + extra.pair_s * pairs
+    step_s += extra.decode_s * decoding if prefill > 0 else 0.0
     state.prefills[server] = prefill
-    step_s = times[mine.kind, tokens]
-    events.begin_steps(simulation.events, server, simulation.now_s[0], step_s, max(1.0, bounded))
+    events.begin_steps(
+        simulation.events, server, simulation.now_s[0], step_s, extra.context_s * decoding, max(1.0, bounded)
+    )
 
 
 @compiled

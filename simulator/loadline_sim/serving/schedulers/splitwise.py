@@ -219,7 +219,7 @@ def _run(state: Splitwise, simulation: Simulation, server: int) -> float:
     times: Any = fleet.prompt_s if prompts > 0 else fleet.token_s
     step_s = times[fleet.servers[server].kind, tokens] * (MIXED_SLOWDOWN if 0 < prompts < size else 1.0)
     steps = 1.0 if prompts > 0 else steps
-    events.begin_steps(simulation.events, server, simulation.now_s[0], step_s, steps)
+    events.begin_steps(simulation.events, server, simulation.now_s[0], step_s, 0.0, steps)
     return steps
 
 

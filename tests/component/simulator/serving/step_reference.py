@@ -32,7 +32,11 @@ class Sequence:
 
 @dataclass(slots=True, kw_only=True)
 class Engine:
-    """One server, with `blocks` free ones; `prefill_s` and `decode_s` are seconds of a step by its tokens."""
+    """One server, with `blocks` free ones; `prefill_s` and `decode_s` are seconds of a step by its tokens.
+
+    The others are seconds beyond: of a request that decodes beside prompts, of a token that one holds, and
+    of a pair of a prompt's token and one at or before it.
+    """
 
     blocks: int
     block_tokens: int
@@ -40,6 +44,9 @@ class Engine:
     most_tokens: int
     prefill_s: list[float]
     decode_s: list[float]
+    beside_prompts_s: float = 0.0
+    context_s: float = 0.0
+    pair_s: float = 0.0
     waiting: list[Sequence] = field(default_factory=list)
     running: list[Sequence] = field(default_factory=list)
     preemptions: int = 0
@@ -75,8 +82,12 @@ class Engine:
                 self.running.append(self.waiting.pop(0))
                 self.running[-1].step, budget = tokens, budget - tokens
         total = sum(one.step for one in self.running)
-        is_prefill = any(one.step and (one.made == 0 or one.left > 1) for one in self.running)
-        return (self.prefill_s if is_prefill else self.decode_s)[total]
+        prompts = [one for one in self.running if one.step and (one.made == 0 or one.left > 1)]
+        answers = [one for one in self.running if one.step and one not in prompts]
+        seconds = (self.prefill_s if prompts else self.decode_s)[total]
+        seconds += self.context_s * sum(one.computed + 1 for one in answers)
+        seconds += self.pair_s * sum(one.step * one.computed + one.step**2 / 2 for one in prompts)
+        return seconds + (self.beside_prompts_s * len(answers) if prompts else 0.0)
 
     def take(self, now_s: float) -> None:
         """The tokens of a step."""

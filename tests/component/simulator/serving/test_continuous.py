@@ -15,7 +15,7 @@ from loadline_sim.serving.loops import Outcomes
 from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
-from loadline_sim.serving.servers import Fleet, servers_of
+from loadline_sim.serving.servers import Fleet, no_extras, servers_of
 from loadline_sim.traffic.traces import Trace
 from tests.component.simulator.serving.step_reference import Engine, sequences_of
 
@@ -37,9 +37,15 @@ def trace_of(rows: list[tuple[float, int, int]]) -> Trace:
     return Trace(np.array(arrival_s), np.array(prompt), np.array(output))
 
 
-def fleet_of(servers: int, *, blocks: int) -> Fleet:
+EXTRAS = (0.0021, 0.00013, 0.000017)
+"""Seconds of a request that decodes beside prompts, of a token that one holds, of a pair of a prompt's."""
+
+
+def fleet_of(servers: int, *, blocks: int, extras: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Fleet:
     made = servers_of(np.zeros(servers, np.int64), memory_bytes=1000 + blocks * BLOCK * 8, weight_bytes=1000)
-    return Fleet(made, PREFILL_S[np.newaxis], DECODE_S[np.newaxis], 8, 1e6)
+    beyond = no_extras(1)
+    beyond["decode_s"], beyond["context_s"], beyond["pair_s"] = extras
+    return Fleet(made, PREFILL_S[np.newaxis], DECODE_S[np.newaxis], beyond, 8, 1e6)
 
 
 def served(trace: Trace, fleet: Fleet, router: Any) -> Outcomes:
@@ -49,21 +55,24 @@ def served(trace: Trace, fleet: Fleet, router: Any) -> Outcomes:
     return loops.simulate(trace, fleet=fleet, router=router, scheduler=scheduler)
 
 
-@given(REQUESTS, st.integers(18, 60))
-@example([(0.0, 1, 30), (0.0, 30, 1), (0.1, 40, 30)], 18)
+@given(REQUESTS, st.integers(18, 60), st.sampled_from([(0.0, 0.0, 0.0), EXTRAS]))
+@example([(0.0, 1, 30), (0.0, 30, 1), (0.1, 40, 30)], 18, EXTRAS)
 @settings(deadline=None)
-def test_it_equals_a_plain_engine(rows: list[tuple[float, int, int]], blocks: int) -> None:
-    compare(trace_of(rows), blocks=blocks)
+def test_it_equals_a_plain_engine(
+    rows: list[tuple[float, int, int]], blocks: int, extras: tuple[float, ...]
+) -> None:
+    compare(trace_of(rows), blocks=blocks, extras=extras)
 
 
-def test_it_equals_a_plain_engine_that_preempts() -> None:
+@pytest.mark.parametrize("extras", [(0.0, 0.0, 0.0), EXTRAS], ids=["tables", "extras"])
+def test_it_equals_a_plain_engine_that_preempts(extras: tuple[float, ...]) -> None:
     rows = [(index / 64, 20, 30) for index in range(12)]
-    assert compare(trace_of(rows), blocks=20).preemptions >= 5
+    assert compare(trace_of(rows), blocks=20, extras=extras).preemptions >= 5
 
 
-def compare(trace: Trace, *, blocks: int) -> Engine:
+def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
     """See that both give each request the same times; the plain engine, afterwards."""
-    outcomes = served(trace, fleet_of(1, blocks=blocks), ROUTERS["token-queues"]())
+    outcomes = served(trace, fleet_of(1, blocks=blocks, extras=extras), ROUTERS["token-queues"]())
     sequences = sequences_of(trace)
     plain = Engine(
         blocks=blocks,
@@ -72,6 +81,9 @@ def compare(trace: Trace, *, blocks: int) -> Engine:
         most_tokens=MOST_TOKENS,
         prefill_s=PREFILL_S.tolist(),
         decode_s=DECODE_S.tolist(),
+        beside_prompts_s=extras[0],
+        context_s=extras[1],
+        pair_s=extras[2],
     )
     plain.serve(sequences)
     assert outcomes.ttft_s + trace.arrival_s == pytest.approx([one.first_s for one in sequences], abs=1e-9)
