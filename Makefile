@@ -113,6 +113,9 @@ bench-safety-live: $(READY) ## Attack rows of real agents for 20 min; check thei
 bench-simulator: $(READY) ## Simulate 8,502 requests on 51 servers, and a million, compared with splitwise-sim; PEER=checkout runs it too
 	@python -m benchmarks.simulator $(if $(PEER),--peer $(PEER)) $(if $(PEER_PYTHON),--peer-python $(PEER_PYTHON))
 
+bench-engine-error: $(READY) ## Compare the simulator with vLLM on this machine under loads it wasn't fitted on; resumes
+	@python -m benchmarks.engine_error
+
 mutants: $(READY) ## Break safety-relevant lines one at a time, and check that a test fails for each
 	@python -m benchmarks.mutants
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.serving import loops
 from loadline_sim.serving.loops import Outcomes
-from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
 from loadline_sim.serving.servers import Fleet

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.experts import excerpts, routing_files
-from loadline_sim.experts.routings import Floats, Ints, Routing
+from loadline_sim.experts.routings import Routing
 
 FILE = Path(__file__).with_name("routing-deepseek-v2-lite-law-4-layers.csv.xz")
 LAYERS = (4, 11, 18, 25)

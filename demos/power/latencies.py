@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from loadline_sim.plant.engine import Floats
+from loadline_sim.arrays import Floats
 
 RECENT_S = 120.0
 """Long enough for some hundred requests of each service, and so for a 99th percentile; chosen."""

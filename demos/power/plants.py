@@ -29,9 +29,9 @@ from demos.power import latencies
 from loadline_policies.models import parameters
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.rows import Priority
+from loadline_sim.arrays import Floats
 from loadline_sim.demo import replays, scenarios
 from loadline_sim.demo.scenarios import Scenario
-from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.live import Live
 from loadline_sim.plant.plants import Plant
 from loadline_sim.plant.reactions import Reaction, ReactionMeter, Threshold

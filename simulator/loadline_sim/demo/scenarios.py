@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict
 from loadline_policies.models import latencies, parameters
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.safety.breakers import Curve
+from loadline_sim.arrays import Floats
 from loadline_sim.plant import hardware
 from loadline_sim.plant.breaker_meters import BRAKE_WINDOW_S
-from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.plants import Plant, PlantConfig
 from loadline_sim.traffic import arrivals, recordings
 from loadline_sim.traffic.arrivals import Arrivals, Stress

@@ -18,11 +18,11 @@ from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.polca import Config
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain, ServiceTerms
+from loadline_sim.arrays import Floats
 from loadline_sim.demo import acts, scenarios
 from loadline_sim.demo.acts import Cue
 from loadline_sim.demo.scenarios import Scenario
 from loadline_sim.plant import hardware
-from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.plants import Plant
 from loadline_sim.plant.reactions import ReactionMeter, Threshold
 from loadline_sim.virtual.agents import Agent

@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.experts.decode_steps import Accesses
-from loadline_sim.experts.routings import Ints, Mask
+from loadline_sim.experts.routings import Mask
 
 LRU, LFU, BELADY, PLEC = range(4)
 """The rules of eviction."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loadline_sim.experts.routings import Ints, Routing
+from loadline_sim.arrays import Ints
+from loadline_sim.experts.routings import Routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

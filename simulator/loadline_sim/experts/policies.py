@@ -12,10 +12,10 @@ from enum import StrEnum
 
 import numpy as np
 
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.experts import caches
 from loadline_sim.experts.caches import Pools, Replay
 from loadline_sim.experts.decode_steps import Accesses
-from loadline_sim.experts.routings import Floats, Ints
 
 
 class Sharing(StrEnum):

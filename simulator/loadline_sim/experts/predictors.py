@@ -18,9 +18,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.experts.caches import NONE
 from loadline_sim.experts.decode_steps import Accesses
-from loadline_sim.experts.routings import Floats, Ints, Marks, Routing, used
+from loadline_sim.experts.routings import Marks, Routing, used
 
 Predictor = Callable[[Routing, Routing], Marks]
 """Learns from the first routing; returns scores for the second, of shape (tokens, layers, E)."""

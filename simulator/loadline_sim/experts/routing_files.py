@@ -32,7 +32,8 @@ from typing import TextIO
 import numpy as np
 
 from loadline_policies.errors import InvalidTrace
-from loadline_sim.experts.routings import Floats, Ints, Routing
+from loadline_sim.arrays import Floats, Ints
+from loadline_sim.experts.routings import Routing
 
 COLUMNS = ("sequence", "token", "layer", "experts", "weights")
 EXAMPLE = "routing-deepseek-v2-lite-law.csv.xz"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from loadline_sim.arrays import Floats, Ints
+
 Marks = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 

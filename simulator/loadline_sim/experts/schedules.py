@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loadline_sim.experts.routings import Ints, Routing, distinct_experts, first_choices
+from loadline_sim.arrays import Ints
+from loadline_sim.experts.routings import Routing, distinct_experts, first_choices
 
 Schedule = Callable[[Ints, int], Ints]
 """Chooses from the queue, which has each waiting token's expert in order of arrival: positions to compute."""

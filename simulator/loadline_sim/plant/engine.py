@@ -15,13 +15,8 @@ this module, for the reason that `compiled` gives.
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.compiled import compiled
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 NEVER = 1e300
 INSTANT_S = 1e-9

@@ -15,7 +15,8 @@ import numpy as np
 
 from loadline_policies.models import watts
 from loadline_policies.models.parameters import ServerModel
-from loadline_sim.plant.engine import Floats, Ints, Sensors, Servers
+from loadline_sim.arrays import Floats, Ints
+from loadline_sim.plant.engine import Sensors, Servers
 
 TICK_S = 0.025
 """The meter's window, and the plant's tick: a sample is the mean of exactly one tick."""

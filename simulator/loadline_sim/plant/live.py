@@ -21,8 +21,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.clock import Pace
-from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.hardware import TICK_S
 from loadline_sim.plant.plants import Plant
 from loadline_sim.plant.recordings import Recorder

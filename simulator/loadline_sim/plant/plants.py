@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from loadline_policies.models.parameters import ServerModel
 from loadline_policies.power.safety.breakers import Curve
+from loadline_sim.arrays import Floats
 from loadline_sim.plant import hardware
 from loadline_sim.plant.breaker_meters import BreakerMeter
-from loadline_sim.plant.engine import Floats, advance
+from loadline_sim.plant.engine import advance
 from loadline_sim.plant.tables import queue_of, tables_of
 from loadline_sim.traffic.arrivals import Arrivals
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loadline_sim.plant.engine import Floats
+from loadline_sim.arrays import Floats
 
 DIP_S = 1.0
 """A dip below a threshold that lasts longer ends what was owed. Chosen: the period of a report."""

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from loadline_policies.power.rows import Priority
 from loadline_policies.power.safety.breakers import Curve
-from loadline_sim.plant.engine import Floats, Ints
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.plant.plants import Plant, Served
 
 NODE_SAMPLE_S = 1.0

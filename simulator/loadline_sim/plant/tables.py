@@ -9,7 +9,8 @@ import numpy as np
 
 from loadline_policies.models import latencies, watts
 from loadline_policies.models.parameters import ServerModel
-from loadline_sim.plant.engine import Ints, Queue, Tables
+from loadline_sim.arrays import Ints
+from loadline_sim.plant.engine import Queue, Tables
 from loadline_sim.traffic.arrivals import Arrivals
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadline_policies.power.safety.breakers import Curve
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.breaker_meters import BreakerMeter
 
-Floats = NDArray[np.float64]
 Span = tuple[float, float]
 """Start and end, in seconds."""
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.recordings import Act, Recording, Requests
 from loadline_sim.reports import figures
 from loadline_sim.reports.checks import Check
-from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Span, Strain
+from loadline_sim.reports.figures import Excursion, Slowdown, Span, Strain
 from loadline_sim.reports.plots import Line
 from loadline_sim.reports.promises import LATENCY_ACTS, checks_of, took_s
 from loadline_sim.reports.runs import RowFacts, Run

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.reports import page_files, plots
 from loadline_sim.reports.checks import broken, kept, late
-from loadline_sim.reports.figures import Floats
 from loadline_sim.reports.findings import Findings
 from loadline_sim.reports.promises import REACTION_GOAL_S
 

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from loadline_policies.power.safety.breakers import WARM, Curve
+from loadline_sim.arrays import Floats
 from loadline_sim.reports.axes import apart, beside, margins, size
-from loadline_sim.reports.figures import Floats, Span, step_s, thinned
+from loadline_sim.reports.figures import Span, step_s, thinned
 from loadline_sim.reports.formats import minutes
 from loadline_sim.reports.styles import ROLES, canvas, svg
 

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.reactions import Reaction
 from loadline_sim.reports import figures
 from loadline_sim.reports.checks import Check, check
-from loadline_sim.reports.figures import Excursion, Floats, Slowdown, Strain
+from loadline_sim.reports.figures import Excursion, Slowdown, Strain
 from loadline_sim.reports.runs import Run
 
 REACTION_GOAL_S = 1.0

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
-from loadline_sim.serving.records import Ints, Records, record
+from loadline_sim.serving.records import Records, record
 
 STEP, TRANSFER = 0, 1
 """Kinds of events: a server's steps end; a request's KV has been sent, or is to be tried again."""
@@ -101,6 +102,13 @@ def cut_steps(events: Events, server: int, now_s: float) -> None:
     mine.steps, mine.is_cut = _whole_steps(mine, elapsed_s) + 1.0, 1
     mine.end_s = now_s + (_all_s(mine, mine.steps) - elapsed_s)
     mine.order = push(events, mine.end_s, STEP, server)
+
+
+@compiled
+def mean_step_s(events: Events, server: int) -> float:
+    """Seconds of each of a server's steps, on average."""
+    mine = events.steps[server]
+    return float(_all_s(mine, mine.steps) / mine.steps)
 
 
 @compiled

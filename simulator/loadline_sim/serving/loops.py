@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, transfers
-from loadline_sim.serving.records import Floats, Records
+from loadline_sim.serving.records import Records
 from loadline_sim.serving.servers import Fleet
 from loadline_sim.serving.simulations import Simulation, check, requests_of
 from loadline_sim.traffic.traces import Trace

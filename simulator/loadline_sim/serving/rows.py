@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
-from loadline_sim.serving.records import Ints
 
 
 class Rows(NamedTuple):

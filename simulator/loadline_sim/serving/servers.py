@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from loadline_policies.errors import InvalidInput
-from loadline_sim.serving.records import Floats, Ints, Records, record
+from loadline_sim.arrays import Floats, Ints
+from loadline_sim.serving.records import Records, record
 
 SERVER: Final = record(("kind", "memory_bytes", "used_bytes", "promised_bytes", "pending_tokens", "waiting"))
 """`kind` is hardware and model, `memory_bytes` all that there is. `used_bytes` of it are taken by weights and

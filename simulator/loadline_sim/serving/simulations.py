@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from loadline_policies.errors import InvalidTrace
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.serving.events import Events
-from loadline_sim.serving.records import Floats, Ints, Records, record
+from loadline_sim.serving.records import Records, record
 from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.traffic.traces import Trace
 

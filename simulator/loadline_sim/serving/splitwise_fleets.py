@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from loadline_sim.arrays import Floats
 from loadline_sim.fits import measured
-from loadline_sim.serving.records import Floats
 from loadline_sim.serving.servers import Fleet, no_extras, servers_of
 
 GPUS: Final = 8

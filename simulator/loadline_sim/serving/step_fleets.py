@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from loadline_policies.models.step_parameters import EngineModel
-from loadline_sim.arrays import Floats
 from loadline_sim.serving.servers import Fleet, no_extras, servers_of
 
 UTILIZATION: Final = 0.9
@@ -28,14 +27,7 @@ def fleet(model: EngineModel, servers: int, *, most_tokens: int) -> Fleet:
     extras["context_s"], extras["pair_s"] = steps.context_s, steps.pair_s
     kv_bytes = model.kv_tokens(UTILIZATION) * model.kv_bytes_per_token
     made = servers_of(np.zeros(servers, np.int64), memory_bytes=kv_bytes, weight_bytes=0)
-    prompt_s, token_s = (
-        _line(steps.base_s, steps.prefill_s * tokens),
-        _line(steps.base_s, steps.decode_s * tokens),
-    )
-    return Fleet(made, prompt_s, token_s, extras, model.kv_bytes_per_token, BYTES_PER_S)
-
-
-def _line(base_s: float, rest_s: Floats) -> Floats:
-    """For the only kind: seconds by tokens, none for a step with none."""
-    found: Floats = np.where(rest_s > 0, base_s + rest_s, 0.0)[np.newaxis]
-    return found
+    base_s = np.where(tokens > 0, steps.base_s, 0.0)
+    prompt_s, token_s = (base_s + each_s * tokens for each_s in (steps.prefill_s, steps.decode_s))
+    tables = prompt_s[np.newaxis], token_s[np.newaxis]
+    return Fleet(made, *tables, extras, model.kv_bytes_per_token, BYTES_PER_S)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from loadline_policies.power.safety.safe_states import GpuRating, NodeRating
-from loadline_sim.plant.engine import Floats
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.plants import Plant
 from loadline_sim.virtual.worlds import World
 

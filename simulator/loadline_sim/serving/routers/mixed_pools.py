@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import handlers, rows
 from loadline_sim.serving.handlers import handles
-from loadline_sim.serving.records import Ints
 from loadline_sim.serving.rows import Rows
 from loadline_sim.serving.simulations import Simulation
 

@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, rows, simulations, transfers
+from loadline_sim.serving.gaps import count
 from loadline_sim.serving.handlers import handles
-from loadline_sim.serving.records import Ints, Records, record
+from loadline_sim.serving.records import Records, record
 from loadline_sim.serving.rows import Rows
 from loadline_sim.serving.servers import Fleet, check_priced, free_tokens
 from loadline_sim.serving.simulations import Simulation
@@ -29,7 +31,10 @@ SEQUENCE: Final = record(("computed", "made", "blocks", "now"))
 
 
 class Continuous(NamedTuple):
-    """Limits of a step, size of a block; by request and server; `prefills` are prompt tokens of each step."""
+    """Limits of a step, size of a block; by request and server; `prefills` are prompt tokens of each step.
+
+    `gaps` counts the times between tokens, unless it is empty.
+    """
 
     most_sequences: int
     most_tokens: int
@@ -37,6 +42,7 @@ class Continuous(NamedTuple):
     sequences: Records
     lists: Rows
     prefills: Ints
+    gaps: Ints
 
     def with_room(self, room: int) -> "Continuous":
         """The same, with room for so many items in each list."""
@@ -51,14 +57,17 @@ def continuous(
     most_sequences: int = 256,
     most_tokens: int = 2048,
     block_tokens: int = 16,
+    gaps: Ints | None = None,
 ) -> Continuous:
-    """The scheduler before the first request."""
+    """The scheduler before the first request; times between tokens are counted in `gaps`, of
+    `gaps.no_gaps`."""
     most_held = free_tokens(fleet, block_tokens=block_tokens)
     simulations.check_room(requests["prompt_tokens"] + requests["output_tokens"], most_held)
     check_priced(fleet, most_tokens=max(most_tokens, most_sequences))
     lists = rows.empty(2, fleet.servers.size, room)
     prefills, sequences = np.zeros(fleet.servers.size, np.int64), np.zeros(requests.size, SEQUENCE)
-    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills)
+    counted = np.zeros(0, np.int64) if gaps is None else gaps
+    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills, counted)
 
 
 @handles(handlers.arrive, Continuous)
@@ -210,7 +219,8 @@ def _plan(state: Continuous, simulation: Simulation, server: int) -> None:
 @compiled
 def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
     """Take the tokens of the steps; who has all is done, and a prompt that is served elsewhere is sent."""
-    lists, place, steps = state.lists, 0, int(simulation.events.steps[server].steps)
+    lists, place, further = state.lists, 0, 0
+    steps = int(simulation.events.steps[server].steps)
     while place < lists.sizes[RUNNING, server]:
         index = lists.items[RUNNING, server, place]
         sequence, request = state.sequences[index], simulation.requests[index]
@@ -222,6 +232,8 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
         sequence.computed += sequence.now + steps - 1
         if sequence.made == 0:
             simulations.end_prompt(simulation, server, index)
+        else:
+            further += steps
         sequence.made += steps
         if sequence.made < request.output_tokens and request.token_server == server:
             place += 1
@@ -231,3 +243,5 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
             transfers.send(simulation, index)
         else:
             simulations.end_answer(simulation, server, index)
+    if state.gaps.size > 0 and further > 0:
+        count(state.gaps, events.mean_step_s(simulation.events, server), further)

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import events, handlers, rows, simulations, transfers
 from loadline_sim.serving.handlers import handles
-from loadline_sim.serving.records import Ints, Records, record
+from loadline_sim.serving.records import Records, record
 from loadline_sim.serving.rows import Rows
 from loadline_sim.serving.servers import Fleet, check_priced
 from loadline_sim.serving.simulations import Simulation

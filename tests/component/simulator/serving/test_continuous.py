@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidTrace
+from loadline_sim.arrays import Floats
 from loadline_sim.serving import loops
 from loadline_sim.serving.loops import Outcomes
-from loadline_sim.serving.records import Floats
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
 from loadline_sim.serving.servers import Fleet, no_extras, servers_of

@@ -7,7 +7,8 @@ import pytest
 
 from loadline_policies.models import step_parameters, steps
 from loadline_policies.models.steps import Batch
-from loadline_sim.serving import loops, step_fleets
+from loadline_sim.arrays import Ints
+from loadline_sim.serving import gaps, loops, step_fleets
 from loadline_sim.serving.loops import Outcomes
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.traffic.traces import Trace
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.slow  # the loop is compiled once a machine
 MODEL = step_parameters.load()
 
 
-def served(*rows: tuple[float, int, int]) -> Outcomes:
+def served(*rows: tuple[float, int, int], counted: Ints | None = None) -> Outcomes:
     arrival_s, prompt, output = (np.array(column) for column in zip(*rows, strict=True))
     return loops.simulate(
         Trace(arrival_s, prompt, output),
         fleet=step_fleets.fleet(MODEL, 1, most_tokens=4096),
         router=ROUTERS["token-queues"](),
-        scheduler=partial(SCHEDULERS["continuous"], most_tokens=2048),
+        scheduler=partial(SCHEDULERS["continuous"], most_tokens=2048, gaps=counted),
     )
 
 
@@ -50,3 +51,11 @@ def test_an_answer_beside_a_prompt_is_the_sum_of_both() -> None:
     found = served((0.0, 100, 10), (first / 2, 100, 1))
     both = seconds(decoding=1, context_tokens=101, **prefill)
     assert found.ttft_s[1] == pytest.approx(first / 2 + both)
+
+
+def test_times_between_tokens_are_those_of_the_steps() -> None:
+    counted = gaps.no_gaps()
+    found = served((0.0, 100, 50), (0.0, 100, 50), counted=counted)
+    assert counted.sum() == 98
+    further_s = found.response_s - found.ttft_s
+    assert gaps.quantiles(counted, np.array([0.5]))[0] == pytest.approx(further_s.mean() / 49, rel=0.01)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loadline_policies.models import parameters
+from loadline_sim.arrays import Floats
 from loadline_sim.demo import replays, scenarios
 from loadline_sim.plant.clock import Pace
-from loadline_sim.plant.engine import Floats
 from loadline_sim.plant.live import Live
 from loadline_sim.plant.recordings import Recorder
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadline_policies.models import latencies, parameters
-from loadline_sim.plant.engine import Floats
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.hardware import TICK_S
 from loadline_sim.plant.plants import Plant, PlantConfig
 from loadline_sim.traffic import arrivals, recordings

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from loadline_sim.arrays import Floats
 from loadline_sim.plant.reactions import Reaction
 from loadline_sim.plant.recordings import Act, Recording, Requests, RunMeta
-from loadline_sim.reports.figures import Floats
 from loadline_sim.reports.runs import Fact, RowFacts, Run
 
 BUDGET_WATTS = 243_200.0

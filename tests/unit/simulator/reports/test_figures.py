@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from loadline_policies.power.safety.breakers import Curve
+from loadline_sim.arrays import Floats
 from loadline_sim.reports import figures
-from loadline_sim.reports.figures import Floats
 
 CURVE = Curve(points=((1.05, math.inf), (1.08, 60.0), (1.30, 40.0)))
 
