@@ -18,13 +18,25 @@ LEAST_TOGETHER: Final = 4.0
 """Requests of a time, on average, from which times are taken for steps; chosen: independent ones hardly
 share."""
 
+TOLERANCE: Final = 0.01
+"""How far the distance of two times may be from a whole number of steps, as a share of it: Mooncake's are
+within 0.001."""
+
+LEAST_ON_STEPS: Final = 0.99
+"""The share of distances that must be whole numbers of steps. Batches that really come at once, at times of
+their own, are no steps and stay together."""
+
 
 def step_of(trace: Trace) -> float:
     """The step in which a trace's times were noted, in seconds; 0 where they weren't."""
     times_s = np.unique(trace.arrival_s)
     if times_s.size < 2 or len(trace) / times_s.size < LEAST_TOGETHER:
         return 0.0
-    return float(np.median(np.diff(times_s)))
+    distances_s = np.diff(times_s)
+    step_s = float(np.median(distances_s))
+    whole = np.rint(distances_s / step_s)
+    on_steps = (whole > 0) & (np.abs(distances_s / step_s - whole) <= TOLERANCE * whole)
+    return step_s if on_steps.mean() >= LEAST_ON_STEPS else 0.0
 
 
 def spread(trace: Trace, *, seed: int, step_s: float | None = None) -> Trace:

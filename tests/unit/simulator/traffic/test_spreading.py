@@ -1,5 +1,7 @@
 """Requests of a step are spread over it, in their order; others stay where they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,6 +35,20 @@ def test_a_trace_without_steps_stays_as_it_is() -> None:
 
 def test_a_step_is_found_where_batches_share_a_time() -> None:
     assert spreading.step_of(stepped([8, 8, 8])) == 3.0
+
+
+def test_a_step_is_found_where_times_waver_and_some_are_missing() -> None:
+    times_s = np.delete(np.arange(300) * 3.0, [7, 8, 100]) + np.random.default_rng(1).uniform(0, 0.003, 297)
+    trace = stepped([6] * 297)
+    assert spreading.step_of(replace(trace, arrival_s=np.repeat(times_s, 6))) == pytest.approx(3.0, abs=0.01)
+
+
+@given(st.integers(0, 50))
+def test_batches_at_times_of_their_own_stay_together(seed: int) -> None:
+    times_s = np.sort(np.random.default_rng(seed).uniform(0.0, 3600.0, 100))
+    trace = replace(stepped([8] * 100), arrival_s=np.repeat(times_s, 8))
+    assert spreading.step_of(trace) == 0.0
+    assert spreading.spread(trace, seed=1) is trace
 
 
 @pytest.mark.parametrize("step_s", [-1.0, float("nan"), float("inf")])
