@@ -3,7 +3,11 @@ Agents at work: recorded sessions of requests, each of which begins as the one b
 
 A session is started at a drawn time and replayed as it was recorded, gaps included. A real agent waits for
 an answer before it asks again, so on a fleet that is slower than the recorded one it would ask later; what
-is here doesn't wait (an open loop).
+is here doesn't wait (an open loop). Ids of blocks are local to a session, so what sessions share in truth,
+such as a system prompt, is a miss at the beginning of each.
+
+Half of the sessions last an hour, the longest 82 hours. So the requests of sessions that start at a steady
+rate grow for days: an hour from the first start has 0.4 of the requests of later ones.
 """
 
 import gzip
@@ -48,35 +52,40 @@ def read(path: Path) -> Sessions:
         return _sessions(_requests(file, path.name), path.name)
 
 
-def drawn(sessions: Sessions, *, per_hour: float, duration_s: float, seed: int) -> Trace:
-    """The requests of sessions that start independently, so many an hour, in order of arrival.
+def drawn(
+    sessions: Sessions, *, per_hour: float, duration_s: float, seed: int, warm_up_s: float | None = None
+) -> Trace:
+    """The requests of [0, duration) of sessions that start independently, so many an hour, by arrival.
 
-    Each start draws one of the sessions; one that is drawn twice shares no block with itself. What comes
-    after `duration_s` is left out.
+    Each start draws one of the sessions; one that is drawn twice shares no block with itself. Sessions start
+    from `warm_up_s` before 0 on; None is as long as the longest of them, so that as many are under way at 0
+    as later. Requests before 0 are left out: what they would have put into a cache is a miss once.
     """
-    if not 0.0 < per_hour < MOST or not 0.0 < duration_s < MOST:
-        raise InvalidInput("sessions", [per_hour, duration_s], fix="give a rate and a duration above 0")
+    before_s = float(sessions.trace.arrival_s.max()) if warm_up_s is None else warm_up_s
+    if not 0.0 < per_hour < MOST or not 0.0 < duration_s < MOST or not 0.0 <= before_s < MOST:
+        fix = "give a rate and a duration above 0, and a warm-up of 0 or more"
+        raise InvalidInput("sessions", [per_hour, duration_s, before_s], fix=fix)
     dice = np.random.default_rng(seed)
-    count = int(dice.poisson(per_hour * duration_s / 3600.0))
-    starts_s = np.sort(dice.random(count) * duration_s)
+    count = int(dice.poisson(per_hour * (before_s + duration_s) / 3600.0))
+    starts_s = np.sort(dice.uniform(-before_s, duration_s, count))
     chosen = dice.integers(0, len(sessions), count)
     requests = np.diff(sessions.starts)[chosen]
     places = spans(sessions.starts[chosen], requests)
     arrival_s: Floats = sessions.trace.arrival_s[places] + np.repeat(starts_s, requests)
-    prefixes = _apart(sessions, places, start=np.repeat(np.arange(count), requests), chosen=chosen)
-    order = np.argsort(arrival_s, kind="stable")
-    order = order[arrival_s[order] < duration_s]
+    inside = np.flatnonzero((arrival_s >= 0.0) & (arrival_s < duration_s))
+    order = inside[np.argsort(arrival_s[inside], kind="stable")]
     picked = places[order]
+    start = np.repeat(np.arange(count), requests)[order]
     return Trace(
         arrival_s[order],
         sessions.trace.prompt_tokens[picked],
         sessions.trace.output_tokens[picked],
-        prefixes.select(order),
+        _apart(sessions, picked, start=start, chosen=chosen),
     )
 
 
 def _apart(sessions: Sessions, places: Ints, *, start: Ints, chosen: Ints) -> Prefixes:
-    """The blocks of all requests, with ids that differ between starts."""
+    """The blocks of requests, with ids that differ between starts."""
     recorded = sessions.trace.prefixes
     assert recorded is not None
     ends = np.maximum.reduceat(recorded.firsts + recorded.lengths, recorded.starts[sessions.starts[:-1]])
@@ -97,6 +106,10 @@ def _requests(lines: Iterable[str], name: str) -> list[tuple[int, float, int, in
             raise InvalidTrace(
                 f"{name} row {number}", line.strip(), fix=f"write {LAYOUT}, none of it negative"
             )
+        blocks = sum(run[1] for run in row[4])
+        if blocks * BLOCK_TOKENS > row[2]:
+            fix = f"give no more blocks of {BLOCK_TOKENS} tokens than the prompt has"
+            raise InvalidTrace(f"{name} row {number} blocks", blocks, fix=fix)
         found.append((row[0], float(row[1]), row[2], row[3], row[4]))
     return found
 

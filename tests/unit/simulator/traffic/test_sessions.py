@@ -31,7 +31,7 @@ def test_sessions_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_session_that_is_drawn_twice_shares_no_block_with_itself(tmp_path: Path) -> None:
     found = read(tmp_path, ROWS[:2])
-    trace = sessions.drawn(found, per_hour=3600.0, duration_s=1000.0, seed=1)
+    trace = sessions.drawn(found, per_hour=3600.0, duration_s=1000.0, seed=1, warm_up_s=0.0)
     assert trace.prefixes is not None
     firsts = trace.prompt_tokens == 640
     assert firsts.sum() > 500
@@ -40,7 +40,7 @@ def test_a_session_that_is_drawn_twice_shares_no_block_with_itself(tmp_path: Pat
 
 
 def test_requests_keep_their_distance_from_the_start(tmp_path: Path) -> None:
-    trace = sessions.drawn(read(tmp_path, ROWS[:2]), per_hour=60.0, duration_s=3600.0, seed=4)
+    trace = sessions.drawn(read(tmp_path, ROWS[:2]), per_hour=60.0, duration_s=3600.0, seed=4, warm_up_s=0.0)
     starts = trace.arrival_s[trace.prompt_tokens == 640]
     seconds = trace.arrival_s[trace.prompt_tokens == 704]
     assert seconds == pytest.approx(starts[: seconds.size] + 30.0)
@@ -52,6 +52,22 @@ def test_draws_come_again_by_seed() -> None:
     one, same, other = (sessions.drawn(found, per_hour=20, duration_s=7200, seed=seed) for seed in (1, 1, 2))
     assert (one.arrival_s == same.arrival_s).all()
     assert one.arrival_s.size != other.arrival_s.size
+
+
+def test_as_many_sessions_are_under_way_at_the_start_as_later() -> None:
+    found = recordings.agentic_sessions()
+    steady = 200 * len(found.trace) / len(found)
+    hours = [len(sessions.drawn(found, per_hour=200, duration_s=3600, seed=seed)) for seed in range(8)]
+    cold = [
+        len(sessions.drawn(found, per_hour=200, duration_s=3600, seed=seed, warm_up_s=0.0)) for seed in (0, 1)
+    ]
+    assert np.mean(hours) == pytest.approx(steady, rel=0.06)
+    assert np.mean(cold) < 0.5 * steady
+
+
+def test_more_blocks_than_the_prompt_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTrace, match=r"row 2 blocks is 11: give no more blocks of 64 tokens"):
+        read(tmp_path, [ROWS[0], [2, 30.0, 703, 6, [[1, 9], [20, 2]]]])
 
 
 @pytest.mark.parametrize(
