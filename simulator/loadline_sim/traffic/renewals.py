@@ -71,7 +71,7 @@ def arrivals(
     until_s: float = math.inf,
     piece_requests: int = PIECE_REQUESTS,
 ) -> Iterator[Trace]:
-    """Requests before `until_s` in order of arrival, in pieces of `piece_requests` but for the last.
+    """Requests before `until_s` by arrival, in pieces of `piece_requests` but for the last, which has fewer.
 
     Without `until_s` they end with the last window; beyond it windows begin again with the first.
     """
@@ -82,7 +82,9 @@ def arrivals(
     for_gaps, for_lengths = map(np.random.default_rng, seed.spawn(2))
     state = _started(rates, until_s, for_gaps)
     arrival_s = np.empty(piece_requests)
-    while filled := _fill(arrival_s, state, for_gaps):
+    filled = piece_requests
+    while filled == piece_requests:
+        filled = _fill(arrival_s, state, for_gaps)
         drawn = for_lengths.integers(0, len(lengths), filled)
         yield Trace(arrival_s[:filled].copy(), lengths.prompt_tokens[drawn], lengths.output_tokens[drawn])
 

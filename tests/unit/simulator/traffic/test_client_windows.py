@@ -23,8 +23,8 @@ def windows(rates: list[list[float]], shape: float = 1.0, *, weibull: bool = Fal
 
 
 def whole(of: ClientWindows, seed: int = 1, *, factor: float = 1.0, until_s: float = math.inf) -> Trace:
-    pieces = [LENGTHS.select(np.zeros(0, int))]
-    pieces += client_windows.arrivals(of, lengths=LENGTHS, seed=seed, factor=factor, until_s=until_s)
+    drawn = client_windows.arrivals(of, lengths=LENGTHS, seed=seed, factor=factor, until_s=until_s)
+    pieces = list(drawn)
     return Trace(
         np.concatenate([one.arrival_s for one in pieces]),
         np.concatenate([one.prompt_tokens for one in pieces]),
@@ -59,10 +59,10 @@ def test_pieces_of_any_size_have_the_same_requests(size: int, seed: int) -> None
     of = windows([[0.05, 0.2, 0.0], [0.0, 0.1, 0.3]], 0.4)
     pieces = list(client_windows.arrivals(of, lengths=LENGTHS, seed=seed, piece_requests=size))
     assert all(len(piece) == size for piece in pieces[:-1])
-    together, at_once = np.concatenate([one.arrival_s for one in pieces] + [np.zeros(0)]), whole(of, seed)
+    together, at_once = np.concatenate([one.arrival_s for one in pieces]), whole(of, seed)
     assert together.tobytes() == at_once.arrival_s.tobytes()
     outputs = [one.output_tokens for one in pieces]
-    assert np.concatenate([*outputs, np.zeros(0, int)]).tolist() == at_once.output_tokens.tolist()
+    assert np.concatenate(outputs).tolist() == at_once.output_tokens.tolist()
 
 
 def test_beyond_the_last_window_they_begin_again() -> None:
