@@ -20,7 +20,7 @@ share."""
 
 TOLERANCE: Final = 0.01
 """How far the distance of two times may be from a whole number of steps, as a share of it: Mooncake's are
-within 0.001."""
+within 0.002."""
 
 LEAST_ON_STEPS: Final = 0.99
 """The share of distances that must be whole numbers of steps. Batches that really come at once, at times of
