@@ -16,11 +16,9 @@ The study's example ships with the simulator; see `data/README.md` for its origi
 """
 
 import csv
-import gzip
 import lzma
 import math
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -32,6 +30,7 @@ from typing import TextIO
 import numpy as np
 
 from loadline_policies.errors import InvalidTrace
+from loadline_sim import packed_files
 from loadline_sim.arrays import Floats, Ints
 from loadline_sim.experts.routings import Routing
 
@@ -45,7 +44,6 @@ MOST_EXPERTS = 4096
 """The most experts in a layer that are believed: an id beyond it is a mistake, and would fill the memory."""
 
 
-UNREADABLE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, UnicodeDecodeError, csv.Error)
 """What is raised for a file that isn't what its name says."""
 
 
@@ -69,25 +67,12 @@ def example() -> Routing:
 
 def read(path: Path, *, experts: int | None = None) -> Routing:
     """Read a table or a folder; `experts` is the number in each layer, by default the highest id + 1."""
-    try:
+    fix = "give a CSV file in UTF-8, plain or packed by gzip or xz, or a folder of ESFT"
+    with packed_files.refused(path, fix=fix):
         if path.is_dir():
             return read_folder(path, experts=experts)
-        with _opened(path) as file:
+        with packed_files.opened(path) as file:
             return read_table(file, path.name, experts=experts)
-    except UNREADABLE as error:
-        raise InvalidTrace(
-            f"{path.name}: what can't be read of it",
-            str(error),
-            fix="give a CSV file in UTF-8, plain or packed by gzip or xz, or a folder of ESFT",
-        ) from error
-
-
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    if path.suffix == ".xz":
-        return lzma.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
 
 
 def read_table(file: TextIO, name: str, *, experts: int | None = None) -> Routing:

@@ -17,18 +17,17 @@ pairs from another trace, so they have nothing to do with the client.
 """
 
 import csv
-import gzip
-import lzma
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadline_policies.errors import InvalidInput, InvalidTrace
+from loadline_sim import packed_files
 from loadline_sim.arrays import Floats, Ints
 from loadline_sim.traffic import renewals
 from loadline_sim.traffic.gap_laws import LEAST_GAMMA_SHAPE, LEAST_WEIBULL_SHAPE, MOST_SHAPE
@@ -46,8 +45,6 @@ DAY_WINDOWS: Final = 144
 
 LAWS: Final = {"Gamma": (False, LEAST_GAMMA_SHAPE), "Weibull": (True, LEAST_WEIBULL_SHAPE)}
 """Whether a pattern is Weibull's, and the smallest shape that it may have."""
-
-UNPACK: Final[Mapping[str, Callable[..., IO[str]]]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +99,8 @@ class ClientWindows:
 
 def read(path: Path) -> ClientWindows:
     """A file of ServeGen's client windows; InvalidTrace names the first bad row."""
-    opened = UNPACK.get(path.suffix, open)(path, "rt", encoding="utf-8")
-    with opened as file:
+    fix = f"give a CSV file with the columns {', '.join(COLUMNS)}"
+    with packed_files.refused(path, fix=fix), packed_files.opened(path) as file:
         rows = csv.DictReader(file)
         missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
         if missing:

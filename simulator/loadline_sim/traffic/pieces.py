@@ -7,11 +7,8 @@ editor shows it, and with the rows that aren't even rows. Blank lines of a CSV f
 
 import codecs
 import csv
-import gzip
 import io
 import json
-import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +22,7 @@ import pyarrow.parquet as pq
 
 from loadline_policies.errors import InvalidTrace
 from loadline_sim.arrays import Ints
+from loadline_sim.packed_files import PACKED, refused
 from loadline_sim.traffic.layouts import Layout, check_columns, layout_of
 from loadline_sim.traffic.values import Fault, Values
 
@@ -32,8 +30,6 @@ PIECE_BYTES: Final = 4 << 20
 PIECE_ROWS: Final = 50_000
 MOST_HEADER: Final = 1 << 20
 """Characters in which a header must end, so that a file without lines isn't read whole for one."""
-
-UNPACK: Final[dict[str, Callable[[IO[bytes]], Any]]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +53,22 @@ def pieces(path: Path, layout: Layout | None, told: Callable[[float], None]) -> 
     """
     size = max(path.stat().st_size, 1)
     kind = _kind_of(path)
-    with path.open("rb") as packed:
-        unpack = UNPACK.get(path.suffix)
-        file = unpack(packed) if unpack else packed
+    fix = "give a whole file whose contents are what its name says"
+    with refused(path, fix=fix), path.open("rb") as packed:
+        file = PACKED[path.suffix](packed) if path.suffix in PACKED else packed
         try:
             for piece in KINDS[kind](file, path.name, layout):
                 yield piece
                 told(packed.tell() / size)
-        except (
-            EOFError,
-            csv.Error,
-            lzma.LZMAError,
-            zlib.error,
-            gzip.BadGzipFile,
-            pa.ArrowException,
-        ) as error:
-            fix = "give a whole file whose contents are what its name says"
+        except pa.ArrowException as error:
             raise InvalidTrace(path.name, str(error), fix=fix) from error
 
 
 def _kind_of(path: Path) -> str:
-    suffixes = [suffix for suffix in path.suffixes[-2:] if suffix not in UNPACK]
+    suffixes = [suffix for suffix in path.suffixes[-2:] if suffix not in PACKED]
     kind = suffixes[-1] if suffixes else ""
     if kind not in KINDS:
-        fix = f"name the file so that it ends in {', '.join(KINDS)}, maybe followed by {' or '.join(UNPACK)}"
+        fix = f"name the file so that it ends in {', '.join(KINDS)}, maybe followed by {' or '.join(PACKED)}"
         raise InvalidTrace("the trace's file", path.name, fix=fix)
     return kind
 

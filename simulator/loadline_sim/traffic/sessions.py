@@ -10,7 +10,6 @@ Half of the sessions last an hour, the longest 82 hours. So the requests of sess
 rate grow for days: an hour from the first start has 0.4 of the requests of later ones.
 """
 
-import gzip
 import json
 import math
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from loadline_policies.errors import InvalidInput, InvalidTrace
+from loadline_sim import packed_files
 from loadline_sim.arrays import Floats, Ints
 from loadline_sim.traffic.prefixes import Prefixes, spans
 from loadline_sim.traffic.traces import Trace
@@ -48,7 +48,7 @@ class Sessions:
 def read(path: Path) -> Sessions:
     """Sessions from JSON lines, one request a line, gzipped if the name ends so; InvalidTrace names a bad
     row."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+    with packed_files.refused(path, fix=f"give lines of {LAYOUT}"), packed_files.opened(path) as file:
         return _sessions(_requests(file, path.name), path.name)
 
 
