@@ -292,9 +292,7 @@ app.add_typer(
 app.command(short_help="Simulate a trace on a fleet of servers: latencies of its requests.")(
     capacity_app.simulate
 )
-app.command(short_help="Find the fewest servers that keep a trace's latencies within limits.")(
-    capacity_app.size
-)
+app.command(short_help="Find the fewest servers that keep a trace's latency objectives.")(capacity_app.size)
 app.add_typer(
     study_app.study, name="study", short_help="Replay recordings to find out what a change would save."
 )

@@ -52,19 +52,20 @@ RateOption = Annotated[
 ]
 TtftOption = Annotated[
     float | None,
-    typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Limit of the time to the first token."),
+    typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Objective for the time to the first token."),
 ]
 TpotOption = Annotated[
     float | None,
-    typer.Option("--tpot-ms", metavar="MS", min=0.001, help="Limit of the mean time per further token."),
+    typer.Option("--tpot-ms", metavar="MS", min=0.001, help="Objective for the mean time per further token."),
 ]
 E2eOption = Annotated[
-    float | None, typer.Option("--e2e-s", metavar="S", min=0.001, help="Limit of the time to the last token.")
+    float | None,
+    typer.Option("--e2e-s", metavar="S", min=0.001, help="Objective for the time to the last token."),
 ]
 ShareOption = Annotated[
     float,
     typer.Option(
-        "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests for which all limits must hold."
+        "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests that must keep all objectives."
     ),
 ]
 SequencesOption = Annotated[
@@ -133,15 +134,16 @@ def simulate(  # noqa: PLR0917
       arrival_s,prompt_tokens,output_tokens
       0.25,1200,180
 
-    Exit codes: 0 the limits hold, or none was given; 1 they don't; 2 the simulation could not run.
+    Exit codes: 0 the objectives are kept, or none was given; 1 they aren't; 2 the
+    simulation could not run.
     """
     from loadline_cli import simulations
-    from loadline_cli.simulations import Limits, Shown
+    from loadline_cli.simulations import ObjectiveOptions, Shown
     from loadline_cli.traces import TraceOptions
 
     code = simulations.simulate(
         TraceOptions(source=trace, columns=columns, skip_bad=skip_bad, hours=hours, rate=rate, seed=seed),
-        Limits(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
+        ObjectiveOptions(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
         Shown(out=out, open_report=open_report, output=output),
         engine=engine,
         servers=servers,
@@ -178,7 +180,7 @@ def size(  # noqa: PLR0917
     open_report: OpenOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Find the fewest servers that keep a trace's latencies within limits, and report them.
+    """Find the fewest servers that keep a trace's latency objectives, and report them.
 
     \b
     How many A100 or H100 servers an hour of chat needs; takes some seconds:
@@ -191,15 +193,15 @@ def size(  # noqa: PLR0917
     if the engine's steps were faster or slower by the error of their model. `loadline simulate
     --help` says what is simulated and how TRACE is written.
 
-    Exit codes: 0 a fleet keeps the limits, 1 none that is allowed does, 2 it could not run.
+    Exit codes: 0 a fleet keeps the objectives, 1 none that is allowed does, 2 it could not run.
     """
     from loadline_cli import simulations
-    from loadline_cli.simulations import Limits, Shown
+    from loadline_cli.simulations import ObjectiveOptions, Shown
     from loadline_cli.traces import TraceOptions
 
     code = simulations.size(
         TraceOptions(source=trace, columns=columns, skip_bad=skip_bad, hours=hours, rate=rate, seed=seed),
-        Limits(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
+        ObjectiveOptions(ttft_ms=ttft_ms, tpot_ms=tpot_ms, e2e_s=e2e_s, share=share),
         Shown(out=out, open_report=open_report, output=output),
         engines=engine,
         gpus=gpus,

@@ -31,7 +31,7 @@ TITLES = ("first token", "each further", "last token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ObjectiveOptions:
     """Objectives as they are typed: milliseconds, seconds, and a share of requests."""
 
     ttft_ms: float | None
@@ -60,7 +60,7 @@ class Shown:
 
 def simulate(
     trace: TraceOptions,
-    limits: Limits,
+    asked_for: ObjectiveOptions,
     shown: Shown,
     *,
     engine: str,
@@ -80,7 +80,7 @@ def simulate(
             most_tokens=most_tokens,
         )
         requests, notes = _held(requests, notes, (design,))
-        answer = questions.answer(requests, design, limits.objectives(), progress=progress)
+        answer = questions.answer(requests, design, asked_for.objectives(), progress=progress)
         return Report(answer=answer, trace_name=trace.source, seed=trace.seed, notes=notes)
 
     return _answered(trace, shown, asked)
@@ -88,7 +88,7 @@ def simulate(
 
 def size(
     trace: TraceOptions,
-    limits: Limits,
+    asked_for: ObjectiveOptions,
     shown: Shown,
     *,
     engines: Sequence[str],
@@ -99,7 +99,7 @@ def size(
     """Find the fewest GPUs that keep the objectives; FAILURE if none that are allowed do."""
 
     def asked(requests: Trace, notes: tuple[str, ...], progress: Progress) -> Report:
-        objectives = limits.objectives()
+        objectives = asked_for.objectives()
         one = {"most_sequences": most_sequences, "most_tokens": most_tokens}
         designs = [Design(engine=engine_of(name), servers=1, **one) for name in dict.fromkeys(engines)]
         requests, notes = _held(requests, notes, designs)
@@ -170,10 +170,10 @@ def show(report: Report, output: Output) -> None:
         f"{capacity_pages.verdict(answer)}\n",
         soft_wrap=True,
     )
-    figures = ("limit", "mean", "p50", "p90", "p99", "p99, range")
+    figures = ("objective", "mean", "p50", "p90", "p99", "p99, range")
     rows = table("time to", *figures, right=frozenset(figures))
-    for title, (_, limit, one, ends) in zip(TITLES, capacity_pages.rows(answer), strict=True):
-        cells = (limit, one.mean, one.p(50), one.p(90), one.p(99))
+    for title, (_, objective, one, ends) in zip(TITLES, capacity_pages.rows(answer), strict=True):
+        cells = (objective, one.mean, one.p(50), one.p(90), one.p(99))
         between = f"{formats.seconds(ends[0])} to {formats.seconds(ends[1])}"
         rows.add_row(title, *(formats.seconds(cell) for cell in cells), between)
     console.print(rows)
@@ -183,7 +183,7 @@ def show(report: Report, output: Output) -> None:
 
 
 def _sizes(found: Sequence[Size]) -> object:
-    figures = ("GPUs", "servers, range", "within limits")
+    figures = ("GPUs", "servers, range", "kept for")
     rows = table("engine", "fewest servers", *figures, right=frozenset(figures))
     for one in found:
         words = capacity_pages.fleet(one.design)

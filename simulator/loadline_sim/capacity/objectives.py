@@ -1,8 +1,8 @@
 """
 What a service promises to each request, and how many requests it keeps it for.
 
-The three limits are those of vLLM's own benchmark (`--goodput ttft tpot e2el`): time to the first token, mean
-time per further token, and time to the last one. A request that isn't done keeps none of them.
+The three objectives are those of vLLM's own benchmark (`--goodput ttft tpot e2el`): time to the first
+token, mean time per further token, and time to the last one. A request that isn't done keeps none of them.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from loadline_sim.serving.loops import Outcomes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objectives:
-    """Limits in seconds, None for what isn't limited, and the share of requests for which all must hold."""
+    """Most seconds, None for what has no objective, and the share of requests that must keep all of them."""
 
     ttft_s: float | None = None
     tpot_s: float | None = None
@@ -26,24 +26,24 @@ class Objectives:
 
     def __post_init__(self) -> None:
         for name in ("ttft_s", "tpot_s", "e2e_s"):
-            limit = getattr(self, name)
-            if limit is not None and not 0.0 < limit < np.inf:
-                raise InvalidInput(name, limit, fix="give a time above zero, or leave it out")
+            most_s = getattr(self, name)
+            if most_s is not None and not 0.0 < most_s < np.inf:
+                raise InvalidInput(name, most_s, fix="give a time above zero, or leave it out")
         if not 0.0 < self.share <= 1.0:
             raise InvalidInput("share", self.share, fix="give a share above 0, up to 1")
 
     @property
     def any(self) -> bool:
         """Whether anything is promised."""
-        return any(limit is not None for limit in (self.ttft_s, self.tpot_s, self.e2e_s))
+        return any(most_s is not None for most_s in (self.ttft_s, self.tpot_s, self.e2e_s))
 
     def kept(self, outcomes: Outcomes, output_tokens: Ints) -> NDArray[np.bool_]:
-        """For each request, whether it was done within all limits."""
+        """For each request, whether it was done and keeps all objectives."""
         good = np.isfinite(outcomes.response_s)
         measured = (outcomes.ttft_s, tpot_s(outcomes, output_tokens), outcomes.response_s)
-        for limit, value in zip((self.ttft_s, self.tpot_s, self.e2e_s), measured, strict=True):
-            if limit is not None:
-                good &= ~(value > limit)
+        for most_s, value in zip((self.ttft_s, self.tpot_s, self.e2e_s), measured, strict=True):
+            if most_s is not None:
+                good &= ~(value > most_s)
         return good
 
 

@@ -67,7 +67,7 @@ def size(
     Raises InvalidInput if nothing is promised, or for a request that no server can serve.
     """
     if not objectives.any:
-        raise InvalidInput("objectives", None, fix="limit at least one of ttft, tpot and e2e")
+        raise InvalidInput("objectives", None, fix="give at least one of ttft, tpot and e2e")
     error = design.engine.step_error
     search = _Search(trace, design, objectives, splits=splits, most_servers=most_servers)
     counts: list[int | None] = []
@@ -98,8 +98,8 @@ class _Search:
     ) -> None:
         self._trace, self._design, self._objectives = trace, design, objectives
         self._splits, self._most = splits, most_servers
-        limits = (objectives.ttft_s, objectives.tpot_s, objectives.e2e_s)
-        self._until_s = float(trace.arrival_s[-1]) + max(PATIENCE_S, *(limit or 0.0 for limit in limits))
+        given = (objectives.ttft_s, objectives.tpot_s, objectives.e2e_s)
+        self._until_s = float(trace.arrival_s[-1]) + max(PATIENCE_S, *(most_s or 0.0 for most_s in given))
         self.simulated = 0
 
     def alone_share(self, pace: float) -> float:
@@ -148,7 +148,8 @@ class _Search:
         return fleet.prompt_s[0] * pace, fleet.token_s[0] * pace
 
     def _best(self, servers: int, pace: float) -> Found:
-        """The best split of so many servers; half of those left are ruled out by which limit is missed."""
+        """The best split of so many servers; half of those left are ruled out by which objective is
+        missed."""
         if not self._splits:
             return self._tried(replace(self._design, servers=servers), pace)[0]
         prefill, decode = self._busy_servers(pace)

@@ -14,6 +14,7 @@ from loadline_sim.capacity.questions import Answer, Design, Figures, Result
 from loadline_sim.capacity.sizes import Size
 from loadline_sim.reports import capacity_plots, formats, page_files
 from loadline_sim.reports.runs import Fact, provenance
+from loadline_sim.traffic.named_traces import NAMED
 from loadline_sim.traffic.statistics import Statistics, statistics
 
 LEFT_OUT: Final = (
@@ -87,7 +88,7 @@ def verdict(answer: Answer) -> str:
     error = formats.percent(answer.design.engine.step_error)
     low, high = sorted((answer.faster.kept_share, answer.slower.kept_share))
     goal = formats.percent(objectives.share)
-    begins = f"{formats.percent(kept)} of the requests are served within the limits; {goal} was asked for."
+    begins = f"{formats.percent(kept)} of the requests keep the objectives; {goal} was asked for."
     if low >= objectives.share:
         return f"{begins} That holds also if the engine's steps are {error} slower, its model's error."
     if high < objectives.share:
@@ -108,9 +109,9 @@ MORE: Final = "more"
 
 
 def rows(answer: Answer) -> list[tuple[str, float | None, Figures, tuple[float, float]]]:
-    """Each latency: what it is called, its limit, its figures, and its p99 with faster and with slower
+    """Each latency: what it is called, its objective, its figures, and its p99 with faster and with slower
     steps."""
-    limits = {
+    objectives = {
         "ttft": answer.objectives.ttft_s,
         "tpot": answer.objectives.tpot_s,
         "e2e": answer.objectives.e2e_s,
@@ -118,7 +119,7 @@ def rows(answer: Answer) -> list[tuple[str, float | None, Figures, tuple[float, 
     return [
         (
             title,
-            limits[name],
+            objectives[name],
             _of(answer.result, name),
             (_of(answer.faster, name).p(99), _of(answer.slower, name).p(99)),
         )
@@ -136,12 +137,17 @@ def made(report: Report) -> tuple[Fact, ...]:
     design = report.answer.design
     return (
         *provenance(),
-        Fact("Trace", f"`{report.trace_name}`"),
+        Fact("Trace", trace_in_words(report.trace_name)),
         Fact("Seed", str(report.seed)),
         Fact("Engine", f"`{design.engine.name}`: {design.engine.title}"),
         Fact("Steps", f"at most {design.most_sequences} requests and {design.most_tokens} tokens"),
         Fact("Known by", f"{design.engine.known_by}; mean error {formats.percent(design.engine.step_error)}"),
     )
+
+
+def trace_in_words(name: str) -> str:
+    """A trace's name, and what it is if it comes with the simulator."""
+    return f"`{name}`: {NAMED[name].title}" if name in NAMED else f"`{name}`"
 
 
 def summary_of(report: Report) -> dict[str, object]:

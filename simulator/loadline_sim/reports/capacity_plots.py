@@ -43,10 +43,10 @@ def first_tokens(answer: Answer, *, wide: bool) -> str:
     with canvas(wide=wide, height_inches=2.4) as (figure, axes):
         axes.plot(at, slow, color=ROLES["high"], lw=1.3)
         axes.plot(at, middle, color=ROLES["low"], lw=1.6)
-        limit = answer.objectives.ttft_s
-        if limit is not None:
-            axes.axhline(limit, color=ROLES["budget"], lw=1.2, dashes=(5, 3))
-            beside(axes, limit, text="limit", role="budget")
+        most_s = answer.objectives.ttft_s
+        if most_s is not None:
+            axes.axhline(most_s, color=ROLES["budget"], lw=1.2, dashes=(5, 3))
+            beside(axes, most_s, text="objective", role="budget")
         axes.set_ylim(0, None)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formats.seconds(value)))
@@ -60,7 +60,7 @@ def latencies(answer: Answer, *, name: str, wide: bool) -> str:
     middle, fast, slow = (
         np.array(_figures(one, name).at) for one in (answer.result, answer.faster, answer.slower)
     )
-    limit = {
+    objectives = {
         "ttft": answer.objectives.ttft_s,
         "tpot": answer.objectives.tpot_s,
         "e2e": answer.objectives.e2e_s,
@@ -68,10 +68,10 @@ def latencies(answer: Answer, *, name: str, wide: bool) -> str:
     with canvas(wide=wide, height_inches=2.0) as (figure, axes):
         axes.fill_between(PERCENT, fast, slow, color=ROLES["row"], alpha=0.22, lw=0)
         axes.plot(PERCENT, middle, color=ROLES["row"], lw=1.7)
-        most = limit[name]
-        if most is not None:
-            axes.axhline(most, color=ROLES["budget"], lw=1.2, dashes=(5, 3))
-            beside(axes, most, text="limit", role="budget")
+        most_s = objectives[name]
+        if most_s is not None:
+            axes.axhline(most_s, color=ROLES["budget"], lw=1.2, dashes=(5, 3))
+            beside(axes, most_s, text="objective", role="budget")
         axes.set_xlim(0, 100)
         axes.set_ylim(0, None)
         axes.yaxis.set_major_locator(MaxNLocator(4))

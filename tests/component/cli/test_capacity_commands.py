@@ -38,17 +38,17 @@ def test_a_simulation_prints_what_it_writes(trace: Path, tmp_path: Path, loadlin
     assert all(note in (tmp_path / "out" / "report.html").read_text("utf-8") for note in ("1 bad rows",))
 
 
-def test_missed_limits_are_a_failure(trace: Path, tmp_path: Path, loadline: Any) -> None:
+def test_missed_objectives_are_a_failure(trace: Path, tmp_path: Path, loadline: Any) -> None:
     ended = loadline(
         *arguments("simulate", trace, tmp_path, "--servers", "1", "--skip-bad", "--ttft-ms", "1")
     )
     assert ended.code == Exit.FAILURE
-    assert "0.0 % of the requests are served within the limits; 99.0 % was asked for." in ended.out
+    assert "0.0 % of the requests keep the objectives; 99.0 % was asked for." in ended.out
 
 
 def test_a_size_is_a_table_and_a_verdict(tmp_path: Path, loadline: Any) -> None:
-    limits = ("--ttft-ms", "2000", "--tpot-ms", "100", "--hours", "0.1")
-    ended = loadline(*arguments("size", "azure-chat", tmp_path, *limits))
+    objectives = ("--ttft-ms", "2000", "--tpot-ms", "100", "--hours", "0.1")
+    ended = loadline(*arguments("size", "azure-chat", tmp_path, *objectives))
     assert ended.code == Exit.OK
     assert ended.out.startswith("engine            fewest servers")
     assert max(map(len, ended.out.split("\n\n")[0].splitlines())) <= 80

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.slow  # the loop is compiled once a machine
 
 CHAT = recordings.azure_2023()["chat"].between(600.0, 1200.0).from_first()
 ENGINE = engine_of("a100-bloom-176b")
-LIMITS = Objectives(ttft_s=2.0, tpot_s=0.1)
+OBJECTIVES = Objectives(ttft_s=2.0, tpot_s=0.1)
 
 
 def asked(servers: int, prefill_servers: int = 0, trace: Trace = CHAT) -> Answer:
     return questions.answer(
-        trace, Design(engine=ENGINE, servers=servers, prefill_servers=prefill_servers), LIMITS
+        trace, Design(engine=ENGINE, servers=servers, prefill_servers=prefill_servers), OBJECTIVES
     )
 
 
@@ -54,8 +54,8 @@ def test_one_request_takes_as_long_as_its_steps() -> None:
     assert answer.result.tpot.mean == pytest.approx(fleet.token_s[0, 1])
 
 
-def test_the_smallest_fleet_keeps_the_limits_and_one_less_does_not() -> None:
-    found = sizes.size(CHAT, Design(engine=ENGINE, servers=1), LIMITS)
+def test_the_smallest_fleet_keeps_the_objectives_and_one_less_does_not() -> None:
+    found = sizes.size(CHAT, Design(engine=ENGINE, servers=1), OBJECTIVES)
     assert found.is_met
     assert found.fewest is not None
     assert found.most is not None
@@ -65,18 +65,18 @@ def test_the_smallest_fleet_keeps_the_limits_and_one_less_does_not() -> None:
 
 
 def test_a_split_fleet_is_sized_with_its_best_proportion() -> None:
-    found = sizes.size(CHAT, Design(engine=ENGINE, servers=2), LIMITS, splits=True)
+    found = sizes.size(CHAT, Design(engine=ENGINE, servers=2), OBJECTIVES, splits=True)
     assert found.is_met
     shares = [
         asked(found.design.servers, prefill).result.kept_share for prefill in range(1, found.design.servers)
     ]
-    assert max(shares) >= LIMITS.share
+    assert max(shares) >= OBJECTIVES.share
     fewer = found.design.servers - 1
     assert all(not asked(fewer, prefill).is_met for prefill in range(1, fewer))
 
 
-def test_limits_that_no_server_keeps_are_told_without_a_search() -> None:
-    impossible = replace(LIMITS, ttft_s=0.05)
+def test_objectives_that_no_server_keeps_are_told_without_a_search() -> None:
+    impossible = replace(OBJECTIVES, ttft_s=0.05)
     found = sizes.size(CHAT, Design(engine=ENGINE, servers=1), impossible, most_servers=64)
     assert not found.is_met
     assert (found.fewest, found.most, found.design.servers) == (None, None, 64)
@@ -85,14 +85,14 @@ def test_limits_that_no_server_keeps_are_told_without_a_search() -> None:
 
 
 def test_too_few_servers_are_told_with_what_they_keep() -> None:
-    found = sizes.size(CHAT, Design(engine=ENGINE, servers=1), LIMITS, most_servers=2)
+    found = sizes.size(CHAT, Design(engine=ENGINE, servers=1), OBJECTIVES, most_servers=2)
     assert not found.is_met
     assert 0.0 < found.share < 0.99
     assert found.alone_share > 0.99
 
 
-def test_a_size_without_a_limit_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="limit at least one of ttft, tpot and e2e"):
+def test_a_size_without_an_objective_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="give at least one of ttft, tpot and e2e"):
         sizes.size(CHAT, Design(engine=ENGINE, servers=1), Objectives())
 
 

@@ -1,4 +1,4 @@
-"""A request keeps its objectives if it was done within every limit that there is."""
+"""A request keeps its objectives if it was done within every objective that there is."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def test_time_per_token_is_that_of_the_tokens_after_the_first() -> None:
         (Objectives(ttft_s=1.0), [True, True, False, True, False]),
     ],
 )
-def test_every_limit_has_to_hold(objectives: Objectives, kept: list[bool]) -> None:
+def test_every_objective_has_to_be_kept(objectives: Objectives, kept: list[bool]) -> None:
     assert objectives.kept(OUTCOMES, OUTPUT).tolist() == kept
 
 
 @pytest.mark.parametrize("name", ["ttft_s", "tpot_s", "e2e_s"])
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_limit_that_is_none_is_refused(name: str, value: float) -> None:
+def test_an_objective_that_is_none_is_refused(name: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=f"{name} is"):
         Objectives(**{name: value})
 
