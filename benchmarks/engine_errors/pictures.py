@@ -38,7 +38,7 @@ def drawn(engine_s: dict[str, Any], simulator_s: dict[str, Any], loads: tuple[st
     """An SVG: what the engine took against what the simulator said, with ten percent either way."""
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    ends = (0.01, 30.0)
+    ends = (0.01, 2.0)
     axes.fill_between(ends, [end * 0.9 for end in ends], [end * 1.1 for end in ends], color="#dddddd", lw=0)
     axes.plot(ends, ends, color="#888888", lw=0.8)
     for name, (label, marker, colour) in DRAWN.items():
