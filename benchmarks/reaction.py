@@ -7,17 +7,20 @@ time until each real agent has read its lower limits back, and from the coordina
 brakes until the last is written. In between the row is calm, and the coordinator's processor time is
 counted. Then the coordinator's machine on paper, and the operator's plans.
 
-    python -m benchmarks.reaction [--overloads 20] [--calm 60]
+    python -m benchmarks.reaction [--overloads 20] [--calm 60] [--row 1024]
 
 Takes some 20 minutes. Writes benchmarks/results/reaction.json, unless it was told less than the full run.
 
 Exit codes: 0 all checks were kept, 1 one wasn't, 2 a row didn't come up.
 """
 
+import json
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import log
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -78,10 +81,18 @@ def percentile(seconds: Sequence[float], percent: float) -> float | None:
     return float(np.percentile(seconds, percent)) if seconds else None
 
 
-def play(*, agents: int, nodes: int, overloads: int, calm_s: float) -> Played:
+def play(
+    *,
+    agents: int,
+    nodes: int,
+    overloads: int,
+    calm_s: float,
+    failovers: int = 0,
+    logs: Path | None = None,
+) -> Played:
     """Bring one row up, let it be calm, and overload it again and again."""
     say(f"== {nodes} nodes, {agents} of them real agents")
-    with ReactionRow(agents=agents, stubs=nodes - agents, say=say) as row:
+    with ReactionRow(agents=agents, stubs=nodes - agents, say=say, logs=logs) as row:
         say(f"calm for {calm_s:g} s")
         calm = row.calm(calm_s)
         reactions = []
@@ -90,7 +101,28 @@ def play(*, agents: int, nodes: int, overloads: int, calm_s: float) -> Played:
             last = reactions[-1]
             fan_out = f", fan-out {last.fan_out_s:.3f} s" if last.fan_out_s is not None else ""
             say(f"{index + 1} of {overloads}: read back after {max(last.readback_s):.3f} s{fan_out}")
+        for _ in range(failovers):
+            say(f"the coordinator was killed: free again after {row.failover():.1f} s")
         return Played(calm=calm, reactions=tuple(reactions), step_downs=row.step_downs)
+
+
+def play_one(nodes: int, asked: Namespace) -> int:
+    """Play one row and print what it has shown; 2 if it didn't come up."""
+    agents = SMALL if nodes == SMALL else AGENTS_OF_LARGE
+    try:
+        played = play(
+            agents=agents,
+            nodes=nodes,
+            overloads=asked.overloads,
+            calm_s=asked.calm,
+            failovers=asked.failovers,
+            logs=asked.logs,
+        )
+    except BedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(played.results, indent=2))
+    return 0
 
 
 def growth_exponent(small: Played, large: Played) -> float:
@@ -103,7 +135,14 @@ def main() -> int:
     options = parser("benchmarks.reaction", __doc__)
     options.add_argument("--overloads", type=int, default=OVERLOADS, help="of each row (%(default)s)")
     options.add_argument("--calm", type=float, default=CALM_S, help="seconds of each row (%(default)s)")
+    options.add_argument("--failovers", type=int, default=0, help="of a row alone: kill its coordinator")
+    options.add_argument("--logs", type=Path, help="of a row alone: where the logs stay")
+    options.add_argument(
+        "--row", type=int, choices=(SMALL, LARGE), help="play one of the rows only, and write nothing"
+    )
     asked = options.parse_args()
+    if asked.row is not None:
+        return play_one(asked.row, asked)
     full = asked.overloads >= OVERLOADS and asked.calm >= CALM_S
     kept = destination(RESULT, writes=full and not asked.dirty)
     try:

@@ -8,6 +8,7 @@ would write is written here, so that only real agents are candidates.
 """
 
 import json
+import os
 import sys
 import time
 import urllib.request
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.process_costs import cpu_s
+from benchmarks.row_watches import RowWatch
 from loadline_agent.domain.tls_identity import Identity
 from loadline_api import names
 from loadline_policies.power.polca import Level
@@ -26,6 +28,7 @@ from loadline_policies.power.safety.breakers import FOREVER, Curve
 from testbed import charts, operator_writes
 from testbed.cluster.bed import Bed
 from testbed.cluster.errors import ApiError, BedError
+from testbed.cluster.processes import Process
 from testbed.doubles.stub_members import rating_of
 from testbed.fakegpu.board import Board, boottime
 from testbed.live_rows import members
@@ -86,11 +89,14 @@ class Calm:
 class ReactionRow(MemberRow):
     """`agents` real ones and `stubs` others under one breaker."""
 
-    def __init__(self, *, agents: int, stubs: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, agents: int, stubs: int, say: Callable[[str], None], logs: Path | None = None
+    ) -> None:
         super().__init__()
         self.nodes = tuple(f"node-{index:04}" for index in range(agents))
         self.stubs = tuple(f"stub-{index:04}" for index in range(stubs))
-        self._say = say
+        self._say, self._logs = say, logs
+        self._stub_process: Process | None = None
 
     @property
     def budget_watts(self) -> int:
@@ -145,10 +151,20 @@ class ReactionRow(MemberRow):
         self.until(self._free, "the row is free again", within_s=PATIENCE_S)
         return reaction
 
+    def failover(self) -> float:
+        """Kill the coordinator's agent, and start it again; the seconds until the row is free once more."""
+        before = self.leader
+        began_s = time.monotonic()
+        self.members[before].kill()
+        self.until(lambda: not self._free(), "nodes step down", within_s=PATIENCE_S)
+        self.members[before].start()
+        self.until(lambda: self._free() and self.leader != "", "the row is free again", within_s=PATIENCE_S)
+        return time.monotonic() - began_s
+
     def _bring_up(self) -> None:
         everybody = (*self.nodes, *self.stubs)
         self._say(f"a control plane with {len(everybody)} nodes")
-        self.bed = self._stack.enter_context(Bed())
+        self.bed = self._stack.enter_context(Bed(logs=self._logs))
         self.bed.add_nodes(everybody, labels=LABELS)
         objects = charts.control_plane_objects({"agent": {"canSetLimits": True}})
         self.bed.apply([one for one in objects if one["kind"] == "CustomResourceDefinition"])
@@ -165,6 +181,15 @@ class ReactionRow(MemberRow):
         self.plant.demand(CALM)
         self._start_agents()
         self._start_stubs()
+        self._stack.enter_context(
+            RowWatch(
+                self.bed.logs / "row.log",
+                self.board,
+                leader=lambda: self.leader,
+                pids=self._pids,
+                doors={node: self.members[node].metrics_port for node in self.nodes[:CANDIDATES]},
+            )
+        )
         self.until(self._free_and_armed, "every node is armed, and the row free", within_s=PATIENCE_S)
 
     def _publish_stubs(self) -> None:
@@ -220,7 +245,13 @@ class ReactionRow(MemberRow):
         file.write_text(json.dumps(told))
         environment = {**members.environment(), "PYTHONPATH": str(charts.ROOT)}
         command = (sys.executable, "-m", "testbed.doubles.stub_members", str(file))
-        self.bed.spawn("stubs", command, environment=environment)
+        self._stub_process = self.bed.spawn("stubs", command, environment=environment)
+
+    def _pids(self) -> dict[str, int]:
+        """Of whom the watch tells the cost: the candidates, one other agent, all stubs, and this process."""
+        shown = (*self.nodes[:CANDIDATES], self.nodes[-1])
+        stubs = {} if self._stub_process is None else {"stubs": self._stub_process.pid}
+        return {node: self.members[node].agent.pid for node in shown} | stubs | {"benchmark": os.getpid()}
 
     def _peer(self, node: str) -> tuple[str, str, str]:
         spec = self.bed.client.get(names.NODE_CAPACITIES.path(node))["spec"]

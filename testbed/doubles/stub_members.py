@@ -14,6 +14,7 @@ down, and which of them heard of another level when.
 """
 
 import asyncio
+import gc
 import json
 import random
 import signal
@@ -77,6 +78,15 @@ class Counts:
     unanswered: Counter[str] = field(default_factory=Counter)
     step_downs: int = 0
     levels: list[tuple[float, str, str]] = field(default_factory=list)
+    collected_s: float = 0.0
+    _began_s: float = 0.0
+
+    def collector(self, phase: str, _: dict[str, int]) -> None:
+        """Count how long everything stands still for the collector of garbage."""
+        if phase == "start":
+            self._began_s = time.perf_counter()
+        else:
+            self.collected_s += time.perf_counter() - self._began_s
 
 
 class BoardGpus:
@@ -235,15 +245,17 @@ async def _tell(members: list[Stub], counts: Counts) -> None:
             "step_downs": counts.step_downs,
             "armed": armed,
             "levels": counts.levels,
+            "collected_s": round(counts.collected_s, 4),
         }
         print(json.dumps(line), flush=True)
-        counts.levels = []
+        counts.levels, counts.collected_s = [], 0.0
 
 
 async def run(told: Told) -> None:
     """Play all members until cancelled; they begin one after the other."""
     ask_for_descriptors()
     counts = Counts()
+    gc.callbacks.append(counts.collector)
     board = Board.open(Path(told.board))
     members = stubs(told, board, counts)
     loop = asyncio.get_running_loop()
