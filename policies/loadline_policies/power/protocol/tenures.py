@@ -88,10 +88,16 @@ class Tenure:
     def follow(self, members: Roster, now: float, *, enforced: bool) -> None:
         """Note whether half of the members, and whether any, are heard now.
 
-        Those that matter are armed, or were never heard and may be, where the domain is `enforced`.
+        Those that matter are armed, or where the domain is `enforced` may be: who was never heard, and who is
+        heard now and waits for the others to be armed with them.
         """
-        bound = [one for one in members.values() if one.armed or (one.report is None and enforced)]
-        heard = sum(one.fresh(now, members.silent_after_s) for one in bound)
+        fresh = {name for name, one in members.items() if one.fresh(now, members.silent_after_s)}
+        bound = [
+            name
+            for name, one in members.items()
+            if one.armed or (enforced and (one.report is None or name in fresh))
+        ]
+        heard = sum(name in fresh for name in bound)
         self._half_heard_s = now if 2 * heard >= len(bound) else self._half_heard_s
         self._any_heard_s = now if heard or not bound else self._any_heard_s
 

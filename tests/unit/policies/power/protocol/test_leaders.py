@@ -92,6 +92,17 @@ def test_a_leader_that_hears_nobody_gives_up_for_another_candidate() -> None:
     assert ended(leader.step(ElectionState(FIRST, now, others=2), DOMAIN, now)) == [Ended(FIRST, "few", 15.0)]
 
 
+def test_a_leader_that_hears_members_who_are_not_armed_yet_leads_on() -> None:
+    """In a large row the last members come late. Who gave up meanwhile would have all of them begin anew."""
+    leader = Leader(lambda least, most: most)
+    first, *_ = sorted(DOMAIN.members)
+    for second in range(25):
+        now = START_S + second
+        election = ElectionState(FIRST, now, others=2)
+        assert not ended(leader.step(election, DOMAIN, now))
+        leader.report(report(first, sequence=second + 1), election, now)
+
+
 def test_the_only_candidate_leads_on_whoever_it_hears() -> None:
     leader = Leader(lambda least, most: most)
     for second in range(120):
