@@ -5,14 +5,15 @@ Whoever reaches a port may open connections as fast as it likes and say nothing.
 each a minute for its handshake and counts none, until the process has no descriptor left for its
 own files. Here handshakes have a few seconds. Where too many are under way, the oldest gives way
 once it has had the time that a member's takes; until then nobody else is let in, and whoever comes
-waits in the kernel. So a row that comes at once gets in, and strangers cost no more than that many
-connections in that time. What is established is bounded for each certificate, so that no member can
-take another's place; on a plain port, where nobody shows one, for each address or for everybody
-together. What failed handshakes may cost is in `failure_budgets`.
+waits in the kernel; who has gone by its turn costs nothing. So a row that comes at once gets in, and
+strangers cost no more than that many connections in that time. What is established is bounded for
+each certificate, so that no member can take another's place; on a plain port, where nobody shows
+one, for each address or for everybody together. What failed handshakes may cost is in `failure_budgets`.
 """
 
 import asyncio
 import resource
+import select
 import socket
 import ssl
 from collections import deque
@@ -26,10 +27,10 @@ HANDSHAKE_S: Final = 5.0
 """For a handshake from its first byte to its last, and for the end of a connection. Chosen."""
 
 MOST_HANDSHAKES: Final = 256
-"""Handshakes under way at a time. Chosen: 0.2 s of a processor; a row that comes at once has its turns."""
+"""Handshakes under way at a time. Chosen: 0.5 s of a processor; a row that comes at once has its turns."""
 
 GIVE_WAY_S: Final = 1.0
-"""How old a handshake has to be to give way. Chosen: five times what all of them take together."""
+"""How old a handshake has to be to give way. Chosen: twice what all of them take together."""
 
 MOST_DESCRIPTORS: Final = 16384
 """Descriptors to ask for. Chosen: three times what the coordinator of the largest row holds."""
@@ -42,6 +43,9 @@ MOST_ADDRESSES: Final = 256
 
 MOST_PLAIN: Final = 64
 """Connections to a port without TLS: probes, scrapes, and a few people. Chosen."""
+
+MOST_GIVEN_UP: Final = 64
+"""Connections that are closed in one turn because their clients have gone. Chosen: a millisecond."""
 
 REST_S: Final = 1.0
 """Until there is another try to accept when there are no descriptors left. As asyncio does."""
@@ -95,7 +99,7 @@ class BoundedListener:
         if not self._has_room():
             return
         try:
-            connection, address = _accept(listening)
+            connection, address = _accept_alive(listening)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -204,6 +208,26 @@ async def bound(host: str, port: int) -> list[socket.socket]:
     sockets = [one.dup() for one in server.sockets]
     server.close()
     return sockets
+
+
+def _accept_alive(listening: socket.socket) -> tuple[socket.socket, tuple[Any, ...]]:
+    """The next connection whose client still waits; BlockingIOError if there is none among the next few.
+
+    Those that have given up cost a handshake each, and whoever comes after them the time for it.
+    """
+    for _ in range(MOST_GIVEN_UP):
+        connection, address = _accept(listening)
+        if not _given_up(connection):
+            return connection, address
+        connection.close()
+    raise BlockingIOError
+
+
+def _given_up(connection: socket.socket) -> bool:
+    """Whether the client has closed its end, though what it has sent before is still to be read."""
+    ends = select.poll()
+    ends.register(connection, select.POLLRDHUP)
+    return bool(ends.poll(0))
 
 
 def _accept(listening: socket.socket) -> tuple[socket.socket, tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -152,6 +154,26 @@ async def test_a_row_that_comes_all_at_once_gets_in(door: Door, monkeypatch: pyt
     monkeypatch.setattr(bounded_listeners, "GIVE_WAY_S", 30.0)
     asked = [door.connect(door.contexts[name]) for name in ("member", "other") * 4]
     assert [await door.ask(one) for one in await asyncio.gather(*asked)] == [b"HTTP/1.1 200 OK\r\n"] * 8
+
+
+async def test_who_gave_up_before_its_turn_costs_no_handshake(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that follow would wait for handshakes that are done for nobody, until they give up in turn."""
+    begun = []
+    establish = bounded_listeners.BoundedListener._establish
+
+    async def noted(self: bounded_listeners.BoundedListener, *arguments: Any) -> None:
+        begun.append(arguments)
+        await establish(self, *arguments)
+
+    monkeypatch.setattr(bounded_listeners.BoundedListener, "_establish", noted)
+    gone = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(200)]
+    for one in gone:  # in one turn of the loop that accepts, which has seen none of them yet
+        one.sendall(b"\x16\x03\x01\x02\x00\x01")
+        one.close()
+    assert await door.ask(await door.connect(door.contexts["member"])) == b"HTTP/1.1 200 OK\r\n"
+    assert len(begun) == 1
 
 
 async def test_failed_handshakes_are_told_and_write_no_log(
