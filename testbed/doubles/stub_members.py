@@ -131,6 +131,7 @@ class Stub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._level = ""
+        self._stepped_s = 0.0
 
     def sampled(self) -> None:
         """The draw has moved."""
@@ -151,8 +152,10 @@ class Stub:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self.poll)
 
     def _keep_deadline(self, now: float) -> None:
+        """Step down once a deadline is over, as the thread of an agent's GPUs does."""
         record = self.gpus.record
-        if record.armed and now >= record.deadline_s and record.deadline_s > 0.0:
+        if record.armed and now >= record.deadline_s != self._stepped_s:
+            self._stepped_s = record.deadline_s
             self._counts.step_downs += 1
             self.gpus.step_down(now)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 from structlog.testing import capture_logs
 
 from loadline_agent.boot_clock import boottime
-from loadline_agent.domain import report_clients
+from loadline_agent.domain import report_clients, report_servers
 from loadline_agent.domain.fan_outs import FanOuts
 from loadline_agent.domain.leaderships import Leadership
 from loadline_agent.domain.peers import Peer
@@ -27,13 +30,13 @@ from loadline_agent.domain.report_clients import (
     Unanswered,
     patience_s,
 )
-from loadline_agent.domain.report_servers import ReportServer
+from loadline_agent.domain.report_servers import MOST_IN_A_TURN, ReportServer
 from loadline_agent.domain.strangers import Strangers
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
 from loadline_agent.http_servers import serve
 from loadline_api.bounded_listeners import BoundedListener
 from loadline_api.journals import Component, Journal
-from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, encode_report
+from loadline_api.reports import LONGEST_MESSAGE, VERSION_HEADER, WIRE_VERSION, decode_report, encode_report
 from loadline_policies.power.protocol.messages import Act, GpuReport, Lease, Report
 from testbed.doubles.agents import FileDeclarations, FileElection, Row, RowFile
 from testbed.doubles.rows import free_ports
@@ -60,6 +63,7 @@ class Bench:
     stack: AsyncExitStack
     identities: dict[str, Identity]
     row: Row
+    servers: dict[str, ReportServer] = field(default_factory=dict)
 
     def tell(self, **changes: object) -> None:
         self.row = self.row.changed(self.directory / "row.json", **changes)
@@ -73,6 +77,7 @@ class Bench:
         leadership.step()
         door = Door(leadership, declarations, journal)
         reports = ReportServer(leadership, declarations, node=node, refused=door.refusals.append)
+        self.servers[node] = reports
         context = server_context(self.identities[node])
         trust(context, *declarations.certificates)
         strangers = Strangers(declarations.relist, door.refusals.append)
@@ -143,6 +148,15 @@ def report(node: str, sequence: int = 1, *, watts: float = 200.0, **changes: obj
         gpus=gpus,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def _unreadable() -> aiohttp.StreamReader:
+    """A body that is there already."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+    body = aiohttp.StreamReader(protocol, limit=1024, loop=asyncio.get_running_loop())
+    body.feed_data(b"{}")
+    body.feed_eof()
+    return body
 
 
 @asynccontextmanager
@@ -272,6 +286,33 @@ async def test_a_report_that_cannot_be_true_is_refused_and_logged(bench: Bench) 
     (said,) = (entry for entry in logged if entry["event"] == "a report is implausible")
     assert said["node"] == "node-1"
     assert "ageSeconds" in said["why"]
+
+
+async def test_reports_that_are_all_there_at_once_are_read_over_several_turns_of_the_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a renewal of the Kubernetes Lease, which takes several, would wait for all of them in each."""
+    await bench.open("node-0")
+    server, turn, read = bench.servers["node-0"], 0, Counter[int]()
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    def noted(body: bytes) -> Report:
+        read[turn] += 1
+        return decode_report(body)
+
+    monkeypatch.setattr(report_servers, "decode_report", noted)
+    counting = asyncio.create_task(count())
+    requests = [make_mocked_request("POST", "/v1/reports", payload=_unreadable()) for _ in range(100)]
+    answers = await asyncio.gather(*map(server.handle, requests))
+    counting.cancel()
+    assert {answer.status for answer in answers} == {400}
+    assert read.total() == 100
+    assert max(read.values()) <= MOST_IN_A_TURN
 
 
 async def test_an_overtaken_report_earns_nothing(bench: Bench) -> None:
