@@ -261,6 +261,7 @@ async def run(told: Told) -> None:
     gc.callbacks.append(counts.collector)
     board = Board.open(Path(told.board))
     members = stubs(told, board, counts)
+    gc.freeze()  # an agent's collector has one member's objects to walk, and not those of a thousand
     loop = asyncio.get_running_loop()
     for member in members:
         loop.call_later(random.uniform(0.0, len(members) / HANDSHAKES_HZ), member.poll)

@@ -117,7 +117,7 @@ class Leadership:
         """How many members have reported lately; 0 where nobody leads here."""
         if self.coordinator is None:
             return 0
-        return len(self.coordinator.members) - len(self.coordinator.members.silent(self._clock()))
+        return len(self.coordinator.members) - self.coordinator.members.silent_count(self._clock())
 
     def fanned_out(self, level: str, members: int, seconds: float) -> None:
         """Journal how long it took until so many members, all that report, were told of a level."""

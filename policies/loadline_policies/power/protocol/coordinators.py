@@ -335,8 +335,7 @@ class Coordinator:
             return HoldReason.UNHOLDABLE
         if self.safety is None:
             return HoldReason.UNKNOWN if self.members.enforcing else HoldReason.NOT
-        unplanned = [name for name in self.members.silent(now) if self.members[name].planned_watts is None]
-        if len(unplanned) > max(0, self.safety.tolerates_silent_nodes):
+        if self.members.has_unplanned(max(0, self.safety.tolerates_silent_nodes), now):
             return HoldReason.SILENT
         return HoldReason.HEAT if self.heat > self.safety.ceiling_heat else HoldReason.NOT
 

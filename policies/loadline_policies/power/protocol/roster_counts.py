@@ -2,12 +2,15 @@
 Sums over all members of a domain that are kept up with each report, at a cost that doesn't grow with the row.
 
 Watts are counted in whole milliwatts, so that a sum is the same in whatever order it came about, and
-doesn't drift. Who falls silent is found in a queue by when that will be; the silent are summed anew only
-when something of them changes. Time must not go back.
+doesn't drift. Who falls silent is found in a queue by when that will be, and so is who has been silent for so
+long that it may have booted anew. A silent member is counted anew only when something of it changes: a
+coordinator that is late loses members, and if each that came back had all others counted anew, it would be
+later still. Time must not go back.
 """
 
 import heapq
 from collections.abc import Collection, Mapping
+from math import nextafter
 from typing import Final
 
 from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
@@ -27,14 +30,19 @@ class RosterCounts:
         self._fresh_mw = self._fresh_hot_mw = self._slack_mw = 0
         self._silences: list[tuple[float, str]] = []
         self._samples: list[tuple[float, str]] = []
-        self._silent_mw: int | None = None
-        self._silent_until_s = NEVER
+        self._silent_each_mw: dict[str, int] = {}
+        self._silent_mw = 0
+        self._uncounted: set[str] = set()
+        self._reboots: list[tuple[float, str]] = []
+        self._nameplates_mw: dict[str, int] = {}
+        self._nameplate_mw = 0
         self._epoch: Epoch | None = None
         self._others: set[str] = set()
         for member in members.values():
+            self._rate(member)
             if member.report is None:
                 self.unheard.add(member.name)
-                self._silent.add(member.name)
+                self._fall_silent(member)
             else:
                 self._slack_mw += _mw(member.slack_watts)
                 self._silences.append((member.heard_s + silent_after_s, member.name))
@@ -45,17 +53,18 @@ class RosterCounts:
         """A member has reported."""
         if member.name in self._silent:
             self._silent.discard(member.name)
-            self._silent_mw = None
+            self._silent_mw -= self._silent_each_mw.pop(member.name, 0)
             self._slack_mw += _mw(member.slack_watts)
             heapq.heappush(self._silences, (member.heard_s + self._silent_after_s, member.name))
         self.unheard.discard(member.name)
         self._leave(member.name)
         self._take(member)
+        self._rate(member)
 
     def ordered(self, member: Member) -> None:
         """Something is on its way to a member, by which a silent one counts."""
         if member.name in self._silent:
-            self._silent_mw = None
+            self._uncounted.add(member.name)
 
     def gave_slack(self, member: Member, watts: float) -> None:
         """A member may rise by so much from now on."""
@@ -67,6 +76,11 @@ class RosterCounts:
     def slack_watts(self) -> float:
         """How far all that are heard may rise together: the silent count at their worst, and hide nothing."""
         return self._slack_mw / 1000
+
+    @property
+    def nameplate_watts(self) -> float:
+        """What all could draw without limits."""
+        return self._nameplate_mw / 1000
 
     def watts(self, now: float) -> float:
         """The draw of all."""
@@ -85,8 +99,7 @@ class RosterCounts:
                 heapq.heappush(self._silences, (silent_from_s, name))
             else:
                 self._leave(name)
-                self._silent.add(name)
-                self._silent_mw = None
+                self._fall_silent(self._members[name])
                 self._slack_mw -= _mw(self._members[name].slack_watts)
         return self._silent
 
@@ -123,14 +136,37 @@ class RosterCounts:
         self._fresh_mw -= mw
         self._fresh_hot_mw -= hot_mw
 
+    def _fall_silent(self, member: Member) -> None:
+        self._silent.add(member.name)
+        self._uncounted.add(member.name)
+        heapq.heappush(self._reboots, (member.heard_s + REBOOTED_AFTER_S, member.name))
+
+    def _find_rebooted(self, now: float) -> None:
+        """Have those counted anew who may have booted by now; a time that is rounded down comes once more."""
+        early = []
+        while self._reboots and self._reboots[0][0] < now:
+            due_s, name = heapq.heappop(self._reboots)
+            self._uncounted.add(name)
+            member = self._members[name]
+            if due_s == member.heard_s + REBOOTED_AFTER_S and member.fresh(now, REBOOTED_AFTER_S):
+                early.append((nextafter(now, NEVER), name))
+        for one in early:
+            heapq.heappush(self._reboots, one)
+
+    def _rate(self, member: Member) -> None:
+        mw = _mw(member.rating.nameplate_watts) if member.rating is not None else 0
+        self._nameplate_mw += mw - self._nameplates_mw.get(member.name, 0)
+        self._nameplates_mw[member.name] = mw
+
     def _silent_watts_mw(self, now: float) -> int:
         """A silent member counts at its limits, and as one that booted anew once it has been so for long."""
         self.silent(now)
-        if self._silent_mw is None or now > self._silent_until_s:
-            silent = [self._members[name] for name in self._silent]
-            self._silent_mw = sum([_mw(one.watts(now, self._silent_after_s)) for one in silent])
-            reboots_s = (one.heard_s + REBOOTED_AFTER_S for one in silent)
-            self._silent_until_s = min((at_s for at_s in reboots_s if at_s >= now), default=NEVER)
+        self._find_rebooted(now)
+        for name in self._uncounted & self._silent:
+            mw = _mw(self._members[name].watts(now, self._silent_after_s))
+            self._silent_mw += mw - self._silent_each_mw.get(name, 0)
+            self._silent_each_mw[name] = mw
+        self._uncounted.clear()
         return self._silent_mw
 
 

@@ -10,6 +10,7 @@ by is kept up as reports come in (`roster_counts`), instead of being summed over
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from loadline_policies.errors import UnsafeDomain
@@ -97,7 +98,7 @@ class Roster(dict[str, Member]):
     @property
     def nameplate_watts(self) -> float:
         """What all members could draw without limits."""
-        return sum(member.rating.nameplate_watts for member in self.values() if member.rating is not None)
+        return self._count().nameplate_watts
 
     def age_s(self, now: float) -> float:
         """The age of the oldest sample; 0 before the first report."""
@@ -106,6 +107,18 @@ class Roster(dict[str, Member]):
     def silent(self, now: float) -> tuple[str, ...]:
         """Nodes that haven't spoken lately."""
         return tuple(sorted(self._count().silent(now)))
+
+    def silent_count(self, now: float) -> int:
+        """How many they are."""
+        return len(self._count().silent(now))
+
+    def has_unplanned(self, count: int, now: float) -> bool:
+        """Whether more than so many are silent whose worst isn't planned for."""
+        silent = self._count().silent(now)
+        if len(silent) <= count:
+            return False
+        unplanned = (name for name in silent if self[name].planned_watts is None)
+        return next(islice(unplanned, count, None), None) is not None
 
     @property
     def enforcing(self) -> bool:

@@ -82,7 +82,7 @@ class Tenure:
 
     def check_alone(self, members: Roster, timings: Timings, *, now: float) -> None:
         """Stale at the API server, go on only while every member still reports this epoch."""
-        if self._stale(timings, now) and (members.silent(now) or not members.report_epoch(self.epoch)):
+        if self._stale(timings, now) and (members.silent_count(now) or not members.report_epoch(self.epoch)):
             self.over = True
 
     def follow(self, members: Roster, now: float, *, enforced: bool) -> None:

@@ -1,12 +1,13 @@
 """The sums that a roster keeps up with each report are those that would be made anew over all members."""
 
 from dataclasses import replace
+from math import inf, nextafter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadline_policies.power.protocol.members import Member
+from loadline_policies.power.protocol.members import REBOOTED_AFTER_S, Member
 from loadline_policies.power.protocol.messages import Epoch, GpuLimit, GpuReport, Report
 from loadline_policies.power.protocol.rosters import Roster
 
@@ -29,7 +30,7 @@ def report(node: str, *, watts: float, age_s: float, epoch: Epoch) -> Report:
 
 
 steps = st.tuples(
-    st.sampled_from(("report", "report", "report", "order", "release", "slack", "join", "leave", "nothing")),
+    st.sampled_from(("report", "report", "report", "order", "release", "slack", "join", "leave", "plan")),
     st.sampled_from(NAMES),
     st.floats(0.0, 400.0),
     st.sampled_from((0.0, 0.3, 0.9, 1.9, 2.0, 2.1, 31.0)),
@@ -42,9 +43,14 @@ def check(roster: Roster, now: float) -> None:
     silent = tuple(sorted(one.name for one in members if not one.fresh(now, SILENT_AFTER_S)))
     heard = [one for one in members if one.report is not None]
     assert roster.silent(now) == silent
+    assert roster.silent_count(now) == len(silent)
+    unplanned = sum(roster[name].planned_watts is None for name in silent)
+    assert [roster.has_unplanned(count, now) for count in (0, 1, 2)] == [unplanned > one for one in (0, 1, 2)]
     tolerance = pytest.approx(0.0, abs=0.001 * len(NAMES))
     assert roster.watts(now) - sum(one.watts(now, SILENT_AFTER_S) for one in members) == tolerance
     assert roster.hot_watts(now) - sum(one.hot_watts(now, SILENT_AFTER_S) for one in members) == tolerance
+    nameplates = sum(one.rating.nameplate_watts for one in members if one.rating is not None)
+    assert roster.nameplate_watts - nameplates == tolerance
     heard_slack = sum(one.slack_watts for one in members if one.name not in silent)
     assert roster.slack_watts - heard_slack == tolerance
     oldest_s = max((now - one.heard_s + one.report.age_s for one in heard if one.report), default=0.0)
@@ -79,9 +85,22 @@ def test_what_is_kept_up_is_what_would_be_counted_anew(
             roster.release(roster[name], number, now)
         elif kind == "slack":
             roster.give_slack(roster[name], watts)
+        elif kind == "plan":
+            roster[name].planned_watts = None if watts < 200.0 else {}
         if number % 3 == 0:
             check(roster, now)
     check(roster, now)
+
+
+def test_a_silent_member_counts_at_its_nameplate_from_when_it_may_have_booted() -> None:
+    for began_s in (100.1, 123456.7, 3e6 / 7.0, 1e9 / 3.0):
+        roster = Roster(SILENT_AFTER_S)
+        roster["a"] = member = Member("a")
+        roster.hear(report("a", watts=100.0, age_s=0.1, epoch=EPOCHS[0]), now=began_s, epoch=EPOCHS[0])
+        now = nextafter(began_s + REBOOTED_AFTER_S, 0.0)
+        for _ in range(6):
+            assert roster.watts(now) == pytest.approx(member.watts(now, SILENT_AFTER_S)), now
+            now = nextafter(now, inf)
 
 
 def test_what_is_on_its_way_to_a_silent_member_counts_at_once() -> None:
