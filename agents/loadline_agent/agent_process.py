@@ -41,7 +41,7 @@ from loadline_agent.settings import Settings
 from loadline_agent.status_servers import StatusServer
 from loadline_agent.workers.node_workers import NodeWorkers
 from loadline_agent.workloads.node_workloads import NodeWorkloads
-from loadline_api.bounded_listeners import ask_for_descriptors
+from loadline_api.bounded_listeners import ask_for_descriptors, ask_for_small_buffers
 from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
 from loadline_api.node_capacities import NodeCapacityStatus
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen = settings.parse(arguments)
         configure(chosen.log_level)
         ask_for_descriptors()
+        ask_for_small_buffers()
         armed_records.prepare(str(chosen.state_dir))
         with exclusive(chosen.state_dir, patience_s=PREDECESSOR_S):
             # One that can't be understood may be armed: it ends the agent before anything is done.

@@ -16,6 +16,7 @@ import resource
 import select
 import socket
 import ssl
+from asyncio import sslproto
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,9 @@ GIVE_WAY_S: Final = 1.0
 
 MOST_DESCRIPTORS: Final = 16384
 """Descriptors to ask for. Chosen: three times what the coordinator of the largest row holds."""
+
+TLS_BUFFER_BYTES: Final = 32 * 1024
+"""What a TLS connection reads at once. Chosen: two records; a report has some KiB."""
 
 MOST_PER_PEER: Final = 4
 """Connections of one certificate: an agent holds two, and those of its life before may still stand."""
@@ -199,6 +203,15 @@ def ask_for_descriptors() -> None:
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def ask_for_small_buffers() -> None:
+    """Have this process's TLS connections read into a buffer of two records each.
+
+    asyncio gives each 256 KiB and touches all of it, which nothing else can change: with two connections of
+    each member the coordinator of a row of 1,024 took 500 MiB for that alone.
+    """
+    sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 async def bound(host: str, port: int) -> list[socket.socket]:

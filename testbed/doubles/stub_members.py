@@ -31,7 +31,7 @@ from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.domain.tls_identity import Identity, client_context, der_of
 from loadline_agent.hardware.gpu_thread import SAMPLE_EVERY_S
-from loadline_api.bounded_listeners import ask_for_descriptors
+from loadline_api.bounded_listeners import ask_for_descriptors, ask_for_small_buffers
 from loadline_policies.power.protocol.messages import Report
 from loadline_policies.power.protocol.node_outputs import CarryOut, Output, ReadBack, Send, Taken
 from loadline_policies.power.protocol.node_states import Home
@@ -257,6 +257,7 @@ async def _tell(members: list[Stub], counts: Counts) -> None:
 async def run(told: Told) -> None:
     """Play all members until cancelled; they begin one after the other."""
     ask_for_descriptors()
+    ask_for_small_buffers()
     counts = Counts()
     gc.callbacks.append(counts.collector)
     board = Board.open(Path(told.board))

@@ -6,6 +6,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import tracemalloc
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -174,6 +176,25 @@ async def test_who_gave_up_before_its_turn_costs_no_handshake(
         one.close()
     assert await door.ask(await door.connect(door.contexts["member"])) == b"HTTP/1.1 200 OK\r\n"
     assert len(begun) == 1
+
+
+async def test_a_connection_of_a_member_takes_little_memory(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator holds two of each member, in a container that is bounded."""
+    monkeypatch.setattr(SSLProtocol, "max_size", SSLProtocol.max_size)
+    bounded_listeners.ask_for_small_buffers()
+    await door.ask(await door.connect(door.contexts["member"]))
+    tracemalloc.start()
+    try:
+        for name in ("member", "other"):
+            for _ in range(bounded_listeners.MOST_PER_PEER - 1):
+                assert await door.ask(await door.connect(door.contexts[name])) == b"HTTP/1.1 200 OK\r\n"
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    both_ends = 2 * 2 * (bounded_listeners.MOST_PER_PEER - 1)
+    assert taken_bytes / both_ends <= 2 * bounded_listeners.TLS_BUFFER_BYTES
 
 
 async def test_failed_handshakes_are_told_and_write_no_log(

@@ -23,7 +23,7 @@ def ended_by(error: Exception, monkeypatch: pytest.MonkeyPatch, state_dir: Path)
             raise error
 
     monkeypatch.setattr(agent_process, "AgentProcess", Ending)
-    for whole_process in ("configure", "ask_for_descriptors"):
+    for whole_process in ("configure", "ask_for_descriptors", "ask_for_small_buffers"):
         monkeypatch.setattr(agent_process, whole_process, lambda *_: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     return agent_process.main(["--node", "node-00", "--state-dir", str(state_dir)])
