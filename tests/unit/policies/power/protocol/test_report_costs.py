@@ -1,5 +1,6 @@
 """What a report costs its coordinator goes by the node that sends it, and not by the square of the row."""
 
+import heapq
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,3 +166,51 @@ def test_a_members_first_report_to_a_successor_costs_the_same_in_a_long_row(shar
     """It had the nameplates of all summed anew."""
     few, many = (Row(count).find_successor(heard=int(count * share)) for count in (FEW, MANY))
     assert many <= 1.1 * few
+
+
+class Queue:
+    """A row whose coordinator does one thing after the other, each in the time that its work takes it.
+
+    It has `capacity` instructions a second. A member reports when it was answered, or after a lease in vain.
+    """
+
+    def __init__(self, row: Row, *, now: float, capacity: float) -> None:
+        self.row, self.now, self._capacity = row, now, capacity
+        self._next = [(now, node) for node in row.nodes]
+        self._step_s = now
+
+    def run(self, until_s: float) -> None:
+        while self.now < until_s:
+            if self._step_s <= self.now:
+                self._step_s += 1.0
+                self._do(lambda: self.row.leader.step(self.row.elected(self.now), self.row.domain, self.now))
+            self._do(lambda: self.row.leader.due(self.now))
+            if self._next and self._next[0][0] <= self.now:
+                self._report(heapq.heappop(self._next)[1])
+            else:
+                self.now += 0.01
+
+    def _report(self, node: str) -> None:
+        report, election = self.row.report(node), self.row.elected(self.now)
+        self._do(lambda: self.row.leader.report(report, election, self.now))
+
+    def _do(self, act: Callable[[], tuple[object, ...]]) -> None:
+        outputs: list[object] = []
+        self.now += work(lambda: outputs.extend(act())) / self._capacity
+        self.row.take(tuple(outputs))
+        for one in outputs:
+            if isinstance(one, Leased):
+                heapq.heappush(self._next, (self.now, one.report.node))
+
+
+def test_a_coordinator_that_has_lost_its_members_takes_them_all_back_where_a_calm_row_fits() -> None:
+    """A failure that feeds itself: who is late loses members, and is later for each that it lost."""
+    row = Row(MANY)
+    calm = row.next_report(silent=0, watts=CALM_WATTS)
+    capacity = MANY * calm / 0.85
+    row = Row(MANY)
+    now = row.settled(silent=MANY - 1, watts=CALM_WATTS) + 10.0
+    assert row.leader.coordinator is not None
+    queue = Queue(row, now=now, capacity=capacity)
+    queue.run(now + 8.0)
+    assert row.leader.coordinator.members.silent(queue.now) == ()
