@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ async def test_reports_that_are_all_there_at_once_are_read_over_several_turns_of
     await bench.open("node-0")
     server, turn, read = bench.servers["node-0"], 0, Counter[int]()
 
-    async def count() -> None:
+    async def tick() -> None:
         nonlocal turn
         while True:
             await asyncio.sleep(0)
@@ -306,10 +307,10 @@ async def test_reports_that_are_all_there_at_once_are_read_over_several_turns_of
         return decode_report(body)
 
     monkeypatch.setattr(report_servers, "decode_report", noted)
-    counting = asyncio.create_task(count())
+    ticking = asyncio.create_task(tick())
     requests = [make_mocked_request("POST", "/v1/reports", payload=_unreadable()) for _ in range(100)]
     answers = await asyncio.gather(*map(server.handle, requests))
-    counting.cancel()
+    ticking.cancel()
     assert {answer.status for answer in answers} == {400}
     assert read.total() == 100
     assert max(read.values()) <= MOST_IN_A_TURN
@@ -446,6 +447,31 @@ async def test_who_was_answered_by_no_candidate_for_long_tries_at_the_pace_of_ex
     assert await unanswered_s(4) >= 0.5
     await bench.open("node-0")
     assert await member.exchange(report("node-1", 5)) is not None
+
+
+async def test_a_candidate_that_names_who_cannot_be_reached_tells_no_news_and_another_name_is_some(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a whole row asks the others several times a second, for as long as nobody leads."""
+    monkeypatch.setattr(report_clients, "TRIES_IN_A_LEASE", 3)
+    monkeypatch.setattr(report_clients, "TRY_S", 0.5)
+    bench.tell(candidates=NODES)
+    await bench.open("node-1")
+    await bench.open("node-2")
+    member, sequence = await bench.node("node-2"), count(1)
+
+    async def unanswered_s() -> float:
+        began_s = boottime()
+        with pytest.raises(Unanswered):
+            await member.exchange(report("node-2", next(sequence)))
+        return boottime() - began_s
+
+    assert sum([await unanswered_s() for _ in range(3)]) < 0.5, "a lease may still be saved"
+    assert [await unanswered_s() >= 0.5 for _ in range(3)] == [True] * 3
+    bench.tell(holder="node-2", transitions=2)
+    while member.coordinator != "node-2":
+        took_s = await unanswered_s()
+    assert took_s < 0.5
 
 
 @pytest.mark.parametrize("candidates", [NODES[:1], NODES[:2]])
