@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loadline_agent.domain import report_clients
+from loadline_agent.domain import peer_connections, report_clients
 from loadline_agent.domain.peers import Peer
 from loadline_agent.domain.report_clients import ReportClient, Unanswered
 from loadline_agent.domain.tls_identity import Identity, client_context, server_context, trust
@@ -177,7 +177,7 @@ async def test_a_late_answer_costs_no_new_handshake(row: tuple[Coordinator, list
 async def test_the_second_connections_of_a_row_do_not_come_with_its_first(
     row: tuple[Coordinator, list[Member]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_clients, "WARM_AFTER_S", (0.4, 0.5))
+    monkeypatch.setattr(peer_connections, "WARM_AFTER_S", (0.4, 0.5))
     coordinator, members = row
     for waits_s, shaken in ((0.1, 1), (0.5, 1), (0.1, 2)):
         await members[0].lease()
