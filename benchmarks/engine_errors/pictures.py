@@ -29,7 +29,7 @@ DRAWN: Final = {
 
 def main() -> None:
     """Draw the committed result."""
-    found = json.loads((RESULTS / "engine-error.json").read_text("utf-8"))["results"]
+    found = json.loads(RESULTS.joinpath("engine-error.json").read_text("utf-8"))["results"]
     PICTURE.write_text(drawn(found["engine_s"], found["simulator_s"], tuple(found["errors"])), "utf-8")
     print(PICTURE)
 

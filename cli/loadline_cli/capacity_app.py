@@ -134,8 +134,7 @@ def simulate(  # noqa: PLR0917
       arrival_s,prompt_tokens,output_tokens
       0.25,1200,180
 
-    Exit codes: 0 the objectives are kept, or none was given; 1 they aren't; 2 the
-    simulation could not run.
+    Exit codes: 0 objectives kept or none given, 1 missed, 2 the simulation could not run.
     """
     from loadline_cli import simulations
     from loadline_cli.simulations import ObjectiveOptions, Shown

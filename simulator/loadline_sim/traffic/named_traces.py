@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from loadline_policies.errors import InvalidInput
-from loadline_sim.traffic import client_windows, recordings, sessions
+from loadline_sim.traffic import arrivals, client_windows, recordings, sessions
 from loadline_sim.traffic.traces import Trace
 
 HOUR_S: Final = 3600.0
@@ -43,12 +41,7 @@ def _clients(seconds: float, seed: int) -> Trace:
     lengths = recordings.azure_2023()["chat"]
     windows = recordings.large_model_clients()
     drawn = client_windows.arrivals(windows, lengths=lengths, seed=seed, factor=LARGE_FACTOR, until_s=seconds)
-    pieces = list(drawn)
-    return Trace(
-        np.concatenate([piece.arrival_s for piece in pieces]),
-        np.concatenate([piece.prompt_tokens for piece in pieces]),
-        np.concatenate([piece.output_tokens for piece in pieces]),
-    )
+    return arrivals.merged(list(drawn))
 
 
 def _agents(seconds: float, seed: int) -> Trace:
