@@ -238,9 +238,13 @@ async def _sample(members: list[Stub], board: Board, indexes: list[int]) -> None
 
 
 async def _tell(members: list[Stub], counts: Counts) -> None:
+    frozen = False
     while True:
         await asyncio.sleep(1.0)
         armed = sum(member.node.standing.armed for member in members)
+        if armed == len(members) and not frozen:
+            gc.freeze()  # what connections are made of, too
+            frozen = True
         line = {
             "t": time.time(),
             "answered": counts.answered,
