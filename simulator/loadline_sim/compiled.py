@@ -20,7 +20,7 @@ from numba.extending import overload
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MARKS = b"@compiled\n", b"@handles("
+MARKS = b"@compiled\n", b"@compiled_making_arrays\n", b"@handles("
 """One of them is in each source with compiled functions."""
 
 
@@ -43,7 +43,17 @@ vars(config)["CACHE_DIR"] = _directory()
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, compiled on its first call and from then on read from the cache."""
+    """`function`, compiled on its first call and then read from the cache. It makes and returns no array.
+
+    Numba counts references to each array that is passed on, which took three quarters of a plant's tick. A
+    function without memory of its own needn't. One that makes an array raises TypingError when it is called.
+    """
+    machine_code: Callable[P, R] = numba.njit(cache=True, _nrt=False)(function)
+    return machine_code
+
+
+def compiled_making_arrays(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled`, for a function that makes or returns arrays or lists."""
     machine_code: Callable[P, R] = numba.njit(cache=True)(function)
     return machine_code
 

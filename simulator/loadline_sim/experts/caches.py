@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from loadline_sim.arrays import Ints
-from loadline_sim.compiled import compiled
+from loadline_sim.compiled import compiled, compiled_making_arrays
 from loadline_sim.experts.decode_steps import Accesses
 from loadline_sim.experts.routings import Mask
 
@@ -139,7 +139,7 @@ def replay(
     )
 
 
-@compiled
+@compiled_making_arrays
 def _replayed(  # noqa: PLR0917
     demand: _Demand, cache: _Cache, transfer_s: float, layer_s: float
 ) -> tuple[int, int, int, int, float]:
@@ -206,7 +206,7 @@ def _prefetch(  # noqa: PLR0917
     return begun, free_s, newest
 
 
-@compiled
+@compiled_making_arrays
 def _beginning(demand: _Demand, cache: _Cache) -> _Past:
     experts, accesses = cache.pool_of.size, demand.key.size
     coming = np.full(experts, accesses, dtype=np.int64)

@@ -36,16 +36,16 @@ def tables_of(model: ServerModel) -> Tables:
 def queue_of(arrivals: Arrivals, servers: int, *, model: ServerModel) -> tuple[Queue, Ints]:
     """The requests by server with their prefill priced, and where in `arrivals` each came from."""
     order = np.lexsort((arrivals.arrival_s, arrivals.server))
-    prompts = arrivals.prompt_tokens[order].astype(np.float64)
+    tokens, places = np.unique(arrivals.prompt_tokens[order].astype(np.float64), return_inverse=True)
     times, draw = model.latencies, model.watts
-    seconds = [latencies.prefill_s(times, prompt_tokens=n, clock_mhz=times.full_mhz) for n in prompts]
-    dynamic = [watts.prefill_watts(draw, prompt_tokens=n, clock_mhz=times.full_mhz) for n in prompts]
+    seconds = [latencies.prefill_s(times, prompt_tokens=n, clock_mhz=times.full_mhz) for n in tokens]
+    dynamic = [watts.prefill_watts(draw, prompt_tokens=n, clock_mhz=times.full_mhz) for n in tokens]
     nobody = np.full(len(arrivals), np.nan)
     queue = Queue(
         starts=np.searchsorted(arrivals.server[order], np.arange(servers + 1)),
         arrival_s=arrivals.arrival_s[order],
-        prefill_s=np.array(seconds, dtype=np.float64),
-        prefill_watts=np.array(dynamic, dtype=np.float64) - watts.idle_watts(draw),
+        prefill_s=np.array(seconds, dtype=np.float64)[places],
+        prefill_watts=(np.array(dynamic, dtype=np.float64) - watts.idle_watts(draw))[places],
         output_tokens=arrivals.output_tokens[order].astype(np.float64),
         ttft_s=nobody.copy(),
         latency_s=nobody.copy(),

@@ -18,7 +18,6 @@ better under caps; the comparison errs on the harsh side.
 Everything is a function of traces, factors and seed.
 """
 
-import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from numpy.typing import NDArray
 
 from loadline_policies.models import latencies
 from loadline_policies.models.parameters import ServerModel
+from loadline_sim.traffic import least_work
+from loadline_sim.traffic.least_work import Work
 from loadline_sim.traffic.traces import Trace
 
 JITTER_S = 20.0
@@ -136,38 +137,19 @@ def _servers_of(service: str, services_of_servers: Sequence[str]) -> NDArray[np.
 
 
 def _routed_service(trace: Trace, servers: NDArray[np.int64], model: ServerModel) -> NDArray[np.int64]:
-    """The server of each request: the one whose estimated work ends first.
-
-    A server's prompts wait for each other, its answers don't; so work is the prompts
-    before a request, plus a share of the answers still under way. Among equals the one
-    idle for longest is taken, so that an idle row is used evenly.
-    """
-    prefill_s, decode_s = _prices(trace, model)
-    token_share = 1.0 / model.max_batch
-    prompts_end = np.zeros(servers.size)
-    answers_s = np.zeros(servers.size)
-    under_way: list[tuple[float, int, float]] = []
-    chosen = np.empty(len(trace), dtype=np.int64)
-    for i, now in enumerate(trace.arrival_s):
-        while under_way and under_way[0][0] <= now:
-            _, done_on, spent_s = heapq.heappop(under_way)
-            answers_s[done_on] -= spent_s
-        work_s = np.maximum(prompts_end - now, 0.0) + answers_s
-        best = int(np.lexsort((prompts_end, np.round(work_s, 6)))[0])
-        prompts_end[best] = max(prompts_end[best], now) + prefill_s[i]
-        share_s = decode_s[i] * token_share
-        answers_s[best] += share_s
-        heapq.heappush(under_way, (prompts_end[best] + decode_s[i], best, share_s))
-        chosen[i] = best
+    prefill_s, decode_s = prices(trace, model)
+    work = Work.none(servers.size)
+    share = 1.0 / model.max_batch
+    chosen, _ = least_work.routed(work, trace.arrival_s, prefill_s=prefill_s, decode_s=decode_s, share=share)
     return servers[chosen]
 
 
-def _prices(trace: Trace, model: ServerModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def prices(trace: Trace, model: ServerModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Estimated seconds of prefill and of decode of each request, at full clock."""
     times = model.latencies
+    tokens, places = np.unique(trace.prompt_tokens, return_inverse=True)
     prefill = [
-        latencies.prefill_s(times, prompt_tokens=float(tokens), clock_mhz=times.full_mhz)
-        for tokens in trace.prompt_tokens
+        latencies.prefill_s(times, prompt_tokens=float(count), clock_mhz=times.full_mhz) for count in tokens
     ]
     token_s = latencies.decode_s(times, batch=TYPICAL_BATCH, clock_mhz=times.full_mhz)
-    return np.array(prefill), trace.output_tokens.astype(np.float64) * token_s
+    return np.array(prefill)[places], trace.output_tokens.astype(np.float64) * token_s

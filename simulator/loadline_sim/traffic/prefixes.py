@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadline_sim.arrays import Ints
-from loadline_sim.compiled import compiled
+from loadline_sim.compiled import compiled_making_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def cached_blocks(prefixes: Prefixes) -> Ints:
     return _leading(prefixes.starts, prefixes.firsts, prefixes.lengths, seen)
 
 
-@compiled
+@compiled_making_arrays
 def _leading(starts: Ints, firsts: Ints, lengths: Ints, seen: np.ndarray) -> Ints:  # noqa: PLR0917
     found = np.zeros(starts.size - 1, np.int64)
     for request in range(starts.size - 1):
