@@ -41,6 +41,9 @@ def _directory() -> str:
 
 vars(config)["CACHE_DIR"] = _directory()
 
+WITHOUT_MEMORY: Any = {"cache": True, "_nrt": False}
+"""The second option isn't among numba's types: its own extensions use it."""
+
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, compiled on its first call and then read from the cache. It makes and returns no array.
@@ -48,7 +51,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     Numba counts references to each array that is passed on, which took three quarters of a plant's tick. A
     function without memory of its own needn't. One that makes an array raises TypingError when it is called.
     """
-    machine_code: Callable[P, R] = numba.njit(cache=True, _nrt=False)(function)
+    machine_code: Callable[P, R] = numba.njit(**WITHOUT_MEMORY)(function)
     return machine_code
 
 

@@ -1,4 +1,4 @@
-"""What tests inside an engine import is in the engine's list of packages, so that a new one fails here at once."""
+"""What tests inside an engine import is in the engine's list of packages: a new one fails here at once."""
 
 import ast
 import re

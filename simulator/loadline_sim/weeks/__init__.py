@@ -1,0 +1,3 @@
+"""
+A row of servers over weeks: its watts by the second, and in ticks of the plant wherever a policy acts.
+"""
