@@ -1,5 +1,5 @@
 """
-How fast the simulator is, how far it is off its peer, and how much memory a million requests take.
+How fast the simulator is, how far it is off its peer, and what a million requests and six weeks take.
 
 The peer is splitwise-sim: 8,502 requests on 51 servers, of which its own outcomes are recorded. With
 `--peer`, a checkout of it that runs (`--peer-python` is the interpreter that has its requirements)
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from benchmarks import splitwise_peers
+from benchmarks import simulated_weeks, splitwise_peers
 from benchmarks.result_files import (
     RESULTS,
     Check,
@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     million = _apart("million")
     with tempfile.TemporaryDirectory() as folder:
         rows = _apart("rows", file=_week(Path(folder)))
+    weeks, week, hours = _apart("weeks"), _apart("week"), _apart("hours")["hours"]
     return finish(
         report(
             "simulator",
@@ -92,9 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
                 "servers": run.fleet().servers.size,
                 "runs": RUNS,
                 "peer": "in the same run" if peer_s else f"recorded: {RECORDED_PER_S:g} requests/s",
-                "not_measured_yet": ["six_weeks_s", "fluid_vs_iteration_error"],
+                "weeks": f"{simulated_weeks.DAYS} days of {simulated_weeks.SERVERS} servers under polca",
+                "hours": simulated_weeks.HOURS,
             },
-            seeds=[],
+            seeds=list(range(simulated_weeks.HOURS)),
             results={
                 "requests_per_s": per_s,
                 "peer_requests_per_s": peer_per_s,
@@ -104,6 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
                 "rows_27m": rows["rows"],
                 "rows_27m_s": rows["seconds"],
                 "within_2_percent": _close(times),
+                "six_weeks": weeks,
+                "replayed_week": week,
+                "replayed_windows_s": week["replayed_windows_s"],
+                "hours": hours,
             },
             checks=[
                 _faster(per_s / peer_per_s),
@@ -112,6 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
                     "million_requests_gib", million["gib"], goal=1.0, reason="peak memory of that process"
                 ),
                 at_most("rows_27m_gib", rows["gib"], goal=2.0, reason="peak memory of that process"),
+                _weeks(weeks),
+                _hours(hours),
             ],
         ),
         kept,
@@ -122,6 +130,20 @@ def _faster(ratio: float) -> Check:
     """A timing: a recorded peer isn't slowed by what else runs here."""
     reason = "requests a second, over the peer's"
     return replace(at_least("speedup", ratio, goal=200.0, reason=reason), timing=True)
+
+
+def _weeks(weeks: Mapping[str, Any]) -> Check:
+    """A timing: the policy's own decisions, once a second, are part of it."""
+    reason = f"{weeks['requests']} requests, {weeks['decisions']} decisions"
+    return replace(at_most("six_weeks_s", weeks["six_weeks_s"], goal=120.0, reason=reason), timing=True)
+
+
+def _hours(hours: Sequence[Mapping[str, float]]) -> Check:
+    """The worst of energy, p99 of two seconds, and seconds above thresholds as a share of the hour."""
+    worst = {name: max(hour[name] for hour in hours) for name in ("energy", "p99", "seconds_above")}
+    return at_most(
+        "fluid_vs_iteration_error", max(worst.values()), goal=0.01, reason=f"the worst are {worst}"
+    )
 
 
 def _timed(run: Run) -> float:
@@ -218,7 +240,26 @@ def _week(folder: Path) -> Path:
     return path
 
 
-PARTS: Final = {"cold": _cold, "million": _million, "rows": _rows}
+def _six_weeks(_: Path | None) -> dict[str, Any]:
+    return simulated_weeks.six_weeks()
+
+
+def _replayed_week(_: Path | None) -> dict[str, Any]:
+    return simulated_weeks.replayed_week()
+
+
+def _random_hours(_: Path | None) -> dict[str, Any]:
+    return {"hours": simulated_weeks.hour_errors()}
+
+
+PARTS: Final = {
+    "cold": _cold,
+    "million": _million,
+    "rows": _rows,
+    "weeks": _six_weeks,
+    "week": _replayed_week,
+    "hours": _random_hours,
+}
 """What is measured in a process of its own, by the name of the option."""
 
 

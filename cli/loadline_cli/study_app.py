@@ -20,6 +20,8 @@ def _study(context: typer.Context) -> None:
     \b
     Half of a model's experts in memory, instead of all:
       loadline study experts --memory-gib 13.4
+    More servers behind a row's budget, for six weeks:
+      loadline study power --days 42
     """
     show_help_without_a_command(context)
 
@@ -158,6 +160,100 @@ def experts(  # noqa: PLR0917
         waiting=waiting,
         grouped=grouped,
         seed=seed,
+        out=out,
+        open_report=open_report,
+        output=output,
+    )
+    raise typer.Exit(code)
+
+
+@study.command(short_help="Find out how many servers a row's power budget bears for weeks.")
+def power(  # noqa: PLR0917
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="A power policy document to compare with polca and the one-threshold policies; repeatable.",
+        ),
+    ] = None,
+    servers: Annotated[
+        str,
+        typer.Option("--servers", metavar="N,…", help="Numbers of servers to put behind the budget."),
+    ] = "44,48,52",
+    base_servers: Annotated[
+        int,
+        typer.Option("--base-servers", metavar="N", help="Servers that the budget is for: 6.08 kW each."),
+    ] = 40,
+    days: Annotated[int, typer.Option("--days", metavar="N", help="Days to simulate, from a Monday on.")] = 7,
+    load: Annotated[
+        float,
+        typer.Option(
+            "--load",
+            metavar="FACTOR",
+            help="Of the recorded rates of requests; by default the base servers peak at 78 %.",
+        ),
+    ] = 0.45,
+    replay: Annotated[
+        float,
+        typer.Option(
+            "--replay",
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="Share of the time to simulate again by 25 ms: where loads under caps are highest.",
+        ),
+    ] = 0.02,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Random seed: when which requests come.")
+    ] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, max=256, help="Rows to simulate at the same time.")
+    ] = 2,
+    emit: Annotated[
+        Path | None,
+        typer.Option(
+            "--emit",
+            metavar="FILE",
+            help="Write the recommended policy into FILE, as a ConfigMap for kubectl.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
+    ] = Path("build/study-power"),
+    open_report: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Find out how many servers a row's power budget bears for weeks, under which policy.
+
+    \b
+    A week of 44, 48 and 52 servers behind a budget for 40; takes about a minute and no GPU:
+      loadline study power --open
+    Your own thresholds for six weeks, and the best policy as a ConfigMap:
+      loadline study power --days 42 --policy mine.yaml --emit power.yaml
+
+    Each policy decides once a second on a simulated row of A100 servers with chat (high
+    priority) and code (low) in recorded hours and days, with the code that the coordinator
+    runs. The study says how often the row was above its budget, how long which caps were in
+    force, and how much longer requests took than without caps. It recommends the policy that
+    bears the most servers within the budget and POLCA's objectives for latencies.
+
+    Exit codes: 0 a policy is recommended, 1 none is, 2 the study could not run.
+    """
+    from loadline_cli import power_studies
+
+    code = power_studies.power(
+        policy or [],
+        servers=servers,
+        base_servers=base_servers,
+        days=days,
+        load=load,
+        replay_share=replay,
+        seed=seed,
+        jobs=jobs,
+        emit=emit,
         out=out,
         open_report=open_report,
         output=output,

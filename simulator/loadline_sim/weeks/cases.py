@@ -88,12 +88,14 @@ class Replayed:
 class Outcome:
     """What became of a case.
 
-    `capped_s` are the seconds in which caps were in force, `levels` the seconds at each level of the policy.
+    `capped_s` are the seconds in which caps were in force, `levels` the seconds at each level of the policy,
+    of which `policy_levels` are all, the strictest last; empty where it has none.
     `means` and `highest` are the row's load of each ten minutes. `latencies` are by priority.
     """
 
     case: Case
     policy_hash: str
+    policy_levels: tuple[str, ...]
     load: LoadCount
     replayed: Replayed = field(default_factory=Replayed)
     levels: Counter[str] = field(default_factory=Counter)
@@ -117,7 +119,7 @@ def run(case: Case, progress: Progress = lambda what, share: None) -> Outcome:
         reaction_s=case.reaction_s,
     )
     document = parse_power(case.document)
-    outcome = Outcome(case, document.hash, LoadCount(CURVE, SECOND_S))
+    outcome = Outcome(case, document.hash, document.policy.levels, LoadCount(CURVE, SECOND_S))
     orders, row, last_s, origin_s = runs.new_orders(document), None, 0, 0
     for seconds, arrivals in case.demand.spans(services, model):
         progress(case.title, origin_s / case.demand.duration_s)

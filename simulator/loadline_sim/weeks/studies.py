@@ -1,8 +1,8 @@
 """
 How many servers a budget bears for weeks, under which policy: cases side by side, and what they say.
 
-The budget is that of the demo's row: 6.08 kW for each of `base_servers`. The study puts more servers behind it
-and asks of each policy whether the row stayed within its budget, and what that cost its requests, compared
+The budget is that of the demo's row: 6.08 kW for each of `base_servers`. The study puts more servers behind
+it and asks of each policy whether the row stayed within its budget, and what that cost its requests, compared
 with the same row without caps. Objectives are those that POLCA states for its two priorities.
 """
 

@@ -23,7 +23,7 @@ CASE = Case(
     document=studies.document("polca"),
     servers=6,
     budget_watts=6 * 4900.0,
-    demand=Demand(factor=0.2, duration_s=1800, span_s=700, profile=STEADY),
+    demand=Demand(factor=0.2, duration_s=1800, span_s=600, profile=STEADY),
 )
 
 
@@ -98,7 +98,7 @@ def outcome(*, brakes: int = 0, e2e_s: float = 1.0) -> Outcome:
     latencies = {
         name: Latencies(counted(np.full(9, 0.5)), counted(np.full(9, e2e_s))) for name in ("high", "low")
     }
-    return Outcome(CASE, "", load, levels=Counter(), latencies=latencies)
+    return Outcome(CASE, "", (), load, levels=Counter(), latencies=latencies)
 
 
 def row(**changed: float) -> Row:
