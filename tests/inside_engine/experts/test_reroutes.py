@@ -66,8 +66,9 @@ def test_one_round_is_token_drop(case: Case, gamma: int, short: bool) -> None:
         assert torch.equal(expected, found)
 
 
-@given(cases(), GAMMAS, ROUNDS)
+@given(cases(tied=False), GAMMAS, ROUNDS)
 def test_rounds_that_are_not_used_change_nothing(case: Case, gamma: int, rounds: int) -> None:
+    """Of experts that a router finds equally good, a longer top-k may name another one first."""
     for short, long in zip(
         rerouted(case, gamma, rounds, most_rounds=rounds), rerouted(case, gamma, rounds), strict=True
     ):
