@@ -33,6 +33,15 @@ def with_room(old: Rows, room: int) -> Rows:
 
 
 @compiled
+def most(rows: Rows, one: int, other: int) -> int:
+    """The most items that an owner has in two of its lists together."""
+    found = 0
+    for owner in range(rows.sizes.shape[1]):
+        found = max(found, rows.sizes[one, owner] + rows.sizes[other, owner])
+    return int(found)
+
+
+@compiled
 def append(rows: Rows, kind: int, owner: int, item: int) -> None:  # noqa: PLR0917
     """Add an item at a list's end."""
     rows.items[kind, owner, rows.sizes[kind, owner]] = item

@@ -15,11 +15,20 @@ from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.traffic.traces import Trace
 
 REQUEST: Final = record(
-    ("prompt_tokens", "output_tokens", "held_bytes", "prompt_server", "token_server", "is_sent"),
+    (
+        "prompt_tokens",
+        "output_tokens",
+        "held_bytes",
+        "shared_bytes",
+        "prompt_server",
+        "token_server",
+        "is_sent",
+    ),
     floats=("arrival_s", "first_token_s", "last_token_s"),
 )
 """Servers are -1 until they are chosen, times of tokens NaN until they are out. `held_bytes` is the memory
-that a request has on a server; `is_sent` is 1 since its KV went to another one."""
+that a request has on a server for itself, `shared_bytes` that of a prompt on its way which others use too;
+`is_sent` is 1 since its KV went to another one."""
 
 
 class Simulation(NamedTuple):

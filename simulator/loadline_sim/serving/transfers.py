@@ -19,8 +19,8 @@ RETRY_S: Final = 1.0
 def send(simulation: Simulation, request: int) -> None:
     """Begin to send the KV of a request's prompt, or try again in a while."""
     it, fleet, seconds = simulation.requests[request], simulation.fleet, RETRY_S
-    if simulations.has_room(simulation, it.token_server, it.held_bytes):
-        fleet.servers[it.token_server].used_bytes += it.held_bytes
+    if simulations.has_room(simulation, it.token_server, it.held_bytes + it.shared_bytes):
+        fleet.servers[it.token_server].used_bytes += it.held_bytes + it.shared_bytes
         it.is_sent = 1
         seconds = it.prompt_tokens * fleet.token_bytes / fleet.bytes_per_s
     events.push(simulation.events, simulation.now_s[0] + seconds, events.TRANSFER, request)
@@ -34,5 +34,6 @@ def is_done(simulation: Simulation, request: int) -> bool:
         send(simulation, request)
         return False
     simulations.free(simulation, it.prompt_server, request)
+    it.held_bytes, it.shared_bytes = it.held_bytes + it.shared_bytes, 0
     simulations.settle(simulation, it.prompt_server, it.prompt_tokens + 1)
     return True

@@ -4,9 +4,12 @@ Continuous batching as in vLLM: each step is filled anew, answers first, then pi
 A step has a budget of tokens. Each running request takes one, or what is left of its prompt; then waiting
 ones start, first come first served. KV memory is taken in blocks as tokens are computed. Where there is no
 block for a running request, the newest one is preempted: its blocks are freed, and all of its tokens are
-computed again. A request whose answer is served elsewhere is sent there after its first token.
+computed again. A request whose answer is served elsewhere is sent there after its first token, and starts
+there before those that hold no memory: else a preempted one could wait for what a waiting one holds.
 
-Source: vLLM 0.32, `v1/core/sched/scheduler.py`, as far as told here: nothing is cached, nothing speculated.
+Where the blocks of prompts are known, those that a server has kept aren't computed again (`prefix_caches`).
+
+Source: vLLM 0.32, `v1/core/sched/scheduler.py`, as far as told here: nothing is speculated.
 """
 
 from typing import Any, Final, NamedTuple
@@ -15,9 +18,10 @@ import numpy as np
 
 from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
-from loadline_sim.serving import events, handlers, rows, simulations, transfers
+from loadline_sim.serving import events, handlers, prefix_caches, rows, simulations, transfers
 from loadline_sim.serving.gaps import count
 from loadline_sim.serving.handlers import handles
+from loadline_sim.serving.prefix_caches import PrefixCache
 from loadline_sim.serving.records import Records, record
 from loadline_sim.serving.rows import Rows
 from loadline_sim.serving.servers import Fleet, check_priced, free_tokens
@@ -33,7 +37,7 @@ SEQUENCE: Final = record(("computed", "made", "blocks", "now"))
 class Continuous(NamedTuple):
     """Limits of a step, size of a block; by request and server; `prefills` are prompt tokens of each step.
 
-    `gaps` counts the times between tokens, unless it is empty.
+    `gaps` counts the times between tokens, unless it is empty; `cache` has what servers keep of prompts.
     """
 
     most_sequences: int
@@ -43,6 +47,7 @@ class Continuous(NamedTuple):
     lists: Rows
     prefills: Ints
     gaps: Ints
+    cache: PrefixCache
 
     def with_room(self, room: int) -> "Continuous":
         """The same, with room for so many items in each list."""
@@ -58,16 +63,17 @@ def continuous(
     most_tokens: int = 2048,
     block_tokens: int = 16,
     gaps: Ints | None = None,
+    cache: PrefixCache | None = None,
 ) -> Continuous:
-    """The scheduler before the first request; times between tokens are counted in `gaps`, of
-    `gaps.no_gaps`."""
+    """The scheduler before the first request; `gaps` is of `gaps.no_gaps`, `cache` of `prefix_cache`."""
     most_held = free_tokens(fleet, block_tokens=block_tokens)
     simulations.check_room(requests["prompt_tokens"] + requests["output_tokens"], most_held)
     check_priced(fleet, most_tokens=max(most_tokens, most_sequences))
     lists = rows.empty(2, fleet.servers.size, room)
     prefills, sequences = np.zeros(fleet.servers.size, np.int64), np.zeros(requests.size, SEQUENCE)
     counted = np.zeros(0, np.int64) if gaps is None else gaps
-    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills, counted)
+    kept = prefix_caches.no_cache() if cache is None else cache
+    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills, counted, kept)
 
 
 @handles(handlers.arrive, Continuous)
@@ -80,6 +86,7 @@ def arrive(state: Continuous, simulation: Simulation, index: int) -> None:
 def receive(state: Continuous, simulation: Simulation, index: int) -> None:
     """Let the request wait on the server of its answer; the other one may have had no room for its next."""
     request, sizes = simulation.requests[index], state.lists.sizes
+    prefix_caches.end_use(state.cache, simulation, request.prompt_server, index)
     _wait(state, simulation, request.token_server, index)
     if sizes[RUNNING, request.prompt_server] == 0 and sizes[WAITING, request.prompt_server] > 0:
         _begin(state, simulation, request.prompt_server)
@@ -88,7 +95,7 @@ def receive(state: Continuous, simulation: Simulation, index: int) -> None:
 @handles(handlers.is_full, Continuous)
 def is_full(state: Continuous, simulation: Simulation, index: int) -> bool:
     """A server's requests wait or run."""
-    return bool(state.lists.sizes.sum(axis=0).max() + 2 >= state.lists.items.shape[2])
+    return bool(rows.most(state.lists, WAITING, RUNNING) + 2 >= state.lists.items.shape[2])
 
 
 @handles(handlers.end_step, Continuous)
@@ -100,12 +107,26 @@ def end_step(state: Continuous, simulation: Simulation, index: int) -> None:
 
 @compiled
 def _wait(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
-    rows.append(state.lists, WAITING, server, index)
+    place = _first_without_memory(state, server)
+    if state.sequences[index].blocks == 0:
+        place = state.lists.sizes[WAITING, server]
+    rows.insert(state.lists, WAITING, server, place, index)
     simulation.fleet.servers[server].waiting += 1
     if state.lists.sizes[RUNNING, server] == 0:
         _begin(state, simulation, server)
     elif state.prefills[server] == 0:
         events.cut_steps(simulation.events, server, simulation.now_s[0])
+
+
+@compiled
+def _first_without_memory(state: Continuous, server: int) -> int:
+    """The place behind waiting requests whose KV has come: what they hold, nobody else gets by waiting."""
+    place = 0
+    while place < state.lists.sizes[WAITING, server]:
+        if state.sequences[state.lists.items[WAITING, server, place]].blocks == 0:
+            break
+        place += 1
+    return place
 
 
 @compiled
@@ -127,6 +148,7 @@ def _grow(  # noqa: PLR0917
         if not simulations.has_room(simulation, server, new_bytes):
             return False
         simulations.take(simulation, server, index, new_bytes)
+        prefix_caches.give_way(state.cache, simulation, server)
         sequence.blocks += needed
     return True
 
@@ -140,10 +162,10 @@ def _begin(state: Continuous, simulation: Simulation, server: int) -> None:
         preempted = False
     while not preempted and budget > 0 and lists.sizes[WAITING, server] > 0:
         index = lists.items[WAITING, server, 0]
-        tokens = min(_left(state, simulation, index), budget)
         if lists.sizes[RUNNING, server] >= state.most_sequences:
             break
-        if not _grow(state, simulation, server, index, tokens):
+        tokens = _start(state, simulation, server, index, budget)
+        if tokens == 0:
             break
         rows.remove(lists, WAITING, server, index)
         simulation.fleet.servers[server].waiting -= 1
@@ -155,6 +177,27 @@ def _begin(state: Continuous, simulation: Simulation, server: int) -> None:
             handlers.be_idle(simulation.router, simulation, server)
         return
     _plan(state, simulation, server)
+
+
+@compiled
+def _start(  # noqa: PLR0917
+    state: Continuous, simulation: Simulation, server: int, index: int, budget: int
+) -> int:
+    """Let a waiting request use what its server has kept of its prompt; tokens to compute, 0 without room."""
+    sequence, cache, left = state.sequences[index], state.cache, _left(state, simulation, index)
+    blocks = prefix_caches.found(cache, server, index, left - 1) if sequence.computed == 0 else 0
+    if blocks > 0:
+        prefix_caches.use(cache, simulation, server, index, blocks)
+        sequence.computed = blocks * cache.block_tokens
+        sequence.blocks = sequence.computed // state.block_tokens
+    tokens = min(_left(state, simulation, index), budget)
+    if _grow(state, simulation, server, index, tokens):
+        prefix_caches.note_hits(cache, index, blocks)
+        return int(tokens)
+    if blocks > 0:
+        prefix_caches.end_use(cache, simulation, server, index)
+        sequence.computed = sequence.blocks = 0
+    return 0
 
 
 @compiled
@@ -181,9 +224,10 @@ def _preempt(state: Continuous, simulation: Simulation, server: int, index: int)
     """Free a running request's memory and let it wait before all others."""
     sequence, lists = state.sequences[index], state.lists
     simulations.free(simulation, server, index)
+    prefix_caches.end_use(state.cache, simulation, server, index)
     simulation.requests[index].held_bytes = sequence.blocks = sequence.computed = 0
     rows.remove(lists, RUNNING, server, index)
-    rows.insert(lists, WAITING, server, 0, index)
+    rows.insert(lists, WAITING, server, _first_without_memory(state, server), index)
     simulation.fleet.servers[server].waiting += 1
 
 
@@ -221,6 +265,8 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
     """Take the tokens of the steps; who has all is done, and a prompt that is served elsewhere is sent."""
     lists, place, further = state.lists, 0, 0
     steps = int(simulation.events.steps[server].steps)
+    for index in lists.items[RUNNING, server, : lists.sizes[RUNNING, server]]:
+        _grow(state, simulation, server, index, state.sequences[index].now + steps - 1)
     while place < lists.sizes[RUNNING, server]:
         index = lists.items[RUNNING, server, place]
         sequence, request = state.sequences[index], simulation.requests[index]
@@ -228,10 +274,10 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
             sequence.computed += sequence.now
             place += 1
             continue
-        _grow(state, simulation, server, index, sequence.now + steps - 1)
         sequence.computed += sequence.now + steps - 1
         if sequence.made == 0:
             simulations.end_prompt(simulation, server, index)
+            prefix_caches.keep(state.cache, simulation, server, index)
         else:
             further += steps
         sequence.made += steps
@@ -240,8 +286,10 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
             continue
         rows.remove(lists, RUNNING, server, index)
         if sequence.made < request.output_tokens:
+            request.shared_bytes = prefix_caches.used_bytes(state.cache, index)
             transfers.send(simulation, index)
         else:
             simulations.end_answer(simulation, server, index)
+            prefix_caches.end_use(state.cache, simulation, server, index)
     if state.gaps.size > 0 and further > 0:
         count(state.gaps, events.mean_step_s(simulation.events, server), further)

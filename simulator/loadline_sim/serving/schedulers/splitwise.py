@@ -114,8 +114,7 @@ def end_step(state: Splitwise, simulation: Simulation, index: int) -> None:
 @handles(handlers.is_full, Splitwise)
 def is_full(state: Splitwise, simulation: Simulation, index: int) -> bool:
     """A server's tasks wait or run, and every other list holds some of them."""
-    sizes = state.lists.sizes
-    return bool((sizes[QUEUE] + sizes[BATCH]).max() + 2 >= state.draft.size)
+    return bool(rows.most(state.lists, QUEUE, BATCH) + 2 >= state.draft.size)
 
 
 @compiled

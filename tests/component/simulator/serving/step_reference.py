@@ -24,6 +24,9 @@ class Sequence:
     step: int = 0
     first_s: float = math.nan
     last_s: float = math.nan
+    ids: tuple[int, ...] = ()
+    shared: list[int] = field(default_factory=list)
+    hits: int | None = None
 
     @property
     def left(self) -> int:
@@ -35,7 +38,8 @@ class Engine:
     """One server, with `blocks` free ones; `prefill_s` and `decode_s` are seconds of a step by its tokens.
 
     The others are seconds beyond: of a request that decodes beside prompts, of a token that one holds, and
-    of a pair of a prompt's token and one at or before it.
+    of a pair of a prompt's token and one at or before it. With `kept_tokens` blocks of so many tokens are
+    kept by their ids: `users` counts who uses them, `unused` are the others, the least recently used first.
     """
 
     blocks: int
@@ -50,6 +54,14 @@ class Engine:
     waiting: list[Sequence] = field(default_factory=list)
     running: list[Sequence] = field(default_factory=list)
     preemptions: int = 0
+    kept_tokens: int = 0
+    users: dict[int, int] = field(default_factory=dict)
+    unused: dict[int, None] = field(default_factory=dict)
+
+    @property
+    def kept_blocks(self) -> int:
+        """Blocks of memory of one that is kept."""
+        return self.kept_tokens // self.block_tokens
 
     def serve(self, sequences: list[Sequence]) -> None:
         """All of them, one step after the other."""
@@ -76,9 +88,14 @@ class Engine:
             one.step, budget, place = tokens, budget - tokens, place + 1
         if self.preemptions == before or not self.running:
             while self.waiting and budget > 0 and len(self.running) < self.most_sequences:
+                self.find(self.waiting[0])
                 tokens = min(self.waiting[0].left, budget)
                 if not self.grow(self.waiting[0], tokens):
+                    self.release(self.waiting[0])
+                    self.waiting[0].computed = self.waiting[0].blocks = 0
                     break
+                if self.waiting[0].hits is None:
+                    self.waiting[0].hits = len(self.waiting[0].shared)
                 self.running.append(self.waiting.pop(0))
                 self.running[-1].step, budget = tokens, budget - tokens
         total = sum(one.step for one in self.running)
@@ -99,10 +116,11 @@ class Engine:
             one.made += 1
             if one.made == 1:
                 one.first_s = now_s
+                self.keep(one)
             if one.made == one.output:
                 one.last_s = now_s
                 self.running.remove(one)
-                self.blocks += one.blocks
+                self.free(one)
 
     def grow(self, one: Sequence, tokens: int) -> bool:
         """Blocks for so many tokens more."""
@@ -111,11 +129,53 @@ class Engine:
             return False
         self.blocks -= max(0, needed)
         one.blocks += max(0, needed)
+        while len(self.unused) * self.kept_blocks > self.blocks:
+            self.unused.pop(next(iter(self.unused)))
         return True
+
+    def find(self, one: Sequence) -> None:
+        """Use the blocks that are kept of a prompt's beginning, but for its last token."""
+        for block in one.ids[: (one.left - 1) // self.kept_tokens if self.kept_tokens else 0]:
+            if block not in self.users and block not in self.unused:
+                break
+            if block in self.unused:
+                del self.unused[block]
+                self.blocks -= self.kept_blocks
+            self.users[block] = self.users.get(block, 0) + 1
+            one.shared.append(block)
+        one.computed = len(one.shared) * self.kept_tokens
+        one.blocks = len(one.shared) * self.kept_blocks
+
+    def keep(self, one: Sequence) -> None:
+        """Keep the whole blocks of a prompt; of one that is kept already the copy is freed."""
+        whole = one.prompt // self.kept_tokens if self.kept_tokens else 0
+        for block in one.ids[len(one.shared) : whole]:
+            if block in self.users:
+                self.blocks += self.kept_blocks
+            self.unused.pop(block, None)
+            self.users[block] = self.users.get(block, 0) + 1
+            one.shared.append(block)
+
+    def free(self, one: Sequence) -> None:
+        """Free what a sequence has for itself, and then what it shares."""
+        self.blocks += one.blocks - len(one.shared) * self.kept_blocks
+        self.release(one)
+
+    def release(self, one: Sequence) -> None:
+        """Let a sequence share nothing, its last block first; what nobody uses is kept while there is
+        room.
+        """
+        while one.shared:
+            block = one.shared.pop()
+            self.users[block] -= 1
+            if not self.users[block]:
+                del self.users[block]
+                self.unused[block] = None
+                self.blocks += self.kept_blocks
 
     def preempt(self, one: Sequence) -> None:
         """Free its memory; it waits before all others."""
-        self.blocks += one.blocks
+        self.free(one)
         one.computed = one.blocks = one.step = 0
         self.running.remove(one)
         self.waiting.insert(0, one)
@@ -123,6 +183,13 @@ class Engine:
 
 
 def sequences_of(trace: Trace) -> list[Sequence]:
-    """The requests of a trace."""
+    """The requests of a trace, with the blocks of their prompts if they are known."""
     rows = zip(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, strict=True)
-    return [Sequence(float(arrival_s), int(prompt), int(output)) for arrival_s, prompt, output in rows]
+    found = [Sequence(float(arrival_s), int(prompt), int(output)) for arrival_s, prompt, output in rows]
+    prefixes = trace.prefixes
+    for place, one in enumerate(found if prefixes is not None else []):
+        assert prefixes is not None
+        runs = range(prefixes.starts[place], prefixes.starts[place + 1])
+        spans = (range(prefixes.firsts[run], prefixes.firsts[run] + prefixes.lengths[run]) for run in runs)
+        one.ids = tuple(block for span in spans for block in span)
+    return found
