@@ -77,7 +77,7 @@ def test_what_nodes_report_of_experts_is_put_together(
     for node in (first, second):
         one.tell([node], services=[{"service": f"{namespace}/chat", "pods": 1}])
     bounded("Unknown", "NotTold")
-    assert "experts" not in status_of(harbour, name="chat", namespace=namespace)
+    eventually(lambda: "experts" not in status_of(harbour, name="chat", namespace=namespace))
 
 
 def test_experts_of_the_version_before_are_off_and_restart_nothing(harbour: Bed, namespace: str) -> None:
