@@ -6,6 +6,7 @@ coordinator must not wait for it: a thread writes, so few lines may wait for it 
 memory either, and a line that didn't get into the file is counted. It never costs a decision.
 """
 
+import os
 import queue
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ MIB: Final = 1024 * 1024
 
 MOST_WAITING: Final = 1024
 """Lines that may wait for the disk. Chosen: some minutes of a coordinator that writes its observations."""
+
+MOST_TORN_BYTES: Final = MIB
+"""Bytes of a file's end in which a line's end is looked for: more than the longest entry has."""
 
 CLOSE_WITHIN_S: Final = 2.0
 """How long an agent's end waits for the disk. Chosen: its limits have stepped down by then."""
@@ -51,9 +55,14 @@ class JournalFile:
         self._thread.join(CLOSE_WITHIN_S)
 
     def _write_all(self) -> None:
+        torn = True  # a predecessor may have been killed in the middle of a line
         while (line := self._lines.get()) is not None:
             try:
+                if torn:
+                    _cut_torn_line(self._file)
+                torn = True
                 self._write(line)
+                torn = False
             except OSError:
                 self.lost()
 
@@ -63,3 +72,13 @@ class JournalFile:
             file.replace(file.with_name(f"{file.name}.1"))
         with file.open("a", encoding="utf-8") as out:
             out.write(f"{line}\n")
+
+
+def _cut_torn_line(file: Path) -> None:
+    """Cut off what comes after the last whole line: half a line is no entry, and would spoil the next one."""
+    if not file.is_file():
+        return
+    with file.open("r+b") as out:
+        start = max(0, out.seek(0, os.SEEK_END) - MOST_TORN_BYTES)
+        out.seek(start)
+        out.truncate(start + out.read().rfind(b"\n") + 1)

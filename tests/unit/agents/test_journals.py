@@ -30,6 +30,16 @@ def test_two_files_take_turns(tmp_path: Path) -> None:
     assert numbers == [[2, 3], [4]]
 
 
+@pytest.mark.parametrize("torn", ["", '{"time":"2026', line(0)])
+def test_half_a_line_of_a_killed_agent_does_not_spoil_the_next(tmp_path: Path, torn: str) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_text(f"{line(1)}\n{torn}", "utf-8")
+    kept = JournalFile(file, most_bytes=1 << 20)
+    kept.keep(line(2))
+    kept.close()
+    assert file.read_text("utf-8") == f"{line(1)}\n{line(2)}\n"
+
+
 def test_a_disk_that_refuses_is_counted_and_costs_nothing_else(tmp_path: Path) -> None:
     lost: list[int] = []
     kept = JournalFile(
