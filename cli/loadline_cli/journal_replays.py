@@ -142,7 +142,8 @@ def _show(found: Replay) -> None:
     console, document = screen(), found.document
     console.print(
         f"{found.reading.lines} lines from {found.first_time} to {found.last_time}: PowerDomain"
-        f" {_names(found.domains)}, led by {_names(found.nodes)}, {found.terms} terms\n",
+        f" {_names(found.domains)}, led by {_names(found.nodes)} in"
+        f" {found.terms} {'term' if found.terms == 1 else 'terms'}\n",
         soft_wrap=True,
     )
     figures = ("decisions", "the same", "different")

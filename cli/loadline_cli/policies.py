@@ -85,7 +85,11 @@ def check(file: str, output: Output) -> None:
 
 def power_document(file: str) -> PowerDocument:
     """The one power policy in `file`; CommandError if it can't be read, is invalid, or is of another loop."""
-    found = [_parsed(where, text) for where, text in _documents(file, _read(file))]
+    try:
+        found = [_parsed(where, text) for where, text in _documents(file, _read(file))]
+    except CommandError as error:
+        error.code = Exit.COULD_NOT_RUN  # of a check it is the result, here there is none
+        raise
     if len(found) != 1:
         raise CommandError(f"`{file}` has {len(found)} documents", hint="give a file with one of them")
     where, document = found[0]
