@@ -101,8 +101,8 @@ class Settings(BaseModel):
     )
     journal_observations: bool = Field(
         default=False,
-        description="Whether a coordinator also writes the lowest and the highest load of each second into the"
-        " journal's file, on which `loadline simulate --from-journal` replays other policies: true or false.",
+        description="true or false: whether a coordinator also writes the lowest and the highest load of each"
+        " second into the journal's file, on which `loadline simulate --from-journal` replays other policies.",
     )
     log_level: str = Field(
         default="info",

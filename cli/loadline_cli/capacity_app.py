@@ -126,8 +126,8 @@ def simulate(  # noqa: PLR0917
         typer.Option(
             "--from-journal",
             metavar="FILE",
-            help="Instead of TRACE, replay the power decisions in the journal of a coordinator's agent (also .gz, "
-            ".xz); may be repeated, oldest first.",
+            help="Instead of TRACE, replay the power decisions in the journal of a coordinator's agent (also "
+            ".gz, .xz); may be repeated, oldest first.",
         ),
     ] = None,
     policy: Annotated[
@@ -163,10 +163,11 @@ def simulate(  # noqa: PLR0917
       loadline simulate --from-journal journal.jsonl
       loadline simulate --from-journal journal.jsonl --policy power.yaml
 
-    An agent writes such a file with `--journal FILE`, and with `--journal-observations true` also
-    the loads that another policy needs. Recorded loads stay as they were under the recorded caps.
+    An agent keeps such a file with the chart's `agent.journal.enabled`, or with the options
+    `--journal` and `--journal-observations`. Recorded loads stay as they were under the recorded
+    caps, whatever another policy would have changed.
 
-    Exit codes: 0 objectives kept or none given, or each decision the same, 1 missed or different, 2 could not run.
+    Exit codes: 0 objectives kept or each decision the same, 1 missed or different, 2 could not run.
     """
     if from_journal:
         from loadline_cli import journal_replays

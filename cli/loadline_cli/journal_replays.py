@@ -24,7 +24,7 @@ MUCH_UNSEEN = 0.05
 
 
 def replay(files: Sequence[Path], *, policy: str | None, skip_bad: bool, output: Output) -> Exit:
-    """Replay journals, by their own documents or by the one in the file `policy`; FAILURE if any decision differs."""
+    """Replay journals, by their own documents or by the one in the file `policy`; FAILURE if any differs."""
     document = None if policy is None else policies.power_document(policy)
     try:
         with progress_bars() as progress:
@@ -149,7 +149,9 @@ def _show(found: Replay) -> None:
     figures = ("decisions", "the same", "different")
     rows = table("decided by", "document", *figures, right=frozenset(figures))
     for (decider, name), count in found.counts.items():
-        rows.add_row(decider, name or "–", *map(str, (count.compared, count.same, count.compared - count.same)))
+        rows.add_row(
+            decider, name or "–", *map(str, (count.compared, count.same, count.compared - count.same))
+        )
     console.print(rows)
     console.print()
     if document is not None:

@@ -94,7 +94,9 @@ def power_document(file: str) -> PowerDocument:
         raise CommandError(f"`{file}` has {len(found)} documents", hint="give a file with one of them")
     where, document = found[0]
     if not isinstance(document, PowerDocument):
-        raise CommandError(f"`{where}` is a policy of the loop {document.loop}", hint="give one of loop power")
+        raise CommandError(
+            f"`{where}` is a policy of the loop {document.loop}", hint="give one of loop power"
+        )
     return document
 
 

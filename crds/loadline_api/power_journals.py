@@ -52,7 +52,7 @@ MOVE_EVERY_S: Final = 1.0
 """How often a state is written that moves while the caps stay the same. Chosen."""
 
 MOST_CHANGES: Final = 16
-"""Changes of caps that are written in such a time: a policy whose thresholds lie too close may flutter. Chosen."""
+"""Changes of caps that are written in such a time: a policy with thresholds too close may flutter. Chosen."""
 
 OBSERVE_EVERY_S: Final = 1.0
 """Of how many seconds the lowest and the highest load are kept. Chosen: as often as a row decides unasked."""

@@ -7,7 +7,8 @@ at a time, because all of them share two cores. The scheduler decides which serv
 node, and the plant gets that list.
 
 Every process logs under `out/logs`, and every agent keeps a journal under `out/journals`, on which
-`loadline simulate --from-journal` replays what the coordinators decided. The conductor performs the acts afterwards.
+`loadline simulate --from-journal` replays what the coordinators decided. The conductor performs the
+acts afterwards.
 """
 
 import json

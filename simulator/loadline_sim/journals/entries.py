@@ -9,7 +9,7 @@ Lines of other parts of the agent, and what this version doesn't know, are `Othe
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -121,8 +121,8 @@ class DocumentEntry:
 class PolicyEntry:
     """One decision of a power policy.
 
-    `state`, `caps` and `state_after` are as they stand in the journal; `given` is the policy's own object of the
-    first. `now_s` is on the clock of the coordinator's machine. `budget_watts` and `epoch` are None in
+    `state`, `caps` and `state_after` are as they stand in the journal; `given` is the policy's own object
+    of the first. `now_s` is on the clock of the coordinator's machine. `budget_watts` and `epoch` are None in
     journals from before they were written.
     """
 
@@ -231,19 +231,19 @@ def _validated(kind: type[M], value: Any, *, field: str) -> M:
         raise InvalidInput(named or "entry", first["input"], fix=fix) from error
 
 
-def _object(kind: type[T], value: object, *, field: str) -> T:
+def _object(kind: Callable[..., T], value: object, *, field: str) -> T:
     """A frozen value of the policies, from what a journal made of it; it must be made into that again."""
     try:
-        found = _adapter(kind).validate_python(value)
+        found: T = _adapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         named = ".".join(str(part) for part in (field, *first["loc"]))
         raise InvalidInput(named, first["input"], fix=fix_of(first)) from error
     if plain(found) != value:
-        raise InvalidInput(field, value, fix=f"it isn't what this version writes of a {kind.__name__}")
+        raise InvalidInput(field, value, fix=f"it isn't what this version writes of a {type(found).__name__}")
     return found
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

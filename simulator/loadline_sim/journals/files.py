@@ -54,7 +54,7 @@ def read(
 ) -> Iterator[tuple[Place, Entry]]:
     """All entries of files in their order; InvalidTrace for the first bad line unless they are skipped.
 
-    `reading` is filled on the way, and `told` receives the share that is read. OSError where there is no file.
+    `reading` is filled on the way, `told` receives the share that is read. OSError where there is no file.
     """
     for path in paths:
         number, whole = 0, True
@@ -75,7 +75,7 @@ def read(
 
 
 def documents(paths: Sequence[Path]) -> dict[str, DocumentEntry]:
-    """All policy documents in files, by the hash that other entries name them by; the unusable are left out."""
+    """All policy documents in files, by the hash that other entries name them by, but for unusable ones."""
     found: dict[str, DocumentEntry] = {}
     for path in paths:
         for _, line, _ in _lines(path, lambda share: None):

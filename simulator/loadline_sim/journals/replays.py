@@ -1,9 +1,9 @@
 """
 Decides again what a journal says was decided: by the same policies, or by another document.
 
-**The same.** Every entry holds all that the policy was given, so the very function that decided live is called
-with it, and its caps and its state are compared with the recorded ones, digit by digit. Nothing is
-simulated: a difference means that this version decides otherwise than the agent that wrote the journal.
+**The same.** Every entry holds all that the policy was given, so the very function that decided live is
+called with it, and its caps and its state are compared with the recorded ones, digit by digit. Nothing
+is simulated: a difference means that this version decides otherwise than the agent that wrote the journal.
 
 **Another document.** It is given the recorded loads in their order, and keeps a state of its own. What is
 compared is what nodes would have been told: level, brake and caps. The loads stay as they were, although
@@ -278,7 +278,7 @@ def _count_other(found: Replay, entry: Entry) -> None:
         found.others["others"] += 1
 
 
-def _compare(
+def _compare(  # noqa: PLR0917
     found: Replay,
     kind: tuple[str, str],
     recorded: Mapping[str, object],

@@ -32,8 +32,8 @@ class Site:
     """A domain's place; `owners` are the services on each node, `services` what it tells of them.
 
     `rivals` are other domains that select a node as well, a sentence by node; `gone` is by node the domain
-    of which it knows that it is gone; `cut_off` are nodes that don't reach the API server. `journal_of` makes the
-    journal of a node's agent; nothing is written down without it.
+    of which it knows that it is gone; `cut_off` are nodes that don't reach the API server. `journal_of`
+    makes the journal of a node's agent; nothing is written down without it.
     """
 
     world: World

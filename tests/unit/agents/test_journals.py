@@ -42,15 +42,15 @@ def test_half_a_line_of_a_killed_agent_does_not_spoil_the_next(tmp_path: Path, t
 
 def test_a_disk_that_refuses_is_counted_and_costs_nothing_else(tmp_path: Path) -> None:
     lost: list[int] = []
-    kept = JournalFile(
-        tmp_path / "missing" / "journal.jsonl", most_bytes=1024, lost=lambda: lost.append(1)
-    )
+    kept = JournalFile(tmp_path / "missing" / "journal.jsonl", most_bytes=1024, lost=lambda: lost.append(1))
     kept.keep(line(1))
     kept.close()
     assert len(lost) == 1
 
 
-def test_a_disk_that_stands_still_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_stands_still_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipe, lost = tmp_path / "journal.jsonl", [0]
     os.mkfifo(pipe)  # opening it waits for a reader, as a stuck disk would
     monkeypatch.setattr(journals, "MOST_WAITING", 4)

@@ -88,7 +88,10 @@ def test_what_was_left_out_or_cannot_be_compared_is_said(journal: Path, loadline
     assert ended.code == Exit.FAILURE, "what couldn't be compared isn't the same"
     assert "1 bad lines are left out" in ended.err
     assert "journal.jsonl line 8 is cut" in ended.err
-    assert f"6 decisions can't be replayed: the journal doesn't hold their document {document().hash}" in ended.err
+    assert (
+        f"6 decisions can't be replayed: the journal doesn't hold their document {document().hash}"
+        in ended.err
+    )
     assert "All 0 compared decisions are the same; 6 could not be compared." in ended.out
 
 
@@ -126,7 +129,10 @@ def test_a_journal_without_power_decisions_has_nothing_to_replay(tmp_path: Path,
     ("text", "says"),
     [
         (POLICY % 95, "settings.threshold1Percent"),
-        ("schema: policies.loadline.dev/v1alpha1\nloop: kv\npolicy: predicted-memory\n", "is a policy of the loop kv"),
+        (
+            "schema: policies.loadline.dev/v1alpha1\nloop: kv\npolicy: predicted-memory\n",
+            "is a policy of the loop kv",
+        ),
         ("kind: ConfigMap\ndata: {a: '', b: ''}\n", "`document` is"),
     ],
 )

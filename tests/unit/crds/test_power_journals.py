@@ -1,4 +1,4 @@
-"""Of a coordinator's decisions a journal gets each change, a sample of the rest, and never more than it can bear."""
+"""Of a coordinator's decisions a journal gets each change and a sample of the rest, at a bounded rate."""
 
 import json
 import math
@@ -88,7 +88,9 @@ def test_each_change_of_caps_is_written_at_once() -> None:
     assert levels == ["Normal", "LowShallow", "LowDeep", "Brake"]
 
 
-def test_with_observations_the_ends_of_each_second_are_written_in_their_order_and_not_kept_in_memory() -> None:
+def test_with_observations_the_ends_of_each_second_are_written_in_their_order_and_not_kept_in_memory() -> (
+    None
+):
     bench = Bench(document(), observations=True)
     bench.draw([0.50, 0.52, 0.49, 0.51, 0.60, 0.30, 0.50, 0.50, 0.50, 0.55], every_s=0.25)
     bench.power.flush()

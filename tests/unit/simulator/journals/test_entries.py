@@ -74,9 +74,7 @@ ROOMS = st.builds(
 def lines_of(step: PolicyStep, *, budget_watts: float = 1000.0) -> list[str]:
     """What a coordinator's agent writes of a decision: its document, and the decision."""
     lines: list[str] = []
-    domain = Domain(
-        name="row", budget_watts=budget_watts, members=frozenset(), document=step.document
-    )
+    domain = Domain(name="row", budget_watts=budget_watts, members=frozenset(), document=step.document)
     journal_into(lines).decided(step, domain, Epoch(3, "uid"))
     return lines
 
@@ -176,7 +174,9 @@ def test_a_value_that_no_agent_writes_is_refused_by_its_field(path: str, value: 
     assert refused.value.fix
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "5", '{"time":', "\x00", "[" * 5000, '{"a": NaN}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "5", '{"time":', "\x00", "[" * 5000, '{"a": NaN}', b"\xff\xfe"]
+)
 def test_a_line_that_is_no_entry_is_refused(line: str | bytes) -> None:
     with pytest.raises(InvalidInput):
         entries.parsed(line)

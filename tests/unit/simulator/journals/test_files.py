@@ -77,7 +77,10 @@ def test_a_last_line_that_only_lacks_its_end_is_whole(journal: Callable[..., Pat
         (line(node=5), r"journal.jsonl line 2 node is 5: "),
         (line("power/polca"), r"journal.jsonl line 2 observation is null"),
         (line(reason="x" * files.MOST_LINE_BYTES), r"journal.jsonl line 2 entry is .*: it is longer than"),
-        (line(reason="x" * 3 * files.MOST_LINE_BYTES), r"journal.jsonl line 2 entry is .*: it is longer than"),
+        (
+            line(reason="x" * 3 * files.MOST_LINE_BYTES),
+            r"journal.jsonl line 2 entry is .*: it is longer than",
+        ),
     ],
     ids=["half", "field", "observation", "long", "longer"],
 )
