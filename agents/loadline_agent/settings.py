@@ -102,7 +102,7 @@ class Settings(BaseModel):
     journal_observations: bool = Field(
         default=False,
         description="true or false: whether a coordinator also writes the lowest and the highest load of each"
-        " second into the journal's file, on which `loadline simulate --from-journal` replays other policies.",
+        " second into the journal's file, on which `loadline simulate --from-journal` replays policies.",
     )
     log_level: str = Field(
         default="info",

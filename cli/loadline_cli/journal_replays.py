@@ -5,6 +5,7 @@ What is replayed and compared is the simulator's; this module names files, and s
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -167,9 +168,28 @@ def _show(found: Replay) -> None:
 
 
 def _show_levels(found: Replay) -> None:
+    """How long each level was in force, and where the two weren't at the same one."""
+    recorded_s, replayed_s = Counter[str](), Counter[str]()
+    for levels, stay in found.stays.items():
+        recorded_s[levels.recorded] += round(stay.seconds * 1e3)
+        replayed_s[levels.replayed] += round(stay.seconds * 1e3)
+    figures = ("recorded for", "replayed for")
+    rows = table("level", *figures, right=frozenset(figures))
+    for level in dict.fromkeys((*recorded_s, *replayed_s)):
+        rows.add_row(level, *(f"{one[level] / 1e3:.0f} s" for one in (recorded_s, replayed_s)))
+    console = screen()
+    console.print(rows)
+    console.print()
+    if any(levels.recorded != levels.replayed for levels in found.stays):
+        _show_other_levels(found)
+
+
+def _show_other_levels(found: Replay) -> None:
     figures = ("decisions", "for", "highest load", "highest draw")
-    rows = table("recorded level", "replayed level", *figures, right=frozenset(figures))
+    rows = table("recorded", "replayed", *figures, right=frozenset(figures))
     for levels, stay in sorted(found.stays.items(), key=lambda pair: -pair[1].seconds):
+        if levels.recorded == levels.replayed:
+            continue
         watts = "–" if stay.highest_watts is None else f"{stay.highest_watts / 1e3:.1f} kW"
         rows.add_row(*levels, str(stay.decisions), f"{stay.seconds:.0f} s", f"{stay.highest_load:.1%}", watts)
     console = screen()

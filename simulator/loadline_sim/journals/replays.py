@@ -27,7 +27,7 @@ from loadline_sim.journals.entries import DocumentEntry, Entry, PolicyEntry, Rel
 from loadline_sim.journals.files import Place, Reading, Told
 
 MOST_LISTED: Final = 20
-"""Differences that are kept in full; all are counted."""
+"""Differences that are kept in full; all are counted. One that goes on as before is kept once."""
 
 MOST_OTHERS: Final = 100
 """Deciders of other lines that are counted by name."""
@@ -95,8 +95,8 @@ class Replay:
 
     `counts` are by decider and hash, `unknown` counts decisions by the hash of a document that the journal
     doesn't hold, `rehashed` are hashes then and now of documents that this version reads otherwise. `stays`
-    are filled for another document only. `nodes` led, in `terms` terms. `unlinked` decisions don't begin
-    with the state that the one before left.
+    are filled for another document only. `differing` is what differs at the moment, by decider and hash.
+    `nodes` led, in `terms` terms. `unlinked` decisions don't begin with the state that the one before left.
     """
 
     document: PowerDocument | None = None
@@ -108,6 +108,7 @@ class Replay:
     rehashed: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
+    differing: dict[tuple[str, str], list[tuple[str, object, object]]] = field(default_factory=dict)
     stays: dict[Levels, Stay] = field(default_factory=dict)
     domains: set[str] = field(default_factory=set)
     nodes: set[str] = field(default_factory=set)
@@ -293,12 +294,16 @@ def _compare(  # noqa: PLR0917
     count.compared += 1
     if recorded == replayed:
         count.same += 1
+        found.differing.pop(kind, None)
         return
     was, now = _fields(recorded), _fields(replayed)
-    for name in sorted(was.keys() | now.keys()):
-        pair = was.get(name), now.get(name)
-        if pair[0] != pair[1] and len(found.differences) < MOST_LISTED:
-            found.differences.append(Difference(place, time, kind[0], name, *pair, draw_watts))
+    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    pairs = [(name, was.get(name), now.get(name)) for name in names]
+    if pairs == found.differing.get(kind):
+        return
+    found.differing[kind] = pairs
+    listed = [Difference(place, time, kind[0], *pair, draw_watts) for pair in pairs]
+    found.differences += listed[: MOST_LISTED - len(found.differences)]
 
 
 def _fields(value: object, name: str = "") -> dict[str, object]:

@@ -129,6 +129,32 @@ def test_another_policy_is_replayed_from_its_own_start(journal: Callable[..., Pa
     assert {levels.recorded for levels in found.stays} >= {"Normal", "Brake"}
 
 
+def relieved() -> list[str]:
+    """What a journal has of a service that misses its objective, until it is calm."""
+    lines: list[str] = []
+    power, state = journal_into(lines), reliefs.State()
+    misses = Claim(
+        service="prod/chat", node="node-0", priority=100, missed=1.5, gpus=("GPU-0",), capped=True,
+        rise_watts=100.0,
+    )  # fmt: skip
+    keeps = replace(misses, missed=0.5)
+    room = reliefs.Room(watts=500.0, bound_watts=900.0, settle_s=2.0)
+    for now, claim in ((0.0, misses), (1.0, misses), (2.0, keeps), (90.0, keeps)):
+        state = power.relieve((claim,), room, state, now).state
+    return lines
+
+
+def test_reliefs_are_decided_again_too(journal: Callable[..., Path]) -> None:
+    lines = relieved()
+    assert len(lines) == 2, "it begins and ends"
+    found = replay([journal(lines)])
+    assert (found.compared, found.is_same) == (2, True)
+    other = changed(lines, lambda entry: entry["observation"]["room"].update(watts=850.0), "power/relief")
+    found = replay([journal(other)])
+    assert found.compared - found.same == 1
+    assert {one.field for one in found.differences} >= {"relief.gpus", "state.turns"}
+
+
 def changed(
     lines: list[str], change: Callable[[dict[str, Any]], None], decider: str = "power/polca"
 ) -> list[str]:
