@@ -9,9 +9,12 @@ import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, Final
 
+from loadline_api.journals import Component, Journal, JournalEntry
+from loadline_api.power_journals import PowerJournal
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.leaders import ElectionState, Leader, Leased, Output
@@ -107,14 +110,23 @@ class Stopwatch:
         return timed
 
 
-def measured(nodes: int, *, seconds: float = 20.0, settling_s: float = 5.0) -> Cost:
-    """What `nodes` members cost that report about once a second, after a row has settled."""
+def measured(
+    nodes: int,
+    *,
+    seconds: float = 20.0,
+    settling_s: float = 5.0,
+    journalled: Callable[[str], None] | None = None,
+) -> Cost:
+    """What `nodes` members cost that report about once a second, after a row has settled.
+
+    `journalled` gets each line of a journal with observations; without it, as by default, a journal has none.
+    """
     random = Random(nodes)
     members = {name: Member(name, random) for name in (f"node-{index:04}" for index in range(nodes))}
     domain = Domain(
         name="row", budget_watts=nodes * SHARE_WATTS, members=frozenset(members), document=POLCA, enforce=True
     )
-    row = _Row(members, domain, random)
+    row = _Row(members, domain, random, journalled=journalled)
     row.run(settling_s)
     row.reports, row.whole.seconds, row.deciding.seconds = 0, 0.0, 0.0
     row.run(seconds)
@@ -127,10 +139,21 @@ def measured(nodes: int, *, seconds: float = 20.0, settling_s: float = 5.0) -> C
 
 
 class _Row:
-    def __init__(self, members: dict[str, Member], domain: Domain, random: Random) -> None:
+    def __init__(
+        self,
+        members: dict[str, Member],
+        domain: Domain,
+        random: Random,
+        *,
+        journalled: Callable[[str], None] | None,
+    ) -> None:
         self.reports, self.whole, self.deciding = 0, Stopwatch(), Stopwatch()
         self._members, self._domain, self._now = members, domain, 100.0
-        self._leader = Leader(random.uniform)
+        written = PowerJournal(
+            Journal(Component.AGENT, wall=time.time, written=partial(_pass_line, journalled)),
+            observations=journalled is not None,
+        )
+        self._leader = Leader(random.uniform, written.relieve, written.decided)
         self._due = [(self._now + random.random(), name) for name in members]
         self._step_s = self._now
         heapq.heapify(self._due)
@@ -164,3 +187,8 @@ class _Row:
         """Count what this coordinator's `decide` takes, wherever it is called from."""
         if coordinator is not None and "decide" not in vars(coordinator):
             vars(coordinator)["decide"] = self.deciding.of(coordinator.decide)
+
+
+def _pass_line(journalled: Callable[[str], None] | None, entry: JournalEntry, line: str) -> None:
+    if journalled is not None:
+        journalled(line)

@@ -77,7 +77,13 @@ class NodeAgent:
         self._status_server = given.status_server or StatusServer(given.settings, given.journal)
         self.metrics = self._status_server.metrics
         declarations, clock = given.declarations, given.clock
-        self.leadership = Leadership(declarations, given.journal, clock=clock, tell=given.tell)
+        self.leadership = Leadership(
+            declarations,
+            given.journal,
+            clock=clock,
+            tell=given.tell,
+            observations=given.settings.journal_observations,
+        )
         self._report_client = ReportClient(
             declarations.candidates, context=partial(_context, given.identity), relist=declarations.relist
         )

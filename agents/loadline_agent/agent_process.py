@@ -22,12 +22,11 @@ import structlog
 from loadline_agent import settings
 from loadline_agent.agent import AgentParts, NodeAgent
 from loadline_agent.boot_clock import boottime
-from loadline_agent.domain.leaderships import UNMOVED
 from loadline_agent.domain.tls_identity import Identity
 from loadline_agent.driver_searches import NOT_LOOKED, DriverSearch
 from loadline_agent.hardware import armed_records
 from loadline_agent.hardware.node_gpus import NodeGpus
-from loadline_agent.journals import JournalFile
+from loadline_agent.journals import MIB, JournalFile
 from loadline_agent.kube import credentials
 from loadline_agent.kube.clients import Kube
 from loadline_agent.kube.declarations import Declarations
@@ -45,6 +44,7 @@ from loadline_api.bounded_listeners import ask_for_descriptors, ask_for_small_bu
 from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_api.names import lease_name
 from loadline_api.node_capacities import NodeCapacityStatus
+from loadline_api.power_journals import UNMOVED
 from loadline_policies.errors import LoadlineError
 
 PREDECESSOR_S = 45.0
@@ -94,8 +94,11 @@ class AgentProcess:
         self._declarations = Declarations(
             self._kube, chosen.node, chosen.namespace, state_dir=chosen.state_dir
         )
-        self._journal = _journal(chosen)
+        self._journal_file = _journal_file(chosen)
+        self._journal = _journal(chosen, self._journal_file)
         self._status_server = StatusServer(chosen, self._journal)
+        if self._journal_file is not None:
+            self._journal_file.lost = self._status_server.metrics.journal_lost_lines.inc
         self._status_server.unready = self._unready
         self._workloads = NodeWorkloads(
             self._kube,
@@ -161,6 +164,8 @@ class AgentProcess:
             await self._workers.close()
             await self._status_server.close()
             await self._kube.close()
+            if self._journal_file is not None:
+                self._journal_file.close()
         log.info("agent stopped", node=self._settings.node)
 
     async def _serve(self) -> None:
@@ -255,9 +260,13 @@ def _leave(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _journal(chosen: Settings) -> Journal:
-    file = JournalFile(chosen.journal) if chosen.journal is not None else None
+def _journal_file(chosen: Settings) -> JournalFile | None:
+    if chosen.journal is None:
+        return None
+    return JournalFile(chosen.journal, most_bytes=chosen.journal_mib * MIB)
 
+
+def _journal(chosen: Settings, file: JournalFile | None) -> Journal:
     def written(entry: JournalEntry, line: str) -> None:
         if file is not None:
             file.keep(line)

@@ -154,6 +154,10 @@ class Metrics:
         self.limit_writes = self._single(
             "loadline_power_limit_writes", "NVML calls that set a power limit or a clock."
         )
+        self.journal_lost_lines = self._single(
+            "loadline_journal_lost_lines",
+            "Lines that the journal's file didn't get, because the disk refused them or was too slow.",
+        )
         self.enforce_seconds = Histogram(
             "loadline_power_enforce_seconds",
             "Seconds from a lease's arrival until its limits are written.",

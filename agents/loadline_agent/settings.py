@@ -93,6 +93,17 @@ class Settings(BaseModel):
     journal: Path | None = Field(
         default=None, description="File to which the agent also writes its journal. Default: none."
     )
+    journal_mib: int = Field(
+        default=32,
+        ge=2,
+        le=65536,
+        description="MiB that the journal's file and the one before it (FILE.1) may have together.",
+    )
+    journal_observations: bool = Field(
+        default=False,
+        description="true or false: whether a coordinator also writes the lowest and the highest load of each"
+        " second into the journal's file, on which `loadline simulate --from-journal` replays policies.",
+    )
     log_level: str = Field(
         default="info",
         pattern="^(debug|info|warning|error)$",

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
+from loadline_cli.exits import CommandError
 from loadline_cli.options import OutputOption
 from loadline_cli.outputs import Output
 
-TraceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="TRACE",
-        help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
-        "servegen-large, agents.",
-    ),
-]
+TRACE = typer.Argument(
+    metavar="TRACE",
+    help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
+    "servegen-large, agents.",
+)
 ColumnsOption = Annotated[
     str | None,
     typer.Option(
@@ -88,15 +86,24 @@ OutOption = Annotated[
 ]
 
 
+SEE_HELP = "see `loadline simulate --help`"
+
+OF_JOURNALS = frozenset({"from_journal", "policy", "skip_bad", "output"})
+"""Parameters of `simulate` that may be given with `--from-journal`."""
+
+
 def simulate(  # noqa: PLR0917
-    trace: TraceArgument,
+    context: typer.Context,
+    trace: Annotated[str | None, TRACE] = None,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--engine", metavar="NAME", help="a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8."
         ),
-    ],
-    servers: Annotated[int, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")],
+    ] = None,
+    servers: Annotated[
+        int | None, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")
+    ] = None,
     prefill_servers: Annotated[
         int,
         typer.Option("--prefill-servers", metavar="N", min=0, help="How many of them compute prompts only."),
@@ -114,9 +121,26 @@ def simulate(  # noqa: PLR0917
     seed: SeedOption = 1,
     out: OutOption = Path("build/simulate"),
     open_report: OpenOption = False,
+    from_journal: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from-journal",
+            metavar="FILE",
+            help="Instead of TRACE, replay the power decisions in the journal of a coordinator's agent (also "
+            ".gz, .xz); may be repeated, oldest first.",
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="With --from-journal: replay with this policy document instead of those recorded.",
+        ),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Simulate a trace on a fleet of servers, and report the latencies of its requests.
+    """Simulate a trace on a fleet of servers, or replay the decisions of a live power domain.
 
     \b
     An hour of chat on 12 servers; takes some seconds and no GPU:
@@ -134,8 +158,30 @@ def simulate(  # noqa: PLR0917
       arrival_s,prompt_tokens,output_tokens
       0.25,1200,180
 
-    Exit codes: 0 objectives kept or none given, 1 missed, 2 the simulation could not run.
+    \b
+    Whether this version decides as the recorded agent did, and how another policy would have decided:
+      loadline simulate --from-journal journal.jsonl
+      loadline simulate --from-journal journal.jsonl --policy power.yaml
+
+    An agent keeps such a file with the chart's `agent.journal.enabled`, or with the options
+    `--journal` and `--journal-observations`. Recorded loads stay as they were under the recorded
+    caps, whatever another policy would have changed.
+
+    Exit codes: 0 objectives kept or each decision the same, 1 missed or different, 2 could not run.
     """
+    if from_journal:
+        from loadline_cli import journal_replays
+
+        _refuse_beside_journals(context)
+        raise typer.Exit(
+            journal_replays.replay(from_journal, policy=policy, skip_bad=skip_bad, output=output)
+        )
+    if policy is not None:
+        raise CommandError("`--policy` is given without `--from-journal`", hint=SEE_HELP)
+    if trace is None or engine is None or servers is None:
+        needed = {"TRACE": trace, "--engine": engine, "--servers": servers}
+        missing = next(name for name, value in needed.items() if value is None)
+        raise CommandError(f"`{missing}` is missing, and so is `--from-journal`", hint=SEE_HELP)
     from loadline_cli import simulations
     from loadline_cli.simulations import ObjectiveOptions, Shown
     from loadline_cli.traces import TraceOptions
@@ -153,8 +199,17 @@ def simulate(  # noqa: PLR0917
     raise typer.Exit(code)
 
 
+def _refuse_beside_journals(context: typer.Context) -> None:
+    """Raise CommandError for the first parameter that was given and means nothing to a journal's replay."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in OF_JOURNALS and source is not None and source.name == "COMMANDLINE":
+            name = parameter.opts[0] if parameter.opts[0].startswith("-") else "TRACE"
+            raise CommandError(f"`{name}` means nothing to `--from-journal`", hint="leave one of the two out")
+
+
 def size(  # noqa: PLR0917
-    trace: TraceArgument,
+    trace: Annotated[str, TRACE],
     engine: Annotated[
         list[str],
         typer.Option(

@@ -10,6 +10,7 @@ return a recording of the row and the facts about the run that the report needs.
 import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -40,12 +41,30 @@ LIVE_MODULE = "demos.power.demonstrations"
 def demo(*, virtual: bool, out: Path, seed: int, open_report: bool, output: Output) -> Exit:
     """Run a demonstration and write its report into `out`; FAILURE if a promise was broken."""
     recording, run = (
-        run_virtually(seed, demonstrations.run_virtual) if virtual else run_live(seed, live_runner())
+        run_virtually(seed, partial(_with_journal, out)) if virtual else run_live(seed, live_runner())
     )
     found = found_in(recording, run)
     print_checks(found, output)
     write_report(lambda folder: pages.write(found, folder), out, open_report=open_report)
     return Exit.OK if kept(found.checks) else Exit.FAILURE
+
+
+def _with_journal(out: Path, seed: int, progress: Progress) -> Recorded:
+    """Run in virtual time, with what the coordinators decided in a journal beside the report."""
+    path = out / "journal.jsonl"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as journal:
+            recorded = demonstrations.run_virtual(
+                seed, progress, journalled=lambda line: print(line, file=journal)
+            )
+    except OSError as error:
+        raise CommandError(
+            f"can't write `{path}`: {(error.strerror or 'unknown error').lower()}",
+            hint="choose another folder with `--out`",
+        ) from error
+    aside().print(f"journal: {path}", soft_wrap=True)
+    return recorded
 
 
 def live_runner(module: str = LIVE_MODULE) -> Live:

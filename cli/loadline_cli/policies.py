@@ -83,6 +83,23 @@ def check(file: str, output: Output) -> None:
         _print_checked(where, document)
 
 
+def power_document(file: str) -> PowerDocument:
+    """The one power policy in `file`; CommandError if it can't be read, is invalid, or is of another loop."""
+    try:
+        found = [_parsed(where, text) for where, text in _documents(file, _read(file))]
+    except CommandError as error:
+        error.code = Exit.COULD_NOT_RUN  # of a check it is the result, here there is none
+        raise
+    if len(found) != 1:
+        raise CommandError(f"`{file}` has {len(found)} documents", hint="give a file with one of them")
+    where, document = found[0]
+    if not isinstance(document, PowerDocument):
+        raise CommandError(
+            f"`{where}` is a policy of the loop {document.loop}", hint="give one of loop power"
+        )
+    return document
+
+
 def _read(file: str) -> str:
     try:
         return sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8")

@@ -71,12 +71,4 @@ def _source(options: TraceOptions, progress: Progress) -> tuple[Trace, list[str]
     trace = read.trace.from_first()
     spread = spreading.spread(trace, seed=options.seed)
     step = f"Times were noted in steps of {spreading.step_of(trace):g} s; requests are spread over these."
-    return spread, [*_skipped(read), *([] if spread is trace else [step])]
-
-
-def _skipped(read: trace_files.TraceFile) -> list[str]:
-    """How many rows were left out and why, and the first of them."""
-    if not read.skipped.count:
-        return []
-    reasons = "; ".join(f"{count}: {reason}" for reason, count in read.skipped.reasons.most_common())
-    return [f"{read.skipped.count} bad rows are left out ({reasons}).", *read.skipped.listed]
+    return spread, [*read.skipped.notes("rows"), *([] if spread is trace else [step])]

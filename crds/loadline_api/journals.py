@@ -99,9 +99,20 @@ class Journal:
         self._lines: deque[str] = deque(maxlen=most)
 
     def write(
-        self, decider: str, *, kind: str, name: str, observation: object, decision: object, reason: str
+        self,
+        decider: str,
+        *,
+        kind: str,
+        name: str,
+        observation: object,
+        decision: object,
+        reason: str,
+        in_memory: bool = True,
     ) -> None:
-        """Append one decision; what was seen and decided is made `plain`."""
+        """Append one decision; what was seen and decided is made `plain`.
+
+        One that is too frequent for memory goes to `written` only.
+        """
         now = datetime.fromtimestamp(self._wall(), UTC)
         entry = JournalEntry(
             time=now.isoformat(timespec="milliseconds"),
@@ -115,7 +126,8 @@ class Journal:
             reason=reason,
         )
         line = entry.to_line()
-        self._lines.append(line)
+        if in_memory:
+            self._lines.append(line)
         self._written(entry, line)
 
     def asked_for(self, last: str) -> str:

@@ -6,7 +6,9 @@ a real cluster: the chart, the operator, the user's manifests, and then one node
 at a time, because all of them share two cores. The scheduler decides which service runs on which
 node, and the plant gets that list.
 
-Every process logs under `out/logs`. The conductor performs the acts afterwards.
+Every process logs under `out/logs`, and every agent keeps a journal under `out/journals`, on which
+`loadline simulate --from-journal` replays what the coordinators decided. The conductor performs the
+acts afterwards.
 """
 
 import json
@@ -123,7 +125,10 @@ class LiveRow(MemberRow):
 
     def _start_members(self) -> None:
         """Start every node's agent and guard, of which at most `AT_ONCE` haven't reported GPUs yet."""
-        self.members = members.members(self.bed, self.nodes, self.board.path)
+        journals = (self.out / "journals").resolve()
+        shutil.rmtree(journals, ignore_errors=True)
+        journals.mkdir(parents=True)
+        self.members = members.members(self.bed, self.nodes, self.board.path, journals=journals)
         waiting = list(self.nodes)
 
         def all_reported() -> bool:

@@ -76,6 +76,18 @@ def parse_power(text: str) -> PowerDocument:
     return document
 
 
+def content_of(document: PowerDocument) -> dict[str, object]:
+    """What a document says, all settings included, as JSON knows it: as text, `parse_power` reads it back."""
+    return {
+        "schema": SCHEMA,
+        "loop": document.loop.value,
+        "policy": document.policy.name,
+        "highPriorityFrom": document.high_priority_from,
+        "sloRelief": document.slo_relief,
+        "settings": document.config.model_dump(mode="json", by_alias=True),
+    }
+
+
 @cache
 def built_in(loop: Loop) -> ServiceDocument:
     """The policy that is in force in a loop over services where no document chooses one."""

@@ -33,10 +33,19 @@ ANSWERS_WITHIN_S = 1.0
 
 
 class Member:
-    """One node's agent and guard."""
+    """One node's agent and guard. With `journals` the agent keeps its journal in that folder."""
 
-    def __init__(self, bed: Bed, node: str, *, board_path: Path, port: int, metrics_port: int) -> None:
-        self.node, self.metrics_port = node, metrics_port
+    def __init__(
+        self,
+        bed: Bed,
+        node: str,
+        *,
+        board_path: Path,
+        port: int,
+        metrics_port: int,
+        journals: Path | None = None,
+    ) -> None:
+        self.node, self.metrics_port, self._journals = node, metrics_port, journals
         self.state = bed.directory / "state" / node
         self._bed, self._port = bed, port
         self._environment = {**environment(), **build.environment(board_path, node)}
@@ -100,7 +109,7 @@ class Member:
         return self._bed.spawn(name, command, environment=self._environment)
 
     def _flags(self) -> list[str]:
-        flags = {
+        flags: dict[str, object] = {
             "--node": self.node,
             "--state-dir": self.state,
             "--kubeconfig": self._identity.kubeconfig,
@@ -108,14 +117,26 @@ class Member:
             "--port": self._port,
             "--metrics-port": self.metrics_port,
         }
+        if self._journals is not None:
+            flags["--journal"] = self._journals / f"{self.node}.jsonl"
+            flags["--journal-observations"] = "true"
         return [str(part) for pair in flags.items() for part in pair]
 
 
-def members(bed: Bed, nodes: Sequence[str], board_path: Path) -> dict[str, Member]:
-    """A member for each node, none started yet."""
+def members(
+    bed: Bed, nodes: Sequence[str], board_path: Path, *, journals: Path | None = None
+) -> dict[str, Member]:
+    """A member for each node, none started yet; `journals` is a folder for their journals."""
     ports = iter(free_ports(2 * len(nodes)))
     return {
-        node: Member(bed, node, board_path=board_path, port=next(ports), metrics_port=next(ports))
+        node: Member(
+            bed,
+            node,
+            board_path=board_path,
+            port=next(ports),
+            metrics_port=next(ports),
+            journals=journals,
+        )
         for node in nodes
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
+from loadline_api.journals import Component, Journal, JournalEntry
 from loadline_policies.decisions import Decision
 from loadline_policies.documents import SCHEMA, parse_power
 from loadline_policies.power.documents import PowerDocument
@@ -92,7 +93,10 @@ class Heard:
 
 @dataclass
 class Bench:
-    """A row under test. `drift` is by how much the nodes' clocks go too fast or too slow at most."""
+    """A row under test. `drift` is by how much the nodes' clocks go too fast or too slow at most.
+
+    `journalled` gets each line of the coordinators' journals, if anybody wants them.
+    """
 
     seed: int
     loss: float = 0.0
@@ -104,6 +108,7 @@ class Bench:
     nodes: int = NODES
     lease_s: float = LEASE_S
     drift: float = 0.0
+    journalled: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         self.world = World(now=1000.0)
@@ -111,6 +116,8 @@ class Bench:
         link = Link(self.world, self.random, most_s=self.most_delay_s, loss=self.loss, repeat=self.repeat)
         ratings = [_rating(i) for i in range(self.nodes)]
         self.site = Site(self.world, link, self._domain(ratings), candidates=self.candidates)
+        if self.journalled is not None:
+            self.site.journal_of = partial(_journal, self.world, self.journalled)
         self.papers = [Paper(self.world, self.random, rating) for rating in ratings]
         self._index = {rating.node: index for index, rating in enumerate(ratings)}
         self.agents: list[Agent] = []
@@ -247,3 +254,12 @@ class Bench:
 def _rating(index: int) -> NodeRating:
     gpus = tuple(GpuRating(f"gpu-{index}-{gpu}", MIN_WATTS, MAX_WATTS) for gpu in range(GPUS))
     return NodeRating(node=f"node-{index}", host_max_watts=HOST_WATTS, gpus=gpus)
+
+
+def _journal(world: World, journalled: Callable[[str], None], node: str) -> Journal:
+    written = partial(_pass_line, journalled)
+    return Journal(Component.AGENT, node=node, wall=lambda: world.now, written=written, most=0)
+
+
+def _pass_line(journalled: Callable[[str], None], entry: JournalEntry, line: str) -> None:
+    journalled(line)

@@ -6,21 +6,17 @@ domain (`Declarations`); the pure `Leader` begins, decides, answers and ends. Th
 module brings the three together, lets it decide once a second even if nobody reports,
 and gives up an epoch that is over.
 
-The journal gets each row and the policy's decision in full, as often as the policy's
-state moves and once in a while besides: whatever is left out changed nothing, so a
-replay of the journal meets the same states. Reliefs are written down in the same way,
-whenever one begins, waits or ends.
+What of its decisions the journal gets is `power_journals`' to choose.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Final
 
 from loadline_agent.domain.ports import Declarations, Election
 from loadline_api.journals import Journal
 from loadline_api.names import POWER_DOMAINS
-from loadline_policies.decisions import Decision
+from loadline_api.power_journals import PowerJournal
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domain_states import DomainState
 from loadline_policies.power.protocol.domains import Domain
@@ -33,24 +29,14 @@ from loadline_policies.power.protocol.leaders import (
     Output,
 )
 from loadline_policies.power.protocol.messages import Epoch, Report
-from loadline_policies.power.protocol.policy_runs import PolicyStep
-from loadline_policies.power.relief import reliefs
-from loadline_policies.power.relief.claims import Claim
-from loadline_policies.power.relief.reliefs import Relief, Room, State
-
-RECORD_EVERY_S = 10.0
-"""How often a row that changes nothing is written into the journal all the same. Chosen."""
-
-
-UNMOVED: Final = "unmoved"
-"""The reason of an entry by which the policy stays where it is."""
 
 
 class Leadership:
     """This node as a coordinator: `coordinator` is None while it isn't one.
 
     `election` is None while the node is no candidate. `carry` gets what becomes of members' reports,
-    `tell` the state of the domain after every decision of the clock, for status and metrics.
+    `tell` the state of the domain after every decision of the clock, for status and metrics. With
+    `observations` the journal's file gets enough of the row's loads to replay another policy on them.
     """
 
     def __init__(
@@ -60,16 +46,17 @@ class Leadership:
         *,
         clock: Callable[[], float],
         tell: Callable[[Epoch, DomainState], None] = lambda epoch, domain_state: None,
+        observations: bool = False,
     ) -> None:
         self.election: Election | None = None
         self.carry: Callable[[tuple[Output, ...]], None] = lambda outputs: None
-        self._leader = Leader(random.uniform, self._relieve, self._record)
+        self._power_journal = PowerJournal(journal, observations=observations)
+        self._leader = Leader(random.uniform, self._power_journal.relieve, self._power_journal.decided)
         self._declarations = declarations
         self._journal, self._clock, self._tell = journal, clock, tell
         self._declared: Domain | None = None
         self._following = False
         self._resigning: asyncio.Task[None] | None = None
-        self._recorded_s = float("-inf")
 
     @property
     def coordinator(self) -> Coordinator | None:
@@ -163,6 +150,7 @@ class Leadership:
             if isinstance(output, Began):
                 self._write(output.epoch, leads=True, reason="elected")
             elif isinstance(output, Ended):
+                self._power_journal.flush()
                 self._write(output.epoch, leads=False, reason=output.reason)
                 if self.election is not None and self.election.epoch == output.epoch:
                     self._resigning = asyncio.ensure_future(self.election.resign(output.rest_s))
@@ -181,40 +169,3 @@ class Leadership:
     @property
     def _domain_name(self) -> str:
         return self._declared.name if self._declared is not None else ""
-
-    def _relieve(  # noqa: PLR0917
-        self, claims: tuple[Claim, ...], room: Room, state: State, now: float
-    ) -> Decision[Relief, State]:
-        decision = reliefs.decide(claims, room, state, now)
-        changes = reliefs.changes(state, decision.state)
-        if changes:
-            self._journal.write(
-                "power/relief",
-                kind=POWER_DOMAINS.kind,
-                name=self._domain_name,
-                observation={"claims": claims, "room": room, "now_s": now, "state": state},
-                decision={"relief": decision.actions, "state": decision.state},
-                reason="; ".join(changes),
-            )
-        return decision
-
-    def _record(self, step: PolicyStep) -> None:
-        """Journal a decision by which the policy's state moves, and another one once in a while."""
-        before, decision = step.state, step.decision
-        moved = decision.state != before
-        if not moved and step.now - self._recorded_s < RECORD_EVERY_S:
-            return
-        self._recorded_s = step.now
-        self._journal.write(
-            f"power/{step.document.policy.name}",
-            kind=POWER_DOMAINS.kind,
-            name=self._domain_name,
-            observation={
-                "row": step.row,
-                "now_s": step.now,
-                "state": before,
-                "policy_hash": step.document.hash,
-            },
-            decision={"caps": decision.actions, "state": decision.state},
-            reason="moved" if moved else UNMOVED,
-        )

@@ -5,6 +5,8 @@ It follows the same cues on the same minutes of the traces as the live demo, and
 same report. Network, API server and hardware are models; see `virtual_rows`.
 """
 
+from collections.abc import Callable
+
 from loadline_policies.models import parameters
 from loadline_policies.models.parameters import ServerModel
 from loadline_sim.demo import acts, replays, scenarios
@@ -17,11 +19,16 @@ from loadline_sim.reports.runs import Run
 STEP_S = 5.0
 
 
-def run_virtual(seed: int, progress: Progress) -> tuple[Recording, Run]:
-    """Run the whole demo; `seed` determines the network's delays and when each agent samples."""
+def run_virtual(
+    seed: int, progress: Progress, *, journalled: Callable[[str], None] | None = None
+) -> tuple[Recording, Run]:
+    """Run the whole demo; `seed` determines the network's delays and when each agent samples.
+
+    `journalled` gets each line of the coordinators' journals.
+    """
     model, scenario = parameters.load(), scenarios.load()
     progress("warming up the row", 0.0)
-    row = VirtualRow(scenario, model, seed=seed)
+    row = VirtualRow(scenario, model, seed=seed, journalled=journalled)
     progress("warming up the row", 1.0)
     recorder = RowRecorder(row, model)
     end_s = acts.ACTS[-1].end_s

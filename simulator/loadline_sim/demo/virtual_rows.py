@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 
+from loadline_api.journals import Component, Journal
 from loadline_policies.documents import parse_power
 from loadline_policies.errors import InvalidPolicy
 from loadline_policies.models.parameters import ServerModel
@@ -41,10 +42,18 @@ SERVICES = {"default/chat": ServiceTerms(priority=100), "default/code": ServiceT
 class VirtualRow:
     """The row with Loadline, from the window's start to the last cue.
 
-    `on_tick` is called after every tick of the plant with the time in the window.
+    `on_tick` is called after every tick of the plant with the time in the window. `journalled` gets each line
+    of the coordinators' journals, whose wall clock begins with the row at 1970-01-01.
     """
 
-    def __init__(self, scenario: Scenario, model: ServerModel, *, seed: int = 1) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        model: ServerModel,
+        *,
+        seed: int = 1,
+        journalled: Callable[[str], None] | None = None,
+    ) -> None:
         services = scenarios.alternating(scenario.servers)
         requests = scenarios.arrivals_of(scenario, services, model=model, stress=scenario.stress)
         self.scenario, self.services = scenario, services
@@ -68,6 +77,8 @@ class VirtualRow:
             services=SERVICES,
         )
         self.site = Site(self.world, Link(self.world, random), domain, candidates=tuple(names[:5]))
+        if journalled is not None:
+            self.site.journal_of = partial(_journal, self.world, journalled)
         self.agents = []
         for node, service in zip(nodes, services, strict=True):
             self.site.owners[node.rating.node] = (f"default/{service}",)
@@ -193,3 +204,13 @@ class VirtualRow:
             self.refusals.append((self.world.now, str(refused)))
             return
         self.site.declare(replace(self.site.domain, document=document))
+
+
+def _journal(world: World, journalled: Callable[[str], None], node: str) -> Journal:
+    return Journal(
+        Component.AGENT,
+        node=node,
+        wall=lambda: world.now + LEAD_S,
+        written=lambda entry, line: journalled(line),
+        most=0,
+    )

@@ -9,9 +9,8 @@ A file is read in pieces and kept as columns: 27 million requests need some 0.7 
 """
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,33 +19,14 @@ from numpy.typing import NDArray
 
 from loadline_policies.errors import InvalidTrace
 from loadline_sim.arrays import Floats, Ints
+from loadline_sim.skipped import Skipped
 from loadline_sim.traffic import pieces, prefixes, values
 from loadline_sim.traffic.layouts import Layout
 from loadline_sim.traffic.pieces import Piece
 from loadline_sim.traffic.prefixes import Prefixes
 from loadline_sim.traffic.traces import Trace
 
-MOST_LISTED: Final = 20
-
 UNSORTED: Final = "sort the trace by its times"
-
-
-@dataclass(slots=True)
-class Skipped:
-    """Rows that were left out: how many for each reason, and the first of them in words."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-    listed: list[str] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return self.reasons.total()
-
-    def add(self, error: InvalidTrace) -> None:
-        """Note a row that is left out."""
-        self.reasons[error.fix] += 1
-        if len(self.listed) < MOST_LISTED:
-            self.listed.append(str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ the API server can be away.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from loadline_api.power_journals import PowerJournal
 from loadline_policies.power.protocol.coordinators import Coordinator
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.elections import PERIOD_S, Step
@@ -43,7 +44,12 @@ class Leader:
 
     def __init__(self, name: str, site: Site, *, process: Process) -> None:
         self.name, self.site, self.process = name, site, process
-        self._leader = ProtocolLeader(site.link.random.uniform)
+        self._power_journal: PowerJournal | None = None
+        if site.journal_of is None:
+            self._leader = ProtocolLeader(site.link.random.uniform)
+        else:
+            written = self._power_journal = PowerJournal(site.journal_of(name), observations=True)
+            self._leader = ProtocolLeader(site.link.random.uniform, written.relieve, written.decided)
         self._election = ElectionState()
         self._declared: Domain | None = None
         self._replies: dict[int, tuple[Report, Reply]] = {}
@@ -110,13 +116,19 @@ class Leader:
                 case NotAMember(report) | NotLeading(report):
                     known, holder = self.site.reaches(self.name), self.site.lease.record.holder
                     self._reply(report, Elsewhere(holder if known and holder != self.name else None))
-                case Ended(epoch, _, rest_s) if epoch == self._election.epoch:
-                    self._resign(epoch, rest_s)
-                case Began() | Ended():
+                case Ended(epoch, _, rest_s):
+                    self._ended(epoch, rest_s)
+                case Began():
                     pass
         if self._leader.wake_s < self._wakes_s:
             self._wakes_s = self._leader.wake_s
             self.process.later(max(0.0, self._wakes_s - self.process.now), self._due)
+
+    def _ended(self, epoch: Epoch, rest_s: float) -> None:
+        if self._power_journal is not None:
+            self._power_journal.flush()
+        if epoch == self._election.epoch:
+            self._resign(epoch, rest_s)
 
     def _reply(self, report: Report, answer: object) -> None:
         _, reply = self._replies.pop(id(report))

@@ -1,8 +1,10 @@
 """What all agents of a domain share: the world, the network, the API server and its objects."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from loadline_api.journals import Journal
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.elections import Record
 from loadline_policies.power.protocol.messages import Report, ServiceReport
@@ -30,7 +32,8 @@ class Site:
     """A domain's place; `owners` are the services on each node, `services` what it tells of them.
 
     `rivals` are other domains that select a node as well, a sentence by node; `gone` is by node the domain
-    of which it knows that it is gone; `cut_off` are nodes that don't reach the API server.
+    of which it knows that it is gone; `cut_off` are nodes that don't reach the API server. `journal_of`
+    makes the journal of a node's agent; nothing is written down without it.
     """
 
     world: World
@@ -43,6 +46,7 @@ class Site:
     gone: dict[str, str] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
     cut_off: set[str] = field(default_factory=set)
+    journal_of: Callable[[str], Journal] | None = None
     lease: KubeLease = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,10 +1,12 @@
 """The pods of operator and agents: what they run, know, may and mount."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from loadline_agent import settings
 from loadline_agent.settings import Settings
 from loadline_api import names
 from testbed import charts
@@ -109,6 +111,16 @@ def test_the_state_directory_is_the_hosts() -> None:
     state = volumes("DaemonSet", "loadline-agent")["state"]
     assert state["hostPath"] == {"path": names.STATE_DIRECTORY, "type": "DirectoryOrCreate"}
     assert environment(agents()["agent"])["LOADLINE_STATE_DIR"] == names.STATE_DIRECTORY
+
+
+def test_a_journal_is_kept_only_where_asked_beside_the_agents_state() -> None:
+    assert not any(name.startswith("LOADLINE_JOURNAL") for name in environment(agents()["agent"]))
+    values = {"agent": {"stateDirectory": "/srv/loadline", "journal": {"enabled": True, "maxMiB": 64}}}
+    told = environment(agents(values)["agent"])
+    chosen = settings.parse([], environ={name: told[name] for name in told if "JOURNAL" in name})
+    assert chosen.journal == Path("/srv/loadline/journal.jsonl")
+    assert chosen.journal_mib == 64
+    assert chosen.journal_observations
 
 
 def test_the_kubelets_socket_is_read_only_wherever_the_host_keeps_it() -> None:

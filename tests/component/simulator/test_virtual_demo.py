@@ -1,18 +1,35 @@
 """The whole demo in virtual time, on the objects that the product runs: what it can measure is kept."""
 
+from pathlib import Path
+
 import pytest
 
 from loadline_sim.demo.demonstrations import run_virtual
+from loadline_sim.journals.replays import replay
 from loadline_sim.reports.checks import Check
 from loadline_sim.reports.findings import found_in
 
 pytestmark = pytest.mark.slow
 
 
+LINES: list[str] = []
+
+
 @pytest.fixture(scope="module")
 def checks() -> dict[str, Check]:
-    recording, run = run_virtual(3, lambda what, share: None)
+    recording, run = run_virtual(3, lambda what, share: None, journalled=LINES.append)
     return {check.name: check for check in found_in(recording, run).checks}
+
+
+@pytest.mark.usefixtures("checks")
+def test_its_journal_is_decided_again_to_the_last_digit(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(f"{line}\n" for line in LINES), "utf-8")
+    found = replay([path])
+    assert found.is_same, found.differences
+    assert found.compared > 1000
+    assert len(found.nodes) == 2, "the coordinator was killed"
+    assert found.unseen_s < 0.02 * found.seen_s
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def test_the_promised_defaults() -> None:
         policy_namespaces="",
         pod_resources=Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
         journal=None,
+        journal_mib=32,
+        journal_observations=False,
         log_level="info",
     )
 
@@ -45,6 +47,8 @@ def test_an_empty_variable_is_as_none() -> None:
         ("--metrics-port", "70000"),
         ("--workers-port", "70000"),
         ("--log-level", "loud"),
+        ("--journal-mib", "1"),
+        ("--journal-observations", "maybe"),
         ("--node", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from loadline_cli import demo
 from loadline_cli.exits import CommandError
 from loadline_cli.outputs import Output
 from loadline_cli.report_files import write_report
+from loadline_sim.demo import demonstrations
 from loadline_sim.plant.recordings import Act, Recording, Requests, RunMeta
 from loadline_sim.progress import Progress
 from loadline_sim.reports import pages
@@ -67,6 +69,23 @@ def recording() -> Recording:
 @pytest.fixture(scope="module")
 def found() -> Findings:
     return found_in(recording(), run_of(recording(), kind="virtual", reactions=(), measured={}))
+
+
+def test_what_coordinators_decided_in_virtual_time_is_kept_beside_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def runner(seed: int, progress: Progress, *, journalled: Callable[[str], None]) -> demo.Recorded:
+        journalled("{}")
+        made = recording()
+        return made, run_of(made, kind="virtual", reactions=(), measured={})
+
+    monkeypatch.setattr(demonstrations, "run_virtual", runner)
+    demo.demo(virtual=True, out=tmp_path / "out", seed=1, open_report=False, output=Output.JSON)
+    assert (tmp_path / "out" / "journal.jsonl").read_text("utf-8") == "{}\n"
+    assert "journal: " in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="can't write"):
+        demo.demo(virtual=True, out=tmp_path / "file", seed=1, open_report=False, output=Output.JSON)
 
 
 def test_the_virtual_row_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ There is no clock and no socket here. The agent's server feeds it reports and
 renewals and sends what it answers; the simulator does the same in virtual time.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from loadline_policies.errors import UnsafeDomain
 from loadline_policies.power.protocol import triggers
@@ -29,7 +30,7 @@ from loadline_policies.power.protocol.member_evidence import evidence_of
 from loadline_policies.power.protocol.members import Member
 from loadline_policies.power.protocol.messages import Act, Epoch, GpuLimit, GpuReport, Lease, Report
 from loadline_policies.power.protocol.planned_members import PlannedMembers
-from loadline_policies.power.protocol.policy_runs import Observe, PolicyRun, unobserved
+from loadline_policies.power.protocol.policy_runs import PolicyRun, PolicyStep
 from loadline_policies.power.protocol.release_waits import ReleaseWaits
 from loadline_policies.power.protocol.relievers import Reliever
 from loadline_policies.power.protocol.rosters import Roster
@@ -46,6 +47,13 @@ AWAITED_S: Final = 10.0
 
 ASSESS_EVERY_S: Final = 0.25
 """How often at most the plan is made anew because of what reports say: it looks at every GPU of the row."""
+
+Observe: TypeAlias = Callable[[PolicyStep, Domain, Epoch], None]
+"""Called with every decision of the policy, the declaration in force and the epoch, for a journal."""
+
+
+def unobserved(step: PolicyStep, domain: Domain, epoch: Epoch) -> None:
+    """Keep nothing of a decision."""
 
 
 class Coordinator:
@@ -75,7 +83,9 @@ class Coordinator:
         self._plan = SafeLimitPlan()
         self._planned = PlannedMembers()
         self._orders = RowOrders(caps=Caps())
-        self._policy = PolicyRun(domain.document, observe)
+        self._policy = PolicyRun(
+            domain.document, lambda step: observe(step, self._accepted.domain, self.epoch)
+        )
         self._reliever = Reliever(relieve)
         self._drills = Drills(domain.drill)
         self._release_waits = ReleaseWaits()

@@ -19,10 +19,9 @@ from typing import Final
 
 from loadline_policies.errors import InvalidInput
 from loadline_policies.power.protocol import plausibility
-from loadline_policies.power.protocol.coordinators import Coordinator
+from loadline_policies.power.protocol.coordinators import Coordinator, Observe, unobserved
 from loadline_policies.power.protocol.domains import Domain
 from loadline_policies.power.protocol.messages import Epoch, Lease, Report
-from loadline_policies.power.protocol.policy_runs import Observe, unobserved
 from loadline_policies.power.relief import reliefs
 from loadline_policies.power.relief.reliefs import Relieve
 

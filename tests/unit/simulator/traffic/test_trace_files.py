@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidTrace
+from loadline_sim import skipped
 from loadline_sim.traffic import layouts, pieces, trace_files
 from loadline_sim.traffic.trace_files import TraceFile
 
@@ -104,7 +105,7 @@ def test_skipped_rows_are_counted_and_listed(folder: Path, monkeypatch: Any) -> 
 def test_no_more_than_some_skipped_rows_are_listed(folder: Path) -> None:
     found = read(folder, GOOD, *(["x,5,1\n"] * 1000), skip_bad=True)
     assert found.skipped.count == 1000
-    assert len(found.skipped.listed) == trace_files.MOST_LISTED
+    assert len(found.skipped.listed) == skipped.MOST_LISTED
 
 
 def test_missing_columns_are_named(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Journals of agents, replayed: what policies decided live is decided again, by the same or by others."""
