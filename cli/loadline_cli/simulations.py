@@ -6,7 +6,6 @@ The questions are the simulator's; this module turns options into them, and erro
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from loadline_cli import traces
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, aside, print_json, screen, table
 from loadline_cli.progress import progress_bars
-from loadline_cli.report_files import write_report
+from loadline_cli.report_files import Shown, write_report
 from loadline_cli.traces import TraceOptions
 from loadline_policies.errors import InvalidInput
 from loadline_sim.capacity import questions, sizes
@@ -47,15 +46,6 @@ class ObjectiveOptions:
             e2e_s=self.e2e_s,
             share=self.share,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """Where the answer goes."""
-
-    out: Path
-    open_report: bool
-    output: Output
 
 
 def simulate(
