@@ -66,6 +66,11 @@ ShareOption = Annotated[
         "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests that must keep all objectives."
     ),
 ]
+ServersOption = Annotated[int, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")]
+PrefillOption = Annotated[
+    int,
+    typer.Option("--prefill-servers", metavar="N", min=0, help="How many of them compute prompts only."),
+]
 SequencesOption = Annotated[
     int, typer.Option("--max-num-seqs", metavar="N", min=1, max=4096, help="Requests of a step, as in vLLM.")
 ]

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from loadline_cli.fleet_options import SeedOption
+from loadline_cli.fleet_options import (
+    ENGINES,
+    ColumnsOption,
+    HoursOption,
+    PrefillOption,
+    SeedOption,
+    SequencesOption,
+    ServersOption,
+    ShareOption,
+    SkipOption,
+    TokensOption,
+)
 from loadline_cli.options import OpenOption, OutOption, OutputOption, show_help_without_a_command
 from loadline_cli.outputs import Output
 
@@ -119,6 +130,86 @@ def splitwise(  # noqa: PLR0917
         rates=rates,
         minutes=minutes,
         seed=seed,
+    )
+    raise typer.Exit(code)
+
+
+@study.command(short_help="Find out how many more servers bursts of requests cost.")
+def bursts(  # noqa: PLR0917
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace",
+            metavar="TRACE",
+            help="Requests of yours, as in `loadline simulate`; may be repeated.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help=f"{ENGINES}.")
+    ] = "h200-llama-3.1-8b-fp8",
+    servers: ServersOption = 4,
+    prefill_servers: PrefillOption = 0,
+    ttft_ms: Annotated[
+        float,
+        typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Objective for the time to the first token."),
+    ] = 500.0,
+    tpot_ms: Annotated[
+        float,
+        typer.Option(
+            "--tpot-ms", metavar="MS", min=0.001, help="Objective for the mean time per further token."
+        ),
+    ] = 25.0,
+    share: ShareOption = 0.99,
+    hours: HoursOption = 0.5,
+    columns: ColumnsOption = None,
+    skip_bad: SkipOption = False,
+    max_num_seqs: SequencesOption = 256,
+    max_num_batched_tokens: TokensOption = 2048,
+    jobs: JobsOption = None,
+    resume: ResumeOption = True,
+    seed: SeedOption = 1,
+    out: OutOption = Path("build/study-bursts"),
+    open_report: OpenOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Find out how many more servers bursts of requests cost, and write a report.
+
+    \b
+    Sessions of agents and ServeGen's clients, and Azure's code beside them:
+      loadline study bursts --trace azure-code --open
+    Your own requests on the fleet that you have:
+      loadline study bursts --trace requests.csv --servers 8 --ttft-ms 1000
+
+    Each kind of requests is played to the fleet faster and faster until too many miss their
+    objectives, and so are the same requests if each came independently (a Poisson process).
+    The ratio of the two rates is that of the servers. A request may take as long as the
+    objectives say, or twice as long as it takes alone, whichever is more.
+
+    Each simulation is kept in --out: a run that was stopped goes on where it ended.
+
+    Exit codes: 0 success, 2 the study could not run.
+    """
+    from loadline_cli import burst_studies
+    from loadline_cli.report_files import Shown
+    from loadline_cli.study_runs import RunOptions
+    from loadline_cli.traces import TraceOptions
+    from loadline_sim.studies.burst_searches import Fleet
+
+    code = burst_studies.bursts(
+        RunOptions(jobs=jobs, resume=resume),
+        Shown(out=out, open_report=open_report, output=output),
+        TraceOptions(source="", columns=columns, skip_bad=skip_bad, hours=hours, rate=1.0, seed=seed),
+        sources=trace or [],
+        fleet=Fleet(
+            engine=engine,
+            servers=servers,
+            prefill_servers=prefill_servers,
+            most_sequences=max_num_seqs,
+            most_tokens=max_num_batched_tokens,
+        ),
+        ttft_ms=ttft_ms,
+        tpot_ms=tpot_ms,
+        share=share,
     )
     raise typer.Exit(code)
 

@@ -55,6 +55,12 @@ class Design:
         """GPUs of all servers."""
         return self.servers * self.engine.gpus
 
+    @property
+    def in_words(self) -> str:
+        """Its servers, as a reader wants them."""
+        servers = f"{self.servers} server{'' if self.servers == 1 else 's'}"
+        return f"{servers}, {self.prefill_servers} of them for prompts" if self.prefill_servers else servers
+
     def router(self) -> Any:
         """The router before the first request."""
         if self.prefill_servers:
