@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.result_files import Check, parser
-from benchmarks.resumable import Piece, code_hash, done, finished
+from benchmarks.resumable import finished
+from loadline_sim.resumable import Piece, code_hash, done
 
 ROOT: Final = Path(__file__).parents[1]
 PROGRESS: Final = ROOT / "build" / "mutants"

@@ -25,7 +25,8 @@ from typing import Any
 
 from benchmarks import mutants
 from benchmarks.result_files import RESULTS, Check, destination, finish, none, parser, report
-from benchmarks.resumable import Piece, code_hash, finished
+from benchmarks.resumable import finished
+from loadline_sim.resumable import Piece, code_hash
 from testbed.shaken_rows.adversaries import KNOWN, Attack, against, climb
 from testbed.shaken_rows.generators import drawn, overwhelmed
 from testbed.shaken_rows.planted_faults import FAULTS

@@ -22,8 +22,9 @@ from benchmarks.admissions import costs, runs, schedulers
 from benchmarks.admissions.comparisons import KNEE
 from benchmarks.admissions.runs import Run
 from benchmarks.admissions.workloads import WORKLOADS
-from benchmarks.resumable import Piece, code_hash, finished
+from benchmarks.resumable import finished
 from loadline_policies.models import step_parameters
+from loadline_sim.resumable import Piece, code_hash
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRESS: Final = ROOT / "build" / "admission"

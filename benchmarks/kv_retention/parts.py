@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from benchmarks import engine_runs
 from benchmarks.kv_retention.setups import STREAMING, TRIMKV, Setup
-from benchmarks.resumable import Piece, code_hash, finished
+from benchmarks.resumable import finished
+from loadline_sim.resumable import Piece, code_hash
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRESS: Final = ROOT / "build" / "kv"

@@ -19,6 +19,8 @@ from loadline_cli.options import (
     ContextOption,
     DryRunOption,
     KubeconfigOption,
+    OpenOption,
+    OutOption,
     OutputOption,
     show_help_without_a_command,
 )
@@ -99,9 +101,7 @@ def demo(  # noqa: PLR0917
             "--virtual", help="Simulate in virtual time: takes about 30 s, needs no cluster and no checkout."
         ),
     ] = False,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
-    ] = Path("build/demo"),
+    out: OutOption = Path("build/demo"),
     seed: Annotated[
         int,
         typer.Option(
@@ -111,9 +111,7 @@ def demo(  # noqa: PLR0917
             help="Random seed of the simulated network delays and sampling times; the live demo ignores it.",
         ),
     ] = 1,
-    open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
-    ] = False,
+    open_report: OpenOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Watch 52 servers share a power budget sized for 40, and write a report.
@@ -294,6 +292,6 @@ app.command(short_help="Simulate a trace on a fleet of servers: latencies of its
 )
 app.command(short_help="Find the fewest servers that keep a trace's latency objectives.")(capacity_app.size)
 app.add_typer(
-    study_app.study, name="study", short_help="Replay recordings to find out what a change would save."
+    study_app.study, name="study", short_help="Answer a question about fleets by simulations, with a report."
 )
 app.add_typer(kv_app.kv, name="kv", short_help="Prepare what bounds the KV memory of requests.")

@@ -8,83 +8,25 @@ from typing import Annotated
 import typer
 
 from loadline_cli.exits import CommandError
-from loadline_cli.options import OutputOption
-from loadline_cli.outputs import Output
-
-TRACE = typer.Argument(
-    metavar="TRACE",
-    help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
-    "servegen-large, agents.",
+from loadline_cli.fleet_options import (
+    ENGINES,
+    SERVERS,
+    TRACE,
+    ColumnsOption,
+    E2eOption,
+    HoursOption,
+    PrefillOption,
+    RateOption,
+    SeedOption,
+    SequencesOption,
+    ShareOption,
+    SkipOption,
+    TokensOption,
+    TpotOption,
+    TtftOption,
 )
-ColumnsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--columns",
-        metavar="SPEC",
-        help="Names of TRACE's columns: arrival=NAME,prompt=NAME,output=NAME,unit=s|ms|us|ns. "
-        "Default: those of Azure, BurstGPT, Mooncake, or arrival_s, prompt_tokens, output_tokens.",
-    ),
-]
-SkipOption = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave bad rows out and list them, instead of refusing TRACE.")
-]
-HoursOption = Annotated[
-    float | None,
-    typer.Option(
-        "--hours",
-        metavar="H",
-        min=0.001,
-        max=1344,
-        help="Use the first H hours. Default: all of a file, 1 of a name.",
-    ),
-]
-RateOption = Annotated[
-    float,
-    typer.Option(
-        "--rate",
-        metavar="FACTOR",
-        min=0.001,
-        max=1000,
-        help="Multiply the requests, by copying or dropping some.",
-    ),
-]
-TtftOption = Annotated[
-    float | None,
-    typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Objective for the time to the first token."),
-]
-TpotOption = Annotated[
-    float | None,
-    typer.Option("--tpot-ms", metavar="MS", min=0.001, help="Objective for the mean time per further token."),
-]
-E2eOption = Annotated[
-    float | None,
-    typer.Option("--e2e-s", metavar="S", min=0.001, help="Objective for the time to the last token."),
-]
-ShareOption = Annotated[
-    float,
-    typer.Option(
-        "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests that must keep all objectives."
-    ),
-]
-SequencesOption = Annotated[
-    int, typer.Option("--max-num-seqs", metavar="N", min=1, max=4096, help="Requests of a step, as in vLLM.")
-]
-TokensOption = Annotated[
-    int,
-    typer.Option(
-        "--max-num-batched-tokens", metavar="N", min=1, max=65536, help="Tokens of a step, as in vLLM."
-    ),
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, help="Random seed of whatever of TRACE is drawn.")
-]
-OpenOption = Annotated[
-    bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
-]
-OutOption = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
-]
-
+from loadline_cli.options import OpenOption, OutOption, OutputOption
+from loadline_cli.outputs import Output
 
 SEE_HELP = "see `loadline simulate --help`"
 
@@ -97,17 +39,10 @@ def simulate(  # noqa: PLR0917
     trace: Annotated[str | None, TRACE] = None,
     engine: Annotated[
         str | None,
-        typer.Option(
-            "--engine", metavar="NAME", help="a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8."
-        ),
+        typer.Option("--engine", metavar="NAME", help=f"{ENGINES}."),
     ] = None,
-    servers: Annotated[
-        int | None, typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")
-    ] = None,
-    prefill_servers: Annotated[
-        int,
-        typer.Option("--prefill-servers", metavar="N", min=0, help="How many of them compute prompts only."),
-    ] = 0,
+    servers: Annotated[int | None, SERVERS] = None,
+    prefill_servers: PrefillOption = 0,
     ttft_ms: TtftOption = None,
     tpot_ms: TpotOption = None,
     e2e_s: E2eOption = None,
@@ -183,7 +118,8 @@ def simulate(  # noqa: PLR0917
         missing = next(name for name, value in needed.items() if value is None)
         raise CommandError(f"`{missing}` is missing, and so is `--from-journal`", hint=SEE_HELP)
     from loadline_cli import simulations
-    from loadline_cli.simulations import ObjectiveOptions, Shown
+    from loadline_cli.report_files import Shown
+    from loadline_cli.simulations import ObjectiveOptions
     from loadline_cli.traces import TraceOptions
 
     code = simulations.simulate(
@@ -215,7 +151,7 @@ def size(  # noqa: PLR0917
         typer.Option(
             "--engine",
             metavar="NAME",
-            help="a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8; may be repeated.",
+            help=f"{ENGINES}; may be repeated.",
         ),
     ],
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, max=32768, help="GPUs at most.")] = 1024,
@@ -250,7 +186,8 @@ def size(  # noqa: PLR0917
     Exit codes: 0 a fleet keeps the objectives, 1 none that is allowed does, 2 it could not run.
     """
     from loadline_cli import simulations
-    from loadline_cli.simulations import ObjectiveOptions, Shown
+    from loadline_cli.report_files import Shown
+    from loadline_cli.simulations import ObjectiveOptions
     from loadline_cli.traces import TraceOptions
 
     code = simulations.size(

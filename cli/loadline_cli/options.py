@@ -12,6 +12,13 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="table|json", help="Print a table or JSON."),
 ]
 
+OpenOption = Annotated[
+    bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
+]
+
 ContextOption = Annotated[
     str | None, typer.Option("--context", metavar="NAME", help="kubeconfig context to use.")
 ]

@@ -10,7 +10,8 @@ from pathlib import Path
 from loadline_cli.exits import CommandError, Exit
 from loadline_cli.outputs import Output, aside, print_json, screen, table
 from loadline_cli.progress import progress_bars
-from loadline_cli.report_files import write_report
+from loadline_cli.report_files import Shown, write_report
+from loadline_cli.study_runs import processors
 from loadline_policies.errors import InvalidInput, InvalidPolicy, UnsafeDomain
 from loadline_sim.reports import formats, power_pages
 from loadline_sim.weeks import studies
@@ -26,13 +27,11 @@ def power(
     load: float,
     replay_share: float,
     seed: int,
-    jobs: int,
+    jobs: int | None,
     emit: Path | None,
-    out: Path,
-    open_report: bool,
-    output: Output,
+    shown: Shown,
 ) -> Exit:
-    """Run the study and write its report into `out`; FAILURE if it recommends no policy."""
+    """Run the study and write its report; FAILURE if it recommends no policy. `jobs` None: one a processor."""
     settings = Settings(
         documents=studies.built_in() | documents_of(policies),
         servers=counts(servers),
@@ -44,13 +43,13 @@ def power(
     )
     try:
         with progress_bars() as progress:
-            study = studies.run(settings, jobs=jobs, progress=progress)
+            study = studies.run(settings, jobs=jobs or processors(), progress=progress)
     except (InvalidInput, InvalidPolicy) as error:
         raise CommandError(f"`{error.field}` is {error.shown}", hint=error.fix) from error
     except UnsafeDomain as error:
         raise CommandError(str(error), hint="give fewer with `--servers`") from error
-    show(study, output)
-    write_report(lambda folder: power_pages.write(study, folder), out, open_report=open_report)
+    show(study, shown.output)
+    write_report(lambda folder: power_pages.write(study, folder), shown.out, open_report=shown.open_report)
     if emit is not None:
         write_manifest(study, emit)
     return Exit.FAILURE if study.best is None else Exit.OK

@@ -4,10 +4,20 @@ Writes a report into a folder, says where it is, and opens it in a browser if as
 
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from loadline_cli.exits import CommandError
-from loadline_cli.outputs import aside
+from loadline_cli.outputs import Output, aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Where the answer goes."""
+
+    out: Path
+    open_report: bool
+    output: Output
 
 
 def write_report(write: Callable[[Path], tuple[Path, Path]], out: Path, *, open_report: bool) -> None:

@@ -6,15 +6,12 @@ The questions are the simulator's; this module turns options into them, and erro
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from loadline_cli import traces
 from loadline_cli.exits import CommandError, Exit
-from loadline_cli.outputs import Output, aside, print_json, screen, table
+from loadline_cli.outputs import Output, print_json, screen, table
 from loadline_cli.progress import progress_bars
-from loadline_cli.report_files import write_report
+from loadline_cli.report_files import Shown, write_report
 from loadline_cli.traces import TraceOptions
 from loadline_policies.errors import InvalidInput
 from loadline_sim.capacity import questions, sizes
@@ -49,15 +46,6 @@ class ObjectiveOptions:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """Where the answer goes."""
-
-    out: Path
-    open_report: bool
-    output: Output
-
-
 def simulate(
     trace: TraceOptions,
     asked_for: ObjectiveOptions,
@@ -79,7 +67,7 @@ def simulate(
             most_sequences=most_sequences,
             most_tokens=most_tokens,
         )
-        requests, notes = _held(requests, notes, (design,))
+        requests, notes = traces.held(requests, notes, (design,))
         answer = questions.answer(requests, design, asked_for.objectives(), progress=progress)
         return Report(answer=answer, trace_name=trace.source, seed=trace.seed, notes=notes)
 
@@ -102,7 +90,7 @@ def size(
         objectives = asked_for.objectives()
         one = {"most_sequences": most_sequences, "most_tokens": most_tokens}
         designs = [Design(engine=engine_of(name), servers=1, **one) for name in dict.fromkeys(engines)]
-        requests, notes = _held(requests, notes, designs)
+        requests, notes = traces.held(requests, notes, designs)
         found = []
         for design in designs:
             most = gpus // design.engine.gpus
@@ -118,24 +106,6 @@ def size(
         return Report(answer=answer, trace_name=trace.source, seed=trace.seed, notes=notes, sizes=found)
 
     return _answered(trace, shown, asked)
-
-
-def _held(
-    requests: Trace, notes: tuple[str, ...], designs: Sequence[Design]
-) -> tuple[Trace, tuple[str, ...]]:
-    """The requests for which each of the designs has memory, and a note of the others."""
-    good = np.logical_and.reduce([questions.held(requests, design) for design in designs])
-    if good.all():
-        return requests, notes
-    if not good.any():
-        longest = int((requests.prompt_tokens + requests.output_tokens).min())
-        raise InvalidInput(
-            "trace", f"{longest} tokens or more a request", fix="name an engine with more memory"
-        )
-    share = formats.percent(1.0 - float(good.mean()))
-    note = f"{int((~good).sum())} requests ({share}) are longer than a server holds; they are left out."
-    aside().print(f"note: {note}", soft_wrap=True)
-    return requests.select(good), (*notes, note)
 
 
 def _answered(
@@ -166,7 +136,7 @@ def show(report: Report, output: Output) -> None:
         console.print(_sizes(report.sizes))
         console.print()
     console.print(
-        f"{engine.title}: {capacity_pages.fleet(answer.design)}; {answer.design.gpus} GPUs\n"
+        f"{engine.title}: {answer.design.in_words}; {answer.design.gpus} GPUs\n"
         f"{capacity_pages.verdict(answer)}\n",
         soft_wrap=True,
     )
@@ -186,7 +156,7 @@ def _sizes(found: Sequence[Size]) -> object:
     figures = ("GPUs", "servers, range", "kept for")
     rows = table("engine", "fewest servers", *figures, right=frozenset(figures))
     for one in found:
-        words = capacity_pages.fleet(one.design)
+        words = one.design.in_words
         rows.add_row(
             one.design.engine.name,
             words if one.is_met else f"not even {words}",

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from loadline_cli.options import OutputOption, show_help_without_a_command
+from loadline_cli.fleet_options import (
+    ENGINES,
+    ColumnsOption,
+    HoursOption,
+    PrefillOption,
+    SeedOption,
+    SequencesOption,
+    ServersOption,
+    ShareOption,
+    SkipOption,
+    TokensOption,
+)
+from loadline_cli.options import OpenOption, OutOption, OutputOption, show_help_without_a_command
 from loadline_cli.outputs import Output
 
 study = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -15,15 +27,193 @@ study = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 @study.callback()
 def _study(context: typer.Context) -> None:
-    """Replay recordings to find out what a change would save, before you make it.
+    """Answer a question about fleets by simulations, with a report.
 
     \b
-    Half of a model's experts in memory, instead of all:
-      loadline study experts --memory-gib 13.4
-    More servers behind a row's budget, for six weeks:
+    What each study answers, and how long it takes:
+      loadline study list
+    What Splitwise's designs carry for the same power and the same cost:
+      loadline study splitwise --open
+    How many servers a row's power budget bears for six weeks:
       loadline study power --days 42
     """
     show_help_without_a_command(context)
+
+
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", metavar="N", min=1, max=64, help="Simulations side by side. Default: one a processor."
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume", help="Use the outcomes that an earlier run of this version left in --out."
+    ),
+]
+
+
+@study.command("list", short_help="List the studies: what each answers, and how long it takes.")
+def list_studies(output: OutputOption = Output.TABLE) -> None:
+    """List the studies: what each answers, and how long it takes.
+
+    \b
+    As a table, and as JSON:
+      loadline study list
+      loadline study list -o json
+
+    The times are those of the defaults on two processors. The first simulation on a machine
+    compiles for half a minute more.
+
+    Exit codes: 0 success, 2 the studies could not be listed.
+    """
+    from loadline_cli import study_lists
+
+    study_lists.show(output)
+
+
+@study.command(short_help="Find out what Splitwise's designs carry for the same power and cost.")
+def splitwise(  # noqa: PLR0917
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace", metavar="NAME", help="azure-chat or azure-code; may be repeated. Default: both."
+        ),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="NAME",
+            help="power or cost, of which all designs have the same; may be repeated. Default: both.",
+        ),
+    ] = None,
+    rates: Annotated[
+        str,
+        typer.Option("--rates", metavar="LOW:HIGH", help="Requests a second between which to search."),
+    ] = "1:500",
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="N", min=0.01, max=60, help="Length of each simulation.")
+    ] = 2.0,
+    jobs: JobsOption = None,
+    resume: ResumeOption = True,
+    seed: SeedOption = 1,
+    out: OutOption = Path("build/study-splitwise"),
+    open_report: OpenOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Find out what Splitwise's designs carry for the same power and cost, and write a report.
+
+    \b
+    Both tables of the paper, for both services; needs no GPU:
+      loadline study splitwise --open
+    One of them, on five minutes of requests:
+      loadline study splitwise --budget power --trace azure-chat --minutes 5
+
+    Splitwise computes prompts and answers on servers apart (AA, HH, HA, HHcap: prompt and
+    token servers with A100, H100 or capped H100). For each fleet of its tables the highest
+    rate is found at which its nine latency objectives hold, with batches and routing as in
+    splitwise-sim, and beside it what the paper says. The range is that of the models' error.
+
+    Each simulation is kept in --out: a run that was stopped goes on where it ended.
+
+    Exit codes: 0 success, 2 the study could not run.
+    """
+    from loadline_cli import splitwise_studies
+    from loadline_cli.report_files import Shown
+    from loadline_cli.study_runs import RunOptions
+
+    code = splitwise_studies.splitwise(
+        RunOptions(jobs=jobs, resume=resume),
+        Shown(out=out, open_report=open_report, output=output),
+        traces=trace or [],
+        budgets=budget or [],
+        rates=rates,
+        minutes=minutes,
+        seed=seed,
+    )
+    raise typer.Exit(code)
+
+
+@study.command(short_help="Find out how many more servers bursts of requests cost.")
+def bursts(  # noqa: PLR0917
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace",
+            metavar="TRACE",
+            help="Requests of yours, as in `loadline simulate`; may be repeated.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help=f"{ENGINES}.")
+    ] = "h200-llama-3.1-8b-fp8",
+    servers: ServersOption = 4,
+    prefill_servers: PrefillOption = 0,
+    ttft_ms: Annotated[
+        float,
+        typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Objective for the time to the first token."),
+    ] = 500.0,
+    tpot_ms: Annotated[
+        float,
+        typer.Option(
+            "--tpot-ms", metavar="MS", min=0.001, help="Objective for the mean time per further token."
+        ),
+    ] = 25.0,
+    share: ShareOption = 0.99,
+    hours: HoursOption = 0.5,
+    columns: ColumnsOption = None,
+    skip_bad: SkipOption = False,
+    max_num_seqs: SequencesOption = 256,
+    max_num_batched_tokens: TokensOption = 2048,
+    jobs: JobsOption = None,
+    resume: ResumeOption = True,
+    seed: SeedOption = 1,
+    out: OutOption = Path("build/study-bursts"),
+    open_report: OpenOption = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Find out how many more servers bursts of requests cost, and write a report.
+
+    \b
+    Sessions of agents and ServeGen's clients, and Azure's code beside them:
+      loadline study bursts --trace azure-code --open
+    Your own requests on the fleet that you have:
+      loadline study bursts --trace requests.csv --servers 8 --ttft-ms 1000
+
+    Each kind of requests is played to the fleet faster and faster until too many miss their
+    objectives, and so are the same requests if each came independently (a Poisson process).
+    The ratio of the two rates is that of the servers. A request may take as long as the
+    objectives say, or twice as long as it takes alone, whichever is more.
+
+    Each simulation is kept in --out: a run that was stopped goes on where it ended.
+
+    Exit codes: 0 success, 2 the study could not run.
+    """
+    from loadline_cli import burst_studies
+    from loadline_cli.report_files import Shown
+    from loadline_cli.study_runs import RunOptions
+    from loadline_cli.traces import TraceOptions
+    from loadline_sim.studies.burst_searches import Fleet
+
+    code = burst_studies.bursts(
+        RunOptions(jobs=jobs, resume=resume),
+        Shown(out=out, open_report=open_report, output=output),
+        TraceOptions(source="", columns=columns, skip_bad=skip_bad, hours=hours, rate=1.0, seed=seed),
+        sources=trace or [],
+        fleet=Fleet(
+            engine=engine,
+            servers=servers,
+            prefill_servers=prefill_servers,
+            most_sequences=max_num_seqs,
+            most_tokens=max_num_batched_tokens,
+        ),
+        ttft_ms=ttft_ms,
+        tpot_ms=tpot_ms,
+        share=share,
+    )
+    raise typer.Exit(code)
 
 
 @study.command(short_help="Find out what an expert cache would save, on recorded routing.")
@@ -113,12 +303,8 @@ def experts(  # noqa: PLR0917
             help="Random seed: from which requests policies learn, and in which order tokens wait.",
         ),
     ] = 1,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
-    ] = Path("build/study-experts"),
-    open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
-    ] = False,
+    out: OutOption = Path("build/study-experts"),
+    open_report: OpenOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Find out what an expert cache would save, on recorded routing, and write a report.
@@ -143,9 +329,9 @@ def experts(  # noqa: PLR0917
 
     Exit codes: 0 success, 1 a check of the study failed, 2 the study could not run.
     """
-    from loadline_cli import studies
+    from loadline_cli import expert_studies
 
-    code = studies.experts(
+    code = expert_studies.experts(
         trace,
         expert_parameters=expert_parameters,
         experts_per_layer=experts_per_layer,
@@ -207,9 +393,7 @@ def power(  # noqa: PLR0917
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, help="Random seed: when which requests come.")
     ] = 1,
-    jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", min=1, max=256, help="Rows to simulate at the same time.")
-    ] = 2,
+    jobs: JobsOption = None,
     emit: Annotated[
         Path | None,
         typer.Option(
@@ -218,12 +402,8 @@ def power(  # noqa: PLR0917
             help="Write the recommended policy into FILE, as a ConfigMap for kubectl.",
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and summary.json.")
-    ] = Path("build/study-power"),
-    open_report: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the report in a browser at the end.")
-    ] = False,
+    out: OutOption = Path("build/study-power"),
+    open_report: OpenOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Find out how many servers a row's power budget bears for weeks, under which policy.
@@ -243,6 +423,7 @@ def power(  # noqa: PLR0917
     Exit codes: 0 a policy is recommended, 1 none is, 2 the study could not run.
     """
     from loadline_cli import power_studies
+    from loadline_cli.report_files import Shown
 
     code = power_studies.power(
         policy or [],
@@ -254,8 +435,6 @@ def power(  # noqa: PLR0917
         seed=seed,
         jobs=jobs,
         emit=emit,
-        out=out,
-        open_report=open_report,
-        output=output,
+        shown=Shown(out=out, open_report=open_report, output=output),
     )
     raise typer.Exit(code)

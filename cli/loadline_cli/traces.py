@@ -5,13 +5,19 @@ Whatever was changed on the way (rows left out, times spread, requests copied) i
 and in the report: a figure is only as good as the requests behind it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from loadline_cli.exits import CommandError
 from loadline_cli.outputs import aside
 from loadline_policies.errors import InvalidInput
+from loadline_sim.capacity import questions
+from loadline_sim.capacity.questions import Design
 from loadline_sim.progress import Progress
+from loadline_sim.reports import formats
 from loadline_sim.traffic import arrivals, layouts, named_traces, spreading, trace_files
 from loadline_sim.traffic.traces import Trace
 
@@ -45,6 +51,22 @@ def load(options: TraceOptions, progress: Progress) -> tuple[Trace, tuple[str, .
     for note in notes:
         aside().print(f"note: {note}", soft_wrap=True)
     return trace.from_first(), tuple(notes)
+
+
+def held(requests: Trace, notes: tuple[str, ...], designs: Sequence[Design]) -> tuple[Trace, tuple[str, ...]]:
+    """The requests for which each of the designs has memory, and a note of the others."""
+    good = np.logical_and.reduce([questions.held(requests, design) for design in designs])
+    if good.all():
+        return requests, notes
+    if not good.any():
+        longest = int((requests.prompt_tokens + requests.output_tokens).min())
+        raise InvalidInput(
+            "trace", f"{longest} tokens or more a request", fix="name an engine with more memory"
+        )
+    share = formats.percent(1.0 - float(good.mean()))
+    note = f"{int((~good).sum())} requests ({share}) are longer than a server holds; they are left out."
+    aside().print(f"note: {note}", soft_wrap=True)
+    return requests.select(good), (*notes, note)
 
 
 def _source(options: TraceOptions, progress: Progress) -> tuple[Trace, list[str]]:

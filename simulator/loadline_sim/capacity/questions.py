@@ -55,6 +55,12 @@ class Design:
         """GPUs of all servers."""
         return self.servers * self.engine.gpus
 
+    @property
+    def in_words(self) -> str:
+        """Its servers, as a reader wants them."""
+        servers = f"{self.servers} server{'' if self.servers == 1 else 's'}"
+        return f"{servers}, {self.prefill_servers} of them for prompts" if self.prefill_servers else servers
+
     def router(self) -> Any:
         """The router before the first request."""
         if self.prefill_servers:
@@ -162,12 +168,12 @@ def served(trace: Trace, design: Design, *, pace: float = 1.0, until_s: float | 
     return Outcomes(found.ttft_s + engine.front_end_s, found.response_s + engine.front_end_s)
 
 
-def paced(fleet: Fleet, pace: float) -> Fleet:
-    """A fleet all of whose steps take `pace` times as long."""
-    extras = fleet.extras.copy()
+def paced(fleet: Fleet, pace: float | Floats) -> Fleet:
+    """A fleet all of whose steps take `pace` times as long; a number, or one for each kind of server."""
+    extras, column = fleet.extras.copy(), np.reshape(pace, (-1, 1))
     for name in extras.dtype.names or ():
         extras[name] *= pace
-    return fleet._replace(prompt_s=fleet.prompt_s * pace, token_s=fleet.token_s * pace, extras=extras)
+    return fleet._replace(prompt_s=fleet.prompt_s * column, token_s=fleet.token_s * column, extras=extras)
 
 
 def _result_of(outcomes: Outcomes, trace: Trace, objectives: Objectives) -> Result:

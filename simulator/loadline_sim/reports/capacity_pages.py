@@ -14,7 +14,7 @@ from loadline_sim.capacity.questions import Answer, Design, Figures, Result
 from loadline_sim.capacity.sizes import Size
 from loadline_sim.reports import capacity_plots, formats, page_files
 from loadline_sim.reports.runs import Fact, provenance
-from loadline_sim.traffic.named_traces import NAMED
+from loadline_sim.traffic import named_traces
 from loadline_sim.traffic.statistics import Statistics, statistics
 
 LEFT_OUT: Final = (
@@ -56,9 +56,9 @@ def html(report: Report) -> str:
         engine=report.answer.design.engine,
         trace=statistics(report.answer.trace),
         verdict=verdict(report.answer),
-        fleet=fleet(report.answer.design),
+        fleet=report.answer.design.in_words,
         rows=rows(report.answer),
-        sizes=[(one, fleet(one.design), count_range(one)) for one in report.sizes],
+        sizes=[(one, one.design.in_words, count_range(one)) for one in report.sizes],
         left_out=(*LEFT_OUT, f"**The engine**: {report.answer.design.engine.left_out}"),
         made=made(report),
         plots=page_files.drawings(lambda wide: _drawn(report.answer, wide=wide)),
@@ -70,14 +70,6 @@ def _drawn(answer: Answer, *, wide: bool) -> dict[str, str]:
     drawn["rates"] = capacity_plots.rates(answer, wide=wide)
     drawn["first"] = capacity_plots.first_tokens(answer, wide=wide)
     return drawn
-
-
-def fleet(design: Design) -> str:
-    """A fleet in words."""
-    servers = f"{design.servers} server{'' if design.servers == 1 else 's'}"
-    if not design.prefill_servers:
-        return servers
-    return f"{servers}, {design.prefill_servers} of them for prompts"
 
 
 def verdict(answer: Answer) -> str:
@@ -137,17 +129,12 @@ def made(report: Report) -> tuple[Fact, ...]:
     design = report.answer.design
     return (
         *provenance(),
-        Fact("Trace", trace_in_words(report.trace_name)),
+        Fact("Trace", named_traces.in_words(report.trace_name)),
         Fact("Seed", str(report.seed)),
         Fact("Engine", f"`{design.engine.name}`: {design.engine.title}"),
         Fact("Steps", f"at most {design.most_sequences} requests and {design.most_tokens} tokens"),
         Fact("Known by", f"{design.engine.known_by}; mean error {formats.percent(design.engine.step_error)}"),
     )
-
-
-def trace_in_words(name: str) -> str:
-    """A trace's name, and what it is if it comes with the simulator."""
-    return f"`{name}`: {NAMED[name].title}" if name in NAMED else f"`{name}`"
 
 
 def summary_of(report: Report) -> dict[str, object]:

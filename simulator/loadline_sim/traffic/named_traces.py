@@ -33,6 +33,11 @@ def named(name: str, *, hours: float, seed: int) -> Trace:
     return NAMED[name].made(hours * HOUR_S, seed).from_first()
 
 
+def in_words(name: str) -> str:
+    """A trace's name, and what it is if it comes with the simulator."""
+    return f"`{name}`: {NAMED[name].title}" if name in NAMED else f"`{name}`"
+
+
 def _azure(service: str) -> Callable[[float, int], Trace]:
     return lambda seconds, seed: recordings.azure_2023()[service].from_first().between(0.0, seconds)
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.resumable import Piece, code_hash, done, finished
+from benchmarks.resumable import finished
+from loadline_sim.resumable import Piece, code_hash, done
 
 
 def squared(number: int) -> Piece:

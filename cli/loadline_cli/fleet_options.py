@@ -1,0 +1,84 @@
+"""
+Options of all commands that simulate a fleet: which requests, which objectives, how steps are filled.
+"""
+
+from typing import Annotated, Final
+
+import typer
+
+ENGINES: Final = "a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8"
+
+TRACE: Final = typer.Argument(
+    metavar="TRACE",
+    help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
+    "servegen-large, agents.",
+)
+TraceArgument = Annotated[str, TRACE]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="SPEC",
+        help="Names of TRACE's columns: arrival=NAME,prompt=NAME,output=NAME,unit=s|ms|us|ns. "
+        "Default: those of Azure, BurstGPT, Mooncake, or arrival_s, prompt_tokens, output_tokens.",
+    ),
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave bad rows out and list them, instead of refusing TRACE.")
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--hours",
+        metavar="H",
+        min=0.001,
+        max=1344,
+        help="Use the first H hours. Default: all of a file, 1 of a name.",
+    ),
+]
+RateOption = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        metavar="FACTOR",
+        min=0.001,
+        max=1000,
+        help="Multiply the requests, by copying or dropping some.",
+    ),
+]
+TtftOption = Annotated[
+    float | None,
+    typer.Option("--ttft-ms", metavar="MS", min=0.001, help="Objective for the time to the first token."),
+]
+TpotOption = Annotated[
+    float | None,
+    typer.Option("--tpot-ms", metavar="MS", min=0.001, help="Objective for the mean time per further token."),
+]
+E2eOption = Annotated[
+    float | None,
+    typer.Option("--e2e-s", metavar="S", min=0.001, help="Objective for the time to the last token."),
+]
+ShareOption = Annotated[
+    float,
+    typer.Option(
+        "--share", metavar="SHARE", min=0.001, max=1, help="Share of requests that must keep all objectives."
+    ),
+]
+SERVERS: Final = typer.Option("--servers", metavar="N", min=1, max=4096, help="Servers of it.")
+ServersOption = Annotated[int, SERVERS]
+PrefillOption = Annotated[
+    int,
+    typer.Option("--prefill-servers", metavar="N", min=0, help="How many of them compute prompts only."),
+]
+SequencesOption = Annotated[
+    int, typer.Option("--max-num-seqs", metavar="N", min=1, max=4096, help="Requests of a step, as in vLLM.")
+]
+TokensOption = Annotated[
+    int,
+    typer.Option(
+        "--max-num-batched-tokens", metavar="N", min=1, max=65536, help="Tokens of a step, as in vLLM."
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Random seed of whatever of TRACE is drawn.")
+]
