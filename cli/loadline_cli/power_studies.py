@@ -31,7 +31,7 @@ def power(
     emit: Path | None,
     shown: Shown,
 ) -> Exit:
-    """Run the study and write its report; FAILURE if it recommends no policy. `jobs` None: one a processor."""
+    """Run the study and write its report; FAILURE if none is recommended. `jobs` None: one a processor."""
     settings = Settings(
         documents=studies.built_in() | documents_of(policies),
         servers=counts(servers),
