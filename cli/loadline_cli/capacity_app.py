@@ -16,7 +16,10 @@ from loadline_cli.fleet_options import (
     E2eOption,
     HoursOption,
     PrefillOption,
+    PrefixOption,
     RateOption,
+    Router,
+    RouterOption,
     SeedOption,
     SequencesOption,
     ShareOption,
@@ -53,6 +56,8 @@ def simulate(  # noqa: PLR0917
     skip_bad: SkipOption = False,
     max_num_seqs: SequencesOption = 256,
     max_num_batched_tokens: TokensOption = 2048,
+    router: RouterOption = Router.QUEUES,
+    prefix_cache: PrefixOption = True,
     seed: SeedOption = 1,
     out: OutOption = Path("build/simulate"),
     open_report: OpenOption = False,
@@ -119,7 +124,7 @@ def simulate(  # noqa: PLR0917
         raise CommandError(f"`{missing}` is missing, and so is `--from-journal`", hint=SEE_HELP)
     from loadline_cli import simulations
     from loadline_cli.report_files import Shown
-    from loadline_cli.simulations import ObjectiveOptions
+    from loadline_cli.simulations import ObjectiveOptions, StepOptions
     from loadline_cli.traces import TraceOptions
 
     code = simulations.simulate(
@@ -129,8 +134,12 @@ def simulate(  # noqa: PLR0917
         engine=engine,
         servers=servers,
         prefill_servers=prefill_servers,
-        most_sequences=max_num_seqs,
-        most_tokens=max_num_batched_tokens,
+        steps=StepOptions(
+            most_sequences=max_num_seqs,
+            most_tokens=max_num_batched_tokens,
+            keeps_prefixes=prefix_cache,
+            routes_by_prefix=router is Router.PREFIXES,
+        ),
     )
     raise typer.Exit(code)
 
@@ -165,6 +174,8 @@ def size(  # noqa: PLR0917
     skip_bad: SkipOption = False,
     max_num_seqs: SequencesOption = 256,
     max_num_batched_tokens: TokensOption = 2048,
+    router: RouterOption = Router.QUEUES,
+    prefix_cache: PrefixOption = True,
     seed: SeedOption = 1,
     out: OutOption = Path("build/size"),
     open_report: OpenOption = False,
@@ -187,7 +198,7 @@ def size(  # noqa: PLR0917
     """
     from loadline_cli import simulations
     from loadline_cli.report_files import Shown
-    from loadline_cli.simulations import ObjectiveOptions
+    from loadline_cli.simulations import ObjectiveOptions, StepOptions
     from loadline_cli.traces import TraceOptions
 
     code = simulations.size(
@@ -196,7 +207,11 @@ def size(  # noqa: PLR0917
         Shown(out=out, open_report=open_report, output=output),
         engines=engine,
         gpus=gpus,
-        most_sequences=max_num_seqs,
-        most_tokens=max_num_batched_tokens,
+        steps=StepOptions(
+            most_sequences=max_num_seqs,
+            most_tokens=max_num_batched_tokens,
+            keeps_prefixes=prefix_cache,
+            routes_by_prefix=router is Router.PREFIXES,
+        ),
     )
     raise typer.Exit(code)

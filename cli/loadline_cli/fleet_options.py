@@ -2,11 +2,20 @@
 Options of all commands that simulate a fleet: which requests, which objectives, how steps are filled.
 """
 
+from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
 
 ENGINES: Final = "a100-bloom-176b, h100-bloom-176b or h200-llama-3.1-8b-fp8"
+
+
+class Router(StrEnum):
+    """Where requests go on servers that do both."""
+
+    QUEUES = "token-queues"
+    PREFIXES = "prefix-aware"
+
 
 TRACE: Final = typer.Argument(
     metavar="TRACE",
@@ -77,6 +86,21 @@ TokensOption = Annotated[
     int,
     typer.Option(
         "--max-num-batched-tokens", metavar="N", min=1, max=65536, help="Tokens of a step, as in vLLM."
+    ),
+]
+RouterOption = Annotated[
+    Router,
+    typer.Option(
+        "--router",
+        metavar="NAME",
+        help="token-queues (fewest pending tokens) or prefix-aware (least left to compute).",
+    ),
+]
+PrefixOption = Annotated[
+    bool,
+    typer.Option(
+        "--prefix-cache/--no-prefix-cache",
+        help="Keep blocks of prompts on servers, where TRACE says which prompts begin alike.",
     ),
 ]
 SeedOption = Annotated[

@@ -5,7 +5,7 @@ The questions are the simulator's; this module turns options into them, and erro
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from loadline_cli import traces
 from loadline_cli.exits import CommandError, Exit
@@ -46,6 +46,16 @@ class ObjectiveOptions:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """How servers fill their steps, what they keep of prompts, and whether requests follow that."""
+
+    most_sequences: int
+    most_tokens: int
+    keeps_prefixes: bool
+    routes_by_prefix: bool
+
+
 def simulate(
     trace: TraceOptions,
     asked_for: ObjectiveOptions,
@@ -54,8 +64,7 @@ def simulate(
     engine: str,
     servers: int,
     prefill_servers: int,
-    most_sequences: int,
-    most_tokens: int,
+    steps: StepOptions,
 ) -> Exit:
     """Simulate one fleet; FAILURE if it misses its objectives."""
 
@@ -64,8 +73,7 @@ def simulate(
             engine=engine_of(engine),
             servers=servers,
             prefill_servers=prefill_servers,
-            most_sequences=most_sequences,
-            most_tokens=most_tokens,
+            **asdict(steps),
         )
         requests, notes = traces.held(requests, notes, (design,))
         answer = questions.answer(requests, design, asked_for.objectives(), progress=progress)
@@ -81,15 +89,15 @@ def size(
     *,
     engines: Sequence[str],
     gpus: int,
-    most_sequences: int,
-    most_tokens: int,
+    steps: StepOptions,
 ) -> Exit:
     """Find the fewest GPUs that keep the objectives; FAILURE if none that are allowed do."""
 
     def asked(requests: Trace, notes: tuple[str, ...], progress: Progress) -> Report:
         objectives = asked_for.objectives()
-        one = {"most_sequences": most_sequences, "most_tokens": most_tokens}
-        designs = [Design(engine=engine_of(name), servers=1, **one) for name in dict.fromkeys(engines)]
+        designs = [
+            Design(engine=engine_of(name), servers=1, **asdict(steps)) for name in dict.fromkeys(engines)
+        ]
         requests, notes = traces.held(requests, notes, designs)
         found = []
         for design in designs:
@@ -137,7 +145,7 @@ def show(report: Report, output: Output) -> None:
         console.print()
     console.print(
         f"{engine.title}: {answer.design.in_words}; {answer.design.gpus} GPUs\n"
-        f"{capacity_pages.verdict(answer)}\n",
+        f"{capacity_pages.verdict(answer)}\n{capacity_pages.prefixes(answer)}\n",
         soft_wrap=True,
     )
     figures = ("objective", "mean", "p50", "p90", "p99", "p99, range")

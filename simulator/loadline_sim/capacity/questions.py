@@ -18,7 +18,9 @@ from loadline_sim.arrays import Floats
 from loadline_sim.capacity.engines import Engine
 from loadline_sim.capacity.objectives import Objectives, tpot_s
 from loadline_sim.progress import Progress
+from loadline_sim.serving import prefix_caches
 from loadline_sim.serving.loops import Outcomes, simulate
+from loadline_sim.serving.prefix_caches import PrefixCache
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.traffic.traces import Trace
@@ -34,7 +36,8 @@ class Design:
     """A fleet: servers, how many of them compute prompts only, and how steps are filled.
 
     With no prefill servers each server does both, and a request goes to the one with the fewest pending
-    tokens.
+    tokens, or if `routes_by_prefix` the one that has the least to compute. Servers keep blocks of prompts if
+    `keeps_prefixes`, where a trace says which begin alike.
     """
 
     engine: Engine
@@ -42,6 +45,8 @@ class Design:
     prefill_servers: int = 0
     most_sequences: int = 256
     most_tokens: int = 2048
+    keeps_prefixes: bool = True
+    routes_by_prefix: bool = False
 
     def __post_init__(self) -> None:
         if self.servers < 1:
@@ -49,6 +54,9 @@ class Design:
         if not 0 <= self.prefill_servers < self.servers:
             fix = f"give 0 to {self.servers - 1}: at least one of the servers has to decode"
             raise InvalidInput("prefill servers", self.prefill_servers, fix=fix)
+        if self.routes_by_prefix and (self.prefill_servers or not self.keeps_prefixes):
+            fix = "leave it out with prefill apart, or without a prefix cache"
+            raise InvalidInput("router", "prefix-aware", fix=fix)
 
     @property
     def gpus(self) -> int:
@@ -61,11 +69,19 @@ class Design:
         servers = f"{self.servers} server{'' if self.servers == 1 else 's'}"
         return f"{servers}, {self.prefill_servers} of them for prompts" if self.prefill_servers else servers
 
-    def router(self) -> Any:
-        """The router before the first request."""
+    @property
+    def router_name(self) -> str:
+        """Its router's, in the registry."""
         if self.prefill_servers:
-            return ROUTERS["separate-pools"](self.prefill_servers)
-        return ROUTERS["token-queues"]()
+            return "separate-pools"
+        return "prefix-aware" if self.routes_by_prefix else "token-queues"
+
+    def router(self, cache: PrefixCache) -> Any:
+        """The router before the first request; `cache` is what its servers will keep."""
+        made = ROUTERS[self.router_name]
+        if self.prefill_servers:
+            return made(self.prefill_servers)
+        return made(cache) if self.routes_by_prefix else made()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +172,26 @@ def served(trace: Trace, design: Design, *, pace: float = 1.0, until_s: float | 
     Until then, by default a day after the last arrival, what isn't done has no end.
     """
     engine = design.engine
-    longest = max(int(trace.prompt_tokens.max(initial=1)), design.most_tokens, design.most_sequences)
+    fleet = paced(engine.fleet(design.servers, priced(trace, design)), pace)
+    cache = prefix_caches.no_cache()
+    if design.keeps_prefixes and trace.prefixes is not None:
+        cache = prefix_caches.prefix_cache(trace.prefixes, fleet, block_tokens=BLOCK_TOKENS)
     scheduler = partial(
         SCHEDULERS["continuous"],
         most_sequences=design.most_sequences,
         most_tokens=design.most_tokens,
         block_tokens=BLOCK_TOKENS,
+        cache=cache,
     )
-    fleet = paced(engine.fleet(design.servers, longest), pace)
-    found = simulate(trace, fleet=fleet, router=design.router(), scheduler=scheduler, until_s=until_s)
-    return Outcomes(found.ttft_s + engine.front_end_s, found.response_s + engine.front_end_s)
+    found = simulate(trace, fleet=fleet, router=design.router(cache), scheduler=scheduler, until_s=until_s)
+    front_s = engine.front_end_s
+    share = prefix_caches.hit_share(cache, trace.prompt_tokens)
+    return Outcomes(found.ttft_s + front_s, found.response_s + front_s, share)
+
+
+def priced(trace: Trace, design: Design) -> int:
+    """The most tokens that a step or a prompt may have."""
+    return max(int(trace.prompt_tokens.max(initial=1)), design.most_tokens, design.most_sequences)
 
 
 def paced(fleet: Fleet, pace: float | Floats) -> Fleet:

@@ -159,7 +159,7 @@ class _Search:
         while low <= high:
             middle = (low + high) // 2
             found, is_prompts = self._tried(
-                replace(self._design, servers=servers, prefill_servers=middle), pace
+                replace(self._design, servers=servers, prefill_servers=middle, routes_by_prefix=False), pace
             )
             best = found if best is None or found.share > best.share else best
             if self._is_met(best):

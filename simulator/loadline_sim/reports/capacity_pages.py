@@ -18,7 +18,6 @@ from loadline_sim.traffic import named_traces
 from loadline_sim.traffic.statistics import Statistics, statistics
 
 LEFT_OUT: Final = (
-    "**Prefix caching**: each prompt is computed whole, also where its beginning was computed before.",
     "**Priorities, power limits and clocks**: every request is alike, and every GPU runs at its full clock.",
     "**Failures**: no server is lost, none is added, none is replaced.",
 )
@@ -59,10 +58,28 @@ def html(report: Report) -> str:
         fleet=report.answer.design.in_words,
         rows=rows(report.answer),
         sizes=[(one, one.design.in_words, count_range(one)) for one in report.sizes],
-        left_out=(*LEFT_OUT, f"**The engine**: {report.answer.design.engine.left_out}"),
+        left_out=left_out(report.answer),
+        prefixes=prefixes(report.answer),
         made=made(report),
         plots=page_files.drawings(lambda wide: _drawn(report.answer, wide=wide)),
     )
+
+
+def left_out(answer: Answer) -> tuple[str, ...]:
+    """What the simulation has nothing of."""
+    kept = "**Answers in the prefix cache**: what a next prompt repeats of an answer is computed again."
+    if answer.outcomes.hit_share != answer.outcomes.hit_share:
+        kept = "**Prefix caching**: each prompt is computed whole, also if its beginning was before."
+    return (kept, *LEFT_OUT, f"**The engine**: {answer.design.engine.left_out}")
+
+
+def prefixes(answer: Answer) -> str:
+    """What servers kept of prompts, in a sentence."""
+    if not answer.design.keeps_prefixes:
+        return "Servers keep nothing of prompts: `--no-prefix-cache`."
+    if answer.trace.prefixes is None:
+        return "Which prompts begin alike isn't known of this trace, so each is computed whole."
+    return f"{formats.percent(answer.outcomes.hit_share)} of the prompt tokens were kept on their servers."
 
 
 def _drawn(answer: Answer, *, wide: bool) -> dict[str, str]:
@@ -132,6 +149,7 @@ def made(report: Report) -> tuple[Fact, ...]:
         Fact("Trace", named_traces.in_words(report.trace_name)),
         Fact("Seed", str(report.seed)),
         Fact("Engine", f"`{design.engine.name}`: {design.engine.title}"),
+        Fact("Router", f"`{design.router_name}`"),
         Fact("Steps", f"at most {design.most_sequences} requests and {design.most_tokens} tokens"),
         Fact("Known by", f"{design.engine.known_by}; mean error {formats.percent(design.engine.step_error)}"),
     )
@@ -150,13 +168,14 @@ def summary_of(report: Report) -> dict[str, object]:
         "faster": _result(answer.faster),
         "slower": _result(answer.slower),
         "unserved": answer.unserved,
+        "prefix_hit_share": _number(answer.outcomes.hit_share),
         "sizes": [
             _design(one.design)
             | {"met": one.is_met, "kept_share": one.share, "alone_share": one.alone_share}
             | {"fewest": one.fewest, "most": one.most, "simulations": one.simulated}
             for one in report.sizes
         ],
-        "left_out": [sentence.replace("**", "") for sentence in LEFT_OUT],
+        "left_out": [sentence.replace("**", "") for sentence in left_out(answer)],
         "made": {fact.name: fact.text for fact in made(report)},
     }
 

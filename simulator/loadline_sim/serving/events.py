@@ -98,7 +98,7 @@ def cut_steps(events: Events, server: int, now_s: float) -> None:
     mine = events.steps[server]
     if mine.is_cut:
         return
-    elapsed_s = now_s - (mine.end_s - _all_s(mine, mine.steps))
+    elapsed_s = max(0.0, now_s - (mine.end_s - _all_s(mine, mine.steps)))  # rounding may put it before 0
     mine.steps, mine.is_cut = _whole_steps(mine, elapsed_s) + 1.0, 1
     mine.end_s = now_s + (_all_s(mine, mine.steps) - elapsed_s)
     mine.order = push(events, mine.end_s, STEP, server)

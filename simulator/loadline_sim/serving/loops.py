@@ -5,6 +5,7 @@ Arrays don't grow in compiled code: the loop stops when one might become full, a
 `simulate` has made room.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -27,11 +28,13 @@ DAY_S: Final = 86_400.0
 class Outcomes:
     """What became of requests, in order of arrival; NaN where one was still served when the time was over.
 
-    `ttft_s` is from arrival to the first token, `response_s` to the last one.
+    `ttft_s` is from arrival to the first token, `response_s` to the last one. `hit_share` is the share of
+    prompt tokens that servers had kept, NaN where nobody knows which prompts begin alike.
     """
 
     ttft_s: Floats
     response_s: Floats
+    hit_share: float = math.nan
 
 
 class SchedulerState(Protocol):

@@ -18,7 +18,6 @@ from loadline_sim.arrays import Ints
 from loadline_sim.compiled import compiled
 from loadline_sim.serving import block_tables
 from loadline_sim.serving.block_tables import BlockTable, block_of
-from loadline_sim.serving.records import Records
 from loadline_sim.serving.servers import Fleet, free_tokens
 from loadline_sim.serving.simulations import Simulation
 from loadline_sim.traffic.prefixes import Prefixes
@@ -186,9 +185,9 @@ def give_way(cache: PrefixCache, simulation: Simulation, server: int) -> None:
         block_tables.drop_oldest(cache.table, server)
 
 
-def hit_share(cache: PrefixCache, requests: Records) -> float:
+def hit_share(cache: PrefixCache, prompt_tokens: Ints) -> float:
     """The share of prompt tokens that requests found when they first started; NaN without a cache."""
     if not cache.block_tokens:
         return float("nan")
     hit = int(np.maximum(cache.hits, 0).sum()) * cache.block_tokens
-    return hit / max(int(requests["prompt_tokens"].sum()), 1)
+    return hit / max(int(prompt_tokens.sum()), 1)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from loadline_sim.serving.loops import SchedulerState
 from loadline_sim.serving.routers.mixed_pools import mixed_pools
+from loadline_sim.serving.routers.prefix_aware import PrefixAware
 from loadline_sim.serving.routers.separate_pools import SeparatePools
 from loadline_sim.serving.routers.token_queues import TokenQueues
 from loadline_sim.serving.schedulers.continuous import continuous
@@ -19,6 +20,7 @@ SCHEDULERS: Final[Mapping[str, Callable[..., SchedulerState]]] = {
 
 ROUTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "mixed-pools": mixed_pools,
+    "prefix-aware": PrefixAware,
     "separate-pools": SeparatePools,
     "token-queues": TokenQueues,
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidTrace
 from loadline_sim.arrays import Floats
-from loadline_sim.serving import loops
+from loadline_sim.serving import loops, prefix_caches
 from loadline_sim.serving.loops import Outcomes
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
 from loadline_sim.serving.routers.mixed_pools import PROMPT, TOKEN
@@ -96,6 +96,7 @@ def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
 
 
 ROUTING: dict[str, Callable[[], Any]] = {
+    "prefix-aware": lambda: ROUTERS["prefix-aware"](prefix_caches.no_cache()),
     "mixed-pools": lambda: ROUTERS["mixed-pools"](np.array([PROMPT, TOKEN, TOKEN])),
     "separate-pools": lambda: ROUTERS["separate-pools"](1),
     "token-queues": ROUTERS["token-queues"],

@@ -1,5 +1,6 @@
 """Blocks that are kept: the compiled scheduler finds what a plain engine finds, and no memory is lost."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -45,6 +46,11 @@ REQUESTS = st.lists(
 Row = tuple[int, int, int, int, int]
 
 
+def queues(_: PrefixCache) -> object:
+    """A router that doesn't look at what servers keep."""
+    return ROUTERS["token-queues"]()
+
+
 def known_trace(rows: list[Row]) -> Trace:
     """The requests with ids of their blocks: those of a session, and then ids of their own."""
     rows = sorted(rows, key=lambda row: row[0])
@@ -61,7 +67,9 @@ def known_trace(rows: list[Row]) -> Trace:
     return Trace(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, known)
 
 
-def served(trace: Trace, fleet: Fleet, *, router: object) -> tuple[Outcomes, PrefixCache]:
+def served(
+    trace: Trace, fleet: Fleet, *, router: Callable[[PrefixCache], object]
+) -> tuple[Outcomes, PrefixCache]:
     """What becomes of the requests, and what is kept at the end."""
     assert trace.prefixes is not None
     cache = prefix_caches.prefix_cache(trace.prefixes, fleet, block_tokens=BLOCK)
@@ -72,13 +80,13 @@ def served(trace: Trace, fleet: Fleet, *, router: object) -> tuple[Outcomes, Pre
         block_tokens=BLOCK,
         cache=cache,
     )
-    return loops.simulate(trace, fleet=fleet, router=router, scheduler=scheduler), cache
+    return loops.simulate(trace, fleet=fleet, router=router(cache), scheduler=scheduler), cache
 
 
 def compare(rows: list[Row], *, blocks: int) -> tuple[Engine, list[int]]:
     """See that both give each request the same times and hits; the plain engine, and the hits."""
     trace, fleet = known_trace(rows), fleet_of(1, blocks=blocks, extras=EXTRAS)
-    outcomes, cache = served(trace, fleet, router=ROUTERS["token-queues"]())
+    outcomes, cache = served(trace, fleet, router=queues)
     sequences = sequences_of(trace)
     plain = Engine(
         blocks=blocks,
@@ -154,10 +162,31 @@ def test_preempted_requests_find_what_they_have_computed() -> None:
 @settings(deadline=None)
 def test_with_prefill_apart_nothing_is_held_at_the_end(rows: list[Row], blocks: int) -> None:
     trace, fleet = known_trace(rows), fleet_of(3, blocks=blocks)
-    outcomes, cache = served(trace, fleet, router=ROUTERS["separate-pools"](1))
+    outcomes, cache = served(trace, fleet, router=lambda _: ROUTERS["separate-pools"](1))
     assert not np.isnan(outcomes.response_s).any()
     check_ended(cache, fleet)
     assert not cache.table.unused["blocks"][1:].any()  # answers keep nothing
+
+
+@given(REQUESTS, st.integers(18, 60))
+@settings(deadline=None)
+def test_with_a_router_that_follows_prefixes_nothing_is_held_at_the_end(rows: list[Row], blocks: int) -> None:
+    trace, fleet = known_trace(rows), fleet_of(3, blocks=blocks)
+    outcomes, cache = served(trace, fleet, router=ROUTERS["prefix-aware"])
+    assert not np.isnan(outcomes.response_s).any()
+    check_ended(cache, fleet)
+    assert (fleet.servers["pending_tokens"] == 0).all()
+    assert (fleet.servers["promised_bytes"] == 1000).all()
+
+
+def test_a_router_that_follows_prefixes_finds_them_where_queues_alone_do_not() -> None:
+    rows = [(100 * turn + session, 40, 1, session, 4) for turn in range(3) for session in range(3)]
+    other = [(99, 40, 20, 9, 5), (199, 40, 20, 8, 5)]
+    found = {}
+    for name, router in (("queues", queues), ("prefixes", ROUTERS["prefix-aware"])):
+        trace, fleet = known_trace([*rows, *other]), fleet_of(3, blocks=60)
+        found[name] = int(served(trace, fleet, router=router)[1].hits.sum())
+    assert found["prefixes"] > found["queues"]
 
 
 def test_blocks_that_are_not_whole_ones_of_the_engine_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadline_sim.serving import events
@@ -43,6 +43,7 @@ def test_steps_are_cut_after_the_one_that_is_under_way() -> None:
 
 
 @given(st.floats(0.001, 1.0), st.floats(0.0, 0.1), st.integers(1, 400), st.floats(0.0, 1.0))
+@example(0.30851339934796995, 0.0, 11, 0.0)
 def test_steps_that_grow_are_cut_after_the_one_that_is_under_way(
     step_s: float, growth_s: float, steps: int, share: float
 ) -> None:
