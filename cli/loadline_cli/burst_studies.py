@@ -77,7 +77,7 @@ def show(study: Study, output: Output) -> None:
         rows.add_row(one.name, f"{value}×", f"{low}-{high}", carried, independent, gaps)
     console.print(rows)
     console.print(
-        "(servers: over those for independent requests; carried: requests a second on the fleet; range: steps "
+        "(servers: over those for independent requests; carried: requests a second; range: steps "
         f"{formats.percent(study.design.engine.step_error)} faster to slower, the model's error)\n",
         soft_wrap=True,
     )

@@ -111,7 +111,8 @@ def made(study: Study) -> tuple[Fact, ...]:
     settings, design = study.settings, study.design
     objectives = (
         f"{formats.seconds(settings.ttft_s)} to the first token, {formats.seconds(settings.tpot_s)} per "
-        f"further one, or {ALONE_FACTOR:g} times what a request takes alone; for {formats.percent(settings.share)}"
+        f"further one, or {ALONE_FACTOR:g} times what a request takes alone; "
+        f"for {formats.percent(settings.share)}"
     )
     return (
         *provenance(),
