@@ -18,7 +18,7 @@ from loadline_sim.traffic import named_traces
 LEFT_OUT: Final = (
     "**Prefix caching**: each prompt is computed whole, also where its beginning was computed before. "
     "Of the agents' blocks 96 % come again, so their latencies and the servers for them are far too "
-    "pessimistic.",
+    "pessimistic. `loadline simulate agents --router prefix-aware` keeps them.",
     "**Agents that wait**: a session goes on as it was recorded, also while its last answer is late.",
     "**Time scales**: requests are played faster or slower until the fleet just carries them, and their "
     "bursts with them.",

@@ -40,6 +40,7 @@ class Fleet(Frozen):
             prefill_servers=self.prefill_servers,
             most_sequences=self.most_sequences,
             most_tokens=self.most_tokens,
+            keeps_prefixes=False,
         )
 
 
