@@ -138,7 +138,7 @@ def simulate(  # noqa: PLR0917
             most_sequences=max_num_seqs,
             most_tokens=max_num_batched_tokens,
             keeps_prefixes=prefix_cache,
-            routes_by_prefix=router is Router.PREFIXES,
+            routing=router.value,
         ),
     )
     raise typer.Exit(code)
@@ -211,7 +211,7 @@ def size(  # noqa: PLR0917
             most_sequences=max_num_seqs,
             most_tokens=max_num_batched_tokens,
             keeps_prefixes=prefix_cache,
-            routes_by_prefix=router is Router.PREFIXES,
+            routing=router.value,
         ),
     )
     raise typer.Exit(code)

@@ -14,6 +14,7 @@ class Router(StrEnum):
     """Where requests go on servers that do both."""
 
     QUEUES = "token-queues"
+    TWO = "power-of-two"
     PREFIXES = "prefix-aware"
 
 
@@ -93,7 +94,8 @@ RouterOption = Annotated[
     typer.Option(
         "--router",
         metavar="NAME",
-        help="token-queues (fewest pending tokens) or prefix-aware (least left to compute).",
+        help="token-queues (fewest pending tokens), power-of-two (of two drawn) or prefix-aware "
+        "(least left to compute).",
     ),
 ]
 PrefixOption = Annotated[

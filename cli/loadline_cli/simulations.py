@@ -48,12 +48,12 @@ class ObjectiveOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOptions:
-    """How servers fill their steps, what they keep of prompts, and whether requests follow that."""
+    """How servers fill their steps, whether they keep blocks of prompts, and which router they have."""
 
     most_sequences: int
     most_tokens: int
     keeps_prefixes: bool
-    routes_by_prefix: bool
+    routing: str
 
 
 def simulate(

@@ -30,14 +30,17 @@ BLOCK_TOKENS: Final = 16
 
 PERCENT: Final = tuple(range(1, 100))
 
+QUEUES, PREFIXES = "token-queues", "prefix-aware"
+ROUTINGS: Final = (QUEUES, "power-of-two", PREFIXES)
+"""Routers of servers that do both, by their names in the registry."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """A fleet: servers, how many of them compute prompts only, and how steps are filled.
 
-    With no prefill servers each server does both, and a request goes to the one with the fewest pending
-    tokens, or if `routes_by_prefix` the one that has the least to compute. Servers keep blocks of prompts if
-    `keeps_prefixes`, where a trace says which begin alike.
+    With no prefill servers each server does both, and `routing` names their router. Servers keep blocks of
+    prompts if `keeps_prefixes`, where a trace says which begin alike.
     """
 
     engine: Engine
@@ -46,7 +49,7 @@ class Design:
     most_sequences: int = 256
     most_tokens: int = 2048
     keeps_prefixes: bool = True
-    routes_by_prefix: bool = False
+    routing: str = QUEUES
 
     def __post_init__(self) -> None:
         if self.servers < 1:
@@ -54,9 +57,12 @@ class Design:
         if not 0 <= self.prefill_servers < self.servers:
             fix = f"give 0 to {self.servers - 1}: at least one of the servers has to decode"
             raise InvalidInput("prefill servers", self.prefill_servers, fix=fix)
-        if self.routes_by_prefix and (self.prefill_servers or not self.keeps_prefixes):
-            fix = "leave it out with prefill apart, or without a prefix cache"
-            raise InvalidInput("router", "prefix-aware", fix=fix)
+        if self.routing not in ROUTINGS:
+            raise InvalidInput("router", self.routing, fix=f"use one of {', '.join(ROUTINGS)}")
+        if self.routing != QUEUES and self.prefill_servers:
+            raise InvalidInput("router", self.routing, fix="leave it out: prefill apart has its own")
+        if self.routing == PREFIXES and not self.keeps_prefixes:
+            raise InvalidInput("router", self.routing, fix="leave it out without a prefix cache")
 
     @property
     def gpus(self) -> int:
@@ -72,16 +78,14 @@ class Design:
     @property
     def router_name(self) -> str:
         """Its router's, in the registry."""
-        if self.prefill_servers:
-            return "separate-pools"
-        return "prefix-aware" if self.routes_by_prefix else "token-queues"
+        return "separate-pools" if self.prefill_servers else self.routing
 
     def router(self, cache: PrefixCache) -> Any:
         """The router before the first request; `cache` is what its servers will keep."""
         made = ROUTERS[self.router_name]
         if self.prefill_servers:
             return made(self.prefill_servers)
-        return made(cache) if self.routes_by_prefix else made()
+        return made(cache) if self.routing == PREFIXES else made()
 
 
 @dataclass(frozen=True, slots=True)

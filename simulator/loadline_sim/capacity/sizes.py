@@ -14,7 +14,7 @@ import numpy as np
 from loadline_policies.errors import InvalidInput
 from loadline_sim.arrays import Floats
 from loadline_sim.capacity.objectives import Objectives, tpot_s
-from loadline_sim.capacity.questions import Design, served
+from loadline_sim.capacity.questions import QUEUES, Design, served
 from loadline_sim.progress import Progress
 from loadline_sim.serving.loops import Outcomes
 from loadline_sim.traffic.traces import Trace
@@ -159,7 +159,7 @@ class _Search:
         while low <= high:
             middle = (low + high) // 2
             found, is_prompts = self._tried(
-                replace(self._design, servers=servers, prefill_servers=middle, routes_by_prefix=False), pace
+                replace(self._design, servers=servers, prefill_servers=middle, routing=QUEUES), pace
             )
             best = found if best is None or found.share > best.share else best
             if self._is_met(best):

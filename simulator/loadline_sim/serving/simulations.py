@@ -76,6 +76,15 @@ def requests_of(trace: Trace) -> Records:
 
 
 @compiled
+def assign(simulation: Simulation, server: int, index: int) -> None:
+    """Let one server serve all of a request, and promise it to that."""
+    request, it = simulation.requests[index], simulation.fleet.servers[server]
+    request.prompt_server = request.token_server = server
+    it.pending_tokens += request.prompt_tokens + 1
+    it.promised_bytes += (request.prompt_tokens + request.output_tokens) * simulation.fleet.token_bytes
+
+
+@compiled
 def has_room(simulation: Simulation, server: int, new_bytes: int) -> bool:
     """Whether a server has so much memory left."""
     it = simulation.fleet.servers[server]

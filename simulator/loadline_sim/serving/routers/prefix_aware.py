@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loadline_sim.serving import handlers, prefix_caches
+from loadline_sim.serving import handlers, prefix_caches, simulations
 from loadline_sim.serving.handlers import handles
 from loadline_sim.serving.prefix_caches import PrefixCache
 from loadline_sim.serving.simulations import Simulation
@@ -31,10 +31,7 @@ def route(state: PrefixAware, simulation: Simulation, index: int) -> None:
         left = servers[server].pending_tokens + request.prompt_tokens - kept * state.cache.block_tokens
         if left < least:
             best, least = server, left
-    request.prompt_server = request.token_server = best
-    servers[best].pending_tokens += request.prompt_tokens + 1
-    whole = request.prompt_tokens + request.output_tokens
-    servers[best].promised_bytes += whole * simulation.fleet.token_bytes
+    simulations.assign(simulation, best, index)
 
 
 @handles(handlers.be_idle, PrefixAware)

@@ -6,7 +6,7 @@ As `token_jsq` of splitwise-sim: a prompt counts its tokens until it is done, an
 
 from typing import NamedTuple
 
-from loadline_sim.serving import handlers
+from loadline_sim.serving import handlers, simulations
 from loadline_sim.serving.handlers import handles
 from loadline_sim.serving.simulations import Simulation
 
@@ -20,14 +20,11 @@ class TokenQueues(NamedTuple):
 @handles(handlers.route, TokenQueues)
 def route(state: TokenQueues, simulation: Simulation, index: int) -> None:
     """Choose the server of a request."""
-    servers, request, best = simulation.fleet.servers, simulation.requests[index], 0
+    servers, best = simulation.fleet.servers, 0
     for server in range(1, servers.size):
         if servers[server].pending_tokens < servers[best].pending_tokens:
             best = server
-    request.prompt_server = request.token_server = best
-    servers[best].pending_tokens += request.prompt_tokens + 1
-    whole = request.prompt_tokens + request.output_tokens
-    servers[best].promised_bytes += whole * simulation.fleet.token_bytes
+    simulations.assign(simulation, best, index)
 
 
 @handles(handlers.be_idle, TokenQueues)

@@ -96,6 +96,7 @@ def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
 
 
 ROUTING: dict[str, Callable[[], Any]] = {
+    "power-of-two": ROUTERS["power-of-two"],
     "prefix-aware": lambda: ROUTERS["prefix-aware"](prefix_caches.no_cache()),
     "mixed-pools": lambda: ROUTERS["mixed-pools"](np.array([PROMPT, TOKEN, TOKEN])),
     "separate-pools": lambda: ROUTERS["separate-pools"](1),
