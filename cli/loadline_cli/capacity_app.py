@@ -15,6 +15,8 @@ from loadline_cli.fleet_options import (
     ColumnsOption,
     E2eOption,
     HoursOption,
+    Policy,
+    PolicyOption,
     PrefillOption,
     PrefixOption,
     RateOption,
@@ -58,6 +60,7 @@ def simulate(  # noqa: PLR0917
     max_num_batched_tokens: TokensOption = 2048,
     router: RouterOption = Router.QUEUES,
     prefix_cache: PrefixOption = True,
+    scheduling_policy: PolicyOption = Policy.FCFS,
     seed: SeedOption = 1,
     out: OutOption = Path("build/simulate"),
     open_report: OpenOption = False,
@@ -139,6 +142,7 @@ def simulate(  # noqa: PLR0917
             most_tokens=max_num_batched_tokens,
             keeps_prefixes=prefix_cache,
             routing=router.value,
+            by_priority=scheduling_policy is Policy.PRIORITY,
         ),
     )
     raise typer.Exit(code)
@@ -176,6 +180,7 @@ def size(  # noqa: PLR0917
     max_num_batched_tokens: TokensOption = 2048,
     router: RouterOption = Router.QUEUES,
     prefix_cache: PrefixOption = True,
+    scheduling_policy: PolicyOption = Policy.FCFS,
     seed: SeedOption = 1,
     out: OutOption = Path("build/size"),
     open_report: OpenOption = False,
@@ -212,6 +217,7 @@ def size(  # noqa: PLR0917
             most_tokens=max_num_batched_tokens,
             keeps_prefixes=prefix_cache,
             routing=router.value,
+            by_priority=scheduling_policy is Policy.PRIORITY,
         ),
     )
     raise typer.Exit(code)

@@ -18,6 +18,13 @@ class Router(StrEnum):
     PREFIXES = "prefix-aware"
 
 
+class Policy(StrEnum):
+    """Which requests a server serves first, as vLLM names it."""
+
+    FCFS = "fcfs"
+    PRIORITY = "priority"
+
+
 TRACE: Final = typer.Argument(
     metavar="TRACE",
     help="A .csv, .jsonl or .parquet file (also .gz, .xz), or one of azure-chat, azure-code, "
@@ -29,7 +36,8 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="SPEC",
-        help="Names of TRACE's columns: arrival=NAME,prompt=NAME,output=NAME,unit=s|ms|us|ns. "
+        help="Names of TRACE's columns: arrival=NAME,prompt=NAME,output=NAME, and maybe priority=NAME, "
+        "unit=s|ms|us|ns. "
         "Default: those of Azure, BurstGPT, Mooncake, or arrival_s, prompt_tokens, output_tokens.",
     ),
 ]
@@ -103,6 +111,14 @@ PrefixOption = Annotated[
     typer.Option(
         "--prefix-cache/--no-prefix-cache",
         help="Keep blocks of prompts on servers, where TRACE says which prompts begin alike.",
+    ),
+]
+PolicyOption = Annotated[
+    Policy,
+    typer.Option(
+        "--scheduling-policy",
+        metavar="NAME",
+        help="fcfs (first come first served) or priority (TRACE's, the lowest number first), as in vLLM.",
     ),
 ]
 SeedOption = Annotated[

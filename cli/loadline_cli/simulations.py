@@ -54,6 +54,7 @@ class StepOptions:
     most_tokens: int
     keeps_prefixes: bool
     routing: str
+    by_priority: bool
 
 
 def simulate(

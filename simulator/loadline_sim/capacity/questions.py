@@ -40,7 +40,8 @@ class Design:
     """A fleet: servers, how many of them compute prompts only, and how steps are filled.
 
     With no prefill servers each server does both, and `routing` names their router. Servers keep blocks of
-    prompts if `keeps_prefixes`, where a trace says which begin alike.
+    prompts if `keeps_prefixes`, where a trace says which begin alike. They serve the first come first, or go
+    `by_priority`, the trace's.
     """
 
     engine: Engine
@@ -50,6 +51,7 @@ class Design:
     most_tokens: int = 2048
     keeps_prefixes: bool = True
     routing: str = QUEUES
+    by_priority: bool = False
 
     def __post_init__(self) -> None:
         if self.servers < 1:
@@ -176,6 +178,9 @@ def served(trace: Trace, design: Design, *, pace: float = 1.0, until_s: float | 
     Until then, by default a day after the last arrival, what isn't done has no end.
     """
     engine = design.engine
+    if design.by_priority and trace.priority is None:
+        fix = "give a trace with a column `priority`, or name it with --columns …,priority=NAME"
+        raise InvalidInput("scheduling-policy", "priority", fix=fix)
     fleet = paced(engine.fleet(design.servers, priced(trace, design)), pace)
     cache = prefix_caches.no_cache()
     if design.keeps_prefixes and trace.prefixes is not None:
@@ -186,6 +191,7 @@ def served(trace: Trace, design: Design, *, pace: float = 1.0, until_s: float | 
         most_tokens=design.most_tokens,
         block_tokens=BLOCK_TOKENS,
         cache=cache,
+        priorities=trace.priority if design.by_priority else None,
     )
     found = simulate(trace, fleet=fleet, router=design.router(cache), scheduler=scheduler, until_s=until_s)
     front_s = engine.front_end_s

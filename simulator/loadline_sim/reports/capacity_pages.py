@@ -18,7 +18,7 @@ from loadline_sim.traffic import named_traces
 from loadline_sim.traffic.statistics import Statistics, statistics
 
 LEFT_OUT: Final = (
-    "**Priorities, power limits and clocks**: every request is alike, and every GPU runs at its full clock.",
+    "**Power limits and clocks**: every GPU runs at its full clock.",
     "**Failures**: no server is lost, none is added, none is replaced.",
 )
 
@@ -150,6 +150,7 @@ def made(report: Report) -> tuple[Fact, ...]:
         Fact("Seed", str(report.seed)),
         Fact("Engine", f"`{design.engine.name}`: {design.engine.title}"),
         Fact("Router", f"`{design.router_name}`"),
+        Fact("Served first", "by the trace's priorities" if design.by_priority else "who came first"),
         Fact("Steps", f"at most {design.most_sequences} requests and {design.most_tokens} tokens"),
         Fact("Known by", f"{design.engine.known_by}; mean error {formats.percent(design.engine.step_error)}"),
     )

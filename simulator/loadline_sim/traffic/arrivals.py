@@ -20,7 +20,7 @@ Everything is a function of traces, factors and seed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +73,17 @@ class Arrivals:
 
 
 def scaled(trace: Trace, factor: float, *, seed: int) -> Trace:
-    """The trace with `factor` times its requests, each moved by up to `JITTER_S` either way."""
+    """The trace with `factor` times its requests, each moved by up to `JITTER_S` either way.
+
+    Which prompts begin alike isn't kept: a copy would find all of what it is a copy of.
+    """
     dice = np.random.default_rng(seed)
     kept = dice.random(len(trace))
     parts = []
     for copy in range(math.ceil(factor)):
         moved_s = trace.arrival_s + dice.uniform(-JITTER_S, JITTER_S, len(trace))
         chosen = kept < factor - copy
-        parts.append(Trace(moved_s[chosen], trace.prompt_tokens[chosen], trace.output_tokens[chosen]))
+        parts.append(replace(trace, arrival_s=moved_s, prefixes=None).select(chosen))
     return merged(parts)
 
 
@@ -122,13 +125,15 @@ def routed(
 
 
 def merged(traces: Sequence[Trace]) -> Trace:
-    """Several traces on one clock as one, in order of arrival."""
+    """Several traces on one clock as one, in order of arrival; with priorities if all of them have some."""
     arrival_s = np.concatenate([trace.arrival_s for trace in traces])
     order = np.argsort(arrival_s, kind="stable")
+    priorities = [trace.priority for trace in traces if trace.priority is not None]
     return Trace(
         arrival_s[order],
         np.concatenate([trace.prompt_tokens for trace in traces])[order],
         np.concatenate([trace.output_tokens for trace in traces])[order],
+        priority=np.concatenate(priorities)[order] if len(priorities) == len(traces) else None,
     )
 
 

@@ -19,7 +19,8 @@ class Layout:
     """The columns of one kind of file.
 
     A number in `arrival` counts units of `unit_s` seconds; a timestamp is one by itself. `blocks` holds lists
-    of the ids of a prompt's blocks of `block_tokens` tokens, and may be missing.
+    of the ids of a prompt's blocks of `block_tokens` tokens, `priority` whole numbers, the lower the earlier;
+    both may be missing, unless a user has named the column.
     """
 
     name: str
@@ -29,14 +30,27 @@ class Layout:
     unit_s: float = 1.0
     blocks: str = ""
     block_tokens: int = 0
+    priority: str = ""
+    is_named: bool = False
 
     @property
     def needed(self) -> tuple[str, str, str]:
         """The columns without which there is no request."""
         return (self.arrival, self.prompt, self.output)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that a file must have."""
+        return (*self.needed, self.priority) if self.is_named else self.needed
 
-OWN: Final = Layout(name="Loadline", arrival="arrival_s", prompt="prompt_tokens", output="output_tokens")
+
+OWN: Final = Layout(
+    name="Loadline",
+    arrival="arrival_s",
+    prompt="prompt_tokens",
+    output="output_tokens",
+    priority="priority",
+)
 AZURE: Final = Layout(
     name="Azure 2023 and 2024", arrival="TIMESTAMP", prompt="ContextTokens", output="GeneratedTokens"
 )
@@ -68,14 +82,15 @@ def layout_of(columns: Collection[str], where: str) -> Layout:
 
 def check_columns(layout: Layout, columns: Collection[str], where: str) -> None:
     """Raise InvalidTrace if a file lacks one of a layout's columns."""
-    for column in layout.needed:
+    for column in layout.named:
         if column not in columns:
             raise InvalidTrace(where, list(columns), fix=f"there is no column {column}")
 
 
 def parsed(text: str) -> Layout:
-    """A user's layout: `arrival=NAME,prompt=NAME,output=NAME`, and maybe `unit=ms`; InvalidInput."""
-    fix = "write arrival=NAME,prompt=NAME,output=NAME and, for numbers that aren't seconds, unit=ms, us or ns"
+    """A user's layout: `arrival=NAME,prompt=NAME,output=NAME`, maybe `priority=NAME`, `unit=ms`;
+    InvalidInput."""
+    fix = "write arrival=NAME,prompt=NAME,output=NAME, priority=NAME if there is one, and unit=ms, us or ns"
     named = dict(OWN_KEYS)
     for part in text.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -90,7 +105,15 @@ def parsed(text: str) -> Layout:
         prompt=named["prompt"],
         output=named["output"],
         unit_s=UNITS_S[named["unit"]],
+        priority=named["priority"],
+        is_named=named["priority"] != OWN.priority,
     )
 
 
-OWN_KEYS: Final = {"arrival": OWN.arrival, "prompt": OWN.prompt, "output": OWN.output, "unit": "s"}
+OWN_KEYS: Final = {
+    "arrival": OWN.arrival,
+    "prompt": OWN.prompt,
+    "output": OWN.output,
+    "priority": OWN.priority,
+    "unit": "s",
+}

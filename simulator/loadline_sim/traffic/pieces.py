@@ -34,7 +34,7 @@ MOST_HEADER: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows: their numbers, the layout's needed columns and, where there are any, the lists of blocks.
+    """Some rows: their numbers, the layout's needed columns and, where there are any, blocks and priorities.
 
     `broken` are rows that the format can't read, by their numbers; they have no place in the columns.
     """
@@ -44,6 +44,7 @@ class Piece:
     needed: tuple[Values, Values, Values]
     blocks: list[Any] | None = None
     broken: dict[int, Fault] = field(default_factory=dict)
+    priority: Values | None = None
 
 
 def pieces(path: Path, layout: Layout | None, told: Callable[[float], None]) -> Iterator[Piece]:
@@ -77,14 +78,15 @@ def _csv(file: IO[bytes], name: str, layout: Layout | None) -> Iterator[Piece]:
     columns = next(csv.reader([file.readline(MOST_HEADER).decode("utf-8-sig", errors="replace")]), [])
     chosen = _chosen(layout, columns, f"{name} row 1")
     counted = Counted()
+    read = [*chosen.needed, *({chosen.priority} & set(columns))]
     try:
         rows = pacsv.open_csv(
             pa.PythonFile(Utf8(file), mode="r"),
             read_options=pacsv.ReadOptions(block_size=PIECE_BYTES, use_threads=False, column_names=columns),
             parse_options=pacsv.ParseOptions(invalid_row_handler=counted.skip),
             convert_options=pacsv.ConvertOptions(
-                include_columns=list(chosen.needed),
-                column_types=dict.fromkeys(chosen.needed, pa.string()),
+                include_columns=read,
+                column_types=dict.fromkeys(read, pa.string()),
             ),
         )
     except pa.ArrowInvalid as error:
@@ -93,10 +95,11 @@ def _csv(file: IO[bytes], name: str, layout: Layout | None) -> Iterator[Piece]:
         raise
     for batch in rows:
         numbers, broken = counted.next(batch.num_rows)
-        arrival, prompt, output = batch.columns
-        yield Piece(chosen, numbers, (arrival, prompt, output), broken=broken)
+        arrival, prompt, output, *priority = batch.columns
+        found = priority[0] if priority else None
+        yield Piece(chosen, numbers, (arrival, prompt, output), broken=broken, priority=found)
     numbers, broken = counted.rest()
-    yield Piece(chosen, numbers, ([], [], []), broken=broken)
+    yield Piece(chosen, numbers, ([], [], []), broken=broken, priority=[] if read[3:] else None)
 
 
 class Utf8(io.RawIOBase):
@@ -159,20 +162,24 @@ def _jsonl(file: IO[bytes], name: str, layout: Layout | None) -> Iterator[Piece]
             chosen = layout_of(rows.get(first, {}), f"{name} row {first or lines[0][0]}")
         arrival, prompt, output = ([row.get(one) for row in rows.values()] for one in chosen.needed)
         blocks = [row.get(chosen.blocks) for row in rows.values()] if chosen.blocks else None
-        yield Piece(chosen, np.array(list(rows), np.int64), (arrival, prompt, output), blocks, broken)
+        ranked = chosen.is_named or (chosen.priority and any(chosen.priority in row for row in rows.values()))
+        priority = [row.get(chosen.priority) for row in rows.values()] if ranked else None
+        numbers = np.array(list(rows), np.int64)
+        yield Piece(chosen, numbers, (arrival, prompt, output), blocks, broken, priority)
 
 
 def _parquet(file: IO[bytes], name: str, layout: Layout | None) -> Iterator[Piece]:
     table = pq.ParquetFile(pa.PythonFile(file, mode="r"))
     chosen = _chosen(layout, table.schema_arrow.names, f"{name} schema")
-    read = [*chosen.needed, *({chosen.blocks} & set(table.schema_arrow.names))]
+    read = [*chosen.needed, *({chosen.blocks, chosen.priority} & set(table.schema_arrow.names))]
     passed = 0
     for batch in table.iter_batches(PIECE_ROWS, columns=read):
         numbers = np.arange(passed + 1, passed + 1 + batch.num_rows)
         passed += batch.num_rows
         blocks = batch[chosen.blocks].to_pylist() if chosen.blocks in read else None
         arrival, prompt, output = (batch[one] for one in chosen.needed)
-        yield Piece(chosen, numbers, (arrival, prompt, output), blocks)
+        priority = batch[chosen.priority] if chosen.priority in read else None
+        yield Piece(chosen, numbers, (arrival, prompt, output), blocks, priority=priority)
 
 
 KINDS: Final = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}

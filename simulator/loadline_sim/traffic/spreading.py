@@ -6,6 +6,7 @@ has seen. Within a step nothing is known, so the requests of one are put at time
 order.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -54,4 +55,4 @@ def spread(trace: Trace, *, seed: int, step_s: float | None = None) -> Trace:
     drawn = np.random.default_rng(seed).random(len(trace))
     order = np.lexsort((drawn, place))
     arrival_s: Floats = trace.arrival_s + (drawn[order] * room_s[place])
-    return Trace(arrival_s, trace.prompt_tokens, trace.output_tokens, trace.prefixes)
+    return replace(trace, arrival_s=arrival_s)

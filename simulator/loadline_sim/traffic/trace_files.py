@@ -69,6 +69,7 @@ class _Reading:
         self._numbers: list[tuple[int, int, Ints | None]] = []
         self._ids: list[Ints] = []
         self._counts: list[Ints] = []
+        self._priorities: list[Ints | None] = []
 
     def add(self, piece: Piece) -> None:
         """Take the good rows of a piece, and note or refuse the others."""
@@ -78,7 +79,8 @@ class _Reading:
         prompt, no_prompts = values.tokens(prompts)
         output, no_outputs = values.tokens(outputs)
         blocks, no_blocks = values.block_ids(piece.blocks or ())
-        bad = self._errors(piece, (no_times, no_prompts, no_outputs, no_blocks))
+        priority, no_priorities = values.priorities([] if piece.priority is None else piece.priority)
+        bad = self._errors(piece, (no_times, no_prompts, no_outputs, no_blocks, no_priorities))
         self._refuse(bad)
         good = np.isin(piece.numbers, list(bad), invert=True)
         self._arrival_s.append(arrival_s[good])
@@ -87,12 +89,14 @@ class _Reading:
         kept = [ids for ids, is_good in zip(blocks, good, strict=False) if is_good]
         self._ids.append(np.fromiter(itertools.chain.from_iterable(kept), np.int64))
         self._counts.append(np.fromiter(map(len, kept), np.int64, len(kept)))
+        self._priorities.append(None if piece.priority is None else priority[good])
         self._note_numbers(piece.numbers[good])
 
     def _errors(self, piece: Piece, faults: Sequence[values.Faults]) -> dict[int, InvalidTrace]:
         """What is wrong with rows of a piece, by their numbers: of each row the first thing."""
         bad = {number: self._error(number, "", fault) for number, fault in piece.broken.items()}
-        for column, found in zip((*piece.layout.needed, piece.layout.blocks), faults, strict=True):
+        layout = piece.layout
+        for column, found in zip((*layout.needed, layout.blocks, layout.priority), faults, strict=True):
             for place, fault in found.items():
                 number = int(piece.numbers[place])
                 bad.setdefault(number, self._error(number, column, fault))
@@ -104,7 +108,11 @@ class _Reading:
         if self._layout is None or not arrival_s.size:
             raise InvalidTrace(self._name, 0, fix="give a trace with at least one request")
         trace = Trace(
-            arrival_s, _joined(self._prompt, np.int64), _joined(self._output, np.int64), self._prefixes()
+            arrival_s,
+            _joined(self._prompt, np.int64),
+            _joined(self._output, np.int64),
+            self._prefixes(),
+            self._priority(),
         )
         return TraceFile(self._layout, self._sorted(trace), self._skipped)
 
@@ -113,6 +121,14 @@ class _Reading:
         if self._layout is None or not ids.size:
             return None
         return prefixes.of_ids(ids, counts, block_tokens=self._layout.block_tokens)
+
+    def _priority(self) -> Ints | None:
+        found = [one for one in self._priorities if one is not None]
+        if not found:
+            return None
+        if len(found) < len(self._priorities):
+            raise InvalidTrace(f"{self._name} priority", None, fix="give each request one, or none of them")
+        return np.concatenate(found)
 
     def _sorted(self, trace: Trace) -> Trace:
         """The trace without the rows whose times lie out of order."""

@@ -29,6 +29,8 @@ NO_TIMESTAMP: Final = "write it as a number or as YYYY-MM-DD HH:MM:SS.ffffff"
 NO_COUNT: Final = "give a whole number of tokens"
 NEGATIVE: Final = "give a number of tokens that is not negative"
 TOO_MANY: Final = f"give at most {MOST_TOKENS} tokens"
+MOST_PRIORITY: Final = 1_000_000
+NO_PRIORITY: Final = f"give a whole number, the lower the earlier, of at most {MOST_PRIORITY} either way"
 NO_BLOCKS: Final = "give a list of ids, whole numbers from 0 on"
 
 Values = Any
@@ -74,6 +76,18 @@ def tokens(values: Values) -> tuple[Ints, Faults]:
             faults[place] = taken
         else:
             found[place] = taken
+    return found, faults
+
+
+def priorities(values: Values) -> tuple[Ints, Faults]:
+    """Priorities of a column; 0 at each fault."""
+    found, faults = np.zeros(len(values), np.int64), Faults()
+    for place, value in enumerate(_plain(values)):
+        number = None if value is None else _whole(value)
+        if number is None or abs(number) > MOST_PRIORITY:
+            faults[place] = Fault(value, NO_PRIORITY)
+        else:
+            found[place] = number
     return found, faults
 
 

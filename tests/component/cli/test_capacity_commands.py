@@ -98,3 +98,40 @@ def test_requests_that_no_server_holds_are_left_out_and_counted(tmp_path: Path, 
     ended = loadline(*arguments("simulate", "agents", tmp_path, "--servers", "4", "--hours", "0.2"))
     assert ended.code == Exit.OK
     assert "are longer than a server holds; they are left out." in ended.err
+
+
+def test_priorities_of_a_trace_are_followed_where_it_has_some(tmp_path: Path, loadline: Any) -> None:
+    path = tmp_path / "requests.csv"
+    rows = ["0.0,9000,200,1", "0.1,9000,200,1", "0.2,9000,200,1", "0.3,900,20,0"]
+    path.write_text("\n".join(["arrival_s,prompt_tokens,output_tokens,priority", *rows]) + "\n", "utf-8")
+
+    def median_s(policy: str) -> float:
+        ended = loadline(
+            *arguments("simulate", path, tmp_path, "--servers", "1", "--max-num-seqs", "1", "-o", "json"),
+            "--scheduling-policy", policy,
+        )  # fmt: skip
+        value: float = json.loads(ended.out)["result"]["ttft_s"]["p50"]
+        return value
+
+    assert median_s("priority") < median_s("fcfs")
+    refused = loadline(
+        *arguments("simulate", "azure-chat", tmp_path, "--servers", "9"), "--scheduling-policy", "priority"
+    )
+    assert refused.code == Exit.COULD_NOT_RUN
+    assert "give a trace with a column `priority`" in refused.err
+
+
+def test_agents_are_sent_after_what_servers_kept(tmp_path: Path, loadline: Any) -> None:
+    def share(*more: str) -> float | None:
+        ended = loadline(
+            "simulate", "agents", "--engine", "h200-llama-3.1-8b-fp8", "--servers", "16", "--hours", "0.05",
+            "--out", str(tmp_path), "-o", "json", *more,
+        )  # fmt: skip
+        found: float | None = json.loads(ended.out)["prefix_hit_share"]
+        return found
+
+    queues, prefixes = share(), share("--router", "prefix-aware")
+    assert queues is not None
+    assert prefixes is not None
+    assert 0.0 < queues < prefixes < 1.0
+    assert share("--no-prefix-cache") is None

@@ -2,10 +2,11 @@
 Continuous batching as in vLLM: each step is filled anew, answers first, then pieces of prompts.
 
 A step has a budget of tokens. Each running request takes one, or what is left of its prompt; then waiting
-ones start, first come first served. KV memory is taken in blocks as tokens are computed. Where there is no
-block for a running request, the newest one is preempted: its blocks are freed, and all of its tokens are
-computed again. A request whose answer is served elsewhere is sent there after its first token, and starts
-there before those that hold no memory: else a preempted one could wait for what a waiting one holds.
+ones start, first come first served or by priority. KV memory is taken in blocks as tokens are computed. Where
+there is no block for a running request, the newest one or that of the lowest priority is preempted: its
+blocks are freed, and all of its tokens are computed again. A request whose answer is served elsewhere is sent
+there after its first token, and starts there before those that hold no memory: else a preempted one could
+wait for what a waiting one holds.
 
 Where the blocks of prompts are known, those that a server has kept aren't computed again (`prefix_caches`).
 
@@ -24,11 +25,10 @@ from loadline_sim.serving.handlers import handles
 from loadline_sim.serving.prefix_caches import PrefixCache
 from loadline_sim.serving.records import Records, record
 from loadline_sim.serving.rows import Rows
+from loadline_sim.serving.schedulers import orders
+from loadline_sim.serving.schedulers.orders import RUNNING, WAITING
 from loadline_sim.serving.servers import Fleet, check_priced, free_tokens
 from loadline_sim.serving.simulations import Simulation
-
-WAITING, RUNNING = range(2)
-"""Lists of a server."""
 
 SEQUENCE: Final = record(("computed", "made", "blocks", "now"))
 """Of a request: tokens with KV, tokens of its answer, blocks, and tokens of this step."""
@@ -37,7 +37,8 @@ SEQUENCE: Final = record(("computed", "made", "blocks", "now"))
 class Continuous(NamedTuple):
     """Limits of a step, size of a block; by request and server; `prefills` are prompt tokens of each step.
 
-    `gaps` counts the times between tokens, unless it is empty; `cache` has what servers keep of prompts.
+    `gaps` counts the times between tokens, unless it is empty; `cache` has what servers keep of prompts;
+    without `priorities` the first come is served first.
     """
 
     most_sequences: int
@@ -48,6 +49,7 @@ class Continuous(NamedTuple):
     prefills: Ints
     gaps: Ints
     cache: PrefixCache
+    priorities: Ints
 
     def with_room(self, room: int) -> "Continuous":
         """The same, with room for so many items in each list."""
@@ -64,16 +66,21 @@ def continuous(
     block_tokens: int = 16,
     gaps: Ints | None = None,
     cache: PrefixCache | None = None,
+    priorities: Ints | None = None,
 ) -> Continuous:
-    """The scheduler before the first request; `gaps` is of `gaps.no_gaps`, `cache` of `prefix_cache`."""
+    """The scheduler before the first request; `gaps` is of `gaps.no_gaps`, `cache` of `prefix_cache`.
+
+    `priorities` are the requests', the lowest number first; None is first come first served.
+    """
     most_held = free_tokens(fleet, block_tokens=block_tokens)
     simulations.check_room(requests["prompt_tokens"] + requests["output_tokens"], most_held)
     check_priced(fleet, most_tokens=max(most_tokens, most_sequences))
     lists = rows.empty(2, fleet.servers.size, room)
     prefills, sequences = np.zeros(fleet.servers.size, np.int64), np.zeros(requests.size, SEQUENCE)
-    counted = np.zeros(0, np.int64) if gaps is None else gaps
+    counted, ranks = (np.zeros(0, np.int64) if one is None else one for one in (gaps, priorities))
     kept = prefix_caches.no_cache() if cache is None else cache
-    return Continuous(most_sequences, most_tokens, block_tokens, sequences, lists, prefills, counted, kept)
+    limits = most_sequences, most_tokens, block_tokens
+    return Continuous(*limits, sequences, lists, prefills, counted, kept, ranks)
 
 
 @handles(handlers.arrive, Continuous)
@@ -107,10 +114,10 @@ def end_step(state: Continuous, simulation: Simulation, index: int) -> None:
 
 @compiled
 def _wait(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
-    place = _first_without_memory(state, server)
-    if state.sequences[index].blocks == 0:
-        place = state.lists.sizes[WAITING, server]
-    rows.insert(state.lists, WAITING, server, place, index)
+    first, last = _first_without_memory(state, server), state.lists.sizes[WAITING, server]
+    if state.sequences[index].blocks > 0:
+        first, last = 0, first
+    orders.wait(state.lists, state.priorities, server, index, first, last, False)
     simulation.fleet.servers[server].waiting += 1
     if state.lists.sizes[RUNNING, server] == 0:
         _begin(state, simulation, server)
@@ -158,6 +165,8 @@ def _begin(state: Continuous, simulation: Simulation, server: int) -> None:
     """Fill a step, or a run of steps in which nothing changes."""
     budget, preempted = _continue(state, simulation, server)
     lists = state.lists
+    while budget == state.most_tokens and lists.sizes[RUNNING, server] > 0:
+        budget, preempted = _continue(state, simulation, server)  # the first had to give way
     if lists.sizes[RUNNING, server] == 0:
         preempted = False
     while not preempted and budget > 0 and lists.sizes[WAITING, server] > 0:
@@ -208,10 +217,15 @@ def _continue(state: Continuous, simulation: Simulation, server: int) -> tuple[i
         index = lists.items[RUNNING, server, place]
         tokens = min(_left(state, simulation, index), budget)
         while not _grow(state, simulation, server, index, tokens):
-            newest = lists.items[RUNNING, server, lists.sizes[RUNNING, server] - 1]
-            _preempt(state, simulation, server, newest)
+            at = orders.victim(lists, state.priorities, server)
+            victim = lists.items[RUNNING, server, at]
+            _preempt(state, simulation, server, victim)
             preempted = True
-            if newest == index:
+            if at < place:
+                budget, place = budget + state.sequences[victim].now, place - 1
+            if victim == index:
+                for later in lists.items[RUNNING, server, place : lists.sizes[RUNNING, server]]:
+                    state.sequences[later].now = 0
                 return budget, True
         state.sequences[index].now = tokens
         budget -= tokens
@@ -221,13 +235,14 @@ def _continue(state: Continuous, simulation: Simulation, server: int) -> tuple[i
 
 @compiled
 def _preempt(state: Continuous, simulation: Simulation, server: int, index: int) -> None:  # noqa: PLR0917
-    """Free a running request's memory and let it wait before all others."""
+    """Free a running request's memory and let it wait again."""
     sequence, lists = state.sequences[index], state.lists
     simulations.free(simulation, server, index)
     prefix_caches.end_use(state.cache, simulation, server, index)
     simulation.requests[index].held_bytes = sequence.blocks = sequence.computed = 0
     rows.remove(lists, RUNNING, server, index)
-    rows.insert(lists, WAITING, server, _first_without_memory(state, server), index)
+    first, last = _first_without_memory(state, server), lists.sizes[WAITING, server]
+    orders.wait(lists, state.priorities, server, index, first, last, True)
     simulation.fleet.servers[server].waiting += 1
 
 

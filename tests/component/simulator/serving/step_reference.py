@@ -24,9 +24,14 @@ class Sequence:
     step: int = 0
     first_s: float = math.nan
     last_s: float = math.nan
+    priority: int = 0
+    number: int = 0
     ids: tuple[int, ...] = ()
     shared: list[int] = field(default_factory=list)
     hits: int | None = None
+
+    def rank(self) -> tuple[int, int]:
+        return self.priority, self.number
 
     @property
     def left(self) -> int:
@@ -54,6 +59,7 @@ class Engine:
     waiting: list[Sequence] = field(default_factory=list)
     running: list[Sequence] = field(default_factory=list)
     preemptions: int = 0
+    by_priority: bool = False
     kept_tokens: int = 0
     users: dict[int, int] = field(default_factory=dict)
     unused: dict[int, None] = field(default_factory=dict)
@@ -69,23 +75,36 @@ class Engine:
         while coming or self.waiting or self.running:
             if not self.waiting and not self.running and coming[0].arrival_s >= now_s:
                 now_s = coming[0].arrival_s
-                self.waiting.append(coming.pop(0))  # an idle engine waits for nobody else
+                self.wait(coming.pop(0))  # an idle engine waits for nobody else
             else:
                 while coming and coming[0].arrival_s <= now_s:
-                    self.waiting.append(coming.pop(0))
+                    self.wait(coming.pop(0))
             now_s += self.step()
             self.take(now_s)
+
+    def wait(self, one: Sequence) -> None:
+        """Behind all others, or before those of a lower priority."""
+        self.waiting.append(one)
+        if self.by_priority:
+            self.waiting.sort(key=Sequence.rank)
 
     def step(self) -> float:
         """Fill a step; its seconds."""
         budget, before, place = self.most_tokens, self.preemptions, 0
+        for one in self.running:
+            one.step = 0
         while place < len(self.running):
             one = self.running[place]
             tokens = min(one.left, budget)
-            if not self.grow(one, tokens):
-                self.preempt(self.running[-1])
-                continue
+            while one in self.running and not self.grow(one, tokens):
+                victim = max(self.running, key=Sequence.rank) if self.by_priority else self.running[-1]
+                budget, place = budget + victim.step, place - (self.running.index(victim) < place)
+                self.preempt(victim)
+            if one not in self.running:
+                break
             one.step, budget, place = tokens, budget - tokens, place + 1
+        if self.running and not any(one.step for one in self.running):
+            return 0.0
         if self.preemptions == before or not self.running:
             while self.waiting and budget > 0 and len(self.running) < self.most_sequences:
                 self.find(self.waiting[0])
@@ -179,6 +198,8 @@ class Engine:
         one.computed = one.blocks = one.step = 0
         self.running.remove(one)
         self.waiting.insert(0, one)
+        if self.by_priority:
+            self.waiting.sort(key=Sequence.rank)
         self.preemptions += 1
 
 
@@ -187,8 +208,10 @@ def sequences_of(trace: Trace) -> list[Sequence]:
     rows = zip(trace.arrival_s, trace.prompt_tokens, trace.output_tokens, strict=True)
     found = [Sequence(float(arrival_s), int(prompt), int(output)) for arrival_s, prompt, output in rows]
     prefixes = trace.prefixes
-    for place, one in enumerate(found if prefixes is not None else []):
-        assert prefixes is not None
+    for place, one in enumerate(found):
+        one.number = place
+        if prefixes is None:
+            continue
         runs = range(prefixes.starts[place], prefixes.starts[place + 1])
         spans = (range(prefixes.firsts[run], prefixes.firsts[run] + prefixes.lengths[run]) for run in runs)
         one.ids = tuple(block for span in spans for block in span)

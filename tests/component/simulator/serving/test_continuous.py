@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidTrace
-from loadline_sim.arrays import Floats
+from loadline_sim.arrays import Floats, Ints
 from loadline_sim.serving import loops, prefix_caches
 from loadline_sim.serving.loops import Outcomes
 from loadline_sim.serving.registry import ROUTERS, SCHEDULERS
@@ -52,9 +52,13 @@ def fleet_of(servers: int, *, blocks: int, extras: tuple[float, ...] = (0.0, 0.0
     return Fleet(made, PREFILL_S[np.newaxis], DECODE_S[np.newaxis], beyond, 8, 1e6)
 
 
-def served(trace: Trace, fleet: Fleet, router: Any) -> Outcomes:
+def served(trace: Trace, fleet: Fleet, router: Any, *, priorities: Ints | None = None) -> Outcomes:
     scheduler = partial(
-        SCHEDULERS["continuous"], most_sequences=MOST_SEQUENCES, most_tokens=MOST_TOKENS, block_tokens=BLOCK
+        SCHEDULERS["continuous"],
+        most_sequences=MOST_SEQUENCES,
+        most_tokens=MOST_TOKENS,
+        block_tokens=BLOCK,
+        priorities=priorities,
     )
     return loops.simulate(trace, fleet=fleet, router=router, scheduler=scheduler)
 

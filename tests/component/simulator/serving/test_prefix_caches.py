@@ -68,7 +68,11 @@ def known_trace(rows: list[Row]) -> Trace:
 
 
 def served(
-    trace: Trace, fleet: Fleet, *, router: Callable[[PrefixCache], object]
+    trace: Trace,
+    fleet: Fleet,
+    *,
+    router: Callable[[PrefixCache], object],
+    priorities: list[int] | None = None,
 ) -> tuple[Outcomes, PrefixCache]:
     """What becomes of the requests, and what is kept at the end."""
     assert trace.prefixes is not None
@@ -79,15 +83,18 @@ def served(
         most_tokens=MOST_TOKENS,
         block_tokens=BLOCK,
         cache=cache,
+        priorities=None if priorities is None else np.array(priorities),
     )
     return loops.simulate(trace, fleet=fleet, router=router(cache), scheduler=scheduler), cache
 
 
-def compare(rows: list[Row], *, blocks: int) -> tuple[Engine, list[int]]:
+def compare(rows: list[Row], *, blocks: int, priorities: list[int] | None = None) -> tuple[Engine, list[int]]:
     """See that both give each request the same times and hits; the plain engine, and the hits."""
     trace, fleet = known_trace(rows), fleet_of(1, blocks=blocks, extras=EXTRAS)
-    outcomes, cache = served(trace, fleet, router=queues)
+    outcomes, cache = served(trace, fleet, router=queues, priorities=priorities)
     sequences = sequences_of(trace)
+    for one, priority in zip(sequences, priorities or [], strict=False):
+        one.priority = priority
     plain = Engine(
         blocks=blocks,
         block_tokens=BLOCK,
@@ -99,6 +106,7 @@ def compare(rows: list[Row], *, blocks: int) -> tuple[Engine, list[int]]:
         context_s=EXTRAS[1],
         pair_s=EXTRAS[2],
         kept_tokens=KEPT,
+        by_priority=priorities is not None,
     )
     plain.serve(sequences)
     assert cache.hits.tolist() == [one.hits for one in sequences]

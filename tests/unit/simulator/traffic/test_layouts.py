@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadline_policies.errors import InvalidInput
+from loadline_policies.errors import InvalidInput, InvalidTrace
 from loadline_sim.traffic import layouts
 
 
@@ -15,6 +15,13 @@ def test_a_users_columns_and_unit() -> None:
     layout = layouts.parsed("arrival=sent at, prompt=in,output=out,unit=ms")
     assert layout.needed == ("sent at", "in", "out")
     assert layout.unit_s == 1e-3
+
+
+def test_a_column_of_priorities_may_be_named_and_must_then_be_there() -> None:
+    layout = layouts.parsed("arrival=t,priority=class")
+    layouts.check_columns(layout, ["t", "prompt_tokens", "output_tokens", "class"], "here")
+    with pytest.raises(InvalidTrace, match="there is no column class"):
+        layouts.check_columns(layout, ["t", "prompt_tokens", "output_tokens"], "here")
 
 
 def test_what_is_not_named_keeps_its_own_name() -> None:

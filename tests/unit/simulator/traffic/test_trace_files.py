@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from loadline_policies.errors import InvalidTrace
 from loadline_sim import skipped
-from loadline_sim.traffic import layouts, pieces, trace_files
+from loadline_sim.traffic import arrivals, layouts, pieces, trace_files
 from loadline_sim.traffic.trace_files import TraceFile
+from loadline_sim.traffic.traces import Trace
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 GOOD = "2023-11-16 18:17:03.9799600,4808,10\n"
@@ -201,6 +202,40 @@ def test_blocks_may_be_missing(folder: Path) -> None:
 def test_a_bad_line_is_refused_by_its_number(folder: Path, row: str, says: str) -> None:
     with pytest.raises(InvalidTrace, match=rf"week\.jsonl {says}"):
         lines(folder, request(), row)
+
+
+def test_priorities_are_read_from_any_kind_of_file(folder: Path) -> None:
+    rows = [(0.0, 5, 1, 2), (1.0, 6, 1, -1)]
+    names = ("arrival_s", "prompt_tokens", "output_tokens", "priority")
+    text = "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)])
+    (folder / "t.csv").write_text(text + "\n", "utf-8")
+    objects = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
+    (folder / "t.jsonl").write_text(objects + "\n", "utf-8")
+    columns = zip(*rows, strict=True)
+    pq.write_table(pa.table(dict(zip(names, map(list, columns), strict=True))), folder / "t.parquet")
+    for name in ("t.csv", "t.jsonl", "t.parquet"):
+        priority = trace_files.read(folder / name).trace.priority
+        assert priority is not None
+        assert priority.tolist() == [2, -1]
+
+
+@pytest.mark.parametrize("value", ["", "x", "0.5", "9999999"])
+def test_a_priority_that_is_none_is_refused_by_its_row(folder: Path, value: str) -> None:
+    header = "arrival_s,prompt_tokens,output_tokens,priority"
+    (folder / "t.csv").write_text(f"{header}\n0.0,1,1,{value}\n", "utf-8")
+    with pytest.raises(
+        InvalidTrace, match=r"row 2 priority is .* give a whole number, the lower the earlier"
+    ):
+        trace_files.read(folder / "t.csv")
+
+
+def test_requests_that_are_chosen_or_moved_keep_their_priorities() -> None:
+    trace = Trace(np.array([0.0, 1.0]), np.ones(2, np.int64), np.ones(2, np.int64), priority=np.array([3, 4]))
+    kept = [trace.select(np.array([1])), trace.later(2.0).between(3.0, 4.0)]
+    assert [one.priority.tolist() for one in kept if one.priority is not None] == [[4], [4]]
+    twice = arrivals.scaled(trace, 2.0, seed=1).priority
+    assert twice is not None
+    assert sorted(twice) == [3, 3, 4, 4]
 
 
 def test_lines_without_any_object_are_refused(folder: Path) -> None:
