@@ -3,8 +3,8 @@ What each server keeps of prompts that it has computed, so that a prompt which b
 
 As in vLLM: a block is kept once, by the ids of all that lies before it, and counts the requests that use it.
 When none does it stays in memory that is free otherwise, and the least recently used one gives way where
-memory is needed, of one request the last block first. A block is found from the end of its prompt on, and
-only blocks of prompts are: what a next prompt repeats of an answer is computed again.
+memory is needed, of one request the last block first. A block is found as soon as it is computed, and only
+blocks of prompts are: what a next prompt repeats of an answer is computed again.
 
 Blocks are those of the trace, which may be several of the engine's.
 """
@@ -116,24 +116,25 @@ def used_bytes(cache: PrefixCache, request: int) -> int:
 
 
 @compiled
-def keep(cache: PrefixCache, simulation: Simulation, server: int, request: int) -> None:  # noqa: PLR0917
-    """Keep the whole blocks of a prompt that a request has computed; it uses them until it ends.
+def keep(  # noqa: PLR0917
+    cache: PrefixCache, simulation: Simulation, server: int, request: int, computed_tokens: int
+) -> None:
+    """Keep the whole blocks of a prompt that a request has computed so far; it uses them until it ends.
 
     Of a block that came in the meantime from another request its own copy is freed.
     """
     if cache.block_tokens == 0:
         return
-    it, place = simulation.requests[request], 0
-    whole = it.prompt_tokens // cache.block_tokens
+    it, before = simulation.requests[request], 0
+    whole = min(computed_tokens, it.prompt_tokens) // cache.block_tokens
     for run in range(cache.starts[request], cache.starts[request + 1]):
-        for one in range(cache.firsts[run], cache.firsts[run] + cache.lengths[run]):
-            place += 1
-            if place <= cache.used[request]:
-                continue
-            if place > whole or not _kept(cache, simulation, server, server * cache.ids + one):
+        behind = min(before + cache.lengths[run], whole)
+        for place in range(max(before, cache.used[request]), behind):
+            if not _kept(cache, simulation, server, server * cache.ids + cache.firsts[run] + place - before):
                 return
             it.held_bytes -= cache.block_bytes
-            cache.used[request] = place
+            cache.used[request] = place + 1
+        before += cache.lengths[run]
 
 
 @compiled

@@ -285,14 +285,15 @@ def _finish(state: Continuous, simulation: Simulation, server: int) -> None:
     while place < lists.sizes[RUNNING, server]:
         index = lists.items[RUNNING, server, place]
         sequence, request = state.sequences[index], simulation.requests[index]
-        if sequence.now < _left(state, simulation, index):
-            sequence.computed += sequence.now
+        is_whole = sequence.now >= _left(state, simulation, index)
+        sequence.computed += sequence.now + steps - 1
+        if sequence.now > 1 or sequence.made == 0:
+            prefix_caches.keep(state.cache, simulation, server, index, sequence.computed)
+        if not is_whole:
             place += 1
             continue
-        sequence.computed += sequence.now + steps - 1
         if sequence.made == 0:
             simulations.end_prompt(simulation, server, index)
-            prefix_caches.keep(state.cache, simulation, server, index)
         else:
             further += steps
         sequence.made += steps

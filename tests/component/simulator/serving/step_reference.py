@@ -130,12 +130,13 @@ class Engine:
         for one in list(self.running):
             makes = one.step == one.left
             one.computed += one.step
+            if one.step > 1 or one.made == 0:
+                self.keep(one)
             if not makes:
                 continue
             one.made += 1
             if one.made == 1:
                 one.first_s = now_s
-                self.keep(one)
             if one.made == one.output:
                 one.last_s = now_s
                 self.running.remove(one)
@@ -166,8 +167,8 @@ class Engine:
         one.blocks = len(one.shared) * self.kept_blocks
 
     def keep(self, one: Sequence) -> None:
-        """Keep the whole blocks of a prompt; of one that is kept already the copy is freed."""
-        whole = one.prompt // self.kept_tokens if self.kept_tokens else 0
+        """Keep the whole blocks of a prompt as they are computed; of one that is kept the copy is freed."""
+        whole = min(one.computed, one.prompt) // self.kept_tokens if self.kept_tokens else 0
         for block in one.ids[len(one.shared) : whole]:
             if block in self.users:
                 self.blocks += self.kept_blocks
