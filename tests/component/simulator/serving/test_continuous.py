@@ -78,11 +78,11 @@ def test_it_equals_a_plain_engine_that_preempts(extras: tuple[float, ...]) -> No
     assert compare(trace_of(rows), blocks=20, extras=extras).preemptions >= 5
 
 
-def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
-    """See that both give each request the same times; the plain engine, afterwards."""
-    outcomes = served(trace, fleet_of(1, blocks=blocks, extras=extras), ROUTERS["token-queues"]())
-    sequences = sequences_of(trace)
-    plain = Engine(
+def plain_engine(
+    *, blocks: int, extras: tuple[float, ...], kept_tokens: int = 0, by_priority: bool = False
+) -> Engine:
+    """The engine in plain Python that a fleet of one server has to equal."""
+    return Engine(
         blocks=blocks,
         block_tokens=BLOCK,
         most_sequences=MOST_SEQUENCES,
@@ -92,7 +92,16 @@ def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
         beside_prompts_s=extras[0],
         context_s=extras[1],
         pair_s=extras[2],
+        kept_tokens=kept_tokens,
+        by_priority=by_priority,
     )
+
+
+def compare(trace: Trace, *, blocks: int, extras: tuple[float, ...]) -> Engine:
+    """See that both give each request the same times; the plain engine, afterwards."""
+    outcomes = served(trace, fleet_of(1, blocks=blocks, extras=extras), ROUTERS["token-queues"]())
+    sequences = sequences_of(trace)
+    plain = plain_engine(blocks=blocks, extras=extras)
     plain.serve(sequences)
     assert outcomes.ttft_s + trace.arrival_s == pytest.approx([one.first_s for one in sequences], abs=1e-9)
     assert outcomes.response_s + trace.arrival_s == pytest.approx([one.last_s for one in sequences], abs=1e-9)

@@ -19,13 +19,12 @@ from loadline_sim.traffic.traces import Trace
 from tests.component.simulator.serving.step_reference import Engine, sequences_of
 from tests.component.simulator.serving.test_continuous import (
     BLOCK,
-    DECODE_S,
     EXTRAS,
     MOST_SEQUENCES,
     MOST_TOKENS,
-    PREFILL_S,
     TICKS,
     fleet_of,
+    plain_engine,
     trace_of,
 )
 
@@ -95,19 +94,7 @@ def compare(rows: list[Row], *, blocks: int, priorities: list[int] | None = None
     sequences = sequences_of(trace)
     for one, priority in zip(sequences, priorities or [], strict=False):
         one.priority = priority
-    plain = Engine(
-        blocks=blocks,
-        block_tokens=BLOCK,
-        most_sequences=MOST_SEQUENCES,
-        most_tokens=MOST_TOKENS,
-        prefill_s=PREFILL_S.tolist(),
-        decode_s=DECODE_S.tolist(),
-        beside_prompts_s=EXTRAS[0],
-        context_s=EXTRAS[1],
-        pair_s=EXTRAS[2],
-        kept_tokens=KEPT,
-        by_priority=priorities is not None,
-    )
+    plain = plain_engine(blocks=blocks, extras=EXTRAS, kept_tokens=KEPT, by_priority=priorities is not None)
     plain.serve(sequences)
     assert cache.hits.tolist() == [one.hits for one in sequences]
     assert outcomes.ttft_s + trace.arrival_s == pytest.approx([one.first_s for one in sequences], abs=1e-9)
